@@ -1,0 +1,56 @@
+"""NexusFlow's core: the wire, the routing and the metering of model calls, without any I/O."""
+
+from nexusflow_core.call import Call, Principal
+from nexusflow_core.config import Config, Limits, decode_config
+from nexusflow_core.errors import (
+    AuthenticationFailed,
+    CallerError,
+    ConfigError,
+    GatewayError,
+    InvalidRequest,
+    NexusFlowError,
+    NotFound,
+    Overloaded,
+    PermissionDenied,
+    RateLimited,
+    UpstreamError,
+)
+from nexusflow_core.exchange import Exchange
+from nexusflow_core.gateway import Gateway
+from nexusflow_core.record import Attempt, CallRecord, Loss
+from nexusflow_core.routing import Route, Router, Target
+from nexusflow_core.sse import ServerSentEvent, SSEDecoder, encode_sse
+from nexusflow_core.upstream import Secret, Timeouts, Upstream
+
+__all__ = [
+    "Attempt",
+    "AuthenticationFailed",
+    "Call",
+    "CallRecord",
+    "CallerError",
+    "Config",
+    "ConfigError",
+    "Exchange",
+    "Gateway",
+    "GatewayError",
+    "InvalidRequest",
+    "Limits",
+    "Loss",
+    "NexusFlowError",
+    "NotFound",
+    "Overloaded",
+    "PermissionDenied",
+    "Principal",
+    "RateLimited",
+    "Route",
+    "Router",
+    "SSEDecoder",
+    "Secret",
+    "ServerSentEvent",
+    "Target",
+    "Timeouts",
+    "Upstream",
+    "UpstreamError",
+    "decode_config",
+    "encode_sse",
+]

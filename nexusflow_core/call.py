@@ -1,0 +1,72 @@
+"""Call: one request of one client, as it came."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nexusflow_core.peek import Peek, inflate, peek
+from nexusflow_core.upstream import Credential, Headers, header
+
+__all__ = ["Call", "Endpoint", "Principal"]
+
+Endpoint: TypeAlias = Literal["messages", "count_tokens"]
+
+
+class Principal(Struct, frozen=True):
+    """Who calls. `id` and `metadata` go into the record.
+
+    `consumes` names the credential headers that were spent on knowing this principal and must not travel
+    on: `("authorization",)` for a host that signs its own users in with a bearer token.
+    """
+
+    id: str
+    metadata: Mapping[str, str] = {}
+    consumes: tuple[str, ...] = ()
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One `POST` to messages or count_tokens, as it came.
+
+    `headers` are the client's without the credentials; `credential` is its own key for an upstream, if it
+    brought one. `started_at` is UTC. `body` is untouched; `seen` is what a look at it showed.
+    """
+
+    endpoint: Endpoint
+    request_id: str
+    started_at: datetime
+    headers: Headers = ()
+    query: bytes = b""
+    body: bytes = b""
+    credential: Credential | None = None
+    principal: Principal | None = None
+    seen: Peek | None = None
+
+    @property
+    def model(self) -> str:
+        """The model that the body names; "" where the body was not read."""
+        return self.seen.model if self.seen else ""
+
+    @property
+    def stream(self) -> bool:
+        return self.seen is not None and self.seen.stream
+
+    @property
+    def content_encoding(self) -> str:
+        """The body's encoding, "" for a plain one."""
+        encoding = (header(self.headers, b"content-encoding") or b"").decode("latin-1").strip().lower()
+        return "" if encoding == "identity" else encoding
+
+    def look(self, limit: int) -> "Call":
+        """This call with `seen` filled in; a compressed body is inflated beside it, to `limit` bytes at most.
+
+        Raises InvalidRequest or RequestTooLarge.
+        """
+        encoding = self.content_encoding
+        text = inflate(self.body, encoding, limit) if encoding else self.body
+        return replace(self, seen=peek(text))
+
+    def __repr__(self) -> str:
+        return f"Call({self.endpoint}, {self.request_id}, {self.model!r}, {len(self.body)} bytes)"

@@ -1,0 +1,193 @@
+"""Config: what an operator writes in nexusflow.toml, checked, with a path in every complaint."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct, field
+
+from nexusflow_core.dialects import DIALECTS
+from nexusflow_core.errors import ConfigError
+from nexusflow_core.routing import Route, Router, Target
+from nexusflow_core.upstream import AuthScheme, Secret, Timeouts, Upstream
+
+__all__ = ["Config", "Limits", "decode_config"]
+
+T = TypeVar("T")
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds on what comes in. `body_bytes`: a request's body, as sent and after inflation.
+    `body_seconds`: how long it may take to arrive."""
+
+    body_bytes: int = 32 * 1024 * 1024
+    body_seconds: float = 120.0
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Everything that a gateway needs to know. Make it by hand, or from TOML with `decode_config`."""
+
+    upstreams: Mapping[str, Upstream]
+    routes: tuple[Route, ...]
+    keys: tuple[Secret, ...] = ()
+    anonymous: bool = False
+    call_log: str | None = None
+    limits: Limits = Limits()
+
+    def resolve(self, environ: Mapping[str, str]) -> None:
+        """Reads every `env:NAME` from `environ`. Raises ConfigError for one that is missing or empty."""
+        for name, upstream in self.upstreams.items():
+            if upstream.api_key is not None:
+                upstream.api_key.resolve(environ, f"upstreams.{name}.api_key")
+        for index, key in enumerate(self.keys):
+            key.resolve(environ, f"auth.keys[{index}]")
+
+
+class _UpstreamTable(Struct, forbid_unknown_fields=True):
+    dialect: str
+    base_url: str | None = None
+    api_key: Secret | None = None
+    auth: AuthScheme | None = None
+    ca_file: str | None = None
+    connections: int = 1000
+    timeouts: Timeouts = Timeouts()
+
+
+class _RouteTable(Struct, forbid_unknown_fields=True):
+    model: str
+    targets: list[str]
+
+
+class _AuthTable(Struct, forbid_unknown_fields=True):
+    keys: list[Secret] = field(default_factory=list[Secret])
+    anonymous: bool = False
+
+
+class _LogTable(Struct, forbid_unknown_fields=True):
+    calls: str | None = None
+
+
+class _File(Struct, forbid_unknown_fields=True):
+    upstreams: dict[str, Any] = field(default_factory=dict[str, Any])
+    routes: list[Any] = field(default_factory=list[Any])
+    auth: Any = field(default_factory=dict[str, Any])
+    log: Any = field(default_factory=dict[str, Any])
+    limits: Any = field(default_factory=dict[str, Any])
+
+
+def decode_config(data: bytes) -> Config:
+    """A Config from the bytes of a nexusflow.toml. Its secrets are still names: see `Config.resolve`.
+
+    Raises ConfigError, whose `path` says where.
+    """
+    try:
+        tree = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("", f"not valid TOML: {error}") from None
+    file = _convert(tree, _File, "")
+    upstreams = {
+        name: _upstream(name, _convert(table, _UpstreamTable, f"upstreams.{name}"))
+        for name, table in file.upstreams.items()
+    }
+    routes = tuple(
+        _route(index, _convert(table, _RouteTable, f"routes[{index}]"), upstreams)
+        for index, table in enumerate(file.routes)
+    )
+    Router(routes)  # refuses two routes of one name
+    auth = _convert(file.auth, _AuthTable, "auth")
+    return Config(
+        upstreams=upstreams,
+        routes=routes,
+        keys=tuple(auth.keys),
+        anonymous=auth.anonymous,
+        call_log=_convert(file.log, _LogTable, "log").calls,
+        limits=_limits(_convert(file.limits, Limits, "limits")),
+    )
+
+
+def _upstream(name: str, table: _UpstreamTable) -> Upstream:
+    path = f"upstreams.{name}"
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise ConfigError(path, "a name has letters, digits, '_', '-' and '.' only")
+    dialect = DIALECTS.get(table.dialect)
+    if dialect is None:
+        raise ConfigError(f"{path}.dialect", f"{table.dialect!r} is not one of {', '.join(DIALECTS)}")
+    base_url = table.base_url or dialect.default_base_url
+    if base_url is None:
+        raise ConfigError(f"{path}.base_url", "is missing")
+    if table.connections < 1:
+        raise ConfigError(f"{path}.connections", "must be at least 1")
+    for limit, seconds in msgspec.structs.asdict(table.timeouts).items():
+        _check_seconds(f"{path}.timeouts.{limit}", seconds)
+    return Upstream(
+        name=name,
+        dialect=table.dialect,
+        base_url=_checked_url(f"{path}.base_url", base_url),
+        api_key=table.api_key,
+        auth=table.auth,
+        ca_file=table.ca_file,
+        connections=table.connections,
+        timeouts=table.timeouts,
+    )
+
+
+def _route(index: int, table: _RouteTable, upstreams: Mapping[str, Upstream]) -> Route:
+    path = f"routes[{index}]"
+    if not table.model:
+        raise ConfigError(f"{path}.model", "is empty")
+    if not table.targets:
+        raise ConfigError(f"{path}.targets", "is empty: name at least one upstream")
+    targets: list[Target] = []
+    for number, text in enumerate(table.targets):
+        name, _, model = text.partition("/")
+        if name not in upstreams:
+            known = ", ".join(upstreams) or "none"
+            raise ConfigError(
+                f"{path}.targets[{number}]", f"no upstream is called {name!r} (there are: {known})"
+            )
+        targets.append(Target(upstreams[name], model or None))
+    return Route(table.model, tuple(targets))
+
+
+def _limits(limits: Limits) -> Limits:
+    if limits.body_bytes < 1:
+        raise ConfigError("limits.body_bytes", "must be at least 1")
+    _check_seconds("limits.body_seconds", limits.body_seconds)
+    return limits
+
+
+def _check_seconds(path: str, seconds: float) -> None:
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(path, "must be a finite number of seconds above 0")
+
+
+def _checked_url(path: str, url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(path, "must be an absolute http or https URL")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError(path, "must have no user, password, query or fragment")
+    if url.rstrip("/").endswith("/v1/messages"):
+        raise ConfigError(path, "must end before /v1/messages, which is appended")
+    return url.rstrip("/")
+
+
+def _convert(value: Any, type: type[T], path: str) -> T:
+    try:
+        return msgspec.convert(value, type, dec_hook=_decode_secret)
+    except msgspec.ValidationError as error:
+        why, _, where = str(error).partition(" - at `$")
+        raise ConfigError(path + where.rstrip("`") if path else where.strip(".`"), why) from None
+
+
+def _decode_secret(type: type, value: Any) -> Any:
+    if type is not Secret:
+        raise NotImplementedError(f"no decoding for {type}")
+    if not isinstance(value, str) or not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError(
+            'write the name of an environment variable, as "env:NAME": keys do not belong in files'
+        )
+    return Secret(None, value.removeprefix("env:"))

@@ -1,0 +1,71 @@
+"""The seam between an exchange and a wire protocol: how to talk to one kind of upstream, without any I/O."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from nexusflow_core.call import Call
+from nexusflow_core.errors import NexusFlowError, UpstreamError
+from nexusflow_core.record import Loss
+from nexusflow_core.routing import Target
+from nexusflow_core.upstream import Headers, UpstreamRequest
+
+__all__ = ["Leg", "ResponseHead", "UpstreamDialect"]
+
+
+class ResponseHead(Struct, frozen=True):
+    """Status and headers of the answer to the client."""
+
+    status: int
+    headers: Headers
+
+
+class Leg(Protocol):
+    """One attempt at one target, and all state of it. Bytes go in from the upstream, bytes come out for the
+    client. `receive_*` raise UpstreamError only while `head` is None: then another Leg may be opened unseen."""
+
+    request: UpstreamRequest
+    losses: Sequence[Loss]
+    """Fields of the request that did not go along."""
+    edits: Sequence[str]
+    """Places where a relayed body was changed."""
+    head: ResponseHead | None
+    """None: nothing may go out to the client yet."""
+    complete: bool
+    """True: the answer has reached its own end. On a relayed stream the upstream's EOF is still to come."""
+    finished: bool
+    """True: nothing more comes for the client; close the upstream now."""
+    failure: UpstreamError | None
+    """Why the upstream failed. Set while `head` is None for an error answer that is still being read."""
+    usage: dict[str, Any] | None
+    """Usage in the wire's names: the final one once `complete`, before that what is known so far."""
+    response_model: str | None
+    upstream_request_id: str | None
+
+    def receive_head(self, status: int, headers: Headers) -> None:
+        """The upstream's status and headers, names in lower case."""
+        ...
+
+    def receive_data(self, data: bytes) -> bytes:
+        """The next bytes of the body; returns what goes to the client, perhaps nothing yet."""
+        ...
+
+    def receive_eof(self) -> bytes:
+        """The body ended as HTTP says a body ends. Sets `finished`."""
+        ...
+
+    def fail(self, error: NexusFlowError) -> bytes:
+        """The body broke off after `head` was out: returns the bytes that end a stream honestly, or nothing
+        where the format has no way to say it. Sets `finished`."""
+        ...
+
+
+class UpstreamDialect(Protocol):
+    """A wire protocol: turns calls into legs."""
+
+    default_base_url: str | None
+
+    def open(self, call: Call, target: Target) -> Leg:
+        """A fresh Leg. Raises CallerError for a call that this protocol cannot carry."""
+        ...

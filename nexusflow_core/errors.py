@@ -1,0 +1,200 @@
+"""Everything that can go wrong, as one tree: whose fault, which HTTP status, which wire `type`.
+
+NexusFlowError
+├── CallerError            the client's request cannot be served as it is
+│   ├── InvalidRequest         400 invalid_request_error
+│   ├── AuthenticationFailed   401 authentication_error
+│   ├── PermissionDenied       403 permission_error
+│   ├── NotFound               404 not_found_error
+│   ├── MethodNotAllowed       405 invalid_request_error
+│   ├── RequestTimeout         408 invalid_request_error
+│   ├── RequestTooLarge        413 request_too_large
+│   └── RateLimited            429 rate_limit_error
+├── UpstreamError          the upstream failed us; nothing the client did
+│   ├── UpstreamUnreachable    502 api_error       no connection
+│   ├── UpstreamProtocolError  502 api_error       closed early, garbage, a redirect
+│   ├── UpstreamTimeout        504 timeout_error
+│   └── UpstreamStatus         as it said          an error answer of the upstream's own
+├── GatewayError           our own fault or state
+│   ├── InternalError          500 api_error
+│   └── Overloaded             529 overloaded_error
+├── ConfigError            the operator's; carries the path in the configuration
+└── EventTooLarge          a server-sent event over its bound
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+__all__ = [
+    "AuthenticationFailed",
+    "CallerError",
+    "ConfigError",
+    "EventTooLarge",
+    "GatewayError",
+    "InternalError",
+    "InvalidRequest",
+    "MethodNotAllowed",
+    "NexusFlowError",
+    "NotFound",
+    "Overloaded",
+    "PermissionDenied",
+    "RateLimited",
+    "RequestTimeout",
+    "RequestTooLarge",
+    "UpstreamError",
+    "UpstreamProtocolError",
+    "UpstreamStatus",
+    "UpstreamTimeout",
+    "UpstreamUnreachable",
+    "error_body",
+    "error_event",
+]
+
+
+class NexusFlowError(Exception):
+    """Root of the tree. `status` is the HTTP status, `type` Anthropic's error type on the wire.
+
+    `headers` go out with the answer (`retry-after`, `allow`). The message is meant for the client:
+    it never holds a key, a URL with credentials or a body.
+    """
+
+    status: int = 500
+    type: str = "api_error"
+
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.headers: Mapping[str, str] = headers or {}
+
+
+class CallerError(NexusFlowError):
+    """The client's request cannot be served as it is."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class InvalidRequest(CallerError):
+    """400: malformed or contradictory; the message says where (`model: Field required`)."""
+
+
+class AuthenticationFailed(CallerError):
+    """401: no credential, or a wrong one."""
+
+    status = 401
+    type = "authentication_error"
+
+
+class PermissionDenied(CallerError):
+    """403: a known caller, not allowed to do this. For hooks."""
+
+    status = 403
+    type = "permission_error"
+
+
+class NotFound(CallerError):
+    """404: a path or model that is not served here."""
+
+    status = 404
+    type = "not_found_error"
+
+
+class MethodNotAllowed(CallerError):
+    """405: a path that is served, with another method."""
+
+    status = 405
+
+
+class RequestTimeout(CallerError):
+    """408: the request's body did not arrive in time."""
+
+    status = 408
+
+
+class RequestTooLarge(CallerError):
+    """413: the body is over the limit, as sent or after inflation."""
+
+    status = 413
+    type = "request_too_large"
+
+
+class RateLimited(CallerError):
+    """429: too many calls. For hooks; give `retry-after` in whole seconds."""
+
+    status = 429
+    type = "rate_limit_error"
+
+
+class UpstreamError(NexusFlowError):
+    """The upstream failed. `retryable`: another attempt, perhaps elsewhere, may succeed."""
+
+    status = 502
+    retryable: bool = True
+
+
+class UpstreamUnreachable(UpstreamError):
+    """502: no connection could be made; the upstream has seen nothing of the call."""
+
+
+class UpstreamProtocolError(UpstreamError):
+    """502: the connection broke, or what came was not an answer (garbage, a redirect, a cut body)."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """504: the upstream was silent for longer than its time limit."""
+
+    status = 504
+    type = "timeout_error"
+
+
+class UpstreamStatus(UpstreamError):
+    """The upstream answered with an error of its own; its body is relayed, this only names it."""
+
+    def __init__(self, status: int, type: str) -> None:
+        super().__init__(f"upstream answered {status} {type}")
+        self.status = status
+        self.type = type
+        # 408, 409, 429 and every 5xx, 529 among them (PITFALLS H5); other 4xx are the caller's making.
+        self.retryable = status in (408, 409, 429) or status >= 500
+
+
+class GatewayError(NexusFlowError):
+    """Our own fault or state."""
+
+
+class InternalError(GatewayError):
+    """500: a defect of ours. The cause is logged and never shown to the client."""
+
+
+class Overloaded(GatewayError):
+    """529: no room for the call right now, or the process is closing."""
+
+    status = 529
+    type = "overloaded_error"
+
+
+class ConfigError(NexusFlowError):
+    """The configuration is wrong. `path` says where, as `routes[0].targets[1]`."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: {why}" if path else why)
+        self.path = path
+        self.why = why
+
+
+class EventTooLarge(NexusFlowError):
+    """One server-sent event grew over its bound; the stream cannot be framed any further."""
+
+    status = 502
+
+
+def error_body(error: NexusFlowError, request_id: str) -> bytes:
+    """The error as Anthropic's JSON body: `{"type":"error","error":{"type","message"},"request_id"}`."""
+    detail = {"type": error.type, "message": error.message}
+    return msgspec.json.encode({"type": "error", "error": detail, "request_id": request_id})
+
+
+def error_event(error: NexusFlowError, request_id: str) -> bytes:
+    """The error as the one `event: error` that ends a stream."""
+    return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"

@@ -1,0 +1,152 @@
+"""A look at a request body without decoding it: `model`, `stream`, and where the model's name stands.
+
+The bytes are never rebuilt. Whatever else the body says is the upstream's to judge.
+"""
+
+import json
+import re
+import zlib
+
+import msgspec
+from msgspec import Raw, Struct
+
+from nexusflow_core.errors import InvalidRequest, RequestTooLarge
+
+__all__ = ["Peek", "inflate", "peek", "rename_model"]
+
+MAX_MEMBERS = 1000
+"""Bound on top-level members; the Messages API has about thirty."""
+
+_members = msgspec.json.Decoder(dict[str, Raw])
+_string = msgspec.json.Decoder(str)
+
+_KEY = re.compile(rb'[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
+_NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
+_SPACE = " \t\n\r"
+
+_Member = tuple[str, int, int]  # key, start and end of the value's bytes
+
+
+class Peek(Struct, frozen=True):
+    """What the gateway reads of a body: `model`, whether `stream` is literally true, the JSON text (inflated
+    where the body came compressed) and the byte spans of every top-level `model` value in it."""
+
+    model: str
+    stream: bool
+    text: bytes
+    model_spans: tuple[tuple[int, int], ...]
+
+
+def peek(text: bytes) -> Peek:
+    """Reads `model` and `stream` of a JSON object.
+
+    Raises InvalidRequest for what is no JSON object, nests too deeply, or has no `model`, one that is no
+    string, or two different ones (who is right would depend on the reader).
+    """
+    members = _top_level(text)
+    spans = tuple((start, end) for key, start, end in members if key == "model")
+    if not spans:
+        raise InvalidRequest("model: Field required")
+    try:
+        names = {_string.decode(text[start:end]) for start, end in spans}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidRequest("model: Input should be a valid string") from None
+    if len(names) > 1:
+        raise InvalidRequest("model: given more than once, with different values")
+    streams = [text[start:end] for key, start, end in members if key == "stream"]
+    return Peek(names.pop(), bool(streams) and streams[-1] == b"true", text, spans)
+
+
+def rename_model(seen: Peek, model: str) -> bytes:
+    """The text with another model's name in each place where it stood; every other byte as it was."""
+    name = msgspec.json.encode(model)
+    pieces: list[bytes] = []
+    done = 0
+    for start, end in seen.model_spans:
+        pieces += (seen.text[done:start], name)
+        done = end
+    return b"".join((*pieces, seen.text[done:]))
+
+
+def inflate(body: bytes, encoding: str, limit: int) -> bytes:
+    """A compressed body as plain bytes. Raises InvalidRequest for an encoding other than gzip and deflate or
+    for broken data, RequestTooLarge beyond `limit` bytes."""
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise InvalidRequest(f"content-encoding: {encoding[:50]!r} is not supported, only gzip and deflate are")
+    plain = b""
+    try:
+        while body:  # a gzip body may have several members
+            inflater = zlib.decompressobj(wbits=47)
+            plain += inflater.decompress(body, limit - len(plain) + 1)
+            if len(plain) > limit:
+                raise RequestTooLarge(f"the request body is larger than {limit} bytes after decoding")
+            if not inflater.eof:
+                raise InvalidRequest("content-encoding: the compressed body is cut short")
+            body = inflater.unused_data
+    except zlib.error:
+        raise InvalidRequest(f"content-encoding: the body is not valid {encoding} data") from None
+    return plain
+
+
+def _top_level(text: bytes) -> list[_Member]:
+    try:
+        values = _members.decode(text)
+        return _walk(text, values) or _walk_repeated(text)
+    except msgspec.ValidationError:
+        raise InvalidRequest("request body: Input should be a valid JSON object") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The request body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRequest("The request body nests too deeply") from None
+
+
+def _walk(text: bytes, values: dict[str, Raw]) -> list[_Member] | None:
+    """The members in order, by the lengths that the decoder measured; None where a repeated key hid a value.
+
+    msgspec's Raw has no offset, but its length is enough to step over the value.
+    """
+    found: list[_Member] = []
+    position = text.index(b"{") + 1
+    while key := _KEY.match(text, position):
+        _check_count(len(found))
+        name = _string.decode(key[1])
+        value = bytes(values[name])
+        position = key.end()
+        end = position + len(value)
+        after = _NEXT.match(text, end)
+        if after is None or not text.startswith(value, position):
+            return None
+        found.append((name, position, end))
+        position = after.end()
+    return found
+
+
+def _walk_repeated(text: bytes) -> list[_Member]:
+    """The same for bodies that repeat a key: slower, since each value is decoded to find its end."""
+    decode = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
+    chars = text.decode()
+    found: list[_Member] = []
+    at = chars.index("{") + 1
+    counted, offset = 0, 0  # characters and bytes up to there
+    while (at := _skip(chars, at)) < len(chars) and chars[at] == '"':
+        _check_count(len(found))
+        name, at = decode(chars, at)
+        start = _skip(chars, _skip(chars, at) + 1)
+        _, at = decode(chars, start)
+        offset += len(chars[counted:start].encode())
+        end = offset + len(chars[start:at].encode())
+        found.append((name, offset, end))
+        counted, offset = at, end
+        at = _skip(chars, at) + 1
+    return found
+
+
+def _skip(chars: str, at: int) -> int:
+    while at < len(chars) and chars[at] in _SPACE:
+        at += 1
+    return at
+
+
+def _check_count(members: int) -> None:
+    if members >= MAX_MEMBERS:
+        raise InvalidRequest(f"request body: more than {MAX_MEMBERS} top-level members")

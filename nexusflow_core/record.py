@@ -1,0 +1,69 @@
+"""CallRecord: what happened to one call, for hooks and the log. One a call, refused ones included."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+__all__ = ["SCHEMA_VERSION", "Attempt", "CallRecord", "Ending", "Loss", "UsageSource"]
+
+SCHEMA_VERSION = 1
+
+Ending: TypeAlias = Literal["complete", "error", "client_gone", "refused", "lost"]
+"""`complete`: the answer reached its own end. `error`: an upstream's error, or one of ours after the call
+had begun. `client_gone`: the client left first. `refused`: by us, before any upstream. `lost`: the process
+died."""
+
+UsageSource: TypeAlias = Literal["upstream", "estimated", "partial", "none"]
+"""Whose numbers: the upstream's final ones, an estimate of ours, the upstream's before it broke off, none."""
+
+
+class Loss(Struct, frozen=True):
+    """A field of the request that this upstream could not be given: its path, and why."""
+
+    path: str
+    why: str
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One upstream tried. `status` is None where no answer came; `reason` is "" for the attempt that served.
+    `duration` in seconds."""
+
+    upstream: str
+    model: str
+    status: int | None
+    reason: str
+    duration: float
+
+
+class CallRecord(Struct, frozen=True, kw_only=True):
+    """Everything worth keeping of one call, never a body and never a key.
+
+    `duration` and `time_to_first_byte` are seconds from the request's arrival; `usage` has the wire's names.
+    """
+
+    schema: int = SCHEMA_VERSION
+    request_id: str
+    upstream_request_id: str | None
+    started_at: datetime
+    duration: float
+    time_to_first_byte: float | None
+    endpoint: str
+    model: str
+    response_model: str | None
+    route: str | None
+    principal: str | None
+    metadata: Mapping[str, str]
+    stream: bool
+    status: int | None
+    error_type: str | None
+    ending: Ending
+    attempts: tuple[Attempt, ...]
+    usage: dict[str, Any] | None
+    usage_source: UsageSource
+    service_tier: str | None
+    speed: str | None
+    inference_geo: str | None
+    dropped: tuple[Loss, ...]
+    edits: tuple[str, ...]

@@ -1,0 +1,61 @@
+"""Which upstreams serve a model: exact names before patterns, patterns in the order of the file."""
+
+import re
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from nexusflow_core.errors import ConfigError, NotFound
+from nexusflow_core.upstream import Upstream
+
+__all__ = ["Route", "Router", "Target"]
+
+
+class Target(Struct, frozen=True):
+    """One upstream of a route. `model` is the name that it knows the model by; None keeps the client's."""
+
+    upstream: Upstream
+    model: str | None = None
+
+
+class Route(Struct, frozen=True):
+    """A model name, or a pattern in which `*` stands for any characters, and the targets tried in order."""
+
+    model: str
+    targets: tuple[Target, ...]
+
+    @property
+    def exact(self) -> bool:
+        return "*" not in self.model
+
+
+class Router:
+    """Finds the route of a model name. Raises ConfigError for two routes of the same name."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._exact: dict[str, Route] = {}
+        self._patterns: list[tuple[re.Pattern[str], Route]] = []
+        seen: set[str] = set()
+        for index, route in enumerate(self.routes):
+            if route.model in seen:
+                raise ConfigError(f"routes[{index}].model", f"{route.model!r} has a route already")
+            seen.add(route.model)
+            if route.exact:
+                self._exact[route.model] = route
+            else:
+                self._patterns.append((_pattern(route.model), route))
+
+    def find(self, model: str) -> Route:
+        """The route of `model`. Raises NotFound (404) in Anthropic's words."""
+        route = self._exact.get(model)
+        if route is not None:
+            return route
+        for pattern, route in self._patterns:
+            if pattern.fullmatch(model):
+                return route
+        raise NotFound(f"model: {model[:200]}")
+
+
+def _pattern(model: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in model.split("*")), re.DOTALL)

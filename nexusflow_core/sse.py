@@ -1,0 +1,148 @@
+"""Server-sent events, sans I/O: bytes in, events out, whatever the cuts.
+
+Lines end with LF, CRLF or CR and nothing else (WHATWG HTML, section 9.2.5 "Parsing an event stream"):
+U+2028 and U+0085 inside JSON text are text. Sizes are bounded, and nothing is scanned twice.
+"""
+
+from msgspec import Struct
+
+from nexusflow_core.errors import EventTooLarge
+
+__all__ = ["MAX_EVENT_BYTES", "SSEDecoder", "ServerSentEvent", "encode_sse"]
+
+MAX_EVENT_BYTES = 32 * 1024 * 1024
+"""Default bound on one event: the size that Anthropic allows a whole request."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class ServerSentEvent(Struct, frozen=True):
+    """One dispatched event. `data` is bytes as they came, lines joined by LF; `event` is "" when unnamed.
+
+    `id` and `retry` (milliseconds) are what this event itself carried, None where it carried none.
+    """
+
+    data: bytes = b""
+    event: str = ""
+    id: str | None = None
+    retry: int | None = None
+
+
+def encode_sse(data: bytes, event: str = "", *, id: str | None = None, retry: int | None = None) -> bytes:
+    """One event as bytes, ended by its blank line. Decoding it gives the same event.
+
+    Raises ValueError for a CR in `data` or a line break in `event` or `id`: the format cannot carry them.
+    """
+    if b"\r" in data or any(c in event + (id or "") for c in "\r\n\0"):
+        raise ValueError("server-sent events cannot carry a CR in data, nor a line break in event or id")
+    if b"\n" in data:
+        data = data.replace(b"\n", b"\ndata: ")
+    frame = b"data: " + data + b"\n\n"
+    if event:
+        frame = b"event: " + event.encode() + b"\n" + frame
+    if id is not None:
+        frame = b"id: " + id.encode() + b"\n" + frame
+    if retry is not None:
+        frame = b"retry: %d\n" % retry + frame
+    return frame
+
+
+class SSEDecoder:
+    """Push decoder: `feed(bytes)` returns the events completed by them, `flush()` the unfinished last one.
+
+    Raises EventTooLarge once an event passes `max_event_bytes`; memory never grows beyond that.
+    """
+
+    __slots__ = ("_after_cr", "_data", "_event", "_head", "_held", "_id", "_max", "_partial", "_retry", "_size")
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max = max_event_bytes
+        self._head: bytes | None = b""  # the first bytes, until they are a BOM or are not; None after that
+        self._after_cr = False  # the last byte was a CR that ended a line: a LF now belongs to it
+        self._partial: list[bytes] = []  # pieces of the line that has not ended yet, joined once
+        self._held = 0  # bytes in those pieces
+        self._begin_event()
+
+    @property
+    def pending(self) -> bool:
+        """True while an event has begun and its blank line has not come."""
+        return bool(self._held or self._size)
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """The events that these bytes complete, in order."""
+        if self._head is not None:
+            data = self._skip_bom(self._head + data)
+        if self._after_cr or b"\r" in data:
+            data = self._fold_cr(data)
+        lines = data.split(b"\n")
+        tail = lines.pop()
+        if lines and self._partial:
+            self._partial.append(lines[0])
+            lines[0] = b"".join(self._partial)
+            self._partial.clear()
+            self._held = 0
+        events: list[ServerSentEvent] = []
+        for line in lines:
+            if line:
+                self._take_field(line)
+            else:
+                self._end_event(events)
+        if tail:
+            self._partial.append(tail)
+            self._held += len(tail)
+        if self._held + self._size > self._max:
+            raise EventTooLarge(f"a server-sent event is longer than {self._max} bytes")
+        return events
+
+    def flush(self) -> list[ServerSentEvent]:
+        """The last event, where the stream ended before its blank line; else nothing."""
+        events = self.feed(b"\n\n")
+        self._head = b""
+        self._after_cr = False
+        return events
+
+    def _skip_bom(self, data: bytes) -> bytes:
+        if len(data) < len(_BOM) and _BOM.startswith(data):
+            self._head = data
+            return b""
+        self._head = None
+        return data.removeprefix(_BOM)
+
+    def _fold_cr(self, data: bytes) -> bytes:
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data.removeprefix(b"\n")
+        if data:
+            self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _begin_event(self) -> None:
+        self._data: list[bytes] = []
+        self._event = ""
+        self._id: str | None = None
+        self._retry: int | None = None
+        self._size = 0
+
+    def _take_field(self, line: bytes) -> None:
+        self._size += len(line) + 1
+        if self._size > self._max:
+            raise EventTooLarge(f"a server-sent event is longer than {self._max} bytes")
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._event = value.decode(errors="replace")
+        elif name == b"id" and b"\0" not in value:
+            self._id = value.decode(errors="replace")
+        elif name == b"retry" and value.isdigit():
+            self._retry = int(value[:18])
+
+    def _end_event(self, events: list[ServerSentEvent]) -> None:
+        # "If the data buffer is an empty string, set the data buffer and the event type buffer to the
+        # empty string and return": an event without any data line is not dispatched.
+        if self._data:
+            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            events.append(ServerSentEvent(data, self._event, self._id, self._retry))
+        if self._size:
+            self._begin_event()
