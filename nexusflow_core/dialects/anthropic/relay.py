@@ -1,0 +1,177 @@
+"""The relayed leg: the body that came is the body that leaves, and every byte of the answer goes back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from nexusflow_core.call import Call
+from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.dialects.anthropic.tap import StreamTap, read_answer
+from nexusflow_core.errors import (
+    InvalidRequest,
+    NexusFlowError,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamStatus,
+    error_event,
+)
+from nexusflow_core.peek import rename_model
+from nexusflow_core.record import Loss
+from nexusflow_core.routing import Target
+from nexusflow_core.upstream import (
+    Headers,
+    UpstreamRequest,
+    header,
+    relayed_request_headers,
+    relayed_response_headers,
+)
+
+__all__ = ["AnthropicDialect", "RelayLeg"]
+
+HELD_BYTES = 16 * 1024 * 1024
+"""A sync answer is held up to this size, so that one which breaks off becomes an error with its own status
+and one that is whole is metered; a larger one passes as it comes, unmetered."""
+
+_OLDEST_VERSION = (b"anthropic-version", b"2023-06-01")
+
+_PATHS = {"messages": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"}
+
+
+class AnthropicDialect:
+    """Anthropic, and whoever else speaks its protocol: relayed."""
+
+    default_base_url: str | None = "https://api.anthropic.com"
+
+    def open(self, call: Call, target: Target) -> Leg:
+        """Raises InvalidRequest for a query or header that cannot stand in a request line."""
+        request, edits = _relayed_request(call, target)
+        # Who answers for a model of its own speaks Anthropic's protocol as a third party.
+        third_party = not (target.model or call.model).startswith("claude-")
+        return RelayLeg(request, call.request_id, edits=edits, third_party=third_party)
+
+
+def _relayed_request(call: Call, target: Target) -> tuple[UpstreamRequest, tuple[str, ...]]:
+    upstream = target.upstream
+    headers = relayed_request_headers(call.headers, upstream.credential_header(call.credential))
+    if header(headers, b"anthropic-version") is None:
+        headers.append(_OLDEST_VERSION)
+    body, edits = call.body, tuple[str, ...]()
+    if target.model is not None and target.model != call.model and call.seen is not None:
+        body, edits = rename_model(call.seen, target.model), ("model",)
+        if call.content_encoding:  # the renamed text goes out plain
+            headers = [pair for pair in headers if pair[0] != b"content-encoding"]
+            edits += ("content-encoding",)
+    url = upstream.base_url + _PATHS[call.endpoint]
+    if call.query:
+        url += "?" + _checked_query(call.query)
+    return UpstreamRequest(upstream, "POST", url, headers, body), edits
+
+
+def _checked_query(query: bytes) -> str:
+    if any(byte <= 0x20 or byte >= 0x7F or byte == 0x23 for byte in query):
+        raise InvalidRequest("query: only printable ASCII is allowed, without '#'")
+    return query.decode("ascii")
+
+
+class RelayLeg:
+    """One attempt whose bytes pass unchanged. See `Leg` for the verbs."""
+
+    def __init__(
+        self, request: UpstreamRequest, request_id: str, *, edits: Sequence[str] = (), third_party: bool = False
+    ) -> None:
+        self.request = request
+        self.losses: Sequence[Loss] = ()
+        self.edits = edits
+        self.head: ResponseHead | None = None
+        self.complete = False
+        self.finished = False
+        self.failure: UpstreamError | None = None
+        self.usage: dict[str, Any] | None = None
+        self.response_model: str | None = None
+        self.upstream_request_id: str | None = None
+        self._request_id = request_id
+        self._third_party = third_party
+        self._answer_head: ResponseHead | None = None  # as received; becomes `head` once it may go out
+        self._encoded = False  # the answer is compressed all the same, and cannot be read on the side
+        self._held: list[bytes] | None = []  # the body so far while nothing may go out; None after that
+        self._held_bytes = 0
+        self._tap: StreamTap | None = None  # set for a stream
+
+    def receive_head(self, status: int, headers: Headers) -> None:
+        if 300 <= status < 400:
+            raise UpstreamProtocolError(
+                f"the upstream answered with a redirect ({status}), which is not followed"
+            )
+        self._answer_head = ResponseHead(status, relayed_response_headers(headers))
+        request_id = header(headers, b"request-id")
+        self.upstream_request_id = request_id.decode("latin-1") if request_id else None
+        encoding = (header(headers, b"content-encoding") or b"identity").strip().lower()
+        self._encoded = encoding != b"identity"
+        media_type = (header(headers, b"content-type") or b"").partition(b";")[0].strip().lower()
+        if status >= 400:
+            self.failure = UpstreamStatus(status, "api_error")
+        elif media_type == b"text/event-stream" and not self._encoded:
+            self._tap = StreamTap(third_party=self._third_party)
+
+    def receive_data(self, data: bytes) -> bytes:
+        tap = self._tap
+        if tap is not None:
+            tap.feed(data)
+            self.complete = tap.complete
+        if self._held is None:
+            return data
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > HELD_BYTES or (tap is not None and tap.started):
+            return self._release()
+        return b""
+
+    def receive_eof(self) -> bytes:
+        self.finished = True
+        if self._tap is not None:
+            return self._end_stream(self._tap, UpstreamProtocolError("the upstream's stream ended early"))
+        if self._held is not None:
+            self._read_answer(b"".join(self._held))
+        self.complete = True
+        return self._release()
+
+    def fail(self, error: NexusFlowError) -> bytes:
+        self.finished = True
+        if self._tap is not None:
+            return self._end_stream(self._tap, error)
+        self._note(error)
+        return b""
+
+    def _release(self) -> bytes:
+        """Lets the head out, and what was held."""
+        held, self._held = self._held, None
+        self.head = self._answer_head
+        return b"".join(held or ())
+
+    def _read_answer(self, body: bytes) -> None:
+        """Meters a whole sync body. Raises UpstreamProtocolError for a success that is not JSON."""
+        answer = None if self._encoded else read_answer(body)
+        if isinstance(self.failure, UpstreamStatus):
+            if answer is not None and answer.error is not None:
+                self.failure = UpstreamStatus(self.failure.status, answer.error.type)
+        elif answer is not None:
+            self.usage, self.response_model = answer.usage, answer.model
+        elif not self._encoded:
+            raise UpstreamProtocolError("the upstream's answer is not a JSON object")
+
+    def _end_stream(self, tap: StreamTap, error: NexusFlowError) -> bytes:
+        """The stream is over; unless it came to an end of its own, `error` is its one last event."""
+        gap = b"\n\n" if tap.inside_event else b""
+        tap.flush()
+        self.complete = tap.complete or (tap.blind and isinstance(error, UpstreamProtocolError))
+        self.usage, self.response_model = tap.usage, tap.model
+        if tap.error_type is not None:
+            self.failure = UpstreamStatus(200, tap.error_type)
+        if self.complete or tap.error_type is not None:
+            return self._release()
+        if self.head is None:  # not one event went out: the failure keeps a status of its own
+            raise error
+        self._note(error)
+        return gap + error_event(error, self._request_id)
+
+    def _note(self, error: NexusFlowError) -> None:
+        self.failure = error if isinstance(error, UpstreamError) else None

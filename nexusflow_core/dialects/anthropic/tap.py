@@ -1,0 +1,171 @@
+"""What a passing Messages answer says about itself: usage, model, its end or its error."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.errors import EventTooLarge
+from nexusflow_core.sse import ServerSentEvent, SSEDecoder
+from nexusflow_core.usage import WireUsage, merge_usage
+
+__all__ = ["Answer", "StreamTap", "read_answer"]
+
+# An event that matters has one of these in its data: the type is a JSON string, and a quote inside the text of
+# another event is escaped, so that text which merely speaks of them does not match.
+_MESSAGE = b'"message_'
+_ERROR = b'"error"'
+
+_BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
+
+_MAX_TAIL = 4096
+"""An unfinished event longer than this goes to the decoder, which keeps its pieces apart."""
+
+
+class _Error(Struct):
+    type: str = "api_error"
+
+
+class Answer(Struct):
+    """A sync body, or the `message` of message_start; members that do not matter here are skipped."""
+
+    type: str = ""
+    model: str | None = None
+    usage: WireUsage | None = None
+    error: _Error | None = None
+
+
+class _Event(Struct):
+    type: str = ""
+    message: Answer | None = None
+    usage: dict[str, Any] | None = None
+    error: _Error | None = None
+
+
+_answer = msgspec.json.Decoder(Answer)
+_event = msgspec.json.Decoder(_Event)
+
+
+def read_answer(body: bytes) -> Answer | None:
+    """A sync body's usage, model and error; None where it is no JSON object."""
+    try:
+        return _answer.decode(body)
+    except msgspec.ValidationError:  # an object of another shape: nothing to meter, nothing wrong with it
+        return Answer() if body.lstrip()[:1] == b"{" else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+class StreamTap:
+    """Reads along a Messages stream in constant memory and frames only what can matter.
+
+    `feed` gets the bytes as they come, in any cut. `usage` is merged as `merge_usage` says; `third_party`
+    is for upstreams that speak Anthropic's protocol for models of their own.
+    """
+
+    __slots__ = (
+        "_blind",
+        "_decoder",
+        "_framing",
+        "_tail",
+        "_third_party",
+        "complete",
+        "error_type",
+        "final",
+        "model",
+        "started",
+        "usage",
+    )
+
+    def __init__(self, *, third_party: bool = False) -> None:
+        self.started = False  # the first event has passed
+        self.complete = False  # message_stop has passed
+        self.final = False  # message_delta has passed: output_tokens are the last ones
+        self.error_type: str | None = None  # of an `error` event
+        self.model: str | None = None
+        self.usage: WireUsage | None = None
+        self._third_party = third_party
+        self._decoder = SSEDecoder()
+        self._framing = True  # the decoder holds the beginning of the event that these bytes go on with
+        self._tail = b""  # the unfinished event, while nothing in it matters yet
+        self._blind = False  # an event was over the decoder's bound: no more metering
+
+    @property
+    def inside_event(self) -> bool:
+        """True where the bytes so far stop inside an event."""
+        return bool(self._tail) or self._decoder.pending
+
+    @property
+    def blind(self) -> bool:
+        """True once an event was too large to be framed: whether the stream completed is no longer known."""
+        return self._blind
+
+    def feed(self, data: bytes) -> None:
+        if self._framing and (cut := _first_boundary(data)):
+            self._frame(data[:cut])
+            data = data[cut:]
+        if not self._framing:
+            if self._tail:
+                data = self._tail + data
+            if _MESSAGE not in data and _ERROR not in data:
+                if data.endswith(b"\n\n"):
+                    self._tail = b""
+                    return
+                self._tail = data = data[_last_boundary(data) :]
+                if len(data) <= _MAX_TAIL:
+                    return
+            self._tail = b""
+        self._frame(data)
+
+    def flush(self) -> None:
+        """The stream is over: a last event that lacks its blank line counts."""
+        tail, self._tail = self._tail, b""
+        if tail:
+            self._frame(tail)
+        if not self._blind:
+            self._take(self._decoder.flush())
+
+    def _frame(self, data: bytes) -> None:
+        if self._blind:
+            return
+        try:
+            self._take(self._decoder.feed(data))
+        except EventTooLarge:
+            self._blind = self.started = True
+        self._framing = self._blind or not self.started or self._decoder.pending
+
+    def _take(self, events: list[ServerSentEvent]) -> None:
+        for event in events:
+            self.started = True
+            if _MESSAGE in event.data or _ERROR in event.data:
+                self._read(event.data)
+
+    def _read(self, data: bytes) -> None:
+        try:
+            event = _event.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # not ours to judge on a relayed stream
+            return
+        if event.type == "message_start" and event.message is not None:
+            self.model = event.message.model
+            self._merge(event.message.usage)
+        elif event.type == "message_delta":
+            self.final = self.final or event.usage is not None
+            self._merge(event.usage)
+        elif event.type == "message_stop":
+            self.complete = True
+        elif event.type == "error":
+            self.error_type = event.error.type if event.error else "api_error"
+
+    def _merge(self, usage: WireUsage | None) -> None:
+        if usage is not None:
+            self.usage = merge_usage(self.usage or {}, usage, third_party=self._third_party)
+
+
+def _first_boundary(data: bytes) -> int:
+    """Where the first blank line ends; 0 where there is none."""
+    return min((at + len(blank) for blank in _BLANK_LINES if (at := data.find(blank)) >= 0), default=0)
+
+
+def _last_boundary(data: bytes) -> int:
+    """Where the last blank line ends; 0 where there is none."""
+    return max((at + len(blank) for blank in _BLANK_LINES if (at := data.rfind(blank)) >= 0), default=0)

@@ -1,0 +1,55 @@
+"""Phrases in the user's text that tell the simulator what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+import msgspec
+
+from nexusflow_core.simulator.failures import FAILURES, Failure
+
+_ERROR = re.compile(r"simulate (stream )?error ([a-z_]+)")
+_SIZE = re.compile(r"simulate ([0-9]{1,9})[0-9]* tokens?\b")
+_CALL = re.compile(r"\bcall ([\w-]+(?:(?:, and |, | and )[\w-]+)*)")
+_COMMA_OR_AND = re.compile(r", and |, | and ")
+
+MAX_SIZE = 100_000
+MAX_CALLS = 8
+
+
+class Directives(msgspec.Struct, frozen=True):
+    """What the last user text orders: fail, break the stream off, write so many tokens."""
+
+    failure: Failure | None = None
+    failure_in_stream: bool = False
+    truncate: bool = False
+    tokens: int | None = None
+
+
+def read_directives(text: str) -> Directives:
+    """Find `simulate [stream ]error <type>`, `simulate truncation`, `simulate <n> tokens`."""
+    failure: Failure | None = None
+    in_stream = False
+    for match in _ERROR.finditer(text):
+        failure = FAILURES.get(match[2])
+        in_stream = match[1] is not None
+        if failure is not None:
+            break
+    size = _SIZE.search(text)
+    return Directives(
+        failure=failure,
+        failure_in_stream=failure is not None and in_stream,
+        truncate="simulate truncation" in text,
+        tokens=None if size is None else min(int(size[1]), MAX_SIZE),
+    )
+
+
+def called_tools(text: str, names: Collection[str]) -> tuple[str, ...]:
+    """The tools named after the word `call`: `call a`, `call a and b`, `call a, b and c`."""
+    calls: list[str] = []
+    for match in _CALL.finditer(text):
+        calls.extend(name for name in _COMMA_OR_AND.split(match[1]) if name in names)
+        if len(calls) >= MAX_CALLS:
+            break
+    return tuple(calls[:MAX_CALLS])

@@ -1,0 +1,200 @@
+"""What the simulated model answers, decided from a description that no protocol owns.
+
+A protocol module fills in an `Ask` and renders the `Reply`; only this module decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from nexusflow_core.simulator.directives import Directives, called_tools, read_directives
+from nexusflow_core.simulator.jsonvalue import Json, encode_json
+from nexusflow_core.simulator.schema import conforming_value
+from nexusflow_core.simulator.tokens import clip, text_tokens
+
+# Unless a size is asked for, no text of an answer is longer than this many tokens.
+MAX_TEXT_TOKENS = 4_096
+
+# Four bytes with the space behind it, so that n words are n tokens by the estimate.
+WORD = "tok"
+
+# A word with the white space before it, or a part of either where they are long.
+_WORD = re.compile(r"\s{0,24}\S{1,24}|\s{1,24}")
+_ARGUMENT_SLICE = 16
+
+StopReason: TypeAlias = Literal["end", "length", "stop_sequence", "tool_calls"]
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A tool that may be called, with the JSON schema of its input."""
+
+    name: str
+    schema: Json
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What a request asks for, in no protocol's words. `max_tokens` None: no limit."""
+
+    text: str
+    tool_results: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    must_call: bool = False
+    only_tool: str | None = None
+    may_call: bool = True
+    parallel_calls: bool = True
+    answer_schema: Json = None
+    think: bool = False
+    max_tokens: int | None = None
+    stop_sequences: tuple[str, ...] = ()
+
+
+class Thought(msgspec.Struct, frozen=True):
+    """Thinking that comes before the answer."""
+
+    text: str
+
+
+class Text(msgspec.Struct, frozen=True):
+    """Text of the answer."""
+
+    text: str
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call of a tool; `arguments` is the JSON text of `input`."""
+
+    name: str
+    input: dict[str, Json]
+    arguments: str
+
+
+Part: TypeAlias = Thought | Text | ToolCall
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The whole answer, and how it is to go wrong where the user ordered that."""
+
+    parts: tuple[Part, ...]
+    stop: StopReason
+    stop_sequence: str | None
+    output_tokens: int
+    thinking_tokens: int
+    directives: Directives
+
+
+def reply(ask: Ask) -> Reply:
+    """Decide the answer; the same for the same ask."""
+    directives = read_directives(ask.text)
+    calls = _calls(ask)
+    stopped_at: str | None = None
+    answer: tuple[Part, ...] = calls
+    if not calls:
+        text, stopped_at = _cut_before(_text(ask, directives), ask.stop_sequences)
+        answer = (Text(text),) if text else ()
+    thoughts = (Thought(_thought(ask, calls)),) if ask.think else ()
+    parts, used, whole = _fit((*thoughts, *answer), ask.max_tokens)
+    stop: StopReason = "end"
+    if not whole:
+        stop, stopped_at = "length", None
+    elif stopped_at is not None:
+        stop = "stop_sequence"
+    elif calls:
+        stop = "tool_calls"
+    thinking = sum(_part_tokens(part) for part in parts if isinstance(part, Thought))
+    return Reply(parts, stop, stopped_at, used, thinking, directives)
+
+
+def words(text: str) -> Iterator[str]:
+    """The pieces in which a text is streamed; together they are the text."""
+    return (match[0] for match in _WORD.finditer(text))
+
+
+def argument_slices(arguments: str) -> Iterator[str]:
+    """The pieces in which the JSON of a tool's input is streamed: cut anywhere, as in reality."""
+    return (arguments[i : i + _ARGUMENT_SLICE] for i in range(0, len(arguments), _ARGUMENT_SLICE))
+
+
+def made_id(prefix: str, body: bytes, nth: int = 0) -> str:
+    """An id that only depends on the request's body and a running number."""
+    digest = hashlib.sha256(body + b"\0" + prefix.encode() + str(nth).encode())
+    return prefix + digest.hexdigest()[:24]
+
+
+def _calls(ask: Ask) -> tuple[ToolCall, ...]:
+    tools = {tool.name: tool for tool in ask.tools}
+    if not tools or not ask.may_call:
+        return ()
+    # A result was just handed in: an answer is due, or the conversation would never end.
+    names = () if ask.tool_results else called_tools(ask.text, tools)
+    if ask.must_call:
+        if ask.only_tool is not None:
+            names = tuple(name for name in names if name == ask.only_tool) or (ask.only_tool,)
+        names = names or (ask.tools[0].name,)
+    if not ask.parallel_calls:
+        names = names[:1]
+    made = {name: _call(tools[name]) for name in dict.fromkeys(names) if name in tools}
+    return tuple(made[name] for name in names if name in made)
+
+
+def _call(tool: Tool) -> ToolCall:
+    made = conforming_value(tool.schema)
+    arguments = made if isinstance(made, dict) else {}
+    return ToolCall(tool.name, arguments, encode_json(arguments).decode())
+
+
+def _text(ask: Ask, directives: Directives) -> str:
+    if ask.answer_schema is not None:
+        return encode_json(conforming_value(ask.answer_schema)).decode()
+    if directives.tokens is not None:
+        return " ".join([WORD] * directives.tokens)
+    if ask.tool_results:
+        return clip("The tool returned: " + "; ".join(ask.tool_results), MAX_TEXT_TOKENS)
+    if ask.text:
+        return clip("You said: " + ask.text, MAX_TEXT_TOKENS)
+    return "You sent no text."
+
+
+def _thought(ask: Ask, calls: tuple[ToolCall, ...]) -> str:
+    if calls:
+        return "I should call " + " and ".join(clip(call.name, 64) for call in calls) + "."
+    if ask.tool_results:
+        return "The tool has answered. I will say what it returned."
+    return f'The user wrote "{clip(ask.text, 16)}". I will answer that.'
+
+
+def _cut_before(text: str, stop_sequences: tuple[str, ...]) -> tuple[str, str | None]:
+    """The text up to the stop sequence that comes first, and that sequence."""
+    found = [(text.find(sequence), sequence) for sequence in stop_sequences if sequence and sequence in text]
+    if not found:
+        return text, None
+    at, sequence = min(found)
+    return text[:at], sequence
+
+
+def _fit(parts: tuple[Part, ...], most: int | None) -> tuple[tuple[Part, ...], int, bool]:
+    """The parts that fit into so many tokens, the tokens used, and whether that is all of them.
+
+    A text is cut where the limit falls; a tool call that does not fit is left out.
+    """
+    kept: list[Part] = []
+    used = 0
+    for part in parts:
+        cost = _part_tokens(part)
+        if most is None or used + cost <= most:
+            kept.append(part)
+            used += cost
+            continue
+        if not isinstance(part, ToolCall) and most > used:
+            kept.append(msgspec.structs.replace(part, text=clip(part.text, most - used)))
+        return tuple(kept), most, False
+    # Nothing may be asked for: then the limit was reached before anything was said.
+    return tuple(kept), used, most != 0
+
+
+def _part_tokens(part: Part) -> int:
+    return text_tokens(part.name + part.arguments if isinstance(part, ToolCall) else part.text)

@@ -1,0 +1,102 @@
+"""Opening a relayed leg: which bytes leave, and as whom."""
+
+import gzip
+from datetime import UTC, datetime
+
+import pytest
+
+from nexusflow_core.call import Call
+from nexusflow_core.dialects.anthropic import AnthropicDialect
+from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.routing import Target
+from nexusflow_core.upstream import Headers, Secret, Upstream, header
+
+UPSTREAM = Upstream(name="a", dialect="anthropic", base_url="https://a/base", api_key=Secret("sk-up"))
+
+
+def call(
+    body: bytes = b'{"model" : "claude-x"}',
+    *,
+    headers: Headers = (),
+    query: bytes = b"",
+    endpoint: str = "messages",
+) -> Call:
+    made = Call(
+        endpoint=endpoint,  # type: ignore[arg-type]
+        request_id="req_1",
+        started_at=datetime(2026, 11, 22, tzinfo=UTC),
+        headers=headers,
+        query=query,
+        body=body,
+    )
+    return made.look(10_000)
+
+
+def test_the_body_that_came_is_the_body_that_leaves() -> None:
+    """The very object, not a copy of its meaning."""
+    came = call()
+    leg = AnthropicDialect().open(came, Target(UPSTREAM))
+    assert leg.request.body is came.body
+    assert (leg.request.method, leg.request.url, tuple(leg.edits)) == ("POST", "https://a/base/v1/messages", ())
+
+
+def test_a_target_of_the_same_name_edits_nothing() -> None:
+    """Naming the model in the route is no rename."""
+    came = call()
+    assert AnthropicDialect().open(came, Target(UPSTREAM, "claude-x")).request.body is came.body
+
+
+def test_a_rename_is_the_only_edit_and_is_named() -> None:
+    """White space and all else stay."""
+    leg = AnthropicDialect().open(call(), Target(UPSTREAM, "claude-y"))
+    assert (leg.request.body, tuple(leg.edits)) == (b'{"model" : "claude-y"}', ("model",))
+
+
+def test_a_compressed_body_travels_compressed_unless_it_is_renamed() -> None:
+    """A rename sends it plain, drops the header and says so."""
+    packed = gzip.compress(b'{"model":"claude-x"}')
+    came = call(packed, headers=[(b"content-encoding", b"GZIP")])
+    as_it_came = AnthropicDialect().open(came, Target(UPSTREAM))
+    assert as_it_came.request.body is packed
+    assert header(as_it_came.request.headers, b"content-encoding") == b"GZIP"
+    renamed = AnthropicDialect().open(came, Target(UPSTREAM, "claude-y"))
+    assert renamed.request.body == b'{"model":"claude-y"}'
+    assert header(renamed.request.headers, b"content-encoding") is None
+    assert tuple(renamed.edits) == ("model", "content-encoding")
+
+
+def test_the_query_goes_along_verbatim() -> None:
+    """`?beta=true` and every odd spelling (PITFALLS G9)."""
+    leg = AnthropicDialect().open(
+        call(query=b"beta=true&x=%2f%2F&y=[a]|b", endpoint="count_tokens"), Target(UPSTREAM)
+    )
+    assert leg.request.url == "https://a/base/v1/messages/count_tokens?beta=true&x=%2f%2F&y=[a]|b"
+
+
+@pytest.mark.parametrize("query", [b"a b", b"a\r\nx: y", b"\xff", b"a#b", b"\x7f"])
+def test_a_query_that_is_no_query_is_refused(query: bytes) -> None:
+    """Nothing in it can end the request line."""
+    with pytest.raises(InvalidRequest, match="query"):
+        AnthropicDialect().open(call(query=query), Target(UPSTREAM))
+
+
+@pytest.mark.parametrize(
+    ("sent", "version"), [(b"2026-10-21", b"2026-10-21"), (b"", b""), (None, b"2023-06-01")]
+)
+def test_the_api_version_is_the_clients(sent: bytes | None, version: bytes) -> None:
+    """Only where it is absent the oldest is added (PITFALLS G2)."""
+    headers = [] if sent is None else [(b"anthropic-version", sent)]
+    leg = AnthropicDialect().open(call(headers=headers), Target(UPSTREAM))
+    assert [value for name, value in leg.request.headers if name == b"anthropic-version"] == [version]
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"br"])
+def test_an_answer_that_comes_compressed_all_the_same_passes(encoding: bytes) -> None:
+    """Unmetered, but byte for byte, sync and stream."""
+    for media_type in (b"application/json", b"text/event-stream"):
+        leg = AnthropicDialect().open(call(), Target(UPSTREAM))
+        leg.receive_head(200, [(b"content-type", media_type), (b"content-encoding", encoding)])
+        out = leg.receive_data(b"\x1f\x8bxyz") + leg.receive_eof()
+        assert (out, leg.usage, leg.complete) == (b"\x1f\x8bxyz", None, True)
+        assert leg.head is not None
+        assert header(leg.head.headers, b"content-encoding") == encoding

@@ -1,0 +1,136 @@
+"""Header rules, credentials, and keys that show themselves to nobody."""
+
+import pickle
+
+import pytest
+
+from nexusflow_core.errors import AuthenticationFailed, ConfigError, InvalidRequest
+from nexusflow_core.upstream import (
+    Credential,
+    Headers,
+    Secret,
+    Upstream,
+    UpstreamRequest,
+    client_credentials,
+    relayed_request_headers,
+    relayed_response_headers,
+)
+
+KEY = (b"x-api-key", b"sk-up")
+IDENTITY = (b"accept-encoding", b"identity")
+
+
+def upstream(key: str | None = "sk-up", **rest: object) -> Upstream:
+    secret = Secret(key) if key is not None else None
+    return Upstream(name="a", dialect="anthropic", base_url="http://a", api_key=secret, **rest)  # type: ignore[arg-type]
+
+
+def test_whatever_is_not_denied_goes_upstream_as_it_came() -> None:
+    """Headers are an open list: order, repetition and unknown names survive (PITFALLS G1, G2)."""
+    headers: Headers = [
+        (b"anthropic-beta", b"one,two"),
+        (b"anthropic-version", b"2026-10-21"),
+        (b"anthropic-beta", b"three"),
+        (b"x-stainless-retry-count", b"0"),
+        (b"user-agent", b"x"),
+        (b"content-encoding", b"gzip"),
+        (b"x-new", "\u00e9".encode("latin-1")),
+    ]
+    assert relayed_request_headers(headers, KEY) == [*headers, IDENTITY, KEY]
+
+
+@pytest.mark.parametrize(
+    "name",
+    """host content-length transfer-encoding connection keep-alive te trailer upgrade expect cookie proxy-connection
+    proxy-authorization x-forwarded-for x-forwarded-proto forwarded via x-real-ip accept-encoding authorization
+    x-api-key x-nexusflow-anything""".split(),
+)
+def test_denied_headers_stay_here(name: str) -> None:
+    """PITFALLS G8: nothing of one hop, of the host's users or of ours goes upstream."""
+    assert relayed_request_headers([(name.encode(), b"x")], KEY) == [IDENTITY, KEY]
+
+
+def test_what_connection_lists_is_of_one_hop() -> None:
+    """RFC 9110: in both directions."""
+    headers: Headers = [(b"connection", b"close, X-Hop"), (b"x-hop", b"1"), (b"x-end", b"2")]
+    assert relayed_request_headers(headers, KEY) == [(b"x-end", b"2"), IDENTITY, KEY]
+    assert relayed_response_headers(headers) == [(b"x-end", b"2")]
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx-evil: 1", b"a\nb", b"a\0b"])
+def test_a_header_value_with_a_line_break_is_refused(value: bytes) -> None:
+    """No header can smuggle another."""
+    with pytest.raises(InvalidRequest, match="header x-a"):
+        relayed_request_headers([(b"x-a", value)], KEY)
+
+
+def test_answers_keep_every_end_to_end_header() -> None:
+    """content-length, content-encoding and set-cookie too; none that poses as ours (PITFALLS G6, J5)."""
+    headers: Headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"3"),
+        (b"set-cookie", b"a=1"),
+        (b"set-cookie", b"b=2"),
+        (b"retry-after", b"3"),
+        (b"anthropic-ratelimit-requests-remaining", b"9"),
+    ]
+    ours: Headers = [(b"x-nexusflow-cost-usd", b"0"), (b"transfer-encoding", b"chunked")]
+    assert relayed_response_headers([*headers, *ours]) == headers
+
+
+@pytest.mark.parametrize(
+    ("key", "auth", "sent"),
+    [
+        ("sk-up", None, (b"x-api-key", b"sk-up")),
+        ("sk-up", "bearer", (b"authorization", b"Bearer sk-up")),
+        ("sk-ant-oat01-x", None, (b"authorization", b"Bearer sk-ant-oat01-x")),
+        ("sk-ant-oat01-x", "x-api-key", (b"x-api-key", b"sk-ant-oat01-x")),
+    ],
+)
+def test_a_configured_key_replaces_the_clients(key: str, auth: str | None, sent: tuple[bytes, bytes]) -> None:
+    """PITFALLS G3, G4: one credential, in the header that the upstream takes it in."""
+    assert upstream(key, auth=auth).credential_header(Credential("bearer", b"client")) == sent
+
+
+def test_without_a_key_the_clients_own_goes_in_the_header_it_came_in() -> None:
+    """Bearer stays Bearer; and with none there is a 401 before anything is sent."""
+    assert upstream(None).credential_header(Credential("bearer", b"k")) == (b"authorization", b"Bearer k")
+    assert upstream(None).credential_header(Credential("x-api-key", b"k")) == (b"x-api-key", b"k")
+    with pytest.raises(AuthenticationFailed):
+        upstream(None).credential_header(None)
+
+
+def test_credentials_are_found_in_either_header() -> None:
+    """x-api-key first; a scheme other than Bearer is none of ours."""
+    headers: Headers = [
+        (b"authorization", b"bearer tok"),
+        (b"authorization", b"Basic dXNlcg=="),
+        (b"x-api-key", b"key"),
+        (b"x-api-key", b""),
+    ]
+    assert client_credentials(headers) == [Credential("x-api-key", b"key"), Credential("bearer", b"tok")]
+
+
+def test_nothing_shows_a_key() -> None:
+    """Not repr, not str, not pickling, not the request that carries it (PITFALLS J4)."""
+    secret = Secret("sk-very-secret", "NAME")
+    request = UpstreamRequest(
+        upstream("sk-very-secret"), "POST", "http://a/v1?x=1", [(b"x-api-key", b"sk-very-secret")], b""
+    )
+    shown = [repr(secret), str(secret), f"{secret}", repr(request), repr(request.upstream)]
+    shown += [repr(Credential("bearer", b"sk-very-secret")), repr(pickle.loads(pickle.dumps(secret)))]
+    assert not [text for text in shown if "very" in text]
+    assert "NAME" in repr(secret)
+
+
+def test_a_secret_is_read_from_the_environment_once() -> None:
+    """A missing or empty variable is named with its place."""
+    secret = Secret(None, "NAME")
+    with pytest.raises(ConfigError):
+        secret.reveal()
+    for environ in ({}, {"NAME": " "}):
+        with pytest.raises(ConfigError, match="here: the environment variable NAME is not set"):
+            secret.resolve(environ, "here")
+    secret.resolve({"NAME": "value\n"}, "here")
+    secret.resolve({"NAME": "other"}, "here")
+    assert secret.reveal() == "value"

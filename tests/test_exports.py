@@ -1,0 +1,42 @@
+"""The public names, pinned: a change here is a change for users, and belongs in the changelog."""
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import nexusflow_asgi
+import nexusflow_core
+
+CORE = """Attempt AuthenticationFailed Call CallRecord CallerError Config ConfigError Exchange Gateway GatewayError
+    InvalidRequest Limits Loss NexusFlowError NotFound Overloaded PermissionDenied Principal RateLimited Route Router
+    SSEDecoder Secret ServerSentEvent Target Timeouts Upstream UpstreamError decode_config encode_sse""".split()
+
+ASGI = """AfterHook Authenticate BeforeHook CallLog Hook LoggingHook NexusFlow Transport TransportName
+    TransportResponse load_config""".split()
+
+
+@pytest.mark.parametrize(("package", "names"), [(nexusflow_core, CORE), (nexusflow_asgi, ASGI)])
+def test_the_public_names_are_these(package: object, names: list[str]) -> None:
+    """Nothing is public by accident, and nothing disappears unnoticed."""
+    assert sorted(package.__all__) == sorted(names)  # type: ignore[attr-defined]
+
+
+def _modules() -> list[str]:
+    return [
+        info.name
+        for package in (nexusflow_core, nexusflow_asgi)
+        for info in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
+        if not info.name.endswith("__main__")
+    ]
+
+
+@pytest.mark.parametrize("name", _modules())
+def test_every_public_name_exists_and_is_explained(name: str) -> None:
+    """`__all__` of each module holds; its classes and functions have a docstring."""
+    module = importlib.import_module(name)
+    for public in getattr(module, "__all__", ()):
+        thing = getattr(module, public)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            assert thing.__doc__, f"{name}.{public} has no docstring"

@@ -1,0 +1,108 @@
+"""The floors: each module imports only what stands below it, and the core does no I/O."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+CORE = """errors sse usage upstream peek routing call record dialect dialects.anthropic dialects exchange
+    simulator config gateway""".split()
+"""nexusflow_core from the ground up."""
+
+ASGI = """transports hooks auth body settings call_log paths watch relay runtime calls pages app cli""".split()
+"""nexusflow_asgi from the ground up."""
+
+IMPURE = """anyio asyncio httpx httpx2 aiohttp starlette uvicorn socket ssl os time random uuid secrets threading
+    subprocess logging pathlib selectors io tempfile urllib.request""".split()
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            module = node.module or ""
+            found.update({module, *(f"{module}.{alias.name}" for alias in node.names)})
+    return found
+
+
+def floor(module: str, package: str, floors: list[str]) -> int:
+    """The number of the floor that a module is on: the longest name that it is, or is inside of."""
+    inside = module.removeprefix(package).lstrip(".")
+    names = [name for name in floors if inside == name or inside.startswith(name + ".")]
+    return floors.index(max(names, key=len)) if names else len(floors)
+
+
+@pytest.mark.parametrize(("package", "floors"), [("nexusflow_core", CORE), ("nexusflow_asgi", ASGI)])
+def test_each_module_imports_only_lower_floors(package: str, floors: list[str]) -> None:
+    """So there is no circle, and the list above reads as the architecture."""
+    wrong: list[str] = []
+    for path in sources(package):
+        name = module_name(path)
+        own = floor(name, package, floors)
+        known = {module_name(other) for other in sources(package)}
+        for imported in imports(path) & known:
+            theirs = floor(imported, package, floors)
+            within = imported.split(".")[1:2] == name.split(".")[1:2]
+            if imported != package and theirs >= own and not within:
+                wrong.append(f"{name} imports {imported}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("package", "floors"), [("nexusflow_core", CORE), ("nexusflow_asgi", ASGI)])
+def test_every_module_has_a_floor(package: str, floors: list[str]) -> None:
+    """A new module is put into the list, or it is not part of the design."""
+    names = [module_name(path) for path in sources(package)]
+    assert [name for name in names if name != package and floor(name, package, floors) == len(floors)] == []
+
+
+@pytest.mark.parametrize("path", sources("nexusflow_core"), ids=module_name)
+def test_the_core_does_no_io(path: Path) -> None:
+    """It imports msgspec and pure standard library, reads no clock and opens no file."""
+    found = imports(path)
+    assert not [name for name in IMPURE if any(i == name or i.startswith(name + ".") for i in found)]
+    assert not [name for name in found if name.startswith("nexusflow_asgi")]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("open", "input", "print", "__import__"), f"{path}: {called}"
+            assert not called.endswith((".now", ".utcnow", ".today")), f"{path}: {called}"
+
+
+def test_the_exchange_knows_no_vendor() -> None:
+    """It sees only the interface of a dialect."""
+    found = imports(ROOT / "nexusflow_core" / "exchange.py")
+    assert not [name for name in found if name.startswith("nexusflow_core.dialects")]
+
+
+def test_the_core_loads_nothing_of_the_web() -> None:
+    """Importing it for offline work brings in neither a client nor a server."""
+    import subprocess
+    import sys
+
+    code = "import nexusflow_core, sys; print([m for m in ('httpx2','aiohttp','starlette','anyio','asyncio','ssl') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_transports_are_imported_only_when_used() -> None:
+    """The app itself loads no HTTP client."""
+    import subprocess
+    import sys
+
+    code = "import nexusflow_asgi, sys; print([m for m in ('httpx2','aiohttp','uvicorn') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
