@@ -1,0 +1,133 @@
+"""NexusFlow: ASGI app, middleware, async context manager and lifespan in one object."""
+
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nexusflow_asgi.auth import Admission, Authenticate
+from nexusflow_asgi.call_log import CallLog
+from nexusflow_asgi.calls import Calls
+from nexusflow_asgi.hooks import Hook, Hooks
+from nexusflow_asgi.pages import Pages
+from nexusflow_asgi.paths import match_path
+from nexusflow_asgi.runtime import LoopStates
+from nexusflow_asgi.settings import load_config, resolve_secrets
+from nexusflow_asgi.transports import Transport, TransportName, transport_factory
+from nexusflow_core.config import Config
+from nexusflow_core.gateway import Gateway
+
+__all__ = ["NexusFlow"]
+
+
+class NexusFlow:
+    """Serves Anthropic's Messages API inside an ASGI app.
+
+    - `app`: the app behind us, where we are a middleware; None for a mount or for serving alone.
+    - `config`: a Config, or the path of a nexusflow.toml. Secrets are read from the environment here.
+    - `prefix`: the path that we are under as a middleware, or alone.
+    - `authenticate`: the host's own authentication, instead of `[auth]` keys.
+    - `hooks`: objects with `before(call)` or `after(record)`.
+    - `transport`: "httpx", "aiohttp", "offline" (the simulator), or a Transport of yours.
+    - `grace`: seconds that calls in flight get to end when we are closed.
+
+    Raises ConfigError where nothing says who may call. Nothing is opened before the first call, and no
+    lifespan is needed; with one (`lifespan`, `async with`, or as a middleware) closing is orderly.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp | None = None,
+        *,
+        config: Config | str | os.PathLike[str],
+        prefix: str = "",
+        authenticate: Authenticate | None = None,
+        hooks: Iterable[Hook] = (),
+        transport: TransportName | Transport = "httpx",
+        grace: float = 5.0,
+    ) -> None:
+        config = config if isinstance(config, Config) else load_config(config)
+        resolve_secrets(config, os.environ, offline=transport == "offline")
+        gateway = Gateway(config)
+        admission = Admission(config, authenticate)
+        log = [CallLog(config.call_log)] if config.call_log else []
+        self._app = app
+        self._prefix = prefix
+        self._hooks = Hooks([*hooks, *log])
+        self._loops = LoopStates(transport_factory(transport))
+        self._calls = Calls(gateway, admission, self._hooks, self._loops)
+        self._pages = Pages(gateway, admission)
+        self._grace = grace
+
+    # Real types in the signature: Litestar resolves them at runtime.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._pass_lifespan(scope, receive, send)
+            return
+        match = None
+        if scope["type"] == "http":
+            root_path = scope.get("root_path", "")
+            match = match_path(scope["path"], root_path, self._prefix, middleware=self._app is not None)
+        if match is None:
+            await self._hand_on(scope, receive, send)
+        elif scope["method"] == "POST" and (match.place == "messages" or match.place == "count_tokens"):
+            await self._calls.serve(match.place, scope, receive, send)
+        else:
+            await self._pages.serve(match, scope, receive, send)
+
+    # Lifespan and closing
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: Any = None) -> AsyncGenerator[None]:
+        """For a host that mounts us: `Starlette(..., lifespan=gateway.lifespan)`."""
+        async with self:
+            yield
+
+    async def aclose(self) -> None:
+        """Refuses new calls, gives those in flight their grace, closes transports, writes the call log."""
+        await self._loops.aclose(self._grace)
+        with anyio.CancelScope(shield=True):
+            await self._hooks.aclose()
+
+    async def _pass_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As a middleware we close with the host; alone, or before a host without lifespan, we answer."""
+        begun = False
+
+        async def receive_and_close() -> Message:
+            nonlocal begun
+            begun = True
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self.aclose()
+            return message
+
+        if self._app is not None:
+            try:
+                await self._app(scope, receive_and_close, send)
+                return
+            except Exception:  # Django refuses the scope before it reads anything; anything later is real
+                if begun:
+                    raise
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _hand_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is not None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})

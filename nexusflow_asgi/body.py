@@ -1,0 +1,46 @@
+"""Reads a request's body under its limits."""
+
+import anyio
+from starlette.types import Receive
+
+from nexusflow_core.config import Limits
+from nexusflow_core.errors import RequestTimeout, RequestTooLarge
+
+__all__ = ["ClientDisconnected", "read_body"]
+
+
+class ClientDisconnected(Exception):
+    """The client left while its request was still arriving."""
+
+
+async def read_body(receive: Receive, limits: Limits) -> bytes:
+    """The whole body. Raises RequestTooLarge, RequestTimeout or ClientDisconnected.
+
+    A body over the limit is still read, unkept, for as much again: several servers break the connection of
+    a client that is answered while it sends, and it would never see why.
+    """
+    try:
+        with anyio.fail_after(limits.body_seconds):
+            return await _collect(receive, limits.body_bytes)
+    except TimeoutError:
+        raise RequestTimeout(f"the request body took longer than {limits.body_seconds:g} s to arrive") from None
+
+
+async def _collect(receive: Receive, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    more = True
+    while more and size <= 2 * limit:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        piece: bytes = message.get("body", b"")
+        size += len(piece)
+        if size <= limit:
+            pieces.append(piece)
+        else:
+            pieces.clear()
+        more = message.get("more_body", False)
+    if size > limit:
+        raise RequestTooLarge(f"Request exceeds the maximum size of {limit} bytes")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

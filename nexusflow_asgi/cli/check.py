@@ -1,0 +1,80 @@
+"""`nexusflow check FILE`: what each route will do, what is wrong and where."""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from nexusflow_asgi.settings import load_config
+from nexusflow_core.config import Config
+from nexusflow_core.errors import ConfigError
+from nexusflow_core.routing import Route, Target
+from nexusflow_core.upstream import Secret
+
+__all__ = ["add_command"]
+
+
+def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Adds `check` to the command's parser."""
+    parser = commands.add_parser("check", help="say what a configuration will do, and what is wrong with it")
+    parser.add_argument("file", help="a nexusflow.toml")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    config = load_config(arguments.file)
+    for line in _description(config):
+        print(line)
+    complaints = [*_missing_secrets(config), *_unreachable(config)]
+    if not config.keys and not config.anonymous:
+        complaints.append("auth: no keys and no anonymous = true: starts only with an authenticate function")
+    for complaint in complaints:
+        print(f"wrong: {complaint}", file=sys.stderr)
+    return 1 if complaints else 0
+
+
+def _description(config: Config) -> list[str]:
+    lines = [f"{route.model} -> {', then '.join(map(_target, route.targets))}" for route in config.routes]
+    if config.keys:
+        lines.append("callers: " + ", ".join(f"the key in {key.name}" for key in config.keys))
+    elif config.anonymous:
+        lines.append("callers: anyone (anonymous = true)")
+    lines.append(f"call log: {config.call_log or 'none'}")
+    return lines
+
+
+def _target(target: Target) -> str:
+    upstream = target.upstream
+    key = f"key from {upstream.api_key.name}" if upstream.api_key else "the client's own key"
+    model = f" as {target.model}" if target.model else ""
+    return f"{upstream.name}{model} ({upstream.dialect}, {upstream.base_url}, {key})"
+
+
+def _missing_secrets(config: Config) -> list[str]:
+    secrets: list[tuple[str, Secret]] = [
+        (f"upstreams.{name}.api_key", upstream.api_key)
+        for name, upstream in config.upstreams.items()
+        if upstream.api_key is not None
+    ]
+    secrets += [(f"auth.keys[{index}]", key) for index, key in enumerate(config.keys)]
+    missing: list[str] = []
+    for path, secret in secrets:
+        try:
+            secret.resolve(os.environ, path)
+        except ConfigError as error:
+            missing.append(str(error))
+    return missing
+
+
+def _unreachable(config: Config) -> list[str]:
+    used = {target.upstream.name for route in config.routes for target in route.targets}
+    complaints = [f"upstreams.{name}: no route leads there" for name in config.upstreams if name not in used]
+    if not config.routes:
+        complaints.append("routes: there are none, so every model is unknown")
+    patterns: list[Route] = []
+    for index, route in enumerate(config.routes):
+        if any(earlier.model == "*" for earlier in patterns) and not route.exact:
+            complaints.append(f"routes[{index}]: never reached, an earlier route takes every model")
+        if not route.exact:
+            patterns.append(route)
+    return complaints

@@ -1,0 +1,146 @@
+"""`nexusflow serve`: the gateway alone, on uvicorn."""
+
+import argparse
+import importlib.util
+import json
+import logging
+import os
+import secrets
+from typing import Any
+
+from nexusflow_asgi.app import NexusFlow
+from nexusflow_asgi.hooks import LoggingHook, logger
+from nexusflow_asgi.settings import ANTHROPIC_ONLY, OFFLINE, load_config
+from nexusflow_asgi.transports import TransportName
+from nexusflow_core.config import Config, decode_config
+from nexusflow_core.errors import ConfigError
+
+__all__ = ["add_command", "app"]
+
+_SETTINGS = "NEXUSFLOW_SERVE"  # how a worker process learns what its parent was told
+_EXAMPLE_MODEL = "claude-haiku-4-5"
+_SHUTDOWN_SECONDS = 30
+
+
+def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Adds `serve` to the command's parser."""
+    parser = commands.add_parser("serve", help="serve the gateway over HTTP")
+    parser.add_argument(
+        "--config", metavar="FILE", help="a nexusflow.toml; without one, claude-* with ANTHROPIC_API_KEY"
+    )
+    parser.add_argument("--offline", action="store_true", help="answer from a simulator: no key, no network")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8787, help="the port; 0 for any free one (default: %(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--transport", choices=("httpx", "aiohttp"), help="default: aiohttp where it is installed"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if importlib.util.find_spec("uvicorn") is None:
+        raise ConfigError("", "serving needs the `server` extra: pip install 'nexusflow[server]'")
+    transport = _transport(arguments)
+    made_key = _find_something_to_serve(arguments)
+    settings = {"config": arguments.config, "offline": arguments.offline, "transport": transport}
+    os.environ[_SETTINGS] = json.dumps(settings)
+    app()  # complains now, before any worker is started
+    _serve(arguments, transport, made_key)
+    return 0
+
+
+def app() -> NexusFlow:
+    """The gateway that the environment describes: what each worker process makes for itself."""
+    settings = json.loads(os.environ[_SETTINGS])
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logger.setLevel(logging.INFO)
+    return NexusFlow(
+        config=_config(settings["config"], offline=settings["offline"]),
+        transport=settings["transport"],
+        hooks=[LoggingHook()],
+    )
+
+
+def _config(path: str | None, *, offline: bool) -> Config:
+    if path is not None:
+        return load_config(path)
+    return decode_config(OFFLINE if offline else ANTHROPIC_ONLY)
+
+
+def _transport(arguments: argparse.Namespace) -> TransportName:
+    if arguments.offline:
+        return "offline"
+    if arguments.transport:
+        chosen: TransportName = arguments.transport
+        return chosen
+    return "aiohttp" if importlib.util.find_spec("aiohttp") else "httpx"
+
+
+def _find_something_to_serve(arguments: argparse.Namespace) -> str | None:
+    """Makes a gateway key where none was given, and returns it to be shown. Raises ConfigError where there is
+    neither a file, nor a key of Anthropic's, nor `--offline`."""
+    if arguments.config is not None or arguments.offline:
+        return None
+    if not os.environ.get("ANTHROPIC_API_KEY", "").strip():
+        raise ConfigError(
+            "",
+            "nothing to serve: set ANTHROPIC_API_KEY or give --config FILE; "
+            "`nexusflow serve --offline` needs neither key nor network",
+        )
+    if os.environ.get("NEXUSFLOW_KEY", "").strip():
+        return None
+    key = os.environ["NEXUSFLOW_KEY"] = "nxf-" + secrets.token_urlsafe(24)
+    return key
+
+
+def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: str | None) -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    config = uvicorn.Config(
+        "nexusflow_asgi.cli.serve:app",
+        factory=True,
+        host=arguments.host,
+        port=arguments.port,
+        workers=arguments.workers,
+        access_log=False,
+        log_level="warning",
+        server_header=False,  # an upstream's own `server` and `date` go to the client as they came
+        date_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    socket = config.bind_socket()
+    _greet(socket.getsockname()[:2], transport, made_key, arguments)
+    if arguments.workers > 1:
+        Multiprocess(config, sockets=[socket]).run()
+    else:
+        uvicorn.Server(config).run(sockets=[socket])
+
+
+def _greet(
+    address: tuple[str, int], transport: TransportName, made_key: str | None, arguments: argparse.Namespace
+) -> None:
+    config = _config(arguments.config, offline=arguments.offline)
+    host, port = address
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    print(f"nexusflow serves {', '.join(route.model for route in config.routes)} on {url}")
+    print(f"transport: {transport}")
+    if made_key is not None:
+        print(f"gateway key, made for this run: {made_key}")
+    print(f"try it:\n\n  {_curl(url, config, made_key)}\n", flush=True)
+
+
+def _curl(url: str, config: Config, made_key: str | None) -> str:
+    """A line ready to paste. A key that came from the environment is named, not shown."""
+    route = config.routes[0].model if config.routes else _EXAMPLE_MODEL
+    model = _EXAMPLE_MODEL if route == "claude-*" else route.replace("*", "")
+    body = {"model": model, "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}
+    parts = [f"curl -s {url}/v1/messages -H 'content-type: application/json'"]
+    if made_key is not None:
+        parts.append(f"-H 'x-api-key: {made_key}'")
+    elif config.keys:
+        parts.append(f'-H "x-api-key: ${config.keys[0].name}"')
+    return " ".join([*parts, f"-d '{json.dumps(body)}'"])

@@ -1,0 +1,104 @@
+"""Hooks: what a host does before a call and after it."""
+
+import inspect
+import logging
+from collections.abc import Awaitable, Iterable
+from typing import Any, Protocol, TypeAlias
+
+from nexusflow_core.call import Call
+from nexusflow_core.record import CallRecord
+
+__all__ = ["AfterHook", "BeforeHook", "Hook", "Hooks", "LoggingHook", "logger"]
+
+logger = logging.getLogger("nexusflow")
+logger.addHandler(logging.NullHandler())
+
+
+class BeforeHook(Protocol):
+    """Sees a call before any upstream does."""
+
+    def before(self, call: Call) -> Awaitable[None] | None:
+        """Runs before an upstream is called, and may refuse the call by raising an error of our tree.
+
+        Any other exception is logged and answered with 500.
+        """
+        ...
+
+
+class AfterHook(Protocol):
+    """Gets the record of every call."""
+
+    def after(self, record: CallRecord) -> Awaitable[None] | None:
+        """Runs once a call, when its answer is over. A failure is logged and never reaches the client."""
+        ...
+
+
+Hook: TypeAlias = BeforeHook | AfterHook
+"""Any object with `before(call)`, `after(record)` or both, plain or async, and perhaps an async `aclose()`."""
+
+
+class Hooks:
+    """The hooks of an app, in their order."""
+
+    def __init__(self, hooks: Iterable[Hook]) -> None:
+        every: list[Any] = list(hooks)
+        for hook in every:
+            if not hasattr(hook, "before") and not hasattr(hook, "after"):
+                raise TypeError(
+                    f"a hook has a method before(call) or after(record); {type(hook).__name__} has neither"
+                )
+        self._before = [hook.before for hook in every if hasattr(hook, "before")]
+        self._after = [hook.after for hook in every if hasattr(hook, "after")]
+        self._close = [hook.aclose for hook in every if hasattr(hook, "aclose")]
+
+    @property
+    def any_after(self) -> bool:
+        return bool(self._after)
+
+    async def before(self, call: Call) -> None:
+        for before in self._before:
+            waiting = before(call)
+            if inspect.isawaitable(waiting):
+                await waiting
+
+    async def after(self, record: CallRecord) -> None:
+        for after in self._after:
+            try:
+                waiting = after(record)
+                if inspect.isawaitable(waiting):
+                    await waiting
+            except Exception:  # a hook's failure is the host's to read about, not the client's
+                logger.exception("hook %s failed after call %s", after.__qualname__, record.request_id)
+
+    async def aclose(self) -> None:
+        for close in self._close:
+            try:
+                await close()
+            except Exception:  # the others are still to be closed
+                logger.exception("hook %s failed", close.__qualname__)
+
+
+class LoggingHook:
+    """A line a call through stdlib logging, logger `nexusflow`; the record as `extra["record"]`.
+
+    Never a body, never a key. Which level and handler it meets is the host's to configure.
+    """
+
+    def __init__(self, level: int = logging.INFO) -> None:
+        self._level = level
+
+    def after(self, record: CallRecord) -> None:
+        tokens = record.usage or {}
+        logger.log(
+            self._level,
+            "%s %s %s %s %s in=%s out=%s %.3fs",
+            record.request_id,
+            record.endpoint,
+            record.model or "-",
+            record.status,
+            record.ending,
+            tokens.get("input_tokens", "-"),
+            tokens.get("output_tokens", "-"),
+            record.duration,
+            extra={"record": record},
+        )

@@ -1,0 +1,93 @@
+"""What is answered here, without an upstream: the model list, health, and every error beside a call."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from nexusflow_asgi.auth import Admission
+from nexusflow_asgi.calls import new_request_id
+from nexusflow_asgi.hooks import logger
+from nexusflow_asgi.paths import Match
+from nexusflow_core.errors import (
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NexusFlowError,
+    NotFound,
+    error_body,
+)
+from nexusflow_core.gateway import Gateway
+
+__all__ = ["Pages"]
+
+
+class Pages:
+    """Serves the endpoints that are no calls; nothing here is recorded."""
+
+    def __init__(self, gateway: Gateway, admission: Admission) -> None:
+        self._gateway = gateway
+        self._admission = admission
+
+    async def serve(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = _json(await self._answer(match, scope))
+        except NexusFlowError as error:
+            response = _error(error)
+        except Exception:  # the host's authenticate failed
+            logger.exception("%s could not be answered", match.place)
+            response = _error(InternalError("internal error"))
+        await response(scope, receive, send)
+
+    async def _answer(self, match: Match, scope: Scope) -> Any:
+        place = match.place
+        if place == "unserved":
+            raise NotFound(
+                f"{scope['path']} is not served by this gateway, which serves messages and models only"
+            )
+        if place == "unknown":
+            raise NotFound(f"Not found: {scope['method']} {scope['path']}"[:500])
+        allowed = "POST" if place in ("messages", "count_tokens") else "GET, HEAD"
+        if scope["method"] not in allowed:
+            raise MethodNotAllowed(f"{scope['method']} is not allowed here", headers={"allow": allowed})
+        if place == "health":
+            return {"status": "ok"}
+        await self._admission.admit(scope)
+        if place == "model":
+            return self._gateway.model(match.model)
+        return _page(self._gateway.models(), Request(scope))
+
+
+def _page(models: list[dict[str, Any]], request: Request) -> dict[str, Any]:
+    """The part of the list that `limit`, `after_id` and `before_id` ask for, as Anthropic pages it."""
+    query = request.query_params
+    try:
+        limit = int(query.get("limit", "20"))
+    except ValueError:
+        limit = 0
+    if not 1 <= limit <= 1000:
+        raise InvalidRequest("limit: Input should be a whole number from 1 to 1000")
+    ids = [model["id"] for model in models]
+    start, end = 0, len(models)
+    if after := query.get("after_id"):
+        start = ids.index(after) + 1 if after in ids else end
+    if before := query.get("before_id"):
+        end = ids.index(before) if before in ids else start
+        start = max(start, end - limit)
+    page = models[start : min(end, start + limit)]
+    has_more = start > 0 if before else start + limit < end
+    first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
+    return {"data": page, "has_more": has_more, "first_id": first, "last_id": last}
+
+
+def _json(value: Any) -> Response:
+    headers = {"request-id": new_request_id()}
+    return Response(msgspec.json.encode(value), media_type="application/json", headers=headers)
+
+
+def _error(error: NexusFlowError) -> Response:
+    request_id = new_request_id()
+    headers = {"request-id": request_id, **error.headers}
+    return Response(error_body(error, request_id), error.status, headers, media_type="application/json")

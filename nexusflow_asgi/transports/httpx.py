@@ -1,0 +1,103 @@
+"""The default transport: httpx2, or an AsyncClient of httpx or httpx2 that the host brings along."""
+
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from types import ModuleType
+from typing import Any
+
+from nexusflow_core.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
+
+__all__ = ["HttpxTransport"]
+
+
+class HttpxTransport:
+    """Give it an `httpx2.AsyncClient` or `httpx.AsyncClient`: it stays yours, and is not closed here.
+
+    Both libraries have the same names, so the request and error classes are taken from the client's own.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._owned = False
+        request = client.build_request("GET", "http://localhost")
+        self._request_class: Any = type(request)
+        self._library = sys.modules[self._request_class.__module__.partition(".")[0]]
+
+    @classmethod
+    def for_upstream(cls, upstream: Upstream) -> "HttpxTransport":
+        """A transport with a client and pool of its own. Proxies come from the environment."""
+        import httpx2
+
+        limits = httpx2.Limits(
+            max_connections=upstream.connections, max_keepalive_connections=upstream.connections
+        )
+        verify = ssl.create_default_context(cafile=upstream.ca_file) if upstream.ca_file else True
+        transport = cls(httpx2.AsyncClient(limits=limits, verify=verify, http2=False, follow_redirects=False))
+        transport._owned = True
+        return transport
+
+    async def send(self, request: UpstreamRequest) -> "_Response":
+        try:
+            response = await self._client.send(
+                self._build(request), stream=True, follow_redirects=False, auth=None
+            )
+        except self._library.HTTPError as error:
+            raise _translated(self._library, error, request) from None
+        return _Response(response, self._library, request)
+
+    async def aclose(self) -> None:
+        if self._owned:
+            await self._client.aclose()
+
+    def _build(self, request: UpstreamRequest) -> Any:
+        # Time limits other than connecting are the exchange's: a limit here would cost a cancel scope a read.
+        connect = request.upstream.timeouts.connect
+        extensions: dict[str, Any] = {
+            "timeout": {"connect": connect, "pool": connect, "read": None, "write": None}
+        }
+        built = self._request_class(
+            request.method, request.url, headers=request.headers, content=request.body, extensions=extensions
+        )
+        target = "/" + request.url.split("://", 1)[1].partition("/")[2]
+        if built.url.raw_path != target.encode("ascii"):  # the library normalises; the query goes verbatim
+            built.extensions["target"] = target.encode("ascii")
+        return built
+
+
+class _Response:
+    def __init__(self, response: Any, library: ModuleType, request: UpstreamRequest) -> None:
+        self.status: int = response.status_code
+        self.headers: Headers = [(name.lower(), value) for name, value in response.headers.raw]
+        self._response = response
+        self._library = library
+        self._request = request
+        self._chunks: AsyncIterator[bytes] = aiter(response.stream)
+
+    async def read(self) -> bytes:
+        try:
+            async for chunk in self._chunks:
+                if chunk:
+                    return chunk
+            return b""
+        except self._library.HTTPError as error:
+            raise _translated(self._library, error, self._request) from None
+
+    async def aclose(self) -> None:
+        close: Any = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            await close()
+        await self._response.aclose()
+
+
+def _translated(library: Any, error: Exception, request: UpstreamRequest) -> UpstreamError:
+    """The library's exception as ours; its own text may hold the URL and is not repeated."""
+    name = request.upstream.name
+    if isinstance(error, library.PoolTimeout):
+        return UpstreamUnreachable(f"upstream {name}: no connection was free in time")
+    if isinstance(error, library.ConnectTimeout):
+        return UpstreamTimeout(f"upstream {name}: connecting took too long")
+    if isinstance(error, library.ConnectError | library.ProxyError):
+        return UpstreamUnreachable(f"upstream {name}: could not connect")
+    return UpstreamProtocolError(f"upstream {name}: the connection broke ({type(error).__name__})")

@@ -1,0 +1,36 @@
+"""The transport without a network: the simulator, in this process."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import anyio.lowlevel
+
+from nexusflow_core.simulator import SimulatedResponse, simulate
+from nexusflow_core.upstream import Headers, UpstreamRequest
+
+__all__ = ["OfflineTransport"]
+
+
+class OfflineTransport:
+    """Answers every upstream's requests by `simulate`."""
+
+    async def send(self, request: UpstreamRequest) -> "_Response":
+        await anyio.lowlevel.checkpoint()
+        return _Response(simulate(urlsplit(request.url).path, request.headers, request.body))
+
+    async def aclose(self) -> None:
+        return None
+
+
+class _Response:
+    def __init__(self, simulated: SimulatedResponse) -> None:
+        self.status: int = simulated.status
+        self.headers: Headers = simulated.headers
+        self._chunks: Iterator[bytes] = iter(simulated.chunks)
+
+    async def read(self) -> bytes:
+        await anyio.lowlevel.checkpoint()
+        return next(self._chunks, b"")
+
+    async def aclose(self) -> None:
+        return None
