@@ -1,5 +1,7 @@
 """Cutting bytes at arbitrary places, for everything that parses a stream."""
 
+from itertools import pairwise
+
 from hypothesis import strategies as st
 
 
@@ -11,4 +13,4 @@ def cuts() -> st.SearchStrategy[list[int]]:
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     """The pieces, empty ones among them; joined they are the data again."""
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]

@@ -8,23 +8,28 @@ from collections.abc import Sequence
 from nexusflow_asgi.cli import check, serve
 from nexusflow_core.errors import ConfigError
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. Exit status: 0 done, 1 found wanting, 2 could not start."""
-    parser = argparse.ArgumentParser(
-        prog="nexusflow", description="Anthropic's Messages API in front of your models."
-    )
-    version = importlib.metadata.version("nexusflow")
-    parser.add_argument("--version", action="version", version=f"nexusflow {version}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    serve.add_command(commands)
-    check.add_command(commands)
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
     except ConfigError as error:
         print(f"nexusflow: {error}", file=sys.stderr)
         return 2
     return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, with every subcommand."""
+    whole = argparse.ArgumentParser(
+        prog="nexusflow", description="Anthropic's Messages API in front of your models."
+    )
+    version = importlib.metadata.version("nexusflow")
+    whole.add_argument("--version", action="version", version=f"nexusflow {version}")
+    commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    serve.add_command(commands)
+    check.add_command(commands)
+    return whole

@@ -130,9 +130,13 @@ def test_pending_tells_whether_an_event_has_begun() -> None:
 def test_an_event_over_the_bound_is_a_typed_error(piece: bytes) -> None:
     """A line without end, lines without end, or one huge event: never unbounded memory."""
     decoder = SSEDecoder(max_event_bytes=1000)
-    with pytest.raises(EventTooLarge):
+
+    def feed_on() -> None:
         for _ in range(100):
             decoder.feed(piece)
+
+    with pytest.raises(EventTooLarge):
+        feed_on()
 
 
 def test_many_small_events_never_reach_the_bound() -> None:

@@ -143,8 +143,8 @@ class StreamTap:
     def _read(self, data: bytes) -> None:
         try:
             event = _event.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # not ours to judge on a relayed stream
-            return
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # on a relayed stream it is not ours to judge
         if event.type == "message_start" and event.message is not None:
             self.model = event.message.model
             self._merge(event.message.usage)

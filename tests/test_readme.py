@@ -1,0 +1,94 @@
+"""The README is true: its snippets run, its commands parse, its generated parts are what the code says."""
+
+import json
+import re
+import shlex
+import threading
+import urllib.request
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from nexusflow_asgi import NexusFlow
+from nexusflow_asgi.settings import OFFLINE
+from nexusflow_core import decode_config
+from tests.readme import README, regenerated
+from tests.servers import Served
+
+TEXT = README.read_text()
+SNIPPETS = {
+    lang: re.findall(rf"```{lang}\n(.*?)```", TEXT, flags=re.DOTALL) for lang in ("python", "toml", "sh")
+}
+
+
+def test_generated_parts_are_current() -> None:
+    """`poe docs` has been run."""
+    assert regenerated(TEXT) == TEXT
+
+
+@pytest.fixture
+def in_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with the README's nexusflow.toml, and an environment with its keys."""
+    (tmp_path / "nexusflow.toml").write_text(SNIPPETS["toml"][0])
+    monkeypatch.chdir(tmp_path)
+    for name in ("ANTHROPIC_API_KEY", "ZAI_API_KEY", "NEXUSFLOW_KEY"):
+        monkeypatch.setenv(name, f"sk-{name.lower()}")
+
+
+@pytest.mark.usefixtures("in_a_project")
+@pytest.mark.parametrize("snippet", SNIPPETS["python"])
+def test_python_snippets_run(snippet: str) -> None:
+    """Each stands for itself; an app that it makes serves the gateway under /llm."""
+    names: dict[str, object] = {}
+    exec(compile(snippet, "README.md", "exec"), names)
+    if "app" in names:
+        with TestClient(names["app"]) as client:  # type: ignore[arg-type]
+            assert client.get("/llm/health").status_code == 200
+            models = client.get("/llm/v1/models", headers={"x-api-key": "sk-nexusflow_key"}).json()
+            assert "fast" in [model["id"] for model in models["data"]]
+
+
+@pytest.mark.usefixtures("in_a_project")
+def test_the_configuration_is_checked_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """`nexusflow check` finds nothing wrong with it."""
+    from nexusflow_asgi.cli import main
+
+    assert main(["check", "nexusflow.toml"]) == 0
+    assert "fast -> anthropic as claude-haiku-4-5" in capsys.readouterr().out
+
+
+def test_the_curl_examples_are_answered() -> None:
+    """Each as pasted, but for the port, against what `serve --offline` serves."""
+    joined = SNIPPETS["sh"][1].replace("\\\n", "")
+    commands = [shlex.split(line) for line in joined.splitlines() if line]
+    assert len(commands) == 4
+    with Served(NexusFlow(config=decode_config(OFFLINE), transport="offline")) as served:
+        for command in commands:
+            url = next(word for word in command if word.startswith("http"))
+            body = command[command.index("-d") + 1].encode() if "-d" in command else None
+            request = urllib.request.Request(url.replace("http://127.0.0.1:8787", served.url), data=body)
+            with urllib.request.urlopen(request, timeout=10) as response:
+                answer = response.read()
+            assert (
+                answer.endswith(b'data: {"type":"message_stop"}\n\n')
+                if b"stream" in (body or b"")
+                else json.loads(answer)
+            )
+
+
+def test_the_nexusflow_commands_parse() -> None:
+    """Every `nexusflow ...` line has options that exist."""
+    from nexusflow_asgi.cli import parser
+
+    lines = re.findall(
+        r"^(?:.*/)?nexusflow ([a-z]+ .*?)(?:\s+#.*)?$", "\n".join(SNIPPETS["sh"]), flags=re.MULTILINE
+    )
+    assert len(lines) >= 2
+    for line in lines:
+        parser().parse_args(shlex.split(line))
+
+
+def test_no_thread_is_left() -> None:
+    """The server of the test above is gone."""
+    assert not [thread for thread in threading.enumerate() if "uvicorn" in thread.name]

@@ -1,0 +1,75 @@
+"""Recorded exchanges with real services, read where they are present; never copied into this repository."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """One line of a recording; the corpus's README says what each field means."""
+
+    id: str
+    source: str
+    provider: str
+    protocol: str
+    method: str
+    url_path: str
+    model: str | None
+    status: int
+    stream: bool
+    body_is_sse: bool
+    request: Any
+    request_headers: dict[str, str]
+    response_headers: dict[str, str]
+    body: str | None
+    body_form: str
+    features: list[str]
+    framing: list[str]
+
+    @property
+    def path(self) -> str:
+        return self.url_path.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        return self.url_path.partition("?")[2]
+
+
+class _Peek(msgspec.Struct):
+    protocol: str
+    method: str
+    provider: str
+
+
+def folder() -> Path:
+    """`$NEXUSFLOW_TRAFFIC`, or the `shared/traffic` beside the project; its `dev` holds the files."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "traffic"
+    return Path(os.environ.get("NEXUSFLOW_TRAFFIC") or beside) / "dev"
+
+
+def why_absent() -> str | None:
+    """The reason to skip, or None where there is something to replay."""
+    if any(folder().glob("*.jsonl.gz")):
+        return None
+    return f"no recorded traffic: {folder()} has no *.jsonl.gz (NEXUSFLOW_TRAFFIC names another place)"
+
+
+def exchanges(
+    protocol: str | None = None, *, method: str | None = None, provider: str | None = None
+) -> Iterator[Exchange]:
+    """Every exchange that fits, in the order of the files; lines that do not fit are not decoded."""
+    peek, whole = msgspec.json.Decoder(_Peek), msgspec.json.Decoder(Exchange)
+    for file in sorted(folder().glob("*.jsonl.gz")):
+        with gzip.open(file, "rb") as lines:
+            for line in lines:
+                seen = peek.decode(line)
+                if protocol not in (None, seen.protocol) or method not in (None, seen.method):
+                    continue
+                if provider in (None, seen.provider):
+                    yield whole.decode(line)
