@@ -1,6 +1,8 @@
 """The floors: each module imports only what stands below it, and the core does no I/O."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,8 @@ CORE = """errors sse usage upstream peek routing call record dialect dialects.an
 ASGI = """transports hooks auth body settings call_log paths watch relay runtime calls pages app cli""".split()
 """nexusflow_asgi from the ground up."""
 
-IMPURE = """anyio asyncio httpx httpx2 aiohttp starlette uvicorn socket ssl os time random uuid secrets threading
-    subprocess logging pathlib selectors io tempfile urllib.request""".split()
+IMPURE = """anyio asyncio httpx httpx2 aiohttp starlette uvicorn socket ssl os time random uuid secrets
+    threading subprocess logging pathlib selectors io tempfile urllib.request""".split()
 
 
 def sources(package: str) -> list[Path]:
@@ -90,19 +92,15 @@ def test_the_exchange_knows_no_vendor() -> None:
 
 def test_the_core_loads_nothing_of_the_web() -> None:
     """Importing it for offline work brings in neither a client nor a server."""
-    import subprocess
-    import sys
-
-    code = "import nexusflow_core, sys; print([m for m in ('httpx2','aiohttp','starlette','anyio','asyncio','ssl') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "[]"
+    assert _loaded_by("nexusflow_core", "httpx2 aiohttp starlette anyio asyncio ssl") == []
 
 
 def test_transports_are_imported_only_when_used() -> None:
     """The app itself loads no HTTP client."""
-    import subprocess
-    import sys
+    assert _loaded_by("nexusflow_asgi", "httpx2 httpx aiohttp uvicorn") == []
 
-    code = "import nexusflow_asgi, sys; print([m for m in ('httpx2','aiohttp','uvicorn') if m in sys.modules])"
+
+def _loaded_by(package: str, names: str) -> list[str]:
+    code = f"import {package}, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "[]"
+    return sorted(set(names.split()) & set(done.stdout.split()))

@@ -4,6 +4,7 @@ import argparse
 import importlib.metadata
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from nexusflow_asgi.cli import check, serve
 from nexusflow_core.errors import ConfigError
@@ -30,6 +31,14 @@ def parser() -> argparse.ArgumentParser:
     version = importlib.metadata.version("nexusflow")
     whole.add_argument("--version", action="version", version=f"nexusflow {version}")
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    serve.add_command(commands)
-    check.add_command(commands)
+    for name, (module, about) in _COMMANDS.items():
+        command = commands.add_parser(name, help=about)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return whole
+
+
+_COMMANDS: Final = {
+    "serve": (serve, "serve the gateway over HTTP"),
+    "check": (check, "say what a configuration will do, and what is wrong with it"),
+}

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from typing import Any
 
 from nexusflow_asgi.settings import load_config
 from nexusflow_core.config import Config
@@ -11,17 +10,16 @@ from nexusflow_core.errors import ConfigError
 from nexusflow_core.routing import Route, Target
 from nexusflow_core.upstream import Secret
 
-__all__ = ["add_command"]
+__all__ = ["add_arguments", "run"]
 
 
-def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Adds `check` to the command's parser."""
-    parser = commands.add_parser("check", help="say what a configuration will do, and what is wrong with it")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What follows `nexusflow check`."""
     parser.add_argument("file", help="a nexusflow.toml")
-    parser.set_defaults(run=_run)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Runs it; returns the exit status."""
     config = load_config(arguments.file)
     for line in _description(config):
         print(line)

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import secrets
-from typing import Any
 
 from nexusflow_asgi.app import NexusFlow
 from nexusflow_asgi.hooks import LoggingHook, logger
@@ -15,16 +14,15 @@ from nexusflow_asgi.transports import TransportName
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.errors import ConfigError
 
-__all__ = ["add_command", "app"]
+__all__ = ["add_arguments", "app", "run"]
 
 _SETTINGS = "NEXUSFLOW_SERVE"  # how a worker process learns what its parent was told
 _EXAMPLE_MODEL = "claude-haiku-4-5"
 _SHUTDOWN_SECONDS = 30
 
 
-def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Adds `serve` to the command's parser."""
-    parser = commands.add_parser("serve", help="serve the gateway over HTTP")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What follows `nexusflow serve`."""
     parser.add_argument(
         "--config", metavar="FILE", help="a nexusflow.toml; without one, claude-* with ANTHROPIC_API_KEY"
     )
@@ -37,10 +35,10 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--transport", choices=("httpx", "aiohttp"), help="default: aiohttp where it is installed"
     )
-    parser.set_defaults(run=_run)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Runs it; returns the exit status."""
     if importlib.util.find_spec("uvicorn") is None:
         raise ConfigError("", "serving needs the `server` extra: pip install 'nexusflow[server]'")
     transport = _transport(arguments)
