@@ -27,6 +27,10 @@ class CallLog:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._writer: threading.Thread | None = None
@@ -34,12 +38,14 @@ class CallLog:
         self._dropped = 0
 
     def after(self, record: CallRecord) -> None:
+        if self._process != os.getpid():
+            self._begin()  # after a fork the waiting lines and their thread are the parent's
         if self._lines.qsize() >= _MAX_WAITING:
             self._dropped += 1
             return
         self._lines.put(msgspec.json.encode(record) + b"\n")
         writer = self._writer
-        if writer is None or not writer.is_alive():  # not yet, or closed, or left behind by a fork
+        if writer is None or not writer.is_alive():  # not yet, or closed
             self._start()
 
     async def aclose(self) -> None:
@@ -47,6 +53,7 @@ class CallLog:
         await anyio.to_thread.run_sync(self.close)
 
     def close(self) -> None:
+        """The same, blocking."""
         writer = self._writer
         if writer is not None and writer.is_alive():
             self._closing.set()
@@ -65,7 +72,7 @@ class CallLog:
         while not self._closing.is_set():
             first = self._lines.get()
             self._closing.wait(_BATCH_SECONDS)
-            self._write([first, *self._waiting()])
+            self._write([first, *self._waiting()] if first else self._waiting())
 
     def _waiting(self) -> list[bytes]:
         lines: list[bytes] = []
@@ -73,7 +80,7 @@ class CallLog:
             try:
                 lines.append(self._lines.get_nowait())
             except queue.Empty:
-                return lines
+                return [line for line in lines if line]
 
     def _write(self, lines: list[bytes]) -> None:
         batch = b"".join(lines)

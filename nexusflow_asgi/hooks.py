@@ -68,14 +68,24 @@ class Hooks:
                 if inspect.isawaitable(waiting):
                     await waiting
             except Exception:  # a hook's failure is the host's to read about, not the client's
-                logger.exception("hook %s failed after call %s", after.__qualname__, record.request_id)
+                logger.exception("hook %s failed after call %s", _name(after), record.request_id)
 
     async def aclose(self) -> None:
         for close in self._close:
             try:
                 await close()
             except Exception:  # the others are still to be closed
-                logger.exception("hook %s failed", close.__qualname__)
+                logger.exception("hook %s failed to close", _name(close))
+
+
+def _name(function: Any) -> str:
+    name: str = getattr(function, "__qualname__", type(function).__qualname__)
+    return name
+
+
+def _printable(text: str) -> str:
+    """What a client wrote, unable to begin a line of its own in the log."""
+    return text if text.isprintable() else ascii(text)
 
 
 class LoggingHook:
@@ -94,7 +104,7 @@ class LoggingHook:
             "%s %s %s %s %s in=%s out=%s %.3fs",
             record.request_id,
             record.endpoint,
-            record.model or "-",
+            _printable(record.model) or "-",
             record.status,
             record.ending,
             tokens.get("input_tokens", "-"),

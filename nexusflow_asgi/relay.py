@@ -73,6 +73,8 @@ class Relay:
                 await self._read_on(order, self._upstream, watch)
         except UpstreamError as error:
             await self._write(self._exchange.transport_failed(error, _now()))
+        except NexusFlowError as error:  # what this transport cannot carry is nobody else's fault
+            await self._write(self._exchange.fail(error, _now()))
 
     async def _read_on(self, order: Read, upstream: TransportResponse, watch: Watch) -> None:
         """The hot loop: one pass a chunk."""

@@ -51,5 +51,6 @@ def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool
     """Reads the secrets from the environment. Offline no upstream needs one, so a placeholder will do."""
     if offline:
         names = [upstream.api_key.name for upstream in config.upstreams.values() if upstream.api_key]
-        environ = {**dict.fromkeys(names, "offline"), **environ}
+        given = {name: value for name, value in environ.items() if value.strip()}
+        environ = {**dict.fromkeys(names, "offline"), **given}
     config.resolve(environ)

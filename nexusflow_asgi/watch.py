@@ -114,7 +114,9 @@ class _AsyncioWatch(Watch):
 
     def __enter__(self) -> None:
         self._inside = True
-        self.arm()
+        order = self._exchange.order
+        if self._timer is None or (not isinstance(order, Close) and order.until < self.due):
+            self.arm()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -128,12 +130,13 @@ class _AsyncioWatch(Watch):
         return others == 0 and kind is asyncio.CancelledError
 
     def arm(self) -> None:
-        seconds = self._until_due()
         if self._timer is not None:
             self._timer.cancel()
+        seconds = self._until_due()
         self._timer = None if seconds is None else self._loop.call_later(seconds, self._fire)
 
     def _fire(self) -> None:
+        self._timer = None
         self._check_time()
         self.arm()
 

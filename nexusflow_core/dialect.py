@@ -38,10 +38,17 @@ class Leg(Protocol):
     """True: nothing more comes for the client; close the upstream now."""
     failure: UpstreamError | None
     """Why the upstream failed. Set while `head` is None for an error answer that is still being read."""
-    usage: dict[str, Any] | None
-    """Usage in the wire's names: the final one once `complete`, before that what is known so far."""
-    response_model: str | None
     upstream_request_id: str | None
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """Usage in the wire's names: the final one once `complete`, before that what is known so far."""
+        ...
+
+    @property
+    def response_model(self) -> str | None:
+        """The model that the answer names, once it has."""
+        ...
 
     def receive_head(self, status: int, headers: Headers) -> None:
         """The upstream's status and headers, names in lower case."""
@@ -55,9 +62,9 @@ class Leg(Protocol):
         """The body ended as HTTP says a body ends. Sets `finished`."""
         ...
 
-    def fail(self, error: NexusFlowError) -> bytes:
-        """The body broke off after `head` was out: returns the bytes that end a stream honestly, or nothing
-        where the format has no way to say it. Sets `finished`."""
+    def fail(self, error: NexusFlowError) -> bytes | None:
+        """The body broke off after `head` was out: returns the bytes that end it honestly, none where it had
+        ended already, None where the format has no way to say it. Sets `finished`."""
         ...
 
 

@@ -160,8 +160,8 @@ class Exchange:
         out = leg.fail(error)
         if not leg.complete and leg.failure is None:
             self._error = error
-        self._finish(now, whole=bool(out) or leg.complete)
-        return out
+        self._finish(now, whole=out is not None)
+        return out or b""
 
     # Legs
 

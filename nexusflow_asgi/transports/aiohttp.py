@@ -1,6 +1,7 @@
 """The fast transport: aiohttp, asyncio only. `nexusflow serve` takes it where it is installed."""
 
 import ssl
+from io import BytesIO
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -21,6 +22,7 @@ __all__ = ["AiohttpTransport"]
 
 _NO_HEADERS_OF_ITS_OWN = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _MAX_HEADER_BYTES = 64 * 1024
+_LARGE_BODY = 2**20
 
 
 class AiohttpTransport:
@@ -58,7 +60,8 @@ class AiohttpTransport:
                 URL(request.url, encoded=True),
                 headers=_headers(request.headers),
                 skip_auto_headers=_NO_HEADERS_OF_ITS_OWN,
-                data=request.body,
+                # In pieces beyond 1 MiB, between which other calls get their turn.
+                data=request.body if len(request.body) <= _LARGE_BODY else BytesIO(request.body),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
                     total=None, connect=connect, sock_connect=connect, sock_read=None

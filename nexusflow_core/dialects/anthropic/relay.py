@@ -5,7 +5,7 @@ from typing import Any
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
-from nexusflow_core.dialects.anthropic.tap import StreamTap, read_answer
+from nexusflow_core.dialects.anthropic.tap import Answer, StreamTap, read_answer
 from nexusflow_core.errors import (
     InvalidRequest,
     NexusFlowError,
@@ -85,8 +85,6 @@ class RelayLeg:
         self.complete = False
         self.finished = False
         self.failure: UpstreamError | None = None
-        self.usage: dict[str, Any] | None = None
-        self.response_model: str | None = None
         self.upstream_request_id: str | None = None
         self._request_id = request_id
         self._third_party = third_party
@@ -95,6 +93,17 @@ class RelayLeg:
         self._held: list[bytes] | None = []  # the body so far while nothing may go out; None after that
         self._held_bytes = 0
         self._tap: StreamTap | None = None  # set for a stream
+        self._answer: Answer | None = None  # a whole sync body, as far as it is read
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        metered = self._tap or self._answer
+        return metered.usage if metered is not None else None
+
+    @property
+    def response_model(self) -> str | None:
+        metered = self._tap or self._answer
+        return metered.model if metered is not None else None
 
     def receive_head(self, status: int, headers: Headers) -> None:
         if 300 <= status < 400:
@@ -134,12 +143,12 @@ class RelayLeg:
         self.complete = True
         return self._release()
 
-    def fail(self, error: NexusFlowError) -> bytes:
+    def fail(self, error: NexusFlowError) -> bytes | None:
         self.finished = True
         if self._tap is not None:
             return self._end_stream(self._tap, error)
         self._note(error)
-        return b""
+        return None
 
     def _release(self) -> bytes:
         """Lets the head out, and what was held."""
@@ -154,7 +163,7 @@ class RelayLeg:
             if answer is not None and answer.error is not None:
                 self.failure = UpstreamStatus(self.failure.status, answer.error.type)
         elif answer is not None:
-            self.usage, self.response_model = answer.usage, answer.model
+            self._answer = answer
         elif not self._encoded:
             raise UpstreamProtocolError("the upstream's answer is not a JSON object")
 
@@ -163,7 +172,6 @@ class RelayLeg:
         gap = b"\n\n" if tap.inside_event else b""
         tap.flush()
         self.complete = tap.complete or (tap.blind and isinstance(error, UpstreamProtocolError))
-        self.usage, self.response_model = tap.usage, tap.model
         if tap.error_type is not None:
             self.failure = UpstreamStatus(200, tap.error_type)
         if self.complete or tap.error_type is not None:
