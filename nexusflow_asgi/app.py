@@ -16,7 +16,7 @@ from nexusflow_asgi.hooks import Hook, Hooks
 from nexusflow_asgi.pages import Pages
 from nexusflow_asgi.paths import match_path
 from nexusflow_asgi.runtime import LoopStates
-from nexusflow_asgi.settings import load_config, resolve_secrets
+from nexusflow_asgi.settings import check_files, load_config, resolve_secrets
 from nexusflow_asgi.transports import Transport, TransportName, transport_factory
 from nexusflow_core.config import Config
 from nexusflow_core.gateway import Gateway
@@ -51,6 +51,7 @@ class NexusFlow:
         grace: float = 5.0,
     ) -> None:
         config = config if isinstance(config, Config) else load_config(config)
+        check_files(config)
         resolve_secrets(config, os.environ, offline=transport == "offline")
         gateway = Gateway(config)
         admission = Admission(config, authenticate)
@@ -116,7 +117,8 @@ class NexusFlow:
         if self._app is not None:
             try:
                 await self._app(scope, receive_and_close, send)
-                return
+                if begun:
+                    return
             except Exception:  # Django refuses the scope before it reads anything; anything later is real
                 if begun:
                     raise

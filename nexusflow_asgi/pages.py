@@ -49,9 +49,9 @@ class Pages:
             )
         if place == "unknown":
             raise NotFound(f"Not found: {scope['method']} {scope['path']}"[:500])
-        allowed = "POST" if place in ("messages", "count_tokens") else "GET, HEAD"
+        allowed = ("POST",) if place in ("messages", "count_tokens") else ("GET", "HEAD")
         if scope["method"] not in allowed:
-            raise MethodNotAllowed(f"{scope['method']} is not allowed here", headers={"allow": allowed})
+            raise MethodNotAllowed("this method is not allowed here", headers={"allow": ", ".join(allowed)})
         if place == "health":
             return {"status": "ok"}
         await self._admission.admit(scope)

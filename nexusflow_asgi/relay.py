@@ -46,8 +46,6 @@ class Relay:
                     await self._write(watch.take())
                 await self._write(watch.take())
                 await self._close_upstream()
-            except OSError:
-                exchange.client_gone(_now())  # what a server's `send` may raise once nobody listens
             except Exception:  # a defect of ours: the client is told so, the log is told what
                 logger.exception("call %s failed inside the gateway", exchange.request_id)
                 await self._write(exchange.fail(InternalError("internal error"), _now()))
@@ -95,14 +93,20 @@ class Relay:
         order, head = self._exchange.order, self._exchange.response_head
         if head is None or self._body_ended or not (body or isinstance(order, Close)):
             return
-        if not self._head_sent:
-            self._head_sent = True
-            await self._send({"type": "http.response.start", "status": head.status, "headers": head.headers})
-        if isinstance(order, Close):
-            if not order.whole:
-                return  # the server cuts the connection: the only honest end of a body that broke off
+        try:
+            if not self._head_sent:
+                self._head_sent = True
+                await self._send(
+                    {"type": "http.response.start", "status": head.status, "headers": head.headers}
+                )
+            if isinstance(order, Close):
+                self._body_ended = True
+                if not order.whole:
+                    return  # the server cuts the connection: the only honest end of a body that broke off
+            await self._send({"type": "http.response.body", "body": body, "more_body": not self._body_ended})
+        except OSError:  # what a server may raise once nobody listens
             self._body_ended = True
-        await self._send({"type": "http.response.body", "body": body, "more_body": not self._body_ended})
+            self._exchange.client_gone(_now())
 
     async def _close_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None

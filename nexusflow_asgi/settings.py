@@ -7,7 +7,7 @@ from pathlib import Path
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.errors import ConfigError
 
-__all__ = ["ANTHROPIC_ONLY", "OFFLINE", "load_config", "resolve_secrets"]
+__all__ = ["ANTHROPIC_ONLY", "OFFLINE", "check_files", "load_config", "resolve_secrets"]
 
 ANTHROPIC_ONLY = b"""
 [upstreams.anthropic]
@@ -45,6 +45,13 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     except OSError as error:
         raise ConfigError("", f"{os.fspath(path)} cannot be read: {error.strerror}") from None
     return decode_config(data)
+
+
+def check_files(config: Config) -> None:
+    """Raises ConfigError for a file that the configuration names and that cannot be read."""
+    for name, upstream in config.upstreams.items():
+        if upstream.ca_file is not None and not os.access(upstream.ca_file, os.R_OK):
+            raise ConfigError(f"upstreams.{name}.ca_file", f"{upstream.ca_file} cannot be read")
 
 
 def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool = False) -> None:

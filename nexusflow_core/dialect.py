@@ -32,17 +32,19 @@ class Leg(Protocol):
     """Places where a relayed body was changed."""
     head: ResponseHead | None
     """None: nothing may go out to the client yet."""
-    complete: bool
-    """True: the answer has reached its own end. On a relayed stream the upstream's EOF is still to come."""
+    ended: bool
+    """True: the answer's own last event has come, message_stop or an error; on a relayed stream the upstream's
+    EOF is still to come."""
     finished: bool
     """True: nothing more comes for the client; close the upstream now."""
     failure: UpstreamError | None
-    """Why the upstream failed. Set while `head` is None for an error answer that is still being read."""
+    """Why the upstream failed. Set while `head` is None for an error answer that is still being read; an answer
+    that has `ended` without it is complete."""
     upstream_request_id: str | None
 
     @property
     def usage(self) -> dict[str, Any] | None:
-        """Usage in the wire's names: the final one once `complete`, before that what is known so far."""
+        """Usage in the wire's names: the final one once `ended`, before that what is known so far."""
         ...
 
     @property

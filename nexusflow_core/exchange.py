@@ -104,7 +104,7 @@ class Exchange:
     def receive_data(self, data: bytes, now: float) -> bytes:
         leg = self._current_leg()
         out = leg.receive_data(data)
-        silence = self._timeouts.grace if leg.complete else self._timeouts.idle
+        silence = self._timeouts.grace if leg.ended else self._timeouts.idle
         self._read.until = min(now + silence, self._leg_until)
         if self.response_head is None:
             self._publish_head(leg, now)
@@ -132,7 +132,7 @@ class Exchange:
         """The time of the current order may be up; does nothing where it is not."""
         if isinstance(self.order, Close) or now < self.order.until:
             return b""
-        if self._leg is not None and self._leg.complete:
+        if self._leg is not None and self._leg.ended:
             self._finish(now)  # the answer has ended, only its connection has not
             return b""
         return self.transport_failed(UpstreamTimeout(self._timeout_message(now)), now)
@@ -146,7 +146,7 @@ class Exchange:
     def client_gone(self, now: float) -> None:
         """The client went away; does nothing once the answer is finished."""
         if not self._over:
-            self._client_gone = self._leg is None or not self._leg.complete
+            self._client_gone = self._leg is None or not self._leg.ended
             self._finish(now)
 
     def fail(self, error: NexusFlowError, now: float) -> bytes:
@@ -158,7 +158,7 @@ class Exchange:
             return self._answer(error, now)
         leg = self._current_leg()
         out = leg.fail(error)
-        if not leg.complete and leg.failure is None:
+        if not leg.ended and leg.failure is None:
             self._error = error
         self._finish(now, whole=out is not None)
         return out or b""
@@ -286,7 +286,7 @@ class Exchange:
     def _usage_source(self) -> UsageSource:
         if self._leg is None or self._leg.usage is None:
             return "none"
-        return "upstream" if self._leg.complete else "partial"
+        return "upstream" if self._leg.ended and self._leg.failure is None else "partial"
 
 
 def error_headers(error: NexusFlowError, request_id: str, length: int) -> Headers:

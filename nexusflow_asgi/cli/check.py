@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from nexusflow_asgi.settings import load_config
+from nexusflow_asgi.settings import check_files, load_config
 from nexusflow_core.config import Config
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.routing import Route, Target
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs it; returns the exit status."""
     config = load_config(arguments.file)
+    check_files(config)
     for line in _description(config):
         print(line)
     complaints = [*_missing_secrets(config), *_unreachable(config)]

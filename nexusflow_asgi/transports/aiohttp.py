@@ -1,9 +1,11 @@
 """The fast transport: aiohttp, asyncio only. `nexusflow serve` takes it where it is installed."""
 
+import asyncio
 import ssl
 from io import BytesIO
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from multidict import CIMultiDict
@@ -36,6 +38,7 @@ class AiohttpTransport:
         self._owned = False
         # The library's `trust_env` would also send credentials from ~/.netrc upstream.
         self._proxies = getproxies()
+        self._guards: WeakKeyDictionary[object, _Guard] = WeakKeyDictionary()
 
     @classmethod
     def for_upstream(cls, upstream: Upstream) -> "AiohttpTransport":
@@ -70,11 +73,23 @@ class AiohttpTransport:
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _translated(error, request) from None
+        self._guard(response)
         return _Response(response, request)
 
     async def aclose(self) -> None:
         if self._owned:
             await self._session.close()
+
+    def _guard(self, response: aiohttp.ClientResponse) -> None:
+        """Sees to it that a read ends when its connection does."""
+        protocol = response.connection.protocol if response.connection is not None else None
+        if protocol is None or protocol.closed is None:
+            return  # the whole body has come already
+        guard = self._guards.get(protocol)
+        if guard is None:
+            guard = self._guards[protocol] = _Guard()
+            protocol.closed.add_done_callback(guard)
+        guard.content = response.content
 
     def _proxy(self, url: str) -> str | None:
         if not self._proxies:
@@ -82,6 +97,21 @@ class AiohttpTransport:
         parts = urlsplit(url)
         proxy = self._proxies.get(parts.scheme) or self._proxies.get("all")
         return None if proxy is None or proxy_bypass(parts.netloc) else proxy
+
+
+class _Guard:
+    """One a connection. The library's parser, where it meets garbage in a chunked body, closes the connection
+    and leaves whoever waits for the body waiting."""
+
+    def __init__(self) -> None:
+        self.content: aiohttp.StreamReader | None = None
+
+    def __call__(self, closed: "asyncio.Future[None]") -> None:
+        if not closed.cancelled():
+            closed.exception()  # marks it as seen
+        content = self.content
+        if content is not None and not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection broke"))
 
 
 class _Response:

@@ -6,7 +6,13 @@ from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
 
-from nexusflow_core.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from nexusflow_core.errors import (
+    InvalidRequest,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
 
 __all__ = ["HttpxTransport"]
@@ -57,9 +63,16 @@ class HttpxTransport:
         extensions: dict[str, Any] = {
             "timeout": {"connect": connect, "pool": connect, "read": None, "write": None}
         }
-        built = self._request_class(
-            request.method, request.url, headers=request.headers, content=request.body, extensions=extensions
-        )
+        try:
+            built = self._request_class(
+                request.method,
+                request.url,
+                headers=request.headers,
+                content=request.body,
+                extensions=extensions,
+            )
+        except self._library.InvalidURL as error:
+            raise InvalidRequest(f"query: {error}") from None
         target = "/" + request.url.split("://", 1)[1].partition("/")[2]
         if built.url.raw_path != target.encode("ascii"):  # the library normalises; the query goes verbatim
             built.extensions["target"] = target.encode("ascii")
@@ -85,10 +98,12 @@ class _Response:
             raise _translated(self._library, error, self._request) from None
 
     async def aclose(self) -> None:
-        close: Any = getattr(self._chunks, "aclose", None)
-        if close is not None:
-            await close()
         await self._response.aclose()
+        try:  # the library's nested generators end only when the innermost one finds its socket closed
+            async for _ in self._chunks:
+                pass
+        except (self._library.HTTPError, self._library.StreamError):
+            pass
 
 
 def _translated(library: Any, error: Exception, request: UpstreamRequest) -> UpstreamError:

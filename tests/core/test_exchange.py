@@ -150,6 +150,26 @@ def test_after_message_stop_nothing_is_added(how: str) -> None:
     assert x.record(3.0).ending == "complete"
 
 
+@pytest.mark.parametrize("how", ["eof", "broken", "silent"])
+def test_after_the_upstreams_own_error_event_nothing_is_added(how: str) -> None:
+    """It has said what went wrong; only the grace is left for its connection to end."""
+    x = exchange_of()
+    x.start(0.0)
+    x.receive_head(200, SSE_HEAD, 0.0)
+    error = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error"}}\n\n'
+    x.receive_data(START + error, 1.0)
+    assert x.order == Read(3.0)
+    verbs = {
+        "eof": lambda: x.receive_eof(2.0),
+        "broken": lambda: x.transport_failed(UpstreamProtocolError("broke"), 2.0),
+        "silent": lambda: x.on_timer(3.0),
+    }
+    assert verbs[how]() == b""
+    assert x.order == Close()
+    record = x.record(4.0)
+    assert (record.ending, record.error_type, record.usage_source) == ("error", "overloaded_error", "partial")
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "body"),
     [

@@ -97,6 +97,6 @@ def test_an_answer_that_comes_compressed_all_the_same_passes(encoding: bytes) ->
         leg = AnthropicDialect().open(call(), Target(UPSTREAM))
         leg.receive_head(200, [(b"content-type", media_type), (b"content-encoding", encoding)])
         out = leg.receive_data(b"\x1f\x8bxyz") + leg.receive_eof()
-        assert (out, leg.usage, leg.complete) == (b"\x1f\x8bxyz", None, True)
+        assert (out, leg.usage, leg.ended) == (b"\x1f\x8bxyz", None, True)
         assert leg.head is not None
         assert header(leg.head.headers, b"content-encoding") == encoding

@@ -82,7 +82,7 @@ class RelayLeg:
         self.losses: Sequence[Loss] = ()
         self.edits = edits
         self.head: ResponseHead | None = None
-        self.complete = False
+        self.ended = False
         self.finished = False
         self.failure: UpstreamError | None = None
         self.upstream_request_id: str | None = None
@@ -125,7 +125,8 @@ class RelayLeg:
         tap = self._tap
         if tap is not None:
             tap.feed(data)
-            self.complete = tap.complete
+            if tap.ended:
+                self._note_end(tap)
         if self._held is None:
             return data
         self._held.append(data)
@@ -140,7 +141,7 @@ class RelayLeg:
             return self._end_stream(self._tap, UpstreamProtocolError("the upstream's stream ended early"))
         if self._held is not None:
             self._read_answer(b"".join(self._held))
-        self.complete = True
+        self.ended = True
         return self._release()
 
     def fail(self, error: NexusFlowError) -> bytes | None:
@@ -171,15 +172,19 @@ class RelayLeg:
         """The stream is over; unless it came to an end of its own, `error` is its one last event."""
         gap = b"\n\n" if tap.inside_event else b""
         tap.flush()
-        self.complete = tap.complete or (tap.blind and isinstance(error, UpstreamProtocolError))
-        if tap.error_type is not None:
-            self.failure = UpstreamStatus(200, tap.error_type)
-        if self.complete or tap.error_type is not None:
+        self._note_end(tap)
+        if self.ended or (tap.blind and isinstance(error, UpstreamProtocolError)):
+            self.ended = True
             return self._release()
         if self.head is None:  # not one event went out: the failure keeps a status of its own
             raise error
         self._note(error)
         return gap + error_event(error, self._request_id)
+
+    def _note_end(self, tap: StreamTap) -> None:
+        self.ended = tap.ended
+        if tap.error_type is not None:
+            self.failure = UpstreamStatus(200, tap.error_type)
 
     def _note(self, error: NexusFlowError) -> None:
         self.failure = error if isinstance(error, UpstreamError) else None

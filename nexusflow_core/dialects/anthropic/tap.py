@@ -70,6 +70,7 @@ class StreamTap:
         "_tail",
         "_third_party",
         "complete",
+        "ended",
         "error_type",
         "final",
         "model",
@@ -80,6 +81,7 @@ class StreamTap:
     def __init__(self, *, third_party: bool = False) -> None:
         self.started = False  # the first event has passed
         self.complete = False  # message_stop has passed
+        self.ended = False  # message_stop or an `error` event has passed
         self.final = False  # message_delta has passed: output_tokens are the last ones
         self.error_type: str | None = None  # of an `error` event
         self.model: str | None = None
@@ -152,8 +154,9 @@ class StreamTap:
             self.final = self.final or event.usage is not None
             self._merge(event.usage)
         elif event.type == "message_stop":
-            self.complete = True
+            self.complete = self.ended = True
         elif event.type == "error":
+            self.ended = True
             self.error_type = event.error.type if event.error else "api_error"
 
     def _merge(self, usage: WireUsage | None) -> None:

@@ -1,0 +1,50 @@
+"""Real servers and a real client for the tests: they see every byte of the wire, every wait is bounded."""
+
+from tests.servers.client import Head, RawClient, Truncated, request, request_head
+from tests.servers.served import RecordingHook, Served
+from tests.servers.upstream import (
+    JSON,
+    LAST_CHUNK,
+    LIMIT,
+    SSE,
+    Fault,
+    Gate,
+    Headers,
+    Received,
+    Script,
+    ScriptedUpstream,
+    Step,
+    always,
+    answer,
+    chunk,
+    head,
+    in_order,
+    refusing_port,
+)
+
+__all__ = [
+    "JSON",
+    "LAST_CHUNK",
+    "LIMIT",
+    "SSE",
+    "Fault",
+    "Gate",
+    "Head",
+    "Headers",
+    "RawClient",
+    "Received",
+    "RecordingHook",
+    "Script",
+    "ScriptedUpstream",
+    "Served",
+    "Step",
+    "Truncated",
+    "always",
+    "answer",
+    "chunk",
+    "head",
+    "in_order",
+    "refusing_port",
+    "request",
+    "request_head",
+]
