@@ -4,13 +4,13 @@ import anyio
 from starlette.types import Receive
 
 from nexusflow_core.config import Limits
-from nexusflow_core.errors import RequestTimeout, RequestTooLarge
+from nexusflow_core.errors import CallerError, RequestTimeout, RequestTooLarge
 
 __all__ = ["ClientDisconnected", "read_body"]
 
 
-class ClientDisconnected(Exception):
-    """The client left while its request was still arriving."""
+class ClientDisconnected(CallerError):
+    """The client left while its request was still arriving; nobody is there to be told."""
 
 
 async def read_body(receive: Receive, limits: Limits) -> bytes:
@@ -33,7 +33,7 @@ async def _collect(receive: Receive, limit: int) -> bytes:
     while more and size <= 2 * limit:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnected
+            raise ClientDisconnected("the client left")
         piece: bytes = message.get("body", b"")
         size += len(piece)
         if size <= limit:

@@ -8,10 +8,26 @@ from anyio.lowlevel import RunVar
 
 from nexusflow_asgi.relay import Relay
 from nexusflow_asgi.transports import Transport
-from nexusflow_core.errors import Overloaded
+from nexusflow_core.errors import NexusFlowError, Overloaded
 from nexusflow_core.upstream import Upstream
 
-__all__ = ["LoopState", "LoopStates"]
+__all__ = ["CallInFlight", "LoopState", "LoopStates"]
+
+_SETTLE_SECONDS = 1.0  # that calls which were ended get to write their last bytes and their record
+
+
+class CallInFlight:
+    """A call from its first byte to its record, so that closing can wait for it, or end it."""
+
+    def __init__(self) -> None:
+        self.relay: Relay | None = None
+        self.refusal: NexusFlowError | None = None
+
+    def stop(self, error: NexusFlowError) -> None:
+        """Ends the answer with this error; a call that has no answer yet will be refused with it."""
+        self.refusal = error
+        if self.relay is not None:
+            self.relay.stop(error)
 
 
 class LoopState:
@@ -21,7 +37,7 @@ class LoopState:
         self._make_transport = make_transport
         self._transports: dict[str, Transport] = {}
         self._idle = anyio.Event()
-        self.calls: set[Relay] = set()
+        self.calls: set[CallInFlight] = set()
         self.closing = False
 
     def transport_for(self, upstream: Upstream) -> Transport:
@@ -30,9 +46,17 @@ class LoopState:
             transport = self._transports[upstream.name] = self._make_transport(upstream)
         return transport
 
-    def leave(self, relay: Relay) -> None:
+    def enter(self) -> CallInFlight:
+        """A call begins. While closing it is refused at once."""
+        call = CallInFlight()
+        if self.closing:
+            call.stop(_closing())
+        self.calls.add(call)
+        return call
+
+    def leave(self, call: CallInFlight) -> None:
         """A call is over, its record settled."""
-        self.calls.discard(relay)
+        self.calls.discard(call)
         if self.closing and not self.calls:
             self._idle.set()
 
@@ -44,14 +68,18 @@ class LoopState:
             while self.calls and time.monotonic() < deadline:
                 with anyio.move_on_after(deadline - time.monotonic()):
                     await self._idle.wait()
-            for relay in list(self.calls):
-                relay.stop(Overloaded("the gateway is shutting down"))
-            with anyio.move_on_after(1.0):
+            for call in list(self.calls):
+                call.stop(_closing())
+            with anyio.move_on_after(_SETTLE_SECONDS):
                 if self.calls:
                     await self._idle.wait()
-            for transport in self._transports.values():
+            transports, self._transports = self._transports, {}
+            for transport in transports.values():
                 await transport.aclose()
-            self._transports.clear()
+
+
+def _closing() -> Overloaded:
+    return Overloaded("the gateway is shutting down")
 
 
 class LoopStates:
