@@ -4,7 +4,6 @@ import secrets
 import time
 from datetime import UTC, datetime
 
-import anyio
 from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
@@ -79,10 +78,7 @@ class Calls:
         """The record, exactly once, whatever ended the call."""
         now = time.monotonic()
         exchange.client_gone(now)  # does nothing to an answer that is over
-        record = exchange.record(now)
-        if self._hooks.any_after:
-            with anyio.CancelScope(shield=True):
-                await self._hooks.after(record)
+        await self._hooks.after(exchange.record(now))
 
 
 def new_request_id() -> str:

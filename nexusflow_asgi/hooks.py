@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Iterable
 from typing import Any, Protocol, TypeAlias
 
+import anyio
+
 from nexusflow_core.call import Call
 from nexusflow_core.record import CallRecord
 
@@ -51,22 +53,19 @@ class Hooks:
         self._after = [hook.after for hook in every if hasattr(hook, "after")]
         self._close = [hook.aclose for hook in every if hasattr(hook, "aclose")]
 
-    @property
-    def any_after(self) -> bool:
-        return bool(self._after)
-
     async def before(self, call: Call) -> None:
         for before in self._before:
             waiting = before(call)
-            if inspect.isawaitable(waiting):
+            if waiting is not None and inspect.isawaitable(waiting):
                 await waiting
 
     async def after(self, record: CallRecord) -> None:
         for after in self._after:
             try:
                 waiting = after(record)
-                if inspect.isawaitable(waiting):
-                    await waiting
+                if waiting is not None and inspect.isawaitable(waiting):
+                    with anyio.CancelScope(shield=True):
+                        await waiting
             except Exception:  # a hook's failure is the host's to read about, not the client's
                 logger.exception("hook %s failed after call %s", _name(after), record.request_id)
 

@@ -76,14 +76,20 @@ class Relay:
 
     async def _read_on(self, order: Read, upstream: TransportResponse, watch: Watch) -> None:
         """The hot loop: one pass a chunk."""
-        exchange, read, write = self._exchange, upstream.read, self._write
+        exchange, read, send = self._exchange, upstream.read, self._send
         while exchange.order is order:
             data = await read()
             now = _now()
             out = exchange.receive_data(data, now) if data else exchange.receive_eof(now)
             if out or not data:
                 watch.writing = True
-                await write(out)
+                if self._head_sent and exchange.order is order:
+                    try:
+                        await send({"type": "http.response.body", "body": out, "more_body": True})
+                    except OSError:
+                        self._nobody_listens()
+                else:
+                    await self._write(out)
                 watch.writing = False
             if order.until < watch.due:
                 watch.arm()
@@ -104,9 +110,13 @@ class Relay:
                 if not order.whole:
                     return  # the server cuts the connection: the only honest end of a body that broke off
             await self._send({"type": "http.response.body", "body": body, "more_body": not self._body_ended})
-        except OSError:  # what a server may raise once nobody listens
-            self._body_ended = True
-            self._exchange.client_gone(_now())
+        except OSError:
+            self._nobody_listens()
+
+    def _nobody_listens(self) -> None:
+        """What a server's `send` may raise once the client is gone: no server must, and most do not."""
+        self._body_ended = True
+        self._exchange.client_gone(_now())
 
     async def _close_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None

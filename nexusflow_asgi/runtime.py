@@ -1,11 +1,13 @@
 """What an app holds on one event loop: its transports and its calls in flight."""
 
+import asyncio
 import time
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import anyio
-from anyio.lowlevel import RunVar
 
+from nexusflow_asgi.backend import loop_identity
 from nexusflow_asgi.relay import Relay
 from nexusflow_asgi.transports import Transport
 from nexusflow_core.errors import NexusFlowError, Overloaded
@@ -87,16 +89,23 @@ class LoopStates:
 
     def __init__(self, make_transport: Callable[[Upstream], Transport]) -> None:
         self._make_transport = make_transport
-        self._current: RunVar[LoopState | None] = RunVar("nexusflow_loop_state", None)
+        self._states: WeakKeyDictionary[object, LoopState] = WeakKeyDictionary()
 
     def current(self) -> LoopState:
-        state = self._current.get()
+        loop = loop_identity()
+        state = self._states.get(loop)
         if state is None or (state.closing and not state.calls):
-            state = LoopState(self._make_transport)
-            self._current.set(state)
+            self._forget_closed_loops()
+            state = self._states[loop] = LoopState(self._make_transport)
         return state
 
+    def _forget_closed_loops(self) -> None:
+        """A state points back at its loop, so a loop that ended without `aclose` would stay for ever."""
+        for loop in list(self._states):
+            if isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed():
+                del self._states[loop]
+
     async def aclose(self, grace: float) -> None:
-        state = self._current.get()
+        state = self._states.get(loop_identity())
         if state is not None:
             await state.aclose(grace)

@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 from starlette.types import Receive
 
+from nexusflow_asgi.backend import runs_on_asyncio
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange import Close, Exchange
 
@@ -87,14 +88,7 @@ class Watch(ABC):
 
 def open_watch(exchange: Exchange, receive: Receive) -> AbstractAsyncContextManager[Watch]:
     """A watch over one call: on asyncio bare tasks, which cost a tenth of the task group that trio needs."""
-    return _AsyncioWatch(exchange, receive) if _runs_on_asyncio() else _AnyioWatch(exchange, receive)
-
-
-def _runs_on_asyncio() -> bool:
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:
-        return False
+    return _AsyncioWatch(exchange, receive) if runs_on_asyncio() else _AnyioWatch(exchange, receive)
 
 
 class _AsyncioWatch(Watch):
@@ -107,10 +101,14 @@ class _AsyncioWatch(Watch):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if not self._listener.cancel() and not self._listener.cancelled():
-            self._listener.result()  # the host's receive() failed: its error is not swallowed
+        listener, timer = self._listener, self._timer
+        # No cycle through a finished task's traceback: it would keep the request's body until a collection.
+        del self._listener
+        self._timer = self._task = None
+        if timer is not None:
+            timer.cancel()
+        if not listener.cancel() and not listener.cancelled():
+            listener.result()  # the host's receive() failed: its error is not swallowed
 
     def __enter__(self) -> None:
         self._inside = True

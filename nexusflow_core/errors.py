@@ -34,6 +34,7 @@ __all__ = [
     "GatewayError",
     "InternalError",
     "InvalidRequest",
+    "InvalidUsage",
     "MethodNotAllowed",
     "NexusFlowError",
     "NotFound",
@@ -42,6 +43,7 @@ __all__ = [
     "RateLimited",
     "RequestTimeout",
     "RequestTooLarge",
+    "UnknownModel",
     "UpstreamError",
     "UpstreamProtocolError",
     "UpstreamStatus",
@@ -172,6 +174,14 @@ class Overloaded(GatewayError):
 
     status = 529
     type = "overloaded_error"
+
+
+class InvalidUsage(NexusFlowError):
+    """A usage object that cannot be: a negative or fractional count, parts that exceed their whole."""
+
+
+class UnknownModel(NexusFlowError):
+    """No price row for a model, or none on that day. Its cost is unknown, which is not 0."""
 
 
 class ConfigError(NexusFlowError):

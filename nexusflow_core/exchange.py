@@ -42,6 +42,9 @@ class Close(Struct, frozen=True):
 
 Order: TypeAlias = Send | Read | Close
 
+_MAX_NAME = 256
+"""Characters of a model's name that a record keeps, whatever a client calls it."""
+
 
 class Exchange:
     """One call from its routing to its record. Verbs that return bytes return them for the client."""
@@ -102,10 +105,10 @@ class Exchange:
         return b""
 
     def receive_data(self, data: bytes, now: float) -> bytes:
-        leg = self._current_leg()
+        leg = self._leg or self._current_leg()
         out = leg.receive_data(data)
-        silence = self._timeouts.grace if leg.ended else self._timeouts.idle
-        self._read.until = min(now + silence, self._leg_until)
+        until = now + (self._timeouts.grace if leg.ended else self._timeouts.idle)
+        self._read.until = until if until < self._leg_until else self._leg_until
         if self.response_head is None:
             self._publish_head(leg, now)
         if leg.finished:
@@ -249,7 +252,7 @@ class Exchange:
             duration=now - self._started,
             time_to_first_byte=None if self._first_byte_at is None else self._first_byte_at - self._started,
             endpoint=call.endpoint,
-            model=call.model,
+            model=call.model[:_MAX_NAME],
             response_model=leg.response_model if leg is not None else None,
             route=self._route.model if self._route is not None else None,
             principal=principal.id if principal is not None else None,

@@ -17,9 +17,6 @@ __all__ = ["Peek", "inflate", "peek", "rename_model"]
 MAX_MEMBERS = 1000
 """Bound on top-level members; the Messages API has about thirty."""
 
-_members = msgspec.json.Decoder(dict[str, Raw])
-_string = msgspec.json.Decoder(str)
-
 _KEY = re.compile(rb'[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
 _NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
 _SPACE = " \t\n\r"
@@ -28,13 +25,27 @@ _Member = tuple[str, int, int]  # key, start and end of the value's bytes
 
 
 class Peek(Struct, frozen=True):
-    """What the gateway reads of a body: `model`, whether `stream` is literally true, the JSON text (inflated
-    where the body came compressed) and the byte spans of every top-level `model` value in it."""
+    """What the gateway reads of a body: `model`, whether `stream` is literally true, and the JSON text itself,
+    inflated where the body came compressed."""
 
     model: str
     stream: bool
     text: bytes
-    model_spans: tuple[tuple[int, int], ...]
+
+
+class _Plain(Struct):
+    """A body without surprises: one `model`, one `stream`."""
+
+    model: str
+    stream: Raw = Raw(b"")
+
+
+_SMALL = 16 * 1024
+"""Beyond this size looking closely takes less time than decoding past every member."""
+
+_plain = msgspec.json.Decoder(_Plain)
+_members = msgspec.json.Decoder(dict[str, Raw])
+_string = msgspec.json.Decoder(str)
 
 
 def peek(text: bytes) -> Peek:
@@ -43,29 +54,45 @@ def peek(text: bytes) -> Peek:
     Raises InvalidRequest for what is no JSON object, nests too deeply, or has no `model`, one that is no
     string, or two different ones (who is right would depend on the reader).
     """
+    return _peek_plain(text) or _peek_closely(text)
+
+
+def rename_model(seen: Peek, model: str) -> bytes:
+    """The text with another model's name in each place where it stood; every other byte as it was."""
+    text, name = seen.text, msgspec.json.encode(model)
+    pieces: list[bytes] = []
+    done = 0
+    for key, start, end in _top_level(text):
+        if key == "model":
+            pieces += (text[done:start], name)
+            done = end
+    return b"".join((*pieces, text[done:]))
+
+
+def _peek_plain(text: bytes) -> Peek | None:
+    """The quick way for a small body in which only one key can be `model`; None for any other."""
+    if len(text) > _SMALL or text.count(b'"model"') != 1 or text.find(b"\\u006") >= 0:
+        return None
+    try:
+        plain = _plain.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return Peek(plain.model, bytes(plain.stream) == b"true", text)
+
+
+def _peek_closely(text: bytes) -> Peek:
     members = _top_level(text)
-    spans = tuple((start, end) for key, start, end in members if key == "model")
-    if not spans:
+    values = [text[start:end] for key, start, end in members if key == "model"]
+    if not values:
         raise InvalidRequest("model: Field required")
     try:
-        names = {_string.decode(text[start:end]) for start, end in spans}
+        names = {_string.decode(value) for value in values}
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidRequest("model: Input should be a valid string") from None
     if len(names) > 1:
         raise InvalidRequest("model: given more than once, with different values")
     streams = [text[start:end] for key, start, end in members if key == "stream"]
-    return Peek(names.pop(), bool(streams) and streams[-1] == b"true", text, spans)
-
-
-def rename_model(seen: Peek, model: str) -> bytes:
-    """The text with another model's name in each place where it stood; every other byte as it was."""
-    name = msgspec.json.encode(model)
-    pieces: list[bytes] = []
-    done = 0
-    for start, end in seen.model_spans:
-        pieces += (seen.text[done:start], name)
-        done = end
-    return b"".join((*pieces, seen.text[done:]))
+    return Peek(names.pop(), bool(streams) and streams[-1] == b"true", text)
 
 
 def inflate(body: bytes, encoding: str, limit: int) -> bytes:

@@ -48,13 +48,20 @@ class Router:
 
     def find(self, model: str) -> Route:
         """The route of `model`. Raises NotFound (404) in Anthropic's words."""
-        route = self._exact.get(model)
-        if route is not None:
-            return route
+        route = self._exact.get(model) or self._matching(model)
+        if route is None:
+            raise NotFound(f"model: {model[:200]}")
+        return route
+
+    def serves(self, model: str) -> bool:
+        """Whether a route of `model` exists."""
+        return model in self._exact or self._matching(model) is not None
+
+    def _matching(self, model: str) -> Route | None:
         for pattern, route in self._patterns:
             if pattern.fullmatch(model):
                 return route
-        raise NotFound(f"model: {model[:200]}")
+        return None
 
 
 def _pattern(model: str) -> re.Pattern[str]:

@@ -1,7 +1,7 @@
 """Where a call goes and as whom, and which headers may cross the gateway in either direction."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -180,10 +180,14 @@ def relayed_request_headers(headers: Headers, credential: tuple[bytes, bytes]) -
     `accept-encoding` becomes `identity`, so that the answer can be metered as it passes.
     Raises InvalidRequest for a value with a line break or NUL in it.
     """
-    kept = [pair for pair in _end_to_end(headers) if _may_go_upstream(pair[0])]
-    for name, value in kept:
-        if _FORBIDDEN_IN_VALUE.search(value):
-            raise InvalidRequest(f"header {name.decode('latin-1')}: line breaks and NUL are not allowed")
+    kept = [
+        pair
+        for pair in _end_to_end(headers)
+        if pair[0] not in NEVER_UPSTREAM and not pair[0].startswith(_NEVER_UPSTREAM_PREFIXES)
+    ]
+    if _FORBIDDEN_IN_VALUE.search(b" ".join([value for _, value in kept])):
+        name = next(name for name, value in kept if _FORBIDDEN_IN_VALUE.search(value))
+        raise InvalidRequest(f"header {name.decode('latin-1')}: line breaks and NUL are not allowed")
     return [*kept, (b"accept-encoding", b"identity"), credential]
 
 
@@ -192,13 +196,10 @@ def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [pair for pair in _end_to_end(headers) if not pair[0].startswith(b"x-nexusflow-")]
 
 
-def _may_go_upstream(name: bytes) -> bool:
-    return name not in NEVER_UPSTREAM and not name.startswith(_NEVER_UPSTREAM_PREFIXES)
-
-
-def _end_to_end(headers: Headers) -> Iterable[tuple[bytes, bytes]]:
+def _end_to_end(headers: Headers) -> Headers:
     listed: set[bytes] = set()
     for name, value in headers:
-        if name == b"connection":
+        if name == b"connection" and value not in (b"keep-alive", b"close"):
             listed.update(token.strip().lower() for token in value.split(b","))
-    return [pair for pair in headers if pair[0] not in HOP_BY_HOP and pair[0] not in listed]
+    dropped = HOP_BY_HOP | listed if listed else HOP_BY_HOP
+    return [pair for pair in headers if pair[0] not in dropped]

@@ -9,11 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-CORE = """errors sse usage upstream peek routing call record dialect dialects.anthropic dialects exchange
-    simulator config gateway""".split()
+CORE = """errors sse usage prices cost upstream peek routing call record dialect dialects.anthropic
+    dialects exchange simulator config gateway""".split()
 """nexusflow_core from the ground up."""
 
-ASGI = """transports hooks auth body settings call_log paths watch relay runtime calls pages app cli""".split()
+ASGI = """backend transports hooks auth body settings call_log paths watch relay runtime calls pages
+    app cli""".split()
 """nexusflow_asgi from the ground up."""
 
 IMPURE = """anyio asyncio httpx httpx2 aiohttp starlette uvicorn socket ssl os time random uuid secrets

@@ -1,12 +1,15 @@
 """`nexusflow serve`: the gateway alone, on uvicorn."""
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import logging
 import os
 import secrets
+import shlex
 import socket
+from collections.abc import Callable
 
 from nexusflow_asgi.app import NexusFlow
 from nexusflow_asgi.hooks import LoggingHook, logger
@@ -14,12 +17,14 @@ from nexusflow_asgi.settings import ANTHROPIC_ONLY, OFFLINE, load_config
 from nexusflow_asgi.transports import TransportName
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.errors import ConfigError
+from nexusflow_core.routing import Router
 
 __all__ = ["add_arguments", "app", "run"]
 
 _SETTINGS = "NEXUSFLOW_SERVE"  # how a worker process learns what its parent was told
 _EXAMPLE_MODEL = "claude-haiku-4-5"
 _SHUTDOWN_SECONDS = 30
+_BACKLOG = 2048
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="answer from a simulator: no key, no network")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=int, default=8787, help="the port; 0 for any free one (default: %(default)s)"
+        "--port",
+        type=_number(0, 65535),
+        default=8787,
+        help="the port; 0 for any free one (default: %(default)s)",
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    parser.add_argument("--workers", type=_number(1, 1024), default=1, help="processes (default: %(default)s)")
     parser.add_argument(
         "--transport", choices=("httpx", "aiohttp"), help="default: aiohttp where it is installed"
     )
@@ -49,6 +57,15 @@ def run(arguments: argparse.Namespace) -> int:
     app()  # complains now, before any worker is started
     _serve(arguments, transport, made_key)
     return 0
+
+
+def _number(lowest: int, highest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not lowest <= int(text) <= highest:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {lowest} to {highest}")
+        return int(text)
+
+    return parse
 
 
 def app() -> NexusFlow:
@@ -113,10 +130,11 @@ def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: st
     )
     listener = _listen(arguments.host, arguments.port)
     _greet(listener.getsockname()[:2], transport, made_key, arguments)
-    if arguments.workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
-    else:
-        uvicorn.Server(config).run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once it has shut down
+        if arguments.workers > 1:
+            Multiprocess(config, sockets=[listener]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -126,6 +144,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(_BACKLOG)
     except OSError as error:
         raise ConfigError("", f"cannot listen on {host} port {port}: {error.strerror}") from None
     listener.set_inheritable(True)
@@ -147,12 +166,15 @@ def _greet(
 
 def _curl(url: str, config: Config, made_key: str | None) -> str:
     """A line ready to paste. A key that came from the environment is named, not shown."""
-    route = config.routes[0].model if config.routes else _EXAMPLE_MODEL
-    model = _EXAMPLE_MODEL if route == "claude-*" else route.replace("*", "")
+    model = _EXAMPLE_MODEL
+    if config.routes and not Router(config.routes[:1]).serves(model):
+        model = config.routes[0].model.replace("*", "x")
     body = {"model": model, "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}
     parts = [f"curl -s {url}/v1/messages -H 'content-type: application/json'"]
     if made_key is not None:
         parts.append(f"-H 'x-api-key: {made_key}'")
     elif config.keys:
         parts.append(f'-H "x-api-key: ${config.keys[0].name}"')
-    return " ".join([*parts, f"-d '{json.dumps(body)}'"])
+    if config.routes and config.routes[0].targets[0].upstream.api_key is None:
+        parts.append('-H "authorization: Bearer $ANTHROPIC_API_KEY"')  # the client's own goes through
+    return " ".join([*parts, "-d", shlex.quote(json.dumps(body))])

@@ -8,7 +8,7 @@ from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 import aiohttp
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 from yarl import URL
 
 from nexusflow_core.errors import (
@@ -22,7 +22,7 @@ from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
 
 __all__ = ["AiohttpTransport"]
 
-_NO_HEADERS_OF_ITS_OWN = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+_NO_HEADERS_OF_ITS_OWN = tuple(map(istr, ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")))
 _MAX_HEADER_BYTES = 64 * 1024
 _LARGE_BODY = 2**20
 
@@ -50,6 +50,7 @@ class AiohttpTransport:
             auto_decompress=False,
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
+            skip_auto_headers=_NO_HEADERS_OF_ITS_OWN,
         )
         transport = cls(session)
         transport._owned = True
@@ -62,7 +63,7 @@ class AiohttpTransport:
                 request.method,
                 URL(request.url, encoded=True),
                 headers=_headers(request.headers),
-                skip_auto_headers=_NO_HEADERS_OF_ITS_OWN,
+                skip_auto_headers=None if self._owned else _NO_HEADERS_OF_ITS_OWN,
                 # In pieces beyond 1 MiB, between which other calls get their turn.
                 data=request.body if len(request.body) <= _LARGE_BODY else BytesIO(request.body),
                 allow_redirects=False,
@@ -151,6 +152,6 @@ def _translated(error: Exception, request: UpstreamRequest) -> UpstreamError:
     name = request.upstream.name
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return UpstreamTimeout(f"upstream {name}: connecting took too long")
-    if isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError):
         return UpstreamUnreachable(f"upstream {name}: could not connect")
     return UpstreamProtocolError(f"upstream {name}: the connection broke ({type(error).__name__})")

@@ -110,7 +110,7 @@ def _translated(library: Any, error: Exception, request: UpstreamRequest) -> Ups
     """The library's exception as ours; its own text may hold the URL and is not repeated."""
     name = request.upstream.name
     if isinstance(error, library.PoolTimeout):
-        return UpstreamUnreachable(f"upstream {name}: no connection was free in time")
+        return UpstreamTimeout(f"upstream {name}: no connection was free in time")
     if isinstance(error, library.ConnectTimeout):
         return UpstreamTimeout(f"upstream {name}: connecting took too long")
     if isinstance(error, library.ConnectError | library.ProxyError):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nexusflow_core import peek as peek_module
 from nexusflow_core.errors import InvalidRequest, RequestTooLarge
 from nexusflow_core.peek import MAX_MEMBERS, inflate, peek, rename_model
 from tests.odd_json import oddly
@@ -48,13 +49,17 @@ def test_a_rename_changes_the_model_and_no_other_byte(
     seen = peek(body)
     renamed = rename_model(seen, name)
     assert json.loads(renamed) == {**json.loads(body), "model": name}
-    again = peek(renamed)
-    assert _outside(renamed, again.model_spans) == _outside(body, seen.model_spans)
+    assert rename_model(peek(rename_model(seen, name + "#")), name) == renamed
+    quoted = json.dumps(name, ensure_ascii=False).encode()
+    assert len(renamed) - len(quoted) * _models(renamed) == len(body) - sum(map(len, _values(body)))
 
 
-def _outside(text: bytes, spans: tuple[tuple[int, int], ...]) -> list[bytes]:
-    edges = [0, *(edge for span in spans for edge in span), len(text)]
-    return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+def _models(text: bytes) -> int:
+    return len(_values(text))
+
+
+def _values(text: bytes) -> list[bytes]:
+    return [text[start:end] for key, start, end in peek_module._top_level(text) if key == "model"]
 
 
 @pytest.mark.parametrize(

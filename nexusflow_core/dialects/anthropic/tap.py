@@ -103,21 +103,33 @@ class StreamTap:
         return self._blind
 
     def feed(self, data: bytes) -> None:
-        if self._framing and (cut := _first_boundary(data)):
+        while self._framing and data:
+            if self._blind:
+                return
+            cut = _end_of_event(data, 0) or len(data)
             self._frame(data[:cut])
             data = data[cut:]
-        if not self._framing:
-            if self._tail:
-                data = self._tail + data
-            if _MESSAGE not in data and _ERROR not in data:
-                if data.endswith(b"\n\n"):
-                    self._tail = b""
-                    return
-                self._tail = data = data[_last_boundary(data) :]
-                if len(data) <= _MAX_TAIL:
-                    return
+        if self._tail:
+            data = self._tail + data
+        if data.find(_MESSAGE) < 0 and data.find(_ERROR) < 0 and data.endswith(b"\n\n"):
             self._tail = b""
-        self._frame(data)
+            return
+        self._skim(data)
+
+    def _skim(self, data: bytes) -> None:
+        """Frames the events that matter, each by itself, and keeps the unfinished one at the end."""
+        at = 0
+        while (mark := _next_mark(data, at)) >= 0:
+            at = max(at, _end_of_last_event(data, at, mark))
+            end = _end_of_event(data, mark)
+            if not end:
+                break
+            self._frame(data[at:end])
+            at = end
+        self._tail = data[max(at, _end_of_last_event(data, at, len(data))) :]
+        if len(self._tail) > _MAX_TAIL:
+            tail, self._tail = self._tail, b""
+            self._frame(tail)
 
     def flush(self) -> None:
         """The stream is over: a last event that lacks its blank line counts."""
@@ -128,8 +140,6 @@ class StreamTap:
             self._take(self._decoder.flush())
 
     def _frame(self, data: bytes) -> None:
-        if self._blind:
-            return
         try:
             self._take(self._decoder.feed(data))
         except EventTooLarge:
@@ -164,11 +174,19 @@ class StreamTap:
             self.usage = merge_usage(self.usage or {}, usage, third_party=self._third_party)
 
 
-def _first_boundary(data: bytes) -> int:
-    """Where the first blank line ends; 0 where there is none."""
-    return min((at + len(blank) for blank in _BLANK_LINES if (at := data.find(blank)) >= 0), default=0)
+def _next_mark(data: bytes, at: int) -> int:
+    """Where the next event that matters has its mark; -1 where none does."""
+    message, error = data.find(_MESSAGE, at), data.find(_ERROR, at)
+    return max(message, error) if message < 0 or error < 0 else min(message, error)
 
 
-def _last_boundary(data: bytes) -> int:
-    """Where the last blank line ends; 0 where there is none."""
-    return max((at + len(blank) for blank in _BLANK_LINES if (at := data.rfind(blank)) >= 0), default=0)
+def _end_of_event(data: bytes, at: int) -> int:
+    """Where the first blank line after `at` ends; 0 where there is none."""
+    return min((i + len(blank) for blank in _BLANK_LINES if (i := data.find(blank, at)) >= 0), default=0)
+
+
+def _end_of_last_event(data: bytes, at: int, before: int) -> int:
+    """Where the last blank line between the two places ends; 0 where there is none."""
+    return max(
+        (i + len(blank) for blank in _BLANK_LINES if (i := data.rfind(blank, at, before)) >= 0), default=0
+    )

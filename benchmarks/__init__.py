@@ -1,0 +1,1 @@
+"""`python -m benchmarks`: pure functions on fixed bytes, and whole gateways side by side in one run."""

@@ -1,0 +1,164 @@
+"""Which endpoint a path means: the documented ones, in every form that hosts hand over, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nexusflow_asgi.paths import Match, match_path
+
+SERVED = {
+    "/v1/messages": Match("messages"),
+    "/messages": Match("messages"),
+    "/v1/messages/count_tokens": Match("count_tokens"),
+    "/messages/count_tokens": Match("count_tokens"),
+    "/v1/models": Match("models"),
+    "/v1/models/claude-opus-4-7": Match("model", "claude-opus-4-7"),
+    "/v1/models/qwen/qwen3": Match("model", "qwen/qwen3"),
+    "/health": Match("health"),
+}
+UNSERVED = [
+    "/v1/messages/batches",
+    "/v1/messages/batches/b_1/results",
+    "/v1/files",
+    "/v1/files/f_1",
+    "/v1/complete",
+]
+UNKNOWN = [
+    "",
+    "/",
+    "/v1",
+    "/v1/message",
+    "/v1/messagesx",
+    "/v1/messages/x",
+    "/v1/messages/count_tokens/x",
+    "/v1/model",
+    "/models",
+    "/models/claude-x",
+    "/V1/MESSAGES",
+    "/v1/Messages",
+    "/healthz",
+    "/health/x",
+    "/v1/messages.json",
+    "/v1/messages;x",
+    "/v1%2Fmessages",
+    "/docs",
+    "/metrics",
+    "/admin",
+]
+
+
+@pytest.mark.parametrize(("path", "match"), SERVED.items())
+def test_the_documented_paths(path: str, match: Match) -> None:
+    """Alone without a prefix, the documented paths are ours."""
+    assert match_path(path, "", "", middleware=False) == match
+
+
+@pytest.mark.parametrize("path", UNSERVED)
+def test_paths_of_anthropics_that_are_not_served(path: str) -> None:
+    """They are known, so that the answer can say that they are not served."""
+    assert match_path(path, "", "", middleware=False) == Match("unserved")
+
+
+@pytest.mark.parametrize("path", UNKNOWN)
+def test_nothing_else_is_an_endpoint(path: str) -> None:
+    """Neither case, nor a longer or shorter name, nor an encoded slash makes an endpoint."""
+    assert match_path(path, "", "", middleware=False) == Match("unknown")
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path"),
+    [
+        ("/llm/v1/messages", "/llm"),  # Starlette, FastAPI: a mount leaves the whole path
+        ("/v1/messages", "/llm"),  # a host that takes the root away, or hypercorn --root-path
+        ("/v1/messages/", ""),  # Litestar: the prefix taken away, a slash added
+        ("/llm/v1/messages/", "/llm/"),
+        ("/api/llm/v1/messages", "/api/llm"),  # a mount in a mount
+        ("/px/llm/v1/messages", "/px/llm"),  # uvicorn --root-path puts it in front
+        ("/px/llm/v1/messages", "/px"),
+        ("//v1/messages", ""),  # litellm with a trailing slash in its api_base
+        ("/llm//v1//messages//", "/llm"),
+        ("v1/messages", ""),
+        ("/llm/v1/messages", ""),  # a host that says nothing of its root
+        ("/llm/messages", "/llm"),
+    ],
+)
+def test_every_form_of_a_mount(path: str, root_path: str) -> None:
+    """`root_path` may or may not stand in `path`, and slashes come and go."""
+    assert match_path(path, root_path, "", middleware=False) == Match("messages")
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path"),
+    [
+        ("/llm/v1/messages", ""),
+        ("//llm///v1/messages/", ""),
+        ("/v1/messages", ""),
+        ("/px/llm/v1/messages", "/px"),
+        ("/llm/v1/messages", "/px"),
+    ],
+)
+def test_alone_under_a_prefix(path: str, root_path: str) -> None:
+    """Alone, the prefix may be there or already be taken away by whoever is in front."""
+    assert match_path(path, root_path, "/llm", middleware=False) == Match("messages")
+
+
+@pytest.mark.parametrize("prefix", ["/llm", "llm", "/llm/", "//llm//"])
+@pytest.mark.parametrize(
+    ("path", "match"),
+    [
+        ("/llm/v1/messages", Match("messages")),
+        ("/llm/messages", Match("messages")),
+        ("//llm//v1/models/", Match("models")),
+        ("/llm/v1/models/claude-x", Match("model", "claude-x")),
+        ("/llm/health", Match("health")),
+        ("/llm/v1/files", Match("unserved")),
+        ("/llm", Match("unknown")),
+        ("/llm/", Match("unknown")),
+        ("/llm/docs", Match("unknown")),
+        ("/llm/x/v1/messages", Match("unknown")),  # no tail here: what is under the prefix is exact
+        ("/v1/messages", None),
+        ("/messages", None),
+        ("/health", None),
+        ("/", None),
+        ("/llmfoo/v1/messages", None),  # only whole segments make a prefix
+        ("/ll/m/v1/messages", None),
+        ("/x/llm/v1/messages", None),
+    ],
+)
+def test_as_a_middleware_with_a_prefix(prefix: str, path: str, match: Match | None) -> None:
+    """All that is under the prefix is ours, the rest is the host's, however the prefix is written."""
+    assert match_path(path, "", prefix, middleware=True) == match
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "match"),
+    [
+        ("/api/llm/v1/messages", "/api", Match("messages")),
+        ("/llm/v1/messages", "/api", Match("messages")),
+        ("/api/v1/messages", "/api", None),
+        ("/apillm/v1/messages", "/api", None),
+    ],
+)
+def test_as_a_middleware_in_a_mounted_app(path: str, root_path: str, match: Match | None) -> None:
+    """The prefix begins where the root path ends."""
+    assert match_path(path, root_path, "/llm", middleware=True) == match
+
+
+@pytest.mark.parametrize("prefix", ["", "/"])
+def test_as_a_middleware_without_a_prefix(prefix: str) -> None:
+    """Only the /v1 endpoints are taken: no alias, no health, and none of the host's paths under /v1."""
+    mine = {path: match_path(path, "", prefix, middleware=True) for path in [*SERVED, *UNSERVED, *UNKNOWN]}
+    assert {path: match for path, match in mine.items() if match is not None} == {
+        path: match for path, match in SERVED.items() if path.startswith("/v1/")
+    }
+
+
+@given(st.text(alphabet="/v1mesagl%.é ", max_size=40), st.sampled_from(["", "/llm", "/a/b"]), st.booleans())
+def test_slashes_never_matter(path: str, root_path: str, middleware: bool) -> None:
+    """Doubling every slash and adding one at the end changes nothing, for any path."""
+    for prefix in ("", "/llm"):
+        plain = match_path(path, root_path, prefix, middleware=middleware)
+        slashes = path.replace("/", "//") + "/"
+        assert match_path(slashes, root_path, prefix, middleware=middleware) == plain
