@@ -1,8 +1,8 @@
-"""`python -m benchmarks [--quick] [--only in-process|gateway] [--rounds N]`. No time fails."""
+"""`python -m benchmarks [--quick] [--only in-process|money|gateway] [--rounds N]`. No time fails."""
 
 import argparse
 
-from benchmarks import gateway, in_process
+from benchmarks import gateway, in_process, money
 from benchmarks.report import machine, versions
 
 __all__: list[str] = []
@@ -11,16 +11,18 @@ __all__: list[str] = []
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few seconds, to see that everything runs")
-    parser.add_argument("--only", choices=("in-process", "gateway"))
+    parser.add_argument("--only", choices=("in-process", "money", "gateway"))
     parser.add_argument("--rounds", type=int, help="interleaved rounds of each part")
     arguments = parser.parse_args()
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error("--rounds: at least 1")
     print(f"{machine()}\n{versions()}\n")
-    if arguments.only != "gateway":
-        rounds = arguments.rounds or (3 if arguments.quick else 21)
-        in_process.run(rounds, milliseconds=2 if arguments.quick else 20)
-    if arguments.only != "in-process":
+    rounds, milliseconds = arguments.rounds or (3 if arguments.quick else 21), 2 if arguments.quick else 20
+    if arguments.only in (None, "in-process"):
+        in_process.run(rounds, milliseconds)
+    if arguments.only in (None, "money"):
+        money.run(rounds, milliseconds, others=not arguments.quick)
+    if arguments.only in (None, "gateway"):
         plan = gateway.QUICK if arguments.quick else gateway.FULL
         gateway.run(plan._replace(rounds=arguments.rounds or plan.rounds))
 

@@ -16,10 +16,11 @@ from nexusflow_asgi.hooks import Hook, Hooks
 from nexusflow_asgi.pages import Pages
 from nexusflow_asgi.paths import match_path
 from nexusflow_asgi.runtime import LoopStates
-from nexusflow_asgi.settings import check_files, load_config, resolve_secrets
+from nexusflow_asgi.settings import check_files, load_config, price_book, resolve_secrets
 from nexusflow_asgi.transports import Transport, TransportName, transport_factory
 from nexusflow_core.config import Config
 from nexusflow_core.gateway import Gateway
+from nexusflow_core.prices import PriceBook
 
 __all__ = ["NexusFlow"]
 
@@ -33,6 +34,7 @@ class NexusFlow:
     - `authenticate`: the host's own authentication, instead of `[auth]` keys.
     - `hooks`: objects with `before(call)` or `after(record)`.
     - `transport`: "httpx", "aiohttp", "offline" (the simulator), or a Transport of yours.
+    - `book`: prices of yours; without it the built-in ones, and those of the configuration's `[prices]`.
     - `grace`: seconds that calls in flight get to end when we are closed.
 
     Raises ConfigError where nothing says who may call. Nothing is opened before the first call, and no
@@ -48,12 +50,13 @@ class NexusFlow:
         authenticate: Authenticate | None = None,
         hooks: Iterable[Hook] = (),
         transport: TransportName | Transport = "httpx",
+        book: PriceBook | None = None,
         grace: float = 5.0,
     ) -> None:
         config = config if isinstance(config, Config) else load_config(config)
         check_files(config)
         resolve_secrets(config, os.environ, offline=transport == "offline")
-        gateway = Gateway(config)
+        gateway = Gateway(config, book or price_book(config))
         admission = Admission(config, authenticate)
         log = [CallLog(config.call_log)] if config.call_log else []
         self._app = app

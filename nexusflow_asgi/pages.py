@@ -1,5 +1,6 @@
 """What is answered here, without an upstream: the model list, health, and every error beside a call."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -56,8 +57,8 @@ class Pages:
             return {"status": "ok"}
         await self._admission.admit(scope)
         if place == "model":
-            return self._gateway.model(match.model)
-        return _page(self._gateway.models(), Request(scope))
+            return self._gateway.model(match.model, datetime.now(UTC))
+        return _page(self._gateway.models(datetime.now(UTC)), Request(scope))
 
 
 def _page(models: list[dict[str, Any]], request: Request) -> dict[str, Any]:

@@ -6,8 +6,17 @@ from pathlib import Path
 
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.errors import ConfigError
+from nexusflow_core.prices import PriceBook
 
-__all__ = ["ANTHROPIC_ONLY", "OFFLINE", "check_files", "load_config", "resolve_secrets"]
+__all__ = [
+    "ANTHROPIC_ONLY",
+    "OFFLINE",
+    "check_files",
+    "extended_by_file",
+    "load_config",
+    "price_book",
+    "resolve_secrets",
+]
 
 ANTHROPIC_ONLY = b"""
 [upstreams.anthropic]
@@ -24,13 +33,43 @@ keys = ["env:NEXUSFLOW_KEY"]
 """What `nexusflow serve` serves without a file."""
 
 OFFLINE = b"""
-[upstreams.simulator]
+[upstreams.anthropic]
 dialect = "anthropic"
 api_key = "env:ANTHROPIC_API_KEY"
 
+[upstreams.openai]
+dialect = "openai-chat"
+vendor = "openai"
+base_url = "http://offline/openai"
+api_key = "env:OPENAI_API_KEY"
+
+[upstreams.qwen]
+dialect = "openai-chat"
+vendor = "qwen"
+base_url = "http://offline/qwen"
+api_key = "env:DASHSCOPE_API_KEY"
+
+[upstreams.deepseek]
+dialect = "openai-chat"
+vendor = "deepseek"
+base_url = "http://offline/deepseek"
+api_key = "env:DEEPSEEK_API_KEY"
+
 [[routes]]
 model = "claude-*"
-targets = ["simulator"]
+targets = ["anthropic"]
+
+[[routes]]
+model = "gpt-*"
+targets = ["openai"]
+
+[[routes]]
+model = "qwen*"
+targets = ["qwen"]
+
+[[routes]]
+model = "deepseek*"
+targets = ["deepseek"]
 
 [auth]
 anonymous = true
@@ -52,6 +91,24 @@ def check_files(config: Config) -> None:
     for name, upstream in config.upstreams.items():
         if upstream.ca_file is not None and not os.access(upstream.ca_file, os.R_OK):
             raise ConfigError(f"upstreams.{name}.ca_file", f"{upstream.ca_file} cannot be read")
+
+
+def price_book(config: Config) -> PriceBook:
+    """The built-in prices under those of the configuration's files. Raises ConfigError."""
+    book = PriceBook.builtin()
+    for path in config.price_files:
+        book = extended_by_file(book, path)
+    return book
+
+
+def extended_by_file(book: PriceBook, path: str) -> PriceBook:
+    """A book with a price file on top, which names itself in each cost. Raises ConfigError."""
+    try:
+        return book.extended(Path(path).read_bytes(), layer=path)
+    except OSError as error:
+        raise ConfigError("prices", f"{path} cannot be read: {error.strerror}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.path}" if error.path else path, error.why) from None
 
 
 def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool = False) -> None:

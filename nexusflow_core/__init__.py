@@ -2,25 +2,30 @@
 
 from nexusflow_core.call import Call, Principal
 from nexusflow_core.config import Config, Limits, decode_config
+from nexusflow_core.cost import Cost, Line, cost
 from nexusflow_core.errors import (
     AuthenticationFailed,
     CallerError,
     ConfigError,
     GatewayError,
     InvalidRequest,
+    InvalidUsage,
     NexusFlowError,
     NotFound,
     Overloaded,
     PermissionDenied,
     RateLimited,
+    UnknownModel,
     UpstreamError,
 )
 from nexusflow_core.exchange import Exchange
 from nexusflow_core.gateway import Gateway
+from nexusflow_core.prices import ModelPrices, Price, PriceBook
 from nexusflow_core.record import Attempt, CallRecord, Loss
 from nexusflow_core.routing import Route, Router, Target
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder, encode_sse
 from nexusflow_core.upstream import Secret, Timeouts, Upstream
+from nexusflow_core.usage import Iteration, Usage
 
 __all__ = [
     "Attempt",
@@ -30,16 +35,23 @@ __all__ = [
     "CallerError",
     "Config",
     "ConfigError",
+    "Cost",
     "Exchange",
     "Gateway",
     "GatewayError",
     "InvalidRequest",
+    "InvalidUsage",
+    "Iteration",
     "Limits",
+    "Line",
     "Loss",
+    "ModelPrices",
     "NexusFlowError",
     "NotFound",
     "Overloaded",
     "PermissionDenied",
+    "Price",
+    "PriceBook",
     "Principal",
     "RateLimited",
     "Route",
@@ -49,8 +61,11 @@ __all__ = [
     "ServerSentEvent",
     "Target",
     "Timeouts",
+    "UnknownModel",
     "Upstream",
     "UpstreamError",
+    "Usage",
+    "cost",
     "decode_config",
     "encode_sse",
 ]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct, field
 
-from nexusflow_core.dialects import DIALECTS
+from nexusflow_core.dialects import DIALECTS, VENDORS
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.routing import Route, Router, Target
 from nexusflow_core.upstream import AuthScheme, Secret, Timeouts, Upstream
@@ -17,6 +17,8 @@ from nexusflow_core.upstream import AuthScheme, Secret, Timeouts, Upstream
 __all__ = ["Config", "Limits", "decode_config"]
 
 T = TypeVar("T")
+
+_ANTHROPIC = "https://api.anthropic.com"
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,6 +37,7 @@ class Config(Struct, frozen=True, kw_only=True):
     keys: tuple[Secret, ...] = ()
     anonymous: bool = False
     call_log: str | None = None
+    price_files: tuple[str, ...] = ()
     limits: Limits = Limits()
 
     def resolve(self, environ: Mapping[str, str]) -> None:
@@ -51,6 +54,8 @@ class _UpstreamTable(Struct, forbid_unknown_fields=True):
     base_url: str | None = None
     api_key: Secret | None = None
     auth: AuthScheme | None = None
+    vendor: str | None = None
+    strict: bool = False
     ca_file: str | None = None
     connections: int = 1000
     timeouts: Timeouts = Timeouts()
@@ -59,6 +64,7 @@ class _UpstreamTable(Struct, forbid_unknown_fields=True):
 class _RouteTable(Struct, forbid_unknown_fields=True):
     model: str
     targets: list[str]
+    strict: bool = False
 
 
 class _AuthTable(Struct, forbid_unknown_fields=True):
@@ -70,11 +76,16 @@ class _LogTable(Struct, forbid_unknown_fields=True):
     calls: str | None = None
 
 
+class _PricesTable(Struct, forbid_unknown_fields=True):
+    files: list[str] = field(default_factory=list[str])
+
+
 class _File(Struct, forbid_unknown_fields=True):
     upstreams: dict[str, Any] = field(default_factory=dict[str, Any])
     routes: list[Any] = field(default_factory=list[Any])
     auth: Any = field(default_factory=dict[str, Any])
     log: Any = field(default_factory=dict[str, Any])
+    prices: Any = field(default_factory=dict[str, Any])
     limits: Any = field(default_factory=dict[str, Any])
 
 
@@ -88,12 +99,13 @@ def decode_config(data: bytes) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("", f"not valid TOML: {error}") from None
     file = _convert(tree, _File, "")
-    upstreams = {
-        name: _upstream(name, _convert(table, _UpstreamTable, f"upstreams.{name}"))
-        for name, table in file.upstreams.items()
+    tables = {
+        name: _convert(table, _UpstreamTable, f"upstreams.{name}") for name, table in file.upstreams.items()
     }
+    upstreams = {name: _upstream(name, table) for name, table in tables.items()}
+    strict = {name for name, table in tables.items() if table.strict}
     routes = tuple(
-        _route(index, _convert(table, _RouteTable, f"routes[{index}]"), upstreams)
+        _route(index, _convert(table, _RouteTable, f"routes[{index}]"), upstreams, strict)
         for index, table in enumerate(file.routes)
     )
     Router(routes)  # refuses two routes of one name
@@ -104,6 +116,7 @@ def decode_config(data: bytes) -> Config:
         keys=tuple(auth.keys),
         anonymous=auth.anonymous,
         call_log=_convert(file.log, _LogTable, "log").calls,
+        price_files=tuple(_convert(file.prices, _PricesTable, "prices").files),
         limits=_limits(_convert(file.limits, Limits, "limits")),
     )
 
@@ -127,14 +140,22 @@ def _upstream(name: str, table: _UpstreamTable) -> Upstream:
         dialect=table.dialect,
         base_url=_checked_url(f"{path}.base_url", base_url),
         api_key=table.api_key,
-        auth=table.auth,
+        auth=table.auth or dialect.default_auth,
+        vendor=table.vendor,
+        prices=_price_vendor(table, base_url),
         ca_file=table.ca_file,
         connections=table.connections,
         timeouts=table.timeouts,
     )
 
 
-def _route(index: int, table: _RouteTable, upstreams: Mapping[str, Upstream]) -> Route:
+def _price_vendor(table: _UpstreamTable, base_url: str) -> str | None:
+    if table.vendor is None:
+        return "anthropic" if base_url == _ANTHROPIC else None
+    return VENDORS[table.vendor].prices if table.vendor in VENDORS else table.vendor
+
+
+def _route(index: int, table: _RouteTable, upstreams: Mapping[str, Upstream], strict: set[str]) -> Route:
     path = f"routes[{index}]"
     if not table.model:
         raise ConfigError(f"{path}.model", "is empty")
@@ -148,7 +169,7 @@ def _route(index: int, table: _RouteTable, upstreams: Mapping[str, Upstream]) ->
             raise ConfigError(
                 f"{path}.targets[{number}]", f"no upstream is called {name!r} (there are: {known})"
             )
-        targets.append(Target(upstreams[name], model or None))
+        targets.append(Target(upstreams[name], model or None, table.strict or name in strict))
     return Route(table.model, tuple(targets))
 
 

@@ -9,7 +9,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.errors import NexusFlowError, UpstreamError
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
-from nexusflow_core.upstream import Headers, UpstreamRequest
+from nexusflow_core.upstream import AuthScheme, Headers, UpstreamRequest
 
 __all__ = ["Leg", "ResponseHead", "UpstreamDialect"]
 
@@ -26,10 +26,6 @@ class Leg(Protocol):
     client. `receive_*` raise UpstreamError only while `head` is None: then another Leg may be opened unseen."""
 
     request: UpstreamRequest
-    losses: Sequence[Loss]
-    """Fields of the request that did not go along."""
-    edits: Sequence[str]
-    """Places where a relayed body was changed."""
     head: ResponseHead | None
     """None: nothing may go out to the client yet."""
     ended: bool
@@ -43,13 +39,33 @@ class Leg(Protocol):
     upstream_request_id: str | None
 
     @property
+    def losses(self) -> Sequence[Loss]:
+        """Fields of the request, or of the answer, that did not go along."""
+        ...
+
+    @property
+    def edits(self) -> Sequence[str]:
+        """Places where a relayed body was changed."""
+        ...
+
+    @property
     def usage(self) -> dict[str, Any] | None:
         """Usage in the wire's names: the final one once `ended`, before that what is known so far."""
         ...
 
     @property
+    def estimated(self) -> bool:
+        """True: the usage is an estimate of ours, the upstream gave none."""
+        ...
+
+    @property
     def response_model(self) -> str | None:
         """The model that the answer names, once it has."""
+        ...
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the answer stopped, in the wire's word, once it has said so."""
         ...
 
     def receive_head(self, status: int, headers: Headers) -> None:
@@ -74,6 +90,8 @@ class UpstreamDialect(Protocol):
     """A wire protocol: turns calls into legs."""
 
     default_base_url: str | None
+    default_auth: AuthScheme | None
+    """How a configured key is sent where the configuration does not say."""
 
     def open(self, call: Call, target: Target) -> Leg:
         """A fresh Leg. Raises CallerError for a call that this protocol cannot carry."""

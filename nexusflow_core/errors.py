@@ -151,10 +151,13 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamStatus(UpstreamError):
-    """The upstream answered with an error of its own; its body is relayed, this only names it."""
+    """The upstream answered with an error of its own. On a relayed route its body goes back as it came and
+    this only names it; on a translated one this is the answer."""
 
-    def __init__(self, status: int, type: str) -> None:
-        super().__init__(f"upstream answered {status} {type}")
+    def __init__(
+        self, status: int, type: str, message: str = "", *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message or f"upstream answered {status} {type}", headers=headers)
         self.status = status
         self.type = type
         # 408, 409, 429 and every 5xx, 529 among them (PITFALLS H5); other 4xx are the caller's making.

@@ -12,6 +12,8 @@ from msgspec import Struct
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
 from nexusflow_core.errors import InternalError, NexusFlowError, UpstreamError, UpstreamTimeout, error_body
+from nexusflow_core.metering import CallCost, price_call
+from nexusflow_core.prices import PriceBook
 from nexusflow_core.record import Attempt, CallRecord, Ending, UsageSource
 from nexusflow_core.routing import Route, Target
 from nexusflow_core.upstream import Headers, Timeouts, UpstreamRequest
@@ -56,12 +58,14 @@ class Exchange:
         *,
         started: float,
         open_leg: Callable[[Call, Target], Leg],
+        book: PriceBook,
         refusal: NexusFlowError | None = None,
     ) -> None:
         self.order: Order = Close()
         self.response_head: ResponseHead | None = None
         self._call = call
         self._open_leg = open_leg
+        self._book = book
         self._refusal = refusal
         self._started = started
         self._route = route
@@ -74,7 +78,9 @@ class Exchange:
         self._timeouts = Timeouts()
         self._read = Read(0.0)
         self._first_byte_at: float | None = None
+        self._failed_with: UpstreamError | None = None  # why the leg before this one was given up
         self._error: NexusFlowError | None = None  # one of ours that the client was told
+        self._cost: CallCost | None = None
         self._client_gone = False
         self._over = False
         self._recorded = False
@@ -106,7 +112,10 @@ class Exchange:
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         leg = self._leg or self._current_leg()
-        out = leg.receive_data(data)
+        try:
+            out = leg.receive_data(data)
+        except UpstreamError as error:
+            return self._leg_failed(error, now)
         until = now + (self._timeouts.grace if leg.ended else self._timeouts.idle)
         self._read.until = until if until < self._leg_until else self._leg_until
         if self.response_head is None:
@@ -136,8 +145,7 @@ class Exchange:
         if isinstance(self.order, Close) or now < self.order.until:
             return b""
         if self._leg is not None and self._leg.ended:
-            self._finish(now)  # the answer has ended, only its connection has not
-            return b""
+            return self.receive_eof(now)  # the answer has ended, only its connection has not
         return self.transport_failed(UpstreamTimeout(self._timeout_message(now)), now)
 
     def client_slow(self, now: float) -> bool:
@@ -174,7 +182,10 @@ class Exchange:
         try:
             leg = self._leg = self._open_leg(self._call, self._target)
         except NexusFlowError as error:
-            return self._answer(error, now)
+            if self._failed_with is None:
+                return self._answer(error, now)
+            # A fallback that cannot carry this call is passed over; the failure that led here stays the answer.
+            return self._next_leg(now) if self._targets else self._answer(self._failed_with, now)
         self._leg_status = None
         self._leg_started = now
         self._leg_until = now + self._timeouts.total
@@ -184,6 +195,7 @@ class Exchange:
     def _leg_failed(self, error: UpstreamError, now: float) -> bytes:
         """Nothing has gone out yet: the next target, or the error as the answer."""
         self._end_attempt(error.type, now)
+        self._failed_with = error
         if error.retryable and self._targets:
             return self._next_leg(now)
         return self._answer(error, now)
@@ -208,6 +220,11 @@ class Exchange:
         if leg.head is not None and self.response_head is None:
             self.response_head = leg.head
             self._first_byte_at = now
+            if leg.ended:  # a sync answer that was held whole
+                cost = self._cost = self._price(leg)
+                if cost.usd is not None:
+                    headers = [*leg.head.headers, (b"x-nexusflow-cost-usd", cost.usd.encode())]
+                    self.response_head = ResponseHead(leg.head.status, headers)
 
     def _timeout_message(self, now: float) -> str:
         upstream = self._target.upstream.name if self._target else ""
@@ -245,6 +262,7 @@ class Exchange:
         principal = call.principal
         usage = leg.usage if leg is not None else None
         facts = usage or {}
+        cost = self._cost or self._price(leg)
         return CallRecord(
             request_id=call.request_id,
             upstream_request_id=leg.upstream_request_id if leg is not None else None,
@@ -267,8 +285,27 @@ class Exchange:
             service_tier=facts.get("service_tier"),
             speed=facts.get("speed"),
             inference_geo=facts.get("inference_geo"),
+            cost_usd=cost.usd,
+            price_row=cost.row,
+            cost_flags=cost.flags,
             dropped=tuple(leg.losses) if leg is not None else (),
             edits=tuple(leg.edits) if leg is not None else (),
+        )
+
+    def _price(self, leg: Leg | None) -> CallCost:
+        if leg is None or leg.usage is None or self._target is None:
+            return CallCost()
+        if leg.estimated:
+            return CallCost(flags=("estimated_usage",))
+        sent = self._target.model or self._call.model
+        return price_call(
+            leg.usage,
+            models=(leg.response_model or sent, sent),
+            at=self._call.started_at,
+            vendor=self._target.upstream.prices,
+            partial=not leg.ended or leg.failure is not None,
+            stop_reason=leg.stop_reason,
+            book=self._book,
         )
 
     def _ending(self) -> Ending:
@@ -289,6 +326,8 @@ class Exchange:
     def _usage_source(self) -> UsageSource:
         if self._leg is None or self._leg.usage is None:
             return "none"
+        if self._leg.estimated:
+            return "estimated"
         return "upstream" if self._leg.ended and self._leg.failure is None else "partial"
 
 

@@ -41,6 +41,7 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     """Everything worth keeping of one call, never a body and never a key.
 
     `duration` and `time_to_first_byte` are seconds from the request's arrival; `usage` has the wire's names.
+    `cost_usd` is exact decimal text; None where nothing was metered or no price is known (`cost_flags` say so).
     """
 
     schema: int = SCHEMA_VERSION
@@ -67,3 +68,6 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     inference_geo: str | None
     dropped: tuple[Loss, ...]
     edits: tuple[str, ...]
+    cost_usd: str | None = None
+    price_row: str | None = None
+    cost_flags: tuple[str, ...] = ()

@@ -12,10 +12,12 @@ __all__ = ["Route", "Router", "Target"]
 
 
 class Target(Struct, frozen=True):
-    """One upstream of a route. `model` is the name that it knows the model by; None keeps the client's."""
+    """One upstream of a route. `model` is the name that it knows the model by; None keeps the client's.
+    `strict`: on a translated call, refuse what cannot be carried and could change the answer."""
 
     upstream: Upstream
     model: str | None = None
+    strict: bool = False
 
 
 class Route(Struct, frozen=True):

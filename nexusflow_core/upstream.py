@@ -26,7 +26,7 @@ __all__ = [
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Header pairs as ASGI has them: names in lower case, order and repetition kept."""
 
-AuthScheme: TypeAlias = Literal["x-api-key", "bearer"]
+AuthScheme: TypeAlias = Literal["x-api-key", "bearer", "none"]
 
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings".split()
@@ -99,7 +99,8 @@ class Upstream(Struct, frozen=True, kw_only=True):
     """Where requests go (`base_url`, without the protocol's own path), and as whom (`api_key`).
 
     Without `api_key` the client's own credential goes through. `auth` None: `x-api-key`, or `bearer`
-    for Anthropic's OAuth tokens (`sk-ant-oat...`).
+    for Anthropic's OAuth tokens (`sk-ant-oat...`); `none` sends no credential at all. `vendor`: the row of
+    quirks for a translated upstream. `prices`: whose price rows hold; None looks through all.
     """
 
     name: str
@@ -107,15 +108,19 @@ class Upstream(Struct, frozen=True, kw_only=True):
     base_url: str
     api_key: Secret | None = None
     auth: AuthScheme | None = None
+    vendor: str | None = None
+    prices: str | None = None
     ca_file: str | None = None
     connections: int = 1000
     timeouts: Timeouts = Timeouts()
 
-    def credential_header(self, own: "Credential | None") -> tuple[bytes, bytes]:
-        """The one credential that goes upstream: the configured key, else the client's own.
+    def credential_header(self, own: "Credential | None") -> tuple[bytes, bytes] | None:
+        """The one credential that goes upstream: the configured key, else the client's own; None for `none`.
 
         Raises AuthenticationFailed when there is neither.
         """
+        if self.auth == "none":
+            return None
         if self.api_key is not None:
             key = self.api_key.reveal()
             scheme: AuthScheme = self.auth or ("bearer" if key.startswith("sk-ant-oat") else "x-api-key")
@@ -174,7 +179,9 @@ def client_credentials(headers: Headers) -> list[Credential]:
     return keys
 
 
-def relayed_request_headers(headers: Headers, credential: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+def relayed_request_headers(
+    headers: Headers, credential: tuple[bytes, bytes] | None
+) -> list[tuple[bytes, bytes]]:
     """A client's headers as they go to an upstream of the same protocol: all but a deny-list, in their order.
 
     `accept-encoding` becomes `identity`, so that the answer can be metered as it passes.
@@ -188,7 +195,7 @@ def relayed_request_headers(headers: Headers, credential: tuple[bytes, bytes]) -
     if _FORBIDDEN_IN_VALUE.search(b" ".join([value for _, value in kept])):
         name = next(name for name, value in kept if _FORBIDDEN_IN_VALUE.search(value))
         raise InvalidRequest(f"header {name.decode('latin-1')}: line breaks and NUL are not allowed")
-    return [*kept, (b"accept-encoding", b"identity"), credential]
+    return [*kept, (b"accept-encoding", b"identity"), *([credential] if credential is not None else [])]
 
 
 def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:

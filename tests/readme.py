@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from nexusflow_core import Attempt, CallRecord, Limits, Timeouts
+from nexusflow_core import Attempt, CallRecord, Limits, Timeouts, Usage, cost
+from nexusflow_core.dialects import VENDORS
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -62,6 +63,9 @@ def record() -> str:
         attempts=(attempt,),
         usage={"input_tokens": 50, "cache_read_input_tokens": 100000, "output_tokens": 500},
         usage_source="upstream",
+        cost_usd="0.06275",
+        price_row="anthropic/claude-opus-4-7",
+        cost_flags=(),
         service_tier="standard",
         speed=None,
         inference_geo="global",
@@ -71,7 +75,164 @@ def record() -> str:
     return f"```json\n{msgspec.json.format(msgspec.json.encode(example), indent=2).decode()}\n```"
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"settings": settings, "record": record}
+def billing() -> str:
+    """Every rule of billing in a line, with an example that is worked out here."""
+    lines = ["| rule | example | USD |", "| --- | --- | --- |"]
+    for rule, shown, model, usage, options in _RULES:
+        terms = {"at": date(2026, 11, 22), **options}
+        counts = Usage.from_wire(usage, wire=terms.pop("wire", "anthropic"))
+        worked = cost(counts, model=model, **terms)
+        lines.append(f"| {rule} | {shown} | {worked.usd:f} |")
+    return "\n".join(lines)
+
+
+_RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "each kind of token has its own price, and a cache read is usually 0.1x the input's",
+        "opus-4-7: 50 in, 100,000 read, 500 out",
+        "claude-opus-4-7",
+        {"input_tokens": 50, "cache_read_input_tokens": 100_000, "output_tokens": 500},
+        {},
+    ),
+    (
+        "a cache write costs 1.25x for 5 minutes, 2x for an hour",
+        "sonnet-4-6: 2,000 in, 10,000 written for 5 minutes, 30,000 for an hour, 50,000 read, 1,200 out",
+        "claude-sonnet-4-6",
+        {
+            "input_tokens": 2000,
+            "cache_creation_input_tokens": 40_000,
+            "cache_creation": {"ephemeral_5m_input_tokens": 10_000, "ephemeral_1h_input_tokens": 30_000},
+            "cache_read_input_tokens": 50_000,
+            "output_tokens": 1200,
+        },
+        {},
+    ),
+    (
+        "a write without a lifetime counts as 5 minutes, and the cost says so",
+        "haiku-4-5: 10,000 written, 100 out",
+        "claude-haiku-4-5",
+        {"cache_creation_input_tokens": 10_000, "output_tokens": 100},
+        {},
+    ),
+    (
+        "a batch costs half",
+        "haiku-4-5 in a batch: 1,000 in, 5,000 written, 300 out",
+        "claude-haiku-4-5",
+        {
+            "input_tokens": 1000,
+            "cache_creation_input_tokens": 5000,
+            "output_tokens": 300,
+            "service_tier": "batch",
+        },
+        {},
+    ),
+    (
+        "fast mode and US inference multiply every kind of token",
+        "opus-5, fast (2x) in the US (1.1x): 1,000 in, 20,000 read, 2,000 out",
+        "claude-opus-5",
+        {
+            "input_tokens": 1000,
+            "cache_read_input_tokens": 20_000,
+            "output_tokens": 2000,
+            "speed": "fast",
+            "inference_geo": "us",
+        },
+        {},
+    ),
+    (
+        "a long prompt moves the whole request to its tier, output too",
+        "haiku-5-5: 10,001 in, 5,000 written, 85,000 read (over 100,000), 1,000 out",
+        "claude-haiku-5-5",
+        {
+            "input_tokens": 10_001,
+            "cache_creation_input_tokens": 5000,
+            "cache_read_input_tokens": 85_000,
+            "output_tokens": 1000,
+        },
+        {},
+    ),
+    (
+        "prices are dated: the day of the request counts, in UTC",
+        "sonnet-5-5 on 2026-10-06, the day before reads became cheaper: 500 in, 200,000 read, 800 out",
+        "claude-sonnet-5-5",
+        {"input_tokens": 500, "cache_read_input_tokens": 200_000, "output_tokens": 800},
+        {"at": date(2026, 10, 6)},
+    ),
+    (
+        "a web search is 0.01 USD, outside every multiplier",
+        "opus-4-8 in a batch: 105 in, 7,345 written, 7,123 read, 6,039 out, one search",
+        "claude-opus-4-8",
+        {
+            "input_tokens": 105,
+            "cache_creation_input_tokens": 7345,
+            "cache_read_input_tokens": 7123,
+            "output_tokens": 6039,
+            "service_tier": "batch",
+            "server_tool_use": {"web_search_requests": 1},
+        },
+        {},
+    ),
+    (
+        "where an answer took several model calls, each counts at its own model's price",
+        "sonnet-5: a compaction of 180,000 in and 3,500 out, then 23,000 in and 1,000 out",
+        "claude-sonnet-5",
+        {
+            "input_tokens": 23_000,
+            "output_tokens": 1000,
+            "iterations": [
+                {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3500},
+                {"type": "message", "input_tokens": 23_000, "output_tokens": 1000},
+            ],
+        },
+        {},
+    ),
+    (
+        "a refusal before any output is free",
+        "opus-5: 20 in, refused",
+        "claude-opus-5",
+        {"input_tokens": 20, "output_tokens": 0},
+        {"stop_reason": "refusal"},
+    ),
+    (
+        "a stream that was cut short counts as far as it showed, and the cost says so",
+        "opus-4-7: 1,000 in, 1 out",
+        "claude-opus-4-7",
+        {"input_tokens": 1000, "output_tokens": 1},
+        {"partial": True},
+    ),
+    (
+        "on Chat Completions cached and written tokens are part of the prompt, and taken out once",
+        "gpt-5.6-sol: a prompt of 10,000, of which 2,000 cached and 2,000 written, 1,000 out",
+        "gpt-5.6-sol",
+        {
+            "prompt_tokens": 10_000,
+            "completion_tokens": 1000,
+            "prompt_tokens_details": {"cached_tokens": 2000, "cache_write_tokens": 2000},
+        },
+        {"wire": "openai-chat"},
+    ),
+    (
+        "a bill that the vendor itself reports wins over any table",
+        "OpenRouter reports 0.95",
+        "anthropic/claude-opus-4.7",
+        {"prompt_tokens": 194, "completion_tokens": 2, "cost": "0.95"},
+        {"wire": "openrouter"},
+    ),
+]
+
+
+def vendors() -> str:
+    """The vendors that have a row of quirks."""
+    named = ", ".join(f"`{name}`" for name in sorted(VENDORS))
+    return f"Vendors with a row: {named}. Any other needs none, or asks for one in an issue."
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "record": record,
+    "billing": billing,
+    "vendors": vendors,
+}
 
 
 def regenerated(text: str) -> str:

@@ -9,8 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-CORE = """errors sse usage prices cost upstream peek routing call record dialect dialects.anthropic
-    dialects exchange simulator config gateway""".split()
+CORE = """untyped errors sse usage prices cost metering upstream peek routing call record logs
+    summary messages answers dialect dialects.anthropic dialects.openai_chat dialects exchange
+    simulator config gateway""".split()
 """nexusflow_core from the ground up."""
 
 ASGI = """backend transports hooks auth body settings call_log paths watch relay runtime calls pages

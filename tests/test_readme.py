@@ -58,6 +58,14 @@ def test_the_configuration_is_checked_as_shown(capsys: pytest.CaptureFixture[str
     assert "fast -> anthropic as claude-haiku-4-5" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("in_a_project")
+@pytest.mark.parametrize("snippet", SNIPPETS["toml"])
+def test_every_configuration_is_accepted(snippet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each starts a gateway as it stands."""
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-dashscope")
+    NexusFlow(config=decode_config(snippet.encode()))
+
+
 def test_the_curl_examples_are_answered() -> None:
     """Each as pasted, but for the port, against what `serve --offline` serves."""
     joined = SNIPPETS["sh"][1].replace("\\\n", "")

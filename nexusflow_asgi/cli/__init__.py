@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from nexusflow_asgi.cli import check, serve
+from nexusflow_asgi.cli import check, cost, prices, serve
 from nexusflow_core.errors import ConfigError
 
 __all__ = ["main", "parser"]
@@ -41,4 +41,6 @@ def parser() -> argparse.ArgumentParser:
 _COMMANDS: Final = {
     "serve": (serve, "serve the gateway over HTTP"),
     "check": (check, "say what a configuration will do, and what is wrong with it"),
+    "cost": (cost, "say what the calls of a log cost"),
+    "prices": (prices, "say what a model costs, since when, and who says so"),
 }

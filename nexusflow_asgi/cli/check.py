@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from nexusflow_asgi.settings import check_files, load_config
+from nexusflow_asgi.settings import check_files, load_config, price_book
 from nexusflow_core.config import Config
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.routing import Route, Target
@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs it; returns the exit status."""
     config = load_config(arguments.file)
     check_files(config)
+    price_book(config)
     for line in _description(config):
         print(line)
     complaints = [*_missing_secrets(config), *_unreachable(config)]
@@ -44,7 +45,9 @@ def _description(config: Config) -> list[str]:
 
 def _target(target: Target) -> str:
     upstream = target.upstream
-    key = f"key from {upstream.api_key.name}" if upstream.api_key else "the client's own key"
+    key = "no key" if upstream.auth == "none" else "the client's own key"
+    if upstream.api_key is not None:
+        key = f"key from {upstream.api_key.name}"
     model = f" as {target.model}" if target.model else ""
     return f"{upstream.name}{model} ({upstream.dialect}, {upstream.base_url}, {key})"
 

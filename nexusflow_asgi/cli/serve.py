@@ -175,6 +175,7 @@ def _curl(url: str, config: Config, made_key: str | None) -> str:
         parts.append(f"-H 'x-api-key: {made_key}'")
     elif config.keys:
         parts.append(f'-H "x-api-key: ${config.keys[0].name}"')
-    if config.routes and config.routes[0].targets[0].upstream.api_key is None:
+    upstream = config.routes[0].targets[0].upstream if config.routes else None
+    if upstream is not None and upstream.api_key is None and upstream.auth != "none":
         parts.append('-H "authorization: Bearer $ANTHROPIC_API_KEY"')  # the client's own goes through
     return " ".join([*parts, "-d", shlex.quote(json.dumps(body))])

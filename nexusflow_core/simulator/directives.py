@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -27,12 +27,15 @@ class Directives(msgspec.Struct, frozen=True):
     tokens: int | None = None
 
 
-def read_directives(text: str) -> Directives:
-    """Find `simulate [stream ]error <type>`, `simulate truncation`, `simulate <n> tokens`."""
+def read_directives(text: str, failures: Mapping[str, Failure] = FAILURES) -> Directives:
+    """Find `simulate [stream ]error <type>`, `simulate truncation`, `simulate <n> tokens`.
+
+    `failures` are the errors of the protocol, by the names they may be ordered by.
+    """
     failure: Failure | None = None
     in_stream = False
     for match in _ERROR.finditer(text):
-        failure = FAILURES.get(match[2])
+        failure = failures.get(match[2])
         in_stream = match[1] is not None
         if failure is not None:
             break

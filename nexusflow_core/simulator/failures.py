@@ -1,4 +1,7 @@
-"""The errors that the simulated service can answer with, by the names Anthropic gave them."""
+"""The errors that the simulated service can answer with, by the names Anthropic gave them.
+
+What other protocols answer for the same names is in their own tables.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,17 @@ import msgspec
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """One error answer: HTTP status, wire type, message, and seconds to wait before a retry."""
+    """One error answer: HTTP status, wire type, message, and seconds to wait before a retry.
+
+    `code` and `param` (the field at fault) are told only by protocols that have them.
+    """
 
     status: int
     type: str
     message: str
     retry_after: int | None = None
+    code: str | None = None
+    param: str | None = None
 
     @property
     def retryable(self) -> bool:

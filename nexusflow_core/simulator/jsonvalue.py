@@ -8,6 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Object: TypeAlias = dict[str, Json]
 
 # Deeper than any real request (tool schemas reach about 30), and far below the interpreter's
 # recursion limit, so that everything after decoding may recurse over a value safely.

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from nexusflow_core.simulator.directives import Directives, called_tools, read_directives
+from nexusflow_core.simulator.failures import FAILURES, Failure
 from nexusflow_core.simulator.jsonvalue import Json, encode_json
 from nexusflow_core.simulator.schema import conforming_value
 from nexusflow_core.simulator.tokens import clip, text_tokens
@@ -87,9 +88,9 @@ class Reply(msgspec.Struct, frozen=True):
     directives: Directives
 
 
-def reply(ask: Ask) -> Reply:
-    """Decide the answer; the same for the same ask."""
-    directives = read_directives(ask.text)
+def reply(ask: Ask, failures: Mapping[str, Failure] = FAILURES) -> Reply:
+    """Decide the answer; the same for the same ask. `failures`: what may be ordered to go wrong."""
+    directives = read_directives(ask.text, failures)
     calls = _calls(ask)
     stopped_at: str | None = None
     answer: tuple[Part, ...] = calls

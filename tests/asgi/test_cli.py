@@ -173,7 +173,8 @@ def offline() -> Iterator[Serving]:
 
 def test_the_greeting(offline: Serving) -> None:
     """Where, what, over which transport, and a line to paste."""
-    assert re.search(r"claude-\S* on http://127\.0\.0\.1:[0-9]+$", offline.greeting, re.MULTILINE)
+    served = r"claude-\*, gpt-\*, qwen\*, deepseek\* on http://127\.0\.0\.1:[0-9]+$"
+    assert re.search(served, offline.greeting, re.MULTILINE)
     assert "transport: offline" in offline.greeting
     assert offline.curl.startswith(f"curl -s {offline.url}/v1/messages ")
 

@@ -264,9 +264,12 @@ def models(query: bytes = b"", names: tuple[str, ...] = ()) -> Any:
 
 
 def test_the_model_list() -> None:
-    """Routes with a name of their own, in their order and in Anthropic's shape; patterns are no models."""
-    page = models(names=("claude-b", "claude-*", "claude-a"))
-    assert [model["id"] for model in page["data"]] == ["claude-b", "claude-a"]
+    """Routes with a name of their own and what a pattern matches of the price book, in the routes' order."""
+    page = models(names=("claude-b", "claude-*", "claude-a"), query=b"limit=1000")
+    ids = [model["id"] for model in page["data"]]
+    assert (ids[0], ids[-1]) == ("claude-b", "claude-a")
+    assert {"claude-opus-4-7", "claude-haiku-4-5"} < set(ids)
+    assert "claude-3-opus-20240229" not in ids, "a retired model is not offered"
     assert (page["has_more"], page["first_id"], page["last_id"]) == (False, "claude-b", "claude-a")
     for model in page["data"]:
         assert model["type"] == "model"
@@ -274,9 +277,34 @@ def test_the_model_list() -> None:
         assert model["created_at"]
 
 
+def test_a_model_shows_its_price_and_its_limits() -> None:
+    """As extra keys, in dollars per million tokens; what the price book does not know has none."""
+    page = models(names=("claude-opus-4-7", "claude-b"))
+    known, unknown = page["data"]
+    assert (known["max_input_tokens"], known["max_tokens"], known["lifecycle"]) == (
+        1_000_000,
+        128_000,
+        "active",
+    )
+    price = {
+        name: known["price"][name]
+        for name in ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+    }
+    assert price == {
+        "input": "5",
+        "output": "25",
+        "cache_read": "0.5",
+        "cache_write_5m": "6.25",
+        "cache_write_1h": "10",
+    }
+    assert (known["price"]["currency"], known["price"]["row"]) == ("USD", "anthropic/claude-opus-4-7")
+    assert "price" not in unknown
+
+
 def test_an_empty_model_list() -> None:
-    """No routes of their own name, no data, no ids, no error."""
-    assert models(names=("claude-*",)) == {"data": [], "has_more": False, "first_id": None, "last_id": None}
+    """A pattern that no known model matches: no data, no ids, no error."""
+    empty = {"data": [], "has_more": False, "first_id": None, "last_id": None}
+    assert models(names=("unheard-of-*",)) == empty
 
 
 @pytest.mark.parametrize(

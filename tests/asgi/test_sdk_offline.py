@@ -173,10 +173,10 @@ def test_models(client: anthropic.Anthropic) -> None:
 
 def test_an_unknown_model(client: anthropic.Anthropic) -> None:
     """404, for a call and for a look-up."""
-    with pytest.raises(anthropic.NotFoundError, match="gpt-6"):
-        client.models.retrieve("gpt-6")
-    with pytest.raises(anthropic.NotFoundError, match="gpt-6"):
-        client.messages.create(**{**saying("hello"), "model": "gpt-6"})
+    with pytest.raises(anthropic.NotFoundError, match="unheard-of"):
+        client.models.retrieve("unheard-of")
+    with pytest.raises(anthropic.NotFoundError, match="unheard-of"):
+        client.messages.create(**{**saying("hello"), "model": "unheard-of"})
 
 
 def test_what_is_not_served(client: anthropic.Anthropic) -> None:

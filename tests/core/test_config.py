@@ -127,7 +127,7 @@ def test_exact_names_go_before_patterns_and_patterns_by_their_order(model: str, 
     gateway = Gateway(decode_config(ROUTES.encode()))
     if target is None:
         with pytest.raises(NotFound, match="model: "):
-            gateway.model(model)
+            gateway._router.find(model)
     else:
         route = gateway._router.find(model)
         assert route.targets[0].model == target

@@ -18,6 +18,7 @@ from nexusflow_core.peek import rename_model
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import (
+    AuthScheme,
     Headers,
     UpstreamRequest,
     header,
@@ -40,6 +41,7 @@ class AnthropicDialect:
     """Anthropic, and whoever else speaks its protocol: relayed."""
 
     default_base_url: str | None = "https://api.anthropic.com"
+    default_auth: AuthScheme | None = None
 
     def open(self, call: Call, target: Target) -> Leg:
         """Raises InvalidRequest for a query or header that cannot stand in a request line."""
@@ -95,6 +97,8 @@ class RelayLeg:
         self._tap: StreamTap | None = None  # set for a stream
         self._answer: Answer | None = None  # a whole sync body, as far as it is read
 
+    estimated = False
+
     @property
     def usage(self) -> dict[str, Any] | None:
         metered = self._tap or self._answer
@@ -104,6 +108,11 @@ class RelayLeg:
     def response_model(self) -> str | None:
         metered = self._tap or self._answer
         return metered.model if metered is not None else None
+
+    @property
+    def stop_reason(self) -> str | None:
+        metered = self._tap or self._answer
+        return metered.stop_reason if metered is not None else None
 
     def receive_head(self, status: int, headers: Headers) -> None:
         if 300 <= status < 400:

@@ -31,13 +31,19 @@ class Answer(Struct):
 
     type: str = ""
     model: str | None = None
+    stop_reason: str | None = None
     usage: WireUsage | None = None
     error: _Error | None = None
+
+
+class _Delta(Struct):
+    stop_reason: str | None = None
 
 
 class _Event(Struct):
     type: str = ""
     message: Answer | None = None
+    delta: _Delta | None = None
     usage: dict[str, Any] | None = None
     error: _Error | None = None
 
@@ -72,9 +78,9 @@ class StreamTap:
         "complete",
         "ended",
         "error_type",
-        "final",
         "model",
         "started",
+        "stop_reason",
         "usage",
     )
 
@@ -82,9 +88,9 @@ class StreamTap:
         self.started = False  # the first event has passed
         self.complete = False  # message_stop has passed
         self.ended = False  # message_stop or an `error` event has passed
-        self.final = False  # message_delta has passed: output_tokens are the last ones
         self.error_type: str | None = None  # of an `error` event
         self.model: str | None = None
+        self.stop_reason: str | None = None
         self.usage: WireUsage | None = None
         self._third_party = third_party
         self._decoder = SSEDecoder()
@@ -159,9 +165,11 @@ class StreamTap:
             return  # on a relayed stream it is not ours to judge
         if event.type == "message_start" and event.message is not None:
             self.model = event.message.model
+            self.stop_reason = event.message.stop_reason
             self._merge(event.message.usage)
         elif event.type == "message_delta":
-            self.final = self.final or event.usage is not None
+            if event.delta is not None and event.delta.stop_reason is not None:
+                self.stop_reason = event.delta.stop_reason
             self._merge(event.usage)
         elif event.type == "message_stop":
             self.complete = self.ended = True

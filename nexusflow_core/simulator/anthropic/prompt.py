@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from nexusflow_core.simulator.anthropic.request import MessagesRequest, Object, inner_blocks, text_of
-from nexusflow_core.simulator.jsonvalue import Json
+from nexusflow_core.simulator.anthropic.request import MessagesRequest, inner_blocks, text_of
+from nexusflow_core.simulator.jsonvalue import Json, Object
 from nexusflow_core.simulator.reply import MAX_TEXT_TOKENS, Ask, Tool
 from nexusflow_core.simulator.tokens import (
     DOCUMENT_TOKENS,

@@ -5,13 +5,9 @@ Checked is what an answer depends on; unknown fields, block types and values pas
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import msgspec
 
-from nexusflow_core.simulator.jsonvalue import BadJson, Json, decode_json
-
-Object: TypeAlias = dict[str, Json]
+from nexusflow_core.simulator.jsonvalue import BadJson, Json, Object, decode_json
 
 MAX_STOP_SEQUENCES = 1_000
 

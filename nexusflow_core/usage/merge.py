@@ -1,4 +1,4 @@
-"""Token usage as the wire sends it, merged over a stream."""
+"""Usage as it comes over the wire, merged over a stream."""
 
 from collections.abc import Mapping
 from typing import Any

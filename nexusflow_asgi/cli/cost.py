@@ -1,0 +1,249 @@
+"""`nexusflow cost FILE...`: what the calls of a log cost, in groups."""
+
+import argparse
+import contextlib
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, get_args
+
+from nexusflow_asgi.cli.prices import add_book_argument, book_of, moment
+from nexusflow_asgi.cli.table import exact, printable, shown, table, write
+from nexusflow_core.errors import ConfigError
+from nexusflow_core.logs import IMPORTERS, Pricer, Skipped, read_line
+from nexusflow_core.prices import PriceBook
+from nexusflow_core.summary import By, Summary, Totals
+
+__all__ = ["add_arguments", "run"]
+
+_MAX_LINE = 16 * 2**20
+_CHUNK = 2**20
+_BOM = b"\xef\xbb\xbf"
+
+_COUNTS = {
+    "calls": "calls",
+    "without_usage": "without usage",
+    "unpriced": "unpriced",
+    "input_tokens": "input",
+    "cache_read_tokens": "cache read",
+    "cache_write_5m_tokens": "write 5m",
+    "cache_write_1h_tokens": "write 1h",
+    "output_tokens": "output",
+    "web_searches": "searches",
+}
+_AMOUNTS = {
+    "saved_femto_usd": ("cache_saved_usd", "saved"),
+    "extra_femto_usd": ("cache_write_extra_usd", "extra"),
+    "wasted_femto_usd": ("cache_wasted_usd", "wasted"),
+}
+
+
+class _Tally:
+    """What was not priced: each line named on stderr, and all of them counted."""
+
+    def __init__(self) -> None:
+        self.skipped = self.unpriced = 0
+
+    def name(self, place: str, what: str, why: str) -> None:
+        print(f"{place}: {what}: {why}", file=sys.stderr)
+
+    def conclude(self) -> None:
+        parts = [
+            f"{count} {word}{'' if count == 1 else 's'} {what}"
+            for count, word, what in (
+                (self.skipped, "line", "skipped"),
+                (self.unpriced, "call", "without a known price"),
+            )
+            if count
+        ]
+        if parts:
+            print(", ".join(parts), file=sys.stderr)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What follows `nexusflow cost`."""
+    parser.add_argument(
+        "files", nargs="*", default=["-"], metavar="FILE", help="JSON lines; - or none for standard input"
+    )
+    parser.add_argument(
+        "--by",
+        type=_by,
+        action="extend",
+        metavar="GROUP",
+        help=f"{', '.join(get_args(By))}, or several with commas (default: model)",
+    )
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
+    parser.add_argument(
+        "--from", dest="source", choices=tuple(IMPORTERS), help="the lines' format; default: told by each line"
+    )
+    parser.add_argument("--at", type=moment, metavar="TIME", help="the time of lines that have none")
+    parser.add_argument("--strict", action="store_true", help="exit 1 if a line was skipped or had no price")
+    add_book_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs it; returns the exit status."""
+    for name in arguments.files:
+        _check(name)
+    book = book_of(arguments)
+    by: list[By] = list(dict.fromkeys(arguments.by or ["model"]))
+    summary, pricer, tally = Summary(by), Pricer(book), _Tally()
+    for name in arguments.files:
+        _add_file(name, arguments, summary, pricer, tally)
+    match arguments.format:
+        case "json":
+            write([json.dumps(_as_json(summary, tally, book), indent=2)])
+        case "csv":
+            write(_as_csv(summary))
+        case _:
+            write(_as_table(summary))
+    tally.conclude()
+    return 1 if arguments.strict and (tally.skipped or tally.unpriced) else 0
+
+
+def _by(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in get_args(By):
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(get_args(By))}")
+    return names
+
+
+# Reading
+
+
+def _check(name: str) -> None:
+    """Complains of a file before hours are spent on the others."""
+    if name == "-":
+        return
+    try:
+        Path(name).stat()
+    except OSError as error:
+        raise _unreadable(name, error) from None
+    if Path(name).is_dir():
+        raise ConfigError("", f"{printable(name)} cannot be read: it is a folder")
+
+
+def _unreadable(name: str, error: OSError) -> ConfigError:
+    return ConfigError("", f"{printable(name)} cannot be read: {error.strerror}")
+
+
+def _add_file(
+    name: str, arguments: argparse.Namespace, summary: Summary, pricer: Pricer, tally: _Tally
+) -> None:
+    shown_name = "stdin" if name == "-" else printable(name)
+    try:
+        with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
+            for number, line in _lines(file):
+                place = f"{shown_name}:{number}"
+                entry = line if isinstance(line, Skipped) else read_line(line, arguments.source, arguments.at)
+                if isinstance(entry, Skipped):
+                    tally.skipped += 1
+                    tally.name(place, "skipped", entry.reason)
+                    continue
+                priced = pricer.price(entry)
+                summary.add(entry, priced)
+                if priced.why:
+                    tally.unpriced += 1
+                    tally.name(place, "not priced", priced.why)
+    except OSError as error:
+        raise _unreadable(name, error) from None
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | Skipped]]:
+    """The lines that are not blank, with their numbers. One that is too long is never held whole."""
+    number = 0
+    while line := file.readline(_MAX_LINE + 1):
+        number += 1
+        if number == 1:
+            line = line.removeprefix(_BOM)
+        if len(line) > _MAX_LINE and not line.endswith(b"\n"):
+            while (piece := file.readline(_CHUNK)) and not piece.endswith(b"\n"):
+                pass
+            yield number, Skipped(f"longer than {_MAX_LINE} bytes")
+        elif not line.isspace():
+            yield number, line
+
+
+# Writing
+
+
+def _as_json(summary: Summary, tally: _Tally, book: PriceBook) -> dict[str, Any]:
+    return {
+        "by": summary.by,
+        "groups": [
+            {**dict(zip(summary.by, group.values, strict=True)), **_members(group.totals)}
+            for group in summary.groups()
+        ],
+        "total": _members(summary.total()),
+        "skipped_lines": tally.skipped,
+        "prices_as_of": None if book.as_of is None else str(book.as_of),
+    }
+
+
+def _members(totals: Totals) -> dict[str, Any]:
+    unknown = totals.known_femto_usd is None
+    amounts = {"femto_usd": "cost_usd", **{name: member for name, (member, _) in _AMOUNTS.items()}}
+    return {
+        **{name: getattr(totals, name) for name in _COUNTS},
+        **{member: None if unknown else exact(getattr(totals, name)) for name, member in amounts.items()},
+        "flags": dict(sorted(totals.flags.items())),
+    }
+
+
+def _as_csv(summary: Summary) -> list[str]:
+    """A line a group, without a total, so that columns can be added up."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    amounts = [member for member, _ in _AMOUNTS.values()]
+    writer.writerow([*summary.by, *_COUNTS, "cost_usd", *amounts, "flags"])
+    for group in summary.groups():
+        members = _members(group.totals)
+        flags = " ".join(f"{flag}={count}" for flag, count in members.pop("flags").items())
+        writer.writerow([*group.values, *members.values(), flags])
+    return out.getvalue().split("\n")[:-1]
+
+
+def _as_table(summary: Summary) -> list[str]:
+    groups, total = summary.groups(), summary.total()
+    # A column of nothing but zeros says nothing; how many calls there are is always said.
+    counts = [name for name in _COUNTS if name == "calls" or getattr(total, name)]
+    amounts = [name for name in _AMOUNTS if any(getattr(group.totals, name) for group in groups)]
+    headers = [*summary.by, *(_COUNTS[name] for name in counts), "cost (USD)"]
+    headers += [_AMOUNTS[name][1] for name in amounts]
+
+    def cells(totals: Totals) -> list[str]:
+        return [
+            *(f"{getattr(totals, name):,}" for name in counts),
+            _cost(totals),
+            *("" if totals.known_femto_usd is None else shown(getattr(totals, name)) for name in amounts),
+        ]
+
+    rows = [[*map(_value, group.values), *cells(group.totals)] for group in groups]
+    rows.append(["total", *[""] * (len(summary.by) - 1), *cells(total)])
+    return [*table(headers, rows, left=len(summary.by)), *_footnotes(total)]
+
+
+def _value(value: str | None) -> str:
+    return "(none)" if value is None else printable(value)
+
+
+def _cost(totals: Totals) -> str:
+    if totals.known_femto_usd is None:
+        return "unknown"
+    return shown(totals.femto_usd) + (" + unknown" if totals.unpriced else "")
+
+
+def _footnotes(total: Totals) -> Iterator[str]:
+    if total.saved_femto_usd or total.extra_femto_usd:
+        yield ""
+        yield "saved: by cache reads, against the input price; extra: paid for cache writes above it;"
+        yield "wasted: the part of extra where nothing was ever read from the cache"
+    if total.flags:
+        yield ""
+        yield "flags: " + ", ".join(
+            f"{printable(name)} {count:,}" for name, count in sorted(total.flags.items())
+        )

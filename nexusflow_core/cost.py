@@ -1,0 +1,242 @@
+"""cost: what one usage cost, to the femto-dollar, and which price row made each part of it."""
+
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Literal, overload
+
+from msgspec import Struct
+
+from nexusflow_core.errors import InvalidUsage, UnknownModel
+from nexusflow_core.prices import Price, PriceBook, Served, usd
+from nexusflow_core.usage import Iteration, Usage
+
+__all__ = ["Cost", "Line", "cost"]
+
+_BUILTIN = PriceBook.builtin()
+
+_REPORTED_BELOW = 200_000
+"""Where the lower of the usage report's two context windows ends."""
+
+
+class Line(Struct, frozen=True, gc=False):
+    """One part of a cost: so many tokens (or requests) of a bucket, at a rate, by a price row.
+
+    `rate` and `femto_usd` are femto-dollars, 10^-15 USD. `price` is None for what the vendor itself billed.
+    """
+
+    bucket: str
+    tokens: int
+    rate: int
+    femto_usd: int
+    price: Price | None = None
+
+    @property
+    def usd(self) -> Decimal:
+        return usd(self.femto_usd)
+
+    @property
+    def row(self) -> str:
+        """The price row: `anthropic/claude-opus-4-7`; "" for what the vendor itself billed."""
+        return self.price.row if self.price is not None else ""
+
+
+class Cost(Struct, frozen=True, gc=False):
+    """An exact amount. `lines` add up to it; `flags` name what makes it less than certain."""
+
+    femto_usd: int
+    lines: tuple[Line, ...] = ()
+    flags: tuple[str, ...] = ()
+
+    @property
+    def usd(self) -> Decimal:
+        """Dollars, exact: `Decimal('0.06275')`."""
+        return usd(self.femto_usd)
+
+    @property
+    def row(self) -> str:
+        """The price rows that made it, each once, joined by a space."""
+        return " ".join(dict.fromkeys(line.row for line in self.lines if line.price is not None))
+
+
+@overload
+def cost(
+    usage: Usage,
+    *,
+    model: str,
+    at: datetime | date,
+    book: PriceBook | None = None,
+    vendor: str | None = None,
+    batch: bool = False,
+    endpoint: str | None = None,
+    stop_reason: str | None = None,
+    explicit_cache: bool = False,
+    partial: bool = False,
+    unknown: Literal["error"] = "error",
+) -> Cost: ...
+@overload
+def cost(
+    usage: Usage,
+    *,
+    model: str,
+    at: datetime | date,
+    book: PriceBook | None = None,
+    vendor: str | None = None,
+    batch: bool = False,
+    endpoint: str | None = None,
+    stop_reason: str | None = None,
+    explicit_cache: bool = False,
+    partial: bool = False,
+    unknown: Literal["none"],
+) -> Cost | None: ...
+def cost(
+    usage: Usage,
+    model: str,
+    at: datetime | date,
+    book: PriceBook | None = None,
+    vendor: str | None = None,
+    batch: bool = False,
+    endpoint: str | None = None,
+    stop_reason: str | None = None,
+    explicit_cache: bool = False,
+    partial: bool = False,
+    unknown: Literal["error", "none"] = "error",
+) -> Cost | None:
+    """What `usage` cost when `model` (of the answer, not an alias) ran at `at`, an aware datetime or a UTC day.
+
+    - `vendor`: whose row; None looks through all of them.
+    - `batch`: it ran through a batch API. `endpoint`: "regional" or "global" on Bedrock and Vertex; None reads
+      it from the id. `explicit_cache`: the cache hit came from markers (Qwen).
+    - `stop_reason`: a refusal of Anthropic's without output is free. `partial`: the stream was cut short.
+    - `unknown="none"`: None for a model without a price, instead of raising.
+
+    Raises UnknownModel, or InvalidUsage for output of a model that has none. Rules and their sources: README.
+    """
+    moment = at if isinstance(at, datetime) else datetime.combine(at, time(), UTC)
+    if moment.tzinfo is None:
+        raise ValueError("at: a datetime needs its time zone")
+    if usage.reported_femto_usd is not None:
+        return _reported(usage.reported_femto_usd, usage.flags)
+    flags = usage.flags
+    if usage.assumed_5m_tokens or partial:
+        flags += _usage_flags(usage, partial)
+    book = book or _BUILTIN
+    try:
+        served = book.served[
+            model,
+            vendor,
+            batch,
+            usage.service_tier,
+            usage.speed,
+            usage.inference_geo,
+            endpoint,
+            explicit_cache,
+            usage.reasoning_tokens > 0,
+        ]
+        if moment > served.doubted_from:
+            flags += served.doubts(moment)
+        refused = stop_reason == "refusal" and not usage.output_tokens and served.prices.vendor == "anthropic"
+        if usage.iterations:
+            return _iterated(usage, model, served, moment, book, flags, refused)
+        if (price := served.always) is None:
+            price, doubts = _tiered(usage, served, moment)
+            flags += doubts
+    except UnknownModel:
+        if unknown == "none":
+            return None
+        raise
+    if refused:
+        return Cost(0, (), (*flags, "refusal_free"))
+    return _priced(usage, price, usage.web_searches, flags + price.flags)
+
+
+def _tiered(usage: Usage, served: Served, at: datetime) -> tuple[Price, tuple[str, ...]]:
+    """The price by the size of the prompt, and a flag where a report's row does not tell the size."""
+    if usage.prompt_above is None:
+        return served.price(at, usage.prompt_tokens), ()
+    price = served.price(at, usage.prompt_above + 1)
+    one_tier = usage.prompt_above > 0 or served.price(at, _REPORTED_BELOW) is price
+    return price, () if one_tier or "tier_unknown" in usage.flags else ("tier_unknown",)
+
+
+def _priced(counts: Usage | Iteration, price: Price, searches: int, flags: tuple[str, ...]) -> Cost:
+    """The hot path: five products and their sum."""
+    total = 0
+    lines: list[Line] = []
+    if tokens := counts.input_tokens:
+        total += (amount := tokens * (rate := price.input))
+        lines.append(Line("input", tokens, rate, amount, price))
+    if tokens := counts.cache_read_tokens:
+        total += (amount := tokens * (rate := price.cache_read))
+        lines.append(Line("cache_read", tokens, rate, amount, price))
+    if tokens := counts.cache_write_5m_tokens:
+        total += (amount := tokens * (rate := price.cache_write_5m))
+        lines.append(Line("cache_write_5m", tokens, rate, amount, price))
+    if tokens := counts.cache_write_1h_tokens:
+        total += (amount := tokens * (rate := price.cache_write_1h))
+        lines.append(Line("cache_write_1h", tokens, rate, amount, price))
+    if tokens := counts.output_tokens:
+        if price.output is None:
+            raise InvalidUsage(f"impossible usage: {tokens} output tokens, and {price.row} has no output")
+        total += (amount := tokens * (rate := price.output))
+        lines.append(Line("output", tokens, rate, amount, price))
+    if searches:
+        if price.web_search is None:
+            flags += ("unpriced_web_search",)
+        else:
+            total += (amount := searches * price.web_search)
+            lines.append(Line("web_search", searches, price.web_search, amount, price))
+    return Cost(total, tuple(lines), flags)
+
+
+def _iterated(
+    usage: Usage,
+    model: str,
+    served: Served,
+    at: datetime,
+    book: PriceBook,
+    flags: tuple[str, ...],
+    refused: bool,
+) -> Cost:
+    """Each model call at its own model's price; web searches are counted once, beside them."""
+    lines: list[Line] = []
+    for step in usage.iterations:
+        other = None if _is_own(step.model, model, served, book) else step.model
+        if not step.output_tokens and (refused or other is not None):
+            flags += ("declined_attempt_free",)  # declined before it said anything
+            continue
+        theirs = served
+        if other is not None:
+            theirs = book.plain(other, served.prices.vendor)
+            if served.varied:  # whether batch and the like hold for another model's part is not documented
+                flags += ("other_model_at_plain_terms",)
+        prompt = (
+            step.input_tokens + step.cache_read_tokens + step.cache_write_5m_tokens + step.cache_write_1h_tokens
+        )
+        price = theirs.price(at, prompt)
+        part = _priced(step, price, 0, price.flags)
+        lines += part.lines
+        flags += part.flags
+    searches = _priced(Iteration("web_search"), served.price(at, usage.prompt_tokens), usage.web_searches, ())
+    lines += searches.lines
+    flags = tuple(dict.fromkeys(flags + searches.flags))
+    return Cost(sum(line.femto_usd for line in lines), tuple(lines), flags)
+
+
+def _is_own(name: str | None, model: str, served: Served, book: PriceBook) -> bool:
+    """Whether an iteration's model is the message's own, by whatever name."""
+    if name is None or name == model:
+        return True
+    try:
+        return book.find(name, served.prices.vendor) is served.prices
+    except UnknownModel:
+        return False
+
+
+def _reported(femto: int, flags: tuple[str, ...]) -> Cost:
+    """The vendor's own bill wins over any table."""
+    return Cost(femto, (Line("provider_reported", 1, femto, femto),), flags)
+
+
+def _usage_flags(usage: Usage, partial: bool) -> tuple[str, ...]:
+    flags = ("cache_write_assumed_5m",) if usage.assumed_5m_tokens else ()
+    return (*flags, "partial_usage") if partial else flags

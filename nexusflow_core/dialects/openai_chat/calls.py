@@ -1,0 +1,99 @@
+"""The tool calls of a stream: which fragment belongs to which call, whatever a vendor makes of index and id."""
+
+import msgspec
+
+from nexusflow_core.dialects.openai_chat.schema import ToolCall
+
+__all__ = ["CallSlot", "CallSlots"]
+
+_PLACEHOLDERS = ("{}", "null")
+
+
+class CallSlot:
+    """One tool call as it arrives. `ignored`: one too many; its fragments must not reach another call."""
+
+    def __init__(self, number: int, id: str | None, *, ignored: bool = False) -> None:
+        self.number = number
+        self.id = id
+        self.name = ""
+        self.ignored = ignored
+        self.closed = False
+        self._parts: list[str] = []
+        self._held = ""  # a first fragment that may be a mere placeholder for what follows (PITFALLS A6)
+
+    @property
+    def begun(self) -> bool:
+        """Whether arguments have come."""
+        return bool(self._parts or self._held)
+
+    def add(self, fragment: str) -> str:
+        """Takes a fragment; returns what of it is sure to be part of the input."""
+        if not fragment:
+            return ""
+        if not self._parts and not self._held and fragment in _PLACEHOLDERS:
+            self._held = fragment
+            return ""
+        self._held = ""
+        self._parts.append(fragment)
+        return fragment
+
+    def rest(self) -> str:
+        """What is left at the end: a placeholder after which nothing came means an input without members."""
+        return "{}" if self._held and not self._parts else ""
+
+    def arguments(self) -> str:
+        """Everything so far."""
+        return "".join(self._parts)
+
+    def complete(self) -> bool:
+        """Whether the arguments are a whole JSON value. Asked only when another call or a text begins."""
+        try:
+            msgspec.json.decode(self.arguments().encode(), type=msgspec.Raw)
+        except (msgspec.DecodeError, UnicodeError):
+            return False
+        return True
+
+
+class CallSlots:
+    """All calls of an answer, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self.all: list[CallSlot] = []
+        self._last: CallSlot | None = None
+        self._by_index: dict[int, CallSlot] = {}
+        self._by_id: dict[str, CallSlot] = {}
+
+    def find(self, call: ToolCall) -> CallSlot | None:
+        """The slot that a fragment goes on with; None where it begins a new call.
+
+        By `index`; where that is missing or repeated, by `id`: a new one is a new call. "" and null are none.
+        """
+        id, name = call.id or None, (call.function.name or None) if call.function else None
+        slot = self._by_index.get(call.index) if call.index is not None else self._without_index(id, name)
+        if slot is None:
+            return None
+        another_id = id is not None and slot.id is not None and id != slot.id
+        another_name = name is not None and bool(slot.name) and name != slot.name and slot.begun
+        if another_id or another_name:
+            return None
+        if id is not None and slot.id is None and id not in self._by_id:
+            slot.id, self._by_id[id] = id, slot
+        return slot
+
+    def open(self, call: ToolCall, *, ignored: bool = False) -> CallSlot:
+        """A new call. An id that an earlier call of the answer has, as old Ollama repeats it, is none."""
+        id = call.id or None
+        slot = self._last = CallSlot(len(self.all), None if id in self._by_id else id, ignored=ignored)
+        if not ignored:
+            self.all.append(slot)
+        if call.index is not None:
+            self._by_index[call.index] = slot
+        if id is not None:
+            self._by_id[id] = slot
+        return slot
+
+    def _without_index(self, id: str | None, name: str | None) -> CallSlot | None:
+        if id is not None:
+            return self._by_id.get(id)
+        last = self._last
+        return None if last is not None and name is not None and last.begun else last

@@ -1,0 +1,183 @@
+"""A vendor's error as Anthropic's: status, type, a message without keys and URLs, and when to come back."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.errors import UpstreamStatus
+from nexusflow_core.untyped import is_list, is_object, object_of
+from nexusflow_core.upstream import Headers, header
+
+__all__ = ["failure", "failure_of", "filtered", "rate_limits"]
+
+_TYPES = {
+    400: (400, "invalid_request_error"),
+    401: (401, "authentication_error"),
+    402: (402, "billing_error"),
+    403: (403, "permission_error"),
+    404: (404, "not_found_error"),
+    405: (400, "invalid_request_error"),
+    408: (504, "timeout_error"),
+    409: (409, "conflict_error"),
+    413: (413, "request_too_large"),
+    415: (400, "invalid_request_error"),
+    422: (400, "invalid_request_error"),
+    429: (429, "rate_limit_error"),
+    500: (500, "api_error"),
+    501: (500, "api_error"),
+    502: (502, "api_error"),
+    503: (529, "overloaded_error"),
+    504: (504, "timeout_error"),
+    529: (529, "overloaded_error"),
+}
+
+_SPENT = re.compile(r"insufficient_quota|credit_balance|insufficient balance|exceeded your current quota", re.I)
+_TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|maximum context|context window", re.I)
+_BUSY = re.compile(r"slow_down|overloaded", re.I)
+_FILTER = re.compile(r"content_filter|content_policy", re.I)
+_NO_MODEL = re.compile(r"model_not_found", re.I)
+_SECRET = re.compile(
+    r"\b(?:sk|gsk|xai|key|pk|nxf)[-_][\w.-]{6,}|Bearer\s+\S+|https?://\S+|\b[A-Za-z0-9_-]{40,}\b"
+)
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
+_MAX_MESSAGE = 2000
+_LONGEST_WAIT = 60
+
+
+def failure(
+    status: int, headers: Headers, body: bytes, *, vendor: Vendor, model: str, own_key: bool, now: datetime
+) -> UpstreamStatus:
+    """An error answer of the upstream. `own_key`: the credential was the gateway's, so that a 401 is none of
+    the client's business. `content-type` is not looked at: vendors send JSON under any."""
+    try:
+        error: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        error = body.decode(errors="replace").strip()
+        if error[:1] == "<":
+            error = ""  # a proxy's page
+    made = failure_of(error, status, vendor=vendor, model=model, own_key=own_key)
+    made.headers = {**made.headers, **_retry_headers(made.status, headers)}
+    return made
+
+
+def failure_of(error: Any, status: int, *, vendor: Vendor, model: str, own_key: bool) -> UpstreamStatus:
+    """An error object, text or nothing, as it came with a status, in an answer of 200 too."""
+    message, words = _read(error)
+    status = _status_in(error, status)
+    text = f"{message} {words}"
+    if (status == 400 and (vendor.unknown_model and re.search(vendor.unknown_model, text))) or _NO_MODEL.search(
+        text
+    ):
+        return UpstreamStatus(404, "not_found_error", f"model: {model}")
+    if status in (400, 413) and _TOO_LONG.search(text):
+        return UpstreamStatus(400, "invalid_request_error", f"prompt is too long: {_cleaned(message)}")
+    if status in (401, 403) and own_key:
+        quiet = {"x-should-retry": "false"}
+        return UpstreamStatus(
+            500, "api_error", "the gateway's own credential was refused upstream", headers=quiet
+        )
+    if status == 402 or (status == 429 and _SPENT.search(text)):
+        return UpstreamStatus(402, "billing_error", _cleaned(message), headers={"x-should-retry": "false"})
+    if _BUSY.search(words):
+        status = 503
+    mapped, kind = _TYPES.get(status, (400, "invalid_request_error") if status < 500 else (500, "api_error"))
+    return UpstreamStatus(mapped, kind, _cleaned(message) or f"the upstream answered with status {status}")
+
+
+def filtered(body: bytes) -> bool:
+    """Whether an error answer is a content filter's: agents handle it best as a refusal."""
+    return _FILTER.search(body[:4000].decode(errors="replace")) is not None
+
+
+def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
+    """`x-ratelimit-*` as `anthropic-ratelimit-*`; a reset that is a duration becomes a moment."""
+    found: list[tuple[bytes, bytes]] = []
+    for what in (b"limit", b"remaining", b"reset"):
+        for unit in (b"requests", b"tokens"):
+            value = header(headers, b"x-ratelimit-%b-%b" % (what, unit))
+            if value is None:
+                continue
+            if what == b"reset":
+                seconds = _seconds(value.decode("latin-1"))
+                if seconds is None:
+                    continue
+                value = (
+                    (now + timedelta(seconds=seconds)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+                )
+            found.append((b"anthropic-ratelimit-%b-%b" % (unit, what), value))
+    return found
+
+
+def _read(error: Any) -> tuple[str, str]:
+    """The message, and every other word that says what went wrong."""
+    if is_object(error):
+        inner = error.get("error")
+        if inner:
+            return _read(inner)
+        message = error.get("message") or error.get("msg") or error.get("detail") or ""
+        words = " ".join(
+            str(error.get(name)) for name in ("type", "code", "param", "status") if error.get(name)
+        )
+        return (message if isinstance(message, str) else msgspec.json.encode(message).decode()), words
+    if is_list(error) and error:
+        return _read(error[0])
+    return str(error or ""), ""
+
+
+def _status_in(error: Any, status: int) -> int:
+    """The status that an error object itself names: it counts where the answer's own was 200."""
+    if status >= 400 or not is_object(error):
+        return status if status >= 400 else 502
+    inner = object_of(error.get("error")) or error
+    for name in ("status_code", "code", "status"):
+        value = inner.get(name)
+        if isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        if isinstance(value, int) and 400 <= value <= 599:
+            return value
+    _, words = _read(error)
+    known = {"rate_limit": 429, "invalid_request": 400, "authentication": 401, "overloaded": 529}
+    return next((code for word, code in known.items() if word in words), 502)
+
+
+def _retry_headers(status: int, headers: Headers) -> dict[str, str]:
+    should = header(headers, b"x-should-retry")
+    found = {"x-should-retry": should.decode("latin-1")} if should in (b"true", b"false") else {}
+    if status not in (429, 529):
+        return found
+    seconds = _seconds((header(headers, b"retry-after-ms") or b"").decode("latin-1") + "ms")
+    if seconds is None:
+        seconds = _seconds((header(headers, b"retry-after") or b"").decode("latin-1"))
+    if seconds is None and status == 429:
+        resets = [header(headers, b"x-ratelimit-reset-requests"), header(headers, b"x-ratelimit-reset-tokens")]
+        seconds = max(
+            (s for r in resets if r and (s := _seconds(r.decode("latin-1"))) is not None), default=None
+        )
+    if seconds is None:
+        return {**found, "retry-after": "1"} if status == 429 else found
+    if seconds > _LONGEST_WAIT:
+        found["x-should-retry"] = "false"
+    return {**found, "retry-after": str(max(1, -int(-seconds // 1)))}
+
+
+def _seconds(text: str) -> float | None:
+    """`7`, `6m0s`, `120ms` in seconds."""
+    text = text.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        return float(text)
+    match = _DURATION.fullmatch(text)
+    if match is None or not any(match.groups()):
+        return None
+    try:
+        hours, minutes, seconds, thousandths = (float(part or 0) for part in match.groups())
+    except ValueError:
+        return None
+    return hours * 3600 + minutes * 60 + seconds + thousandths / 1000
+
+
+def _cleaned(message: str) -> str:
+    """Without keys and URLs: a vendor's text may repeat either."""
+    return _SECRET.sub("[removed]", message)[:_MAX_MESSAGE]

@@ -1,0 +1,324 @@
+"""The translated leg: a Messages call over a Chat Completions upstream."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from nexusflow_core.answers import message_body
+from nexusflow_core.call import Call
+from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.dialects.openai_chat.failures import failure, failure_of, filtered, rate_limits
+from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
+from nexusflow_core.dialects.openai_chat.names import answer_id
+from nexusflow_core.dialects.openai_chat.request import ChatRequest, chat_request
+from nexusflow_core.dialects.openai_chat.response import Translated, translate_answer
+from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk
+from nexusflow_core.dialects.openai_chat.stream import ChatStream
+from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
+from nexusflow_core.errors import (
+    EventTooLarge,
+    NexusFlowError,
+    NotFound,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamStatus,
+)
+from nexusflow_core.messages import read_request
+from nexusflow_core.record import Loss
+from nexusflow_core.routing import Target
+from nexusflow_core.sse import SSEDecoder
+from nexusflow_core.upstream import AuthScheme, Headers, UpstreamRequest, header
+
+__all__ = ["ChatLeg", "OpenAIChatDialect"]
+
+HELD_BYTES = 16 * 1024 * 1024
+"""Bound on a sync answer, and on an error's body."""
+
+
+class OpenAIChatDialect:
+    """Chat Completions, as OpenAI made it and everybody else speaks it."""
+
+    default_base_url: str | None = None
+    default_auth: AuthScheme | None = "bearer"
+
+    def open(self, call: Call, target: Target) -> Leg:
+        """Raises InvalidRequest for what cannot be asked there, NotFound for count_tokens."""
+        if call.endpoint == "count_tokens":
+            raise NotFound("count_tokens is not available for this model: count for yourself")
+        vendor = vendor_row(target.upstream.vendor)
+        losses = Losses(strict=target.strict)
+        model = target.model or call.model
+        made = chat_request(read_request(call.seen.text if call.seen else call.body), model, vendor, losses)
+        accept = b"text/event-stream" if call.stream else b"application/json"
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"accept", accept),
+            (b"accept-encoding", b"identity"),
+            (b"user-agent", b"nexusflow"),
+        ]
+        credential = target.upstream.credential_header(call.credential)
+        if credential is not None:
+            headers.append(credential)
+        url = target.upstream.base_url + "/chat/completions"
+        request = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
+        return ChatLeg(request, call, model, vendor, made, losses.found)
+
+
+class ChatLeg:
+    """One attempt, translated both ways. See `Leg` for the verbs."""
+
+    edits: Sequence[str] = ()
+
+    def __init__(
+        self,
+        request: UpstreamRequest,
+        call: Call,
+        model: str,
+        vendor: Vendor,
+        made: ChatRequest,
+        losses: list[Loss],
+    ) -> None:
+        self.request = request
+        self.losses: list[Loss] = losses
+        self.head: ResponseHead | None = None
+        self.ended = False
+        self.finished = False
+        self.failure: UpstreamError | None = None
+        self.upstream_request_id: str | None = None
+        self._call = call
+        self._model = model
+        self._vendor = vendor
+        self._made = made
+        self._status = 0
+        self._headers: Headers = ()
+        self._held = bytearray()  # a sync answer, an error, or a stream that has not shown to be one
+        self._decoder = SSEDecoder()
+        self._stream: ChatStream | None = None
+        self._answer: Translated | None = None
+        self._answer_model: str | None = None
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        if self._stream is not None:
+            return self._stream.usage()
+        return self._answer.usage if self._answer is not None else None
+
+    @property
+    def estimated(self) -> bool:
+        told = self._stream or self._answer
+        return told is not None and told.estimated
+
+    @property
+    def response_model(self) -> str | None:
+        return self._stream.upstream_model if self._stream is not None else self._answer_model
+
+    @property
+    def stop_reason(self) -> str | None:
+        told = self._stream or self._answer
+        return told.stop_reason if told is not None else None
+
+    def receive_head(self, status: int, headers: Headers) -> None:
+        if 300 <= status < 400:
+            raise UpstreamProtocolError(
+                f"the upstream answered with a redirect ({status}), which is not followed"
+            )
+        self._status, self._headers = status, headers
+        request_id = header(headers, b"x-request-id") or header(headers, b"request-id")
+        self.upstream_request_id = request_id.decode("latin-1") if request_id else None
+        if status >= 400:
+            self.failure = self._failed(None)
+        elif self._call.stream:
+            self._stream = ChatStream(
+                request_id=self._call.request_id,
+                model=self._call.model,
+                vendor=self._vendor,
+                names=self._made.names,
+                stop_here=self._made.stop_here,
+                one_call=self._made.one_call,
+                prompt_bytes=len(self._made.body),
+            )
+
+    def receive_data(self, data: bytes) -> bytes:
+        if self._stream is None:
+            return self._hold(data)
+        if not self._stream.started:
+            self._hold(data)
+        try:
+            events = self._decoder.feed(data)
+        except EventTooLarge:
+            return self._broken(UpstreamProtocolError("the upstream sent an event beyond every bound"))
+        return b"".join([self._line(event.data) for event in events])
+
+    def receive_eof(self) -> bytes:
+        self.finished = True
+        stream = self._stream
+        if stream is None:
+            return self._whole()
+        out = b"".join([self._line(event.data) for event in self._decoder.flush()])
+        if stream.done:
+            return out
+        if not stream.started:
+            return out + self._stream_of_one()
+        if stream.finish is None:
+            return out + self._broken(UpstreamProtocolError("the upstream closed the stream early"))
+        return out + self._last(stream.finalize())
+
+    def fail(self, error: NexusFlowError) -> bytes | None:
+        self.finished = True
+        if self._stream is None:
+            self.failure = error if isinstance(error, UpstreamError) else None
+            return None
+        if self._stream.done:
+            return b""
+        if self._stream.finish is not None and isinstance(error, UpstreamError):
+            return self._last(self._stream.finalize())  # all that mattered had come
+        self.failure = error if isinstance(error, UpstreamError) else None
+        return self._stream.fail(error)
+
+    # Streams
+
+    def _line(self, data: bytes) -> bytes:
+        stream = self._stream
+        if stream is None or stream.done or not data.strip():
+            return b""
+        if data.strip() == b"[DONE]":
+            if not stream.started or stream.finish is None:
+                return b""  # nothing, or an end without a reason: EOF tells
+            return self._last(stream.finalize())  # EOF is at hand: then the connection can be used again
+        chunk = decode_chunk(data)
+        if chunk is None:
+            return self._broken(UpstreamProtocolError("the upstream sent a line that is not JSON"))
+        return self._chunk(chunk, stream)
+
+    def _chunk(self, chunk: Chunk, stream: ChatStream) -> bytes:
+        error = chunk.failure()
+        if error is not None:
+            return self._broken(self._failed(error))
+        if chunk.choices is None and not chunk.usages() and not stream.started:
+            return b""  # JSON, but of some other kind; what it is shows at the end
+        out = stream.feed(chunk)
+        if self.head is None and stream.started:
+            self._held.clear()
+            self._publish(b"text/event-stream; charset=utf-8")
+        if stream.done:  # a stop string was found here: what the upstream goes on to say costs money
+            self.finished = True
+            return self._last(out)
+        self.ended = stream.finish is not None  # usage may still come, and then the upstream may just be silent
+        return out
+
+    def _stream_of_one(self) -> bytes:
+        """The upstream answered a stream's request with one JSON body: an error mostly."""
+        body = bytes(self._held).strip()
+        chunk = decode_chunk(body) if body else None
+        if chunk is None or self._stream is None:
+            raise UpstreamProtocolError("the upstream's stream ended before its first event")
+        out = self._chunk(chunk, self._stream)
+        if not self._stream.started:
+            raise UpstreamProtocolError("the upstream's stream ended before its first event")
+        self._stream.finish = self._stream.finish or "stop"
+        return out + self._last(self._stream.finalize())
+
+    def _last(self, out: bytes) -> bytes:
+        self.ended = True
+        if self._stream is not None:
+            self._notice(self._stream.noticed)
+            if self._stream.stop_reason is None:
+                self.failure = UpstreamProtocolError("the upstream ended its answer with an error")
+        return out
+
+    def _broken(self, error: UpstreamError) -> bytes:
+        """Before the first event the error has a status of its own; after it, it is the last event."""
+        if self._stream is None or not self._stream.started:
+            raise error
+        self.failure = error
+        self.ended = self.finished = True
+        return self._stream.fail(error)
+
+    # Whole answers
+
+    def _hold(self, data: bytes) -> bytes:
+        if len(self._held) + len(data) > HELD_BYTES:
+            raise UpstreamProtocolError("the upstream's answer is larger than every bound")
+        self._held += data
+        return b""
+
+    def _whole(self) -> bytes:
+        body = bytes(self._held)
+        if self._status >= 400:
+            if filtered(body) and self._status == 400:
+                return self._refusal()
+            raise self._failed(body)
+        answer = decode_chunk(body.strip())  # OpenRouter pads with blank lines to keep the connection alive
+        if answer is None:
+            raise UpstreamProtocolError("the upstream's answer is not a JSON object")
+        error = answer.failure()
+        if error is not None:
+            if filtered(body):
+                return self._refusal()
+            raise self._failed(error)
+        self._answer_model = answer.model
+        self._answer = translate_answer(
+            answer,
+            request_id=self._call.request_id,
+            vendor=self._vendor,
+            names=self._made.names,
+            stop_here=self._made.stop_here,
+            one_call=self._made.one_call,
+            prompt_bytes=len(self._made.body),
+        )
+        self._notice(self._answer.noticed)
+        if self._answer.estimated:
+            self.losses.append(Loss("usage", ESTIMATED))
+        return self._message(self._answer)
+
+    def _refusal(self) -> bytes:
+        details = {"type": "refusal", "category": None, "explanation": None}
+        self.failure = None
+        nothing = {"input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+        usage = {**nothing, "output_tokens": 0}
+        return self._message(Translated([], "refusal", None, details, usage, False, []))
+
+    def _message(self, answer: Translated) -> bytes:
+        self.ended = True
+        self._status = 200
+        body = message_body(
+            id=answer_id(self._call.request_id),
+            model=self._call.model,
+            content=answer.content,
+            stop_reason=answer.stop_reason,
+            stop_sequence=answer.stop_sequence,
+            stop_details=answer.stop_details,
+            usage=answer.usage,
+        )
+        self._publish(b"application/json", length=len(body))
+        return body
+
+    # Both
+
+    def _publish(self, content_type: bytes, *, length: int | None = None) -> None:
+        headers = [(b"content-type", content_type), (b"request-id", self._call.request_id.encode())]
+        if length is None:
+            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        else:
+            headers.append((b"content-length", str(length).encode()))
+        headers += rate_limits(self._headers, self._call.started_at)
+        if (told := warning(self.losses)) is not None:
+            headers.append((b"x-nexusflow-warning", told))
+        self.head = ResponseHead(200, headers)
+
+    def _notice(self, noticed: Sequence[str]) -> None:
+        self.losses += [Loss(f"answer.{what}", "has no place in this answer") for what in noticed]
+
+    def _failed(self, error: Any) -> UpstreamStatus:
+        """The upstream's error: an object of its answer, the body of one, or nothing but the status."""
+        own_key = self.request.upstream.api_key is not None
+        if isinstance(error, bytes):
+            return failure(
+                self._status,
+                self._headers,
+                error,
+                vendor=self._vendor,
+                model=self._call.model,
+                own_key=own_key,
+                now=self._call.started_at,
+            )
+        return failure_of(error, self._status, vendor=self._vendor, model=self._call.model, own_key=own_key)

@@ -1,0 +1,91 @@
+"""What a request asks for and this upstream cannot be given: named, or refused where `strict` says so."""
+
+from collections.abc import Sequence
+
+from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.record import Loss
+
+__all__ = ["ESTIMATED", "NO_OPS", "Losses", "dotted", "warning"]
+
+_CACHED = "the vendor caches prefixes by itself"
+_AS_THEY_ARE = "`downsize` is the default; images are sent as they are"
+
+NO_OPS: dict[str, str] = {
+    "stream": "the answer comes in the form that was asked for",
+    "service_tier": "`auto` is what happens anyway; there is no other tier to stay out of",
+    "speed": "`standard` is what happens anyway",
+    "inference_geo": "`global` promises nothing",
+    "tool_choice": "without tools there is nothing to choose from",
+    "cache_control": _CACHED,
+    "system[].cache_control": _CACHED,
+    "tools[].cache_control": _CACHED,
+    "messages[].content[].cache_control": _CACHED,
+    "messages[].content[].content[].cache_control": _CACHED,
+    "tools[].eager_input_streaming": "fragments are passed on as they come",
+    "tools[].defer_loading": "without a tool search every tool is loaded",
+    "tools[].allowed_callers": "`direct` is how every tool is called",
+    "tools[].type": "`custom` is the only kind there is",
+    "messages[].content[].caller": "`direct` is how every tool was called",
+    "messages[].content[].transformations": _AS_THEY_ARE,
+    "messages[].content[].content[].transformations": _AS_THEY_ARE,
+    "system[].text": "x-anthropic-billing-header is transport data of the client, another one each time",
+}
+"""Members that ask for what happens anyway, so nothing is lost. Lists have no number here; which values it
+holds for is pinned in tests/core/openai_chat/test_leaf.py."""
+
+ESTIMATED = "estimated"
+"""Why of a loss that is none: the number is there, but it is ours."""
+
+_MAX_WARNING = 1000
+_MAX_PATH = 200
+
+
+class Losses:
+    """Collects losses. `strict` refuses those that could change the answer; hints are only named."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.found: list[Loss] = []
+        self._strict = strict
+
+    def drop(self, path: str, why: str) -> None:
+        """A member that could change the answer does not go along. Raises InvalidRequest under `strict`."""
+        if self._strict:
+            raise InvalidRequest(f"{dotted(path)}: {why}")
+        self.found.append(Loss(path, why))
+
+    def hint(self, path: str, why: str) -> None:
+        """A member about cost or routing alone does not go along."""
+        self.found.append(Loss(path, why))
+
+    def unknown(self, path: str) -> None:
+        """A member that nobody here knows. Raises InvalidRequest under `strict`, as Anthropic does."""
+        path = _printable(path)
+        if self._strict:
+            raise InvalidRequest(f"{dotted(path)}: Extra inputs are not permitted")
+        self.found.append(Loss(path, "unknown here"))
+
+
+def warning(losses: Sequence[Loss]) -> bytes | None:
+    """The `x-nexusflow-warning` header: `top_k dropped; cache_control dropped`. None where nothing is lost."""
+    if not losses:
+        return None
+    named = list(
+        dict.fromkeys(f"{loss.path} {'estimated' if loss.why == ESTIMATED else 'dropped'}" for loss in losses)
+    )
+    text = named[0]
+    for number, name in enumerate(named[1:], 1):
+        if len(text) + len(name) > _MAX_WARNING:
+            text += f"; and {len(named) - number} more"
+            break
+        text += f"; {name}"
+    return text.encode("ascii", "backslashreplace")
+
+
+def dotted(path: str) -> str:
+    """`messages[0].content[1]` as `messages.0.content.1`: how errors are named."""
+    return path.replace("[", ".").replace("]", "")
+
+
+def _printable(path: str) -> str:
+    """The client's own words go into a header: no line breaks, and not without bound."""
+    return "".join(char if char.isprintable() else "?" for char in path[:_MAX_PATH])

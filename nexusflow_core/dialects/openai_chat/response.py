@@ -1,0 +1,159 @@
+"""A whole Chat Completions answer as a Message."""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
+from nexusflow_core.dialects.openai_chat.names import ToolNames, tool_id
+from nexusflow_core.dialects.openai_chat.schema import (
+    Choice,
+    Chunk,
+    Delta,
+    ToolCall,
+    estimated_usage,
+    read_usage,
+    utf8_length,
+)
+from nexusflow_core.dialects.openai_chat.stops import StopFinder
+from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.errors import UpstreamError, UpstreamProtocolError
+
+__all__ = ["Translated", "translate_answer"]
+
+_CUT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
+"""Stop reasons of answers that end in the middle of whatever they were saying."""
+
+_MARKS = re.compile(r'\\.|["{}\[\],]', re.S)
+_LONGEST_ESCAPE = 12  # two halves of a surrogate pair: \ud83d\ude00
+
+
+class Translated(Struct):
+    """The parts of a Message, whether its usage is an estimate, and what had no place in it."""
+
+    content: list[dict[str, Any]]
+    stop_reason: str
+    stop_sequence: str | None
+    stop_details: dict[str, Any] | None
+    usage: dict[str, Any]
+    estimated: bool
+    noticed: list[str]
+
+
+def translate_answer(
+    answer: Chunk,
+    *,
+    request_id: str,
+    vendor: Vendor,
+    names: ToolNames,
+    stop_here: tuple[str, ...],
+    one_call: bool,
+    prompt_bytes: int,
+) -> Translated:
+    """Raises UpstreamError for an answer without choices, or one that its vendor calls a failure, or whose
+    tool arguments are no JSON object though it was not cut."""
+    choice = next((choice for choice in answer.choices or () if not choice.index), None)
+    if choice is None:
+        raise UpstreamProtocolError("the upstream's answer has no choices")
+    message = choice.message or choice.delta or Delta()
+    stops = StopFinder(stop_here)
+    text = stops.feed(message.text()) + stops.flush() + (message.refusal or "")
+    calls = list(message.tool_calls or ())
+    if message.function_call is not None:
+        calls.append(ToolCall(function=message.function_call))
+    calls = [] if stops.found is not None else calls[:1] if one_call else calls
+    how = ending(
+        choice.finish_reason,
+        native=choice.native_finish_reason,
+        stop_text=choice.stop_string(),
+        refusal=message.refusal or "",
+        calls=bool(calls),
+        found=stops.found,
+    )
+    if isinstance(how, UpstreamError):
+        raise how
+    noticed = [*message.unplaced()]
+    noticed += ["citations"] if answer.citations else []
+    noticed += ["finish_reason"] if unknown_finish(choice.finish_reason) else []
+    content: list[dict[str, Any]] = [{"type": "text", "text": text}] if text.strip() else []
+    ids: set[str] = set()
+    for number, call in enumerate(calls):
+        id = tool_id(None if call.id in ids else call.id, request_id, number)
+        ids.add(call.id or "")
+        content.append(_tool_use(call, id, names, noticed, cut=how.stop_reason in _CUT))
+    usage, estimated = _usage(answer, choice, vendor, prompt_bytes, text, calls)
+    return Translated(content, how.stop_reason, how.stop_sequence, how.stop_details, usage, estimated, noticed)
+
+
+def _tool_use(call: ToolCall, id: str, names: ToolNames, noticed: list[str], *, cut: bool) -> dict[str, Any]:
+    if call.function is None or not call.function.name:
+        raise UpstreamProtocolError("the upstream's answer has a tool call without a name")
+    return {
+        "type": "tool_use",
+        "id": id,
+        "name": names.shown(call.function.name),
+        "input": _input(call.function.text(), noticed, cut=cut),
+    }
+
+
+def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
+    """The arguments as an object; of arguments that were cut, as far as they can be read."""
+    if arguments.strip() in ("", "null"):
+        return {}
+    try:
+        return msgspec.json.decode(arguments.encode(), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        if not cut:
+            raise UpstreamProtocolError(
+                "the upstream's answer has tool arguments that are no JSON object"
+            ) from None
+    noticed.append("tool_calls.arguments")
+    return _readable_prefix(arguments)
+
+
+def _readable_prefix(arguments: str) -> dict[str, Any]:
+    """The longest beginning that can be read, closed; {} where there is none. A string counts as far as it
+    goes, a number that was cut does not: half of it says something else."""
+    closing: list[str] = []
+    whole, in_string = 0, False  # where the last member ends that is sure to be whole
+    for found in _MARKS.finditer(arguments):
+        mark = found[0]
+        if mark == '"':
+            in_string = not in_string
+        elif in_string or mark[0] == "\\":
+            continue
+        elif mark in "{[":
+            closing.append("}" if mark == "{" else "]")
+            whole = found.end()
+        elif mark == ",":
+            whole = found.start()
+        elif closing:
+            closing.pop()
+            whole = found.end()
+    end = "".join(reversed(closing))
+    tries = [arguments[:whole] + end]
+    if in_string:  # without the escape sequence that it was perhaps cut in
+        tries[:0] = [arguments[: len(arguments) - cut] + '"' + end for cut in range(_LONGEST_ESCAPE)]
+    elif not arguments[-1:].isdigit():
+        tries[:0] = [arguments + end]
+    for text in tries:
+        try:
+            return msgspec.json.decode(text.encode(), type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            continue
+    return {}
+
+
+def _usage(
+    answer: Chunk, choice: Choice, vendor: Vendor, prompt_bytes: int, text: str, calls: list[ToolCall]
+) -> tuple[dict[str, Any], bool]:
+    merged: dict[str, Any] = {}
+    for usage in answer.usages():
+        merged.update({name: value for name, value in usage.items() if value is not None})
+    if any(value for value in merged.values() if isinstance(value, int)):  # zeros alone tell nothing
+        return read_usage(merged, vendor), False
+    arguments = [call.function.text() for call in calls if call.function is not None]
+    written = utf8_length(text) + sum(utf8_length(one) for one in arguments)
+    return estimated_usage(prompt_bytes, written), True

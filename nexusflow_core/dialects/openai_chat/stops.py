@@ -1,0 +1,41 @@
+"""Stop strings that the upstream was not given: found on the text as it passes."""
+
+from collections.abc import Sequence
+
+__all__ = ["StopFinder"]
+
+
+class StopFinder:
+    """Passes text on until a stop string is complete; holds back only what could be the beginning of one."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = [stop for stop in stops if stop]
+        self._held: str = ""
+        self.found: str | None = None
+
+    def feed(self, text: str) -> str:
+        """The text that may go out. Sets `found`, after which nothing more does."""
+        if not self._stops:
+            return text
+        if self.found is not None:
+            return ""
+        text = self._held + text
+        # The stop string that is whole first, as whoever reads the text letter by letter finds it.
+        hits = [(at + len(stop), at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if hits:
+            _, at, self.found = min(hits)
+            self._held = ""
+            return text[:at]
+        keep = max((self._beginning(text, stop) for stop in self._stops), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def flush(self) -> str:
+        """What was held back, at the end."""
+        held, self._held = self._held, ""
+        return held
+
+    @staticmethod
+    def _beginning(text: str, stop: str) -> int:
+        longest = min(len(stop) - 1, len(text))
+        return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

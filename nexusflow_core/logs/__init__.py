@@ -1,0 +1,17 @@
+"""Usage logs: a line of bytes in, an entry out or the reason why not, and the price of an entry."""
+
+from nexusflow_core.logs.entry import Entry, NotAnEntry, Skipped, read_moment
+from nexusflow_core.logs.importers import IMPORTERS, Importer, read_line
+from nexusflow_core.logs.pricing import Priced, Pricer
+
+__all__ = [
+    "IMPORTERS",
+    "Entry",
+    "Importer",
+    "NotAnEntry",
+    "Priced",
+    "Pricer",
+    "Skipped",
+    "read_line",
+    "read_moment",
+]

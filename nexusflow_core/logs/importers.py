@@ -1,0 +1,60 @@
+"""Who can read which line: a table, one line a format."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from nexusflow_core.errors import InvalidUsage
+from nexusflow_core.logs.call_log import read_record
+from nexusflow_core.logs.entry import Entry, NotAnEntry, Skipped
+from nexusflow_core.logs.usage_lines import read_usage_line
+
+__all__ = ["IMPORTERS", "Importer", "read_line"]
+
+
+class Importer(Struct, frozen=True):
+    """A log's format: the members that no line of it lacks, and its reader.
+
+    `read(line, at)` gives an Entry (`at`: for a line without a time), or raises NotAnEntry, InvalidUsage or
+    an error of msgspec's.
+    """
+
+    members: frozenset[str]
+    read: Callable[[bytes, datetime | None], Entry]
+
+
+IMPORTERS: Final[Mapping[str, Importer]] = {
+    "call-log": Importer(frozenset({"schema", "request_id"}), read_record),
+    "usage": Importer(frozenset({"usage", "model"}), read_usage_line),
+}
+"""By name. A line is the first one's whose members it has."""
+
+_members = msgspec.json.Decoder(dict[str, Raw])
+
+
+def read_line(line: bytes, source: str | None = None, at: datetime | None = None) -> Entry | Skipped:
+    """What a line of a log says, or why that cannot be known; it never raises for what is in the line.
+
+    `source` is a name of IMPORTERS; None tells by the line's members. `at` is for lines without a time.
+    """
+    try:
+        importer = IMPORTERS[source] if source is not None else _recognised(line)
+        return importer.read(line, at)
+    except RecursionError:
+        return Skipped("nested too deep")
+    except UnicodeDecodeError:
+        return Skipped("not UTF-8")
+    except (msgspec.DecodeError, NotAnEntry, InvalidUsage) as error:
+        return Skipped.because(error)
+
+
+def _recognised(line: bytes) -> Importer:
+    members = _members.decode(line).keys()
+    for importer in IMPORTERS.values():
+        if importer.members <= members:
+            return importer
+    known = ", ".join(f"{name} ({', '.join(sorted(it.members))})" for name, it in IMPORTERS.items())
+    raise NotAnEntry(f"has not the members of any known format: {known}")

@@ -1,0 +1,88 @@
+"""The price of an entry, by the first of its names that has one."""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nexusflow_core.cost import Cost, cost
+from nexusflow_core.errors import ConfigError, InvalidUsage, UnknownModel
+from nexusflow_core.logs.entry import Entry, Skipped
+from nexusflow_core.prices import PriceBook
+from nexusflow_core.usage import Usage
+
+__all__ = ["Priced", "Pricer"]
+
+_MAX_NAME = 200
+_MAX_REMEMBERED = 4096
+
+
+class Priced(Struct, frozen=True):
+    """An entry's cost. `model` is its price row's id, or the name as written where it has no row.
+
+    `cost` is None for a call without usage, and for one whose price is unknown: then `why` says so.
+    """
+
+    model: str
+    cost: Cost | None = None
+    why: str = ""
+
+
+class Pricer:
+    """Prices entries by one book."""
+
+    def __init__(self, book: PriceBook | None = None) -> None:
+        self._book = book or PriceBook.builtin()
+        self._names: dict[tuple[str, str | None], str] = {}
+
+    def price(self, entry: Entry) -> Priced:
+        """The cost by the book, at the first of the entry's models that has one.
+
+        A line's own cost stands in where the book has none (flag `logged_cost`), and is compared where it
+        has one (flag `logged_cost_differs`).
+        """
+        if entry.usage is None:
+            return Priced(self._name(entry, entry.models[0]))
+        why = ""
+        for model in entry.models:
+            try:
+                return Priced(self._name(entry, model), self._cost(entry, entry.usage, model))
+            except UnknownModel as error:
+                why = why or Skipped.because(error).reason
+            except (InvalidUsage, ConfigError) as error:
+                why = Skipped.because(error).reason
+                break
+        name = self._name(entry, entry.models[0])
+        if entry.logged_femto_usd is None:
+            return Priced(name, None, why)
+        return Priced(name, Cost(entry.logged_femto_usd, (), (*entry.flags, "logged_cost")))
+
+    def _cost(self, entry: Entry, usage: Usage, model: str) -> Cost:
+        found = cost(
+            usage,
+            model=model,
+            at=entry.at,
+            book=self._book,
+            vendor=entry.vendor,
+            batch=entry.batch,
+            endpoint=entry.endpoint,
+            stop_reason=entry.stop_reason,
+            explicit_cache=entry.explicit_cache,
+            partial=entry.partial,
+        )
+        flags = entry.flags
+        if entry.logged_femto_usd not in (None, found.femto_usd):
+            flags += ("logged_cost_differs",)
+        return replace(found, flags=found.flags + flags) if flags else found
+
+    def _name(self, entry: Entry, model: str) -> str:
+        """The id of the model's row, or the name as it is."""
+        key = model, entry.vendor
+        name = self._names.get(key)
+        if name is None:
+            try:
+                name = self._book.find(*key).row.id
+            except UnknownModel:
+                name = model[:_MAX_NAME]
+            if len(self._names) >= _MAX_REMEMBERED:
+                self._names.clear()
+            self._names[key] = name
+        return name

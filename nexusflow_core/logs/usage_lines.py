@@ -1,0 +1,66 @@
+"""Plain usage lines: `{"usage": {...}, "model": "...", "at": "..."}`, in any form of Usage.from_wire."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from nexusflow_core.logs.entry import Entry, NotAnEntry, read_moment
+from nexusflow_core.usage import Usage, Wire
+
+__all__ = ["read_usage_line"]
+
+
+class _Line(Struct):
+    """Besides the first three all is optional; members of the writer's own are left alone."""
+
+    usage: Raw
+    model: str
+    at: str | None = None
+    timestamp: str | None = None
+    started_at: str | None = None
+    wire: Wire = "anthropic"
+    key: str | None = None
+    session: str | None = None
+    vendor: str | None = None
+    batch: bool = False
+    endpoint: Literal["regional", "global"] | None = None
+    stop_reason: str | None = None
+    explicit_cache: bool = False
+    partial: bool = False
+
+
+_line = msgspec.json.Decoder(_Line)
+
+
+def read_usage_line(line: bytes, at: datetime | None = None) -> Entry:
+    """A usage line; its time is `at`, `timestamp` or `started_at`, the first that it has, else the given one.
+
+    Raises NotAnEntry, InvalidUsage, or msgspec's errors.
+    """
+    it = _line.decode(line)
+    if not it.model.strip():
+        raise NotAnEntry("the model has no name")
+    return Entry(
+        models=(it.model,),
+        at=_moment(it, at),
+        usage=Usage.from_wire(bytes(it.usage), it.wire),
+        key=it.key,
+        session=it.session,
+        vendor=it.vendor,
+        batch=it.batch,
+        endpoint=it.endpoint,
+        stop_reason=it.stop_reason,
+        explicit_cache=it.explicit_cache,
+        partial=it.partial,
+    )
+
+
+def _moment(it: _Line, default: datetime | None) -> datetime:
+    for text in (it.at, it.timestamp, it.started_at):
+        if text is not None:
+            return read_moment(text)
+    if default is None:
+        raise NotAnEntry("no time: neither `at` nor `timestamp` nor `started_at`")
+    return default

@@ -1,0 +1,339 @@
+"""The Messages vocabulary: a request as typed blocks, for whoever must understand it rather than pass it on.
+
+Known members are decoded and checked; what is not known survives as data and is named, never lost.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, TypeVar, cast
+
+import msgspec
+from msgspec import Struct, field
+
+from nexusflow_core.errors import InvalidRequest
+
+__all__ = [
+    "Block",
+    "ImageBlock",
+    "InputMessage",
+    "MessagesRequest",
+    "OtherBlock",
+    "RedactedThinkingBlock",
+    "TextBlock",
+    "ThinkingBlock",
+    "Tool",
+    "ToolChoice",
+    "ToolResultBlock",
+    "ToolUseBlock",
+    "read_request",
+]
+
+S = TypeVar("S")
+
+
+class _Block(Struct, tag_field="type", forbid_unknown_fields=True):
+    """Strict, so that a message of known members alone is decoded in one go; see `_message`."""
+
+
+class TextBlock(_Block, tag="text"):
+    """Text, of whichever side."""
+
+    text: str
+    cache_control: Any = None
+    citations: Any = None
+
+
+class ImageBlock(_Block, tag="image"):
+    """`source` is checked by whoever sends it on: base64, url or file."""
+
+    source: dict[str, Any]
+    cache_control: Any = None
+    transformations: Any = None
+
+
+class ThinkingBlock(_Block, tag="thinking"):
+    """A model's thoughts, signed by whoever made them."""
+
+    thinking: str = ""
+    signature: str = ""
+
+
+class RedactedThinkingBlock(_Block, tag="redacted_thinking"):
+    """Thoughts that only their maker can read."""
+
+    data: str = ""
+
+
+class ToolUseBlock(_Block, tag="tool_use"):
+    """A call that the model makes and the client runs."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+    caller: Any = None
+    toolset_name: Any = None
+    cache_control: Any = None
+
+
+class ToolResultBlock(_Block, tag="tool_result"):
+    """What a call came to; it stands before all else in the turn after."""
+
+    tool_use_id: str
+    content: "str | list[Block] | None" = None
+    is_error: bool | None = None
+    toolset_name: Any = None
+    cache_control: Any = None
+
+
+class OtherBlock(_Block, tag=""):
+    """A block of a type that has no class here, whole. `data` has its `type` too."""
+
+    kind: str
+    data: dict[str, Any]
+
+
+Block: TypeAlias = (
+    TextBlock | ImageBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock | ToolResultBlock | OtherBlock
+)
+
+
+class InputMessage(Struct):
+    """One turn. A string content is one text block; neighbours of one role may follow each other."""
+
+    role: Literal["user", "assistant", "system"]
+    content: list[Block]
+
+
+class Tool(Struct):
+    """A custom tool, or one that Anthropic defines: then `type` says which, and `rest` has its members."""
+
+    name: str = ""
+    type: str = "custom"
+    description: str | None = None
+    input_schema: dict[str, Any] | None = None
+    strict: bool | None = None
+    input_examples: list[Any] | None = None
+    allowed_callers: list[str] | None = None
+    cache_control: Any = None
+    defer_loading: Any = None
+    eager_input_streaming: Any = None
+    rest: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class ToolChoice(Struct):
+    """Whether a tool is called, and which."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class MessagesRequest(Struct):
+    """A request of the Messages API. `extra` has the members that steer Anthropic's own machinery, by name;
+    `unknown` the paths of what nobody here knows."""
+
+    model: str
+    messages: list[InputMessage]
+    max_tokens: int
+    system: list[TextBlock]
+    stream: bool
+    stop_sequences: list[str]
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    tools: list[Tool]
+    tool_choice: ToolChoice | None
+    metadata: dict[str, Any]
+    extra: dict[str, Any]
+    unknown: list[str]
+
+
+class _PlainMessage(Struct, forbid_unknown_fields=True):
+    """A message without surprises."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | list[Block]
+
+
+_BLOCKS: dict[str, type[Any]] = {
+    str(cls.__struct_config__.tag): cls
+    for cls in (TextBlock, ImageBlock, ThinkingBlock, RedactedThinkingBlock, ToolUseBlock, ToolResultBlock)
+}
+_MEMBERS = {cls: frozenset((*cls.__struct_fields__, "type")) for cls in _BLOCKS.values()}
+
+EXTRA = frozenset(
+    """thinking output_config service_tier speed inference_geo container diagnostics cache_control mcp_servers
+    context_management compaction fallbacks fallback_credit_token thread billing_policy output_format""".split()
+)
+"""Known top-level members that have no place in the vocabulary of other vendors, or none yet."""
+
+_READ = frozenset(
+    """model messages max_tokens system stream stop_sequences temperature top_p top_k tools tool_choice
+    metadata""".split()
+)
+
+
+def read_request(text: bytes) -> MessagesRequest:
+    """A body that is a JSON object, as a request. Raises InvalidRequest with the path, in the wire's words."""
+    try:
+        body = msgspec.json.decode(text)
+        if not isinstance(body, dict):
+            raise InvalidRequest("request body: Input should be a valid JSON object")
+        return _request(cast(dict[str, Any], body))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The request body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRequest("The request body nests too deeply") from None
+
+
+def _request(body: dict[str, Any]) -> MessagesRequest:
+    unknown = [name for name in body if name not in _READ and name not in EXTRA]
+    messages = _list(body, "messages")
+    if not messages:
+        raise InvalidRequest("messages: at least one message is required")
+    return MessagesRequest(
+        model=_member(body, "model", str),
+        messages=[_message(item, index, unknown) for index, item in enumerate(messages)],
+        max_tokens=_member(body, "max_tokens", int),
+        system=_system(body.get("system"), unknown),
+        stream=_optional(body, "stream", bool) or False,
+        stop_sequences=_optional(body, "stop_sequences", list[str]) or [],
+        temperature=_optional(body, "temperature", float),
+        top_p=_optional(body, "top_p", float),
+        top_k=_optional(body, "top_k", int),
+        tools=[_tool(item, index) for index, item in enumerate(_optional(body, "tools", list[Any]) or [])],
+        tool_choice=_tool_choice(body, unknown),
+        metadata=_optional(body, "metadata", dict[str, Any]) or {},
+        extra={name: value for name, value in body.items() if name in EXTRA and value is not None},
+        unknown=unknown,
+    )
+
+
+def _message(item: Any, index: int, unknown: list[str]) -> InputMessage:
+    try:
+        plain = msgspec.convert(item, _PlainMessage)
+    except msgspec.ValidationError:
+        return _message_closely(item, index, unknown)
+    content = plain.content
+    return InputMessage(plain.role, [TextBlock(content)] if isinstance(content, str) else content)
+
+
+def _message_closely(item: Any, index: int, unknown: list[str]) -> InputMessage:
+    """Names what nobody here knows, and says where it is wrong."""
+    path = f"messages.{index}"
+    message = _converted(item, dict[str, Any], path)
+    for required in ("role", "content"):
+        if message.get(required) is None:
+            raise InvalidRequest(f"{path}.{required}: Field required")
+    if message["role"] not in ("user", "assistant", "system"):
+        raise InvalidRequest(f"{path}.role: Input should be 'user', 'assistant' or 'system'")
+    unknown += [f"messages[{index}].{name}" for name in message if name not in ("role", "content")]
+    return InputMessage(message["role"], _blocks(message["content"], f"{path}.content", unknown))
+
+
+def _blocks(content: Any, path: str, unknown: list[str]) -> list[Block]:
+    if isinstance(content, str):
+        return [TextBlock(content)]
+    return [_block(item, f"{path}.{i}", unknown) for i, item in enumerate(_converted(content, list[Any], path))]
+
+
+def _block(item: Any, path: str, unknown: list[str]) -> Block:
+    block = _converted(item, dict[str, Any], path)
+    kind = block.get("type")
+    if kind is None:
+        raise InvalidRequest(f"{path}.type: Field required")
+    if not isinstance(kind, str):
+        raise InvalidRequest(f"{path}.type: Input should be a valid string")
+    cls = _BLOCKS.get(kind)
+    if cls is None:
+        return OtherBlock(kind, block)
+    members = _MEMBERS[cls]
+    known = {name: value for name, value in block.items() if name in members}
+    unknown += [f"{_bracketed(path)}.{name}" for name in block if name not in members]
+    inner = block.get("content")
+    if cls is not ToolResultBlock or not isinstance(inner, list):
+        made: Block = _converted(known, cls, path)
+        return made
+    result: ToolResultBlock = _converted({**known, "content": None}, ToolResultBlock, path)
+    result.content = _blocks(inner, f"{path}.content", unknown)
+    return result
+
+
+def _system(system: Any, unknown: list[str]) -> list[TextBlock]:
+    if system is None:
+        return []
+    blocks = _blocks(system, "system", unknown)
+    for index, block in enumerate(blocks):
+        if not isinstance(block, TextBlock):
+            raise InvalidRequest(f"system.{index}.type: Input should be 'text'")
+    return [block for block in blocks if isinstance(block, TextBlock)]
+
+
+def _tool(item: Any, index: int) -> Tool:
+    path = f"tools.{index}"
+    given = _converted(item, dict[str, Any], path)
+    tool: Tool = _converted({k: v for k, v in given.items() if v is not None and k != "rest"}, Tool, path)
+    tool.rest = {name: value for name, value in given.items() if name not in Tool.__struct_fields__[:-1]}
+    if tool.type == "custom":
+        for required in ("name", "input_schema"):
+            if getattr(tool, required) in ("", None):
+                raise InvalidRequest(f"{path}.custom.{required}: Field required")
+    return tool
+
+
+def _tool_choice(body: Mapping[str, Any], unknown: list[str]) -> ToolChoice | None:
+    given = _optional(body, "tool_choice", dict[str, Any])
+    if given is None:
+        return None
+    choice: ToolChoice = _converted(given, ToolChoice, "tool_choice")
+    if choice.type == "tool" and not choice.name:
+        raise InvalidRequest("tool_choice.tool.name: Field required")
+    known = ("type", "disable_parallel_tool_use", *(("name",) if choice.type == "tool" else ()))
+    unknown += [f"tool_choice.{name}" for name in given if name not in known]
+    return choice
+
+
+def _member(body: Mapping[str, Any], name: str, type: type[S]) -> S:
+    if body.get(name) is None:
+        raise InvalidRequest(f"{name}: Field required")
+    value: S = _converted(body[name], type, name)
+    return value
+
+
+def _optional(body: Mapping[str, Any], name: str, type: type[S]) -> S | None:
+    value = body.get(name)
+    return None if value is None else _converted(value, type, name)
+
+
+def _list(body: Mapping[str, Any], name: str) -> list[Any]:
+    return _member(body, name, list[Any])
+
+
+_WORDS = {
+    "str": "string",
+    "int": "integer",
+    "bool": "boolean",
+    "float": "number",
+    "array": "list",
+    "object": "dictionary",
+}
+
+
+def _converted(value: Any, type: Any, path: str) -> Any:
+    """`value` as `type`; what it raises speaks the wire's words."""
+    try:
+        return msgspec.convert(value, type)
+    except msgspec.ValidationError as error:
+        why, _, where = str(error).partition(" - at `$")
+    inner = where.rstrip("`").replace("[", ".").replace("]", "")
+    path += inner if inner.startswith(".") or not inner else f".{inner}"
+    if why.startswith("Object missing required field `"):
+        raise InvalidRequest(f"{path}.{why.split('`')[1]}: Field required")
+    if why.startswith("Expected `"):
+        word = why.split("`")[1].partition(" ")[0]
+        raise InvalidRequest(f"{path}: Input should be a valid {_WORDS.get(word, word)}")
+    raise InvalidRequest(f"{path}: {why}")
+
+
+def _bracketed(path: str) -> str:
+    """`messages.0.content.1` as `messages[0].content[1]`: how losses are named."""
+    return "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path.split(".")).lstrip(".")

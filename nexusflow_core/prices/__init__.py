@@ -1,0 +1,19 @@
+"""Dated prices of models, by vendor, and the names that models go by."""
+
+from nexusflow_core.prices.book import BUILTIN_VENDORS, ModelPrices, PriceBook, Served
+from nexusflow_core.prices.folding import Terms
+from nexusflow_core.prices.model_id import candidates
+from nexusflow_core.prices.price import Price, usd
+from nexusflow_core.prices.rows import read_prices
+
+__all__ = [
+    "BUILTIN_VENDORS",
+    "ModelPrices",
+    "Price",
+    "PriceBook",
+    "Served",
+    "Terms",
+    "candidates",
+    "read_prices",
+    "usd",
+]

@@ -1,0 +1,206 @@
+"""From a row to the integers of one kind of request: periods, tiers, and every factor folded in once."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from fractions import Fraction
+
+from msgspec import Struct
+
+from nexusflow_core.errors import ConfigError
+from nexusflow_core.prices.price import Price, femto_per_request, femto_per_token
+from nexusflow_core.prices.rows import PRICES, WEEKDAYS, ModelRow, Tier, Variant
+
+__all__ = ["Folded", "Terms", "fold"]
+
+Bracket = tuple[int, Price]  # prompt tokens above which it holds, and the price
+
+_STANDARD = {
+    "service_tier": {"standard", "default", "auto", "on_demand", "provisioned", "batch"},
+    "speed": {"standard"},
+    "inference_geo": {"global", "not_available"},
+    "endpoint": {"global"},
+    "processing": set[str](),
+}
+"""Values that an answer may carry at the plain price. Others without a variant are flagged."""
+
+
+class Terms(Struct, frozen=True):
+    """What the answer, or the caller, says of how a request was served."""
+
+    batch: bool = False
+    service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
+    endpoint: str | None = None
+    explicit_cache: bool = False
+    thinking: bool = False
+
+    def conditions(self) -> dict[str, str]:
+        """The values that variants look at."""
+        named = {
+            "processing": "batch" if self.batch or self.service_tier == "batch" else None,
+            "service_tier": self.service_tier,
+            "speed": self.speed,
+            "inference_geo": self.inference_geo,
+            "endpoint": self.endpoint,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+class _Span(Struct, frozen=True):
+    start: datetime | None
+    until: datetime | None
+    brackets: tuple[Bracket, ...]
+
+
+class _Hours(Struct, frozen=True):
+    start: datetime | None
+    opens: str
+    closes: str
+    weekdays: tuple[str, ...]
+    brackets: tuple[Bracket, ...]
+
+
+class Folded(Struct, frozen=True):
+    """A row under given terms: every price that it may come to, by day and prompt size."""
+
+    spans: tuple[_Span, ...]
+    hours: tuple[_Hours, ...]
+    only: tuple[Bracket, ...] | None
+    """The one list of brackets, where neither day nor hour matters."""
+    listed: tuple[tuple[datetime | None, datetime | None], ...]
+    """The days between which a source lists each variant that is applied, where it says so."""
+    varied: bool
+    """Whether any variant is applied."""
+
+    def brackets(self, at: datetime) -> tuple[Bracket, ...] | None:
+        """The brackets of a moment; None where the row has no price on that day."""
+        if self.only is not None:
+            return self.only
+        moment = at.astimezone(UTC)
+        for hours in self.hours:
+            clock, weekday = moment.strftime("%H:%M"), WEEKDAYS[moment.weekday()]
+            begun = hours.start is None or moment >= hours.start
+            if begun and weekday in hours.weekdays and hours.opens <= clock < hours.closes:
+                return hours.brackets
+        for span in self.spans:
+            if (span.start is None or moment >= span.start) and (span.until is None or moment < span.until):
+                return span.brackets
+        return None
+
+    def outside_listing(self, at: datetime) -> bool:
+        """Whether a variant is applied on a day on which no source lists it."""
+        return any((start and at < start) or (until and at >= until) for start, until in self.listed)
+
+
+def fold(vendor: str, layer: str, row: ModelRow, terms: Terms) -> Folded:
+    """Every price of a row under these terms. Raises ConfigError where a factor leaves a fraction."""
+    matching, flags = _variants(row.variants, terms.conditions())
+    if row.confidence == "uncertain":
+        flags = (*flags, "uncertain_price")
+    suffix = "".join(f"+{value}" for variant in matching for value in variant.when.values())
+
+    def brackets(name: str, tiers: Sequence[Tier]) -> tuple[Bracket, ...]:
+        return tuple(
+            (
+                above,
+                _price(
+                    _at_size(tiers, above),
+                    matching,
+                    above,
+                    terms,
+                    fee=row.fees.get("web_search_per_1000"),
+                    row=f"{vendor}/{row.id}{name}{f'>{above}' if above else ''}{suffix}",
+                    layer=layer,
+                    flags=flags,
+                ),
+            )
+            for above in sorted(
+                {tier.above for source in (tiers, *(v.tiers for v in matching)) for tier in source}
+            )
+        )
+
+    spans = tuple(
+        _Span(_midnight(period.start), _midnight(period.until), brackets(_day(period.start), period.tiers))
+        for period in row.periods
+    )
+    hours = tuple(
+        _Hours(_midnight(w.start), *w.utc, w.weekdays, brackets(f"{_day(w.start)}T{w.utc[0]}", w.tiers))
+        for w in sorted(row.windows, key=lambda w: w.start or date.min, reverse=True)
+    )
+    always = len(spans) == 1 and not hours and spans[0].start is None and spans[0].until is None
+    listed = tuple(
+        (_midnight(variant.listed_from), _midnight(variant.listed_until))
+        for variant in matching
+        if variant.listed_from or variant.listed_until
+    )
+    return Folded(spans, hours, spans[0].brackets if always else None, listed, bool(matching))
+
+
+def _variants(
+    variants: Sequence[Variant], conditions: Mapping[str, str]
+) -> tuple[list[Variant], tuple[str, ...]]:
+    """The variants that the conditions call for, and a flag for each condition that no price knows."""
+    matching = [v for v in variants if all(conditions.get(name) == value for name, value in v.when.items())]
+    known = {name for variant in matching for name in variant.when}
+    unpriced = [
+        f"unpriced_{name}:{value[:40]}"
+        for name, value in conditions.items()
+        if name not in known and name != "endpoint" and value not in _STANDARD[name]
+    ]
+    return matching, tuple(unpriced)
+
+
+def _at_size(tiers: Sequence[Tier], above: int) -> Tier:
+    return [tier for tier in tiers if tier.above <= above][-1]
+
+
+def _price(
+    tier: Tier,
+    variants: Sequence[Variant],
+    above: int,
+    terms: Terms,
+    *,
+    fee: str | None,
+    row: str,
+    layer: str,
+    flags: tuple[str, ...],
+) -> Price:
+    texts: dict[str, str | None] = {name: getattr(tier, name) for name in PRICES}
+    factor = Fraction(1)
+    for variant in variants:
+        if variant.multiplier is not None:
+            factor *= Fraction(variant.multiplier)
+        else:
+            own = _at_size(variant.tiers, above)
+            texts |= {name: price for name in PRICES if (price := getattr(own, name)) is not None}
+    rates = {name: _times(row, text, factor) for name, text in texts.items() if text is not None}
+    read = rates.get("cache_read", rates["input"])
+    write = rates.get("cache_write_5m", rates["input"])
+    output = rates.get("output")
+    return Price(
+        input=rates["input"],
+        cache_read=rates.get("cache_read_explicit", read) if terms.explicit_cache else read,
+        cache_write_5m=write,
+        cache_write_1h=rates.get("cache_write_1h", write),
+        output=rates.get("output_thinking", output) if terms.thinking else output,
+        web_search=None if fee is None else femto_per_request(fee),
+        row=row,
+        layer=layer,
+        flags=flags,
+    )
+
+
+def _times(row: str, text: str, factor: Fraction) -> int:
+    exact = femto_per_token(text) * factor
+    if exact.denominator != 1:
+        raise ConfigError(row, f"{text} times {factor} is no whole number of femto-dollars a token")
+    return exact.numerator
+
+
+def _midnight(day: date | None) -> datetime | None:
+    return None if day is None else datetime.combine(day, time(), UTC)
+
+
+def _day(day: date | None) -> str:
+    return "" if day is None else f"@{day}"

@@ -1,0 +1,1 @@
+"""The functions behind the table of quirks, by the layer that they change."""

@@ -1,0 +1,182 @@
+"""Summary: many priced calls added up in groups, in exact integers."""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from nexusflow_core.cost import Cost
+from nexusflow_core.logs import Entry, Priced
+from nexusflow_core.usage import Usage
+
+__all__ = ["By", "Group", "Summary", "Totals"]
+
+By: TypeAlias = Literal["model", "day", "key", "session"]
+"""`model`: the price row's id, or the name as written. `day`: of the call, UTC."""
+
+_SUMS = """calls without_usage unpriced input_tokens cache_read_tokens cache_write_5m_tokens
+    cache_write_1h_tokens output_tokens web_searches femto_usd saved_femto_usd extra_femto_usd
+    wasted_femto_usd""".split()
+
+
+class Totals(Struct):
+    """Sums over calls. Tokens are as the answers counted them, free and unpriced ones included; where an
+    answer took several model calls, those are added up. Amounts are femto-dollars, 10^-15 USD."""
+
+    calls: int = 0
+    without_usage: int = 0
+    """Calls that ended before any usage, refused ones among them."""
+    unpriced: int = 0
+    """Calls with usage whose cost is unknown; they are in no amount."""
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    output_tokens: int = 0
+    web_searches: int = 0
+    femto_usd: int = 0
+    saved_femto_usd: int = 0
+    """What cache reads would have cost as input, less what they did cost."""
+    extra_femto_usd: int = 0
+    """What cache writes cost, less what they would have cost as input."""
+    wasted_femto_usd: int = 0
+    """The part of `extra` that was paid where no call read anything from the cache: in the same session, or,
+    of calls without one, with the same key and model on the same day."""
+    flags: dict[str, int] = field(default_factory=dict[str, int])
+    """How many calls carry each flag."""
+
+    @property
+    def priced(self) -> int:
+        """Calls whose cost is known."""
+        return self.calls - self.without_usage - self.unpriced
+
+    @property
+    def known_femto_usd(self) -> int | None:
+        """The cost of the priced calls; None where there is usage and none of it has a price."""
+        return None if self.unpriced and not self.priced else self.femto_usd
+
+    def add(self, other: "Totals") -> None:
+        """Takes in the sums of another."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for flag, count in other.flags.items():
+            self.flags[flag] = self.flags.get(flag, 0) + count
+
+
+class Group(Struct, frozen=True):
+    """The totals of the calls that have these values in common, in the order of Summary's `by`."""
+
+    values: tuple[str | None, ...]
+    totals: Totals
+
+
+_Scope: TypeAlias = tuple[str | None, ...]  # where a written cache entry might have been read
+
+
+class Summary:
+    """Adds calls up by model, day, key or session, or by several of them at once.
+
+    What it holds grows with the groups and the sessions, not with the calls.
+    """
+
+    def __init__(self, by: Sequence[By] = ("model",)) -> None:
+        self.by = tuple(by)
+        self._groups: dict[tuple[str | None, ...], Totals] = {}
+        self._read: set[_Scope] = set()
+        self._unread: dict[_Scope, dict[tuple[str | None, ...], int]] = {}
+
+    def add(self, entry: Entry, priced: Priced) -> None:
+        """Counts a call."""
+        values = tuple(_value(name, entry, priced) for name in self.by)
+        totals = self._groups.get(values)
+        if totals is None:
+            totals = self._groups[values] = Totals()
+        totals.calls += 1
+        if entry.usage is None:
+            totals.without_usage += 1
+            return
+        read = _count(totals, entry.usage)
+        if priced.cost is None:
+            totals.unpriced += 1
+        else:
+            totals.femto_usd += priced.cost.femto_usd
+            for flag in set(priced.cost.flags):
+                totals.flags[flag] = totals.flags.get(flag, 0) + 1
+        saved, extra = _caching(priced.cost)
+        totals.saved_femto_usd += saved
+        totals.extra_femto_usd += extra
+        if read or extra:
+            self._remember(_scope(entry, priced), values, read, extra)
+
+    def groups(self) -> list[Group]:
+        """The groups so far: the dearest first, or in the order of time where days come first."""
+        groups = {values: replace(totals, flags=dict(totals.flags)) for values, totals in self._groups.items()}
+        for extras in self._unread.values():
+            for values, extra in extras.items():
+                groups[values].wasted_femto_usd += extra
+        listed = [Group(values, totals) for values, totals in groups.items()]
+        listed.sort(key=lambda group: [value or "" for value in group.values])
+        if self.by[:1] != ("day",):
+            listed.sort(key=lambda group: -group.totals.femto_usd)
+        return listed
+
+    def total(self) -> Totals:
+        """The sum over all groups."""
+        total = Totals()
+        for group in self.groups():
+            total.add(group.totals)
+        return total
+
+    def _remember(self, scope: _Scope, values: tuple[str | None, ...], read: bool, extra: int) -> None:
+        if read:
+            self._read.add(scope)
+            self._unread.pop(scope, None)
+        elif scope not in self._read:
+            extras = self._unread.setdefault(scope, {})
+            extras[values] = extras.get(values, 0) + extra
+
+
+def _value(name: By, entry: Entry, priced: Priced) -> str | None:
+    match name:
+        case "model":
+            return priced.model or None
+        case "day":
+            return entry.at.date().isoformat()
+        case "key":
+            return entry.key
+        case "session":
+            return entry.session
+
+
+def _scope(entry: Entry, priced: Priced) -> _Scope:
+    if entry.session is not None:
+        return entry.key, entry.session
+    return entry.key, priced.model, entry.at.date().isoformat()
+
+
+def _count(totals: Totals, usage: Usage) -> bool:
+    """Adds the tokens; returns whether any were read from a cache."""
+    read = False
+    for part in usage.iterations or (usage,):
+        totals.input_tokens += part.input_tokens
+        totals.cache_read_tokens += part.cache_read_tokens
+        totals.cache_write_5m_tokens += part.cache_write_5m_tokens
+        totals.cache_write_1h_tokens += part.cache_write_1h_tokens
+        totals.output_tokens += part.output_tokens
+        read = read or part.cache_read_tokens > 0
+    totals.web_searches += usage.web_searches
+    return read
+
+
+def _caching(cost: Cost | None) -> tuple[int, int]:
+    """What reads saved and writes cost extra, each by its line's own price; nothing for a vendor's own bill."""
+    saved = extra = 0
+    for line in cost.lines if cost is not None else ():
+        if line.price is None:
+            continue
+        if line.bucket == "cache_read":
+            saved += line.tokens * line.price.input - line.femto_usd
+        elif line.bucket in ("cache_write_5m", "cache_write_1h"):
+            extra += line.femto_usd - line.tokens * line.price.input
+    return saved, extra

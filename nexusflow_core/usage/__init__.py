@@ -1,0 +1,6 @@
+"""Token usage: as vendors send it, merged over a stream, and in buckets that do not overlap."""
+
+from nexusflow_core.usage.buckets import Iteration, Usage, Wire
+from nexusflow_core.usage.merge import WireUsage, merge_usage
+
+__all__ = ["Iteration", "Usage", "Wire", "WireUsage", "merge_usage"]

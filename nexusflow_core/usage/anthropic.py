@@ -1,0 +1,229 @@
+"""Readers of Anthropic's forms: one answer, a stream, and the rows of its usage and cost reports.
+
+Source: the Messages API (`usage`) and the Admin API (usage report, cost report).
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.sse import SSEDecoder
+from nexusflow_core.usage.buckets import Iteration, Usage
+from nexusflow_core.usage.counts import MALFORMED, Count, femto, invalid, read
+from nexusflow_core.usage.merge import WireUsage, merge_usage
+
+__all__ = ["read_answer", "read_cost_report", "read_stream", "read_usage_report"]
+
+_FEMTO_PER_CENT = 10**13
+
+
+class _Split(Struct, gc=False):
+    ephemeral_5m_input_tokens: Count | None = None
+    ephemeral_1h_input_tokens: Count | None = None
+
+
+class _Tools(Struct, gc=False):
+    web_search_requests: Count | None = None
+
+
+class _Details(Struct, gc=False):
+    thinking_tokens: Count | None = None
+
+
+class _Credit(Struct):
+    status: dict[str, Any] | None = None
+
+
+class _Step(Struct, gc=False):
+    type: str = "message"
+    model: str | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation: _Split | None = None
+
+
+class _Answer(Struct, gc=False):
+    # In the order in which Anthropic sends them: msgspec finds a member fastest where it expects it.
+    input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation: _Split | None = None
+    output_tokens: Count | None = None
+    output_tokens_details: _Details | None = None
+    service_tier: str | None = None
+    inference_geo: str | None = None
+    server_tool_use: _Tools | None = None
+    speed: str | None = None
+    iterations: list[_Step] | None = None
+    fallback_credit: _Credit | None = None
+
+
+class _ReportRow(Struct):
+    uncached_input_tokens: Count | None = None
+    cache_creation: _Split | None = None
+    cache_read_input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    server_tool_use: _Tools | None = None
+    service_tier: str | None = None
+    inference_geo: str | None = None
+    speed: str | None = None
+    context_window: str | None = None
+
+
+class _CostRow(Struct):
+    amount: str
+    currency: str = "USD"
+
+
+class _Message(Struct):
+    usage: dict[str, Any] | None = None
+
+
+class _Event(Struct):
+    usage: dict[str, Any] | None = None
+    message: _Message | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_report_row = msgspec.json.Decoder(_ReportRow)
+_cost_row = msgspec.json.Decoder(_CostRow)
+_event = msgspec.json.Decoder(_Event)
+_usages = msgspec.json.Decoder(list[Mapping[str, Any]])
+
+_WINDOWS = {"0-200k": 0, "200k-1M": 200_000}
+
+
+def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
+    """The `usage` of a message. A write total without its split is all 5m, and so is what a split leaves."""
+    try:  # what `read` does, without the call: this is the hot path
+        it = _answer.decode(usage) if isinstance(usage, bytes) else msgspec.convert(usage, _Answer)
+    except MALFORMED as error:
+        raise invalid(str(error)) from None
+    short = hour = rest = 0
+    if (split := it.cache_creation) is not None:
+        short, hour = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
+    if (total := it.cache_creation_input_tokens) is not None and (rest := total - short - hour):
+        _check_rest(rest, total)
+    return Usage(
+        it.input_tokens or 0,
+        it.cache_read_input_tokens or 0,
+        short + rest,
+        hour,
+        it.output_tokens or 0,
+        0 if (tools := it.server_tool_use) is None else tools.web_search_requests or 0,
+        it.service_tier,
+        it.speed,
+        it.inference_geo,
+        () if not (steps := it.iterations) else tuple(map(_iteration, steps)),
+        0 if (details := it.output_tokens_details) is None else details.thinking_tokens or 0,
+        rest,
+        None,
+        None,
+        () if (credit := it.fallback_credit) is None else _credit_flags(credit),
+    )
+
+
+def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
+    """The usage objects of message_start and the message_deltas in their order, or the stream itself."""
+    parts = _usages_of(usage) if isinstance(usage, bytes) else _converted(usage)
+    if not parts:
+        raise invalid("a stream without any usage")
+    merged: WireUsage = {}
+    for part in parts:
+        merged = merge_usage(merged, part)
+    it = read(merged, _answer, _Answer)
+    given, total = it.cache_creation or _Split(), it.cache_creation_input_tokens
+    short, hour = given.ephemeral_5m_input_tokens or 0, given.ephemeral_1h_input_tokens or 0
+    if total is not None and short + hour > total:  # message_delta corrected the total alone
+        hour = min(hour, total)
+        split = {"ephemeral_5m_input_tokens": total - hour, "ephemeral_1h_input_tokens": hour}
+        merged["cache_creation"] = split
+    return read_answer(merged)
+
+
+def read_usage_report(row: bytes | Mapping[str, Any]) -> Usage:
+    """A row of the usage report: a sum over many requests, whose tier is its `context_window`."""
+    it = read(row, _report_row, _ReportRow)
+    split = it.cache_creation or _Split()
+    if it.context_window is not None and it.context_window not in _WINDOWS:
+        raise invalid(f"context_window {it.context_window[:40]!r} is not one of {', '.join(_WINDOWS)}")
+    return Usage(
+        input_tokens=it.uncached_input_tokens or 0,
+        cache_read_tokens=it.cache_read_input_tokens or 0,
+        cache_write_5m_tokens=split.ephemeral_5m_input_tokens or 0,
+        cache_write_1h_tokens=split.ephemeral_1h_input_tokens or 0,
+        output_tokens=it.output_tokens or 0,
+        web_searches=(it.server_tool_use and it.server_tool_use.web_search_requests) or 0,
+        service_tier=it.service_tier,
+        speed=it.speed,
+        inference_geo=it.inference_geo,
+        prompt_above=_WINDOWS[it.context_window or "0-200k"],
+        flags=("many_requests",) if it.context_window else ("many_requests", "tier_unknown"),
+    )
+
+
+def read_cost_report(row: bytes | Mapping[str, Any]) -> Usage:
+    """A row of the cost report: `amount` is a decimal text, in cents."""
+    it = read(row, _cost_row, _CostRow)
+    if it.currency != "USD":
+        raise invalid(f"currency {it.currency[:10]!r}, where only USD is known")
+    try:
+        amount = Decimal(it.amount)
+    except ArithmeticError:
+        raise invalid(f"amount {it.amount[:40]!r} is no number of cents") from None
+    return Usage(reported_femto_usd=femto(amount, _FEMTO_PER_CENT), flags=("provider_reported",))
+
+
+def _iteration(it: _Step) -> Iteration:
+    split = it.cache_creation or _Split()
+    short, hour = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
+    total = it.cache_creation_input_tokens
+    rest = 0 if total is None else total - short - hour
+    _check_rest(rest, total)
+    return Iteration(
+        it.type,
+        it.model,
+        it.input_tokens or 0,
+        it.cache_read_input_tokens or 0,
+        short + rest,
+        hour,
+        it.output_tokens or 0,
+    )
+
+
+def _check_rest(rest: int, total: int | None) -> None:
+    """`rest` is what the split leaves of the total."""
+    if rest < 0:
+        raise invalid(f"cache_creation is {-rest} more than cache_creation_input_tokens, which is {total}")
+
+
+def _credit_flags(credit: _Credit) -> tuple[str, ...]:
+    """A redeemed credit reprices writes as reads, by how much the usage does not tell."""
+    return ("fallback_credit",) if (credit.status or {}).get("type") == "redeemed" else ()
+
+
+def _converted(usages: object) -> list[Mapping[str, Any]]:
+    try:
+        return msgspec.convert(usages, list[Mapping[str, Any]])
+    except MALFORMED as error:
+        raise invalid(str(error)) from None
+
+
+def _usages_of(data: bytes) -> list[Mapping[str, Any]]:
+    """The usage objects in a stream's bytes, or in a JSON list."""
+    try:
+        if data.lstrip()[:1] == b"[":
+            return _usages.decode(data)
+        decoder = SSEDecoder()
+        seen = [event.data for event in (*decoder.feed(data), *decoder.flush())]
+        # OpenRouter ends Anthropic's streams with the mark of its own.
+        events = [_event.decode(data) for data in seen if data and data != b"[DONE]"]
+    except MALFORMED as error:
+        raise invalid(str(error)) from None
+    usages = [event.usage or (event.message.usage if event.message else None) for event in events]
+    return [usage for usage in usages if usage]

@@ -1,0 +1,193 @@
+"""What a request cost, worked out once more from the price files: in fractions, with no code of the product.
+
+The files are read as JSON, and every branch here was written from the rules of billing, not from cost.py.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FILES = Path(__file__).resolve().parents[2] / "nexusflow_core" / "prices" / "data"
+DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+MILLION = 1_000_000
+
+Row = dict[str, Any]
+Parts = dict[str, Fraction]
+
+
+class Impossible(Exception):
+    """The usage cannot be, or the model has no price on that day."""
+
+
+@cache
+def rows() -> list[tuple[str, Row]]:
+    """Every built-in row with its vendor."""
+    files = [json.loads(path.read_bytes()) for path in sorted(FILES.glob("*.json"))]
+    return [(file["vendor"], row) for file in files for row in file["models"]]
+
+
+def row_of(name: str) -> tuple[str, Row]:
+    for vendor, row in rows():
+        if name in (row["id"], *row.get("aliases", [])):
+            return vendor, row
+    raise Impossible(name)
+
+
+def buckets(usage: dict[str, Any], wire: str) -> dict[str, int]:
+    """Disjoint counts of one of the wires that are tried at random."""
+    if wire == "anthropic":
+        split = usage.get("cache_creation") or {}
+        hour = split.get("ephemeral_1h_input_tokens") or 0
+        total = usage.get("cache_creation_input_tokens")
+        short = split.get("ephemeral_5m_input_tokens") or 0
+        if total is not None:
+            if short + hour > total:
+                raise Impossible("split")
+            short = total - hour
+        plain = usage.get("input_tokens") or 0
+        read, output = usage.get("cache_read_input_tokens") or 0, usage.get("output_tokens") or 0
+    else:
+        details = usage.get("prompt_tokens_details") or {}
+        read, short = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
+        plain, hour = (usage.get("prompt_tokens") or 0) - read - short, 0
+        if plain < 0:
+            raise Impossible("cached above prompt")
+        output = usage.get("completion_tokens") or 0
+        thought = thinking(usage)
+        if usage.get("total_tokens") == plain + read + short + output + thought:
+            output += thought
+    return {
+        "input": plain,
+        "cache_read": read,
+        "cache_write_5m": short,
+        "cache_write_1h": hour,
+        "output": output,
+    }
+
+
+def thinking(usage: dict[str, Any]) -> int:
+    return (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+
+
+def bill(
+    usage: dict[str, Any],
+    wire: str,
+    name: str,
+    at: datetime,
+    *,
+    batch: bool = False,
+    endpoint: str | None = None,
+    explicit_cache: bool = False,
+    stop_reason: str | None = None,
+) -> Parts:
+    """Dollars by bucket; buckets without tokens are left out. Raises Impossible."""
+    vendor, row = row_of(name)
+    details = (usage.get("output_tokens_details") or {}) if wire == "anthropic" else {}
+    asked = {
+        "processing": "batch" if batch or usage.get("service_tier") == "batch" else None,
+        "service_tier": usage.get("service_tier"),
+        "speed": usage.get("speed"),
+        "inference_geo": usage.get("inference_geo"),
+        "endpoint": endpoint,
+        "explicit": explicit_cache,
+        "thinking": thinking(usage) > 0 or (details.get("thinking_tokens") or 0) > 0,
+    }
+    silent = stop_reason == "refusal" and not usage.get("output_tokens") and vendor == "anthropic"
+    parts: Parts = {}
+    counts = buckets(usage, wire)
+    steps = usage.get("iterations") or []
+    for step, counted in [(step, buckets(step, "anthropic")) for step in steps]:
+        theirs, terms = row, asked
+        if step.get("model"):
+            theirs = row_of(step["model"])[1]
+            if theirs is not row:
+                terms = {}
+        if not step.get("output_tokens") and (silent or theirs is not row):
+            continue
+        add(parts, charge(theirs, counted, at, terms))
+    if not steps:
+        charged = charge(row, counts, at, asked)
+        if silent:
+            return {}
+        add(parts, charged)
+    searches = (usage.get("server_tool_use") or {}).get("web_search_requests") or 0
+    fee = row.get("fees", {}).get("web_search_per_1000")
+    if searches and fee:
+        parts["web_search"] = searches * Fraction(fee) / 1000
+    return parts
+
+
+def add(parts: Parts, more: Parts) -> None:
+    for bucket, dollars in more.items():
+        parts[bucket] = parts.get(bucket, Fraction(0)) + dollars
+
+
+def charge(row: Row, counts: dict[str, int], at: datetime, asked: dict[str, Any]) -> Parts:
+    prompt = sum(count for bucket, count in counts.items() if bucket != "output")
+    prices = prices_of(row, at, prompt, asked)
+    charged: Parts = {}
+    for bucket, count in counts.items():
+        if count:
+            dollars = prices[bucket]
+            if dollars is None:
+                raise Impossible("no output is sold")
+            charged[bucket] = count * dollars / MILLION
+    return charged
+
+
+def prices_of(row: Row, at: datetime, prompt: int, asked: dict[str, Any]) -> dict[str, Fraction | None]:
+    """Dollars per million tokens of each bucket, with every variant applied."""
+    listed = dict(tier(tiers_at(row, at), prompt))
+    factor = Fraction(1)
+    for variant in row.get("variants", []):
+        ((condition, value),) = variant["when"].items()
+        if asked.get(condition) != value:
+            continue
+        if "multiplier" in variant:
+            factor *= Fraction(variant["multiplier"])
+        else:
+            own = tier(variant["tiers"], prompt)
+            listed.update({kind: price for kind, price in own.items() if price is not None})
+
+    def first(*kinds: str) -> Fraction | None:
+        return next((Fraction(listed[kind]) * factor for kind in kinds if listed.get(kind) is not None), None)
+
+    marked = ("cache_read_explicit",) if asked.get("explicit") else ()
+    thought = ("output_thinking",) if asked.get("thinking") else ()
+    return {
+        "input": first("input"),
+        "cache_read": first(*marked, "cache_read", "input"),
+        "cache_write_5m": first("cache_write_5m", "input"),
+        "cache_write_1h": first("cache_write_1h", "cache_write_5m", "input"),
+        "output": first(*thought, "output"),
+    }
+
+
+def tier(tiers: list[Row], prompt: int) -> Row:
+    """The last tier that the prompt is above, or the first."""
+    return [t for t in tiers if prompt > t.get("above", 0) or not t.get("above", 0)][-1]
+
+
+def tiers_at(row: Row, at: datetime) -> list[Row]:
+    utc = at.astimezone(UTC)
+    day, minute = utc.date().isoformat(), f"{utc.hour:02}:{utc.minute:02}"
+    found = [
+        window
+        for window in row.get("windows", [])
+        if window.get("from", "") <= day
+        and DAYS[utc.weekday()] in window["weekdays"]
+        and window["utc"][0] <= minute < window["utc"][1]
+    ] or list(periods_at(row, day))
+    if not found:
+        raise Impossible("no price on that day")
+    return found[-1]["tiers"]
+
+
+def periods_at(row: Row, day: str) -> Iterator[Row]:
+    for period in row["periods"]:
+        if (period.get("from") or "") <= day and day < (period.get("until") or "9999"):
+            yield period

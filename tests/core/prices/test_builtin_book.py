@@ -1,0 +1,246 @@
+"""The rows that come with the package: what they must keep to, and the facts they are known for."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nexusflow_core import ModelPrices, PriceBook
+from nexusflow_core.prices import BUILTIN_VENDORS
+from nexusflow_core.prices.rows import ModelRow, Tier
+
+BOOK = PriceBook.builtin()
+MODELS = BOOK.models()
+CLAUDE = [model.row for model in MODELS if model.vendor == "anthropic"]
+
+WRITE_RATIOS = {
+    "claude-3-haiku-20240307": "its page listed $0.30 on $0.25, 1.2 times",
+    "kimi-k3.1-pro": "Kimi's 5m write is the input price",
+    "kimi-k3": "Kimi's 5m write is the input price",
+    "qwen3.8-flash": "listed as 0.2 on 0.15, rounded by the vendor",
+}
+"""Rows whose 5m write is not 1.25 times the input."""
+
+READ_RATIOS = {
+    "claude-3-haiku-20240307": ("0.12", "its page listed $0.03 on $0.25"),
+    "claude-opus-5-5": ("0.05", "reads are cheaper from 5.5 on"),
+    "claude-sonnet-5-5": ("0.05", "since 2026-10-07; 0.1 before"),
+    "claude-fable-5-1": ("0.025", "Fable and Mythos since 5.1"),
+    "claude-mythos-5-1": ("0.025", "Fable and Mythos since 5.1"),
+    "claude-fable-5-2": ("0.025", "Fable and Mythos since 5.1"),
+    "claude-mythos-5-2": ("0.025", "Fable and Mythos since 5.1"),
+}
+"""Claude rows whose read is not a tenth of the input."""
+
+WITHOUT_CACHE = {"claude-2.1", "claude-instant-1.2"}
+"""Claude rows from before prompt caching."""
+
+FAST = {
+    "claude-fable-5-2": "2",
+    "claude-mythos-5-2": "2",
+    "claude-opus-5-5": "2",
+    "claude-opus-5": "2",
+    "claude-opus-4-8": "2",
+    "claude-opus-4-7": "6",
+    "claude-opus-4-6": "6",
+}
+US = set(
+    """claude-fable-5-2 claude-mythos-5-2 claude-fable-5-1 claude-mythos-5-1 claude-fable-5 claude-mythos-5
+    claude-mythos-preview claude-opus-5-5 claude-opus-5 claude-opus-4-8 claude-opus-4-7 claude-opus-4-6
+    claude-sonnet-5-5 claude-sonnet-5 claude-sonnet-4-6 claude-haiku-5-5""".split()
+)
+REGIONAL = US | {"claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"}
+SEARCHLESS = WITHOUT_CACHE | {"claude-3-opus-20240229", "claude-3-sonnet-20240229", "claude-3-haiku-20240307"}
+
+
+def tiers(row: ModelRow) -> Iterator[Tier]:
+    for holder in (*row.periods, *row.windows):
+        yield from holder.tiers
+
+
+def ratio(part: str | None, whole: str | None) -> Fraction | None:
+    return None if part is None or whole is None else Fraction(part) / Fraction(whole)
+
+
+def named(models: list[ModelPrices]) -> list[Any]:
+    return [pytest.param(model, id=f"{model.vendor}/{model.row.id}") for model in models]
+
+
+def test_every_vendor_has_its_file() -> None:
+    """Eleven of them, each with the day it was checked."""
+    assert Counter(model.vendor for model in MODELS).keys() == set(BUILTIN_VENDORS)
+    assert len(MODELS) == 146
+    assert {model.layer for model in MODELS} == {"builtin"}
+    assert BOOK.as_of == date(2026, 11, 22)
+
+
+def test_no_name_stands_twice() -> None:
+    """Not within a vendor, and not in two: the order of vendors never decides a price."""
+    names = [name.lower() for model in MODELS for name in (model.row.id, *model.row.aliases)]
+    assert [name for name, times in Counter(names).items() if times > 1] == []
+
+
+@pytest.mark.parametrize("model", named(MODELS))
+def test_where_a_row_comes_from(model: ModelPrices) -> None:
+    """It names its sources, each with the day it was seen; what nobody read is uncertain."""
+    assert model.row.sources
+    for source in model.row.sources:
+        found = model.sources[source]
+        assert found.name
+        if source == "memory":
+            assert found.seen is None
+        else:
+            assert found.seen is not None
+            assert model.as_of is not None
+            assert found.seen <= model.as_of
+    if set(model.row.sources) == {"memory"}:
+        assert model.row.confidence == "uncertain"
+    if model.row.confidence == "uncertain":  # it flags every cost, so it has to be about a price
+        doubts = [note for note in model.row.notes if note.startswith("uncertain: ")]
+        other = "min_cacheable_tokens", "release date", "retirement date", "shutdown date"
+        assert [doubt for doubt in doubts if not any(words in doubt for words in other)]
+
+
+@pytest.mark.parametrize("model", named(MODELS))
+def test_the_prices_of_a_row_fit_together(model: ModelPrices) -> None:
+    """A read is no dearer than input, output no cheaper, a 1h write is double, a higher tier is dearer."""
+    for tier in tiers(model.row):
+        read, output = ratio(tier.cache_read, tier.input), ratio(tier.output, tier.input)
+        assert read is None or read <= 1
+        assert output is None or output >= 1
+        assert ratio(tier.cache_write_1h, tier.input) in (None, 2)
+        if model.row.id not in WRITE_RATIOS:
+            assert ratio(tier.cache_write_5m, tier.input) in (None, Fraction("1.25"))
+        explicit, thinking = (
+            ratio(tier.cache_read_explicit, tier.cache_read),
+            ratio(tier.output_thinking, tier.output),
+        )
+        assert explicit is None or explicit < 1
+        assert thinking is None or thinking > 1
+    for period in model.row.periods:
+        inputs = [Fraction(tier.input or "0") for tier in period.tiers]
+        assert inputs == sorted(inputs)
+    for variant in model.row.variants:
+        if variant.when == {"processing": "batch"} and variant.multiplier:
+            assert variant.multiplier == ("0.8" if model.vendor == "xai" else "0.5")
+
+
+def test_the_exceptions_are_exceptions() -> None:
+    """A row that came to keep the rule leaves its list."""
+    rows = {model.row.id: model.row for model in MODELS}
+    for id in WRITE_RATIOS:
+        assert any(ratio(tier.cache_write_5m, tier.input) != Fraction("1.25") for tier in tiers(rows[id]))
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.id) for row in CLAUDE])
+def test_a_claude_row(row: ModelRow) -> None:
+    """Reads at their known share of the input, and the factors of its generation."""
+    expected = Fraction(READ_RATIOS[row.id][0] if row.id in READ_RATIOS else "0.1")
+    for tier in row.periods[-1].tiers:
+        if row.id in WITHOUT_CACHE:
+            assert (tier.cache_read, tier.cache_write_5m, tier.cache_write_1h) == (None, None, None)
+        else:
+            assert ratio(tier.cache_read, tier.input) == expected
+            assert tier.cache_write_5m is not None
+            assert tier.cache_write_1h is not None
+        assert tier.output is not None
+    factors = {value: v.multiplier for v in row.variants for value in v.when.values()}
+    assert factors.pop("batch", None) == (None if row.id in WITHOUT_CACHE else "0.5")
+    assert factors.pop("us", None) == ("1.1" if row.id in US else None)
+    assert factors.pop("regional", None) == ("1.1" if row.id in REGIONAL else None)
+    assert factors.pop("fast", None) == FAST.get(row.id)
+    assert factors == {}
+    assert row.fees == ({} if row.id in SEARCHLESS else {"web_search_per_1000": "10"})
+
+
+@pytest.mark.parametrize(
+    ("id", "context", "output", "prices"),
+    [
+        ("claude-opus-4-7", 1_000_000, 128_000, ("5", "25")),
+        ("claude-sonnet-4-6", 1_000_000, 128_000, ("3", "15")),
+        ("claude-haiku-4-5", 200_000, 64_000, ("1", "5")),
+    ],
+)
+def test_the_three_models_of_the_beginning(id: str, context: int, output: int, prices: tuple[str, str]) -> None:
+    """Limits and prices. Sonnet 4.6 was announced with 64K of output; its note says where 128K is from."""
+    row = BOOK.find(id).row
+    assert (row.context_window, row.max_output) == (context, output)
+    assert (row.periods[-1].tiers[-1].input, row.periods[-1].tiers[-1].output) == prices
+    assert row.confidence == "documented"
+    if id == "claude-sonnet-4-6":
+        assert any("64K" in note and "128K" in note for note in row.notes)
+
+
+def reference() -> dict[str, Any]:
+    beside = Path(__file__).resolve().parents[4] / "shared" / "reference"
+    file = Path(os.environ.get("NEXUSFLOW_REFERENCE") or beside) / "prices.json"
+    return json.loads(file.read_bytes()) if file.exists() else {"models": []}
+
+
+REFERENCE = reference()["models"]
+
+
+def comparable(tiers: Any, above: str) -> list[dict[str, Any]]:
+    """Tiers as numbers, without what they do not have."""
+    return [
+        {above if name == above else name: Fraction(value) for name, value in tier.items() if value is not None}
+        for tier in tiers
+    ]
+
+
+def in_numbers(tiers: tuple[Tier, ...]) -> list[dict[str, Any]]:
+    fields = [{name: getattr(tier, name) for name in Tier.__struct_fields__} for tier in tiers]
+    return [
+        {("prompt_tokens_above" if name == "above" else name): value for name, value in tier.items()}
+        for tier in comparable(fields, "above")
+    ]
+
+
+@pytest.mark.skipif(not REFERENCE, reason="no ../shared/reference/prices.json (NEXUSFLOW_REFERENCE)")
+def test_there_are_the_reference_rows_and_no_others() -> None:
+    """By vendor and id."""
+    assert {(model.vendor, model.row.id) for model in MODELS} == {
+        (row["vendor"], row["id"]) for row in REFERENCE
+    }
+
+
+@pytest.mark.parametrize("expected", [pytest.param(row, id=row["id"]) for row in REFERENCE])
+def test_a_row_is_the_reference_row(expected: dict[str, Any]) -> None:
+    """Names, limits, dates, every period, tier, window, variant and fee."""
+    row = BOOK.find(expected["id"], expected["vendor"]).row
+    assert list(row.aliases) == expected["aliases"]
+    for limit in ("context_window", "max_output", "min_cacheable_tokens", "status"):
+        assert getattr(row, limit) == expected.get(limit)
+    for day in ("released", "retired_on", "retires_on", "retires_not_before", "deprecated_since"):
+        found = getattr(row, day)
+        assert (None if found is None else found.isoformat()) == expected.get(day)
+    assert dict(row.fees) == expected.get("fees", {})
+    assert list(row.sources) == list(dict.fromkeys(source.partition(":")[0] for source in expected["sources"]))
+
+    listed = [period for period in expected["price_periods"] if "utc_window" not in period]
+    begins = [period.get("from") for period in listed]
+    for period, their, until in zip(row.periods, listed, [*begins[1:], None], strict=True):
+        assert (period.start and period.start.isoformat()) == their.get("from")
+        assert (period.until and period.until.isoformat()) == until
+        assert in_numbers(period.tiers) == comparable(their["tiers"], "prompt_tokens_above")
+    hours = [period for period in expected["price_periods"] if "utc_window" in period]
+    for window, their in zip(row.windows, hours, strict=True):
+        assert list(window.utc) == their["utc_window"]
+        assert list(window.weekdays) == their["weekdays"]
+        assert (window.start and window.start.isoformat()) == their.get("from")
+        assert in_numbers(window.tiers) == comparable(their["tiers"], "prompt_tokens_above")
+
+    ours = {"=".join(*variant.when.items()): variant for variant in row.variants}
+    ours.pop("endpoint=regional", None)  # the reference has it as a rule for all of a generation
+    assert ours.keys() == expected.get("variants", {}).keys()
+    for key, their in expected.get("variants", {}).items():
+        assert ours[key].multiplier == their.get("multiplier")
+        assert in_numbers(ours[key].tiers) == comparable(their.get("tiers", []), "prompt_tokens_above")
+        dates = (ours[key].listed_from, ours[key].listed_until)
+        assert tuple(d and d.isoformat() for d in dates) == (their.get("from"), their.get("until"))
