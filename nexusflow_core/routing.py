@@ -2,13 +2,31 @@
 
 import re
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from nexusflow_core.errors import ConfigError, NotFound
 from nexusflow_core.upstream import Upstream
 
-__all__ = ["Route", "Router", "Target"]
+__all__ = ["Options", "Route", "Router", "Target", "ToolImages"]
+
+ToolImages: TypeAlias = Literal["hoist", "inline", "bridge", "placeholder"]
+"""Where images in a tool's result go: into the user's message after it; there; there, but behind a short
+assistant's message; nowhere."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What an operator decides about translated calls. Relayed ones know none of it."""
+
+    max_tokens: int | None = None
+    """Most that the model can write; a request for more gets as much."""
+    images: Literal["send", "omit"] = "send"
+    """`omit`: the model sees no images; a text in their place says so."""
+    tool_images: ToolImages | None = None
+    """None: as the vendor's row says."""
+    server_tools: Literal["refuse", "drop"] = "refuse"
+    """What becomes of tools that only Anthropic can run."""
 
 
 class Target(Struct, frozen=True):
@@ -18,6 +36,7 @@ class Target(Struct, frozen=True):
     upstream: Upstream
     model: str | None = None
     strict: bool = False
+    options: Options = Options()
 
 
 class Route(Struct, frozen=True):

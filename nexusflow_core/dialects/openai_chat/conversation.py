@@ -1,18 +1,17 @@
 """The turns of a conversation as Chat Completions messages."""
 
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.names import ToolNames, upstream_id
 from nexusflow_core.dialects.openai_chat.parts import Part, Parts, kind_of
+from nexusflow_core.dialects.openai_chat.turns import Placed, turns_of
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
-    Block,
-    InputMessage,
     MessagesRequest,
     OtherBlock,
     RedactedThinkingBlock,
@@ -21,48 +20,65 @@ from nexusflow_core.messages import (
     ToolResultBlock,
     ToolUseBlock,
 )
+from nexusflow_core.routing import Options
+from nexusflow_core.untyped import is_list, object_of
 
 __all__ = ["Conversation"]
 
 _BILLING = "x-anthropic-billing-header:"
-_SERVER_SIDE = ("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "fallback", "advisor_tool_result")
-
-Placed: TypeAlias = tuple[str, Block]  # a block and its path, as `messages[2].content[0]`
+_SERVER_SIDE = ("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "fallback", "compaction")
+_TOOL_CHANGES = ("tool_addition", "tool_removal")
 
 
 class Conversation:
     """Translates a request's turns. Raises InvalidRequest for turns that no upstream would take."""
 
-    def __init__(self, request: MessagesRequest, vendor: Vendor, losses: Losses) -> None:
+    def __init__(self, request: MessagesRequest, vendor: Vendor, losses: Losses, options: Options) -> None:
         self._request = request
         self._vendor = vendor
         self._losses = losses
-        self._parts = Parts(vendor, losses)
+        self._parts = Parts(vendor, losses, options)
         self._open_calls: list[str] = []  # ids of the last assistant turn that still want their result
         self._calls_at = 0  # the message that made them
         self._seen_calls: set[str] = set()
+        self.continues: str | None = None
+        """The text that the answer goes on with, where the last turn began it."""
 
     def messages(self) -> list[Part]:
         """Every message, the system prompt first."""
         out = self._system()
-        for start, turn in _turns(self._request.messages):
+        turns = turns_of(self._request.messages, self._losses)
+        for turn in turns:
             if turn.role == "user":
                 out += self._user(turn.content)
                 continue
             self._expect_results(self._open_calls)
             if turn.role == "assistant":
-                out += self._assistant(turn.content, start)
+                made = self._assistant(turn.content, turn.start)
+                if turn is turns[-1]:
+                    self._prefill(made)
+                out += made
             else:
-                out += self._system_in_place(turn.content, start)
+                out += self._system_in_place(turn.content, turn.start)
+        if not any(message["role"] != "system" for message in out):
+            raise InvalidRequest("messages.0: all messages must have non-empty content")
+        return _bridged(out) if self._parts.bridged else out
+
+    def _prefill(self, made: list[Part]) -> None:
+        """A last turn of the assistant's is the beginning of the answer; calls in it want results first."""
         self._expect_results(self._open_calls)
-        if self._request.messages[-1].role == "assistant":
+        prefill = self._vendor.prefill
+        if prefill is None:
             raise InvalidRequest(
                 "This model does not support assistant message prefill. "
                 "The conversation must end with a user message."
             )
-        if not any(message["role"] != "system" for message in out):
-            raise InvalidRequest("messages.0: all messages must have non-empty content")
-        return out
+        for message in made:
+            text = _last_text(message.get("content"))
+            if text != text.rstrip():
+                raise InvalidRequest("messages: final assistant content cannot end with trailing whitespace")
+            message.update(prefill.message)
+            self.continues = text
 
     def _system(self) -> list[Part]:
         texts: list[str] = []
@@ -75,6 +91,9 @@ class Conversation:
     def _system_in_place(self, blocks: list[Placed], start: int) -> list[Part]:
         texts: list[str] = []
         for path, block in blocks:
+            if isinstance(block, OtherBlock) and block.kind in _TOOL_CHANGES:
+                self._losses.drop(path, "every tool is offered from the start")
+                continue
             if not isinstance(block, TextBlock):
                 raise InvalidRequest(f"{dotted(path)}: a system message takes text only")
             self._parts.text_members(block, path)
@@ -107,8 +126,6 @@ class Conversation:
         content = hoisted + rest
         if not content:
             return ordered
-        if ordered and self._vendor.tool_images == "bridge":
-            ordered.append({"role": "assistant", "content": "Understood."})
         return [*ordered, {"role": "user", "content": self._parts.content(content)}]
 
     def _check_result(self, block: ToolResultBlock, path: str, results: Mapping[str, Part]) -> None:
@@ -176,24 +193,20 @@ class Conversation:
             )
 
 
-class _Turn(msgspec.Struct):
-    role: str
-    content: list[Placed]
+def _bridged(messages: list[Part]) -> list[Part]:
+    """A short assistant's message wherever a user's would follow a tool's (PITFALLS E3)."""
+    out: list[Part] = []
+    for message in messages:
+        if message["role"] == "user" and out and out[-1]["role"] == "tool":
+            out.append({"role": "assistant", "content": "Understood."})
+        out.append(message)
+    return out
 
 
-def _turns(messages: Iterable[InputMessage]) -> Iterable[tuple[int, _Turn]]:
-    """Neighbours of one role as one turn, with the number of its first message."""
-    start, turn = 0, _Turn("", [])
-    for index, message in enumerate(messages):
-        placed = [(f"messages[{index}].content[{i}]", block) for i, block in enumerate(message.content)]
-        if message.role == turn.role:
-            turn.content += placed
-            continue
-        if turn.role:
-            yield start, turn
-        start, turn = index, _Turn(message.role, placed)
-    if turn.role:
-        yield start, turn
+def _last_text(content: Any) -> str:
+    if is_list(content):
+        return str(object_of(content[-1]).get("text", "")) if content else ""
+    return content or ""
 
 
 def _ran_at_anthropic(kind: str) -> bool:

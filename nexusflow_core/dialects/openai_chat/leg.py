@@ -47,7 +47,8 @@ class OpenAIChatDialect:
         vendor = vendor_row(target.upstream.vendor)
         losses = Losses(strict=target.strict)
         model = target.model or call.model
-        made = chat_request(read_request(call.seen.text if call.seen else call.body), model, vendor, losses)
+        asked = read_request(call.seen.text if call.seen else call.body)
+        made = chat_request(asked, model, vendor, losses, target.options)
         accept = b"text/event-stream" if call.stream else b"application/json"
         headers = [
             (b"content-type", b"application/json"),
@@ -135,6 +136,7 @@ class ChatLeg:
                 stop_here=self._made.stop_here,
                 one_call=self._made.one_call,
                 prompt_bytes=len(self._made.body),
+                echo=self._made.echo,
             )
 
     def receive_data(self, data: bytes) -> bytes:
@@ -264,6 +266,7 @@ class ChatLeg:
             stop_here=self._made.stop_here,
             one_call=self._made.one_call,
             prompt_bytes=len(self._made.body),
+            echo=self._made.echo,
         )
         self._notice(self._answer.noticed)
         if self._answer.estimated:

@@ -9,10 +9,12 @@ from msgspec import Struct
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.names import ToolNames
+from nexusflow_core.dialects.openai_chat.structure import answer_format
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest
+from nexusflow_core.routing import Options
 from nexusflow_core.untyped import is_list, is_object, object_of
 
 __all__ = ["ChatRequest", "chat_request"]
@@ -34,6 +36,9 @@ DROPPED = {
 }
 
 
+_DEFAULTS = Options()
+
+
 class ChatRequest(Struct):
     """The upstream's body, and what the answer's translation must know of the request."""
 
@@ -43,37 +48,55 @@ class ChatRequest(Struct):
     """Stop strings that the upstream was not given, to be found on the text."""
     one_call: bool
     """Only the first tool call counts: the upstream has no field that says so."""
+    echo: str = ""
+    """What the answer repeats of the client's beginning of it."""
 
 
-def chat_request(request: MessagesRequest, model: str, vendor: Vendor, losses: Losses) -> ChatRequest:
+def chat_request(
+    request: MessagesRequest, model: str, vendor: Vendor, losses: Losses, options: Options = _DEFAULTS
+) -> ChatRequest:
     """Raises InvalidRequest for what this upstream cannot be asked without changing what it means."""
     try:
-        return _chat_request(request, model, vendor, losses)
+        return _chat_request(request, model, vendor, losses, options)
     except RecursionError:  # an input or a schema so deep that it can be read, but not written
         raise InvalidRequest("The request body nests too deeply") from None
 
 
-def _chat_request(request: MessagesRequest, model: str, vendor: Vendor, losses: Losses) -> ChatRequest:
+def _chat_request(
+    request: MessagesRequest, model: str, vendor: Vendor, losses: Losses, options: Options
+) -> ChatRequest:
     for path in request.unknown:
         losses.unknown(path)
     names = ToolNames(tool.name for tool in request.tools)
-    conversation = Conversation(request, vendor, losses)
+    conversation = Conversation(request, vendor, losses, options)
     body: dict[str, Any] = {"model": model, "messages": conversation.messages()}
-    if request.max_tokens < 0:
-        raise InvalidRequest("max_tokens: Input should be greater than or equal to 0")
-    if request.max_tokens == 0:
-        raise InvalidRequest("max_tokens: 0, a cache pre-warm, is not possible on this upstream")
-    body[vendor.max_tokens] = request.max_tokens
+    body[vendor.max_tokens] = _max_tokens(request.max_tokens, options, losses)
     if request.stream:
         body["stream"] = True
         if vendor.stream_options:
             body["stream_options"] = {"include_usage": True}
     stop_here = _stop(request, model, vendor, body)
     _sampling(request, model, vendor, body, losses)
-    one_call = offer_tools(request, vendor, body, losses)
+    one_call = offer_tools(request, vendor, body, losses, options)
     _metadata(request, vendor, body, losses)
     _extra(request.extra, vendor, body, losses)
-    return ChatRequest(msgspec.json.encode(body), names, stop_here, one_call)
+    begun, prefill = conversation.continues, vendor.prefill
+    answer_format(request, vendor, body, losses, prefilled=begun is not None)
+    if begun is not None and prefill is not None:
+        body.update(prefill.body)
+    echo = begun if begun and prefill is not None and prefill.echoed else ""
+    return ChatRequest(msgspec.json.encode(body), names, stop_here, one_call, echo)
+
+
+def _max_tokens(asked: int, options: Options, losses: Losses) -> int:
+    if asked < 0:
+        raise InvalidRequest("max_tokens: Input should be greater than or equal to 0")
+    if asked == 0:
+        raise InvalidRequest("max_tokens: 0, a cache pre-warm, is not possible on this upstream")
+    if options.max_tokens is None or asked <= options.max_tokens:
+        return asked
+    losses.drop("max_tokens", f"{asked} > {options.max_tokens}, the most that this route declares")
+    return options.max_tokens
 
 
 def _stop(request: MessagesRequest, model: str, vendor: Vendor, body: dict[str, Any]) -> tuple[str, ...]:
@@ -129,8 +152,8 @@ def _extra(extra: dict[str, Any], vendor: Vendor, body: dict[str, Any], losses: 
             losses.hint("cache_control", "this upstream takes no cache markers")
         elif name == "context_management":
             _context_management(value, losses)
-        elif name in ("output_config", "output_format"):
-            _output_config(name, value, losses)
+        elif name == "output_config":
+            _output_config(value, losses)
 
 
 def _context_management(value: Any, losses: Losses) -> None:
@@ -143,14 +166,13 @@ def _context_management(value: Any, losses: Losses) -> None:
     losses.drop("context_management", "context is edited by Anthropic only")
 
 
-def _output_config(name: str, value: Any, losses: Losses) -> None:
+def _output_config(value: Any, losses: Losses) -> None:
     if not is_object(value):
-        raise InvalidRequest(f"{name}: Input should be a valid dictionary")
-    if name == "output_format" or value.get("format") is not None:
-        path = name if name == "output_format" else f"{name}.format"
-        raise InvalidRequest(f"{path}: a schema for the answer is not enforced on this upstream")
+        raise InvalidRequest("output_config: Input should be a valid dictionary")
     for member, given in value.items():
-        if member not in ("effort", "task_budget", "format"):
-            losses.unknown(f"{name}.{member}")
+        if member == "format":
+            continue  # see structure.py
+        if member not in ("effort", "task_budget"):
+            losses.unknown(f"output_config.{member}")
         elif given is not None:
-            losses.drop(f"{name}.{member}", "not controlled on this upstream")
+            losses.drop(f"output_config.{member}", "not controlled on this upstream")

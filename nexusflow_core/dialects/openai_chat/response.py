@@ -51,6 +51,7 @@ def translate_answer(
     stop_here: tuple[str, ...],
     one_call: bool,
     prompt_bytes: int,
+    echo: str = "",
 ) -> Translated:
     """Raises UpstreamError for an answer without choices, or one that its vendor calls a failure, or whose
     tool arguments are no JSON object though it was not cut."""
@@ -58,7 +59,7 @@ def translate_answer(
     if choice is None:
         raise UpstreamProtocolError("the upstream's answer has no choices")
     message = choice.message or choice.delta or Delta()
-    stops = StopFinder(stop_here)
+    stops = StopFinder(stop_here, echo)
     text = stops.feed(message.text()) + stops.flush() + (message.refusal or "")
     calls = list(message.tool_calls or ())
     if message.function_call is not None:

@@ -55,6 +55,7 @@ class ChatStream:
         stop_here: tuple[str, ...],
         one_call: bool,
         prompt_bytes: int,
+        echo: str = "",
     ) -> None:
         self.finish: str | None = None
         self.upstream_model: str | None = None
@@ -68,7 +69,7 @@ class ChatStream:
         self._prompt_bytes = prompt_bytes
         self._state = State.WAITING
         self._index = -1  # of the block that was opened last
-        self._stops = StopFinder(stop_here)
+        self._stops = StopFinder(stop_here, echo)
         self._lead: list[str] = []  # white space at the beginning of a text that may never become visible
         self._refusal: list[str] = []
         self._calls = CallSlots()

@@ -12,6 +12,7 @@ from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import GENERIC, VENDORS, Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import read_request
+from nexusflow_core.routing import Options
 
 __all__ = ["NOW", "ROWS", "Outcome", "request_of", "translated"]
 
@@ -40,7 +41,11 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def translated(
-    request: Mapping[str, Any] | bytes, vendor: str | Vendor = "generic", *, strict: bool = False
+    request: Mapping[str, Any] | bytes,
+    vendor: str | Vendor = "generic",
+    *,
+    strict: bool = False,
+    **options: Any,
 ) -> Outcome:
     """The request as this vendor gets it. Any error but InvalidRequest is a defect and goes up."""
     text = request if isinstance(request, bytes) else json.dumps(request).encode()
@@ -48,7 +53,7 @@ def translated(
     try:
         read = read_request(text)
         row = vendor if isinstance(vendor, Vendor) else ROWS[vendor]
-        made = chat_request(read, read.model, row, losses)
+        made = chat_request(read, read.model, row, losses, Options(**options))
     except InvalidRequest as error:
         return Outcome(refusal=error.message)
     return Outcome(
