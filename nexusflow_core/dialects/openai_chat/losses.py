@@ -58,7 +58,7 @@ class Losses:
         """A member that could change the answer does not go along. Raises InvalidRequest under `strict`."""
         if self._strict:
             raise InvalidRequest(f"{dotted(path)}: {why}")
-        self.found.append(Loss(path, why))
+        self.found.append(Loss(_printable(path), why))
 
     def hint(self, path: str, why: str) -> None:
         """A member about cost or routing alone does not go along."""

@@ -27,7 +27,8 @@ def answer_format(
     if prefilled:
         raise InvalidRequest(f"{path}: not together with a prefill")
     if vendor.response_format == "json_object":
-        if schema.get("type") != "object":
+        kinds = schema.get("type", "object")
+        if "object" not in (kinds if is_list(kinds) else [kinds]):
             raise InvalidRequest(f"{path}.schema: this upstream answers with JSON objects only")
         losses.drop(path, "this upstream enforces JSON, and gets the schema as text")
         body["response_format"] = {"type": "json_object"}

@@ -236,6 +236,20 @@ def test_keywords_that_a_vendor_refuses() -> None:
     )
 
 
+def test_a_name_in_a_schema_cannot_break_a_header() -> None:
+    """The client's own words stand in the path of what is dropped."""
+    inner = {"type": "object", "additionalProperties": False}
+    schema = {"type": "object", "properties": {"a\r\nx-evil: 1": inner}}
+    made = answered(
+        {"choices": [{"message": {"content": "ok"}, "finish_reason": "stop"}]},
+        vendor="mistral",
+        tools=[{"name": "t", "input_schema": schema}],
+    )
+    assert made.headers["x-nexusflow-warning"] == (
+        "tools[0].input_schema.properties.a??x-evil: 1.additionalProperties dropped; usage estimated"
+    )
+
+
 def test_elsewhere_a_schema_goes_as_it_is() -> None:
     """Any keyword may be refused that a row names, and no other."""
     tools = [{"name": "t", "input_schema": SCHEMA}]

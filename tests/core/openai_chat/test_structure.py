@@ -95,11 +95,20 @@ def test_json_alone_without_a_system_prompt() -> None:
     assert outcome.body == translated(asking_for(CLOSED), "deepseek").body
 
 
-def test_json_alone_is_an_object() -> None:
+@pytest.mark.parametrize("type", ["array", "string", ["array", "null"]])
+def test_json_alone_is_an_object(type: Any) -> None:
     """A list would come as an object, which is not what was asked for."""
-    assert translated(asking_for({"type": "array", "items": CLOSED}), "deepseek").refusal == (
+    assert translated(asking_for({"type": type}), "deepseek").refusal == (
         "output_config.format.schema: this upstream answers with JSON objects only"
     )
+
+
+@pytest.mark.parametrize(
+    "schema", [{"$ref": "#/$defs/a", "$defs": {"a": CLOSED}}, {"type": ["object", "null"]}]
+)
+def test_json_alone_may_be_an_object(schema: Any) -> None:
+    """What can be an object is asked for."""
+    assert translated(asking_for(schema), "deepseek").json["response_format"] == {"type": "json_object"}
 
 
 @pytest.mark.parametrize("members", [{"stream": True}, {"tools": TOOLS}])
