@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-CORE = """untyped errors sse usage prices cost metering upstream peek routing call record logs
+CORE = """untyped errors sse usage prices cost metering upstream peek thinking_mark routing call record logs
     summary messages answers dialect dialects.anthropic dialects.openai_chat dialects exchange
     simulator config gateway""".split()
 """nexusflow_core from the ground up."""

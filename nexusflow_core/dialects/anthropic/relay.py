@@ -14,9 +14,10 @@ from nexusflow_core.errors import (
     UpstreamStatus,
     error_event,
 )
-from nexusflow_core.peek import rename_model
+from nexusflow_core.peek import Peek, rename_model
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
+from nexusflow_core.thinking_mark import strip_marked
 from nexusflow_core.upstream import (
     AuthScheme,
     Headers,
@@ -56,16 +57,26 @@ def _relayed_request(call: Call, target: Target) -> tuple[UpstreamRequest, tuple
     headers = relayed_request_headers(call.headers, upstream.credential_header(call.credential))
     if header(headers, b"anthropic-version") is None:
         headers.append(_OLDEST_VERSION)
-    body, edits = call.body, tuple[str, ...]()
-    if target.model is not None and target.model != call.model and call.seen is not None:
-        body, edits = rename_model(call.seen, target.model), ("model",)
-        if call.content_encoding:  # the renamed text goes out plain
-            headers = [pair for pair in headers if pair[0] != b"content-encoding"]
-            edits += ("content-encoding",)
+    body, edits = _edited_body(call, target)
+    if edits and call.content_encoding:  # an edited text goes out plain
+        headers = [pair for pair in headers if pair[0] != b"content-encoding"]
+        edits += ("content-encoding",)
     url = upstream.base_url + _PATHS[call.endpoint]
     if call.query:
         url += "?" + _checked_query(call.query)
     return UpstreamRequest(upstream, "POST", url, headers, body), edits
+
+
+def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
+    """The body that came, but for the two edits that there are: another model's name, and without the thinking
+    that we made of another vendor's reasoning, which Anthropic would refuse (PITFALLS F2)."""
+    if call.seen is None:
+        return call.body, ()
+    text, edits = strip_marked(call.seen.text)
+    if target.model is not None and target.model != call.model:
+        text = rename_model(Peek(call.seen.model, call.seen.stream, text), target.model)
+        edits = ("model", *edits)
+    return (text, edits) if edits else (call.body, ())
 
 
 def _checked_query(query: bytes) -> str:
