@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
-from nexusflow_core.untyped import is_object, object_of
+from nexusflow_core.untyped import object_of
 
 __all__ = [
     "Choice",
@@ -43,6 +43,12 @@ class ToolCall(Struct):
     index: int | None = None
     id: str | None = None
     function: Function | None = None
+    extra_content: Any = None
+
+    def thought_signature(self) -> str | None:
+        """Gemini's signature of the thoughts behind a call, which must come back with it."""
+        told = object_of(object_of(self.extra_content).get("google")).get("thought_signature")
+        return told if isinstance(told, str) and told else None
 
 
 class Delta(Struct):
@@ -54,6 +60,7 @@ class Delta(Struct):
     function_call: Function | None = None
     reasoning_content: Any = None
     reasoning: Any = None
+    reasoning_details: Any = None
     annotations: Any = None
     audio: Any = None
 
@@ -67,19 +74,15 @@ class Delta(Struct):
         return self.content or ""
 
     def unplaced(self) -> Sequence[str]:
-        """What it has beside text, refusal and calls: thoughts, annotations, sound, parts of other kinds."""
-        if not (self.reasoning_content or self.reasoning or self.annotations or self.audio) and not isinstance(
-            self.content, list
-        ):
+        """What it has beside text, reasoning, refusal and calls: annotations, sound, parts of other kinds."""
+        if not (self.annotations or self.audio or isinstance(self.content, list)):
             return ()
-        kinds = [object_of(part).get("type") for part in self.content or () if is_object(part)]
-        found = {
-            "reasoning": self.reasoning_content or self.reasoning or "thinking" in kinds,
-            "annotations": self.annotations,
-            "audio": self.audio,
-            "content": any(kind not in ("text", "thinking") for kind in kinds),
-        }
+        found = {"annotations": self.annotations, "audio": self.audio, "content": self._other_parts()}
         return [name for name, there in found.items() if there]
+
+    def _other_parts(self) -> bool:
+        parts = self.content if isinstance(self.content, list) else ()
+        return any(object_of(part).get("type") not in ("text", "thinking") for part in parts)
 
 
 class Choice(Struct):
