@@ -33,15 +33,18 @@ def reasoning_text(delta: Delta) -> str:
 
 
 def parts(content: Sequence[Any]) -> list[Piece]:
-    """A content that is a list (Mistral): its thinking and text in order."""
+    """A content that is a list (Mistral): its thinking and text in order, neighbours of one kind as one."""
     found: list[Piece] = []
     for part in map(object_of, content):
         if part.get("type") == "thinking":
             inner = part.get("thinking")
             texts = [inner] if isinstance(inner, str) else [object_of(one).get("text") for one in _list(inner)]
-            found.append(Piece(True, "".join(text for text in texts if isinstance(text, str))))
-        elif part.get("type") == "text":
-            found.append(Piece(False, str(part.get("text") or "")))
+            piece = Piece(True, "".join(text for text in texts if isinstance(text, str)))
+        else:
+            piece = Piece(False, str(part.get("text") or "") if part.get("type") == "text" else "")
+        if found and found[-1].thinking is piece.thinking:
+            piece = Piece(piece.thinking, found.pop().text + piece.text)
+        found.append(piece)
     return found
 
 

@@ -55,6 +55,8 @@ def steer_thinking(
         return _forced(row, wish, body, losses)
     if wish.kind is not None:
         body.update(row.on)
+        if not (row.on or row.by_default or wish.budget or wish.effort):
+            losses.drop("thinking", "this model thinks by its effort alone, and none is given")
     _strength(row, wish, body, losses)
     return Steered(hidden=wish.hidden)
 
@@ -115,7 +117,7 @@ def _strength(row: Thinking, wish: _Wish, body: dict[str, Any], losses: Losses) 
             losses.drop("output_config.effort", "the budget of tokens goes along instead")
         return
     if budget is not None:
-        losses.hint("thinking.budget_tokens", "the upstream takes words of effort only, if any")
+        losses.drop("thinking.budget_tokens", "this upstream takes words of effort only, if any")
         if effort is None and row.efforts:
             effort = "low" if budget < 4096 else "medium" if budget < 16384 else "high"
             _put(body, row.effort_at, row.efforts[effort])
@@ -128,7 +130,7 @@ def _strength(row: Thinking, wish: _Wish, body: dict[str, Any], losses: Losses) 
     sent = row.efforts[effort]
     _put(body, row.effort_at, sent)
     if sent != effort:
-        losses.hint("output_config.effort", f"sent as {sent}")
+        losses.drop("output_config.effort", f"sent as {sent}")
 
 
 def _put(body: dict[str, Any], path: tuple[str, ...], value: Any) -> None:

@@ -19,7 +19,16 @@ from tests.core.openai_chat.apart import Path, at, changed, leaves, named, objec
 from tests.core.openai_chat.asking import ROWS, Outcome, shown, translated
 from tests.core.openai_chat.maximal import LONG_NAME, MAXIMAL, PLAIN
 
-MODELS = {"openai": ("gpt-4.1", "gpt-5.5"), "kimi": ("kimi-latest", "kimi-k2.6"), "xai": ("grok-2", "grok-4")}
+MODELS = {
+    "openai": ("gpt-4.1", "gpt-5", "gpt-5.5", "gpt-5.6-sol", "o3"),
+    "kimi": ("kimi-latest", "kimi-k2.6", "kimi-k3"),
+    "glm": ("glm-4.7", "glm-5.3"),
+    "minimax": ("MiniMax-M2", "MiniMax-M3"),
+    "mistral": ("mistral-large-2512", "magistral-medium"),
+    "groq": ("llama-3.3-70b-versatile", "openai/gpt-oss-120b", "qwen/qwen3-32b"),
+    "gemini": ("gemini-2.5-flash", "gemini-3-pro"),
+    "xai": ("grok-2", "grok-3-mini", "grok-4"),
+}
 CASES = [(row, model) for row in ROWS for model in MODELS.get(row, ("some-model",))]
 """Rows that tell their models apart are asked with one of each kind."""
 
@@ -54,15 +63,16 @@ _NO_IMAGES = {
     "messages[].content[].content[] image base64",
 }
 REFUSED: dict[str, set[str]] = {
-    "deepseek": _NO_IMAGES,
+    "deepseek": {*_NO_IMAGES, "thinking"},
+    "qwen": {"thinking"},
     "minimax": _NO_IMAGES,
     "gemini": {"messages[].content[] image url"},
     "ollama": {"messages[].content[] image url"},
 }
 """What a row answers with 400 beside what every row does."""
 
-HINTS = re.compile(r"(.*\.)?cache_control|metadata\.user_id")
-"""About cost and routing alone: named, and not refused by `strict`."""
+HINTS = re.compile(r"(.*\.)?cache_control|metadata\.user_id|(messages\[\d+\]\.)?thinking")
+"""About cost and routing alone, or nothing that the client asked for: named, and not refused by `strict`."""
 
 
 class Seen(Struct, frozen=True):
@@ -90,6 +100,8 @@ HOLDS: dict[str, Callable[[Seen], bool]] = {
     "service_tier": lambda seen: seen.value == "auto" or not seen.row.service_tiers,
     "speed": lambda seen: seen.value == "standard",
     "inference_geo": lambda seen: seen.value == "global",
+    "thinking.type": lambda seen: seen.value in ("enabled", "adaptive"),
+    "thinking.display": lambda seen: seen.value == "summarized",
     "tool_choice": lambda seen: not seen.request.get("tools") and seen.value["type"] in ("auto", "none"),
     "cache_control": _caches_itself,
     "system[].cache_control": _caches_itself,
@@ -117,6 +129,9 @@ DEFAULTS: dict[str, Any] = {
 
 FALLBACKS: dict[str, Any] = {"tool_choice.type": "auto"}
 """What is sent where another value cannot be, which is then named."""
+
+NEAREST = {"output_config.effort"}
+"""Members of which the nearest value is sent where a model does not know the one asked for, which is named."""
 
 PARTLY: dict[str, set[str]] = {"tool_choice": {"type", "name"}}
 """Objects that are named for the sake of these members; the others speak for themselves."""
@@ -235,6 +250,8 @@ def noticed(before: Mapping[str, Any], after: Mapping[str, Any], path: Path, ven
         return "sent"
     if all(_accounted(*side, path, vendor) for side in ((old, before), (new, after))):
         return "told"
+    if pattern(path) in NEAREST and named(path) in {*old.dropped, *new.dropped}:
+        return "told"
     return "answer" if _answers(before, after, vendor) else ""
 
 
@@ -246,8 +263,10 @@ def _accounted(outcome: Outcome, request: Mapping[str, Any], path: Path, vendor:
         upper = path[:length]
         if named(upper) in outcome.dropped and (upper == path or path[length] in _meant(upper, path)):
             return True
-        if pattern(upper) in NO_OPS:
-            return HOLDS[pattern(upper)](Seen(at(request, upper), row_of(vendor), request))
+        if pattern(upper) in NO_OPS and HOLDS[pattern(upper)](
+            Seen(at(request, upper), row_of(vendor), request)
+        ):
+            return True
     return False
 
 
@@ -270,6 +289,7 @@ def _answers(before: Mapping[str, Any], after: Mapping[str, Any], vendor: str) -
     ]
     said: list[Mapping[str, Any]] = [{"content": f"before {stop} after"} for stop in sorted(stops)]
     said.append({"content": None, "tool_calls": calls})
+    said.append({"content": "so", "reasoning_content": "let me think"})
     return any(shown(before, vendor, message) != shown(after, vendor, message) for message in said)
 
 
@@ -297,6 +317,21 @@ def test_every_leaf_of_the_maximal_request(vendor: str, model: str) -> None:
 def test_every_leaf_of_a_plain_request(vendor: str, model: str) -> None:
     """Without tools, with strings for blocks, and sync."""
     assert silent({**PLAIN, "model": model}, vendor) == []
+
+
+@pytest.mark.parametrize(("vendor", "model"), CASES, ids=lambda value: value)
+def test_every_leaf_of_a_thoughtful_request(vendor: str, model: str) -> None:
+    """Thinking and effort where no tool is forced, by budget and by effort alone, with tools and without."""
+    tools = [{"name": "f", "input_schema": {"type": "object"}}]
+    wishes: list[dict[str, Any]] = [
+        {"thinking": {"type": "enabled", "budget_tokens": 5000, "display": "omitted"}},
+        {"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}},
+        {"thinking": {"type": "adaptive"}, "tools": tools},
+        {"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}, "tools": tools},
+        {"output_config": {"effort": "medium"}},
+    ]
+    wrong = [silent({**PLAIN, **wish, "model": model}, vendor) for wish in wishes]
+    assert wrong == [[]] * len(wishes)
 
 
 @pytest.mark.parametrize(("vendor", "model"), CASES, ids=lambda value: value)
@@ -332,6 +367,9 @@ def _without(request: dict[str, Any], dotted: str) -> None:
     path = tuple(int(word) if word.isdigit() else word for word in dotted.split("."))
     if path[-1] == "role":  # a turn that cannot stand where it does
         path = path[:-1]
+    if path[-1] == "budget_tokens":  # without it the wish is another one
+        request["thinking"] = {"type": "adaptive"}
+        return
     del at(request, path[:-1])[path[-1]]
 
 

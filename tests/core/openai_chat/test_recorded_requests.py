@@ -221,8 +221,21 @@ def _limits(
     for name in ("thinking", "output_config", "cache_control", "container", "metadata"):
         told = any(re.match(rf"{name}\b", path) for path in outcome.dropped)
         no_op = name == "cache_control" and vendor in VENDORS and VENDORS[vendor].caches_itself
-        if request.get(name) and not told and not no_op:
+        steered = name in ("thinking", "output_config") and any(sent.get(field) is not None for field in _STEERING)
+        if request.get(name) and not told and not no_op and not steered:
             yield name
+
+
+_STEERING = (
+    "thinking",
+    "reasoning",
+    "reasoning_effort",
+    "reasoning_format",
+    "enable_thinking",
+    "thinking_budget",
+    "chat_template_kwargs",
+)
+"""Fields in which vendors are told to think."""
 
 
 def why_refused(request: Mapping[str, Any], refusal: str) -> str:
