@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Literal
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.transports import TransportName
 from nexusflow_core.config import decode_config
-from tests.servers import SSE, Gate, RawClient, RecordingHook, ScriptedUpstream, Served, answer
+from tests.servers import SSE, Gate, Headers, RawClient, RecordingHook, ScriptedUpstream, Served, answer
 
 CONFIG = """
 [upstreams.anthropic]
@@ -46,11 +47,17 @@ everywhere = [
 ]
 
 
-def in_lock_step(pieces: list[bytes], transport: TransportName, loop: Literal["asyncio", "uvloop"]) -> None:
+def in_lock_step(
+    pieces: list[bytes],
+    transport: TransportName,
+    loop: Literal["asyncio", "uvloop"],
+    *,
+    headers: Headers = SSE,
+) -> None:
     gates = [Gate() for _ in pieces]
     script = [step for pair in zip(gates, pieces, strict=True) for step in pair]
     hook = RecordingHook()
-    with ScriptedUpstream(lambda _: answer(200, SSE, script, framing="chunked")) as upstream:
+    with ScriptedUpstream(lambda _: answer(200, headers, script, framing="chunked")) as upstream:
         app = NexusFlow(
             config=decode_config(CONFIG.format(url=upstream.url).encode()), transport=transport, hooks=[hook]
         )
@@ -80,6 +87,14 @@ def test_half_an_event_is_not_held_back(transport: TransportName, loop: Literal[
     """After the first event every piece goes on as it comes, wherever it was cut."""
     rest = b"".join(EVENTS[1:])
     in_lock_step([START, *(rest[i : i + 37] for i in range(0, len(rest), 37))], transport, loop)
+
+
+@everywhere[0]
+def test_a_compressed_stream_is_not_held_back(transport: TransportName) -> None:
+    """An upstream that compresses although it was asked not to: its pieces go on as they come."""
+    pack = zlib.compressobj(wbits=31)
+    pieces = [pack.compress(event) + pack.flush(zlib.Z_SYNC_FLUSH) for event in EVENTS] + [pack.flush()]
+    in_lock_step(pieces, transport, "uvloop", headers=[*SSE, (b"content-encoding", b"gzip")])
 
 
 @everywhere[0]
