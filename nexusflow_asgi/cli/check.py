@@ -7,7 +7,7 @@ import sys
 from nexusflow_asgi.settings import check_files, load_config, price_book
 from nexusflow_core.config import Config
 from nexusflow_core.errors import ConfigError
-from nexusflow_core.routing import Route, Target
+from nexusflow_core.routing import Router, Target
 from nexusflow_core.upstream import Secret
 
 __all__ = ["add_arguments", "run"]
@@ -73,10 +73,12 @@ def _unreachable(config: Config) -> list[str]:
     complaints = [f"upstreams.{name}: no route leads there" for name in config.upstreams if name not in used]
     if not config.routes:
         complaints.append("routes: there are none, so every model is unknown")
-    patterns: list[Route] = []
     for index, route in enumerate(config.routes):
-        if any(earlier.model == "*" for earlier in patterns) and not route.exact:
-            complaints.append(f"routes[{index}]: never reached, an earlier route takes every model")
-        if not route.exact:
-            patterns.append(route)
+        # A star stands for a star as well: a pattern that matches another's text takes all that it would.
+        earlier = (other for other in config.routes[:index] if not other.exact)
+        taken_by = next((other for other in earlier if Router([other]).serves(route.model)), None)
+        if taken_by is not None and not route.exact:
+            complaints.append(
+                f"routes[{index}]: never reached, {taken_by.model!r} before it takes all of its models"
+            )
     return complaints
