@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from nexusflow_asgi.settings import check_files, load_config, price_book
 from nexusflow_core.config import Config
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     price_book(config)
     for line in _description(config):
         print(line)
-    complaints = [*_missing_secrets(config), *_unreachable(config)]
+    complaints = [*_missing_secrets(config), *_unreachable(config), *_unwritable(config)]
     if not config.keys and not config.anonymous:
         complaints.append("auth: no keys and no anonymous = true: starts only with an authenticate function")
     for complaint in complaints:
@@ -82,3 +83,15 @@ def _unreachable(config: Config) -> list[str]:
                 f"routes[{index}]: never reached, {taken_by.model!r} before it takes all of its models"
             )
     return complaints
+
+
+def _unwritable(config: Config) -> list[str]:
+    """A gateway serves its calls all the same; here it is said before they go unrecorded."""
+    if config.call_log is None:
+        return []
+    path = Path(config.call_log)
+    if path.is_dir():
+        return [f"log.calls: {path} is a folder"]
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        return [f"log.calls: {path} cannot be written"]
+    return []

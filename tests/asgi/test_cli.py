@@ -457,6 +457,8 @@ def test_check_a_file_that_cannot_be_read(
         ('keys = ["env:TEAM_KEY"]', "", ["auth: no keys"]),
         ('model = "claude-haiku-4-5"', 'model = "*"', ["routes[1]: never reached, '*' before it"]),
         ('model = "claude-haiku-4-5"', 'model = "c*"', ["routes[1]: never reached, 'c*' before it"]),
+        ('calls = "calls.jsonl"', 'calls = "."', ["log.calls: . is a folder"]),
+        ('calls = "calls.jsonl"', 'calls = "none/calls.jsonl"', ["log.calls: none/calls.jsonl cannot"]),
     ],
 )
 def test_check_a_file_found_wanting(
