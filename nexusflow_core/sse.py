@@ -17,6 +17,8 @@ MAX_EVENT_BYTES = 32 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 
+_RETRY_DIGITS = 18  # thirty million years
+
 
 class ServerSentEvent(Struct, frozen=True):
     """One dispatched event. `data` is bytes as they came, lines joined by LF; `event` is "" when unnamed.
@@ -33,7 +35,8 @@ class ServerSentEvent(Struct, frozen=True):
 def encode_sse(data: bytes, event: str = "", *, id: str | None = None, retry: int | None = None) -> bytes:
     """One event as bytes, ended by its blank line. Decoding it gives the same event.
 
-    Raises ValueError for a CR in `data` or a line break in `event` or `id`: the format cannot carry them.
+    Raises ValueError for what the format cannot carry: a CR in `data`, a line break in `event` or `id`, a
+    `retry` below 0 or of more than 18 digits.
     """
     if 13 in data:  # CR; as a number it is looked for several times faster
         raise ValueError("server-sent events cannot carry a CR in data")
@@ -43,6 +46,8 @@ def encode_sse(data: bytes, event: str = "", *, id: str | None = None, retry: in
     if id is not None:
         frame = b"id: " + _one_line(id) + b"\n" + frame
     if retry is not None:
+        if not 0 <= retry < 10**_RETRY_DIGITS:
+            raise ValueError(f"server-sent events cannot carry a retry of {retry}")
         frame = b"retry: %d\n" % retry + frame
     return frame
 
@@ -147,7 +152,7 @@ class SSEDecoder:
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode(errors="replace")
         elif name == b"retry" and value.isdigit():
-            self._retry = int(value[:18])
+            self._retry = int(value[:_RETRY_DIGITS])
 
     def _end_event(self, events: list[ServerSentEvent]) -> None:
         # "If the data buffer is an empty string, set the data buffer and the event type buffer to the
