@@ -221,7 +221,8 @@ def _limits(
     for name in ("thinking", "output_config", "cache_control", "container", "metadata"):
         told = any(re.match(rf"{name}\b", path) for path in outcome.dropped)
         no_op = name == "cache_control" and vendor in VENDORS and VENDORS[vendor].caches_itself
-        steered = name in ("thinking", "output_config") and any(sent.get(field) is not None for field in _STEERING)
+        steered = any(sent.get(field) is not None for field in _STEERING)
+        steered = steered and name in ("thinking", "output_config")
         if request.get(name) and not told and not no_op and not steered:
             yield name
 
