@@ -21,6 +21,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
     Delta,
     ToolCall,
     estimated_usage,
+    plain_text,
     read_usage,
     utf8_length,
 )
@@ -40,6 +41,9 @@ class State(Enum):
     TEXT = auto()
     TOOL = auto()
     DONE = auto()
+
+
+_TEXT = State.TEXT  # asked for with every delta
 
 
 class ChatStream:
@@ -69,6 +73,7 @@ class ChatStream:
         self._state = State.WAITING
         self._index = -1  # of the block that was opened last
         self._stops = StopFinder(stop_here)
+        self._searches = bool(stop_here)
         self._lead: list[str] = []  # white space at the beginning of a text that may never become visible
         self._refusal: list[str] = []
         self._calls = CallSlots()
@@ -99,6 +104,19 @@ class ChatStream:
         if not self.started:
             return None
         return estimated_usage(self._prompt_bytes, self._text_bytes)
+
+    def plain(self, data: bytes) -> bytes | None:
+        """The event of a data line that goes on with the open text and brings nothing else, as nearly all do;
+        None for any other line, or where it may not simply go on. `feed` would do the same."""
+        if self._state is not _TEXT or self._searches or (found := plain_text(data)) is None:
+            return None
+        text, model = found
+        if model:
+            self.upstream_model = model
+        if not text:
+            return b""
+        self._text_bytes += len(text) if text.isascii() else len(text.encode())
+        return text_delta(self._index, text)
 
     def feed(self, chunk: Chunk) -> bytes:
         """The events of one chunk. Its failure, if it has one, is the caller's to see."""
