@@ -86,6 +86,8 @@ class SSEDecoder:
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """The events that these bytes complete, in order."""
+        if data[-2:] == b"\n\n" and (whole := self._whole_events(data)) is not None:
+            return whole
         if self._head is not None:
             data = self._skip_bom(self._head + data)
         if self._after_cr or 13 in data:
@@ -115,6 +117,22 @@ class SSEDecoder:
         events = self.feed(b"\n\n")
         self._head = b""
         self._after_cr = False
+        return events
+
+    def _whole_events(self, data: bytes) -> list[ServerSentEvent] | None:
+        """Events of one data line each and nothing else, as nearly every chunk of a stream brings them; else
+        None. The general way gives the same."""
+        if self._head is not None or self._after_cr or self._held or self._size or 13 in data:
+            return None
+        if len(data) > self._max:
+            return None
+        if data[:6] == b"data: " and data.find(b"\n") == len(data) - 2:
+            return [ServerSentEvent(data[6:-2])]
+        events: list[ServerSentEvent] = []
+        for frame in data[:-2].split(b"\n\n"):
+            if frame[:6] != b"data: " or 10 in frame:
+                return None
+            events.append(ServerSentEvent(frame[6:]))
         return events
 
     def _skip_bom(self, data: bytes) -> bytes:

@@ -131,12 +131,14 @@ class ChatLeg:
     def receive_data(self, data: bytes) -> bytes:
         if self._stream is None:
             return self._hold(data)
-        if not self._stream.started:
+        if self.head is None:
             self._hold(data)
         try:
             events = self._decoder.feed(data)
         except EventTooLarge:
             return self._broken(UpstreamProtocolError("the upstream sent an event beyond every bound"))
+        if len(events) == 1:
+            return self._line(events[0].data)
         return b"".join([self._line(event.data) for event in events])
 
     def receive_eof(self) -> bytes:
@@ -169,7 +171,11 @@ class ChatLeg:
 
     def _line(self, data: bytes) -> bytes:
         stream = self._stream
-        if stream is None or stream.done or not data.strip():
+        if stream is None:
+            return b""
+        if (event := stream.plain(data)) is not None:
+            return event
+        if stream.done or not data.strip():
             return b""
         if data.strip() == b"[DONE]":
             if not stream.started or stream.finish is None:

@@ -1,6 +1,7 @@
 """What is read of Chat Completions answers: as little as needed, and as leniently as vendors write it."""
 
 from collections.abc import Sequence
+from types import GenericAlias
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ __all__ = [
     "ToolCall",
     "decode_chunk",
     "estimated_usage",
+    "plain_text",
     "read_usage",
     "utf8_length",
 ]
@@ -147,6 +149,32 @@ def decode_chunk(data: bytes) -> Chunk | None:
         return _chunk.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _nothing_but(cls: type[Struct], *members: tuple[str, Any] | tuple[str, Any, Any]) -> type[Struct]:
+    """A struct with these members, in which all others of `cls` must be null or absent."""
+    names = {member[0] for member in members}
+    others = [(name, None, None) for name in cls.__struct_fields__ if name not in names]
+    return msgspec.defstruct(f"Plain{cls.__name__}", [*members, *others], gc=False)
+
+
+_plain_delta = _nothing_but(Delta, ("content", str))
+_plain_choice = _nothing_but(Choice, ("delta", _plain_delta), ("index", int, 0))
+_plain = msgspec.json.Decoder(
+    _nothing_but(Chunk, ("choices", GenericAlias(list, _plain_choice)), ("model", str | None, None))
+)
+
+
+def plain_text(data: bytes) -> tuple[str, str | None] | None:
+    """Text and model of a data line that brings a text and nothing else, as nearly all do; else None."""
+    try:
+        chunk: Any = _plain.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    choices = chunk.choices
+    if len(choices) != 1 or choices[0].index:
+        return None
+    return choices[0].delta.content, chunk.model
 
 
 def read_usage(usage: dict[str, Any], vendor: Vendor) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
     Delta,
     ToolCall,
     estimated_usage,
+    plain_text,
     read_usage,
     utf8_length,
 )
@@ -38,6 +39,7 @@ class ChatStream:
         self._writer = MessageWriter(asked)
         self._stops = StopFinder(asked.stop_here)
         self._tags = ThinkTags() if asked.vendor.think_tags else None
+        self._searches = bool(asked.stop_here)
         self._unrepeated = Unrepeated() if asked.vendor.cumulative_reasoning else None
         self._calls = CallSlots()
         self._refusal: list[str] = []
@@ -66,6 +68,19 @@ class ChatStream:
         if not self.started:
             return None
         return estimated_usage(self._asked.prompt_bytes, self._written)
+
+    def plain(self, data: bytes) -> bytes | None:
+        """The event of a data line that goes on with the open text and brings nothing else, as nearly all do;
+        None for any other line, or where it may not simply go on. `feed` would do the same."""
+        if not self._writer.in_text or self._searches or (found := plain_text(data)) is None:
+            return None
+        text, model = found
+        if model:
+            self.upstream_model = model
+        if not text:
+            return b""
+        self._written += len(text) if text.isascii() else len(text.encode())
+        return self._writer.more_text(text)
 
     def feed(self, chunk: Chunk) -> bytes:
         """The events of one chunk. Its failure, if it has one, is the caller's to see."""
@@ -204,6 +219,7 @@ class ChatStream:
             if piece.thinking:
                 self._think(piece.text, out)
             else:
+                self._tags = None  # they stand at the beginning only
                 self._say(self._stops.feed(piece.text), out)
 
     def _flush_text(self, out: list[bytes]) -> None:

@@ -55,6 +55,7 @@ class MessageWriter:
         or before the next call, or at the end."""
         self._asked = asked
         self._state = _State.WAITING
+        self.in_text = False  # a text block is open; asked with every delta
         self._index = -1  # of the block that was opened last
         self._lead: list[str] = []  # white space at the beginning of words that may never become visible
         self._lead_of = _State.TEXT
@@ -69,6 +70,10 @@ class MessageWriter:
     @property
     def done(self) -> bool:
         return self._state is _State.DONE
+
+    def more_text(self, text: str) -> bytes:
+        """Text that goes on with the open block."""
+        return text_delta(self._index, text)
 
     def start(self, usage: dict[str, Any], out: list[bytes]) -> None:
         self._state = _State.BETWEEN
@@ -149,6 +154,7 @@ class MessageWriter:
         if self._state is _State.DONE:
             return b""
         self._state = _State.DONE
+        self.in_text = False
         return error_event(error, self._asked.request_id)
 
     # Blocks
@@ -218,6 +224,7 @@ class MessageWriter:
     def _open(self, state: _State, block: dict[str, Any], out: list[bytes]) -> None:
         self._index += 1
         self._state = state
+        self.in_text = state is _State.TEXT
         out.append(block_start(self._index, block))
 
     def _close(self, out: list[bytes]) -> None:
@@ -231,6 +238,7 @@ class MessageWriter:
         if self._state in (_State.THINKING, _State.TEXT, _State.TOOL):
             out.append(block_stop(self._index))
             self._state = _State.BETWEEN
+            self.in_text = False
 
     def _signature(self) -> str:
         details = self.details.take()
