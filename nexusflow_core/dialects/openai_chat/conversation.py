@@ -8,8 +8,9 @@ import msgspec
 from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.names import ToolNames, upstream_id
 from nexusflow_core.dialects.openai_chat.parts import Part, Parts, kind_of
+from nexusflow_core.dialects.openai_chat.recall import Recall, Thoughts
 from nexusflow_core.dialects.openai_chat.turns import Placed, turns_of
-from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.dialects.openai_chat.vendors import Prefill, Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
     MessagesRequest,
@@ -33,16 +34,21 @@ _TOOL_CHANGES = ("tool_addition", "tool_removal")
 class Conversation:
     """Translates a request's turns. Raises InvalidRequest for turns that no upstream would take."""
 
-    def __init__(self, request: MessagesRequest, vendor: Vendor, losses: Losses, options: Options) -> None:
+    def __init__(
+        self, request: MessagesRequest, vendor: Vendor, recall: Recall, losses: Losses, options: Options
+    ) -> None:
         self._request = request
         self._vendor = vendor
+        self._recall = recall
         self._losses = losses
         self._parts = Parts(vendor, losses, options)
         self._open_calls: list[str] = []  # ids of the last assistant turn that still want their result
         self._calls_at = 0  # the message that made them
         self._seen_calls: set[str] = set()
-        self.continues: str | None = None
-        """The text that the answer goes on with, where the last turn began it."""
+        self.begun: str | None = None
+        """The beginning of the answer, where the last turn is one."""
+        self.prefill = Prefill()
+        """How the answer is continued; of an answer that nobody began, in no way."""
 
     def messages(self) -> list[Part]:
         """Every message, the system prompt first."""
@@ -56,7 +62,7 @@ class Conversation:
             if turn.role == "assistant":
                 made = self._assistant(turn.content, turn.start)
                 if turn is turns[-1]:
-                    self._prefill(made)
+                    self._begin(made)
                 out += made
             else:
                 out += self._system_in_place(turn.content, turn.start)
@@ -64,7 +70,7 @@ class Conversation:
             raise InvalidRequest("messages.0: all messages must have non-empty content")
         return _bridged(out) if self._parts.bridged else out
 
-    def _prefill(self, made: list[Part]) -> None:
+    def _begin(self, made: list[Part]) -> None:
         """A last turn of the assistant's is the beginning of the answer; calls in it want results first."""
         self._expect_results(self._open_calls)
         prefill = self._vendor.prefill
@@ -78,7 +84,7 @@ class Conversation:
             if text != text.rstrip():
                 raise InvalidRequest("messages: final assistant content cannot end with trailing whitespace")
             message.update(prefill.message)
-            self.continues = text
+            self.begun, self.prefill = text, prefill
 
     def _system(self) -> list[Part]:
         texts: list[str] = []
@@ -145,15 +151,17 @@ class Conversation:
 
     def _assistant(self, blocks: list[Placed], start: int) -> list[Part]:
         text = ""
-        calls: list[Part] = []
+        calls: list[ToolUseBlock] = []
+        thoughts = Thoughts()
         for path, block in blocks:
             if isinstance(block, TextBlock):
                 self._parts.text_members(block, path)
                 text += block.text
             elif isinstance(block, ToolUseBlock):
-                calls.append(self._call(block, path))
+                self._check_call(block, path)
+                calls.append(block)
             elif isinstance(block, ThinkingBlock | RedactedThinkingBlock):
-                self._losses.drop(path, "thinking of earlier turns is not sent to this upstream")
+                self._recall.read(block, path, thoughts, self._losses)
             elif isinstance(block, OtherBlock) and _ran_at_anthropic(block.kind):
                 self._losses.drop(path, "what a server tool did is known to Anthropic only")
             else:
@@ -166,11 +174,12 @@ class Conversation:
         if text or self._vendor.null_content:
             message["content"] = text or None
         if calls:
-            message["tool_calls"] = calls
+            message["tool_calls"] = [self._call(block, thoughts) for block in calls]
             self._calls_at = start
+        self._recall.put(thoughts, message, f"messages[{start}]", self._losses)
         return [message]
 
-    def _call(self, block: ToolUseBlock, path: str) -> Part:
+    def _check_call(self, block: ToolUseBlock, path: str) -> None:
         self._parts.cache_marker(block.cache_control, path)
         if block.id in self._seen_calls:
             raise InvalidRequest(f"{dotted(path)}: `tool_use` ids must be unique")
@@ -179,9 +188,17 @@ class Conversation:
         self._parts.toolset(block.toolset_name, path)
         self._seen_calls.add(block.id)
         self._open_calls.append(block.id)
+
+    def _call(self, block: ToolUseBlock, thoughts: Thoughts) -> Part:
         arguments = msgspec.json.encode(block.input).decode()
         function = {"name": ToolNames.sent(block.name), "arguments": arguments}
-        return {"id": upstream_id(block.id, self._vendor.tool_ids), "type": "function", "function": function}
+        id = upstream_id(block.id, self._vendor.tool_ids)
+        return {
+            "id": id,
+            "type": "function",
+            "function": function,
+            **self._recall.call_members(block.id, thoughts),
+        }
 
     def _expect_results(self, missing: list[str]) -> None:
         if missing:

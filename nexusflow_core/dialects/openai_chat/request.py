@@ -6,10 +6,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.names import ToolNames
+from nexusflow_core.dialects.openai_chat.recall import Recall
 from nexusflow_core.dialects.openai_chat.structure import answer_format
+from nexusflow_core.dialects.openai_chat.thinking import steer_thinking
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
@@ -31,45 +34,46 @@ REFUSED = {
 """A guarantee, a price or a tool would vanish: 400."""
 
 DROPPED = {
-    "thinking": "thinking is not controlled on this upstream",
     "diagnostics": "cache diagnostics are Anthropic's own",
 }
 
 
-_DEFAULTS = Options()
-
-
-class ChatRequest(Struct):
+class ChatRequest(Struct, frozen=True):
     """The upstream's body, and what the answer's translation must know of the request."""
 
     body: bytes
-    names: ToolNames
-    stop_here: tuple[str, ...]
-    """Stop strings that the upstream was not given, to be found on the text."""
-    one_call: bool
-    """Only the first tool call counts: the upstream has no field that says so."""
-    echo: str = ""
-    """What the answer repeats of the client's beginning of it."""
+    asked: Asked
 
 
 def chat_request(
-    request: MessagesRequest, model: str, vendor: Vendor, losses: Losses, options: Options = _DEFAULTS
+    request: MessagesRequest,
+    request_id: str,
+    model: str,
+    thinker: str,
+    vendor: Vendor,
+    losses: Losses,
+    options: Options,
 ) -> ChatRequest:
-    """Raises InvalidRequest for what this upstream cannot be asked without changing what it means."""
+    """`model`: as the upstream knows it; `thinker`: whose reasoning the answer has, and gets back from earlier
+    turns. Raises InvalidRequest for what this upstream cannot be asked without changing what it means."""
     try:
-        return _chat_request(request, model, vendor, losses, options)
+        return _chat_request(request, request_id, model, thinker, vendor, losses, options)
     except RecursionError:  # an input or a schema so deep that it can be read, but not written
         raise InvalidRequest("The request body nests too deeply") from None
 
 
 def _chat_request(
-    request: MessagesRequest, model: str, vendor: Vendor, losses: Losses, options: Options
+    request: MessagesRequest,
+    request_id: str,
+    model: str,
+    thinker: str,
+    vendor: Vendor,
+    losses: Losses,
+    options: Options,
 ) -> ChatRequest:
     for path in request.unknown:
         losses.unknown(path)
-    names = ToolNames(tool.name for tool in request.tools)
-    conversation = Conversation(request, vendor, losses, options)
-    body: dict[str, Any] = {"model": model, "messages": conversation.messages()}
+    body: dict[str, Any] = {"model": model, "messages": []}
     body[vendor.max_tokens] = _max_tokens(request.max_tokens, options, losses)
     if request.stream:
         body["stream"] = True
@@ -78,14 +82,29 @@ def _chat_request(
     stop_here = _stop(request, model, vendor, body)
     _sampling(request, model, vendor, body, losses)
     one_call = offer_tools(request, vendor, body, losses, options)
+    steered = steer_thinking(request, model, vendor, body, losses)
+    recall = Recall(vendor, thinker, request.messages, off=steered.off)
+    conversation = Conversation(request, vendor, recall, losses, options)
+    body["messages"] = conversation.messages()
     _metadata(request, vendor, body, losses)
     _extra(request.extra, vendor, body, losses)
-    begun, prefill = conversation.continues, vendor.prefill
-    answer_format(request, vendor, body, losses, prefilled=begun is not None)
-    if begun is not None and prefill is not None:
-        body.update(prefill.body)
-    echo = begun if begun and prefill is not None and prefill.echoed else ""
-    return ChatRequest(msgspec.json.encode(body), names, stop_here, one_call, echo)
+    answer_format(request, vendor, body, losses, prefilled=conversation.begun is not None)
+    body.update(conversation.prefill.body)
+    encoded = msgspec.json.encode(body)
+    asked = Asked(
+        request_id=request_id,
+        model=request.model,
+        upstream_model=model,
+        thinker=thinker,
+        vendor=vendor,
+        names=ToolNames(tool.name for tool in request.tools),
+        stop_here=stop_here,
+        echo=(conversation.begun or "") if conversation.prefill.echoed else "",
+        one_call=one_call,
+        hide_thinking=steered.hidden,
+        prompt_bytes=len(encoded),
+    )
+    return ChatRequest(encoded, asked)
 
 
 def _max_tokens(asked: int, options: Options, losses: Losses) -> int:
@@ -135,6 +154,8 @@ def _metadata(request: MessagesRequest, vendor: Vendor, body: dict[str, Any], lo
 
 def _extra(extra: dict[str, Any], vendor: Vendor, body: dict[str, Any], losses: Losses) -> None:
     for name, value in extra.items():
+        if name == "thinking":
+            continue  # see `steer_thinking`
         if name in REFUSED:
             raise InvalidRequest(f"{name}: {REFUSED[name]}")
         if name in DROPPED:
@@ -170,9 +191,7 @@ def _output_config(value: Any, losses: Losses) -> None:
     if not is_object(value):
         raise InvalidRequest("output_config: Input should be a valid dictionary")
     for member, given in value.items():
-        if member == "format":
-            continue  # see structure.py
-        if member not in ("effort", "task_budget"):
+        if member not in ("effort", "task_budget", "format"):
             losses.unknown(f"output_config.{member}")
-        elif given is not None:
+        elif given is not None and member == "task_budget":  # effort: `steer_thinking`; format: `answer_format`
             losses.drop(f"output_config.{member}", "not controlled on this upstream")

@@ -48,13 +48,10 @@ def _offered(tools: list[Tool], losses: Losses, options: Options) -> list[tuple[
     for index, tool in enumerate(tools):
         if tool.type == "custom" or client_tool(tool) is not None:
             offered.append((index, tool))
-        elif not runs_at_anthropic(tool.type):
-            raise InvalidRequest(f"tools.{index}: {tool.type[:60]!r} cannot be offered to this upstream")
-        elif options.server_tools == "drop":
+        elif options.server_tools == "drop" and runs_at_anthropic(tool.type):
             losses.drop(f"tools[{index}]", "it runs at Anthropic only")
         else:
-            name = f" ({tool.name[:60]})" if tool.name else ""
-            raise InvalidRequest(f"tools.{index}: {tool.type[:60]!r}{name} runs at Anthropic only")
+            raise InvalidRequest(f"tools.{index}: {tool.type[:60]!r} cannot be offered to this upstream")
     return offered
 
 

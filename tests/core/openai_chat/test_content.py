@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from tests.core.openai_chat.asking import request_of, translated
 
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
@@ -33,12 +32,12 @@ def result(*content: Any, **members: Any) -> list[dict[str, Any]]:
     return [{"role": "user", "content": "look"}, {"role": "assistant", "content": [call]}, user(answer)]
 
 
-def sent_user(*blocks: Any, vendor: str | Vendor = "generic", **options: Any) -> Any:
+def sent_user(*blocks: Any, vendor: str = "generic", **options: Any) -> Any:
     """The content of the message that a user's turn of these blocks becomes."""
     return translated(request_of(user(*blocks)), vendor, **options).json["messages"][-1]["content"]
 
 
-def sent_after_call(*content: Any, vendor: str | Vendor = "generic", **options: Any) -> Any:
+def sent_after_call(*content: Any, vendor: str = "generic", **options: Any) -> Any:
     """The messages that follow the call whose result this is."""
     return translated(request_of(*result(*content)), vendor, **options).json["messages"][2:]
 
@@ -257,12 +256,12 @@ def test_images_can_be_omitted(vendor: str) -> None:
     assert "image_url" not in outcome.body.decode()
     assert outcome.body.decode().count("[image omitted]") == 4
     assert outcome.json["messages"][-1]["content"] == "[image omitted]"
-    assert outcome.dropped == (
+    assert [path for path in outcome.dropped if "content" in path] == [
         "messages[0].content[0]",
         "messages[0].content[1]",
         "messages[0].content[2].source.content[0]",
         "messages[4].content[0].content[0]",
-    )
+    ]
     assert translated(request_of(*turns), vendor, images="omit", strict=True).refusal is not None
 
 

@@ -114,7 +114,7 @@ def test_they_reach_the_upstream() -> None:
         "messages": [{"role": "user", "content": "[image omitted]"}],
         "max_tokens": 128_000,
     }
-    assert [loss.path for loss in record.dropped] == ["messages[0].content[0]", "tools[0]"]
+    assert {loss.path for loss in record.dropped} == {"messages[0].content[0]", "tools[0]"}
     sent, record = opened(model="small", max_tokens=128_000)
     assert sent["max_tokens"] == 8192
     assert [loss.path for loss in record.dropped] == ["max_tokens"]

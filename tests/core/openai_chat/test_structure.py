@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nexusflow_core.dialects.openai_chat import VENDORS
 from tests.core.openai_chat.asking import ROWS, request_of, translated
 
 CLOSED = {
@@ -16,7 +17,7 @@ CLOSED = {
 }
 OPTIONAL = {**CLOSED, "required": ["city"]}
 TOOLS = [{"name": "look", "input_schema": {"type": "object"}}]
-JSON_ONLY = [row for row, vendor in ROWS.items() if vendor.response_format == "json_object"]
+JSON_ONLY = [row for row, vendor in VENDORS.items() if vendor.response_format == "json_object"]
 
 
 def form(schema: Any, **members: Any) -> dict[str, Any]:
