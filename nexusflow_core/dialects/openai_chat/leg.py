@@ -47,7 +47,9 @@ class OpenAIChatDialect:
         vendor = vendor_row(target.upstream.vendor)
         losses = Losses(strict=target.strict)
         model = target.model or call.model
-        made = chat_request(read_request(call.seen.text if call.seen else call.body), model, vendor, losses)
+        asked = read_request(call.seen.text if call.seen else call.body)
+        tenant = call.principal.id if call.principal is not None else ""
+        made = chat_request(asked, model, vendor, losses, tenant=tenant)
         accept = b"text/event-stream" if call.stream else b"application/json"
         headers = [
             (b"content-type", b"application/json"),

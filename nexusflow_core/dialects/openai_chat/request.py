@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.dialects.openai_chat.caching import CacheMarkers, cache_key
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.names import ToolNames
@@ -45,19 +46,25 @@ class ChatRequest(Struct):
     """Only the first tool call counts: the upstream has no field that says so."""
 
 
-def chat_request(request: MessagesRequest, model: str, vendor: Vendor, losses: Losses) -> ChatRequest:
-    """Raises InvalidRequest for what this upstream cannot be asked without changing what it means."""
+def chat_request(
+    request: MessagesRequest, model: str, vendor: Vendor, losses: Losses, *, tenant: str = ""
+) -> ChatRequest:
+    """Raises InvalidRequest for what this upstream cannot be asked without changing what it means. `tenant`:
+    whose caches may be shared."""
     try:
-        return _chat_request(request, model, vendor, losses)
+        return _chat_request(request, model, vendor, losses, tenant)
     except RecursionError:  # an input or a schema so deep that it can be read, but not written
         raise InvalidRequest("The request body nests too deeply") from None
 
 
-def _chat_request(request: MessagesRequest, model: str, vendor: Vendor, losses: Losses) -> ChatRequest:
+def _chat_request(
+    request: MessagesRequest, model: str, vendor: Vendor, losses: Losses, tenant: str
+) -> ChatRequest:
     for path in request.unknown:
         losses.unknown(path)
     names = ToolNames(tool.name for tool in request.tools)
-    conversation = Conversation(request, vendor, losses)
+    markers = CacheMarkers(request, model, vendor, losses)
+    conversation = Conversation(request, vendor, losses, markers)
     body: dict[str, Any] = {"model": model, "messages": conversation.messages()}
     if request.max_tokens < 0:
         raise InvalidRequest("max_tokens: Input should be greater than or equal to 0")
@@ -73,6 +80,9 @@ def _chat_request(request: MessagesRequest, model: str, vendor: Vendor, losses: 
     one_call = offer_tools(request, vendor, body, losses)
     _metadata(request, vendor, body, losses)
     _extra(request.extra, vendor, body, losses)
+    body.update(markers.body())
+    if vendor.cache_key is not None:
+        body[vendor.cache_key] = cache_key(request, model, body.get("tools"), tenant)
     return ChatRequest(msgspec.json.encode(body), names, stop_here, one_call)
 
 
@@ -125,8 +135,6 @@ def _extra(extra: dict[str, Any], vendor: Vendor, body: dict[str, Any], losses: 
             raise InvalidRequest("speed: only 'standard' is possible on this upstream")
         elif name == "inference_geo" and value != "global":
             raise InvalidRequest("inference_geo: this upstream promises no region")
-        elif name == "cache_control" and not vendor.caches_itself:
-            losses.hint("cache_control", "this upstream takes no cache markers")
         elif name == "context_management":
             _context_management(value, losses)
         elif name in ("output_config", "output_format"):

@@ -129,6 +129,8 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Models, as a pattern, that take markers [docs]."""
     cache_ttls: frozenset[str] = frozenset({"5m"})
     """Lifetimes that a marker can ask for [docs]."""
+    cache_results: bool = False
+    """Tool messages, as lists of parts, are marked too [docs]."""
     cache_top_level: bool = False
     """Takes a marker on the whole request [docs]."""
     cache_key: str | None = None
