@@ -114,3 +114,23 @@ def test_recorded_sequences(stream: bool) -> None:
     assert wrote > 80
     assert all(saving >= 0 for saving in saved.values())
     assert sum(saving > 0 for saving in saved.values()) > 50
+
+
+@pytest.mark.parametrize("vendor", ["deepseek", "kimi", "glm", "qwen", "vllm", "ollama"])
+def test_a_claude_name_at_somebody_else(vendor: str) -> None:
+    """Some vendors answer to Anthropic's names with models of their own: zeros at the end erase nothing, and no
+    price of Claude's is taken for theirs."""
+    start = {"input_tokens": 40, "cache_read_input_tokens": 900, "cache_creation_input_tokens": 0}
+    parts = streamed({**start, "output_tokens": 7}, "claude-opus-4-7")
+    parts[1]["usage"] = {**dict.fromkeys(start, 0), "output_tokens": 7}
+    record = relayed(config_of(vendor=vendor), parts).record
+    assert record.usage == {**start, "output_tokens": 7}
+    assert (record.cost_usd, record.price_row, record.cost_flags) == (None, None, ("unknown_price",))
+
+
+def test_anthropic_may_shrink_a_prompt() -> None:
+    """A compaction does: what it says last stands, where it is Anthropic that speaks (PITFALLS C6)."""
+    parts = streamed({"input_tokens": 60_385, "output_tokens": 7}, "claude-sonnet-5")
+    parts[1]["usage"] = {"input_tokens": 612, "output_tokens": 7}
+    for config, stands in ((CLAUDE, 612), (config_of(), 612), (config_of(vendor="minimax"), 60_385)):
+        assert (relayed(config, parts, model="claude-sonnet-5").record.usage or {})["input_tokens"] == stands

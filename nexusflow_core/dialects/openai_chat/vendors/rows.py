@@ -239,12 +239,14 @@ VENDORS: Final[dict[str, Vendor]] = {
         unknown_model=r"is not a valid model ID",
     ),
     "together": Vendor(
+        prices="together",
         sampling=_WITH_TOP_K,
         thinking=(Thinking(models=r"openai/gpt-oss", by_default=True, efforts=_THREE),),
         think_tags=True,
         uncertain=frozenset({"thinking"}),
     ),
     "vllm": Vendor(
+        prices="vllm",
         sampling=_WITH_TOP_K,
         prefill=Prefill(body={"continue_final_message": True, "add_generation_prompt": False}),
         thinking=(_TEMPLATE,),
@@ -255,6 +257,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         uncertain=frozenset({"replay"}),
     ),
     "ollama": Vendor(
+        prices="ollama",
         tool_choice="auto",
         parallel_tool_calls=False,
         image_urls=False,
@@ -264,6 +267,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         uncertain=frozenset({"thinking"}),
     ),
     "llamacpp": Vendor(
+        prices="llamacpp",
         sampling=_WITH_TOP_K,
         thinking=(_TEMPLATE,),
         think_tags=True,
