@@ -1,10 +1,10 @@
 """The turns of a conversation as Chat Completions messages."""
 
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
 
 import msgspec
 
+from nexusflow_core.dialects.openai_chat.caching import BILLING, CacheMarkers, Placed
 from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.names import ToolNames, upstream_id
 from nexusflow_core.dialects.openai_chat.parts import Part, Parts, kind_of
@@ -12,7 +12,6 @@ from nexusflow_core.dialects.openai_chat.recall import Recall, Thoughts
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
-    Block,
     InputMessage,
     MessagesRequest,
     OtherBlock,
@@ -25,17 +24,23 @@ from nexusflow_core.messages import (
 
 __all__ = ["Conversation"]
 
-_BILLING = "x-anthropic-billing-header:"
 _SERVER_SIDE = ("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "fallback", "advisor_tool_result")
-
-Placed: TypeAlias = tuple[str, Block]  # a block and its path, as `messages[2].content[0]`
 
 
 class Conversation:
     """Translates a request's turns. Raises InvalidRequest for turns that no upstream would take."""
 
-    def __init__(self, request: MessagesRequest, vendor: Vendor, recall: Recall, losses: Losses) -> None:
+    def __init__(
+        self,
+        request: MessagesRequest,
+        vendor: Vendor,
+        losses: Losses,
+        *,
+        markers: CacheMarkers,
+        recall: Recall,
+    ) -> None:
         self._request = request
+        self._markers = markers
         self._vendor = vendor
         self._recall = recall
         self._losses = losses
@@ -53,10 +58,12 @@ class Conversation:
                 continue
             self._expect_results(self._open_calls)
             if turn.role == "assistant":
-                out += self._assistant(turn.content, start)
+                made = self._assistant(turn.content, start)
             else:
-                out += self._system_in_place(turn.content, start)
+                made = self._system_in_place(turn.content, start)
+            out += [self._markers.on_message(message, turn.content) for message in made]
         self._expect_results(self._open_calls)
+        self._markers.close()
         if self._request.messages[-1].role == "assistant":
             raise InvalidRequest(
                 "This model does not support assistant message prefill. "
@@ -67,19 +74,19 @@ class Conversation:
         return out
 
     def _system(self) -> list[Part]:
-        texts: list[str] = []
+        texts: list[Part] = []
         for index, block in enumerate(self._request.system):
-            self._parts.text_members(block, f"system[{index}]")
-            if block.text and not block.text.startswith(_BILLING):  # no prefix would ever match (PITFALLS E13)
-                texts.append(block.text)
-        return [{"role": "system", "content": "\n\n".join(texts)}] if texts else []
+            self._parts.citations(block, f"system[{index}]")
+            if block.text and not block.text.startswith(BILLING):
+                texts += self._markers.on([{"type": "text", "text": block.text}], f"system[{index}]")
+        return [{"role": "system", "content": self._markers.text(texts)}] if texts else []
 
     def _system_in_place(self, blocks: list[Placed], start: int) -> list[Part]:
         texts: list[str] = []
         for path, block in blocks:
             if not isinstance(block, TextBlock):
                 raise InvalidRequest(f"{dotted(path)}: a system message takes text only")
-            self._parts.text_members(block, path)
+            self._parts.citations(block, path)
             texts.append(block.text)
         text = "\n\n".join(filter(None, texts))
         if not text:
@@ -100,9 +107,10 @@ class Conversation:
                 self._check_result(block, path, results)
                 if rest:  # as Anthropic sees it, what comes after other content answers nothing
                     self._expect_results([id for id in self._open_calls if id not in results])
-                results[block.tool_use_id] = self._parts.result(block, path, hoisted)
+                made = self._parts.result(block, path, hoisted)
+                results[block.tool_use_id] = self._markers.on_message(made, [(path, block)])
             else:
-                rest += self._parts.of_user(block, path)
+                rest += self._markers.on(self._parts.of_user(block, path), path)
         self._expect_results([id for id in self._open_calls if id not in results])
         ordered = [results[id] for id in self._open_calls]
         self._open_calls = []
@@ -111,7 +119,9 @@ class Conversation:
             return ordered
         if ordered and self._vendor.tool_images == "bridge":
             ordered.append({"role": "assistant", "content": "Understood."})
-        return [*ordered, {"role": "user", "content": self._parts.content(content)}]
+        self._markers.on_rest(content, blocks)
+        kept = content if self._markers.active else self._parts.content(content)
+        return [*ordered, {"role": "user", "content": kept}]
 
     def _check_result(self, block: ToolResultBlock, path: str, results: Mapping[str, Part]) -> None:
         if block.tool_use_id in results:
@@ -134,7 +144,7 @@ class Conversation:
         thoughts = Thoughts()
         for path, block in blocks:
             if isinstance(block, TextBlock):
-                self._parts.text_members(block, path)
+                self._parts.citations(block, path)
                 text += block.text
             elif isinstance(block, ToolUseBlock):
                 self._check_call(block, path)
@@ -159,7 +169,6 @@ class Conversation:
         return [message]
 
     def _check_call(self, block: ToolUseBlock, path: str) -> None:
-        self._parts.cache_marker(block.cache_control, path)
         if block.id in self._seen_calls:
             raise InvalidRequest(f"{dotted(path)}: `tool_use` ids must be unique")
         if block.caller is not None and block.caller != {"type": "direct"}:

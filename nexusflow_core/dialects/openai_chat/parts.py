@@ -24,14 +24,13 @@ class Parts:
 
     def of_user(self, block: Block, path: str) -> list[Part]:
         if isinstance(block, TextBlock):
-            self.text_members(block, path)
+            self.citations(block, path)
             return [{"type": "text", "text": block.text}] if block.text else []
         if isinstance(block, ImageBlock):
             return [self._image(block, path)]
         raise InvalidRequest(f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream")
 
     def _image(self, block: ImageBlock, path: str) -> Part:
-        self.cache_marker(block.cache_control, path)
         if not self._vendor.vision:
             raise InvalidRequest(f"{dotted(path)}: this upstream takes no images")
         if block.transformations not in (None, {}, {"oversized_image": "downsize"}):
@@ -53,7 +52,6 @@ class Parts:
         return {"type": "image_url", "image_url": {"url": url}}
 
     def result(self, block: ToolResultBlock, path: str, hoisted: list[Part]) -> Part:
-        self.cache_marker(block.cache_control, path)
         self.toolset(block.toolset_name, path)
         content = block.content if isinstance(block.content, list) else [TextBlock(block.content or "")]
         texts: list[str] = []
@@ -61,8 +59,7 @@ class Parts:
         for index, inner in enumerate(content):
             at = f"{path}.content[{index}]"
             if isinstance(inner, TextBlock):
-                if isinstance(block.content, list):
-                    self.text_members(inner, at)
+                self.citations(inner, at)
                 texts.append(inner.text)
             elif isinstance(inner, ImageBlock):
                 images.append(self._image(inner, at))
@@ -93,14 +90,9 @@ class Parts:
 
     # What all blocks share
 
-    def text_members(self, block: TextBlock, path: str) -> None:
-        self.cache_marker(block.cache_control, path)
+    def citations(self, block: TextBlock, path: str) -> None:
         if block.citations:
             self._losses.drop(f"{path}.citations", "citations are Anthropic's own")
-
-    def cache_marker(self, marker: Any, path: str) -> None:
-        if marker is not None and not self._vendor.caches_itself:
-            self._losses.hint(f"{path}.cache_control", "this upstream takes no cache markers")
 
     def toolset(self, name: Any, path: str) -> None:
         if name is not None:

@@ -67,8 +67,6 @@ def _tool(tool: Tool, index: int, vendor: Vendor, losses: Losses) -> dict[str, A
         raise InvalidRequest(f"tools.{index}.allowed_callers: code execution runs at Anthropic only")
     for name in tool.rest:
         losses.unknown(f"{path}.{name}")
-    if tool.cache_control is not None and not vendor.caches_itself:
-        losses.hint(f"{path}.cache_control", "this upstream takes no cache markers")
     function: dict[str, Any] = {"name": ToolNames.sent(tool.name)}
     description = tool.description or ""
     if tool.input_examples:
