@@ -47,9 +47,14 @@ class AnthropicDialect:
     def open(self, call: Call, target: Target) -> Leg:
         """Raises InvalidRequest for a query or header that cannot stand in a request line."""
         request, edits = _relayed_request(call, target)
-        # Who answers for a model of its own speaks Anthropic's protocol as a third party.
-        third_party = not (target.model or call.model).startswith("claude-")
-        return RelayLeg(request, call.request_id, edits=edits, third_party=third_party)
+        return RelayLeg(request, call.request_id, edits=edits, third_party=_is_third_party(call, target))
+
+
+def _is_third_party(call: Call, target: Target) -> bool:
+    """Whether the upstream only speaks Anthropic's protocol: it has prices of its own, or a model of its own.
+    Some of them take Anthropic's names for their models."""
+    own_model = not (target.model or call.model).startswith("claude-")
+    return own_model or target.upstream.prices not in (None, "anthropic")
 
 
 def _relayed_request(call: Call, target: Target) -> tuple[UpstreamRequest, tuple[str, ...]]:

@@ -5,11 +5,12 @@ from typing import Any
 
 import msgspec
 
+from nexusflow_core.dialects.openai_chat.caching import BILLING, CacheMarkers, Placed
 from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.names import ToolNames, upstream_id
 from nexusflow_core.dialects.openai_chat.parts import Part, Parts, kind_of
 from nexusflow_core.dialects.openai_chat.recall import Recall, Thoughts
-from nexusflow_core.dialects.openai_chat.turns import Placed, turns_of
+from nexusflow_core.dialects.openai_chat.turns import turns_of
 from nexusflow_core.dialects.openai_chat.vendors import Prefill, Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
@@ -26,7 +27,6 @@ from nexusflow_core.untyped import is_list, object_of
 
 __all__ = ["Conversation"]
 
-_BILLING = "x-anthropic-billing-header:"
 _SERVER_SIDE = ("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "fallback", "compaction")
 _TOOL_CHANGES = ("tool_addition", "tool_removal")
 
@@ -35,9 +35,17 @@ class Conversation:
     """Translates a request's turns. Raises InvalidRequest for turns that no upstream would take."""
 
     def __init__(
-        self, request: MessagesRequest, vendor: Vendor, recall: Recall, losses: Losses, options: Options
+        self,
+        request: MessagesRequest,
+        vendor: Vendor,
+        losses: Losses,
+        options: Options,
+        *,
+        markers: CacheMarkers,
+        recall: Recall,
     ) -> None:
         self._request = request
+        self._markers = markers
         self._vendor = vendor
         self._recall = recall
         self._losses = losses
@@ -61,11 +69,13 @@ class Conversation:
             self._expect_results(self._open_calls)
             if turn.role == "assistant":
                 made = self._assistant(turn.content, turn.start)
-                if turn is turns[-1]:
-                    self._begin(made)
-                out += made
             else:
-                out += self._system_in_place(turn.content, turn.start)
+                made = self._system_in_place(turn.content, turn.start)
+            made = [self._markers.on_message(message, turn.content) for message in made]
+            if turn.role == "assistant" and turn is turns[-1]:
+                self._begin(made)
+            out += made
+        self._markers.close()
         if not any(message["role"] != "system" for message in out):
             raise InvalidRequest("messages.0: all messages must have non-empty content")
         return _bridged(out) if self._parts.bridged else out
@@ -87,12 +97,12 @@ class Conversation:
             self.begun, self.prefill = text, prefill
 
     def _system(self) -> list[Part]:
-        texts: list[str] = []
+        texts: list[Part] = []
         for index, block in enumerate(self._request.system):
-            self._parts.text_members(block, f"system[{index}]")
-            if block.text and not block.text.startswith(_BILLING):  # no prefix would ever match (PITFALLS E13)
-                texts.append(block.text)
-        return [{"role": "system", "content": "\n\n".join(texts)}] if texts else []
+            self._parts.citations(block, f"system[{index}]")
+            if block.text and not block.text.startswith(BILLING):
+                texts += self._markers.on([{"type": "text", "text": block.text}], f"system[{index}]")
+        return [{"role": "system", "content": self._markers.text(texts)}] if texts else []
 
     def _system_in_place(self, blocks: list[Placed], start: int) -> list[Part]:
         texts: list[str] = []
@@ -102,7 +112,7 @@ class Conversation:
                 continue
             if not isinstance(block, TextBlock):
                 raise InvalidRequest(f"{dotted(path)}: a system message takes text only")
-            self._parts.text_members(block, path)
+            self._parts.citations(block, path)
             texts.append(block.text)
         text = "\n\n".join(filter(None, texts))
         if not text:
@@ -123,16 +133,19 @@ class Conversation:
                 self._check_result(block, path, results)
                 if rest:  # as Anthropic sees it, what comes after other content answers nothing
                     self._expect_results([id for id in self._open_calls if id not in results])
-                results[block.tool_use_id] = self._parts.result(block, path, hoisted)
+                made = self._parts.result(block, path, hoisted)
+                results[block.tool_use_id] = self._markers.on_message(made, [(path, block)])
             else:
-                rest += self._parts.of_user(block, path)
+                rest += self._markers.on(self._parts.of_user(block, path), path)
         self._expect_results([id for id in self._open_calls if id not in results])
         ordered = [results[id] for id in self._open_calls]
         self._open_calls = []
         content = hoisted + rest
         if not content:
             return ordered
-        return [*ordered, {"role": "user", "content": self._parts.content(content)}]
+        self._markers.on_rest(content, blocks)
+        kept = content if self._markers.active else self._parts.content(content)
+        return [*ordered, {"role": "user", "content": kept}]
 
     def _check_result(self, block: ToolResultBlock, path: str, results: Mapping[str, Part]) -> None:
         if block.tool_use_id in results:
@@ -155,7 +168,7 @@ class Conversation:
         thoughts = Thoughts()
         for path, block in blocks:
             if isinstance(block, TextBlock):
-                self._parts.text_members(block, path)
+                self._parts.citations(block, path)
                 text += block.text
             elif isinstance(block, ToolUseBlock):
                 self._check_call(block, path)
@@ -180,7 +193,6 @@ class Conversation:
         return [message]
 
     def _check_call(self, block: ToolUseBlock, path: str) -> None:
-        self._parts.cache_marker(block.cache_control, path)
         if block.id in self._seen_calls:
             raise InvalidRequest(f"{dotted(path)}: `tool_use` ids must be unique")
         if block.caller is not None and block.caller != {"type": "direct"}:

@@ -23,7 +23,7 @@ class Documents:
     def __init__(self, vendor: Vendor, losses: Losses, inside: Callable[[Block, str], list[Part]]) -> None:
         self._vendor = vendor
         self._losses = losses
-        self._inside = inside
+        self._make = inside
 
     def document(self, block: DocumentBlock, path: str) -> list[Part]:
         """Its text, images and file, in a `<document>` where that is not the file alone."""
@@ -47,14 +47,11 @@ class Documents:
     def search_result(self, block: SearchResultBlock, path: str) -> list[Part]:
         """Its source, title and text, in a `<search_result>`."""
         self._citations(block.citations, path)
+        parts: list[Part] = []
         for index, inner in enumerate(block.content):
             if not isinstance(inner, TextBlock):
                 raise InvalidRequest(f"{dotted(path)}.content.{index}.type: Input should be 'text'")
-        parts = [
-            part
-            for index, inner in enumerate(block.content)
-            for part in self._inside(inner, f"{path}.content[{index}]")
-        ]
+            parts += self._inside(inner, f"{path}.content[{index}]")
         return _wrapped("search_result", _lines(Source=block.source, Title=block.title), parts)
 
     def _content(self, content: Any, path: str) -> list[Part]:
@@ -74,6 +71,11 @@ class Documents:
             raise InvalidRequest(f"{dotted(path)}.source: this upstream takes no PDF documents")
         file = {"filename": "document.pdf", "file_data": f"data:application/pdf;base64,{data}"}
         return {"type": "file", "file": file}
+
+    def _inside(self, block: TextBlock | ImageBlock, path: str) -> list[Part]:
+        if block.cache_control is not None:
+            self._losses.hint(f"{path}.cache_control", "only the whole document can be marked")
+        return self._make(block, path)
 
     def _citations(self, citations: Any, path: str) -> None:
         if citations is None:

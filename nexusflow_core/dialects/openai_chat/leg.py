@@ -14,7 +14,6 @@ from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.response import Translated, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
-from nexusflow_core.dialects.openai_chat.vendors import vendor_row
 from nexusflow_core.errors import (
     EventTooLarge,
     NexusFlowError,
@@ -23,7 +22,6 @@ from nexusflow_core.errors import (
     UpstreamProtocolError,
     UpstreamStatus,
 )
-from nexusflow_core.messages import read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.sse import SSEDecoder
@@ -45,12 +43,8 @@ class OpenAIChatDialect:
         """Raises InvalidRequest for what cannot be asked there, NotFound for count_tokens."""
         if call.endpoint == "count_tokens":
             raise NotFound("count_tokens is not available for this model: count for yourself")
-        vendor = vendor_row(target.upstream.vendor)
         losses = Losses(strict=target.strict)
-        model = target.model or call.model
-        request = read_request(call.seen.text if call.seen else call.body)
-        thinker = target.upstream.vendor or target.upstream.name
-        made = chat_request(request, call.request_id, model, thinker, vendor, losses, target.options)
+        made = chat_request(call, target, losses)
         accept = b"text/event-stream" if call.stream else b"application/json"
         headers = [
             (b"content-type", b"application/json"),

@@ -38,20 +38,17 @@ class Parts:
 
     def of_user(self, block: Block, path: str) -> list[Part]:
         if isinstance(block, TextBlock):
-            self.text_members(block, path)
+            self.citations(block, path)
             return [_text(block.text)] if block.text else []
         if isinstance(block, ImageBlock):
             return [self._image(block, path)]
         if isinstance(block, DocumentBlock):
-            self.cache_marker(block.cache_control, path)
             return self._documents.document(block, path)
         if isinstance(block, SearchResultBlock):
-            self.cache_marker(block.cache_control, path)
             return self._documents.search_result(block, path)
         raise InvalidRequest(f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream")
 
     def _image(self, block: ImageBlock, path: str) -> Part:
-        self.cache_marker(block.cache_control, path)
         if self._omit_images:
             self._losses.drop(path, "images are omitted, as the configuration says")
             return _text("[image omitted]")
@@ -72,7 +69,6 @@ class Parts:
     # Tool results
 
     def result(self, block: ToolResultBlock, path: str, hoisted: list[Part]) -> Part:
-        self.cache_marker(block.cache_control, path)
         self.toolset(block.toolset_name, path)
         content = block.content if isinstance(block.content, list) else [TextBlock(block.content or "")]
         texts: list[str] = []
@@ -93,13 +89,11 @@ class Parts:
 
     def _inside_result(self, block: Block, path: str) -> list[Part]:
         if isinstance(block, TextBlock):
-            self.text_members(block, path)
+            self.citations(block, path)
             return [_text(block.text)]
         if isinstance(block, ToolReferenceBlock):
-            self.cache_marker(block.cache_control, path)
             return [_text(ToolNames.sent(block.tool_name))]
         if isinstance(block, OtherBlock) and block.kind == "browser_state":
-            self.cache_marker(block.data.get("cache_control"), path)
             state = {name: value for name, value in block.data.items() if name != "cache_control"}
             return [_text(msgspec.json.encode(state).decode())]
         return self.of_user(block, path)
@@ -126,14 +120,9 @@ class Parts:
 
     # What all blocks share
 
-    def text_members(self, block: TextBlock, path: str) -> None:
-        self.cache_marker(block.cache_control, path)
+    def citations(self, block: TextBlock, path: str) -> None:
         if block.citations:
             self._losses.drop(f"{path}.citations", "citations are Anthropic's own")
-
-    def cache_marker(self, marker: Any, path: str) -> None:
-        if marker is not None and not self._vendor.caches_itself:
-            self._losses.hint(f"{path}.cache_control", "this upstream takes no cache markers")
 
     def toolset(self, name: Any, path: str) -> None:
         if name is not None:

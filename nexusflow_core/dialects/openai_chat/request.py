@@ -6,7 +6,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.caching import CacheMarkers, cache_key
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.names import ToolNames
@@ -14,10 +16,10 @@ from nexusflow_core.dialects.openai_chat.recall import Recall
 from nexusflow_core.dialects.openai_chat.structure import answer_format
 from nexusflow_core.dialects.openai_chat.thinking import steer_thinking
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
-from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
 from nexusflow_core.errors import InvalidRequest
-from nexusflow_core.messages import MessagesRequest
-from nexusflow_core.routing import Options
+from nexusflow_core.messages import MessagesRequest, read_request
+from nexusflow_core.routing import Options, Target
 from nexusflow_core.untyped import is_list, is_object, object_of
 
 __all__ = ["ChatRequest", "chat_request"]
@@ -45,34 +47,22 @@ class ChatRequest(Struct, frozen=True):
     asked: Asked
 
 
-def chat_request(
-    request: MessagesRequest,
-    request_id: str,
-    model: str,
-    thinker: str,
-    vendor: Vendor,
-    losses: Losses,
-    options: Options,
-) -> ChatRequest:
-    """`model`: as the upstream knows it; `thinker`: whose reasoning the answer has, and gets back from earlier
-    turns. Raises InvalidRequest for what this upstream cannot be asked without changing what it means."""
+def chat_request(call: Call, target: Target, losses: Losses) -> ChatRequest:
+    """Raises InvalidRequest for what this upstream cannot be asked without changing what it means."""
     try:
-        return _chat_request(request, request_id, model, thinker, vendor, losses, options)
+        request = read_request(call.seen.text if call.seen else call.body)
+        return _chat_request(request, call, target, losses)
     except RecursionError:  # an input or a schema so deep that it can be read, but not written
         raise InvalidRequest("The request body nests too deeply") from None
 
 
-def _chat_request(
-    request: MessagesRequest,
-    request_id: str,
-    model: str,
-    thinker: str,
-    vendor: Vendor,
-    losses: Losses,
-    options: Options,
-) -> ChatRequest:
+def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> ChatRequest:
+    vendor, model, options = vendor_row(target.upstream.vendor), target.model or call.model, target.options
+    thinker = target.upstream.vendor or target.upstream.name
+    tenant = call.principal.id if call.principal is not None else ""
     for path in request.unknown:
         losses.unknown(path)
+    markers = CacheMarkers(request, model, vendor, losses)
     body: dict[str, Any] = {"model": model, "messages": []}
     body[vendor.max_tokens] = _max_tokens(request.max_tokens, options, losses)
     if request.stream:
@@ -84,16 +74,19 @@ def _chat_request(
     one_call = offer_tools(request, vendor, body, losses, options)
     steered = steer_thinking(request, model, vendor, body, losses)
     recall = Recall(vendor, thinker, request.messages, off=steered.off)
-    conversation = Conversation(request, vendor, recall, losses, options)
+    conversation = Conversation(request, vendor, losses, options, markers=markers, recall=recall)
     body["messages"] = conversation.messages()
     _metadata(request, vendor, body, losses)
     _extra(request.extra, vendor, body, losses)
     answer_format(request, vendor, body, losses, prefilled=conversation.begun is not None)
     body.update(conversation.prefill.body)
+    body.update(markers.body())
+    if vendor.cache_key is not None:
+        body[vendor.cache_key] = cache_key(request, model, body.get("tools"), tenant)
     encoded = msgspec.json.encode(body)
     asked = Asked(
-        request_id=request_id,
-        model=request.model,
+        request_id=call.request_id,
+        model=call.model,
         upstream_model=model,
         thinker=thinker,
         vendor=vendor,
@@ -169,8 +162,6 @@ def _extra(extra: dict[str, Any], vendor: Vendor, body: dict[str, Any], losses: 
             raise InvalidRequest("speed: only 'standard' is possible on this upstream")
         elif name == "inference_geo" and value != "global":
             raise InvalidRequest("inference_geo: this upstream promises no region")
-        elif name == "cache_control" and not vendor.caches_itself:
-            losses.hint("cache_control", "this upstream takes no cache markers")
         elif name == "context_management":
             _context_management(value, losses)
         elif name == "output_config":

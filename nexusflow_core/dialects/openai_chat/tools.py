@@ -82,8 +82,6 @@ def _tool(tool: Tool, index: int, vendor: Vendor, losses: Losses) -> dict[str, A
     path = f"tools[{index}]"
     if tool.allowed_callers is not None and "direct" not in tool.allowed_callers:
         raise InvalidRequest(f"tools.{index}.allowed_callers: code execution runs at Anthropic only")
-    if tool.cache_control is not None and not vendor.caches_itself:
-        losses.hint(f"{path}.cache_control", "this upstream takes no cache markers")
     function: dict[str, Any] = {"name": ToolNames.sent(tool.name)}
     description, schema = _defined(tool, index, losses)
     if tool.input_examples:

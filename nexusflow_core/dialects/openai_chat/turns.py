@@ -1,16 +1,15 @@
 """Turns of a conversation: neighbours of one role as one, and what a compaction has left of them."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
+from nexusflow_core.dialects.openai_chat.caching import Placed
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.messages import Block, InputMessage, OtherBlock, TextBlock
 
-__all__ = ["Placed", "Turn", "turns_of"]
-
-Placed: TypeAlias = tuple[str, Block]  # a block and its path, as `messages[2].content[0]`
+__all__ = ["Turn", "turns_of"]
 
 
 class Turn(Struct):

@@ -4,17 +4,19 @@ client then gets of an answer. Through the dialect's front door, so that the cod
 import json
 from collections.abc import Mapping
 from typing import Any
+from unittest.mock import patch
 
 from msgspec import Struct
 
 from nexusflow_core import Call, Options, Target, Upstream
-from nexusflow_core.dialects.openai_chat import VENDORS, OpenAIChatDialect
+from nexusflow_core.dialects.openai_chat import OpenAIChatDialect
+from nexusflow_core.dialects.openai_chat.vendors import GENERIC, VENDORS, Vendor
 from nexusflow_core.errors import InvalidRequest
 from tests.core.openai_chat.driving import NOW
 
 __all__ = ["ROWS", "Outcome", "request_of", "shown", "translated"]
 
-ROWS = ("generic", *VENDORS)
+ROWS: dict[str, Vendor] = {"generic": GENERIC, **VENDORS}
 """Every row of the vendor table; `generic` is that of a vendor which has none."""
 
 
@@ -32,9 +34,16 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def translated(
-    request: Mapping[str, Any] | bytes, vendor: str = "generic", *, strict: bool = False, **options: Any
+    request: Mapping[str, Any] | bytes,
+    vendor: str | Vendor = "generic",
+    *,
+    strict: bool = False,
+    **options: Any,
 ) -> Outcome:
     """The request as this vendor gets it under these `Options`. Any error but InvalidRequest is a defect."""
+    if isinstance(vendor, Vendor):
+        with patch.dict(VENDORS, {"a-row": vendor}):
+            return translated(request, "a-row", strict=strict, **options)
     try:
         leg = _leg(request, vendor, strict, **options)
     except InvalidRequest as error:

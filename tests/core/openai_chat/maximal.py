@@ -4,7 +4,7 @@ from typing import Any
 
 __all__ = ["LONG_NAME", "MAXIMAL", "PLAIN"]
 
-_MARK = {"type": "ephemeral", "ttl": "5m"}
+_MARK = {"type": "ephemeral", "ttl": "5m"}  # four are the most: the other places are in test_cache_markers.py
 LONG_NAME = "a_tool_whose_name_is_longer_than_the_sixty_four_characters_that_are_taken"
 _CITATION = {
     "type": "char_location",
@@ -32,13 +32,12 @@ def _document(**source: Any) -> dict[str, Any]:
 
 _FIRST = [
     {"type": "text", "text": "what is this?", "cache_control": _MARK},
-    {**_image("aGVsbG8="), "cache_control": _MARK, "transformations": {"oversized_image": "error"}},
+    {**_image("aGVsbG8="), "transformations": {"oversized_image": "error"}},
     {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
     {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
     {
         **_document(type="text", media_type="text/plain", data="plain text"),
         "citations": {"enabled": True},
-        "cache_control": _MARK,
     },
     _document(type="content", content=[{"type": "text", "text": "in a document"}, _image("ZG9j")]),
     _document(type="base64", media_type="application/pdf", data="JVBERg=="),
@@ -50,7 +49,6 @@ _FIRST = [
         "title": "found",
         "content": [{"type": "text", "text": "a finding"}],
         "citations": {"enabled": True},
-        "cache_control": _MARK,
     },
     {"type": "container_upload", "file_id": "file_3"},
     {"type": "of_the_future", "member": "value"},
@@ -75,7 +73,6 @@ _CALLS = [
         "input": {"city": "Paris", "days": [1, 2.5, True, None]},
         "caller": {"type": "code_execution_20260120", "tool_id": "srvtoolu_2"},
         "toolset_name": "a_toolset",
-        "cache_control": _MARK,
     },
     {
         "type": "tool_use",
@@ -92,15 +89,14 @@ _RESULTS = [
         "type": "tool_result",
         "tool_use_id": "toolu_first",
         "content": [
-            {"type": "text", "text": "no such city", "cache_control": _MARK},
-            {**_image("d2VhdGhlcg=="), "cache_control": _MARK},
+            {"type": "text", "text": "no such city"},
+            _image("d2VhdGhlcg=="),
             {"type": "tool_reference", "tool_name": "get_weather"},
             _document(type="text", media_type="text/plain", data="a report"),
             {"type": "browser_state", "tabs": [{"tab_id": "1", "title": "t", "url": "https://example.com"}]},
         ],
         "is_error": True,
         "toolset_name": "a_toolset",
-        "cache_control": _MARK,
     },
     {
         "type": "tool_result",

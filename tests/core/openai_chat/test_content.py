@@ -160,6 +160,19 @@ def test_citations_are_named_where_they_were_asked_for(enabled: bool) -> None:
     assert (translated(request_of(user(*blocks)), strict=True).refusal is not None) is enabled
 
 
+def test_a_marker_stands_at_the_end_of_a_document() -> None:
+    """One inside is named: Anthropic has none there either."""
+    mark = {"cache_control": {"type": "ephemeral"}}
+    inside = {"type": "document", "source": {"type": "content", "content": [{**HELLO, **mark}]}}
+    outcome = translated(request_of(user(text_document(**mark), inside, HELLO)), "openrouter")
+    assert [part.get("cache_control") for part in outcome.json["messages"][0]["content"]] == [
+        {"type": "ephemeral"},
+        None,
+        None,
+    ]
+    assert outcome.dropped == ("messages[0].content[1].source.content[0].cache_control",)
+
+
 # Tool results
 
 

@@ -121,7 +121,9 @@ HOLDS: dict[str, Callable[[Seen], bool]] = {
 }
 """The values for which each line of NO_OPS is true."""
 
+_MARKED = ("", "system[].", "tools[].", "messages[].content[].")
 DEFAULTS: dict[str, Any] = {
+    **{f"{place}cache_control.ttl": "5m" for place in _MARKED},
     "messages[].content[].is_error": False,
     "tool_choice.disable_parallel_tool_use": False,
     "tools[].strict": False,
@@ -152,14 +154,15 @@ OTHERS: dict[str, list[Any]] = {
     "messages[].content[].caller.type": ["direct", "code_execution_20250825"],
     "tools[].allowed_callers[]": ["direct", "code_execution_20250825"],
     "messages[].content[].is_error": [True, False],
+    **{f"{place}cache_control.ttl": ["5m", "1h"] for place in _MARKED},
 }
 """Values that a member can take; others are made up."""
 
 ONLY_REFUSED = re.compile(
     r"(messages|system)\[\].*\.(type|media_type)|messages\[\]\.role|tools\[\]\.(type|name|allowed_callers\[\])"
-    r"|output_config\.format\.(schema\.)?type"
+    r"|output_config\.format\.(schema\.)?type|(.*\.)?cache_control\.type"
 )
-"""What a block, a source or a tool is, whose, and the one caller that counts: a change of it alone is a 400."""
+"""What a block, a source, a tool or a marker is, whose, and the one caller that counts: 400 for any other."""
 
 
 def row_of(vendor: str) -> Vendor:

@@ -133,11 +133,17 @@ def missing(request: Mapping[str, Any], outcome: Outcome, vendor: str) -> Iterat
     yield from _tools(request, sent, outcome, vendor)
     yield from _limits(request, sent, outcome, vendor)
     caches_itself = vendor in VENDORS and VENDORS[vendor].caches_itself
+    marked = re.search(rb'"(cache_control|prompt_cache_breakpoint)":', outcome.body) is not None
     for path, block in placed(request):
         dropped = block["type"] not in ("text", "image", "document", "search_result", "tool_use", "tool_result")
         if dropped and path not in outcome.dropped:
             yield f"{path}: {block['type']}"
-        if "cache_control" in block and not caches_itself and f"{path}.cache_control" not in outcome.dropped:
+        if (
+            "cache_control" in block
+            and not caches_itself
+            and not marked
+            and f"{path}.cache_control" not in outcome.dropped
+        ):
             yield f"{path}.cache_control"
 
 
@@ -179,7 +185,7 @@ def _calls(request: Mapping[str, Any], sent: Mapping[str, Any]) -> Iterator[str]
         if result.get("is_error") and not text.startswith("Error"):
             text = f"Error: {text}" if text else "Error"
         images = any(block["type"] == "image" for block in blocks(result.get("content")))
-        if answer["content"] != (f"{text}\n[image below]".lstrip() if images else text):
+        if "\n".join(texts(answer["content"])) != (f"{text}\n[image below]".lstrip() if images else text):
             yield f"result of {use['id']}"
 
 
@@ -261,6 +267,7 @@ def _limits(
     for name in ("thinking", "output_config", "cache_control", "container", "metadata"):
         told = any(re.match(rf"{name}\b", path) for path in outcome.dropped)
         no_op = name == "cache_control" and vendor in VENDORS and VENDORS[vendor].caches_itself
+        no_op = no_op or name in sent
         steered = any(sent.get(field) is not None for field in _STEERING)
         steered = steered and name in ("thinking", "output_config")
         formed = name == "output_config" and "response_format" in sent

@@ -10,7 +10,10 @@ ENABLED = {"type": "enabled", "budget_tokens": 5000}
 ADAPTIVE = {"type": "adaptive"}
 DISABLED = {"type": "disabled"}
 TOOLS = [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
-_NOT_STEERING = ("model", "messages", "max_tokens", "max_completion_tokens", "tools", "tool_choice")
+_NOT_STEERING = (
+    *("model", "messages", "max_tokens", "max_completion_tokens", "tools", "tool_choice"),
+    "prompt_cache_key",
+)
 
 
 def steered(vendor: str, model: str, **members: Any) -> tuple[dict[str, Any], list[str]]:

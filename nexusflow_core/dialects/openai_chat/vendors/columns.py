@@ -62,7 +62,8 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """One row."""
 
     prices: str | None = None
-    """Whose rows of the price book hold."""
+    """Whose rows of the price book hold; None looks through all. Whoever runs others' models has a name of its
+    own, with rows only where a price file brings them."""
     max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """The output cap's name [docs, recorded]."""
     stream_options: bool = True
@@ -132,6 +133,8 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Models, as a pattern, that take markers [docs]."""
     cache_ttls: frozenset[str] = frozenset({"5m"})
     """Lifetimes that a marker can ask for [docs]."""
+    cache_results: bool = False
+    """Tool messages, as lists of parts, are marked too [docs]."""
     cache_top_level: bool = False
     """Takes a marker on the whole request [docs]."""
     cache_key: str | None = None

@@ -45,6 +45,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         caches_itself=True,
         cache_markers="prompt_cache_breakpoint",
         cache_models=r"gpt-5\.[6-9]|gpt-[6-9]",
+        cache_results=True,
         cache_key="prompt_cache_key",
         uncertain=frozenset({"thinking"}),
     ),
@@ -96,7 +97,8 @@ VENDORS: Final[dict[str, Vendor]] = {
         caches_itself=True,
         cache_markers="cache_control",
         cache_models=r"qwen[34]|qwen-(plus|flash|max|turbo)",
-        uncertain=frozenset({"response_format", "cache_models"}),
+        cache_results=True,
+        uncertain=frozenset({"response_format", "cache_models", "cache_results"}),
     ),
     "kimi": Vendor(
         prices="moonshot",
@@ -232,16 +234,19 @@ VENDORS: Final[dict[str, Vendor]] = {
         user_field="user",
         cache_markers="cache_control",
         cache_ttls=frozenset({"5m", "1h"}),
+        cache_results=True,
         cache_top_level=True,
         unknown_model=r"is not a valid model ID",
     ),
     "together": Vendor(
+        prices="together",
         sampling=_WITH_TOP_K,
         thinking=(Thinking(models=r"openai/gpt-oss", by_default=True, efforts=_THREE),),
         think_tags=True,
         uncertain=frozenset({"thinking"}),
     ),
     "vllm": Vendor(
+        prices="vllm",
         sampling=_WITH_TOP_K,
         prefill=Prefill(body={"continue_final_message": True, "add_generation_prompt": False}),
         thinking=(_TEMPLATE,),
@@ -252,6 +257,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         uncertain=frozenset({"replay"}),
     ),
     "ollama": Vendor(
+        prices="ollama",
         tool_choice="auto",
         parallel_tool_calls=False,
         image_urls=False,
@@ -261,6 +267,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         uncertain=frozenset({"thinking"}),
     ),
     "llamacpp": Vendor(
+        prices="llamacpp",
         sampling=_WITH_TOP_K,
         thinking=(_TEMPLATE,),
         think_tags=True,
