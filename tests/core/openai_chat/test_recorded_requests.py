@@ -154,7 +154,7 @@ def _texts(request: Mapping[str, Any], sent: Mapping[str, Any]) -> Iterator[str]
     there = said(sent, "system")
     if told:
         there, _, schema = there.rpartition("Answer with one JSON object")
-        there = there.removesuffix("\n\n")
+        there = there.removesuffix("\n\n").removesuffix("\0")
         if json.loads(schema[schema.index("{") :]) != json.loads(told):
             yield "output_config.format"
     if there != "\0".join([*filter(None, ["\n\n".join(system)]), *in_place]):
