@@ -120,6 +120,8 @@ class RelayLeg:
             raise UpstreamProtocolError(
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
+        if not 200 <= status < 600:
+            raise UpstreamProtocolError(f"the upstream answered with status {status}, which is no answer")
         kept = relayed_response_headers(headers)
         request_id = header(headers, b"request-id")
         self.upstream_request_id = request_id.decode("latin-1") if request_id else None
