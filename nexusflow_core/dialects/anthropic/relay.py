@@ -110,7 +110,7 @@ class RelayLeg:
         self._encoded = False  # the answer is compressed all the same, and cannot be read on the side
         self._held: list[bytes] | None = []  # the body so far while nothing may go out; None after that
         self._held_bytes = 0
-        self._holds = HELD_BYTES  # how much of a body waits
+        self._hold_limit = HELD_BYTES  # a body larger than this does not wait for its end
         self._tap: StreamTap | None = None  # set for a stream
         self._answer: Answer | None = None  # a whole sync body, as far as it is read
 
@@ -136,6 +136,8 @@ class RelayLeg:
             raise UpstreamProtocolError(
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
+        if not 200 <= status < 600:
+            raise UpstreamProtocolError(f"the upstream answered with status {status}, which is no answer")
         kept = relayed_response_headers(headers)
         request_id = header(headers, b"request-id")
         self.upstream_request_id = request_id.decode("latin-1") if request_id else None
@@ -145,7 +147,7 @@ class RelayLeg:
         if status >= 400:
             self.failure = UpstreamStatus(status, "api_error")
         elif media_type == b"text/event-stream" and self._encoded:
-            self._holds = 0  # it cannot be followed, and must not be held back either
+            self._hold_limit = 0  # it cannot be followed, and must not be held back either
         elif media_type == b"text/event-stream":
             self._tap = StreamTap(third_party=self._third_party)
             # A length leaves no room for the error event of a stream that breaks off.
@@ -162,7 +164,7 @@ class RelayLeg:
             return data
         self._held.append(data)
         self._held_bytes += len(data)
-        if self._held_bytes > self._holds or (tap is not None and tap.started):
+        if self._held_bytes > self._hold_limit or (tap is not None and tap.started):
             return self._release()
         return b""
 
