@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -65,6 +65,7 @@ class _RouteTable(Struct, forbid_unknown_fields=True):
     model: str
     targets: list[str]
     strict: bool = False
+    count_tokens: Literal["estimate"] | None = None
 
 
 class _AuthTable(Struct, forbid_unknown_fields=True):
@@ -169,7 +170,8 @@ def _route(index: int, table: _RouteTable, upstreams: Mapping[str, Upstream], st
             raise ConfigError(
                 f"{path}.targets[{number}]", f"no upstream is called {name!r} (there are: {known})"
             )
-        targets.append(Target(upstreams[name], model or None, table.strict or name in strict))
+        refuses = table.strict or name in strict
+        targets.append(Target(upstreams[name], model or None, refuses, table.count_tokens))
     return Route(table.model, tuple(targets))
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Literal
 
 from msgspec import Struct
 
@@ -13,11 +14,13 @@ __all__ = ["Route", "Router", "Target"]
 
 class Target(Struct, frozen=True):
     """One upstream of a route. `model` is the name that it knows the model by; None keeps the client's.
-    `strict`: on a translated call, refuse what cannot be carried and could change the answer."""
+    `strict`: on a translated call, refuse what cannot be carried and could change the answer. `count_tokens`:
+    what is done where the upstream does not count; None: it is a 404."""
 
     upstream: Upstream
     model: str | None = None
     strict: bool = False
+    count_tokens: Literal["estimate"] | None = None
 
 
 class Route(Struct, frozen=True):

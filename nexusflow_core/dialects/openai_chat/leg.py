@@ -6,6 +6,7 @@ from typing import Any
 from nexusflow_core.answers import message_body
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.dialects.openai_chat.counting import open_count
 from nexusflow_core.dialects.openai_chat.failures import failure, failure_of, filtered, rate_limits
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.names import answer_id
@@ -17,7 +18,6 @@ from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
 from nexusflow_core.errors import (
     EventTooLarge,
     NexusFlowError,
-    NotFound,
     UpstreamError,
     UpstreamProtocolError,
     UpstreamStatus,
@@ -42,27 +42,30 @@ class OpenAIChatDialect:
 
     def open(self, call: Call, target: Target) -> Leg:
         """Raises InvalidRequest for what cannot be asked there, NotFound for count_tokens."""
-        if call.endpoint == "count_tokens":
-            raise NotFound("count_tokens is not available for this model: count for yourself")
         vendor = vendor_row(target.upstream.vendor)
+        if call.endpoint == "count_tokens":
+            return open_count(call, target, vendor, _request_headers(call, target))
         losses = Losses(strict=target.strict)
         model = target.model or call.model
         asked = read_request(call.seen.text if call.seen else call.body)
         tenant = call.principal.id if call.principal is not None else ""
         made = chat_request(asked, model, vendor, losses, tenant=tenant)
-        accept = b"text/event-stream" if call.stream else b"application/json"
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"accept", accept),
-            (b"accept-encoding", b"identity"),
-            (b"user-agent", b"nexusflow"),
-        ]
-        credential = target.upstream.credential_header(call.credential)
-        if credential is not None:
-            headers.append(credential)
+        headers = _request_headers(call, target)
         url = target.upstream.base_url + "/chat/completions"
         request = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
         return ChatLeg(request, call, model, vendor, made, losses.found)
+
+
+def _request_headers(call: Call, target: Target) -> Headers:
+    accept = b"text/event-stream" if call.stream else b"application/json"
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"accept", accept),
+        (b"accept-encoding", b"identity"),
+        (b"user-agent", b"nexusflow"),
+    ]
+    credential = target.upstream.credential_header(call.credential)
+    return [*headers, credential] if credential is not None else headers
 
 
 class ChatLeg:
