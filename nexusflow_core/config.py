@@ -66,6 +66,7 @@ class _RouteTable(Struct, forbid_unknown_fields=True):
     targets: list[str]
     strict: bool = False
     count_tokens: Literal["estimate"] | None = None
+    display_name: str | None = None
 
 
 class _AuthTable(Struct, forbid_unknown_fields=True):
@@ -172,7 +173,7 @@ def _route(index: int, table: _RouteTable, upstreams: Mapping[str, Upstream], st
             )
         refuses = table.strict or name in strict
         targets.append(Target(upstreams[name], model or None, refuses, table.count_tokens))
-    return Route(table.model, tuple(targets))
+    return Route(table.model, tuple(targets), table.display_name)
 
 
 def _limits(limits: Limits) -> Limits:

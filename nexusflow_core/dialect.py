@@ -9,7 +9,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.errors import NexusFlowError, UpstreamError
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
-from nexusflow_core.upstream import AuthScheme, Headers, UpstreamRequest
+from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest
 
 __all__ = ["Leg", "ResponseHead", "UpstreamDialect"]
 
@@ -99,4 +99,9 @@ class UpstreamDialect(Protocol):
 
     def open(self, call: Call, target: Target) -> Leg:
         """A fresh Leg. Raises CallerError for a call that this protocol cannot carry."""
+        ...
+
+    def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
+        """What a model can be asked for through this protocol, as Anthropic's model list says it; None where
+        that is not known here."""
         ...

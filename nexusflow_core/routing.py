@@ -24,10 +24,12 @@ class Target(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """A model name, or a pattern in which `*` stands for any characters, and the targets tried in order."""
+    """A model name, or a pattern in which `*` stands for any characters, and the targets tried in order.
+    `display_name`: what the model list calls it."""
 
     model: str
     targets: tuple[Target, ...]
+    display_name: str | None = None
 
     @property
     def exact(self) -> bool:

@@ -24,6 +24,7 @@ from nexusflow_core.thinking_mark import strip_marked
 from nexusflow_core.upstream import (
     AuthScheme,
     Headers,
+    Upstream,
     UpstreamRequest,
     header,
     relayed_request_headers,
@@ -58,6 +59,10 @@ class AnthropicDialect:
             counting=call.endpoint == "count_tokens",
             estimate_from=call.seen.text if call.seen and target.count_tokens else None,
         )
+
+    def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
+        """Not known: whatever the upstream knows passes."""
+        return None
 
 
 def _is_third_party(call: Call, target: Target) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 from nexusflow_core.answers import message_body
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
 from nexusflow_core.dialects.openai_chat.counting import open_count
 from nexusflow_core.dialects.openai_chat.failures import failure, failure_of, filtered, rate_limits
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
@@ -14,7 +15,7 @@ from nexusflow_core.dialects.openai_chat.request import ChatRequest, chat_reques
 from nexusflow_core.dialects.openai_chat.response import Translated, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
-from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
+from nexusflow_core.dialects.openai_chat.vendors import VENDORS, Vendor, vendor_row
 from nexusflow_core.errors import (
     EventTooLarge,
     NexusFlowError,
@@ -26,7 +27,7 @@ from nexusflow_core.messages import read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.sse import SSEDecoder
-from nexusflow_core.upstream import AuthScheme, Headers, UpstreamRequest, header
+from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest, header
 
 __all__ = ["ChatLeg", "OpenAIChatDialect"]
 
@@ -54,6 +55,11 @@ class OpenAIChatDialect:
         url = target.upstream.base_url + "/chat/completions"
         request = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
         return ChatLeg(request, call, model, vendor, made, losses.found)
+
+    def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
+        """By the vendor's row; None for a vendor without one."""
+        row = VENDORS.get(upstream.vendor or "")
+        return capabilities_of(row, model) if row is not None else None
 
 
 def _request_headers(call: Call, target: Target) -> Headers:
