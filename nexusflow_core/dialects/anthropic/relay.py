@@ -135,6 +135,7 @@ class RelayLeg:
         self._encoded = False  # the answer is compressed all the same, and cannot be read on the side
         self._held: list[bytes] | None = []  # the body so far while nothing may go out; None after that
         self._held_bytes = 0
+        self._holds = HELD_BYTES  # how much of a body waits
         self._tap: StreamTap | None = None  # set for a stream
         self._answer: Answer | None = None  # a whole sync body, as far as it is read
 
@@ -160,7 +161,7 @@ class RelayLeg:
             raise UpstreamProtocolError(
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
-        self._answer_head = ResponseHead(status, relayed_response_headers(headers))
+        kept = relayed_response_headers(headers)
         request_id = header(headers, b"request-id")
         self.upstream_request_id = request_id.decode("latin-1") if request_id else None
         encoding = (header(headers, b"content-encoding") or b"identity").strip().lower()
@@ -171,8 +172,13 @@ class RelayLeg:
             return
         if status >= 400:
             self.failure = UpstreamStatus(status, "api_error")
-        elif media_type == b"text/event-stream" and not self._encoded:
+        elif media_type == b"text/event-stream" and self._encoded:
+            self._holds = 0  # it cannot be followed, and must not be held back either
+        elif media_type == b"text/event-stream":
             self._tap = StreamTap(third_party=self._third_party)
+            # A length leaves no room for the error event of a stream that breaks off.
+            kept = [pair for pair in kept if pair[0] != b"content-length"]
+        self._answer_head = ResponseHead(status, kept)
 
     def receive_data(self, data: bytes) -> bytes:
         tap = self._tap
@@ -184,7 +190,7 @@ class RelayLeg:
             return data
         self._held.append(data)
         self._held_bytes += len(data)
-        if self._held_bytes > HELD_BYTES or (tap is not None and tap.started):
+        if self._held_bytes > self._holds or (tap is not None and tap.started):
             return self._release()
         return b""
 

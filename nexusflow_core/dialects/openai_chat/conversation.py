@@ -8,6 +8,7 @@ from nexusflow_core.dialects.openai_chat.caching import BILLING, CacheMarkers, P
 from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.names import ToolNames, upstream_id
 from nexusflow_core.dialects.openai_chat.parts import Part, Parts, kind_of
+from nexusflow_core.dialects.openai_chat.recall import Recall, Thoughts
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
@@ -29,10 +30,13 @@ _SERVER_SIDE = ("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "fallback
 class Conversation:
     """Translates a request's turns. Raises InvalidRequest for turns that no upstream would take."""
 
-    def __init__(self, request: MessagesRequest, vendor: Vendor, losses: Losses, markers: CacheMarkers) -> None:
+    def __init__(
+        self, request: MessagesRequest, vendor: Vendor, recall: Recall, losses: Losses, markers: CacheMarkers
+    ) -> None:
         self._request = request
         self._markers = markers
         self._vendor = vendor
+        self._recall = recall
         self._losses = losses
         self._parts = Parts(vendor, losses)
         self._open_calls: list[str] = []  # ids of the last assistant turn that still want their result
@@ -130,15 +134,17 @@ class Conversation:
 
     def _assistant(self, blocks: list[Placed], start: int) -> list[Part]:
         text = ""
-        calls: list[Part] = []
+        calls: list[ToolUseBlock] = []
+        thoughts = Thoughts()
         for path, block in blocks:
             if isinstance(block, TextBlock):
                 self._parts.citations(block, path)
                 text += block.text
             elif isinstance(block, ToolUseBlock):
-                calls.append(self._call(block, path))
+                self._check_call(block, path)
+                calls.append(block)
             elif isinstance(block, ThinkingBlock | RedactedThinkingBlock):
-                self._losses.drop(path, "thinking of earlier turns is not sent to this upstream")
+                self._recall.read(block, path, thoughts, self._losses)
             elif isinstance(block, OtherBlock) and _ran_at_anthropic(block.kind):
                 self._losses.drop(path, "what a server tool did is known to Anthropic only")
             else:
@@ -151,11 +157,12 @@ class Conversation:
         if text or self._vendor.null_content:
             message["content"] = text or None
         if calls:
-            message["tool_calls"] = calls
+            message["tool_calls"] = [self._call(block, thoughts) for block in calls]
             self._calls_at = start
+        self._recall.put(thoughts, message, f"messages[{start}]", self._losses)
         return [message]
 
-    def _call(self, block: ToolUseBlock, path: str) -> Part:
+    def _check_call(self, block: ToolUseBlock, path: str) -> None:
         if block.id in self._seen_calls:
             raise InvalidRequest(f"{dotted(path)}: `tool_use` ids must be unique")
         if block.caller is not None and block.caller != {"type": "direct"}:
@@ -163,9 +170,17 @@ class Conversation:
         self._parts.toolset(block.toolset_name, path)
         self._seen_calls.add(block.id)
         self._open_calls.append(block.id)
+
+    def _call(self, block: ToolUseBlock, thoughts: Thoughts) -> Part:
         arguments = msgspec.json.encode(block.input).decode()
         function = {"name": ToolNames.sent(block.name), "arguments": arguments}
-        return {"id": upstream_id(block.id, self._vendor.tool_ids), "type": "function", "function": function}
+        id = upstream_id(block.id, self._vendor.tool_ids)
+        return {
+            "id": id,
+            "type": "function",
+            "function": function,
+            **self._recall.call_members(block.id, thoughts),
+        }
 
     def _expect_results(self, missing: list[str]) -> None:
         if missing:

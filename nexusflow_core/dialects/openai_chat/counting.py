@@ -54,7 +54,9 @@ def open_count(call: Call, target: Target, vendor: Vendor, headers: Headers) -> 
     if vendor.counts_at is None:
         return EstimateLeg(given, call.request_id)
     losses = Losses(strict=target.strict)
-    made = msgspec.json.decode(chat_request(request, target.model or call.model, vendor, losses).body)
+    model, thinker = target.model or call.model, target.upstream.vendor or target.upstream.name
+    asked = chat_request(request, call.request_id, model, thinker, vendor, losses)
+    made = msgspec.json.decode(asked.body)
     body = msgspec.json.encode({name: made[name] for name in _COUNTED if name in made})
     url = _beside(target.upstream.base_url, vendor.counts_at)
     sent = UpstreamRequest(target.upstream, "POST", url, headers, body)

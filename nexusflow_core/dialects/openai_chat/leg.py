@@ -6,16 +6,17 @@ from typing import Any
 from nexusflow_core.answers import message_body
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
 from nexusflow_core.dialects.openai_chat.counting import open_count
 from nexusflow_core.dialects.openai_chat.failures import failure, failure_of, filtered, rate_limits
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.names import answer_id
-from nexusflow_core.dialects.openai_chat.request import ChatRequest, chat_request
+from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.response import Translated, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
-from nexusflow_core.dialects.openai_chat.vendors import VENDORS, Vendor, vendor_row
+from nexusflow_core.dialects.openai_chat.vendors import VENDORS, vendor_row
 from nexusflow_core.errors import (
     EventTooLarge,
     NexusFlowError,
@@ -48,13 +49,14 @@ class OpenAIChatDialect:
             return open_count(call, target, vendor, _request_headers(call, target))
         losses = Losses(strict=target.strict)
         model = target.model or call.model
-        asked = read_request(call.seen.text if call.seen else call.body)
+        request = read_request(call.seen.text if call.seen else call.body)
+        thinker = target.upstream.vendor or target.upstream.name
         tenant = call.principal.id if call.principal is not None else ""
-        made = chat_request(asked, model, vendor, losses, tenant=tenant)
+        made = chat_request(request, call.request_id, model, thinker, vendor, losses, tenant=tenant)
         headers = _request_headers(call, target)
         url = target.upstream.base_url + "/chat/completions"
-        request = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
-        return ChatLeg(request, call, model, vendor, made, losses.found)
+        sent = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
+        return ChatLeg(sent, call, made.asked, losses.found)
 
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
         """By the vendor's row; None for a vendor without one."""
@@ -83,9 +85,7 @@ class ChatLeg:
         self,
         request: UpstreamRequest,
         call: Call,
-        model: str,
-        vendor: Vendor,
-        made: ChatRequest,
+        asked: Asked,
         losses: list[Loss],
     ) -> None:
         self.request = request
@@ -96,9 +96,7 @@ class ChatLeg:
         self.failure: UpstreamError | None = None
         self.upstream_request_id: str | None = None
         self._call = call
-        self._model = model
-        self._vendor = vendor
-        self._made = made
+        self._asked = asked
         self._status = 0
         self._headers: Headers = ()
         self._held = bytearray()  # a sync answer, an error, or a stream that has not shown to be one
@@ -138,25 +136,19 @@ class ChatLeg:
         if status >= 400:
             self.failure = self._failed(None)
         elif self._call.stream:
-            self._stream = ChatStream(
-                request_id=self._call.request_id,
-                model=self._call.model,
-                vendor=self._vendor,
-                names=self._made.names,
-                stop_here=self._made.stop_here,
-                one_call=self._made.one_call,
-                prompt_bytes=len(self._made.body),
-            )
+            self._stream = ChatStream(self._asked)
 
     def receive_data(self, data: bytes) -> bytes:
         if self._stream is None:
             return self._hold(data)
-        if not self._stream.started:
+        if self.head is None:
             self._hold(data)
         try:
             events = self._decoder.feed(data)
         except EventTooLarge:
             return self._broken(UpstreamProtocolError("the upstream sent an event beyond every bound"))
+        if len(events) == 1:
+            return self._line(events[0].data)
         return b"".join([self._line(event.data) for event in events])
 
     def receive_eof(self) -> bytes:
@@ -189,7 +181,11 @@ class ChatLeg:
 
     def _line(self, data: bytes) -> bytes:
         stream = self._stream
-        if stream is None or stream.done or not data.strip():
+        if stream is None:
+            return b""
+        if (event := stream.plain(data)) is not None:
+            return event
+        if stream.done or not data.strip():
             return b""
         if data.strip() == b"[DONE]":
             if not stream.started or stream.finish is None:
@@ -267,15 +263,7 @@ class ChatLeg:
                 return self._refusal()
             raise self._failed(error)
         self._answer_model = answer.model
-        self._answer = translate_answer(
-            answer,
-            request_id=self._call.request_id,
-            vendor=self._vendor,
-            names=self._made.names,
-            stop_here=self._made.stop_here,
-            one_call=self._made.one_call,
-            prompt_bytes=len(self._made.body),
-        )
+        self._answer = translate_answer(answer, self._asked)
         self._notice(self._answer.noticed)
         if self._answer.estimated:
             self.losses.append(Loss("usage", ESTIMATED))
@@ -327,9 +315,11 @@ class ChatLeg:
                 self._status,
                 self._headers,
                 error,
-                vendor=self._vendor,
+                vendor=self._asked.vendor,
                 model=self._call.model,
                 own_key=own_key,
                 now=self._call.started_at,
             )
-        return failure_of(error, self._status, vendor=self._vendor, model=self._call.model, own_key=own_key)
+        return failure_of(
+            error, self._status, vendor=self._asked.vendor, model=self._call.model, own_key=own_key
+        )

@@ -6,10 +6,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.caching import CacheMarkers, cache_key
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.names import ToolNames
+from nexusflow_core.dialects.openai_chat.recall import Recall
+from nexusflow_core.dialects.openai_chat.thinking import steer_thinking
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
@@ -30,46 +33,52 @@ REFUSED = {
 """A guarantee, a price or a tool would vanish: 400."""
 
 DROPPED = {
-    "thinking": "thinking is not controlled on this upstream",
     "diagnostics": "cache diagnostics are Anthropic's own",
 }
 
 
-class ChatRequest(Struct):
+class ChatRequest(Struct, frozen=True):
     """The upstream's body, and what the answer's translation must know of the request."""
 
     body: bytes
-    names: ToolNames
-    stop_here: tuple[str, ...]
-    """Stop strings that the upstream was not given, to be found on the text."""
-    one_call: bool
-    """Only the first tool call counts: the upstream has no field that says so."""
+    asked: Asked
 
 
 def chat_request(
-    request: MessagesRequest, model: str, vendor: Vendor, losses: Losses, *, tenant: str = ""
+    request: MessagesRequest,
+    request_id: str,
+    model: str,
+    thinker: str,
+    vendor: Vendor,
+    losses: Losses,
+    *,
+    tenant: str = "",
 ) -> ChatRequest:
-    """Raises InvalidRequest for what this upstream cannot be asked without changing what it means. `tenant`:
-    whose caches may be shared."""
+    """`model`: as the upstream knows it; `thinker`: whose reasoning the answer has, and gets back from earlier
+    turns; `tenant`: whose caches may be shared. Raises InvalidRequest for what this upstream cannot be asked
+    without changing what it means."""
     try:
-        return _chat_request(request, model, vendor, losses, tenant)
+        return _chat_request(request, request_id, model, thinker, vendor, losses, tenant)
     except RecursionError:  # an input or a schema so deep that it can be read, but not written
         raise InvalidRequest("The request body nests too deeply") from None
 
 
 def _chat_request(
-    request: MessagesRequest, model: str, vendor: Vendor, losses: Losses, tenant: str
+    request: MessagesRequest,
+    request_id: str,
+    model: str,
+    thinker: str,
+    vendor: Vendor,
+    losses: Losses,
+    tenant: str,
 ) -> ChatRequest:
     for path in request.unknown:
         losses.unknown(path)
-    names = ToolNames(tool.name for tool in request.tools)
-    markers = CacheMarkers(request, model, vendor, losses)
-    conversation = Conversation(request, vendor, losses, markers)
-    body: dict[str, Any] = {"model": model, "messages": conversation.messages()}
     if request.max_tokens < 0:
         raise InvalidRequest("max_tokens: Input should be greater than or equal to 0")
     if request.max_tokens == 0:
         raise InvalidRequest("max_tokens: 0, a cache pre-warm, is not possible on this upstream")
+    body: dict[str, Any] = {"model": model, "messages": []}
     body[vendor.max_tokens] = request.max_tokens
     if request.stream:
         body["stream"] = True
@@ -78,12 +87,29 @@ def _chat_request(
     stop_here = _stop(request, model, vendor, body)
     _sampling(request, model, vendor, body, losses)
     one_call = offer_tools(request, vendor, body, losses)
+    steered = steer_thinking(request, model, vendor, body, losses)
+    recall = Recall(vendor, thinker, request.messages, off=steered.off)
+    markers = CacheMarkers(request, model, vendor, losses)
+    body["messages"] = Conversation(request, vendor, recall, losses, markers).messages()
     _metadata(request, vendor, body, losses)
     _extra(request.extra, vendor, body, losses)
     body.update(markers.body())
     if vendor.cache_key is not None:
         body[vendor.cache_key] = cache_key(request, model, body.get("tools"), tenant)
-    return ChatRequest(msgspec.json.encode(body), names, stop_here, one_call)
+    encoded = msgspec.json.encode(body)
+    asked = Asked(
+        request_id=request_id,
+        model=request.model,
+        upstream_model=model,
+        thinker=thinker,
+        vendor=vendor,
+        names=ToolNames(tool.name for tool in request.tools),
+        stop_here=stop_here,
+        one_call=one_call,
+        hide_thinking=steered.hidden,
+        prompt_bytes=len(encoded),
+    )
+    return ChatRequest(encoded, asked)
 
 
 def _stop(request: MessagesRequest, model: str, vendor: Vendor, body: dict[str, Any]) -> tuple[str, ...]:
@@ -122,6 +148,8 @@ def _metadata(request: MessagesRequest, vendor: Vendor, body: dict[str, Any], lo
 
 def _extra(extra: dict[str, Any], vendor: Vendor, body: dict[str, Any], losses: Losses) -> None:
     for name, value in extra.items():
+        if name == "thinking":
+            continue  # see `steer_thinking`
         if name in REFUSED:
             raise InvalidRequest(f"{name}: {REFUSED[name]}")
         if name in DROPPED:
@@ -160,5 +188,5 @@ def _output_config(name: str, value: Any, losses: Losses) -> None:
     for member, given in value.items():
         if member not in ("effort", "task_budget", "format"):
             losses.unknown(f"{name}.{member}")
-        elif given is not None:
+        elif given is not None and member != "effort":  # see `steer_thinking`
             losses.drop(f"{name}.{member}", "not controlled on this upstream")
