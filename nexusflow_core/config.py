@@ -72,6 +72,8 @@ class _RouteTable(Struct, forbid_unknown_fields=True):
     strict: bool = False
     server_tools: _ServerTools | None = None
     max_tokens: int | None = None
+    count_tokens: Literal["estimate"] | None = None
+    display_name: str | None = None
 
 
 class _AuthTable(Struct, forbid_unknown_fields=True):
@@ -182,12 +184,13 @@ def _route(
             )
         strict, options = table.strict or tables[name].strict, _options(table, tables[name])
         targets.append(Target(upstreams[name], model or None, strict, options))
-    return Route(table.model, tuple(targets))
+    return Route(table.model, tuple(targets), table.display_name)
 
 
 def _options(route: _RouteTable, upstream: _UpstreamTable) -> Options:
     return Options(
         max_tokens=route.max_tokens,
+        count_tokens=route.count_tokens,
         images=upstream.images,
         tool_images=upstream.tool_images,
         server_tools=route.server_tools or upstream.server_tools,

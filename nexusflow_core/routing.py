@@ -27,11 +27,14 @@ class Options(Struct, frozen=True, kw_only=True):
     """None: as the vendor's row says."""
     server_tools: Literal["refuse", "drop"] = "refuse"
     """What becomes of tools that only Anthropic can run."""
+    count_tokens: Literal["estimate"] | None = None
+    """`estimate`: where the vendor has no counter, tokens are estimated; else there is no answer."""
 
 
 class Target(Struct, frozen=True):
     """One upstream of a route. `model` is the name that it knows the model by; None keeps the client's.
-    `strict`: on a translated call, refuse what cannot be carried and could change the answer."""
+    `strict`: on a translated call, refuse what cannot be carried and could change the answer. `count_tokens`:
+    what is done where the upstream does not count; None: it is a 404."""
 
     upstream: Upstream
     model: str | None = None
@@ -40,10 +43,12 @@ class Target(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """A model name, or a pattern in which `*` stands for any characters, and the targets tried in order."""
+    """A model name, or a pattern in which `*` stands for any characters, and the targets tried in order.
+    `display_name`: what the model list calls it."""
 
     model: str
     targets: tuple[Target, ...]
+    display_name: str | None = None
 
     @property
     def exact(self) -> bool:

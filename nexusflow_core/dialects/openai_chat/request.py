@@ -18,7 +18,7 @@ from nexusflow_core.dialects.openai_chat.thinking import steer_thinking
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
 from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
 from nexusflow_core.errors import InvalidRequest
-from nexusflow_core.messages import MessagesRequest, read_request
+from nexusflow_core.messages import MessagesRequest
 from nexusflow_core.routing import Options, Target
 from nexusflow_core.untyped import is_list, is_object, object_of
 
@@ -47,10 +47,10 @@ class ChatRequest(Struct, frozen=True):
     asked: Asked
 
 
-def chat_request(call: Call, target: Target, losses: Losses) -> ChatRequest:
-    """Raises InvalidRequest for what this upstream cannot be asked without changing what it means."""
+def chat_request(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> ChatRequest:
+    """The request of this call. Raises InvalidRequest for what this upstream cannot be asked without changing
+    what it means."""
     try:
-        request = read_request(call.seen.text if call.seen else call.body)
         return _chat_request(request, call, target, losses)
     except RecursionError:  # an input or a schema so deep that it can be read, but not written
         raise InvalidRequest("The request body nests too deeply") from None

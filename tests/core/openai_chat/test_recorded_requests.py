@@ -267,7 +267,7 @@ def _limits(
     for name in ("thinking", "output_config", "cache_control", "container", "metadata"):
         told = any(re.match(rf"{name}\b", path) for path in outcome.dropped)
         no_op = name == "cache_control" and vendor in VENDORS and VENDORS[vendor].caches_itself
-        no_op = no_op or name in sent
+        no_op = no_op or sent.get(name) is not None
         steered = any(sent.get(field) is not None for field in _STEERING)
         steered = steered and name in ("thinking", "output_config")
         formed = name == "output_config" and "response_format" in sent
