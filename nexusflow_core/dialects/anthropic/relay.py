@@ -170,9 +170,7 @@ class RelayLeg:
         self._encoded = encoding != b"identity"
         media_type = (header(headers, b"content-type") or b"").partition(b";")[0].strip().lower()
         self._uncounted = self._counting and is_absent(status)
-        if self._uncounted:
-            return
-        if status >= 400:
+        if status >= 400 and not self._uncounted:
             self.failure = UpstreamStatus(status, "api_error")
         elif media_type == b"text/event-stream" and self._encoded:
             self._hold_limit = 0  # it cannot be followed, and must not be held back either
