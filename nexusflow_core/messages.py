@@ -320,6 +320,8 @@ _WORDS = {
 
 def _converted(value: Any, type: Any, path: str) -> Any:
     """`value` as `type`; what it raises speaks the wire's words."""
+    if type is int and isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1e3 is a whole number
     try:
         return msgspec.convert(value, type)
     except msgspec.ValidationError as error:

@@ -30,16 +30,20 @@ class CallSlot:
         """Takes a fragment; returns what of it is sure to be part of the input."""
         if not fragment:
             return ""
-        if not self._parts and not self._held and fragment in _PLACEHOLDERS:
-            self._held = fragment
-            return ""
-        self._held = ""
+        if not self._parts:
+            text = self._held + fragment
+            if text.strip() == "{}" or "null".startswith(text.strip()):  # in pieces too
+                self._held = text
+                return ""
+            fragment = fragment if self._held.strip() in _PLACEHOLDERS else text
+            self._held = ""
         self._parts.append(fragment)
         return fragment
 
     def rest(self) -> str:
         """What is left at the end: a placeholder after which nothing came means an input without members."""
-        return "{}" if self._held and not self._parts else ""
+        held = self._held.strip()
+        return "{}" if held in _PLACEHOLDERS else held
 
     def arguments(self) -> str:
         """Everything so far."""

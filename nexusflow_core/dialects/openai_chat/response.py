@@ -15,6 +15,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
     ToolCall,
     estimated_usage,
     read_usage,
+    tells,
     utf8_length,
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
@@ -59,7 +60,9 @@ def translate_answer(
         raise UpstreamProtocolError("the upstream's answer has no choices")
     message = choice.message or choice.delta or Delta()
     stops = StopFinder(stop_here)
-    text = stops.feed(message.text()) + stops.flush() + (message.refusal or "")
+    text = stops.feed(message.text()) + stops.flush()
+    refusal = message.refusal or "" if stops.found is None else ""
+    text += refusal
     calls = list(message.tool_calls or ())
     if message.function_call is not None:
         calls.append(ToolCall(function=message.function_call))
@@ -68,7 +71,7 @@ def translate_answer(
         choice.finish_reason,
         native=choice.native_finish_reason,
         stop_text=choice.stop_string(),
-        refusal=message.refusal or "",
+        refusal=refusal,
         calls=bool(calls),
         found=stops.found,
     )
@@ -80,7 +83,8 @@ def translate_answer(
     content: list[dict[str, Any]] = [{"type": "text", "text": text}] if text.strip() else []
     ids: set[str] = set()
     for number, call in enumerate(calls):
-        id = tool_id(None if call.id in ids else call.id, request_id, number)
+        given = call.id if call.id and call.id not in ids else None
+        id = tool_id(given, request_id, number)
         ids.add(call.id or "")
         content.append(_tool_use(call, id, names, noticed, cut=how.stop_reason in _CUT))
     usage, estimated = _usage(answer, choice, vendor, prompt_bytes, text, calls)
@@ -152,7 +156,7 @@ def _usage(
     merged: dict[str, Any] = {}
     for usage in answer.usages():
         merged.update({name: value for name, value in usage.items() if value is not None})
-    if any(value for value in merged.values() if isinstance(value, int)):  # zeros alone tell nothing
+    if tells(merged):
         return read_usage(merged, vendor), False
     arguments = [call.function.text() for call in calls if call.function is not None]
     written = utf8_length(text) + sum(utf8_length(one) for one in arguments)

@@ -23,6 +23,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
     estimated_usage,
     plain_text,
     read_usage,
+    tells,
     utf8_length,
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
@@ -195,10 +196,9 @@ class ChatStream:
         return message_start(id=answer_id(self._request_id), model=self._model, usage=usage)
 
     def _take_usage(self, usage: dict[str, Any]) -> None:
-        """Field by field the last that is not null; zeros alone tell nothing (MiniMax, until the end)."""
-        news = {name: value for name, value in usage.items() if value is not None}
-        if any(value for value in news.values() if isinstance(value, int)):
-            self._usage.update(news)
+        """Field by field the last that is not null, of objects that tell something."""
+        if tells(usage):
+            self._usage.update({name: value for name, value in usage.items() if value is not None})
 
     def _notice(self, what: str) -> None:
         if what not in self.noticed:
