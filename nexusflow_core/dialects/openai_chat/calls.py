@@ -26,6 +26,16 @@ class CallSlot:
         """Whether arguments have come."""
         return bool(self._parts or self._held)
 
+    @property
+    def ready(self) -> bool:
+        """Whether its block can be opened: while no arguments have come, the name may still grow."""
+        return self.begun and bool(self.name)
+
+    def call_it(self, name: str) -> None:
+        """Takes a name, or a further piece of one that comes in pieces; some vendors repeat it instead."""
+        if not self.name or (not self.begun and name != self.name):
+            self.name += name
+
     def add(self, fragment: str) -> str:
         """Takes a fragment; returns what of it is sure to be part of the input."""
         if not fragment:
@@ -100,4 +110,6 @@ class CallSlots:
         if id is not None:
             return self._by_id.get(id)
         last = self._last
-        return None if last is not None and name is not None and last.begun else last
+        if last is not None and name is not None and (last.begun or last.name not in ("", name)):
+            return None
+        return last

@@ -266,17 +266,14 @@ class ChatStream:
             out.append(text_delta(self._index, text))
 
     def _call(self, call: ToolCall, out: list[bytes]) -> None:
-        slot = self._calls.find(call)
-        begins = slot is None
-        if slot is None:
-            slot = self._begin(call, out)
-        if slot.ignored:
-            return
+        slot = self._calls.find(call) or self._begin(call, out)
         function = call.function
-        if function is not None and function.name and not slot.name:
-            slot.name = function.name
-            begins = True
-        fragment = slot.add(function.text()) if function is not None else ""
+        if slot.ignored or function is None:
+            return
+        was_ready = slot.ready
+        if function.name:
+            slot.call_it(function.name)
+        fragment = slot.add(function.text())
         self._text_bytes += utf8_length(fragment)
         if slot is self._live:
             if fragment:
@@ -284,7 +281,7 @@ class ChatStream:
         elif slot.closed:
             if fragment.strip():  # its block is closed: the client cannot be given it any more
                 self._notice("tool_calls.arguments")
-        elif begins:
+        elif slot.ready and not was_ready:
             self._advance(out)
 
     def _begin(self, call: ToolCall, out: list[bytes]) -> CallSlot:
