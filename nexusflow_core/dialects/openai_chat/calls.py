@@ -42,18 +42,17 @@ class CallSlot:
             return ""
         if not self._parts:
             text = self._held + fragment
-            if text.strip() == "{}" or "null".startswith(text.strip()):  # in pieces too
-                self._held = text
+            if text.strip() == "{}" or "null".startswith(text.strip()):  # in pieces too, with blanks around it
+                self._held = text.strip()
                 return ""
-            fragment = fragment if self._held.strip() in _PLACEHOLDERS else text
+            fragment = fragment if self._held in _PLACEHOLDERS else text
             self._held = ""
         self._parts.append(fragment)
         return fragment
 
     def rest(self) -> str:
         """What is left at the end: a placeholder after which nothing came means an input without members."""
-        held = self._held.strip()
-        return "{}" if held in _PLACEHOLDERS else held
+        return "{}" if self._held in _PLACEHOLDERS else self._held
 
     def arguments(self) -> str:
         """Everything so far."""

@@ -206,6 +206,9 @@ class ChatStream:
 
     def _choice(self, choice: Choice, out: list[bytes]) -> None:
         delta = choice.delta or choice.message
+        if choice.delta is None and delta is not None:  # a whole message: each of its calls is one of its own
+            for number, call in enumerate(delta.tool_calls or ()):
+                call.index = number if call.index is None else call.index
         if delta is not None:
             self._delta(delta, out)
         if choice.finish_reason and self.finish is None:

@@ -257,15 +257,17 @@ def _fragments(draw: st.DrawFn, calls: list[tuple[str, str, str]]) -> list[dict[
 def test_a_stream_says_what_the_whole_answer_says(
     made: tuple[dict[str, Any], list[dict[str, Any]]], vendor: Any, stops: list[str], one: bool
 ) -> None:
-    """By our own fold and by the SDK's: content, ids, stop reason and sequence, usage where it was told."""
+    """By our own fold and by the SDK's: content, ids, stop reason and sequence, usage where it was told; and so
+    does a vendor's whole body where a stream was asked for."""
     body, parts = made
     members: dict[str, Any] = {"stop_sequences": stops}
     members |= {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}} if one else {}
     whole = answered(body, vendor=vendor, **members)
     stream = streamed(sse(parts), vendor=vendor, **members)
-    assert (whole.status, stream.status) == (200, 200)
+    at_once = answered(body, stream=True, vendor=vendor, **members)
+    assert (whole.status, stream.status, at_once.status) == (200, 200, 200)
     events = checked(stream.body)
-    for folded in (by_hand(events), by_sdk(events)):
+    for folded in (by_hand(events), by_sdk(events), by_hand(checked(at_once.body))):
         for block in folded["content"]:
             block.pop("arguments", None)
         names = ["id", "model", "content", "stop_reason", "stop_sequence"]
