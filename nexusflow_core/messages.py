@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.untyped import whole
 
 __all__ = [
     "Block",
@@ -372,7 +373,7 @@ _WORDS = {
 def _converted(value: Any, type: Any, path: str) -> Any:
     """`value` as `type`; what it raises speaks the wire's words."""
     try:
-        return msgspec.convert(value, type)
+        return msgspec.convert(whole(value) if type is int else value, type)
     except msgspec.ValidationError as error:
         why, _, where = str(error).partition(" - at `$")
     inner = where.rstrip("`").replace("[", ".").replace("]", "")

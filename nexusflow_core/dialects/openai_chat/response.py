@@ -17,6 +17,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
     ToolCall,
     estimated_usage,
     read_usage,
+    tells,
     utf8_length,
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
@@ -52,7 +53,9 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
     message = choice.message or choice.delta or Delta()
     said = read_words(message, asked.vendor)
     stops = StopFinder(asked.stop_here, asked.echo)
-    text = stops.feed(said.text) + stops.flush() + (message.refusal or "")
+    text = stops.feed(said.text) + stops.flush()
+    refusal = message.refusal or "" if stops.found is None else ""
+    text += refusal
     calls = list(message.tool_calls or ())
     if message.function_call is not None:
         calls.append(ToolCall(function=message.function_call))
@@ -61,7 +64,7 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
         choice.finish_reason,
         native=choice.native_finish_reason,
         stop_text=choice.stop_string(),
-        refusal=message.refusal or "",
+        refusal=refusal,
         calls=bool(calls),
         found=stops.found,
     )
@@ -100,7 +103,8 @@ def _tool_uses(calls: list[ToolCall], asked: Asked, noticed: list[str], *, cut: 
     made: list[dict[str, Any]] = []
     ids: set[str] = set()
     for number, call in enumerate(calls):
-        id = tool_id(None if call.id in ids else call.id, asked.request_id, number)
+        given = call.id if call.id and call.id not in ids else None
+        id = tool_id(given, asked.request_id, number)
         ids.add(call.id or "")
         if (signature := call.thought_signature()) is not None:
             made.append({"type": "redacted_thinking", "data": asked.mark("signatures", {id: signature})})
@@ -173,7 +177,7 @@ def _usage(
     merged: dict[str, Any] = {}
     for usage in answer.usages():
         merged.update({name: value for name, value in usage.items() if value is not None})
-    if any(value for value in merged.values() if isinstance(value, int)):  # zeros alone tell nothing
+    if tells(merged):
         return read_usage(merged, asked.vendor), False
     arguments = [call.function.text() for call in calls if call.function is not None]
     written = utf8_length(text) + sum(utf8_length(one) for one in arguments)

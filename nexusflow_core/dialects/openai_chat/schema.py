@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
-from nexusflow_core.untyped import object_of
+from nexusflow_core.untyped import object_of, whole
 
 __all__ = [
     "Choice",
@@ -20,6 +20,7 @@ __all__ = [
     "estimated_usage",
     "plain_text",
     "read_usage",
+    "tells",
     "utf8_length",
 ]
 
@@ -215,6 +216,11 @@ def read_usage(usage: dict[str, Any], vendor: Vendor) -> dict[str, Any]:
     return found
 
 
+def tells(usage: dict[str, Any]) -> bool:
+    """Whether it has a count; zeros alone tell nothing (MiniMax, until the end)."""
+    return any(_count(usage, name) for name in usage)
+
+
 def estimated_usage(prompt_bytes: int, output_bytes: int) -> dict[str, Any]:
     """Where the upstream gives no usage: about four bytes a token. Shown, and never priced as a fact."""
     return {
@@ -231,10 +237,8 @@ def utf8_length(text: str) -> int:
 
 
 def _count(usage: dict[str, Any], name: str) -> int:
-    value = usage.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # some write 12.0
-    return value if isinstance(value, int) and value > 0 else 0
+    value = whole(usage.get(name))
+    return value if type(value) is int and value > 0 else 0  # `true` is an int in Python
 
 
 def _first(*places: tuple[dict[str, Any], str]) -> int:

@@ -14,6 +14,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
     estimated_usage,
     plain_text,
     read_usage,
+    tells,
     utf8_length,
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
@@ -149,10 +150,9 @@ class ChatStream:
         self._writer.start(usage, out)
 
     def _take_usage(self, usage: dict[str, Any]) -> None:
-        """Field by field the last that is not null; zeros alone tell nothing (MiniMax, until the end)."""
-        news = {name: value for name, value in usage.items() if value is not None}
-        if any(value for value in news.values() if isinstance(value, int)):
-            self._usage.update(news)
+        """Field by field the last that is not null, of objects that tell something."""
+        if tells(usage):
+            self._usage.update({name: value for name, value in usage.items() if value is not None})
 
     def _notice(self, what: str) -> None:
         if what not in self.noticed:
@@ -160,6 +160,9 @@ class ChatStream:
 
     def _choice(self, choice: Choice, out: list[bytes]) -> None:
         delta = choice.delta or choice.message
+        if choice.delta is None and delta is not None:  # a whole message: each of its calls is one of its own
+            for number, call in enumerate(delta.tool_calls or ()):
+                call.index = number if call.index is None else call.index
         if delta is not None:
             self._delta(delta, out)
         if choice.finish_reason and self.finish is None:
@@ -245,25 +248,22 @@ class ChatStream:
     # Calls
 
     def _call(self, call: ToolCall, out: list[bytes]) -> None:
-        slot = self._calls.find(call)
-        begins = slot is None
-        if slot is None:
-            slot = self._begin(call, out)
-        if slot.ignored:
-            return
+        slot = self._calls.find(call) or self._begin(call, out)
         function = call.function
-        if function is not None and function.name and not slot.name:
-            slot.name = function.name
-            begins = True
+        if slot.ignored or function is None:
+            return
+        was_ready = slot.ready
+        if function.name:
+            slot.call_it(function.name)
         slot.thought_signature = call.thought_signature() or slot.thought_signature
-        fragment = slot.add(function.text()) if function is not None else ""
+        fragment = slot.add(function.text())
         self._written += utf8_length(fragment)
         if self._writer.arguments(slot, fragment, out):
             return
         if slot.closed:
             if fragment.strip():  # its block is closed: the client cannot be given it any more
                 self._notice("tool_calls.arguments")
-        elif begins:
+        elif slot.ready and not was_ready:
             self._writer.advance(out)
 
     def _begin(self, call: ToolCall, out: list[bytes]) -> CallSlot:
