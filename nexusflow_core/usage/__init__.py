@@ -1,6 +1,8 @@
 """Token usage: as vendors send it, merged over a stream, and in buckets that do not overlap."""
 
+from nexusflow_core.usage.billing import Billing, read_bill
 from nexusflow_core.usage.buckets import Iteration, Usage, Wire
 from nexusflow_core.usage.merge import WireUsage, merge_usage
+from nexusflow_core.usage.wires import READERS
 
-__all__ = ["Iteration", "Usage", "Wire", "WireUsage", "merge_usage"]
+__all__ = ["READERS", "Billing", "Iteration", "Usage", "Wire", "WireUsage", "merge_usage", "read_bill"]

@@ -60,6 +60,10 @@ class Usage(Struct, frozen=True, gc=False):
     """What the vendor itself says that this cost."""
     flags: tuple[str, ...] = ()
     """What makes the counts less than certain."""
+    explicit_cache: bool = False
+    """The cache was used by markers, where the vendor prices that apart (Qwen)."""
+    thinking: bool = False
+    """It thought, though `reasoning_tokens` do not count how much."""
 
     @staticmethod
     def from_wire(usage: bytes | Mapping[str, Any] | list[Any], wire: Wire) -> "Usage":
@@ -68,7 +72,7 @@ class Usage(Struct, frozen=True, gc=False):
         `anthropic-stream` takes the usage objects of message_start and each message_delta in a list, or the
         stream's own bytes. Raises InvalidUsage for counts that cannot be.
         """
-        return _readers[wire](usage)
+        return READERS[wire](usage)
 
     @property
     def prompt_tokens(self) -> int:
@@ -78,14 +82,5 @@ class Usage(Struct, frozen=True, gc=False):
         )
 
 
-class _Readers(dict[Wire, Callable[[Any], Usage]]):
-    """Filled on first use: the readers make Usages, so they cannot be here before it."""
-
-    def __missing__(self, wire: Wire) -> Callable[[Any], Usage]:
-        from nexusflow_core.usage.wires import READERS
-
-        self.update(READERS)
-        return READERS[wire]
-
-
-_readers = _Readers()
+READERS: dict[Wire, Callable[[Any], Usage]] = {}
+"""Who reads which form; `wires` fills it, as the readers make Usages."""

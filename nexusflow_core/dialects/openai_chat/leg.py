@@ -11,7 +11,7 @@ from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warnin
 from nexusflow_core.dialects.openai_chat.names import answer_id
 from nexusflow_core.dialects.openai_chat.request import ChatRequest, chat_request
 from nexusflow_core.dialects.openai_chat.response import Translated, translate_answer
-from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk
+from nexusflow_core.dialects.openai_chat.schema import BillingTap, Chunk, decode_chunk
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
 from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
 from nexusflow_core.errors import (
@@ -27,6 +27,7 @@ from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.sse import SSEDecoder
 from nexusflow_core.upstream import AuthScheme, Headers, UpstreamRequest, header
+from nexusflow_core.usage import Billing
 
 __all__ = ["ChatLeg", "OpenAIChatDialect"]
 
@@ -95,6 +96,11 @@ class ChatLeg:
         self._stream: ChatStream | None = None
         self._answer: Translated | None = None
         self._answer_model: str | None = None
+        self._billing = BillingTap(request.upstream.vendor, vendor)
+
+    @property
+    def billing(self) -> Billing | None:
+        return self._billing.billing()
 
     @property
     def usage(self) -> dict[str, Any] | None:
@@ -195,6 +201,7 @@ class ChatLeg:
             return self._broken(self._failed(error))
         if chunk.choices is None and not chunk.usages() and not stream.started:
             return b""  # JSON, but of some other kind; what it is shows at the end
+        self._billing.take(chunk)
         out = stream.feed(chunk)
         if self.head is None and stream.started:
             self._held.clear()
@@ -256,6 +263,7 @@ class ChatLeg:
                 return self._refusal()
             raise self._failed(error)
         self._answer_model = answer.model
+        self._billing.take(answer)
         self._answer = translate_answer(
             answer,
             request_id=self._call.request_id,

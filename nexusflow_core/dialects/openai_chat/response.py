@@ -14,6 +14,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
     Delta,
     ToolCall,
     estimated_usage,
+    keep_usage,
     read_usage,
     utf8_length,
 )
@@ -149,11 +150,11 @@ def _readable_prefix(arguments: str) -> dict[str, Any]:
 def _usage(
     answer: Chunk, choice: Choice, vendor: Vendor, prompt_bytes: int, text: str, calls: list[ToolCall]
 ) -> tuple[dict[str, Any], bool]:
-    merged: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     for usage in answer.usages():
-        merged.update({name: value for name, value in usage.items() if value is not None})
-    if any(value for value in merged.values() if isinstance(value, int)):  # zeros alone tell nothing
-        return read_usage(merged, vendor), False
+        keep_usage(told, usage)
+    if told:
+        return read_usage(told, vendor), False
     arguments = [call.function.text() for call in calls if call.function is not None]
     written = utf8_length(text) + sum(utf8_length(one) for one in arguments)
     return estimated_usage(prompt_bytes, written), True

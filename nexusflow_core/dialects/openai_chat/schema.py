@@ -8,8 +8,10 @@ from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.untyped import is_object, object_of
+from nexusflow_core.usage import Billing, read_bill
 
 __all__ = [
+    "BillingTap",
     "Choice",
     "Chunk",
     "Delta",
@@ -17,11 +19,18 @@ __all__ = [
     "ToolCall",
     "decode_chunk",
     "estimated_usage",
+    "keep_usage",
     "read_usage",
     "utf8_length",
 ]
 
 _BYTES_A_TOKEN = 4
+
+_PLAIN_TIERS = frozenset({"default", "auto", "standard", "on_demand", "provisioned"})
+"""What vendors call the tier that costs the plain price: OpenAI's, Groq's, OpenRouter's words."""
+
+_EXPLICIT_CACHE = frozenset({"ephemeral"})
+"""What Qwen calls a cache that markers asked for. Source: DashScope's SDK."""
 
 
 class Function(Struct):
@@ -114,6 +123,7 @@ class Chunk(Struct):
     usage: Any = None
     citations: Any = None
     error: Any = None
+    service_tier: Any = None
     x_groq: _Groq | None = None
     base_resp: dict[str, Any] | None = None
 
@@ -126,6 +136,11 @@ class Chunk(Struct):
         if self.base_resp is not None and self.base_resp.get("status_code"):
             return {"message": self.base_resp.get("status_msg"), "code": self.base_resp["status_code"]}
         return None
+
+    def thinks(self) -> bool:
+        """Whether there is reasoning in it."""
+        said = [choice.delta or choice.message for choice in self.choices or ()]
+        return any(part is not None and (part.reasoning_content or part.reasoning) for part in said)
 
     def usages(self) -> list[dict[str, Any]]:
         """The usage objects in it: at the top, in the choice, or in Groq's own corner."""
@@ -146,31 +161,31 @@ def decode_chunk(data: bytes) -> Chunk | None:
         return None
 
 
+def keep_usage(kept: dict[str, Any], usage: dict[str, Any]) -> None:
+    """Field by field the last that is not null; zeros alone tell nothing (MiniMax, until the end)."""
+    news = {name: value for name, value in usage.items() if value is not None}
+    if any(value for value in news.values() if isinstance(value, int)):
+        kept.update(news)
+
+
 def read_usage(usage: dict[str, Any], vendor: Vendor) -> dict[str, Any]:
     """Usage in Anthropic's names: the prompt less what was read and written, so that nothing counts twice.
 
     Each count is clamped, so that none is negative and the three still add up (PITFALLS C3).
     """
-    details = object_of(usage.get("prompt_tokens_details"))
+    return _read_usage(usage, vendor)[0]
+
+
+def _read_usage(usage: dict[str, Any], vendor: Vendor) -> tuple[dict[str, Any], bool]:
+    """The usage, and whether anything in it had to be clamped."""
     prompt, output = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     output_details = object_of(usage.get("completion_tokens_details"))
     reasoning = _count(output_details, "reasoning_tokens") or _count(usage, "reasoning_tokens")
     if "prompt_tokens" not in usage and "prompt_cache_miss_tokens" in usage:
         prompt = _count(usage, "prompt_cache_hit_tokens") + _count(usage, "prompt_cache_miss_tokens")
-    read = _first(
-        (details, "cached_tokens"),
-        (usage, "prompt_cache_hit_tokens"),
-        (usage, "cached_tokens"),
-        (usage, "num_cached_tokens"),
-        (usage, "cache_read_input_tokens"),
-    )
-    written = _first(
-        (details, "cache_write_tokens"),
-        (details, "cache_creation_input_tokens"),
-        (usage, "cache_creation_input_tokens"),
-    )
-    read = min(read, prompt)
-    written = min(written, prompt - read)
+    told_read, told_written, split = _cached(usage)
+    read = min(told_read, prompt)
+    written = min(told_written, prompt - read)
     if vendor.adds_reasoning and _count(usage, "total_tokens") == prompt + output + reasoning:
         output += reasoning
     found: dict[str, Any] = {
@@ -179,9 +194,80 @@ def read_usage(usage: dict[str, Any], vendor: Vendor) -> dict[str, Any]:
         "cache_read_input_tokens": read,
         "output_tokens": output,
     }
+    clamped = (read, written) != (told_read, told_written) or _impossible(usage)
+    if split is not None and written:
+        told_hour, told_short = (_count(split, f"ephemeral_{life}_input_tokens") for life in ("1h", "5m"))
+        hour = min(told_hour, written)
+        short = min(told_short, written - hour)
+        found["cache_creation"] = {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": hour}
+        clamped = clamped or (short, hour) != (told_short, told_hour)
     if reasoning:
         found["output_tokens_details"] = {"thinking_tokens": min(reasoning, output)}
-    return found
+    return found, clamped
+
+
+def _cached(usage: dict[str, Any]) -> tuple[int, int, dict[str, Any] | None]:
+    """Tokens read, tokens written, and the written ones by lifetime, wherever the vendor puts them."""
+    details = object_of(usage.get("prompt_tokens_details"))
+    read = _first(
+        (details, "cached_tokens"),
+        (usage, "prompt_cache_hit_tokens"),
+        (usage, "cached_tokens"),
+        (usage, "num_cached_tokens"),
+        (usage, "cache_read_input_tokens"),
+    )
+    splits = [
+        holder["cache_creation"] for holder in (details, usage) if is_object(holder.get("cache_creation"))
+    ]
+    split: dict[str, Any] | None = splits[0] if splits else None
+    by_lifetime = sum(_count(split, name) for name in split) if split else 0
+    written = _first(
+        (details, "cache_write_tokens"),
+        (details, "cache_creation_input_tokens"),
+        (usage, "cache_creation_input_tokens"),
+        ({"split": by_lifetime or None}, "split"),
+    )
+    return read, written, split
+
+
+def _impossible(usage: dict[str, Any]) -> bool:
+    """Whether a count that matters is none: negative, a fraction, no number."""
+    return any(usage.get(name) and not _count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
+
+
+class BillingTap:
+    """Notes what an answer tells of its bill beside the counts that the client sees."""
+
+    def __init__(self, vendor_name: str | None, vendor: Vendor) -> None:
+        self._vendor_name = vendor_name
+        self._vendor = vendor
+        self._usage: dict[str, Any] = {}
+        self._service_tier: str | None = None
+        self._thinks = False
+
+    def take(self, chunk: Chunk) -> None:
+        """A chunk, or a whole answer."""
+        if isinstance(chunk.service_tier, str):
+            self._service_tier = chunk.service_tier
+        self._thinks = self._thinks or chunk.thinks()
+        for usage in chunk.usages():
+            keep_usage(self._usage, usage)
+
+    def billing(self) -> Billing | None:
+        """None where there is nothing that the counts do not say."""
+        usage = self._usage
+        bill = read_bill(self._vendor_name, usage) or Billing()
+        tier = self._service_tier or usage.get("service_tier")  # Mistral's stands inside
+        details = object_of(usage.get("prompt_tokens_details"))
+        counted, clamped = _read_usage(usage, self._vendor)
+        found = Billing(
+            reported_femto_usd=bill.reported_femto_usd,
+            service_tier=tier if isinstance(tier, str) and tier not in _PLAIN_TIERS else None,
+            explicit_cache=details.get("cache_type") in _EXPLICIT_CACHE,
+            thinking=self._thinks and "output_tokens_details" not in counted,
+            flags=(*bill.flags, "clamped_usage") if clamped else bill.flags,
+        )
+        return None if found == Billing() else found
 
 
 def estimated_usage(prompt_bytes: int, output_bytes: int) -> dict[str, Any]:

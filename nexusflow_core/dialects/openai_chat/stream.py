@@ -21,6 +21,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
     Delta,
     ToolCall,
     estimated_usage,
+    keep_usage,
     read_usage,
     utf8_length,
 )
@@ -105,7 +106,7 @@ class ChatStream:
         if self._state is State.DONE:
             return b""
         for usage in chunk.usages():
-            self._take_usage(usage)
+            keep_usage(self._usage, usage)
         if chunk.model:
             self.upstream_model = chunk.model
         if chunk.citations:
@@ -175,12 +176,6 @@ class ChatStream:
         usage = {name: count for name, count in known.items() if name != "output_tokens_details"}
         usage["output_tokens"] = 1
         return message_start(id=answer_id(self._request_id), model=self._model, usage=usage)
-
-    def _take_usage(self, usage: dict[str, Any]) -> None:
-        """Field by field the last that is not null; zeros alone tell nothing (MiniMax, until the end)."""
-        news = {name: value for name, value in usage.items() if value is not None}
-        if any(value for value in news.values() if isinstance(value, int)):
-            self._usage.update(news)
 
     def _notice(self, what: str) -> None:
         if what not in self.noticed:
