@@ -221,7 +221,7 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         {},
     ),
     (
-        "the tier that served decides; one without a price, as Anthropic's `priority`, counts as standard, flagged",
+        "the tier that served decides; one without a price, as Anthropic's `priority`, is standard, flagged",
         "gpt-6-sol, served as flex (0.5x): 500 in, 500 out",
         "gpt-6-sol",
         {"prompt_tokens": 500, "completion_tokens": 500, "service_tier": "flex"},
