@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from msgspec import Struct
 
@@ -132,11 +132,9 @@ def cost(
 
     Raises UnknownModel, or InvalidUsage for output of a model that has none. Rules and their sources: README.
     """
-    moment = at if type(at) is datetime else _moment(at)
-    if moment.tzinfo is None:
-        raise ValueError("at: a datetime needs its time zone")
     flags = usage.flags
     if usage.reported_femto_usd is not None:
+        _moment(at)
         return _reported(usage.reported_femto_usd, flags)
     if partial:
         flags += ("partial_usage",)
@@ -167,13 +165,20 @@ def cost(
                 explicit_cache or usage.explicit_cache,
                 usage.thinking or usage.reasoning_tokens > 0,
             ]
-        if moment > served.doubted_from:
-            flags += served.doubts(moment)
+        try:
+            doubtful = at > served.doubted_from
+        except TypeError:  # a day, or a datetime without its zone: asking first would cost every call
+            at = _moment(at)
+            doubtful = at > served.doubted_from
+        if TYPE_CHECKING:
+            assert isinstance(at, datetime)
+        if doubtful:
+            flags += served.doubts(at)
         refused = stop_reason == "refusal" and not usage.output_tokens and served.prices.vendor == "anthropic"
         if usage.iterations:
-            return _iterated(usage, model, served, moment, book, flags, refused)
+            return _iterated(usage, model, served, at, book, flags, refused)
         if (price := served.always) is None:
-            price, doubts = _tiered(usage, served, moment)
+            price, doubts = _tiered(usage, served, at)
             flags += doubts
     except UnknownModel:
         if unknown == "none":
@@ -183,11 +188,16 @@ def cost(
         flags = ("cache_write_assumed_5m", *flags)
     if refused:
         return Cost(0, (), (*flags, "refusal_free"))
-    return _priced(usage, price, usage.web_searches, flags + price.flags)
+    if price.flags:
+        flags += price.flags
+    return _priced(usage, price, usage.web_searches, flags)
 
 
 def _moment(at: datetime | date) -> datetime:
-    return at if isinstance(at, datetime) else datetime.combine(at, time(), UTC)
+    moment = at if isinstance(at, datetime) else datetime.combine(at, time(), UTC)
+    if moment.tzinfo is None:
+        raise ValueError("at: a datetime needs its time zone")
+    return moment
 
 
 def _tiered(usage: Usage, served: Served, at: datetime) -> tuple[Price, tuple[str, ...]]:

@@ -12,7 +12,10 @@ from nexusflow_core.untyped import is_object
 from nexusflow_core.usage.buckets import Usage
 from nexusflow_core.usage.counts import rounded_femto
 
-__all__ = ["Billing", "read_bill"]
+__all__ = ["EXPLICIT_CACHE", "Billing", "read_bill"]
+
+EXPLICIT_CACHE = frozenset({"ephemeral"})
+"""What Qwen calls a cache that markers asked for. Source: DashScope's SDK."""
 
 _FEMTO_PER_USD = 10**15
 _FEMTO_PER_TICK = 10**5  # xAI's: 10^-10 USD

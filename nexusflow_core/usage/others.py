@@ -7,14 +7,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.usage.billing import EXPLICIT_CACHE
 from nexusflow_core.usage.buckets import Usage
 from nexusflow_core.usage.counts import Count, Split, invalid, read, rounded_femto
 
 __all__ = ["read_bedrock", "read_chat", "read_deepseek", "read_openrouter", "read_responses"]
 
 _FEMTO_PER_USD = 10**15
-_EXPLICIT = ("ephemeral",)
-"""What Qwen calls a cache that was asked for by markers."""
 
 
 class _PromptDetails(Struct):
@@ -182,7 +181,7 @@ def _split(
         reasoning_tokens=reasoning_tokens,
         service_tier=service_tier,
         assumed_5m_tokens=written - short - hour,
-        explicit_cache=details.cache_type in _EXPLICIT,
+        explicit_cache=details.cache_type in EXPLICIT_CACHE,
     )
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.untyped import is_object, object_of
-from nexusflow_core.usage import Billing, read_bill
+from nexusflow_core.usage import EXPLICIT_CACHE, Billing, read_bill
 
 __all__ = [
     "BillingTap",
@@ -28,9 +28,6 @@ _BYTES_A_TOKEN = 4
 
 _PLAIN_TIERS = frozenset({"default", "auto", "standard", "on_demand", "provisioned"})
 """What vendors call the tier that costs the plain price: OpenAI's, Groq's, OpenRouter's words."""
-
-_EXPLICIT_CACHE = frozenset({"ephemeral"})
-"""What Qwen calls a cache that markers asked for. Source: DashScope's SDK."""
 
 
 class Function(Struct):
@@ -263,7 +260,7 @@ class BillingTap:
         found = Billing(
             reported_femto_usd=bill.reported_femto_usd,
             service_tier=tier if isinstance(tier, str) and tier not in _PLAIN_TIERS else None,
-            explicit_cache=details.get("cache_type") in _EXPLICIT_CACHE,
+            explicit_cache=details.get("cache_type") in EXPLICIT_CACHE,
             thinking=self._thinks and "output_tokens_details" not in counted,
             flags=(*bill.flags, "clamped_usage") if clamped else bill.flags,
         )
