@@ -134,11 +134,6 @@ class Chunk(Struct):
             return {"message": self.base_resp.get("status_msg"), "code": self.base_resp["status_code"]}
         return None
 
-    def thinks(self) -> bool:
-        """Whether there is reasoning in it."""
-        said = [choice.delta or choice.message for choice in self.choices or ()]
-        return any(part is not None and (part.reasoning_content or part.reasoning) for part in said)
-
     def usages(self) -> list[dict[str, Any]]:
         """The usage objects in it: at the top, in the choice, or in Groq's own corner."""
         found = [self.usage, *(choice.usage for choice in self.choices or ())]
@@ -246,8 +241,13 @@ class BillingTap:
         """A chunk, or a whole answer."""
         if isinstance(chunk.service_tier, str):
             self._service_tier = chunk.service_tier
-        self._thinks = self._thinks or chunk.thinks()
-        for usage in chunk.usages():
+        told = chunk.usage or chunk.x_groq  # most chunks have text and nothing else
+        for choice in chunk.choices or ():
+            said = choice.delta or choice.message
+            if said is not None and (said.reasoning_content or said.reasoning):
+                self._thinks = True
+            told = told or choice.usage
+        for usage in chunk.usages() if told else ():
             keep_usage(self._usage, usage)
 
     def billing(self) -> Billing | None:
