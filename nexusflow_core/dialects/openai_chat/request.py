@@ -93,6 +93,7 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
         request_id=call.request_id,
         model=call.model,
         upstream_model=model,
+        vendor_name=target.upstream.vendor,
         thinker=thinker,
         vendor=vendor,
         names=ToolNames(tool.name for tool in request.tools),

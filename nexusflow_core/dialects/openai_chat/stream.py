@@ -4,6 +4,7 @@ from typing import Any
 
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import CallSlot, CallSlots
+from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
 from nexusflow_core.dialects.openai_chat.reasoning import ThinkTags, Unrepeated, parts, reasoning_text
 from nexusflow_core.dialects.openai_chat.schema import (
@@ -11,15 +12,13 @@ from nexusflow_core.dialects.openai_chat.schema import (
     Chunk,
     Delta,
     ToolCall,
-    estimated_usage,
     plain_text,
-    read_usage,
-    tells,
     utf8_length,
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
 from nexusflow_core.dialects.openai_chat.writer import MessageWriter
 from nexusflow_core.errors import NexusFlowError, UpstreamProtocolError
+from nexusflow_core.usage import Billing
 
 __all__ = ["ChatStream"]
 
@@ -44,7 +43,7 @@ class ChatStream:
         self._unrepeated = Unrepeated() if asked.vendor.cumulative_reasoning else None
         self._calls = CallSlots()
         self._refusal: list[str] = []
-        self._usage: dict[str, Any] = {}
+        self._tap = UsageTap(asked)
         self._native: str | None = None
         self._stop_text: Any = None
         self._written = 0  # bytes of all that was said
@@ -60,14 +59,17 @@ class ChatStream:
     @property
     def estimated(self) -> bool:
         """Whether the usage is a guess of ours, the upstream having told none."""
-        return self.started and not self._usage
+        return self.started and self._tap.counts() is None
+
+    @property
+    def billing(self) -> Billing | None:
+        return self._tap.billing()
 
     def usage(self) -> dict[str, Any] | None:
         """Usage in Anthropic's names: the upstream's, else an estimate once there is something to estimate."""
-        if self._usage:
-            return read_usage(self._usage, self._vendor)
-        if not self.started:
-            return None
+        told = self._tap.counts()
+        if told is not None or not self.started:
+            return told
         return estimated_usage(self._asked.prompt_bytes, self._written)
 
     def plain(self, data: bytes) -> bytes | None:
@@ -87,8 +89,7 @@ class ChatStream:
         """The events of one chunk. Its failure, if it has one, is the caller's to see."""
         if self.done:
             return b""
-        for usage in chunk.usages():
-            self._take_usage(usage)
+        self._tap.take(chunk)
         if chunk.model:
             self.upstream_model = chunk.model
         if chunk.citations:
@@ -140,19 +141,10 @@ class ChatStream:
     # One chunk
 
     def _start(self, out: list[bytes]) -> None:
-        known = (
-            read_usage(self._usage, self._vendor)
-            if self._usage
-            else estimated_usage(self._asked.prompt_bytes, 0)
-        )
+        known = self._tap.counts() or estimated_usage(self._asked.prompt_bytes, 0)
         usage = {name: count for name, count in known.items() if name != "output_tokens_details"}
         usage["output_tokens"] = 1
         self._writer.start(usage, out)
-
-    def _take_usage(self, usage: dict[str, Any]) -> None:
-        """Field by field the last that is not null, of objects that tell something."""
-        if tells(usage):
-            self._usage.update({name: value for name, value in usage.items() if value is not None})
 
     def _notice(self, what: str) -> None:
         if what not in self.noticed:
