@@ -35,8 +35,9 @@ __all__ = [
 S = TypeVar("S")
 
 
-class _Block(Struct, tag_field="type", forbid_unknown_fields=True):
-    """Strict, so that a message of known members alone is decoded in one go; see `_message`."""
+class _Block(Struct, tag_field="type", forbid_unknown_fields=True, gc=False):
+    """Strict, so that a message of known members alone is decoded in one go (see `_message`); not tracked by the
+    garbage collector, since JSON has no cycles."""
 
 
 class TextBlock(_Block, tag="text"):
@@ -137,7 +138,7 @@ Block: TypeAlias = (
 )
 
 
-class InputMessage(Struct):
+class InputMessage(Struct, gc=False):
     """One turn. A string content is one text block; neighbours of one role may follow each other."""
 
     role: Literal["user", "assistant", "system"]
@@ -188,7 +189,7 @@ class MessagesRequest(Struct):
     unknown: list[str]
 
 
-class _PlainMessage(Struct, forbid_unknown_fields=True):
+class _PlainMessage(Struct, forbid_unknown_fields=True, gc=False):
     """A message without surprises."""
 
     role: Literal["user", "assistant", "system"]

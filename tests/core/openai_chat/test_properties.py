@@ -159,7 +159,7 @@ def _by_the_byte(data: bytes, vendor: str | None, stops: list[str]) -> Driven:
 def test_the_short_way_of_a_text_is_the_long_one(data: bytes, vendor: Any) -> None:
     """A chunk of text alone is read in a hurry; a member that means nothing makes the reader look closely."""
     slow = data.replace(b'"content":', b'"audio": {}, "content":')
-    assert slow.count(b'"audio"') == data.count(b'"content":')
+    assert slow.count(b'"audio": {}') == data.count(b'"content":')
     assert streamed(slow, vendor=vendor).body == streamed(data, vendor=vendor).body
 
 
