@@ -12,10 +12,13 @@ from msgspec import Raw, Struct
 
 from nexusflow_core.errors import InvalidRequest, RequestTooLarge
 
-__all__ = ["Peek", "inflate", "peek", "rename_model"]
+__all__ = ["Peek", "inflate", "peek", "rename_model", "replace_member"]
 
 MAX_MEMBERS = 1000
 """Bound on top-level members; the Messages API has about thirty."""
+
+_MAX_GZIP_MEMBERS = 100
+"""Bound on the members of one gzip body: each costs a copy of what follows it, and senders make one."""
 
 _KEY = re.compile(rb'[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
 _NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
@@ -59,12 +62,16 @@ def peek(text: bytes) -> Peek:
 
 def rename_model(seen: Peek, model: str) -> bytes:
     """The text with another model's name in each place where it stood; every other byte as it was."""
-    text, name = seen.text, msgspec.json.encode(model)
+    return replace_member(seen.text, "model", msgspec.json.encode(model))
+
+
+def replace_member(text: bytes, member: str, value: bytes) -> bytes:
+    """The JSON object with another value in each place where the member stands, every other byte as it was."""
     pieces: list[bytes] = []
     done = 0
     for key, start, end in _top_level(text):
-        if key == "model":
-            pieces += (text[done:start], name)
+        if key == member:
+            pieces += (text[done:start], value)
             done = end
     return b"".join((*pieces, text[done:]))
 
@@ -102,7 +109,7 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
         raise InvalidRequest(f"content-encoding: {encoding[:50]!r} is not supported, only gzip and deflate are")
     plain = b""
     try:
-        while body:  # a gzip body may have several members
+        for _ in range(_MAX_GZIP_MEMBERS):
             inflater = zlib.decompressobj(wbits=47)
             plain += inflater.decompress(body, limit - len(plain) + 1)
             if len(plain) > limit:
@@ -110,9 +117,11 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
             if not inflater.eof:
                 raise InvalidRequest("content-encoding: the compressed body is cut short")
             body = inflater.unused_data
+            if not body:
+                return plain
     except zlib.error:
         raise InvalidRequest(f"content-encoding: the body is not valid {encoding} data") from None
-    return plain
+    raise InvalidRequest(f"content-encoding: more than {_MAX_GZIP_MEMBERS} members in one body")
 
 
 def _top_level(text: bytes) -> list[_Member]:

@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from nexusflow_core.errors import ConfigError, NotFound
 from nexusflow_core.upstream import Upstream
 
-__all__ = ["Route", "Router", "Target"]
+__all__ = ["Retry", "Route", "Router", "Target", "Thinking"]
+
+Thinking: TypeAlias = Literal["keep", "strip"]
+"""What becomes of signed thinking that a target refuses: `keep` lets the refusal stand, and stops a fallback to
+another model; `strip` takes the thinking out, and asks the same target once more."""
 
 
 class Target(Struct, frozen=True):
@@ -20,11 +25,27 @@ class Target(Struct, frozen=True):
     strict: bool = False
 
 
+class Retry(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one call may spend on failures before its first byte, over all its targets together.
+
+    `attempts` None: 3, or one a target where there are more. `deadline`: seconds from the call's arrival until
+    its last attempt is ended. `max_wait`: the longest `retry-after` that is waited for. `backoff`: the first
+    wait where an upstream states none; each further one is twice as long.
+    """
+
+    attempts: int | None = None
+    deadline: float = 3600.0
+    max_wait: float = 20.0
+    backoff: float = 0.5
+
+
 class Route(Struct, frozen=True):
     """A model name, or a pattern in which `*` stands for any characters, and the targets tried in order."""
 
     model: str
     targets: tuple[Target, ...]
+    retry: Retry = Retry()
+    thinking: Thinking = "keep"
 
     @property
     def exact(self) -> bool:

@@ -98,6 +98,7 @@ class RelayLeg:
         self._answer: Answer | None = None  # a whole sync body, as far as it is read
 
     estimated = False
+    may_ping = False
 
     @property
     def usage(self) -> dict[str, Any] | None:
