@@ -62,7 +62,7 @@ class NexusFlow:
         self._app = app
         self._prefix = prefix
         self._hooks = Hooks([*hooks, *log])
-        self._loops = LoopStates(transport_factory(transport))
+        self._loops = LoopStates(transport_factory(transport), config.limits)
         self._calls = Calls(gateway, admission, self._hooks, self._loops)
         self._pages = Pages(gateway, admission)
         self._grace = grace
