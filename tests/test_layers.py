@@ -14,7 +14,8 @@ CORE = """untyped errors sse usage prices cost metering upstream peek signatures
     exchange simulator config gateway""".split()
 """nexusflow_core from the ground up."""
 
-ASGI = """backend transports hooks auth body settings call_log paths watch relay slots runtime
+ASGI = """backend transports hooks auth body settings call_log presence
+    durable_log paths watch relay slots runtime
     calls pages app cli""".split()
 """nexusflow_asgi from the ground up."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg
@@ -12,7 +13,7 @@ from nexusflow_core.prices import PriceBook
 from nexusflow_core.record import Attempt, CallRecord, Ending, UsageSource
 from nexusflow_core.routing import Route, Target
 
-__all__ = ["Outcome", "cost_of", "settle"]
+__all__ = ["Outcome", "begun", "cost_of", "settle"]
 
 _MAX_NAME = 256
 """Characters of a model's name that a record keeps, whatever a client calls it."""
@@ -31,6 +32,12 @@ class Outcome(Struct, kw_only=True):
     client_gone: bool = False
     edits: tuple[str, ...] = ()
     """Of ours, beyond those of the leg."""
+
+
+def begun(call: Call) -> CallRecord:
+    """The record of a call that is about to be made, for a durable log."""
+    record = settle(call, None, Outcome(attempts=[]), CallCost(), started=0.0, now=0.0)
+    return replace(record, ending="started")
 
 
 def settle(
