@@ -99,7 +99,7 @@ def asked(stream: bool, model: str) -> bytes:
 def one_call(rig: Rig, stream: bool, model: str = "m") -> tuple[Head, bytes, bool, CallRecord]:
     """An answer: its head, what came of its body, whether it came to its end; and the call's record."""
     count = len(rig.hook.records)
-    with RawClient(rig.served.port) as client:
+    with RawClient(rig.served.port, echoes=True) as client:
         client.post("/v1/messages", HEADERS, asked(stream, model))
         got, body, whole = client.head(), b"", True
         try:
@@ -127,7 +127,7 @@ def assert_an_error(document: Any) -> None:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["sync", "stream"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault(fault: str, stream: bool, rig: Rig) -> None:
+def test_a_fault(fault: str, stream: bool, rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     """PITFALLS A9, A10, A12, D5, H1, J2, J5: an error with a status of its own while nothing has gone out, one
     error event after that; never a secret, never a header that poses as ours."""
     case = FAULTS[fault]
@@ -159,6 +159,7 @@ def test_a_fault(fault: str, stream: bool, rig: Rig) -> None:
     if case.whole:
         assert (record.ending, whole) == ("complete", True)
         assert b"Hel" in body
+    assert "inside the gateway" not in caplog.text, "a defect of ours"
     assert_the_next_call_works(rig)
 
 

@@ -130,6 +130,9 @@ class RelayLeg:
             self.failure = UpstreamStatus(status, "api_error")
         elif media_type == b"text/event-stream" and not self._encoded:
             self._tap = StreamTap(third_party=self._third_party)
+            # A stream that breaks off gets an error event, which no stated length has room for.
+            kept = [pair for pair in self._answer_head.headers if pair[0] != b"content-length"]
+            self._answer_head = ResponseHead(status, kept)
 
     def receive_data(self, data: bytes) -> bytes:
         tap = self._tap

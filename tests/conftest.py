@@ -1,0 +1,23 @@
+"""PITFALLS J4: each test is one of secrecy, too: what it wrote and logged, with tracebacks, shows no key."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.planted import assert_no_key
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.passed:  # a test that fails shows its own source, keys and all
+        for name, text in report.sections:
+            try:
+                assert_no_key(text, name)
+            except AssertionError as error:
+                report.outcome, report.longrepr = "failed", str(error)
+    return report
