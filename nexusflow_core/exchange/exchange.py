@@ -4,9 +4,7 @@ Whoever does the I/O obeys `order`, reports what came of it with a verb, and sen
 returns to the client, after `response_head` once that is set. Times are seconds of one monotonic clock.
 """
 
-import zlib
 from collections.abc import Callable
-from datetime import timedelta
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
@@ -20,14 +18,15 @@ from nexusflow_core.errors import (
 )
 from nexusflow_core.exchange.heads import error_headers, who_answered
 from nexusflow_core.exchange.orders import Close, Order, Read, Send, Sleep
+from nexusflow_core.exchange.planning import moment, plan_of
 from nexusflow_core.exchange.settling import Outcome, cost_of, settle
 from nexusflow_core.exchange.thinking import refuses_thinking, without_thinking, would_be_refused
 from nexusflow_core.metering import CallCost
 from nexusflow_core.prices import PriceBook
-from nexusflow_core.record import Attempt, CallRecord
-from nexusflow_core.resilience import Failure, Health, Plan, Step, failure_of
+from nexusflow_core.record import CallRecord
+from nexusflow_core.resilience import Failure, Health, Step, failure_of
 from nexusflow_core.routing import Route, Target
-from nexusflow_core.upstream import Headers, Timeouts, header
+from nexusflow_core.upstream import Headers, Timeouts
 
 __all__ = ["Exchange"]
 
@@ -61,7 +60,7 @@ class Exchange:
         self._book = book
         self._ping = ping
         self._refusal = refusal
-        self._plan = _plan(call, route, health, started) if route is not None else None
+        self._plan = plan_of(call, route, health, started) if route is not None else None
         self._step: Step | None = None  # to be taken when its time has come
         self._outcome = Outcome(attempts=[])
         self._leg: Leg | None = None
@@ -284,21 +283,12 @@ class Exchange:
         return self._answer(UpstreamTimeout(self._timeout_message(now)), now)
 
     def _failure(self, error: UpstreamError, now: float) -> Failure | None:
-        at = self._call.started_at + timedelta(seconds=now - self._started)
-        return failure_of(error, self._leg_headers, at)
+        return failure_of(error, self._leg_headers, moment(self._call, now - self._started))
 
     def _end_attempt(self, reason: str, now: float) -> None:
-        target = self._outcome.target
-        if self._attempting and target is not None:
+        if self._attempting:
             self._attempting = False
-            attempt = Attempt(
-                upstream=target.upstream.name,
-                model=target.model or self._call.model,
-                status=self._leg_status,
-                reason=reason,
-                duration=now - self._leg_started,
-            )
-            self._outcome.attempts.append(attempt)
+            self._outcome.end_attempt(self._call, self._leg_status, reason, now - self._leg_started)
 
     def _abandon(self, now: float) -> None:
         if self._plan is not None:
@@ -334,8 +324,7 @@ class Exchange:
 
     def _set_head(self, head: ResponseHead, now: float) -> None:
         self.response_head = head
-        self._outcome.status = head.status
-        self._outcome.first_byte_at = now
+        self._outcome.status, self._outcome.first_byte_at = head.status, now
 
     def _set_idle(self, until: float) -> None:
         """The upstream has until then; the order wakes earlier where a ping is due."""
@@ -387,16 +376,3 @@ class Exchange:
         it = self._outcome
         cost = self._cost or cost_of(self._call, it.leg, it.target, self._book)
         return settle(self._call, self._route, it, cost, started=self._started, now=now)
-
-
-def _plan(call: Call, route: Route, health: Health | None, started: float) -> Plan:
-    retries = header(call.headers, b"x-stainless-retry-count") or b""
-    return Plan(
-        route.targets,
-        route.retry,
-        health if call.endpoint == "messages" else None,  # an auxiliary call tells nothing (PITFALLS H6)
-        model=call.model,
-        started=started,
-        spent=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
-        jitter=zlib.crc32(call.request_id.encode()) / 2**32,
-    )

@@ -33,6 +33,13 @@ class Outcome(Struct, kw_only=True):
     edits: tuple[str, ...] = ()
     """Of ours, beyond those of the leg."""
 
+    def end_attempt(self, call: Call, status: int | None, reason: str, duration: float) -> None:
+        """Notes the attempt at the current target."""
+        if self.target is not None:
+            upstream, model = self.target.upstream.name, self.target.model or call.model
+            made = Attempt(upstream=upstream, model=model, status=status, reason=reason, duration=duration)
+            self.attempts.append(made)
+
 
 def begun(call: Call) -> CallRecord:
     """The record of a call that is about to be made, for a durable log."""
