@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nexusflow_asgi.auth import Admission, Authenticate
 from nexusflow_asgi.call_log import CallLog
 from nexusflow_asgi.calls import Calls
+from nexusflow_asgi.durable_log import DurableCallLog
 from nexusflow_asgi.hooks import Hook, Hooks
 from nexusflow_asgi.pages import Pages
 from nexusflow_asgi.paths import match_path
@@ -58,11 +59,12 @@ class NexusFlow:
         resolve_secrets(config, os.environ, offline=transport == "offline")
         gateway = Gateway(config, book or price_book(config))
         admission = Admission(config, authenticate)
-        log = [CallLog(config.call_log)] if config.call_log else []
+        kind = DurableCallLog if config.durable else CallLog
+        log = [kind(config.call_log)] if config.call_log else []
         self._app = app
         self._prefix = prefix
         self._hooks = Hooks([*hooks, *log])
-        self._loops = LoopStates(transport_factory(transport))
+        self._loops = LoopStates(transport_factory(transport), config.limits)
         self._calls = Calls(gateway, admission, self._hooks, self._loops)
         self._pages = Pages(gateway, admission)
         self._grace = grace

@@ -1,10 +1,12 @@
 """Which event loop we run on: asyncio, where bare tasks and timers are cheap, or anyio's other one, trio."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from anyio.lowlevel import current_token
 
-__all__ = ["loop_identity", "runs_on_asyncio"]
+__all__ = ["loop_identity", "post_to_loop", "runs_on_asyncio"]
 
 
 def runs_on_asyncio() -> bool:
@@ -21,3 +23,21 @@ def loop_identity() -> object:
         return asyncio.get_running_loop()
     except RuntimeError:
         return current_token().native_token
+
+
+def post_to_loop() -> Callable[[Callable[[], None]], None]:
+    """What runs a function in the running event loop, to be called from any thread, for as long as the loop
+    lives; after that it does nothing."""
+    try:
+        post: Callable[[Callable[[], None]], Any] = asyncio.get_running_loop().call_soon_threadsafe
+    except RuntimeError:
+        token: Any = current_token().native_token
+        post = token.run_sync_soon
+
+    def safely(function: Callable[[], None]) -> None:
+        try:
+            post(function)
+        except RuntimeError:  # asyncio's "loop is closed", trio's RunFinishedError: nobody waits any more
+            pass
+
+    return safely

@@ -3,7 +3,9 @@
 import os
 import queue
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio.to_thread
 import msgspec
@@ -18,6 +20,13 @@ _MAX_WAITING = 100_000
 """Lines that may wait for a slow disk; beyond that they are counted and dropped, never the call."""
 
 
+_Told: TypeAlias = Callable[[bool], None]
+"""To be called from the writing thread once a line is on the disk (True), or could not be written (False)."""
+
+_Item: TypeAlias = tuple[bytes, _Told | None]
+_WAKE: _Item = (b"", None)
+
+
 class CallLog:
     """A hook that appends each record to a file, for as many threads, event loops and processes as there are.
 
@@ -25,25 +34,38 @@ class CallLog:
     A process that is killed loses at most one batch.
     """
 
+    batch_seconds = _BATCH_SECONDS
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._begin()
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._writer: threading.Thread | None = None
         self._closing = threading.Event()
         self._dropped = 0
 
     def after(self, record: CallRecord) -> None:
+        self._notice_fork()
+        self._put(self._encode(record))
+
+    def _encode(self, record: CallRecord) -> bytes:
+        return msgspec.json.encode(record) + b"\n"
+
+    def _notice_fork(self) -> None:
         if self._process != os.getpid():
             self._begin()  # after a fork the waiting lines and their thread are the parent's
+
+    def _put(self, line: bytes, told: _Told | None = None) -> None:
         if self._lines.qsize() >= _MAX_WAITING:
             self._dropped += 1
+            if told is not None:
+                told(False)
             return
-        self._lines.put(msgspec.json.encode(record) + b"\n")
+        self._lines.put((line, told))
         writer = self._writer
         if writer is None or not writer.is_alive():  # not yet, or closed
             self._start()
@@ -57,7 +79,7 @@ class CallLog:
         writer = self._writer
         if writer is not None and writer.is_alive():
             self._closing.set()
-            self._lines.put(b"")  # wakes it
+            self._lines.put(_WAKE)
             writer.join()
         self._write(self._waiting())
 
@@ -71,26 +93,34 @@ class CallLog:
     def _run(self) -> None:
         while not self._closing.is_set():
             first = self._lines.get()
-            self._closing.wait(_BATCH_SECONDS)
-            self._write([first, *self._waiting()] if first else self._waiting())
+            if self.batch_seconds:
+                self._closing.wait(self.batch_seconds)
+            self._write([first, *self._waiting()])
 
-    def _waiting(self) -> list[bytes]:
-        lines: list[bytes] = []
+    def _waiting(self) -> list[_Item]:
+        items: list[_Item] = []
         while True:
             try:
-                lines.append(self._lines.get_nowait())
+                items.append(self._lines.get_nowait())
             except queue.Empty:
-                return [line for line in lines if line]
+                return items
 
-    def _write(self, lines: list[bytes]) -> None:
-        batch = b"".join(lines)
+    def _write(self, items: list[_Item]) -> None:
+        batch = b"".join([line for line, _ in items])
+        waiting = [told for _, told in items if told is not None]
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             logger.error("call log %s: %d lines dropped, the disk is too slow", self._path, dropped)
-        if not batch:
-            return
+        written = True
         try:
-            with self._path.open("ab", buffering=0) as file:
-                file.write(batch)
+            if batch:
+                with self._path.open("ab", buffering=0) as file:
+                    file.write(batch)
+                    if waiting:
+                        os.fsync(file.fileno())
         except OSError:
-            logger.exception("call log %s: %d lines were not written", self._path, len(lines))
+            written = False
+            count = sum(1 for line, _ in items if line)
+            logger.exception("call log %s: %d lines were not written", self._path, count)
+        for told in waiting:
+            told(written)

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
 from nexusflow_asgi.auth import Admission
-from nexusflow_asgi.body import ClientDisconnected, read_body
+from nexusflow_asgi.body import ClientDisconnected, check_head, read_body
 from nexusflow_asgi.hooks import Hooks, logger
 from nexusflow_asgi.relay import Relay
 from nexusflow_asgi.runtime import CallInFlight, LoopStates
+from nexusflow_asgi.slots import Slots
 from nexusflow_core.call import Call, Endpoint
 from nexusflow_core.errors import InternalError, NexusFlowError
 from nexusflow_core.exchange import Exchange
@@ -42,7 +43,7 @@ class Calls:
                 query=scope.get("query_string", b""),
             )
             try:
-                call, refusal = await self._prepare(call, scope, receive, in_flight)
+                call, refusal = await self._prepare(call, scope, receive, in_flight, loop.slots)
             except BaseException:  # cancelled by the host: a call that reached us has its record all the same
                 await self._settle(self._gateway.open(call, started=started))
                 raise
@@ -54,31 +55,59 @@ class Calls:
             finally:
                 await self._settle(exchange)
         finally:
+            if in_flight.has_slot:
+                loop.slots.give(in_flight.key)
             loop.leave(in_flight)
 
     async def _prepare(
-        self, call: Call, scope: Scope, receive: Receive, in_flight: CallInFlight
+        self, call: Call, scope: Scope, receive: Receive, in_flight: CallInFlight, slots: Slots
     ) -> tuple[Call, NexusFlowError | None]:
-        """The call with all that is known of it by then, and why it is refused, if it is."""
+        """The call with all that is known of it by then, and why it is refused, if it is. Who calls and
+        whether there is a place for the call is known before its body is read."""
+        refusal: NexusFlowError | None = None
         try:
-            call = replace(call, body=await read_body(receive, self._limits))
-            if in_flight.refusal is None:
-                who = await self._admission.admit(scope)
-                call = replace(call, principal=who.principal, headers=who.headers, credential=who.credential)
+            call = await self._admit(call, scope, in_flight)
+            await self._take_slot(call, in_flight, slots)
+        except NexusFlowError as error:
+            refusal = error
+        except Exception:  # the host's authenticate failed: its log says how, the client only that
+            refusal = _not_admitted(call)
+        try:
+            call = replace(call, body=await read_body(receive, self._limits, keep=refusal is None))
+            refusal = in_flight.refusal or refusal
+            if refusal is None:
                 call = call.look(self._limits.body_bytes)
                 await self._hooks.before(call)
         except NexusFlowError as error:
-            return call, error
-        except Exception:  # the host's authenticate or hook failed: its log says how, the client only that
-            logger.exception("call %s could not be admitted", call.request_id)
-            return call, InternalError("internal error")
-        return call, in_flight.refusal
+            refusal = error if refusal is None or isinstance(error, ClientDisconnected) else refusal
+        except Exception:  # the host's hook failed
+            refusal = _not_admitted(call)
+        return call, in_flight.refusal or refusal
+
+    async def _admit(self, call: Call, scope: Scope, in_flight: CallInFlight) -> Call:
+        """The call with its caller. Raises what refuses it."""
+        if in_flight.refusal is not None:
+            raise in_flight.refusal
+        check_head(scope, self._limits)
+        who = await self._admission.admit(scope)
+        return replace(call, principal=who.principal, headers=who.headers, credential=who.credential)
+
+    async def _take_slot(self, call: Call, in_flight: CallInFlight, slots: Slots) -> None:
+        key = call.principal.id if call.principal is not None else None
+        await slots.take(key)
+        in_flight.has_slot, in_flight.key = True, key
 
     async def _settle(self, exchange: Exchange) -> None:
         """The record, exactly once, whatever ended the call."""
         now = time.monotonic()
         exchange.client_gone(now)  # does nothing to an answer that is over
         await self._hooks.after(exchange.record(now))
+
+
+def _not_admitted(call: Call) -> InternalError:
+    """To be called while the exception is being handled: the log says what it was, the client does not hear."""
+    logger.exception("call %s could not be admitted", call.request_id)
+    return InternalError("internal error")
 
 
 def new_request_id() -> str:

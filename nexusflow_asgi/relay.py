@@ -11,13 +11,16 @@ from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.transports import Transport, TransportResponse
 from nexusflow_asgi.watch import Watch, open_watch
 from nexusflow_core.errors import InternalError, NexusFlowError, UpstreamError
-from nexusflow_core.exchange import Close, Exchange, Read
+from nexusflow_core.exchange import Close, Exchange, Read, Sleep
 from nexusflow_core.exchange import Send as SendOrder
 from nexusflow_core.upstream import Upstream
 
 __all__ = ["Relay"]
 
 _now = time.monotonic
+
+_LAST_WORDS_SECONDS = 5.0
+"""What an answer that was ended for its time gets to say so, to a client that may not be reading."""
 
 
 class Relay:
@@ -35,14 +38,16 @@ class Relay:
     async def run(self, receive: Receive) -> None:
         """Performs orders until there is nothing left to do; whatever happens, the upstream is closed."""
         exchange = self._exchange
-        async with open_watch(exchange, receive) as watch:
+        async with open_watch(exchange, receive, self._send) as watch:
             self._watch = watch
             try:
                 await self._write(exchange.start(_now()))
                 while not isinstance(exchange.order, Close):
                     with watch:
                         await self._obey(watch)
-                    await self._write(watch.take())
+                    if out := watch.take():
+                        with anyio.move_on_after(_LAST_WORDS_SECONDS):
+                            await self._write(out)
                 await self._write(watch.take())
                 await self._close_upstream()
             except Exception:  # a defect of ours: the client is told so, the log is told what
@@ -68,6 +73,9 @@ class Relay:
                 await self._write(out)
             elif isinstance(order, Read) and self._upstream is not None:
                 await self._read_on(order, self._upstream, watch)
+            elif isinstance(order, Sleep):
+                await self._close_upstream()
+                await anyio.sleep_forever()  # the watch ends it
         except UpstreamError as error:
             await self._write(self._exchange.transport_failed(error, _now()))
         except NexusFlowError as error:  # what this transport cannot carry is nobody else's fault
@@ -78,6 +86,8 @@ class Relay:
         exchange, read, send = self._exchange, upstream.read, self._send
         while exchange.order is order:
             data = await read()
+            if watch.pinging is not None:
+                await watch.pinged()
             now = _now()
             out = exchange.receive_data(data, now) if data else exchange.receive_eof(now)
             if out or not data:
@@ -98,6 +108,8 @@ class Relay:
         order, head = self._exchange.order, self._exchange.response_head
         if head is None or self._body_ended or not (body or isinstance(order, Close)):
             return
+        if self._watch is not None and self._watch.pinging is not None:
+            await self._watch.pinged()
         try:
             if not self._head_sent:
                 self._head_sent = self._body_ended = True  # nothing follows a head that the server refuses

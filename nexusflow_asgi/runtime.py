@@ -9,7 +9,9 @@ import anyio
 
 from nexusflow_asgi.backend import loop_identity
 from nexusflow_asgi.relay import Relay
+from nexusflow_asgi.slots import Slots
 from nexusflow_asgi.transports import Transport
+from nexusflow_core.config import Limits
 from nexusflow_core.errors import NexusFlowError, Overloaded
 from nexusflow_core.upstream import Upstream
 
@@ -24,6 +26,8 @@ class CallInFlight:
     def __init__(self) -> None:
         self.relay: Relay | None = None
         self.refusal: NexusFlowError | None = None
+        self.has_slot = False  # of the caller `key`, None for a nameless one
+        self.key: str | None = None
 
     def stop(self, error: NexusFlowError) -> None:
         """Ends the answer with this error; a call that has no answer yet will be refused with it."""
@@ -35,9 +39,10 @@ class CallInFlight:
 class LoopState:
     """Transports are made when first used, one an upstream, so that a slow one cannot take the others' pool."""
 
-    def __init__(self, make_transport: Callable[[Upstream], Transport]) -> None:
+    def __init__(self, make_transport: Callable[[Upstream], Transport], limits: Limits) -> None:
         self._make_transport = make_transport
         self._transports: dict[str, Transport] = {}
+        self.slots = Slots(limits)
         self._idle = anyio.Event()
         self.calls: set[CallInFlight] = set()
         self.closing = False
@@ -65,6 +70,7 @@ class LoopState:
     async def aclose(self, grace: float) -> None:
         """Refuses new calls, gives those in flight `grace` seconds, ends the rest, closes the transports."""
         self.closing = True
+        self.slots.close()
         with anyio.CancelScope(shield=True):
             deadline = time.monotonic() + grace
             while self.calls and time.monotonic() < deadline:
@@ -87,8 +93,9 @@ def _closing() -> Overloaded:
 class LoopStates:
     """The state of whichever event loop is running: a client used in two loops would fail every second call."""
 
-    def __init__(self, make_transport: Callable[[Upstream], Transport]) -> None:
+    def __init__(self, make_transport: Callable[[Upstream], Transport], limits: Limits) -> None:
         self._make_transport = make_transport
+        self._limits = limits
         self._states: WeakKeyDictionary[object, LoopState] = WeakKeyDictionary()
 
     def current(self) -> LoopState:
@@ -96,7 +103,7 @@ class LoopStates:
         state = self._states.get(loop)
         if state is None or (state.closing and not state.calls):
             self._forget_closed_loops()
-            state = self._states[loop] = LoopState(self._make_transport)
+            state = self._states[loop] = LoopState(self._make_transport, self._limits)
         return state
 
     def _forget_closed_loops(self) -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 
 import anyio
 from anyio.abc import TaskGroup
-from starlette.types import Receive
+from starlette.types import Receive, Send
 
 from nexusflow_asgi.backend import runs_on_asyncio
 from nexusflow_core.errors import NexusFlowError
@@ -24,14 +24,17 @@ __all__ = ["Watch", "open_watch"]
 class Watch(ABC):
     """`with watch:` marks where it may interrupt: what runs there is cancelled, and the block left quietly.
 
-    The exchange has heard of the reason by then; `take()` gives the bytes that it answered with.
+    The exchange has heard of the reason by then; `take()` gives the bytes that it answered with. A ping is no
+    interruption: it is sent from here while the relay reads on, and `pinged()` keeps the two apart.
     """
 
-    def __init__(self, exchange: Exchange, receive: Receive) -> None:
+    def __init__(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         self.due = float("inf")  # when the timer fires next
         self.writing = False  # bytes are on their way to the client: silence is not the upstream's now
+        self.pinging: anyio.Event | None = None  # a ping is on its way to the client
         self._exchange = exchange
         self._receive = receive
+        self._send = send
         self._out = b""
 
     @abstractmethod
@@ -49,6 +52,15 @@ class Watch(ABC):
     @abstractmethod
     def _interrupt(self) -> None:
         """Cancels what runs inside `with watch:`, if anything does."""
+
+    @abstractmethod
+    def _spawn_ping(self, data: bytes) -> None:
+        """Starts `_send_ping` in a task that ends with the watch."""
+
+    async def pinged(self) -> None:
+        """Returns once no ping is on its way."""
+        while self.pinging is not None:
+            await self.pinging.wait()
 
     def fail(self, error: NexusFlowError) -> None:
         """Ends the call from outside, with this error."""
@@ -73,9 +85,25 @@ class Watch(ABC):
             return
         if self.writing and self._exchange.client_slow(now):
             return
-        self._out += self._exchange.on_timer(now)
+        out = self._exchange.on_timer(now)
         if self._exchange.order is not order:
+            self._out += out
             self._interrupt()
+        elif out and self.pinging is None:  # else the client has not even taken the last one
+            self.pinging = anyio.Event()
+            self._spawn_ping(out)
+
+    async def _send_ping(self, data: bytes) -> None:
+        done = self.pinging
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        except OSError:
+            self._exchange.client_gone(time.monotonic())
+            self._interrupt()
+        finally:
+            self.pinging = None
+            if done is not None:
+                done.set()
 
     def _until_due(self) -> float | None:
         """Seconds from now to the time of the current order; None where nothing is waited for."""
@@ -86,9 +114,10 @@ class Watch(ABC):
         return max(order.until - time.monotonic(), 0.0)
 
 
-def open_watch(exchange: Exchange, receive: Receive) -> AbstractAsyncContextManager[Watch]:
+def open_watch(exchange: Exchange, receive: Receive, send: Send) -> AbstractAsyncContextManager[Watch]:
     """A watch over one call: on asyncio bare tasks, which cost a tenth of the task group that trio needs."""
-    return _AsyncioWatch(exchange, receive) if runs_on_asyncio() else _AnyioWatch(exchange, receive)
+    kind = _AsyncioWatch if runs_on_asyncio() else _AnyioWatch
+    return kind(exchange, receive, send)
 
 
 class _AsyncioWatch(Watch):
@@ -97,6 +126,7 @@ class _AsyncioWatch(Watch):
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._inside = self._cancelling = False
+        self._ping: asyncio.Task[None] | None = None
         self._listener = self._loop.create_task(self._listen())
         return self
 
@@ -107,8 +137,9 @@ class _AsyncioWatch(Watch):
         self._timer = self._task = None
         if timer is not None:
             timer.cancel()
-        if not listener.cancel() and not listener.cancelled():
-            listener.result()  # the host's receive() failed: its error is not swallowed
+        for task in (listener, self._ping):
+            if task is not None and not task.cancel() and not task.cancelled():
+                task.result()  # the host's receive() or send() failed: its error is not swallowed
 
     def __enter__(self) -> None:
         self._inside = True
@@ -137,6 +168,9 @@ class _AsyncioWatch(Watch):
         self._timer = None
         self._check_time()
         self.arm()
+
+    def _spawn_ping(self, data: bytes) -> None:
+        self._ping = self._loop.create_task(self._send_ping(data))
 
     def _interrupt(self) -> None:
         if self._inside and not self._cancelling and self._task is not None:
@@ -179,6 +213,9 @@ class _AnyioWatch(Watch):
             with anyio.CancelScope() as self._sleep:
                 await (anyio.sleep_forever() if seconds is None else anyio.sleep(seconds))
             self._check_time()
+
+    def _spawn_ping(self, data: bytes) -> None:
+        self._group.start_soon(self._send_ping, data)
 
     def _interrupt(self) -> None:
         if self._scope is not None:

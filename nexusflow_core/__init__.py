@@ -22,7 +22,7 @@ from nexusflow_core.exchange import Exchange
 from nexusflow_core.gateway import Gateway
 from nexusflow_core.prices import ModelPrices, Price, PriceBook
 from nexusflow_core.record import Attempt, CallRecord, Loss
-from nexusflow_core.routing import Options, Route, Router, Target
+from nexusflow_core.routing import Options, Retry, Route, Router, Target
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder, encode_sse
 from nexusflow_core.upstream import Secret, Timeouts, Upstream
 from nexusflow_core.usage import Billing, Iteration, Usage
@@ -56,6 +56,7 @@ __all__ = [
     "PriceBook",
     "Principal",
     "RateLimited",
+    "Retry",
     "Route",
     "Router",
     "SSEDecoder",

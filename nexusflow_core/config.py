@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from nexusflow_core.dialects import DIALECTS, VENDORS
 from nexusflow_core.errors import ConfigError
-from nexusflow_core.routing import Options, Route, Router, Target, ToolImages
+from nexusflow_core.routing import Options, Retry, Route, Router, Target, Thinking, ToolImages
 from nexusflow_core.upstream import AuthScheme, Secret, Timeouts, Upstream
 
 __all__ = ["Config", "Limits", "decode_config"]
@@ -24,11 +24,19 @@ _ANTHROPIC = "https://api.anthropic.com"
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """Bounds on what comes in. `body_bytes`: a request's body, as sent and after inflation.
-    `body_seconds`: how long it may take to arrive."""
+    """Bounds on what comes in and stays. `body_bytes`: a request's body, as sent and after inflation;
+    `body_seconds`: how long it may take to arrive. `calls` and `calls_per_key`: calls at once in a process, of
+    which `queue` more may wait, `queue_seconds` at most. `ping_seconds`: silence towards the client of a
+    translated stream."""
 
     body_bytes: int = 32 * 1024 * 1024
     body_seconds: float = 120.0
+    header_bytes: int = 128 * 1024
+    calls: int = 5000
+    calls_per_key: int = 5000
+    queue: int = 1000
+    queue_seconds: float = 10.0
+    ping_seconds: float = 10.0
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -39,6 +47,7 @@ class Config(Struct, frozen=True, kw_only=True):
     keys: tuple[Secret, ...] = ()
     anonymous: bool = False
     call_log: str | None = None
+    durable: bool = False
     price_files: tuple[str, ...] = ()
     limits: Limits = Limits()
 
@@ -74,6 +83,8 @@ class _RouteTable(Struct, forbid_unknown_fields=True):
     max_tokens: int | None = None
     count_tokens: Literal["estimate"] | None = None
     display_name: str | None = None
+    retry: dict[str, Any] = field(default_factory=dict[str, Any])
+    thinking: Thinking = "keep"
 
 
 class _AuthTable(Struct, forbid_unknown_fields=True):
@@ -83,6 +94,7 @@ class _AuthTable(Struct, forbid_unknown_fields=True):
 
 class _LogTable(Struct, forbid_unknown_fields=True):
     calls: str | None = None
+    durable: bool = False
 
 
 class _PricesTable(Struct, forbid_unknown_fields=True):
@@ -94,6 +106,7 @@ class _File(Struct, forbid_unknown_fields=True):
     routes: list[Any] = field(default_factory=list[Any])
     auth: Any = field(default_factory=dict[str, Any])
     log: Any = field(default_factory=dict[str, Any])
+    retry: Any = field(default_factory=dict[str, Any])
     prices: Any = field(default_factory=dict[str, Any])
     limits: Any = field(default_factory=dict[str, Any])
 
@@ -112,18 +125,23 @@ def decode_config(data: bytes) -> Config:
         name: _convert(table, _UpstreamTable, f"upstreams.{name}") for name, table in file.upstreams.items()
     }
     upstreams = {name: _upstream(name, table) for name, table in tables.items()}
+    _retry("retry", file.retry)
     routes = tuple(
-        _route(index, _convert(table, _RouteTable, f"routes[{index}]"), upstreams, tables)
+        _route(index, _convert(table, _RouteTable, f"routes[{index}]"), upstreams, tables, file.retry)
         for index, table in enumerate(file.routes)
     )
     Router(routes)  # refuses two routes of one name
     auth = _convert(file.auth, _AuthTable, "auth")
+    log = _convert(file.log, _LogTable, "log")
+    if log.durable and log.calls is None:
+        raise ConfigError("log.durable", "needs a file: set log.calls")
     return Config(
         upstreams=upstreams,
         routes=routes,
         keys=tuple(auth.keys),
         anonymous=auth.anonymous,
-        call_log=_convert(file.log, _LogTable, "log").calls,
+        call_log=log.calls,
+        durable=log.durable,
         price_files=tuple(_convert(file.prices, _PricesTable, "prices").files),
         limits=_limits(_convert(file.limits, Limits, "limits")),
     )
@@ -165,7 +183,11 @@ def _price_vendor(table: _UpstreamTable, base_url: str) -> str | None:
 
 
 def _route(
-    index: int, table: _RouteTable, upstreams: Mapping[str, Upstream], tables: Mapping[str, _UpstreamTable]
+    index: int,
+    table: _RouteTable,
+    upstreams: Mapping[str, Upstream],
+    tables: Mapping[str, _UpstreamTable],
+    retry: dict[str, Any],
 ) -> Route:
     path = f"routes[{index}]"
     if not table.model:
@@ -184,7 +206,13 @@ def _route(
             )
         strict, options = table.strict or tables[name].strict, _options(table, tables[name])
         targets.append(Target(upstreams[name], model or None, strict, options))
-    return Route(table.model, tuple(targets), table.display_name)
+    return Route(
+        table.model,
+        tuple(targets),
+        display_name=table.display_name,
+        retry=_retry(f"{path}.retry", {**retry, **table.retry}),
+        thinking=table.thinking,
+    )
 
 
 def _options(route: _RouteTable, upstream: _UpstreamTable) -> Options:
@@ -197,10 +225,28 @@ def _options(route: _RouteTable, upstream: _UpstreamTable) -> Options:
     )
 
 
+def _retry(path: str, table: dict[str, Any]) -> Retry:
+    """A route's own settings over those of the file."""
+    retry = _convert(table, Retry, path)
+    if retry.attempts is not None and retry.attempts < 1:
+        raise ConfigError(f"{path}.attempts", "must be at least 1")
+    _check_seconds(f"{path}.deadline", retry.deadline)
+    for name, seconds in (("max_wait", retry.max_wait), ("backoff", retry.backoff)):
+        if not 0 <= seconds <= 60:
+            raise ConfigError(f"{path}.{name}", "must be a number of seconds from 0 to 60")
+    return retry
+
+
 def _limits(limits: Limits) -> Limits:
-    if limits.body_bytes < 1:
-        raise ConfigError("limits.body_bytes", "must be at least 1")
+    for name in ("body_bytes", "header_bytes", "calls", "calls_per_key"):
+        if getattr(limits, name) < 1:
+            raise ConfigError(f"limits.{name}", "must be at least 1")
+    if limits.queue < 0:
+        raise ConfigError("limits.queue", "must be at least 0")
     _check_seconds("limits.body_seconds", limits.body_seconds)
+    _check_seconds("limits.queue_seconds", limits.queue_seconds)
+    if not 0 < limits.ping_seconds <= 15:  # clients take 15 s of silence for the end (PITFALLS B1)
+        raise ConfigError("limits.ping_seconds", "must be above 0 and at most 15")
     return limits
 
 

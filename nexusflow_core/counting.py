@@ -134,6 +134,7 @@ class EstimateLeg:
     edits: Sequence[str] = ()
     usage = None
     billing = None
+    may_ping = False
     estimated = False
     response_model = None
     stop_reason = None

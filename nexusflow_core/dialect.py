@@ -44,6 +44,11 @@ class Leg(Protocol):
         ...
 
     @property
+    def may_ping(self) -> bool:
+        """True: a ping may go to the client now. Never on a relayed leg, whose pings are the upstream's own."""
+        ...
+
+    @property
     def losses(self) -> Sequence[Loss]:
         """Fields of the request, or of the answer, that did not go along."""
         ...

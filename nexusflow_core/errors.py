@@ -160,6 +160,9 @@ class UpstreamTimeout(UpstreamError):
     type = "timeout_error"
 
 
+_PASSING = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
+
+
 class UpstreamStatus(UpstreamError):
     """The upstream answered with an error of its own. On a relayed route its body goes back as it came and
     this only names it; on a translated one this is the answer."""
@@ -170,8 +173,9 @@ class UpstreamStatus(UpstreamError):
         super().__init__(message or f"upstream answered {status} {type}", headers=headers)
         self.status = status
         self.type = type
-        # 408, 409, 429 and every 5xx, 529 among them (PITFALLS H5); other 4xx are the caller's making.
-        self.retryable = status in (408, 409, 429) or status >= 500
+        # 408, 409, 429 and every 5xx, 529 among them (PITFALLS H5); other 4xx are the caller's making. A
+        # stream of status 200 that begins with an error has only the error's type to go by.
+        self.retryable = status in (408, 409, 429) or status >= 500 or (status < 400 and type in _PASSING)
 
 
 class GatewayError(NexusFlowError):

@@ -11,18 +11,23 @@ from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange import Exchange
 from nexusflow_core.model_list import model_info
 from nexusflow_core.prices import PriceBook
+from nexusflow_core.resilience import CircuitMemory, CircuitStore, Health
 from nexusflow_core.routing import Route, Router, Target
 
 __all__ = ["Gateway"]
 
 
 class Gateway:
-    """Pure: no clock, no socket. `config` must be resolved; `book` defaults to the built-in prices."""
+    """Pure: no clock, no socket. `config` must be resolved; `book` defaults to the built-in prices. What
+    targets cool down is kept in `circuits`, a table of this gateway's own by default."""
 
-    def __init__(self, config: Config, book: PriceBook | None = None) -> None:
+    def __init__(
+        self, config: Config, book: PriceBook | None = None, circuits: CircuitStore | None = None
+    ) -> None:
         self.config = config
         self.book = book or PriceBook.builtin()
         self._router = Router(config.routes)
+        self._health = Health(CircuitMemory() if circuits is None else circuits)
 
     def open(self, call: Call, *, started: float, refusal: NexusFlowError | None = None) -> Exchange:
         """The exchange of a call, to be started. Never raises: a call that is refused, by `refusal` or
@@ -33,7 +38,16 @@ class Gateway:
                 route = self._router.find(call.model)
             except NexusFlowError as error:
                 refusal = error
-        return Exchange(call, route, started=started, open_leg=_open_leg, book=self.book, refusal=refusal)
+        return Exchange(
+            call,
+            route,
+            started=started,
+            open_leg=_open_leg,
+            book=self.book,
+            health=self._health,
+            ping=self.config.limits.ping_seconds,
+            refusal=refusal,
+        )
 
     def models(self, at: datetime) -> list[dict[str, Any]]:
         """Every model that a route names, or that a pattern matches and the price book knows, in Anthropic's

@@ -36,7 +36,7 @@ S = TypeVar("S")
 
 
 class _Block(Struct, tag_field="type", forbid_unknown_fields=True, gc=False):
-    """Strict, so that a message of known members alone is decoded in one go (see `_message`); not tracked by the
+    """Strict, so that a message of known members alone is decoded in one go (see `_message`); unknown to the
     garbage collector, since JSON has no cycles."""
 
 

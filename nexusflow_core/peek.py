@@ -18,6 +18,9 @@ __all__ = ["Peek", "elements", "inflate", "members", "peek", "rename_model"]
 MAX_MEMBERS = 1000
 """Bound on top-level members; the Messages API has about thirty."""
 
+_MAX_GZIP_MEMBERS = 100
+"""Bound on the members of one gzip body: each costs a copy of what follows it, and senders make one."""
+
 _KEY = re.compile(rb'[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
 _NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
 _SPACE = " \t\n\r"
@@ -105,7 +108,7 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
         raise InvalidRequest(f"content-encoding: {encoding[:50]!r} is not supported, only gzip and deflate are")
     plain = b""
     try:
-        while body:  # a gzip body may have several members
+        for _ in range(_MAX_GZIP_MEMBERS):
             inflater = zlib.decompressobj(wbits=47)
             plain += inflater.decompress(body, limit - len(plain) + 1)
             if len(plain) > limit:
@@ -113,9 +116,11 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
             if not inflater.eof:
                 raise InvalidRequest("content-encoding: the compressed body is cut short")
             body = inflater.unused_data
+            if not body:
+                return plain
     except zlib.error:
         raise InvalidRequest(f"content-encoding: the body is not valid {encoding} data") from None
-    return plain
+    raise InvalidRequest(f"content-encoding: more than {_MAX_GZIP_MEMBERS} members in one body")
 
 
 def members(text: bytes) -> list[Member]:

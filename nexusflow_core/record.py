@@ -12,10 +12,10 @@ __all__ = ["SCHEMA_VERSION", "Attempt", "CallRecord", "Ending", "Loss", "UsageSo
 
 SCHEMA_VERSION = 1
 
-Ending: TypeAlias = Literal["complete", "error", "client_gone", "refused", "lost"]
+Ending: TypeAlias = Literal["complete", "error", "client_gone", "refused", "started", "lost"]
 """`complete`: the answer reached its own end. `error`: an upstream's error, or one of ours after the call
-had begun. `client_gone`: the client left first. `refused`: by us, before any upstream. `lost`: the process
-died."""
+had begun. `client_gone`: the client left first. `refused`: by us, before any upstream. In a durable log alone
+`started`: from before the upstream was called, another line settles it; and `lost`: the process died."""
 
 UsageSource: TypeAlias = Literal["upstream", "estimated", "partial", "none"]
 """Whose numbers: the upstream's final ones, an estimate of ours, the upstream's before it broke off, none."""

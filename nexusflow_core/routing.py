@@ -9,7 +9,11 @@ from msgspec import Struct
 from nexusflow_core.errors import ConfigError, NotFound
 from nexusflow_core.upstream import Upstream
 
-__all__ = ["Options", "Route", "Router", "Target", "ToolImages"]
+__all__ = ["Options", "Retry", "Route", "Router", "Target", "Thinking", "ToolImages"]
+
+Thinking: TypeAlias = Literal["keep", "strip"]
+"""What becomes of signed thinking that a target refuses: `keep` lets the refusal stand, and stops a fallback to
+another model; `strip` takes the thinking out, and asks the same target once more."""
 
 ToolImages: TypeAlias = Literal["hoist", "inline", "bridge", "placeholder"]
 """Where images in a tool's result go: into the user's message after it; there; there, but behind a short
@@ -42,12 +46,28 @@ class Target(Struct, frozen=True):
     options: Options = Options()
 
 
+class Retry(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one call may spend on failures before its first byte, over all its targets together.
+
+    `attempts` None: 3, or one a target where there are more. `deadline`: seconds from the call's arrival until
+    its last attempt is ended. `max_wait`: the longest `retry-after` that is waited for. `backoff`: the first
+    wait where an upstream states none; each further one is twice as long.
+    """
+
+    attempts: int | None = None
+    deadline: float = 3600.0
+    max_wait: float = 20.0
+    backoff: float = 0.5
+
+
 class Route(Struct, frozen=True):
     """A model name, or a pattern in which `*` stands for any characters, and the targets tried in order.
     `display_name`: what the model list calls it."""
 
     model: str
     targets: tuple[Target, ...]
+    retry: Retry = Retry()
+    thinking: Thinking = "keep"
     display_name: str | None = None
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from nexusflow_core import Attempt, CallRecord, Limits, Timeouts, Usage, cost
+from nexusflow_core.routing import Retry
 from tests.readme_vendors import columns_table, losses_table, vendors_table
 
 README = Path(__file__).parent.parent / "README.md"
@@ -23,6 +24,12 @@ def settings() -> str:
             for name, about in _TIMEOUTS.items()
         ),
         *((f"limits.{name}", about, getattr(Limits(), name)) for name, about in _LIMITS.items()),
+        *(
+            (f"retry.{name}", about, getattr(Retry(), name) or "3, or one a target")
+            for name, about in _RETRY.items()
+        ),
+        ("routes.thinking", "what becomes of signed thinking that a target refuses: `keep` or `strip`", "keep"),
+        ("log.durable", "a line before each upstream call, on the disk before it is made", "false"),
     ]
     lines = ["| setting | what | default |", "| --- | --- | --- |"]
     return "\n".join(lines + [f"| `{name}` | {about} | {default} |" for name, about, default in rows])
@@ -38,6 +45,18 @@ _TIMEOUTS = {
 _LIMITS = {
     "body_bytes": "bytes of a request, as sent and after inflation",
     "body_seconds": "seconds that a request's body may take to arrive",
+    "header_bytes": "bytes of a request's headers and query",
+    "calls": "calls at once in a process, or event loop where it has several",
+    "calls_per_key": "calls at once of one caller",
+    "queue": "calls that wait for their turn; beyond it a call is refused with 529",
+    "queue_seconds": "seconds that a call waits for its turn",
+    "ping_seconds": "seconds of silence towards the client of a translated stream, 15 at most",
+}
+_RETRY = {
+    "attempts": "attempts of one call, all targets together; a route may set its own `retry`",
+    "deadline": "seconds from a call's arrival until its last attempt is ended",
+    "max_wait": "the longest `retry-after` that is waited for, in seconds",
+    "backoff": "seconds before the first retry where the upstream states none, then doubled",
 }
 
 

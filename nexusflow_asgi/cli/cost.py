@@ -141,6 +141,8 @@ def _add_file(
                 place = f"{shown_name}:{number}"
                 entry = line if isinstance(line, Skipped) else read_line(line, arguments.source, arguments.at)
                 if isinstance(entry, Skipped):
+                    if entry.expected:
+                        continue
                     tally.skipped += 1
                     tally.name(place, "skipped", entry.reason)
                     continue

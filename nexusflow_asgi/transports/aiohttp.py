@@ -110,7 +110,7 @@ class _Guard:
     def __call__(self, closed: "asyncio.Future[None]") -> None:
         if not closed.cancelled():
             closed.exception()  # marks it as seen
-        content = self.content
+        content, self.content = self.content, None  # it holds on to its protocol, which would live for ever
         if content is not None and not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("the connection broke"))
 

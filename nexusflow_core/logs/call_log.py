@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Raw, Struct
 
-from nexusflow_core.logs.entry import Entry, NotAnEntry, femto_of, read_moment
+from nexusflow_core.logs.entry import Entry, NotAnEntry, SaidElsewhere, femto_of, read_moment
 from nexusflow_core.record import SCHEMA_VERSION
 from nexusflow_core.usage import Billing, Usage
 
@@ -30,6 +30,7 @@ class _Record(Struct):
     principal: str | None = None
     metadata: dict[str, str] = {}
     stream: bool = False
+    ending: str = ""
     attempts: tuple[_Attempt, ...] = ()
     usage: Raw = Raw(_NULL)
     usage_source: str = "none"
@@ -50,7 +51,8 @@ _head = msgspec.json.Decoder(_Head)
 def read_record(line: bytes, at: datetime | None = None) -> Entry:
     """A line of the call log. `principal` is the key, `metadata["session"]` the session, where there is one.
 
-    Raises NotAnEntry for a schema that is newer than ours, InvalidUsage, or msgspec's errors.
+    Raises NotAnEntry for a schema that is newer than ours, SaidElsewhere for a line from before the call, which
+    a later one settles, InvalidUsage, or msgspec's errors.
     """
     try:
         it = _record.decode(line)
@@ -58,6 +60,8 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
         _check_schema(_head.decode(line).schema)  # a newer one may well look different
         raise
     _check_schema(it.schema)
+    if it.ending == "started":
+        raise SaidElsewhere("the call was under way")
     usage = _usage(bytes(it.usage), it.stream) if it.usage_source != "none" else None
     if usage is not None and it.billing is not None:
         usage = it.billing.applied(usage)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from nexusflow_core.usage import Usage
 
-__all__ = ["Entry", "NotAnEntry", "Skipped", "femto_of", "read_moment"]
+__all__ = ["Entry", "NotAnEntry", "SaidElsewhere", "Skipped", "femto_of", "read_moment"]
 
 _MAX_TEXT = 200
 _AMOUNT = re.compile(r"(\d{1,18})(?:\.(\d{1,15}))?", re.ASCII)
@@ -15,6 +15,10 @@ _AMOUNT = re.compile(r"(\d{1,18})(?:\.(\d{1,15}))?", re.ASCII)
 
 class NotAnEntry(ValueError):
     """A line that cannot be an entry; the message says why, in one line."""
+
+
+class SaidElsewhere(NotAnEntry):
+    """A line that needs none: another line tells of the same call."""
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -45,9 +49,10 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Skipped(Struct, frozen=True):
-    """A line that is no entry, and the reason, in one printable line."""
+    """A line that is no entry, and the reason, in one printable line. `expected`: nothing is amiss with it."""
 
     reason: str
+    expected: bool = False
 
     @classmethod
     def because(cls, why: object) -> "Skipped":

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import anyio
 
 from nexusflow_core.config import Config, decode_config
+from tests.planted import assert_no_key
 
 LIMIT = 20.0
 MODEL = "claude-haiku-4-5"
@@ -120,4 +121,6 @@ async def send(app: Any, scope: dict[str, Any], body: bytes = b"") -> Answer:
     assert [message["type"] for message in sent[:1]] == ["http.response.start"], "no answer"
     assert over.is_set(), "the answer has no end"
     pieces = [message.get("body", b"") for message in sent[1:]]
-    return Answer(sent[0]["status"], list(sent[0]["headers"]), b"".join(pieces))
+    answer = Answer(sent[0]["status"], list(sent[0]["headers"]), b"".join(pieces))
+    assert_no_key(answer.body + repr(answer.headers).encode(), "an answer")
+    return answer

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tests.planted import assert_no_key
+
 LIMIT = 30.0
 COMMAND = Path(sys.executable).with_name("nexusflow")
 _OURS = re.compile(r"^(ANTHROPIC|NEXUSFLOW|.*_proxy$)", re.IGNORECASE)
@@ -60,6 +62,7 @@ class Serving:
         """Its exit status; `stdout` and `stderr` hold all that it wrote after the greeting."""
         self.process.send_signal(number)
         self.stdout, self.stderr = self.process.communicate(timeout=LIMIT)
+        assert_no_key(self.greeting + self.stdout + self.stderr, "a server's output")
         return self.process.returncode
 
     def wait_until_it_listens(self) -> None:

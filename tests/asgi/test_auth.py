@@ -307,7 +307,7 @@ def test_anonymous_lets_anyone_in() -> None:
 
 
 def test_no_way_to_authenticate() -> None:
-    """An open gateway must be asked for in words."""
+    """PITFALLS J8: An open gateway must be asked for in words."""
     with pytest.raises(ConfigError, match="anonymous = true"):
         NexusFlow(config=configured(auth=""))
     with pytest.raises(ConfigError, match="auth"):

@@ -76,6 +76,9 @@ targets = ["gone"]
 [limits]
 body_bytes = 100000
 
+[retry]
+attempts = 1
+
 [auth]
 """
 OWN_KEY = b"sk-ant-the-clients-own"

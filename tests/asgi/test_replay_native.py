@@ -42,6 +42,9 @@ api_key = "env:REPLAY_UPSTREAM_KEY"
 model = "*"
 targets = ["anthropic"]
 
+[retry]
+attempts = 1
+
 [auth]
 keys = ["env:REPLAY_GATEWAY_KEY"]
 """

@@ -22,6 +22,9 @@ api_key = "env:LOCAL_KEY"
 model = "*"
 targets = ["local/served-model"]
 
+[retry]
+attempts = 1
+
 [auth]
 keys = ["env:NEXUSFLOW_KEY"]
 """

@@ -26,6 +26,8 @@ def config_of(*, vendor: str | None = None, target: str = "up", route: str = "*"
         model = "{route}"
         targets = ["{target}"]
         {more}
+        [retry]
+        attempts = 1
         [auth]
         anonymous = true
     """

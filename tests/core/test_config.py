@@ -23,15 +23,22 @@ targets = ["anthropic"]
 [[routes]]
 model = "fast"
 targets = ["anthropic/claude-haiku-4-5", "zai/org/glm-5"]
+retry = { attempts = 4, deadline = 60 }
+thinking = "strip"
 
 [auth]
 keys = ["env:NEXUSFLOW_KEY"]
 
 [log]
 calls = "calls.jsonl"
+durable = true
 
 [limits]
 body_bytes = 1000
+
+[retry]
+attempts = 2
+max_wait = 5
 """
 
 
@@ -46,6 +53,11 @@ def test_a_whole_file() -> None:
         ("anthropic", "claude-haiku-4-5"),
         ("zai", "org/glm-5"),
     ]
+    assert [(r.retry.attempts, r.retry.deadline, r.retry.max_wait, r.thinking) for r in config.routes] == [
+        (2, 3600.0, 5, "keep"),
+        (4, 60, 5, "strip"),
+    ]
+    assert config.durable
     assert (config.call_log, config.limits.body_bytes, config.anonymous) == ("calls.jsonl", 1000, False)
     config.resolve({"ANTHROPIC_API_KEY": "a", "NEXUSFLOW_KEY": "b"})
     assert [key.reveal() for key in config.keys] == ["b"]
@@ -89,6 +101,21 @@ UPSTREAM = '[upstreams.a]\ndialect = "anthropic"\n'
         ('[auth]\nkeys = ["plain"]', r"auth.keys\[0\]: write the name"),
         ("[limits]\nbody_bytes = 0", "limits.body_bytes"),
         ("[limits]\nbody_seconds = -1.0", "limits.body_seconds"),
+        ("[limits]\ncalls = 0", "limits.calls: must be at least 1"),
+        ("[limits]\nqueue = -1", "limits.queue: must be at least 0"),
+        ("[limits]\nping_seconds = 16.0", "limits.ping_seconds: must be above 0 and at most 15"),
+        ("[log]\ndurable = true", "log.durable: needs a file"),
+        ("[retry]\nattempts = 0", "retry.attempts: must be at least 1"),
+        ("[retry]\nmax_wait = 61", "retry.max_wait: must be a number of seconds from 0 to 60"),
+        ("[retry]\ndeadline = inf", "retry.deadline: must be a finite"),
+        (
+            UPSTREAM + '[[routes]]\nmodel = "x"\ntargets = ["a"]\nretry = { tries = 1 }',
+            r"routes\[0\].retry: Object contains unknown field `tries`",
+        ),
+        (
+            UPSTREAM + '[[routes]]\nmodel = "x"\ntargets = ["a"]\nthinking = "drop"',
+            r"routes\[0\].thinking: Invalid enum value",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_place(text: str, message: str) -> None:

@@ -18,6 +18,7 @@ from nexusflow_core.errors import (
     UpstreamUnreachable,
 )
 from nexusflow_core.exchange import Close, Read, Send
+from nexusflow_core.routing import Retry
 from nexusflow_core.upstream import Credential, Headers
 
 TIMEOUTS = Timeouts(connect=1, first_byte=10, idle=5, total=100, grace=2)
@@ -33,20 +34,33 @@ DONE = b'event: message_delta\ndata: {"type":"message_delta","usage":{"output_to
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 
-def exchange_of(*, body: bytes = b'{"model":"claude-x"}', upstreams: Sequence[str] = ("one",)) -> Exchange:
+BY_ONE = (b"x-nexusflow-upstream", b"one")
+
+
+def exchange_of(
+    *,
+    body: bytes = b'{"model":"claude-x"}',
+    upstreams: Sequence[str] = ("one",),
+    retry: Retry | None = None,
+    headers: Headers = (),
+    **route: Any,
+) -> Exchange:
+    """A call to these upstreams, each asked once where nothing else is said."""
     made = {
         name: Upstream(name=name, dialect="anthropic", base_url=f"http://{name}", timeouts=TIMEOUTS)
         for name in upstreams
     }
-    route = Route("claude-*", tuple(Target(upstream) for upstream in made.values()))
+    targets = tuple(map(Target, made.values()))
+    found = Route("claude-*", targets, retry or Retry(attempts=len(upstreams)), **route)
     call = Call(
         endpoint="messages",
         request_id="req_ours",
         started_at=datetime(2026, 11, 22, tzinfo=UTC),
+        headers=headers,
         body=body,
         credential=Credential("bearer", b"sk-client"),
     ).look(1000)
-    return Gateway(Config(upstreams=made, routes=(route,), anonymous=True)).open(call, started=0.0)
+    return Gateway(Config(upstreams=made, routes=(found,), anonymous=True)).open(call, started=0.0)
 
 
 def events(body: bytes) -> list[Any]:
@@ -66,7 +80,7 @@ def test_a_sync_call_from_send_to_record() -> None:
     assert x.receive_data(ANSWER[20:], 4.0) == b""
     assert x.receive_eof(5.0) == ANSWER
     assert x.response_head is not None
-    assert (x.order, x.response_head.status, x.response_head.headers) == (Close(), 200, JSON_HEAD)
+    assert (x.order, x.response_head.status, x.response_head.headers) == (Close(), 200, [*JSON_HEAD, BY_ONE])
     record = x.record(6.0)
     assert (record.ending, record.status, record.duration, record.time_to_first_byte) == (
         "complete",
@@ -205,7 +219,7 @@ def test_an_error_answer_of_the_upstream_passes_unchanged() -> None:
     x.receive_data(body, 0.0)
     assert x.receive_eof(0.0) == body
     assert x.response_head is not None
-    assert (x.response_head.status, x.response_head.headers) == (429, headers)
+    assert (x.response_head.status, x.response_head.headers) == (429, [*headers, BY_ONE])
     record = x.record(1.0)
     assert (record.ending, record.error_type, record.attempts[0].reason) == (
         "error",
@@ -222,6 +236,9 @@ def test_a_failure_before_the_first_byte_goes_on_to_the_next_target() -> None:
     assert isinstance(x.order, Send)
     assert x.order.request.url == "http://two/v1/messages"
     assert x.receive_head(529, JSON_HEAD, 2.0) == b""
+    assert x.order == Read(7.0), "its words are waited for, but not for long"
+    assert x.receive_data(b'{"type":"error","error":{"type":"overloaded_error"}}', 2.5) == b""
+    assert x.receive_eof(3.0) == b""
     assert isinstance(x.order, Send)
     x.receive_head(200, JSON_HEAD, 3.0)
     x.receive_data(ANSWER, 3.0)
@@ -229,7 +246,7 @@ def test_a_failure_before_the_first_byte_goes_on_to_the_next_target() -> None:
     attempts = x.record(5.0).attempts
     assert [(a.upstream, a.status, a.reason) for a in attempts] == [
         ("one", None, "api_error"),
-        ("two", 529, "api_error"),
+        ("two", 529, "overloaded_error"),
         ("three", 200, ""),
     ]
 

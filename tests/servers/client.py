@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from tests.planted import assert_no_key
 from tests.servers.upstream import LIMIT, Headers, parse_head
 
 
@@ -29,7 +30,8 @@ class Truncated(Exception):
 class RawClient:
     """One keep-alive connection. Every wait is bounded: a gateway that buffers means a TimeoutError."""
 
-    def __init__(self, port: int, *, timeout: float = LIMIT) -> None:
+    def __init__(self, port: int, *, timeout: float = LIMIT, echoes: bool = False) -> None:
+        self._echoes = echoes  # the upstream says what it was told, keys and all, and its bytes pass
         self._socket = socket.create_connection(("127.0.0.1", port), timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
@@ -64,17 +66,22 @@ class RawClient:
     def head(self) -> Head:
         """Status and headers of the next answer; what is left of the body before it is read first."""
         self.rest()
-        line, headers = parse_head(self._take_until(b"\r\n\r\n"))
+        text = self._take_until(b"\r\n\r\n")
+        assert_no_key(text, "the head of an answer")
+        line, headers = parse_head(text)
         found = Head(int(line.split(b" ")[1]), headers)
         self._body = self._pieces(found)
         return found
 
     def piece(self) -> bytes:
         """The next bytes of the body, as soon as there are any; empty at its end."""
-        return next(self._body, b"")
+        piece = next(self._body, b"")
+        if not self._echoes:
+            assert_no_key(piece, "an answer")
+        return piece
 
     def rest(self) -> bytes:
-        return b"".join(self._body)
+        return b"".join(iter(self.piece, b""))
 
     def exactly(self, size: int) -> bytes:
         """Bytes of the body up to `size` of them, waiting no longer than those take to come."""

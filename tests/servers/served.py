@@ -11,8 +11,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
+import msgspec
 import uvicorn
 
+from tests.planted import assert_no_key
 from tests.servers.upstream import LIMIT
 
 if TYPE_CHECKING:
@@ -151,6 +153,8 @@ class RecordingHook:
         self._changed = threading.Condition()
 
     async def after(self, record: CallRecord) -> None:
+        for text in (repr(record), msgspec.json.encode(record)):
+            assert_no_key(text, "a record")
         with self._changed:
             self._records.append(record)
             self._changed.notify_all()

@@ -20,7 +20,7 @@ from nexusflow_core.errors import (
 from nexusflow_core.peek import Peek, rename_model
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
-from nexusflow_core.thinking_mark import strip_marked
+from nexusflow_core.thinking_blocks import strip_marked
 from nexusflow_core.upstream import (
     AuthScheme,
     Headers,
@@ -141,6 +141,7 @@ class RelayLeg:
         self._answer: Answer | None = None  # a whole sync body, as far as it is read
 
     estimated = False
+    may_ping = False
 
     @property
     def usage(self) -> dict[str, Any] | None:
@@ -181,7 +182,7 @@ class RelayLeg:
             self._hold_limit = 0  # it cannot be followed, and must not be held back either
         elif media_type == b"text/event-stream":
             self._tap = StreamTap(third_party=self._third_party)
-            # A length leaves no room for the error event of a stream that breaks off.
+            # A stream that breaks off gets an error event, which no stated length has room for.
             kept = [pair for pair in kept if pair[0] != b"content-length"]
         self._answer_head = ResponseHead(status, kept)
 

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
-from nexusflow_core.thinking_mark import Mark, MarkKind
+from nexusflow_core.thinking_blocks import Mark, MarkKind
 
 __all__ = ["Asked"]
 

@@ -74,6 +74,7 @@ class CountLeg:
     edits: Sequence[str] = ()
     usage = None
     billing = None
+    may_ping = False
     estimated = False
     response_model = None
     stop_reason = None

@@ -107,6 +107,10 @@ class ChatLeg:
         return told.billing if told is not None else None
 
     @property
+    def may_ping(self) -> bool:
+        return self._stream is not None and self._stream.started and not self._stream.done
+
+    @property
     def usage(self) -> dict[str, Any] | None:
         if self._stream is not None:
             return self._stream.usage()

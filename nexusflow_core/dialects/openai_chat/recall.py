@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.messages import InputMessage, RedactedThinkingBlock, ThinkingBlock, ToolUseBlock
-from nexusflow_core.thinking_mark import Mark, read_mark
+from nexusflow_core.thinking_blocks import Mark, read_mark
 from nexusflow_core.untyped import is_list, object_of
 
 __all__ = ["Recall", "Thoughts"]

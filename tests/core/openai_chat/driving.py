@@ -10,6 +10,7 @@ from msgspec import Struct
 from nexusflow_core import Call, CallRecord, Config, Exchange, Gateway, Principal, Route, Target, Upstream
 from nexusflow_core.errors import UpstreamError
 from nexusflow_core.exchange import Close, Read, Send
+from nexusflow_core.routing import Retry
 from nexusflow_core.upstream import Credential, Headers, Secret
 
 __all__ = ["NOW", "Driven", "answered", "asking", "chunks", "exchange_of", "sse", "streamed"]
@@ -69,7 +70,7 @@ def exchange_of(
         )
         for number in range(targets)
     }
-    route = Route("*", tuple(Target(upstream) for upstream in upstreams.values()))
+    route = Route("*", tuple(map(Target, upstreams.values())), Retry(attempts=targets))
     call = Call(
         endpoint="messages",
         request_id=request_id,

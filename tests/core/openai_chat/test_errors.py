@@ -211,6 +211,8 @@ def test_the_next_target_is_tried_unseen(status: int, stream: bool) -> None:
     exchange = exchange_of(asking(stream=stream), targets=2)
     exchange.start(0.0)
     exchange.receive_head(status, [], 0.0)
+    assert exchange.receive_data(json.dumps(error()).encode(), 0.0) == b""
+    assert exchange.receive_eof(0.0) == b""
     assert exchange.response_head is None
     assert isinstance(exchange.order, Send)
     assert exchange.order.request.url == "http://u1/chat/completions"

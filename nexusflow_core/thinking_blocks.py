@@ -1,13 +1,15 @@
-"""Thinking blocks that the gateway makes of another vendor's reasoning, and how it knows them again.
+"""Thinking blocks in a conversation: those that a model has signed, and those that the gateway made itself of
+another vendor's reasoning, and marked to know them again.
 
-Their signature, or `data` where they are redacted, is `nxf1.` + base64url(JSON) + "." + checksum: a mark of our
-own that nobody takes for Anthropic's. It holds no secret, since the client owns its history anyway. For the
-vendor that thought it the reasoning is restored from it; before Anthropic sees it the block is removed.
+The signature of ours, or `data` where they are redacted, is `nxf1.` + base64url(JSON) + "." + checksum: a mark
+that nobody takes for Anthropic's. It holds no secret, since the client owns its history anyway. For the vendor
+that thought it the reasoning is restored from it; before Anthropic sees it the block is removed.
 """
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -15,10 +17,18 @@ from msgspec import Struct
 
 from nexusflow_core.peek import elements, members
 
-__all__ = ["Mark", "MarkKind", "read_mark", "strip_marked"]
+__all__ = [
+    "Mark",
+    "MarkKind",
+    "has_signed_thinking",
+    "read_mark",
+    "strip_marked",
+    "without_signed_thinking",
+]
 
 _PREFIX = "nxf1."
-_NEEDLE = _PREFIX.encode()
+_MARKED = _PREFIX.encode()
+_THINKING = b"thinking"
 
 MarkKind: TypeAlias = Literal["text", "hidden", "details", "signatures"]
 """`text`: all is in the block; else the payload is the text that was hidden, OpenRouter's list of
@@ -58,37 +68,52 @@ def read_mark(signature: str) -> Mark | None:
 def strip_marked(text: bytes) -> tuple[bytes, tuple[str, ...]]:
     """A request's body without the blocks that bear our mark, and the paths of those. Every other byte stays,
     and a body without the mark is not looked into. A turn of nothing else goes whole: none may be empty."""
-    if _NEEDLE not in text:
+    return _strip(text, _MARKED, lambda signature: signature.startswith(_PREFIX))
+
+
+def without_signed_thinking(text: bytes) -> bytes:
+    """A request's body without thinking that a model has signed; the same object where there is none."""
+    return _strip(text, _THINKING, lambda signature: signature != "" and not signature.startswith(_PREFIX))[0]
+
+
+def has_signed_thinking(text: bytes) -> bool:
+    """Whether an earlier turn holds thinking that a model has signed."""
+    return without_signed_thinking(text) is not text
+
+
+def _strip(text: bytes, needle: bytes, goes: Callable[[str], bool]) -> tuple[bytes, tuple[str, ...]]:
+    """Without the thinking blocks whose signature `goes`; where the needle is not, none is."""
+    if needle not in text:
         return text, ()
     pieces: list[bytes] = []
     paths: list[str] = []
     done = 0
     for start, end in _values(text, "messages"):
-        kept, found = _without_marked(text[start:end])
+        kept, found = _without(text[start:end], needle, goes)
         if found:
             pieces += (text[done:start], kept)
             done = end
             paths += found
-    return b"".join((*pieces, text[done:])), tuple(paths)
+    return (b"".join((*pieces, text[done:])), tuple(paths)) if paths else (text, ())
 
 
-def _without_marked(messages: bytes) -> tuple[bytes, list[str]]:
+def _without(messages: bytes, needle: bytes, goes: Callable[[str], bool]) -> tuple[bytes, list[str]]:
     cuts: list[tuple[int, int]] = []
     paths: list[str] = []
     turns = elements(messages)
     whole: set[int] = set()
     for index, (start, end) in enumerate(turns):
-        if messages.find(_NEEDLE, start, end) < 0:
+        if messages.find(needle, start, end) < 0:
             continue
         turn = messages[start:end]
         for at, stop in _values(turn, "content"):
             blocks = elements(turn[at:stop])
-            marked = {n for n, (first, last) in enumerate(blocks) if _is_marked(turn[at + first : at + last])}
-            paths += [f"messages[{index}].content[{number}]" for number in sorted(marked)]
-            if marked and len(marked) == len(blocks):
+            gone = {n for n, (first, last) in enumerate(blocks) if _goes(turn[at + first : at + last], goes)}
+            paths += [f"messages[{index}].content[{number}]" for number in sorted(gone)]
+            if gone and len(gone) == len(blocks):
                 whole.add(index)
             else:
-                cuts += [(start + at + first, start + at + last) for first, last in _gaps(blocks, marked)]
+                cuts += [(start + at + first, start + at + last) for first, last in _gaps(blocks, gone)]
     return _cut(messages, sorted(cuts + _gaps(turns, whole))), paths
 
 
@@ -134,15 +159,15 @@ class _Thinking(Struct):
 _thinking = msgspec.json.Decoder(_Thinking)
 
 
-def _is_marked(block: bytes) -> bool:
-    if _NEEDLE not in block:
+def _goes(block: bytes, goes: Callable[[str], bool]) -> bool:
+    if _THINKING not in block:
         return False
     try:
         found = _thinking.decode(block)
     except msgspec.DecodeError:
         return False
-    sign = {"thinking": found.signature, "redacted_thinking": found.data}.get(found.type)
-    return isinstance(sign, str) and sign.startswith(_PREFIX)
+    signature = {"thinking": found.signature, "redacted_thinking": found.data}.get(found.type)
+    return isinstance(signature, str) and goes(signature)
 
 
 def _checksum(body: str) -> str:

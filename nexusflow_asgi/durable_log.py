@@ -1,0 +1,87 @@
+"""The durable call log: a line on the disk before an upstream is called, another once the call is settled."""
+
+import os
+
+import anyio
+
+from nexusflow_asgi.backend import post_to_loop
+from nexusflow_asgi.call_log import CallLog
+from nexusflow_asgi.hooks import logger
+from nexusflow_asgi.presence import Presence, mark_lost, stamped, supported
+from nexusflow_core.call import Call
+from nexusflow_core.errors import ConfigError, InternalError
+from nexusflow_core.exchange import begun
+from nexusflow_core.record import CallRecord
+
+__all__ = ["DurableCallLog"]
+
+
+class DurableCallLog(CallLog):
+    """A CallLog for which no call is made that left no line: after a death in whatever moment, the next start
+    finds the calls that were under way and marks them `lost`. A call that cannot be logged is refused with 500.
+
+    Raises ConfigError on a system without file locks.
+    """
+
+    batch_seconds = 0.0  # who waits for a line shares its write with whoever came during the last one
+
+    _presence: Presence | None
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not supported():
+            raise ConfigError("log.durable", "this system has no file locks")
+        super().__init__(path)
+        try:
+            lost = mark_lost(self._path)
+        except OSError:
+            logger.exception("call log %s: calls of dead processes were not looked for", self._path)
+        else:
+            if lost:
+                logger.warning("call log %s: %d calls were lost with their process", self._path, lost)
+
+    async def before(self, call: Call) -> None:
+        """Returns once the call has its line on the disk. Raises InternalError where that fails."""
+        self._notice_fork()
+        record = begun(call)
+        written, done, post = False, anyio.Event(), post_to_loop()
+
+        def tell(success: bool) -> None:
+            nonlocal written
+            written = success
+            post(done.set)
+
+        with self._lock:
+            self._open.add(record.request_id)
+            line = self._encode(record)
+        self._put(line, tell)
+        await done.wait()
+        if not written:
+            raise InternalError("the call could not be logged")
+
+    def after(self, record: CallRecord) -> None:
+        self._notice_fork()
+        with self._lock:
+            line = self._encode(record)
+        self._put(line)
+        self._open.discard(record.request_id)
+
+    def close(self) -> None:
+        super().close()
+        with self._lock:
+            presence = self._presence
+            if presence is not None and not self._open:
+                self._presence = None
+                presence.end()
+
+    def _begin(self) -> None:
+        super()._begin()
+        if (presence := getattr(self, "_presence", None)) is not None:
+            presence.leave_to_parent()
+        self._presence = None
+        self._open: set[str] = set()
+
+    def _encode(self, record: CallRecord) -> bytes:
+        """To be called with the lock: a call's two lines must have one writer."""
+        if self._presence is None:
+            self._presence = Presence(self._path)
+        return stamped(record, self._presence.process)

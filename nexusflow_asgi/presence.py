@@ -1,0 +1,155 @@
+"""Which processes write to a durable call log, and whether they still live: a locked file each, beside the log.
+
+The kernel gives the lock back when its process ends, however it ends; so who can take it knows that the process
+is gone, and a living neighbour is never judged, in whatever container it runs.
+"""
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nexusflow_core.record import CallRecord
+
+if sys.platform != "win32":
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+__all__ = ["Presence", "mark_lost", "stamped", "supported"]
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class _Process(Struct):
+    """What each line says of its writer. `id` is new for every process; `boot` is the machine's."""
+
+    id: str
+    pid: int
+    boot: str
+
+
+class _Line(Struct):
+    request_id: str
+    ending: str
+    process: _Process
+
+
+_line = msgspec.json.Decoder(_Line)
+_record = msgspec.json.Decoder(CallRecord)
+
+
+def supported() -> bool:
+    """Whether this system has the locks that a durable log needs."""
+    return sys.platform != "win32"
+
+
+def stamped(record: CallRecord, process: _Process) -> bytes:
+    """A line of the log: the record, and who writes it."""
+    return msgspec.json.encode(record)[:-1] + b',"process":' + msgspec.json.encode(process) + b"}\n"
+
+
+class Presence:
+    """This process's sign of life, until `end()` or its own end."""
+
+    def __init__(self, log: Path) -> None:
+        self.process = _Process(secrets.token_hex(8), os.getpid(), _boot_id())
+        self._path = log.with_name(f"{log.name}.{self.process.id}.alive")
+        while True:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            flock(self._descriptor, LOCK_EX)
+            if _is_at(self._descriptor, self._path):  # else somebody judged it before it was locked
+                break
+            os.close(self._descriptor)
+        # Where its lines begin: what stands before need not be read to judge them.
+        os.write(self._descriptor, b"%d" % (log.stat().st_size if log.exists() else 0))
+
+    def end(self) -> None:
+        """Every call of this process is settled: there will be nothing to judge."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        os.close(self._descriptor)
+
+    def leave_to_parent(self) -> None:
+        """After a fork: the file is the parent's, and only its own end may unlock it."""
+        os.close(self._descriptor)
+
+
+def mark_lost(log: Path) -> int:
+    """Writes a line with the ending `lost` for each call that a dead process began and did not settle; returns
+    how many there are. Raises OSError."""
+    return sum(_judge(log, path) for path in sorted(log.parent.glob(f"{log.name}.*.alive")))
+
+
+def _judge(log: Path, path: Path) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:  # its process ended in order just now
+        return 0
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except OSError:  # it lives
+        os.close(descriptor)
+        return 0
+    try:
+        if not _is_at(descriptor, path):
+            return 0
+        offset = os.read(descriptor, 32)
+        lost = _unsettled(log, path.name.split(".")[-2], int(offset) if offset.isdigit() else 0)
+        if lost:
+            _append(log, lost)
+        path.unlink()
+        return len(lost)
+    finally:
+        os.close(descriptor)
+
+
+def _unsettled(log: Path, id: str, offset: int) -> list[bytes]:
+    """The lines that say `lost`, of the calls that process `id` began and did not settle."""
+    mark, begun = b'"id":"%s"' % id.encode(), dict[str, tuple[CallRecord, _Process]]()
+    with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
+        if offset <= file.seek(0, os.SEEK_END):
+            file.seek(offset)
+        else:
+            file.seek(0)  # another file has taken its place
+        for line, raw in _lines(file, mark):
+            if line.process.id != id:
+                continue
+            if line.ending == "started":
+                begun[line.request_id] = _record.decode(raw), line.process
+            else:
+                begun.pop(line.request_id, None)
+    return [stamped(replace(record, ending="lost"), process) for record, process in begun.values()]
+
+
+def _lines(file: BinaryIO, mark: bytes) -> Iterator[tuple[_Line, bytes]]:
+    for raw in file:
+        if mark in raw:
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # torn by the death, or edited
+                yield _line.decode(raw), raw
+
+
+def _append(log: Path, lines: list[bytes]) -> None:
+    with log.open("a+b", buffering=0) as file:
+        file.seek(-1, os.SEEK_END)
+        torn = file.read(1) != b"\n"
+        file.write(b"\n" * torn + b"".join(lines))
+        os.fsync(file.fileno())
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.fstat(descriptor).st_ino == path.stat().st_ino
+    return False
+
+
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,26 @@
+"""Headers of the gateway's own: of its error answers, and the one that says who answered."""
+
+from nexusflow_core.errors import NexusFlowError
+from nexusflow_core.routing import Target
+from nexusflow_core.upstream import Headers
+
+__all__ = ["error_headers", "who_answered"]
+
+
+def error_headers(error: NexusFlowError, request_id: str, length: int) -> Headers:
+    """The headers of an error answer of ours."""
+    headers = {
+        "content-type": "application/json",
+        "content-length": str(length),
+        "request-id": request_id,
+        **error.headers,
+    }
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def who_answered(target: Target | None) -> Headers:
+    """`x-nexusflow-upstream`; nothing before a target was asked."""
+    if target is None:
+        return ()
+    name = target.upstream.name.encode("ascii", "replace")  # one made by hand may be called anything
+    return [(b"x-nexusflow-upstream", bytes(byte if 0x20 < byte < 0x7F else 0x3F for byte in name))]

@@ -1,0 +1,30 @@
+"""What of a call its plan goes by."""
+
+import zlib
+from datetime import datetime, timedelta
+
+from nexusflow_core.call import Call
+from nexusflow_core.resilience import Health, Plan
+from nexusflow_core.routing import Route
+from nexusflow_core.upstream import header
+
+__all__ = ["moment", "plan_of"]
+
+
+def plan_of(call: Call, route: Route, health: Health | None, started: float) -> Plan:
+    """How the attempts of this call will be spent."""
+    retries = header(call.headers, b"x-stainless-retry-count") or b""
+    return Plan(
+        route.targets,
+        route.retry,
+        health if call.endpoint == "messages" else None,  # an auxiliary call tells nothing (PITFALLS H6)
+        model=call.model,
+        started=started,
+        spent=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
+        jitter=zlib.crc32(call.request_id.encode()) / 2**32,
+    )
+
+
+def moment(call: Call, seconds: float) -> datetime:
+    """The time of day so many seconds into the call."""
+    return call.started_at + timedelta(seconds=seconds)

@@ -1,0 +1,136 @@
+"""The record of a call, from what its exchange and its last leg know in the end."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nexusflow_core.call import Call
+from nexusflow_core.dialect import Leg
+from nexusflow_core.errors import NexusFlowError
+from nexusflow_core.metering import CallCost, price_call
+from nexusflow_core.prices import PriceBook
+from nexusflow_core.record import Attempt, CallRecord, Ending, UsageSource
+from nexusflow_core.routing import Route, Target
+
+__all__ = ["Outcome", "begun", "cost_of", "settle"]
+
+_MAX_NAME = 256
+"""Characters of a model's name that a record keeps, whatever a client calls it."""
+
+
+class Outcome(Struct, kw_only=True):
+    """How a call went, as far as it has gone; `settle` reads it once."""
+
+    attempts: list[Attempt]
+    target: Target | None = None
+    leg: Leg | None = None
+    status: int | None = None
+    first_byte_at: float | None = None
+    error: NexusFlowError | None = None
+    """One of ours that the client was told."""
+    client_gone: bool = False
+    edits: tuple[str, ...] = ()
+    """Of ours, beyond those of the leg."""
+
+    def end_attempt(self, call: Call, status: int | None, reason: str, duration: float) -> None:
+        """Notes the attempt at the current target."""
+        if self.target is not None:
+            upstream, model = self.target.upstream.name, self.target.model or call.model
+            made = Attempt(upstream=upstream, model=model, status=status, reason=reason, duration=duration)
+            self.attempts.append(made)
+
+
+def begun(call: Call) -> CallRecord:
+    """The record of a call that is about to be made, for a durable log."""
+    record = settle(call, None, Outcome(attempts=[]), CallCost(), started=0.0, now=0.0)
+    return replace(record, ending="started")
+
+
+def settle(
+    call: Call, route: Route | None, it: Outcome, cost: CallCost, *, started: float, now: float
+) -> CallRecord:
+    """The record."""
+    leg, principal = it.leg, call.principal
+    usage = leg.usage if leg is not None else None
+    billing = leg.billing if leg is not None else None
+    facts = usage or {}
+    return CallRecord(
+        request_id=call.request_id,
+        upstream_request_id=leg.upstream_request_id if leg is not None else None,
+        started_at=call.started_at,
+        duration=now - started,
+        time_to_first_byte=None if it.first_byte_at is None else it.first_byte_at - started,
+        endpoint=call.endpoint,
+        model=call.model[:_MAX_NAME],
+        response_model=leg.response_model if leg is not None else None,
+        route=route.model if route is not None else None,
+        principal=principal.id if principal is not None else None,
+        metadata=principal.metadata if principal is not None else {},
+        stream=call.stream,
+        status=it.status,
+        error_type=_error_type(it),
+        ending=_ending(it),
+        attempts=tuple(it.attempts),
+        usage=usage,
+        usage_source=_usage_source(leg),
+        service_tier=(billing and billing.service_tier) or facts.get("service_tier"),
+        speed=facts.get("speed"),
+        inference_geo=facts.get("inference_geo"),
+        cost_usd=cost.usd,
+        price_row=cost.row,
+        cost_flags=cost.flags,
+        billing=billing,
+        cache_saved_usd=cost.cache_saved_usd,
+        cache_write_extra_usd=cost.cache_write_extra_usd,
+        dropped=tuple(leg.losses) if leg is not None else (),
+        edits=_edits(leg, it.edits),
+    )
+
+
+def cost_of(call: Call, leg: Leg | None, target: Target | None, book: PriceBook) -> CallCost:
+    """What the leg's usage costs, as far as it is known."""
+    if leg is None or leg.usage is None or target is None:
+        return CallCost()
+    if leg.estimated:
+        return CallCost(flags=("estimated_usage",))
+    sent = target.model or call.model
+    return price_call(
+        leg.usage,
+        billing=leg.billing,
+        models=(leg.response_model or sent, sent),
+        at=call.started_at,
+        vendor=target.upstream.prices,
+        partial=not leg.ended or leg.failure is not None,
+        stop_reason=leg.stop_reason,
+        book=book,
+    )
+
+
+def _edits(leg: Leg | None, ours: Sequence[str]) -> tuple[str, ...]:
+    return (*leg.edits, *ours) if leg is not None else tuple(ours)
+
+
+def _ending(it: Outcome) -> Ending:
+    if it.client_gone:
+        return "client_gone"
+    if it.error is not None and not it.attempts:
+        return "refused"
+    return "complete" if _error_type(it) is None else "error"
+
+
+def _error_type(it: Outcome) -> str | None:
+    if it.client_gone:
+        return None
+    if it.error is not None:
+        return it.error.type
+    failure = it.leg.failure if it.leg is not None else None
+    return failure.type if failure is not None else None
+
+
+def _usage_source(leg: Leg | None) -> UsageSource:
+    if leg is None or leg.usage is None:
+        return "none"
+    if leg.estimated:
+        return "estimated"
+    return "upstream" if leg.ended and leg.failure is None else "partial"

@@ -1,0 +1,157 @@
+"""The shape of a translated stream, row by row of what went wrong elsewhere: one test a row."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.core.openai_chat.driving import Driven, asking, chunks, exchange_of, sse, streamed
+from tests.core.openai_chat.grammar import checked
+
+
+def tool(index: int | None = 0, **fields: Any) -> dict[str, Any]:
+    """A fragment of a tool call; `name` and `arguments` go into its function."""
+    function = {name: fields.pop(name) for name in ("name", "arguments") if name in fields}
+    call = {**fields, "function": function}
+    return {"tool_calls": [call if index is None else {"index": index, **call}]}
+
+
+def told(*deltas: dict[str, Any], finish: str | None = "tool_calls", **fields: Any) -> Driven:
+    return streamed(sse(chunks(*deltas, finish=finish, **fields)))
+
+
+def blocks(driven: Driven) -> list[Any]:
+    """The content blocks of a whole stream, put together as a client does."""
+    found: list[Any] = []
+    for event in checked(driven.body):
+        if event["type"] == "content_block_start":
+            block = dict(event["content_block"])
+            found.append(block | ({"input": ""} if block["type"] == "tool_use" else {}))
+        elif event["type"] == "content_block_delta":
+            delta = event["delta"]
+            if delta["type"] == "input_json_delta":
+                found[-1]["input"] += delta["partial_json"]
+            elif delta["type"] == "text_delta":
+                found[-1]["text"] += delta["text"]
+    for block in found:
+        if block["type"] == "tool_use":
+            block["input"] = json.loads(block["input"] or "{}")
+    return found
+
+
+def calls(driven: Driven) -> list[tuple[str, Any]]:
+    return [(block["name"], block["input"]) for block in blocks(driven) if block["type"] == "tool_use"]
+
+
+def stop(driven: Driven) -> str:
+    return str(next(e for e in checked(driven.body) if e["type"] == "message_delta")["delta"]["stop_reason"])
+
+
+def test_one_beginning_and_deltas_of_their_blocks_kind() -> None:
+    """PITFALLS A1: a role in every chunk makes no second message_start; each kind has a block of its own."""
+    driven = told(
+        {"role": "assistant", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "assistant", **tool(id="c1", name="search", arguments="{}")},
+    )
+    assert driven.body.count(b"event: message_start") == 1
+    assert [block["type"] for block in blocks(driven)] == ["text", "tool_use"]
+
+
+def test_no_delta_without_its_block() -> None:
+    """PITFALLS A2: indices run from 0 without a gap, whatever index the vendor counts from."""
+    driven = told(tool(7, id="c1", name="search", arguments='{"q":'), tool(7, arguments="1}"))
+    starts = [event["index"] for event in checked(driven.body) if event["type"] == "content_block_start"]
+    assert starts == [0]
+    assert calls(driven) == [("search", {"q": 1})]
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"), [("stop", "tool_use"), ("tool_calls", "tool_use"), ("length", "max_tokens")]
+)
+def test_a_tool_call_stops_for_its_tool(finish: str, reason: str) -> None:
+    """PITFALLS A3: whatever the vendor calls its end, unless it was cut; no empty text block comes first."""
+    driven = told(
+        {"role": "assistant", "content": ""}, tool(id="c1", name="search", arguments="{}"), finish=finish
+    )
+    assert stop(driven) == reason
+    assert [block["type"] for block in blocks(driven)] == ["tool_use"]
+
+
+def test_parallel_calls_keep_their_arguments() -> None:
+    """PITFALLS A4: fragments that come interleaved end in a block each, in the order of their index."""
+    driven = told(
+        tool(0, id="a", name="search", arguments='{"q":'),
+        tool(1, id="b", name="add", arguments='{"x":'),
+        tool(0, arguments="1}"),
+        tool(1, arguments="2}"),
+    )
+    assert calls(driven) == [("search", {"q": 1}), ("add", {"x": 2})]
+
+
+def test_a_new_id_is_a_new_call() -> None:
+    """PITFALLS A5: where every call has index 0, the id tells them apart."""
+    driven = told(
+        tool(0, id="a", name="search", arguments='{"q":1}'),
+        tool(0, id="b", name="add", arguments='{"x":2}'),
+    )
+    assert calls(driven) == [("search", {"q": 1}), ("add", {"x": 2})]
+
+
+def test_a_placeholder_of_arguments_is_dropped() -> None:
+    """PITFALLS A6: `{}` first and the real arguments after it are one object."""
+    driven = told(tool(id="a", name="search", arguments="{}"), tool(arguments='{"q":'), tool(arguments="1}"))
+    assert calls(driven) == [("search", {"q": 1})]
+    assert calls(told(tool(id="a", name="search", arguments="{}"))) == [("search", {})]
+
+
+def test_a_call_waits_for_its_name_and_gets_an_id() -> None:
+    """PITFALLS A7: the block opens with the name, whenever that comes; an id that never comes is made."""
+    driven = told(tool(arguments='{"q":'), tool(name="search"), tool(arguments="1}"))
+    [block] = blocks(driven)
+    assert (block["name"], block["input"]) == ("search", {"q": 1})
+    assert block["id"].startswith("toolu_")
+
+
+def test_text_after_a_call_is_a_block_of_its_own() -> None:
+    """PITFALLS A8: never inside the call's block, never at an index that is closed."""
+    driven = told(tool(id="a", name="search", arguments='{"q":1}'), {"content": "and so"})
+    assert [block["type"] for block in blocks(driven)] == ["tool_use", "text"]
+    assert blocks(driven)[1]["text"] == "and so"
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_an_end_without_a_reason_is_an_error(done: bool) -> None:
+    """PITFALLS A9: never a made-up end_turn."""
+    driven = streamed(sse(chunks({"content": "a"}, finish=None), done=done))
+    events = checked(driven.body)
+    assert events[-1]["type"] == "error"
+    assert driven.record.ending == "error"
+
+
+def test_an_error_inside_the_stream_is_an_error() -> None:
+    """PITFALLS A10, A14: one error event with the request's id, nested as Anthropic does; nothing after it."""
+    driven = streamed(sse([*chunks({"content": "a"}, finish=None), {"error": {"message": "no", "code": 500}}]))
+    last = checked(driven.body)[-1]
+    assert set(last) == {"type", "error", "request_id"}
+    assert (last["type"], set(last["error"])) == ("error", {"type", "message"})
+    assert last["request_id"] == driven.record.request_id
+
+
+def test_usage_after_the_finish_is_not_lost() -> None:
+    """PITFALLS A17: the ending waits for the chunk without choices."""
+    driven = told({"content": "a"}, finish="stop", usage={"prompt_tokens": 9, "completion_tokens": 3})
+    assert driven.record.usage is not None
+    assert (driven.record.usage["input_tokens"], driven.record.usage["output_tokens"]) == (9, 3)
+    delta = next(event for event in checked(driven.body) if event["type"] == "message_delta")
+    assert (delta["usage"]["input_tokens"], delta["usage"]["output_tokens"]) == (9, 3)
+
+
+def test_nothing_waits_for_time_to_pass() -> None:
+    """PITFALLS B5: the first chunk's bytes come out of the very call that takes it in."""
+    exchange = exchange_of(asking(stream=True))
+    exchange.start(0.0)
+    exchange.receive_head(200, [(b"content-type", b"text/event-stream")], 0.0)
+    assert b'"text":"a"' in exchange.receive_data(sse(chunks({"content": "a"}, finish=None), done=False), 0.0)
