@@ -266,10 +266,12 @@ class Plan:
     def first(self, now: float) -> Step:
         """The first target that may be tried; where all cool down, the one that is ready first. A call is
         never refused for the health of its targets: the upstream's own answer says more."""
-        ready = min(self._targets, key=lambda target: max(self._reopens(target, now), now))
-        self._last_resort = self._reopens(ready, now) > now
-        index = self._targets.index(ready)
-        self._cooling = self._targets[:index]
+        index = 0
+        if self._reopens(self._targets[0], now) > now:
+            times = [max(self._reopens(target, now), now) for target in self._targets]
+            index = times.index(min(times))
+            self._last_resort = times[index] > now
+        self._cooling, ready = self._targets[:index], self._targets[index]
         del self._targets[: index + 1]
         return self._enter(ready, now, now)
 

@@ -12,6 +12,7 @@ from tests.planted import assert_no_key
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+_FAILED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -19,7 +20,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.passed:  # a test that fails shows its own source, keys and all
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    if not item.stash[_FAILED]:  # a test that fails shows its own source, keys and all
         for name, text in report.sections:
             try:
                 assert_no_key(text, name)

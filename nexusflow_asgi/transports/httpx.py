@@ -93,6 +93,7 @@ class _Response:
             async for chunk in self._chunks:
                 if chunk:
                     return chunk
+            _retire_if_polluted(self._response.stream)
             return b""
         except self._library.HTTPError as error:
             raise _translated(self._library, error, self._request) from None
@@ -104,6 +105,20 @@ class _Response:
                 pass
         except (self._library.HTTPError, self._library.StreamError):
             pass
+
+
+_TO_THE_CONNECTION = ("_stream", "_httpcore_stream", "_stream", "_connection")
+
+
+def _retire_if_polluted(stream: Any) -> None:
+    """Bytes that came behind the end of an answer are kept by the library, which would take them for the answer
+    to the next call: such a connection is not used again. There is no public way to see them; a test of the
+    transports sees that this one leads there."""
+    for name in _TO_THE_CONNECTION:
+        stream = getattr(stream, name, None)
+    parser = getattr(stream, "_h11_state", None)
+    if stream is not None and parser is not None and parser.trailing_data[0]:
+        stream._keepalive_expiry = -1.0  # the pool finds it expired as soon as it is given back
 
 
 def _translated(library: Any, error: Exception, request: UpstreamRequest) -> UpstreamError:

@@ -333,3 +333,18 @@ def test_the_end_stays_the_end(kind: Kind) -> None:
     with ScriptedUpstream(lambda _: OK) as server:
         upstream = at(server.url)
         kind.use(upstream, work)
+
+
+@each_kind
+def test_what_comes_behind_an_answer_answers_nobody(kind: Kind) -> None:
+    """An answer with a second one in its wake, in one write: the next call gets its own."""
+    wake = b"HTTP/1.1 500 Extra\r\ncontent-length: 0\r\n\r\n"
+
+    async def work(transport: Transport) -> list[int]:
+        return [(await exchange(transport, a_request(upstream)))[0] for _ in range(3)]
+
+    with ScriptedUpstream(
+        lambda _: [b"".join(step for step in OK if isinstance(step, bytes)) + wake]
+    ) as server:
+        upstream = at(server.url)
+        assert kind.use(upstream, work) == [200, 200, 200]

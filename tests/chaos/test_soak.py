@@ -83,21 +83,21 @@ def misbehaving(received: Received) -> Any:
 def calls(served: GatewayProcess, count: int, seed: int, problems: list[str]) -> None:
     """One client after the other; a tenth of them leave early."""
     rng = random.Random(seed)
-    client = RawClient(served.port)
+    client = RawClient(served.port, echoes=True)
     for number in range(count):
         dialect, stream = rng.choice(("anthropic", "openai-chat")), rng.random() < 0.5
         try:
             client.post("/v1/messages", [], body(dialect, stream))
             if rng.random() < 0.1:
                 client.close()
-                client = RawClient(served.port)
+                client = RawClient(served.port, echoes=True)
                 continue
             if client.head().status not in range(200, 600):
                 problems.append(f"{seed}:{number}: no status")
             client.rest()
         except (Truncated, ConnectionError):  # a sync answer that broke off is cut off
             client.close()
-            client = RawClient(served.port)
+            client = RawClient(served.port, echoes=True)
         except Exception as error:
             problems.append(f"{seed}:{number}: {error!r}")
             return
