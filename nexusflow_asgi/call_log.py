@@ -1,5 +1,6 @@
 """The call log: one JSON line a call, written in batches by one thread."""
 
+import atexit
 import os
 import queue
 import threading
@@ -21,8 +22,8 @@ _MAX_WAITING = 100_000
 class CallLog:
     """A hook that appends each record to a file, for as many threads, event loops and processes as there are.
 
-    Lines reach the file within a twentieth of a second, each batch in one write; `aclose()` writes the rest.
-    A process that is killed loses at most one batch.
+    Lines reach the file within a twentieth of a second, each batch in one write; `aclose()` writes the rest, or
+    the end of the process where a server without a lifespan never calls it. One that is killed loses a batch.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -54,6 +55,9 @@ class CallLog:
 
     def close(self) -> None:
         """The same, blocking."""
+        atexit.unregister(self.close)
+        if self._process != os.getpid():
+            return  # forked: what waits is the parent's
         writer = self._writer
         if writer is not None and writer.is_alive():
             self._closing.set()
@@ -67,6 +71,7 @@ class CallLog:
                 self._closing.clear()
                 self._writer = threading.Thread(target=self._run, name="nexusflow-call-log", daemon=True)
                 self._writer.start()
+                atexit.register(self.close)
 
     def _run(self) -> None:
         while not self._closing.is_set():
