@@ -1,6 +1,6 @@
 """OpenTelemetry: a span and the metrics of each call, by the conventions for generative AI.
 
-Needs the `otel` extra, which is the API alone: SDK, exporters, sampling and the server's span are the host's. The
+Needs the `otel` extra, the API alone: SDK, exporters, sampling and the server's span are the host's. The
 conventions are still in development; every name of theirs that is used stands in this module.
 """
 
