@@ -54,7 +54,7 @@ CLIENTS = {
     "langchain": ["langchain-anthropic==1.7.7"],
     "pydantic-ai": ["pydantic-ai-slim[anthropic]==2.68.0"],
     "instructor": ["instructor[anthropic]==1.17.0"],
-    "litellm": ["litellm==1.106.2"],
+    "litellm": ["litellm==1.106.2", "mcp==2.3.0"],
     "anthropic-js": NODE,
     "ai-sdk": NODE,
 }

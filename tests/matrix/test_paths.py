@@ -48,7 +48,7 @@ def test_a_root_path_from_the_server(way: str, server: Server) -> None:
 
 @pytest.mark.parametrize("form", FORMS[:-1], ids=lambda form: f"{form.host} {form.way}")
 def test_slashes_and_halves(form: Form) -> None:
-    """Doubled and trailing slashes are served; half a segment, another case, a longer or shorter path are not."""
+    """Doubled and trailing slashes are served; half a segment, another case, a longer path are not."""
     made = environment(form.host, form.python)
     served = ["/v1/messages", "//v1/messages", "/v1//messages", "/v1/messages/", "/messages"]
     not_served = ["foo/v1/messages", "v1/messages", "/V1/Messages", "/v1/messages/x", "/v1/message"]
