@@ -10,6 +10,8 @@ import msgspec
 
 from nexusflow_core import Attempt, CallRecord, Limits, Timeouts, Usage, cost
 from nexusflow_core.dialects import VENDORS
+from tests.hosts.shown import FORMS, folded
+from tests.matrix.results import clients_table, hosts_table, versions
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -232,6 +234,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "record": record,
     "billing": billing,
     "vendors": vendors,
+    "examples": lambda: folded(*FORMS),
+    "handover": lambda: folded("starlette_session", "django_project/asgi_session"),
+    "hosts": hosts_table,
+    "clients": clients_table,
+    "servers": lambda: f"Servers: {versions()}.",
 }
 
 

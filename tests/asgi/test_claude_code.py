@@ -102,7 +102,9 @@ class Gateway:
         """Claude Code's request, for which the upstream has this answer."""
         self.upstream.script = lambda received: steps
         with RawClient(self.port) as client:
-            return client.call("/llm/v1/messages?beta=true", [*HEADERS, *headers], body)
+            return client.call(
+                "/llm/v1/messages?beta=true", [*HEADERS, (b"accept-encoding", b"br, zstd"), *headers], body
+            )
 
     def get(self, target: str, *, method: str = "GET") -> tuple[Head, bytes]:
         with RawClient(self.port) as client:
@@ -145,6 +147,7 @@ def test_the_request_goes_on_as_it_came(gateway: Gateway) -> None:
     assert gateway.received.body == BODY
     for name, value in HEADERS:
         assert gateway.received.values(name) == [value], name
+    assert gateway.received.values(b"accept-encoding") == [b"identity"], "the one header that is ours to change"
 
 
 @pytest.mark.parametrize(
