@@ -35,11 +35,10 @@ class Relay:
     async def run(self, receive: Receive) -> None:
         """Performs orders until there is nothing left to do; whatever happens, the upstream is closed."""
         exchange = self._exchange
-        out = exchange.start(_now())
         async with open_watch(exchange, receive) as watch:
             self._watch = watch
             try:
-                await self._write(out)
+                await self._write(exchange.start(_now()))
                 while not isinstance(exchange.order, Close):
                     with watch:
                         await self._obey(watch)

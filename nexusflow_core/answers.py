@@ -17,7 +17,9 @@ __all__ = [
     "message_delta",
     "message_start",
     "message_stop",
+    "signature_delta",
     "text_delta",
+    "thinking_delta",
 ]
 
 _encode = msgspec.json.Encoder().encode
@@ -84,6 +86,22 @@ def input_json_delta(index: int, fragment: str) -> bytes:
     return (
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
         b'"delta":{"type":"input_json_delta","partial_json":%b}}\n\n' % (index, _encode(fragment))
+    )
+
+
+def thinking_delta(index: int, text: str) -> bytes:
+    """A piece of thinking."""
+    return (
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+        b'"delta":{"type":"thinking_delta","thinking":%b}}\n\n' % (index, _encode(text))
+    )
+
+
+def signature_delta(index: int, signature: str) -> bytes:
+    """The signature of a thinking block, just before its stop."""
+    return (
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+        b'"delta":{"type":"signature_delta","signature":%b}}\n\n' % (index, _encode(signature))
     )
 
 

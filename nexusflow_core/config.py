@@ -131,6 +131,7 @@ def _upstream(name: str, table: _UpstreamTable) -> Upstream:
     base_url = table.base_url or dialect.default_base_url
     if base_url is None:
         raise ConfigError(f"{path}.base_url", "is missing")
+    base_url = _checked_url(f"{path}.base_url", base_url)
     if table.connections < 1:
         raise ConfigError(f"{path}.connections", "must be at least 1")
     for limit, seconds in msgspec.structs.asdict(table.timeouts).items():
@@ -138,7 +139,7 @@ def _upstream(name: str, table: _UpstreamTable) -> Upstream:
     return Upstream(
         name=name,
         dialect=table.dialect,
-        base_url=_checked_url(f"{path}.base_url", base_url),
+        base_url=base_url,
         api_key=table.api_key,
         auth=table.auth or dialect.default_auth,
         vendor=table.vendor,
@@ -186,11 +187,18 @@ def _check_seconds(path: str, seconds: float) -> None:
 
 
 def _checked_url(path: str, url: str) -> str:
-    parts = urlsplit(url)
+    """Without its last slash. What a URL cannot be is said here, not by the first call."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for one that is no port
+    except ValueError as error:
+        raise ConfigError(path, f"is no URL: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(path, "must be an absolute http or https URL")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if parts.username or parts.password or "?" in url or "#" in url:
         raise ConfigError(path, "must have no user, password, query or fragment")
+    if not re.fullmatch(r"[!-~]+", url):
+        raise ConfigError(path, "must be printable ASCII without blanks: write anything else as %XX")
     if url.rstrip("/").endswith("/v1/messages"):
         raise ConfigError(path, "must end before /v1/messages, which is appended")
     return url.rstrip("/")

@@ -19,7 +19,9 @@ NexusFlowError
 │   ├── InternalError          500 api_error
 │   └── Overloaded             529 overloaded_error
 ├── ConfigError            the operator's; carries the path in the configuration
-└── EventTooLarge          a server-sent event over its bound
+├── InvalidUsage           a usage object that cannot be; offline, and inside of metering
+├── UnknownModel           no price for a model; offline, and inside of metering
+└── EventTooLarge          a server-sent event over its bound; on the wire it is a 502 api_error
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A look at a request body without decoding it: `model`, `stream`, and where the model's name stands.
+"""A look at a request body without decoding it: `model`, `stream`, and where a value stands.
 
 The bytes are never rebuilt. Whatever else the body says is the upstream's to judge.
 """
@@ -6,13 +6,14 @@ The bytes are never rebuilt. Whatever else the body says is the upstream's to ju
 import json
 import re
 import zlib
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
 
 from nexusflow_core.errors import InvalidRequest, RequestTooLarge
 
-__all__ = ["Peek", "inflate", "peek", "rename_model"]
+__all__ = ["Peek", "elements", "inflate", "members", "peek", "rename_model"]
 
 MAX_MEMBERS = 1000
 """Bound on top-level members; the Messages API has about thirty."""
@@ -21,7 +22,8 @@ _KEY = re.compile(rb'[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+', re
 _NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
 _SPACE = " \t\n\r"
 
-_Member = tuple[str, int, int]  # key, start and end of the value's bytes
+Member: TypeAlias = tuple[str, int, int]
+"""Key, start and end of the value's bytes."""
 
 
 class Peek(Struct, frozen=True):
@@ -45,6 +47,7 @@ _SMALL = 16 * 1024
 
 _plain = msgspec.json.Decoder(_Plain)
 _members = msgspec.json.Decoder(dict[str, Raw])
+_elements = msgspec.json.Decoder(list[Raw])
 _string = msgspec.json.Decoder(str)
 
 
@@ -62,7 +65,7 @@ def rename_model(seen: Peek, model: str) -> bytes:
     text, name = seen.text, msgspec.json.encode(model)
     pieces: list[bytes] = []
     done = 0
-    for key, start, end in _top_level(text):
+    for key, start, end in members(text):
         if key == "model":
             pieces += (text[done:start], name)
             done = end
@@ -81,8 +84,8 @@ def _peek_plain(text: bytes) -> Peek | None:
 
 
 def _peek_closely(text: bytes) -> Peek:
-    members = _top_level(text)
-    values = [text[start:end] for key, start, end in members if key == "model"]
+    found = members(text)
+    values = [text[start:end] for key, start, end in found if key == "model"]
     if not values:
         raise InvalidRequest("model: Field required")
     try:
@@ -91,7 +94,7 @@ def _peek_closely(text: bytes) -> Peek:
         raise InvalidRequest("model: Input should be a valid string") from None
     if len(names) > 1:
         raise InvalidRequest("model: given more than once, with different values")
-    streams = [text[start:end] for key, start, end in members if key == "stream"]
+    streams = [text[start:end] for key, start, end in found if key == "stream"]
     return Peek(names.pop(), bool(streams) and streams[-1] == b"true", text)
 
 
@@ -115,7 +118,8 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     return plain
 
 
-def _top_level(text: bytes) -> list[_Member]:
+def members(text: bytes) -> list[Member]:
+    """Key, start and end of each member of a JSON object, in order. Raises InvalidRequest."""
     try:
         values = _members.decode(text)
         return _walk(text, values) or _walk_repeated(text)
@@ -127,12 +131,27 @@ def _top_level(text: bytes) -> list[_Member]:
         raise InvalidRequest("The request body nests too deeply") from None
 
 
-def _walk(text: bytes, values: dict[str, Raw]) -> list[_Member] | None:
+def elements(text: bytes) -> list[tuple[int, int]]:
+    """Start and end of each element of a JSON array; none where it is something else."""
+    try:
+        values = _elements.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    found: list[tuple[int, int]] = []
+    position = text.index(b"[") + 1
+    for value in values:
+        position = text.index(bytes(value), position)  # only white space and a comma stand before it
+        found.append((position, position + len(bytes(value))))
+        position = found[-1][1]
+    return found
+
+
+def _walk(text: bytes, values: dict[str, Raw]) -> list[Member] | None:
     """The members in order, by the lengths that the decoder measured; None where a repeated key hid a value.
 
     msgspec's Raw has no offset, but its length is enough to step over the value.
     """
-    found: list[_Member] = []
+    found: list[Member] = []
     position = text.index(b"{") + 1
     while key := _KEY.match(text, position):
         _check_count(len(found))
@@ -148,11 +167,11 @@ def _walk(text: bytes, values: dict[str, Raw]) -> list[_Member] | None:
     return found
 
 
-def _walk_repeated(text: bytes) -> list[_Member]:
+def _walk_repeated(text: bytes) -> list[Member]:
     """The same for bodies that repeat a key: slower, since each value is decoded to find its end."""
     decode = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
     chars = text.decode()
-    found: list[_Member] = []
+    found: list[Member] = []
     at = chars.index("{") + 1
     counted, offset = 0, 0  # characters and bytes up to there
     while (at := _skip(chars, at)) < len(chars) and chars[at] == '"':

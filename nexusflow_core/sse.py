@@ -17,6 +17,8 @@ MAX_EVENT_BYTES = 32 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 
+_RETRY_DIGITS = 18  # thirty million years
+
 
 class ServerSentEvent(Struct, frozen=True):
     """One dispatched event. `data` is bytes as they came, lines joined by LF; `event` is "" when unnamed.
@@ -33,7 +35,8 @@ class ServerSentEvent(Struct, frozen=True):
 def encode_sse(data: bytes, event: str = "", *, id: str | None = None, retry: int | None = None) -> bytes:
     """One event as bytes, ended by its blank line. Decoding it gives the same event.
 
-    Raises ValueError for a CR in `data` or a line break in `event` or `id`: the format cannot carry them.
+    Raises ValueError for what the format cannot carry: a CR in `data`, a line break in `event` or `id`, a
+    `retry` below 0 or of more than 18 digits.
     """
     if 13 in data:  # CR; as a number it is looked for several times faster
         raise ValueError("server-sent events cannot carry a CR in data")
@@ -43,6 +46,8 @@ def encode_sse(data: bytes, event: str = "", *, id: str | None = None, retry: in
     if id is not None:
         frame = b"id: " + _one_line(id) + b"\n" + frame
     if retry is not None:
+        if not 0 <= retry < 10**_RETRY_DIGITS:
+            raise ValueError(f"server-sent events cannot carry a retry of {retry}")
         frame = b"retry: %d\n" % retry + frame
     return frame
 
@@ -81,6 +86,8 @@ class SSEDecoder:
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """The events that these bytes complete, in order."""
+        if data[-2:] == b"\n\n" and (whole := self._whole_events(data)) is not None:
+            return whole
         if self._head is not None:
             data = self._skip_bom(self._head + data)
         if self._after_cr or 13 in data:
@@ -110,6 +117,22 @@ class SSEDecoder:
         events = self.feed(b"\n\n")
         self._head = b""
         self._after_cr = False
+        return events
+
+    def _whole_events(self, data: bytes) -> list[ServerSentEvent] | None:
+        """Events of one data line each and nothing else, as nearly every chunk of a stream brings them; else
+        None. The general way gives the same."""
+        if self._head is not None or self._after_cr or self._held or self._size or 13 in data:
+            return None
+        if len(data) > self._max:
+            return None
+        if data[:6] == b"data: " and data.find(b"\n") == len(data) - 2:
+            return [ServerSentEvent(data[6:-2])]
+        events: list[ServerSentEvent] = []
+        for frame in data[:-2].split(b"\n\n"):
+            if frame[:6] != b"data: " or 10 in frame:
+                return None
+            events.append(ServerSentEvent(frame[6:]))
         return events
 
     def _skip_bom(self, data: bytes) -> bytes:
@@ -147,7 +170,7 @@ class SSEDecoder:
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode(errors="replace")
         elif name == b"retry" and value.isdigit():
-            self._retry = int(value[:18])
+            self._retry = int(value[:_RETRY_DIGITS])
 
     def _end_event(self, events: list[ServerSentEvent]) -> None:
         # "If the data buffer is an empty string, set the data buffer and the event type buffer to the

@@ -3,11 +3,12 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from nexusflow_asgi.settings import check_files, load_config, price_book
 from nexusflow_core.config import Config
 from nexusflow_core.errors import ConfigError
-from nexusflow_core.routing import Route, Target
+from nexusflow_core.routing import Router, Target
 from nexusflow_core.upstream import Secret
 
 __all__ = ["add_arguments", "run"]
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     price_book(config)
     for line in _description(config):
         print(line)
-    complaints = [*_missing_secrets(config), *_unreachable(config)]
+    complaints = [*_missing_secrets(config), *_unreachable(config), *_unwritable(config)]
     if not config.keys and not config.anonymous:
         complaints.append("auth: no keys and no anonymous = true: starts only with an authenticate function")
     for complaint in complaints:
@@ -73,10 +74,24 @@ def _unreachable(config: Config) -> list[str]:
     complaints = [f"upstreams.{name}: no route leads there" for name in config.upstreams if name not in used]
     if not config.routes:
         complaints.append("routes: there are none, so every model is unknown")
-    patterns: list[Route] = []
     for index, route in enumerate(config.routes):
-        if any(earlier.model == "*" for earlier in patterns) and not route.exact:
-            complaints.append(f"routes[{index}]: never reached, an earlier route takes every model")
-        if not route.exact:
-            patterns.append(route)
+        # A star stands for a star as well: a pattern that matches another's text takes all that it would.
+        earlier = (other for other in config.routes[:index] if not other.exact)
+        taken_by = next((other for other in earlier if Router([other]).serves(route.model)), None)
+        if taken_by is not None and not route.exact:
+            complaints.append(
+                f"routes[{index}]: never reached, {taken_by.model!r} before it takes all of its models"
+            )
     return complaints
+
+
+def _unwritable(config: Config) -> list[str]:
+    """A gateway serves its calls all the same; here it is said before they go unrecorded."""
+    if config.call_log is None:
+        return []
+    path = Path(config.call_log)
+    if path.is_dir():
+        return [f"log.calls: {path} is a folder"]
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        return [f"log.calls: {path} cannot be written"]
+    return []

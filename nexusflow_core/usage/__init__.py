@@ -2,5 +2,6 @@
 
 from nexusflow_core.usage.buckets import Iteration, Usage, Wire
 from nexusflow_core.usage.merge import WireUsage, merge_usage
+from nexusflow_core.usage.wires import READERS
 
-__all__ = ["Iteration", "Usage", "Wire", "WireUsage", "merge_usage"]
+__all__ = ["READERS", "Iteration", "Usage", "Wire", "WireUsage", "merge_usage"]

@@ -1,11 +1,11 @@
 """Usage: what one answer used, in buckets that do not overlap, whatever form its vendor gave it in."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-__all__ = ["Iteration", "Usage", "Wire"]
+__all__ = ["READERS", "Iteration", "Usage", "Wire"]
 
 Wire: TypeAlias = Literal[
     "anthropic",
@@ -68,7 +68,7 @@ class Usage(Struct, frozen=True, gc=False):
         `anthropic-stream` takes the usage objects of message_start and each message_delta in a list, or the
         stream's own bytes. Raises InvalidUsage for counts that cannot be.
         """
-        return _readers[wire](usage)
+        return READERS[wire](usage)
 
     @property
     def prompt_tokens(self) -> int:
@@ -78,14 +78,6 @@ class Usage(Struct, frozen=True, gc=False):
         )
 
 
-class _Readers(dict[Wire, Callable[[Any], Usage]]):
-    """Filled on first use: the readers make Usages, so they cannot be here before it."""
-
-    def __missing__(self, wire: Wire) -> Callable[[Any], Usage]:
-        from nexusflow_core.usage.wires import READERS
-
-        self.update(READERS)
-        return READERS[wire]
-
-
-_readers = _Readers()
+READERS: Final[dict[Wire, Callable[[Any], Usage]]] = {}
+"""What reads each form. The readers make Usages and so stand above this module: `wires` enters them here, and
+the package imports it, so that the table is full before anyone can ask."""

@@ -1,10 +1,7 @@
 """The forms of usage objects, by name."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
-
 from nexusflow_core.usage.anthropic import read_answer, read_cost_report, read_stream, read_usage_report
-from nexusflow_core.usage.buckets import Usage, Wire
+from nexusflow_core.usage.buckets import READERS
 from nexusflow_core.usage.others import (
     read_bedrock,
     read_chat,
@@ -15,14 +12,16 @@ from nexusflow_core.usage.others import (
 
 __all__ = ["READERS"]
 
-READERS: Final[Mapping[Wire, Callable[[Any], Usage]]] = {
-    "anthropic": read_answer,
-    "anthropic-stream": read_stream,
-    "anthropic-usage-report": read_usage_report,
-    "anthropic-cost-report": read_cost_report,
-    "openai-chat": read_chat,
-    "openai-responses": read_responses,
-    "deepseek-chat": read_deepseek,
-    "bedrock-converse": read_bedrock,
-    "openrouter": read_openrouter,
-}
+READERS.update(
+    {
+        "anthropic": read_answer,
+        "anthropic-stream": read_stream,
+        "anthropic-usage-report": read_usage_report,
+        "anthropic-cost-report": read_cost_report,
+        "openai-chat": read_chat,
+        "openai-responses": read_responses,
+        "deepseek-chat": read_deepseek,
+        "bedrock-converse": read_bedrock,
+        "openrouter": read_openrouter,
+    }
+)

@@ -473,6 +473,15 @@ def test_the_upstreams_own_error_event_is_the_last(bench: Bench, then: list[Step
     assert (record.ending, record.error_type) == ("error", "overloaded_error")
 
 
+def test_a_stream_that_promised_a_length_and_broke_off(bench: Bench) -> None:
+    """The error event stands where the rest should be, and the answer ends properly: the length is not kept."""
+    steps = [head(200, [*SSE, (b"content-length", b"9999")]), START, Fault.CLOSE]
+    got, body, record = fail(bench, steps, "claude-x", stream=True)
+    assert got.value(b"content-length") is None
+    assert body.startswith(START + b"event: error\ndata: ")
+    assert (record.ending, record.error_type, record.usage_source) == ("error", "api_error", "partial")
+
+
 @pytest.mark.parametrize("then", [[Fault.CLOSE], [Fault.RESET], [b"nonsense\r\n", Fault.CLOSE]])
 def test_nothing_follows_message_stop(bench: Bench, then: list[Step]) -> None:
     """An upstream that breaks off after message_stop has said all: the answer is complete."""

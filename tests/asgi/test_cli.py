@@ -455,7 +455,10 @@ def test_check_a_file_that_cannot_be_read(
         ("", "", ["upstreams.anthropic.api_key: ", "VENDOR_KEY", "auth.keys[0]: ", "TEAM_KEY"]),
         ('"zai/glm-5"', '"anthropic/glm-5"', ["upstreams.zai: no route"]),
         ('keys = ["env:TEAM_KEY"]', "", ["auth: no keys"]),
-        ('model = "claude-haiku-4-5"', 'model = "*"', ["routes[1]: never reached"]),
+        ('model = "claude-haiku-4-5"', 'model = "*"', ["routes[1]: never reached, '*' before it"]),
+        ('model = "claude-haiku-4-5"', 'model = "c*"', ["routes[1]: never reached, 'c*' before it"]),
+        ('calls = "calls.jsonl"', 'calls = "."', ["log.calls: . is a folder"]),
+        ('calls = "calls.jsonl"', 'calls = "none/calls.jsonl"', ["log.calls: none/calls.jsonl cannot"]),
     ],
 )
 def test_check_a_file_found_wanting(

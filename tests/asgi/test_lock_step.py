@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import zlib
+from collections.abc import Iterator
 from typing import Literal
 
 import pytest
@@ -9,7 +12,19 @@ import pytest
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.transports import TransportName
 from nexusflow_core.config import decode_config
-from tests.servers import SSE, Gate, RawClient, RecordingHook, ScriptedUpstream, Served, answer
+from tests.servers import (
+    SSE,
+    Gate,
+    Headers,
+    RawClient,
+    RecordingHook,
+    ScriptedUpstream,
+    Served,
+    Step,
+    answer,
+    chunk,
+    head,
+)
 
 CONFIG = """
 [upstreams.anthropic]
@@ -46,11 +61,17 @@ everywhere = [
 ]
 
 
-def in_lock_step(pieces: list[bytes], transport: TransportName, loop: Literal["asyncio", "uvloop"]) -> None:
+def in_lock_step(
+    pieces: list[bytes],
+    transport: TransportName,
+    loop: Literal["asyncio", "uvloop"],
+    *,
+    headers: Headers = SSE,
+) -> None:
     gates = [Gate() for _ in pieces]
     script = [step for pair in zip(gates, pieces, strict=True) for step in pair]
     hook = RecordingHook()
-    with ScriptedUpstream(lambda _: answer(200, SSE, script, framing="chunked")) as upstream:
+    with ScriptedUpstream(lambda _: answer(200, headers, script, framing="chunked")) as upstream:
         app = NexusFlow(
             config=decode_config(CONFIG.format(url=upstream.url).encode()), transport=transport, hooks=[hook]
         )
@@ -83,6 +104,14 @@ def test_half_an_event_is_not_held_back(transport: TransportName, loop: Literal[
 
 
 @everywhere[0]
+def test_a_compressed_stream_is_not_held_back(transport: TransportName) -> None:
+    """An upstream that compresses although it was asked not to: its pieces go on as they come."""
+    pack = zlib.compressobj(wbits=31)
+    pieces = [pack.compress(event) + pack.flush(zlib.Z_SYNC_FLUSH) for event in EVENTS] + [pack.flush()]
+    in_lock_step(pieces, transport, "uvloop", headers=[*SSE, (b"content-encoding", b"gzip")])
+
+
+@everywhere[0]
 def test_two_streams_do_not_wait_for_each_other(transport: TransportName) -> None:
     """While one stream stands still, another one on the same gateway runs to its end."""
     still = Gate()
@@ -98,3 +127,28 @@ def test_two_streams_do_not_wait_for_each_other(transport: TransportName) -> Non
             assert quick.call("/v1/messages", HEADERS, BODY)[1] == START + STOP
             still.open()
             assert slow.rest() == STOP
+
+
+@everywhere[0]
+def test_a_client_that_does_not_read_stops_the_upstream(transport: TransportName) -> None:
+    """One chunk is pulled for one that is sent (PITFALLS D8): no more waits than the sockets hold."""
+    filler, pulled = chunk(b": %065000d\n\n" % 0), 0
+
+    def flood() -> Iterator[Step]:
+        nonlocal pulled
+        yield head(200, [*SSE, (b"transfer-encoding", b"chunked")])
+        yield chunk(START)
+        for _ in range(1500):  # 100 MB
+            pulled += 1
+            yield filler
+
+    with ScriptedUpstream(lambda _: flood()) as upstream:
+        app = NexusFlow(config=decode_config(CONFIG.format(url=upstream.url).encode()), transport=transport)
+        with Served(app) as served, RawClient(served.port) as client:
+            client.post("/v1/messages", HEADERS, BODY)
+            assert client.head().status == 200
+            before = -1
+            while before != pulled:  # a busy machine makes this end early, never fail
+                before = pulled
+                time.sleep(0.3)
+            assert 0 < pulled < 750

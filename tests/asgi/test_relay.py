@@ -10,6 +10,7 @@ import pytest
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.transports.offline import OfflineTransport
 from nexusflow_core import CallRecord
+from nexusflow_core.dialects.anthropic import AnthropicDialect
 from tests.asgi.asking import BODY, LIMIT, ask, http_scope, offline
 
 STREAM = BODY.replace(b'"model"', b'"stream":true,"model"')
@@ -82,12 +83,16 @@ def test_a_send_that_fails(backend: str, fails_at: int, body: bytes, caplog: pyt
 
 @both_backends
 @pytest.mark.parametrize("error", [OSError("no files left"), ValueError("odd"), MemoryError()])
-@pytest.mark.parametrize("where", ["making the transport", "send", "read"])
+@pytest.mark.parametrize("where", ["opening the leg", "making the transport", "send", "read"])
 def test_a_transport_that_breaks_its_promise(
-    backend: str, where: str, error: Exception, caplog: pytest.LogCaptureFixture
+    backend: str,
+    where: str,
+    error: Exception,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Any exception but an UpstreamError is a defect: 500 for the client, a traceback for the log, and not
-    taken for a client that left."""
+    """Or a dialect: an exception that is not of our tree is a defect. 500 for the client, a traceback for the
+    log, and not taken for a client that left."""
 
     class Broken(Watched):
         async def send(self, request: Any) -> Any:
@@ -105,6 +110,11 @@ def test_a_transport_that_breaks_its_promise(
             raise error
         return transport
 
+    def opened(dialect: Any, call: Any, target: Any) -> Any:
+        raise error
+
+    if where == "opening the leg":
+        monkeypatch.setattr(AnthropicDialect, "open", opened)
     transport, kept = Broken(), Kept()
     gateway = NexusFlow(config=offline(), transport=transport, hooks=[kept])
     gateway._loops._make_transport = made
@@ -113,5 +123,6 @@ def test_a_transport_that_breaks_its_promise(
     assert str(error).encode() not in answer.body or not str(error)
     assert type(error).__name__ in caplog.text
     [record] = kept.records
-    assert (record.ending, record.status) == ("error", 500)
+    ending = "refused" if where == "opening the leg" else "error"
+    assert (record.ending, record.status) == (ending, 500)
     assert transport.open == 0

@@ -291,7 +291,7 @@ def replay(exchanges: Sequence[Exchange], transport: TransportName, seed: int) -
                 rng = Random(f"{seed} {exchange.id}")
                 sent = request_of(exchange, rng)
                 headers, body = answer_of(exchange, rng)
-                ways: list[Any] = ["chunked", "close"] if exchange.body_is_sse else ["length", "chunked"]
+                ways: list[Any] = ["chunked", "length", "close" if exchange.body_is_sse else "length"]
                 steps = answer(exchange.status, headers, cut(body, rng), framing=rng.choice(ways))
                 upstream.script = always(steps)
                 head, got = client.call(*sent)

@@ -162,13 +162,13 @@ def test_what_is_lost_is_named(client: anthropic.Anthropic, hook: RecordingHook)
     raw = client.messages.with_raw_response.create(
         model="gpt-5.5",
         max_tokens=50,
-        extra_body={"temperature": 0.5, "top_k": 5, "thinking": {"type": "adaptive"}},
+        extra_body={"temperature": 0.5, "top_k": 5, "thinking": {"type": "enabled", "budget_tokens": 1024}},
         messages=[{"role": "user", "content": "Hello"}],
     )
     named = raw.headers["x-nexusflow-warning"].split("; ")
-    assert {"temperature dropped", "top_k dropped", "thinking dropped"} <= set(named)
+    assert {"temperature dropped", "top_k dropped", "thinking.budget_tokens dropped"} <= set(named)
     record = hook.wait(before + 1)[-1]
-    assert {"temperature", "top_k", "thinking"} <= {loss.path for loss in record.dropped}
+    assert {"temperature", "top_k", "thinking.budget_tokens"} <= {loss.path for loss in record.dropped}
 
 
 def test_counting_is_right_or_absent(client: anthropic.Anthropic) -> None:

@@ -22,5 +22,7 @@ def test_a_quick_run_prints_every_table() -> None:
         "peek",
         "bare aiohttp proxy",
         "call log",
+        "ChatLeg.receive_data",
+        "OpenAIChatDialect.open",
     ):
         assert words in done.stdout

@@ -73,6 +73,12 @@ UPSTREAM = '[upstreams.a]\ndialect = "anthropic"\n'
         (UPSTREAM + 'base_url = "ftp://x"', "upstreams.a.base_url: must be an absolute"),
         (UPSTREAM + 'base_url = "https://user:pw@x"', "upstreams.a.base_url: must have no user"),
         (UPSTREAM + 'base_url = "https://x/?a=1"', "upstreams.a.base_url: must have no user"),
+        (UPSTREAM + 'base_url = "https://x/#"', "upstreams.a.base_url: must have no user"),
+        (UPSTREAM + 'base_url = "http://[::1"', "upstreams.a.base_url: is no URL: Invalid IPv6 URL"),
+        (UPSTREAM + 'base_url = "http://x:99999"', "upstreams.a.base_url: is no URL: Port out of range"),
+        (UPSTREAM + 'base_url = "http://x:y"', "upstreams.a.base_url: is no URL: Port could not be"),
+        (UPSTREAM + 'base_url = "https://x/\u00e4"', "upstreams.a.base_url: must be printable ASCII"),
+        (UPSTREAM + 'base_url = "https://x/a b"', "upstreams.a.base_url: must be printable ASCII"),
         (UPSTREAM + 'base_url = "https://x/v1/messages"', "upstreams.a.base_url: must end before"),
         ('[[routes]]\nmodel = "x"\ntargets = ["b"]', r"routes\[0\].targets\[0\]: no upstream is called 'b'"),
         (UPSTREAM + '[[routes]]\nmodel = ""\ntargets = ["a"]', r"routes\[0\].model: is empty"),
@@ -89,6 +95,16 @@ def test_a_mistake_is_named_with_its_place(text: str, message: str) -> None:
         decode_config(text.encode())
     assert "sk-ant-literal" not in str(caught.value)
     assert "pw@" not in str(caught.value)
+
+
+def test_anthropics_own_address_has_anthropics_prices() -> None:
+    """However it is written, and nobody else's has by itself."""
+    for line, prices in (
+        ("", "anthropic"),
+        ('base_url = "https://api.anthropic.com/"', "anthropic"),
+        ('base_url = "https://x"', None),
+    ):
+        assert decode_config((UPSTREAM + line).encode()).upstreams["a"].prices == prices
 
 
 ROUTES = """

@@ -59,7 +59,7 @@ def _models(text: bytes) -> int:
 
 
 def _values(text: bytes) -> list[bytes]:
-    return [text[start:end] for key, start, end in peek_module._top_level(text) if key == "model"]
+    return [text[start:end] for key, start, end in peek_module.members(text) if key == "model"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.anthropic import AnthropicDialect
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequest, UpstreamProtocolError
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import Headers, Secret, Upstream, header
 
@@ -100,3 +100,22 @@ def test_an_answer_that_comes_compressed_all_the_same_passes(encoding: bytes) ->
         assert (out, leg.usage, leg.ended) == (b"\x1f\x8bxyz", None, True)
         assert leg.head is not None
         assert header(leg.head.headers, b"content-encoding") == encoding
+
+
+def test_a_compressed_stream_is_not_held_back() -> None:
+    """Nobody reads along, so there is nothing to wait for: each piece goes on as it comes."""
+    leg = AnthropicDialect().open(call(), Target(UPSTREAM))
+    leg.receive_head(200, [(b"content-type", b"text/event-stream"), (b"content-encoding", b"gzip")])
+    assert leg.head is None, "not before the first byte"
+    assert [leg.receive_data(b"\x1f\x8b"), leg.receive_data(b"xyz")] == [b"\x1f\x8b", b"xyz"]
+    assert leg.head is not None
+    assert leg.fail(UpstreamProtocolError("broke")) is None, "no event of ours fits into it"
+
+
+def test_a_stream_promises_no_length() -> None:
+    """An upstream that does may break off, and the error event would not fit: HTTP frames it another way."""
+    leg = AnthropicDialect().open(call(), Target(UPSTREAM))
+    leg.receive_head(200, [(b"content-type", b"text/event-stream"), (b"content-length", b"99"), (b"a", b"b")])
+    leg.receive_data(b"event: ping\ndata: {}\n\n")
+    assert leg.head is not None
+    assert leg.head.headers == [(b"content-type", b"text/event-stream"), (b"a", b"b")]

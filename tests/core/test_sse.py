@@ -145,8 +145,17 @@ def test_many_small_events_never_reach_the_bound() -> None:
     assert sum(len(decoder.feed(b": c\n\ndata: 12345\n\n")) for _ in range(1000)) == 1000
 
 
-@pytest.mark.parametrize("bad", [{"data": b"a\rb"}, {"data": b"", "event": "a\nb"}, {"data": b"", "id": "a\0"}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"data": b"a\rb"},
+        {"data": b"", "event": "a\nb"},
+        {"data": b"", "id": "a\0"},
+        {"data": b"", "retry": -1},
+        {"data": b"", "retry": 10**18},
+    ],
+)
 def test_what_the_format_cannot_carry_is_refused(bad: dict[str, object]) -> None:
-    """A CR in data or a line break in a name would come out as something else."""
+    """A CR in data, a line break in a name or a retry below 0 would come out as something else."""
     with pytest.raises(ValueError, match="cannot carry"):
         encode_sse(**bad)  # type: ignore[arg-type]

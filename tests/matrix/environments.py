@@ -41,8 +41,8 @@ HOSTS = {
     "django-5.2": [*_STARLETTE, *_SERVERS, "django==5.2.19"],
     "django-6": [*_STARLETTE, *_SERVERS, "django==6.1.3"],
     "lowest": [
-        *("msgspec==0.20.0", "anyio==4.10.0", "httpx2==2.10.0", "starlette==0.46.0", "itsdangerous==2.2.0"),
-        *("uvicorn==0.34.0", "httptools==0.6.4", "uvloop==0.21.0"),
+        *("msgspec==0.20.0", "anyio==4.11.0", "httpx2==2.10.0", "starlette==0.46.0", "itsdangerous==2.2.0"),
+        *("uvicorn==0.51.0", "httptools==0.6.4", "uvloop==0.21.0"),
     ],
 }
 """The hosts, each with every server; `lowest` has the floors that pyproject.toml promises."""

@@ -14,9 +14,10 @@ from nexusflow_core.errors import (
     UpstreamStatus,
     error_event,
 )
-from nexusflow_core.peek import rename_model
+from nexusflow_core.peek import Peek, rename_model
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
+from nexusflow_core.thinking_mark import strip_marked
 from nexusflow_core.upstream import (
     AuthScheme,
     Headers,
@@ -46,9 +47,14 @@ class AnthropicDialect:
     def open(self, call: Call, target: Target) -> Leg:
         """Raises InvalidRequest for a query or header that cannot stand in a request line."""
         request, edits = _relayed_request(call, target)
-        # Who answers for a model of its own speaks Anthropic's protocol as a third party.
-        third_party = not (target.model or call.model).startswith("claude-")
-        return RelayLeg(request, call.request_id, edits=edits, third_party=third_party)
+        return RelayLeg(request, call.request_id, edits=edits, third_party=_is_third_party(call, target))
+
+
+def _is_third_party(call: Call, target: Target) -> bool:
+    """Whether the upstream only speaks Anthropic's protocol: it has prices of its own, or a model of its own.
+    Some of them take Anthropic's names for their models."""
+    own_model = not (target.model or call.model).startswith("claude-")
+    return own_model or target.upstream.prices not in (None, "anthropic")
 
 
 def _relayed_request(call: Call, target: Target) -> tuple[UpstreamRequest, tuple[str, ...]]:
@@ -56,16 +62,26 @@ def _relayed_request(call: Call, target: Target) -> tuple[UpstreamRequest, tuple
     headers = relayed_request_headers(call.headers, upstream.credential_header(call.credential))
     if header(headers, b"anthropic-version") is None:
         headers.append(_OLDEST_VERSION)
-    body, edits = call.body, tuple[str, ...]()
-    if target.model is not None and target.model != call.model and call.seen is not None:
-        body, edits = rename_model(call.seen, target.model), ("model",)
-        if call.content_encoding:  # the renamed text goes out plain
-            headers = [pair for pair in headers if pair[0] != b"content-encoding"]
-            edits += ("content-encoding",)
+    body, edits = _edited_body(call, target)
+    if edits and call.content_encoding:  # an edited text goes out plain
+        headers = [pair for pair in headers if pair[0] != b"content-encoding"]
+        edits += ("content-encoding",)
     url = upstream.base_url + _PATHS[call.endpoint]
     if call.query:
         url += "?" + _checked_query(call.query)
     return UpstreamRequest(upstream, "POST", url, headers, body), edits
+
+
+def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
+    """The body that came, but for the two edits that there are: another model's name, and without the thinking
+    that we made of another vendor's reasoning, which Anthropic would refuse (PITFALLS F2)."""
+    if call.seen is None:
+        return call.body, ()
+    text, edits = strip_marked(call.seen.text)
+    if target.model is not None and target.model != call.model:
+        text = rename_model(Peek(call.seen.model, call.seen.stream, text), target.model)
+        edits = ("model", *edits)
+    return (text, edits) if edits else (call.body, ())
 
 
 def _checked_query(query: bytes) -> str:
@@ -94,6 +110,7 @@ class RelayLeg:
         self._encoded = False  # the answer is compressed all the same, and cannot be read on the side
         self._held: list[bytes] | None = []  # the body so far while nothing may go out; None after that
         self._held_bytes = 0
+        self._holds = HELD_BYTES  # how much of a body waits
         self._tap: StreamTap | None = None  # set for a stream
         self._answer: Answer | None = None  # a whole sync body, as far as it is read
 
@@ -119,7 +136,7 @@ class RelayLeg:
             raise UpstreamProtocolError(
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
-        self._answer_head = ResponseHead(status, relayed_response_headers(headers))
+        kept = relayed_response_headers(headers)
         request_id = header(headers, b"request-id")
         self.upstream_request_id = request_id.decode("latin-1") if request_id else None
         encoding = (header(headers, b"content-encoding") or b"identity").strip().lower()
@@ -127,8 +144,13 @@ class RelayLeg:
         media_type = (header(headers, b"content-type") or b"").partition(b";")[0].strip().lower()
         if status >= 400:
             self.failure = UpstreamStatus(status, "api_error")
-        elif media_type == b"text/event-stream" and not self._encoded:
+        elif media_type == b"text/event-stream" and self._encoded:
+            self._holds = 0  # it cannot be followed, and must not be held back either
+        elif media_type == b"text/event-stream":
             self._tap = StreamTap(third_party=self._third_party)
+            # A length leaves no room for the error event of a stream that breaks off.
+            kept = [pair for pair in kept if pair[0] != b"content-length"]
+        self._answer_head = ResponseHead(status, kept)
 
     def receive_data(self, data: bytes) -> bytes:
         tap = self._tap
@@ -140,7 +162,7 @@ class RelayLeg:
             return data
         self._held.append(data)
         self._held_bytes += len(data)
-        if self._held_bytes > HELD_BYTES or (tap is not None and tap.started):
+        if self._held_bytes > self._holds or (tap is not None and tap.started):
             return self._release()
         return b""
 

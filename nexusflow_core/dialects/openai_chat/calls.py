@@ -18,6 +18,7 @@ class CallSlot:
         self.name = ""
         self.ignored = ignored
         self.closed = False
+        self.thought_signature: str | None = None
         self._parts: list[str] = []
         self._held = ""  # a first fragment that may be a mere placeholder for what follows (PITFALLS A6)
 

@@ -1,17 +1,17 @@
 """The turns of a conversation as Chat Completions messages."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
 
 import msgspec
 
+from nexusflow_core.dialects.openai_chat.caching import BILLING, CacheMarkers, Placed
 from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.names import ToolNames, upstream_id
+from nexusflow_core.dialects.openai_chat.parts import Part, Parts, kind_of
+from nexusflow_core.dialects.openai_chat.recall import Recall, Thoughts
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
-    Block,
-    ImageBlock,
     InputMessage,
     MessagesRequest,
     OtherBlock,
@@ -24,21 +24,27 @@ from nexusflow_core.messages import (
 
 __all__ = ["Conversation"]
 
-_BILLING = "x-anthropic-billing-header:"
-_IMAGE_MEMBERS = {"base64": ("media_type", "data"), "url": ("url",)}
 _SERVER_SIDE = ("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "fallback", "advisor_tool_result")
-
-Part: TypeAlias = dict[str, Any]
-Placed: TypeAlias = tuple[str, Block]  # a block and its path, as `messages[2].content[0]`
 
 
 class Conversation:
     """Translates a request's turns. Raises InvalidRequest for turns that no upstream would take."""
 
-    def __init__(self, request: MessagesRequest, vendor: Vendor, losses: Losses) -> None:
+    def __init__(
+        self,
+        request: MessagesRequest,
+        vendor: Vendor,
+        losses: Losses,
+        *,
+        markers: CacheMarkers,
+        recall: Recall,
+    ) -> None:
         self._request = request
+        self._markers = markers
         self._vendor = vendor
+        self._recall = recall
         self._losses = losses
+        self._parts = Parts(vendor, losses)
         self._open_calls: list[str] = []  # ids of the last assistant turn that still want their result
         self._calls_at = 0  # the message that made them
         self._seen_calls: set[str] = set()
@@ -52,10 +58,12 @@ class Conversation:
                 continue
             self._expect_results(self._open_calls)
             if turn.role == "assistant":
-                out += self._assistant(turn.content, start)
+                made = self._assistant(turn.content, start)
             else:
-                out += self._system_in_place(turn.content, start)
+                made = self._system_in_place(turn.content, start)
+            out += [self._markers.on_message(message, turn.content) for message in made]
         self._expect_results(self._open_calls)
+        self._markers.close()
         if self._request.messages[-1].role == "assistant":
             raise InvalidRequest(
                 "This model does not support assistant message prefill. "
@@ -66,19 +74,19 @@ class Conversation:
         return out
 
     def _system(self) -> list[Part]:
-        texts: list[str] = []
+        texts: list[Part] = []
         for index, block in enumerate(self._request.system):
-            self._text_members(block, f"system[{index}]")
-            if block.text and not block.text.startswith(_BILLING):  # no prefix would ever match (PITFALLS E13)
-                texts.append(block.text)
-        return [{"role": "system", "content": "\n\n".join(texts)}] if texts else []
+            self._parts.citations(block, f"system[{index}]")
+            if block.text and not block.text.startswith(BILLING):
+                texts += self._markers.on([{"type": "text", "text": block.text}], f"system[{index}]")
+        return [{"role": "system", "content": self._markers.text(texts)}] if texts else []
 
     def _system_in_place(self, blocks: list[Placed], start: int) -> list[Part]:
         texts: list[str] = []
         for path, block in blocks:
             if not isinstance(block, TextBlock):
                 raise InvalidRequest(f"{dotted(path)}: a system message takes text only")
-            self._text_members(block, path)
+            self._parts.citations(block, path)
             texts.append(block.text)
         text = "\n\n".join(filter(None, texts))
         if not text:
@@ -99,9 +107,10 @@ class Conversation:
                 self._check_result(block, path, results)
                 if rest:  # as Anthropic sees it, what comes after other content answers nothing
                     self._expect_results([id for id in self._open_calls if id not in results])
-                results[block.tool_use_id] = self._result(block, path, hoisted)
+                made = self._parts.result(block, path, hoisted)
+                results[block.tool_use_id] = self._markers.on_message(made, [(path, block)])
             else:
-                rest += self._user_part(block, path)
+                rest += self._markers.on(self._parts.of_user(block, path), path)
         self._expect_results([id for id in self._open_calls if id not in results])
         ordered = [results[id] for id in self._open_calls]
         self._open_calls = []
@@ -110,7 +119,9 @@ class Conversation:
             return ordered
         if ordered and self._vendor.tool_images == "bridge":
             ordered.append({"role": "assistant", "content": "Understood."})
-        return [*ordered, {"role": "user", "content": self._content(content)}]
+        self._markers.on_rest(content, blocks)
+        kept = content if self._markers.active else self._parts.content(content)
+        return [*ordered, {"role": "user", "content": kept}]
 
     def _check_result(self, block: ToolResultBlock, path: str, results: Mapping[str, Part]) -> None:
         if block.tool_use_id in results:
@@ -125,91 +136,26 @@ class Conversation:
                 "block in the previous message."
             )
 
-    def _user_part(self, block: Block, path: str) -> list[Part]:
-        if isinstance(block, TextBlock):
-            self._text_members(block, path)
-            return [{"type": "text", "text": block.text}] if block.text else []
-        if isinstance(block, ImageBlock):
-            return [self._image(block, path)]
-        raise InvalidRequest(f"{dotted(path)}: a {_kind(block)!r} block cannot be sent to this upstream")
-
-    def _image(self, block: ImageBlock, path: str) -> Part:
-        self._cache_marker(block.cache_control, path)
-        if not self._vendor.vision:
-            raise InvalidRequest(f"{dotted(path)}: this upstream takes no images")
-        if block.transformations not in (None, {}, {"oversized_image": "downsize"}):
-            self._losses.drop(f"{path}.transformations", "images are sent as they are")
-        source = block.source
-        kind = str(source.get("type"))
-        members = _IMAGE_MEMBERS.get(kind)
-        if members is None:
-            raise InvalidRequest(f"{dotted(path)}.source: {kind[:20]!r} cannot be sent to this upstream")
-        if kind == "url" and not self._vendor.image_urls:
-            raise InvalidRequest(f"{dotted(path)}.source: this upstream takes images as base64 only")
-        for name in members:
-            if not isinstance(source.get(name), str):
-                raise InvalidRequest(f"{dotted(path)}.source.{kind}.{name}: Field required")
-        for name in source:
-            if name not in ("type", *members):
-                self._losses.unknown(f"{path}.source.{name}")
-        url = source["url"] if kind == "url" else f"data:{source['media_type']};base64,{source['data']}"
-        return {"type": "image_url", "image_url": {"url": url}}
-
-    def _result(self, block: ToolResultBlock, path: str, hoisted: list[Part]) -> Part:
-        self._cache_marker(block.cache_control, path)
-        self._toolset(block.toolset_name, path)
-        content = block.content if isinstance(block.content, list) else [TextBlock(block.content or "")]
-        texts: list[str] = []
-        images: list[Part] = []
-        for index, inner in enumerate(content):
-            at = f"{path}.content[{index}]"
-            if isinstance(inner, TextBlock):
-                if isinstance(block.content, list):
-                    self._text_members(inner, at)
-                texts.append(inner.text)
-            elif isinstance(inner, ImageBlock):
-                images.append(self._image(inner, at))
-            else:
-                raise InvalidRequest(f"{dotted(at)}: a {_kind(inner)!r} block cannot be sent to this upstream")
-        text = "\n".join(texts)
-        if block.is_error and not text.startswith("Error"):
-            text = f"Error: {text}" if text else "Error"
-        call = upstream_id(block.tool_use_id, self._vendor.tool_ids)
-        if images:
-            return self._result_with_images(call, text, images, path, hoisted)
-        return {"role": "tool", "tool_call_id": call, "content": text}
-
-    def _result_with_images(
-        self, call: str, text: str, images: list[Part], path: str, hoisted: list[Part]
-    ) -> Part:
-        way = self._vendor.tool_images
-        message: Part = {"role": "tool", "tool_call_id": call}
-        if way == "inline":
-            return {**message, "content": [*([{"type": "text", "text": text}] if text else []), *images]}
-        if way == "placeholder":
-            self._losses.drop(f"{path}.content", "images in tool results are not taken by this upstream")
-            return {**message, "content": f"{text}\n[image omitted]".lstrip()}
-        hoisted += [{"type": "text", "text": f"Image of the tool result {call}:"}, *images]
-        return {**message, "content": f"{text}\n[image below]".lstrip()}
-
     # The assistant's turns
 
     def _assistant(self, blocks: list[Placed], start: int) -> list[Part]:
         text = ""
-        calls: list[Part] = []
+        calls: list[ToolUseBlock] = []
+        thoughts = Thoughts()
         for path, block in blocks:
             if isinstance(block, TextBlock):
-                self._text_members(block, path)
+                self._parts.citations(block, path)
                 text += block.text
             elif isinstance(block, ToolUseBlock):
-                calls.append(self._call(block, path))
+                self._check_call(block, path)
+                calls.append(block)
             elif isinstance(block, ThinkingBlock | RedactedThinkingBlock):
-                self._losses.drop(path, "thinking of earlier turns is not sent to this upstream")
+                self._recall.read(block, path, thoughts, self._losses)
             elif isinstance(block, OtherBlock) and _ran_at_anthropic(block.kind):
                 self._losses.drop(path, "what a server tool did is known to Anthropic only")
             else:
                 raise InvalidRequest(
-                    f"{dotted(path)}: a {_kind(block)!r} block cannot be sent to this upstream"
+                    f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream"
                 )
         if not text and not calls:
             return []
@@ -217,22 +163,30 @@ class Conversation:
         if text or self._vendor.null_content:
             message["content"] = text or None
         if calls:
-            message["tool_calls"] = calls
+            message["tool_calls"] = [self._call(block, thoughts) for block in calls]
             self._calls_at = start
+        self._recall.put(thoughts, message, f"messages[{start}]", self._losses)
         return [message]
 
-    def _call(self, block: ToolUseBlock, path: str) -> Part:
-        self._cache_marker(block.cache_control, path)
+    def _check_call(self, block: ToolUseBlock, path: str) -> None:
         if block.id in self._seen_calls:
             raise InvalidRequest(f"{dotted(path)}: `tool_use` ids must be unique")
         if block.caller is not None and block.caller != {"type": "direct"}:
             self._losses.drop(f"{path}.caller", "code execution runs at Anthropic only")
-        self._toolset(block.toolset_name, path)
+        self._parts.toolset(block.toolset_name, path)
         self._seen_calls.add(block.id)
         self._open_calls.append(block.id)
+
+    def _call(self, block: ToolUseBlock, thoughts: Thoughts) -> Part:
         arguments = msgspec.json.encode(block.input).decode()
         function = {"name": ToolNames.sent(block.name), "arguments": arguments}
-        return {"id": upstream_id(block.id, self._vendor.tool_ids), "type": "function", "function": function}
+        id = upstream_id(block.id, self._vendor.tool_ids)
+        return {
+            "id": id,
+            "type": "function",
+            "function": function,
+            **self._recall.call_members(block.id, thoughts),
+        }
 
     def _expect_results(self, missing: list[str]) -> None:
         if missing:
@@ -242,27 +196,6 @@ class Conversation:
                 f"immediately after: {ids}. Each `tool_use` block must have a corresponding `tool_result` "
                 "block in the next message."
             )
-
-    # What all blocks share
-
-    def _text_members(self, block: TextBlock, path: str) -> None:
-        self._cache_marker(block.cache_control, path)
-        if block.citations:
-            self._losses.drop(f"{path}.citations", "citations are Anthropic's own")
-
-    def _cache_marker(self, marker: Any, path: str) -> None:
-        if marker is not None and not self._vendor.caches_itself:
-            self._losses.hint(f"{path}.cache_control", "this upstream takes no cache markers")
-
-    def _toolset(self, name: Any, path: str) -> None:
-        if name is not None:
-            self._losses.drop(f"{path}.toolset_name", "toolsets are Anthropic's own")
-
-    def _content(self, parts: list[Part]) -> str | list[Part]:
-        only_text = all(part["type"] == "text" for part in parts)
-        if only_text and (len(parts) == 1 or self._vendor.string_content):
-            return "\n\n".join(part["text"] for part in parts)
-        return parts
 
 
 class _Turn(msgspec.Struct):
@@ -287,7 +220,3 @@ def _turns(messages: Iterable[InputMessage]) -> Iterable[tuple[int, _Turn]]:
 
 def _ran_at_anthropic(kind: str) -> bool:
     return kind in _SERVER_SIDE or kind.endswith("_tool_result")
-
-
-def _kind(block: Block) -> str:
-    return block.kind[:60] if isinstance(block, OtherBlock) else str(block.__struct_config__.tag)

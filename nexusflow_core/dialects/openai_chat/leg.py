@@ -6,14 +6,14 @@ from typing import Any
 from nexusflow_core.answers import message_body
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.failures import failure, failure_of, filtered, rate_limits
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.names import answer_id
-from nexusflow_core.dialects.openai_chat.request import ChatRequest, chat_request
+from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.response import Translated, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
-from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
 from nexusflow_core.errors import (
     EventTooLarge,
     NexusFlowError,
@@ -22,7 +22,6 @@ from nexusflow_core.errors import (
     UpstreamProtocolError,
     UpstreamStatus,
 )
-from nexusflow_core.messages import read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.sse import SSEDecoder
@@ -44,10 +43,8 @@ class OpenAIChatDialect:
         """Raises InvalidRequest for what cannot be asked there, NotFound for count_tokens."""
         if call.endpoint == "count_tokens":
             raise NotFound("count_tokens is not available for this model: count for yourself")
-        vendor = vendor_row(target.upstream.vendor)
         losses = Losses(strict=target.strict)
-        model = target.model or call.model
-        made = chat_request(read_request(call.seen.text if call.seen else call.body), model, vendor, losses)
+        made = chat_request(call, target, losses)
         accept = b"text/event-stream" if call.stream else b"application/json"
         headers = [
             (b"content-type", b"application/json"),
@@ -59,8 +56,8 @@ class OpenAIChatDialect:
         if credential is not None:
             headers.append(credential)
         url = target.upstream.base_url + "/chat/completions"
-        request = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
-        return ChatLeg(request, call, model, vendor, made, losses.found)
+        sent = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
+        return ChatLeg(sent, call, made.asked, losses.found)
 
 
 class ChatLeg:
@@ -72,9 +69,7 @@ class ChatLeg:
         self,
         request: UpstreamRequest,
         call: Call,
-        model: str,
-        vendor: Vendor,
-        made: ChatRequest,
+        asked: Asked,
         losses: list[Loss],
     ) -> None:
         self.request = request
@@ -85,9 +80,7 @@ class ChatLeg:
         self.failure: UpstreamError | None = None
         self.upstream_request_id: str | None = None
         self._call = call
-        self._model = model
-        self._vendor = vendor
-        self._made = made
+        self._asked = asked
         self._status = 0
         self._headers: Headers = ()
         self._held = bytearray()  # a sync answer, an error, or a stream that has not shown to be one
@@ -127,25 +120,19 @@ class ChatLeg:
         if status >= 400:
             self.failure = self._failed(None)
         elif self._call.stream:
-            self._stream = ChatStream(
-                request_id=self._call.request_id,
-                model=self._call.model,
-                vendor=self._vendor,
-                names=self._made.names,
-                stop_here=self._made.stop_here,
-                one_call=self._made.one_call,
-                prompt_bytes=len(self._made.body),
-            )
+            self._stream = ChatStream(self._asked)
 
     def receive_data(self, data: bytes) -> bytes:
         if self._stream is None:
             return self._hold(data)
-        if not self._stream.started:
+        if self.head is None:
             self._hold(data)
         try:
             events = self._decoder.feed(data)
         except EventTooLarge:
             return self._broken(UpstreamProtocolError("the upstream sent an event beyond every bound"))
+        if len(events) == 1:
+            return self._line(events[0].data)
         return b"".join([self._line(event.data) for event in events])
 
     def receive_eof(self) -> bytes:
@@ -178,7 +165,11 @@ class ChatLeg:
 
     def _line(self, data: bytes) -> bytes:
         stream = self._stream
-        if stream is None or stream.done or not data.strip():
+        if stream is None:
+            return b""
+        if (event := stream.plain(data)) is not None:
+            return event
+        if stream.done or not data.strip():
             return b""
         if data.strip() == b"[DONE]":
             if not stream.started or stream.finish is None:
@@ -256,15 +247,7 @@ class ChatLeg:
                 return self._refusal()
             raise self._failed(error)
         self._answer_model = answer.model
-        self._answer = translate_answer(
-            answer,
-            request_id=self._call.request_id,
-            vendor=self._vendor,
-            names=self._made.names,
-            stop_here=self._made.stop_here,
-            one_call=self._made.one_call,
-            prompt_bytes=len(self._made.body),
-        )
+        self._answer = translate_answer(answer, self._asked)
         self._notice(self._answer.noticed)
         if self._answer.estimated:
             self.losses.append(Loss("usage", ESTIMATED))
@@ -316,9 +299,11 @@ class ChatLeg:
                 self._status,
                 self._headers,
                 error,
-                vendor=self._vendor,
+                vendor=self._asked.vendor,
                 model=self._call.model,
                 own_key=own_key,
                 now=self._call.started_at,
             )
-        return failure_of(error, self._status, vendor=self._vendor, model=self._call.model, own_key=own_key)
+        return failure_of(
+            error, self._status, vendor=self._asked.vendor, model=self._call.model, own_key=own_key
+        )

@@ -15,6 +15,8 @@ NO_OPS: dict[str, str] = {
     "service_tier": "`auto` is what happens anyway; there is no other tier to stay out of",
     "speed": "`standard` is what happens anyway",
     "inference_geo": "`global` promises nothing",
+    "thinking.type": "`enabled` and `adaptive` both ask to think; how hard, budget and effort say",
+    "thinking.display": "`summarized` is the default; reasoning is shown as the vendor tells it",
     "tool_choice": "without tools there is nothing to choose from",
     "cache_control": _CACHED,
     "system[].cache_control": _CACHED,

@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
 from nexusflow_core.dialects.openai_chat.names import ToolNames, tool_id
+from nexusflow_core.dialects.openai_chat.reasoning import Words, read_words
 from nexusflow_core.dialects.openai_chat.schema import (
     Choice,
     Chunk,
@@ -18,7 +20,6 @@ from nexusflow_core.dialects.openai_chat.schema import (
     utf8_length,
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
-from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import UpstreamError, UpstreamProtocolError
 
 __all__ = ["Translated", "translate_answer"]
@@ -42,28 +43,20 @@ class Translated(Struct):
     noticed: list[str]
 
 
-def translate_answer(
-    answer: Chunk,
-    *,
-    request_id: str,
-    vendor: Vendor,
-    names: ToolNames,
-    stop_here: tuple[str, ...],
-    one_call: bool,
-    prompt_bytes: int,
-) -> Translated:
+def translate_answer(answer: Chunk, asked: Asked) -> Translated:
     """Raises UpstreamError for an answer without choices, or one that its vendor calls a failure, or whose
     tool arguments are no JSON object though it was not cut."""
     choice = next((choice for choice in answer.choices or () if not choice.index), None)
     if choice is None:
         raise UpstreamProtocolError("the upstream's answer has no choices")
     message = choice.message or choice.delta or Delta()
-    stops = StopFinder(stop_here)
-    text = stops.feed(message.text()) + stops.flush() + (message.refusal or "")
+    said = read_words(message, asked.vendor)
+    stops = StopFinder(asked.stop_here)
+    text = stops.feed(said.text) + stops.flush() + (message.refusal or "")
     calls = list(message.tool_calls or ())
     if message.function_call is not None:
         calls.append(ToolCall(function=message.function_call))
-    calls = [] if stops.found is not None else calls[:1] if one_call else calls
+    calls = [] if stops.found is not None else calls[:1] if asked.one_call else calls
     how = ending(
         choice.finish_reason,
         native=choice.native_finish_reason,
@@ -77,14 +70,42 @@ def translate_answer(
     noticed = [*message.unplaced()]
     noticed += ["citations"] if answer.citations else []
     noticed += ["finish_reason"] if unknown_finish(choice.finish_reason) else []
-    content: list[dict[str, Any]] = [{"type": "text", "text": text}] if text.strip() else []
+    uses = _tool_uses(calls, asked, noticed, cut=how.stop_reason in _CUT)
+    content = _thinking(said, asked)
+    content += [{"type": "text", "text": text}] if text.strip() else []
+    content += _with_details(uses, said, asked)
+    usage, estimated = _usage(answer, choice, asked, said.thinking + text, calls)
+    return Translated(content, how.stop_reason, how.stop_sequence, how.stop_details, usage, estimated, noticed)
+
+
+def _thinking(said: Words, asked: Asked) -> list[dict[str, Any]]:
+    if not said.thinking.strip():
+        return []
+    if said.details:
+        signature = asked.mark("details", said.details)
+    else:
+        signature = asked.mark("hidden", said.thinking) if asked.hide_thinking else asked.mark("text")
+    shown = "" if asked.hide_thinking else said.thinking
+    return [{"type": "thinking", "thinking": shown, "signature": signature}]
+
+
+def _with_details(uses: list[dict[str, Any]], said: Words, asked: Asked) -> list[dict[str, Any]]:
+    """The calls, behind the details that found no thinking block to go with."""
+    if not said.details or said.thinking.strip():
+        return uses
+    return [{"type": "redacted_thinking", "data": asked.mark("details", said.details)}, *uses]
+
+
+def _tool_uses(calls: list[ToolCall], asked: Asked, noticed: list[str], *, cut: bool) -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = []
     ids: set[str] = set()
     for number, call in enumerate(calls):
-        id = tool_id(None if call.id in ids else call.id, request_id, number)
+        id = tool_id(None if call.id in ids else call.id, asked.request_id, number)
         ids.add(call.id or "")
-        content.append(_tool_use(call, id, names, noticed, cut=how.stop_reason in _CUT))
-    usage, estimated = _usage(answer, choice, vendor, prompt_bytes, text, calls)
-    return Translated(content, how.stop_reason, how.stop_sequence, how.stop_details, usage, estimated, noticed)
+        if (signature := call.thought_signature()) is not None:
+            made.append({"type": "redacted_thinking", "data": asked.mark("signatures", {id: signature})})
+        made.append(_tool_use(call, id, asked.names, noticed, cut=cut))
+    return made
 
 
 def _tool_use(call: ToolCall, id: str, names: ToolNames, noticed: list[str], *, cut: bool) -> dict[str, Any]:
@@ -147,13 +168,13 @@ def _readable_prefix(arguments: str) -> dict[str, Any]:
 
 
 def _usage(
-    answer: Chunk, choice: Choice, vendor: Vendor, prompt_bytes: int, text: str, calls: list[ToolCall]
+    answer: Chunk, choice: Choice, asked: Asked, text: str, calls: list[ToolCall]
 ) -> tuple[dict[str, Any], bool]:
     merged: dict[str, Any] = {}
     for usage in answer.usages():
         merged.update({name: value for name, value in usage.items() if value is not None})
     if any(value for value in merged.values() if isinstance(value, int)):  # zeros alone tell nothing
-        return read_usage(merged, vendor), False
+        return read_usage(merged, asked.vendor), False
     arguments = [call.function.text() for call in calls if call.function is not None]
     written = utf8_length(text) + sum(utf8_length(one) for one in arguments)
-    return estimated_usage(prompt_bytes, written), True
+    return estimated_usage(asked.prompt_bytes, written), True

@@ -1,13 +1,14 @@
 """What is read of Chat Completions answers: as little as needed, and as leniently as vendors write it."""
 
 from collections.abc import Sequence
+from types import GenericAlias
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
-from nexusflow_core.untyped import is_object, object_of
+from nexusflow_core.untyped import object_of
 
 __all__ = [
     "Choice",
@@ -17,6 +18,7 @@ __all__ = [
     "ToolCall",
     "decode_chunk",
     "estimated_usage",
+    "plain_text",
     "read_usage",
     "utf8_length",
 ]
@@ -43,6 +45,12 @@ class ToolCall(Struct):
     index: int | None = None
     id: str | None = None
     function: Function | None = None
+    extra_content: Any = None
+
+    def thought_signature(self) -> str | None:
+        """Gemini's signature of the thoughts behind a call, which must come back with it."""
+        told = object_of(object_of(self.extra_content).get("google")).get("thought_signature")
+        return told if isinstance(told, str) and told else None
 
 
 class Delta(Struct):
@@ -54,6 +62,7 @@ class Delta(Struct):
     function_call: Function | None = None
     reasoning_content: Any = None
     reasoning: Any = None
+    reasoning_details: Any = None
     annotations: Any = None
     audio: Any = None
 
@@ -67,19 +76,15 @@ class Delta(Struct):
         return self.content or ""
 
     def unplaced(self) -> Sequence[str]:
-        """What it has beside text, refusal and calls: thoughts, annotations, sound, parts of other kinds."""
-        if not (self.reasoning_content or self.reasoning or self.annotations or self.audio) and not isinstance(
-            self.content, list
-        ):
+        """What it has beside text, reasoning, refusal and calls: annotations, sound, parts of other kinds."""
+        if not (self.annotations or self.audio or isinstance(self.content, list)):
             return ()
-        kinds = [object_of(part).get("type") for part in self.content or () if is_object(part)]
-        found = {
-            "reasoning": self.reasoning_content or self.reasoning or "thinking" in kinds,
-            "annotations": self.annotations,
-            "audio": self.audio,
-            "content": any(kind not in ("text", "thinking") for kind in kinds),
-        }
+        found = {"annotations": self.annotations, "audio": self.audio, "content": self._other_parts()}
         return [name for name, there in found.items() if there]
+
+    def _other_parts(self) -> bool:
+        parts = self.content if isinstance(self.content, list) else ()
+        return any(object_of(part).get("type") not in ("text", "thinking") for part in parts)
 
 
 class Choice(Struct):
@@ -144,6 +149,32 @@ def decode_chunk(data: bytes) -> Chunk | None:
         return _chunk.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _nothing_but(cls: type[Struct], *members: tuple[str, Any] | tuple[str, Any, Any]) -> type[Struct]:
+    """A struct with these members, in which all others of `cls` must be null or absent."""
+    names = {member[0] for member in members}
+    others = [(name, None, None) for name in cls.__struct_fields__ if name not in names]
+    return msgspec.defstruct(f"Plain{cls.__name__}", [*members, *others], gc=False)
+
+
+_plain_delta = _nothing_but(Delta, ("content", str))
+_plain_choice = _nothing_but(Choice, ("delta", _plain_delta), ("index", int, 0))
+_plain = msgspec.json.Decoder(
+    _nothing_but(Chunk, ("choices", GenericAlias(list, _plain_choice)), ("model", str | None, None))
+)
+
+
+def plain_text(data: bytes) -> tuple[str, str | None] | None:
+    """Text and model of a data line that brings a text and nothing else, as nearly all do; else None."""
+    try:
+        chunk: Any = _plain.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    choices = chunk.choices
+    if len(choices) != 1 or choices[0].index:
+        return None
+    return choices[0].delta.content, chunk.model
 
 
 def read_usage(usage: dict[str, Any], vendor: Vendor) -> dict[str, Any]:

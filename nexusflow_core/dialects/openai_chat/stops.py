@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-__all__ = ["StopFinder"]
+__all__ = ["StopFinder", "longest_beginning"]
+
+
+def longest_beginning(text: str, word: str) -> int:
+    """How many characters at the end of a text could be the beginning of a word, short of the whole."""
+    longest = min(len(word) - 1, len(text))
+    return next((n for n in range(longest, 0, -1) if text.endswith(word[:n])), 0)
 
 
 class StopFinder:
@@ -26,7 +32,7 @@ class StopFinder:
             _, at, self.found = min(hits)
             self._held = ""
             return text[:at]
-        keep = max((self._beginning(text, stop) for stop in self._stops), default=0)
+        keep = max((longest_beginning(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
@@ -34,8 +40,3 @@ class StopFinder:
         """What was held back, at the end."""
         held, self._held = self._held, ""
         return held
-
-    @staticmethod
-    def _beginning(text: str, stop: str) -> int:
-        longest = min(len(stop) - 1, len(text))
-        return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from nexusflow_core.simulator import reply
 from nexusflow_core.simulator.jsonvalue import Object
 from nexusflow_core.simulator.openai_chat.messages import Message, text_of
 from nexusflow_core.simulator.openai_chat.request import ChatRequest
+from nexusflow_core.simulator.reply import MAX_TEXT_TOKENS, Ask, Tool
 from nexusflow_core.simulator.tokens import (
     DOCUMENT_TOKENS,
     IMAGE_TOKENS,
@@ -48,14 +48,14 @@ def last_text(request: ChatRequest) -> str:
     return "\n".join(filter(None, (message.text for message in _last_turn(request, "user"))))
 
 
-def ask_of(request: ChatRequest, text: str, *, think: bool) -> reply.Ask:
+def ask_of(request: ChatRequest, text: str, *, think: bool) -> Ask:
     """The request without OpenAI's words; `text` is its last user text."""
     choice = request.choice
     tools = [tool for tool in request.tools if choice.names is None or tool.name in choice.names]
-    return reply.Ask(
+    return Ask(
         text=text,
         tool_results=tuple(_result(message) for message in _last_turn(request, "tool")),
-        tools=tuple(reply.Tool(tool.name, tool.schema) for tool in tools),
+        tools=tuple(Tool(tool.name, tool.schema) for tool in tools),
         must_call=choice.must,
         only_tool=choice.forced,
         may_call=choice.may,
@@ -83,7 +83,7 @@ def _last_turn(request: ChatRequest, role: str) -> list[Message]:
 
 def _result(message: Message) -> str:
     text = " ".join(filter(None, map(text_of, message.parts)))
-    return clip(text, reply.MAX_TEXT_TOKENS) or "(nothing to read)"
+    return clip(text, MAX_TEXT_TOKENS) or "(nothing to read)"
 
 
 def _message_tokens(message: Message) -> int:

@@ -86,6 +86,10 @@ QUIRKS = {
     "hit_and_miss": Quirk("prompt_cache_hit_tokens and _miss_tokens too (DeepSeek)", usage=ended.hit_and_miss),
     "reasoning_apart": Quirk("completion_tokens without the reasoning (xAI)", usage=ended.reasoning_apart),
     "cached_on_top": Quirk("cached_tokens at the top of usage (older Kimi)", usage=ended.cached_on_top),
+    "cache_writes": Quirk(
+        "tokens written to the cache (OpenAI from 5.6 on, Kimi K3)", usage=ended.cache_writes
+    ),
+    "explicit_cache": Quirk("tokens written for a marker (Qwen)", usage=ended.explicit_cache),
     # chunks
     "two_finishes": Quirk("the finish chunk comes twice (OpenRouter)", chunks=ended.two_finishes),
     "usage_in_finish": Quirk("usage in the finish chunk, unasked (DeepSeek)", chunks=ended.usage_in_finish),

@@ -1,37 +1,31 @@
-"""A Messages request on its way to a Chat Completions upstream: what is sent, named and refused."""
+"""A Messages request on its way to a Chat Completions upstream: what is sent, named and refused; and what the
+client then gets of an answer. Through the dialect's front door, so that the code behind it can be cut anew."""
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.losses import Losses
-from nexusflow_core.dialects.openai_chat.request import chat_request
+from nexusflow_core import Call, Target, Upstream
+from nexusflow_core.dialects.openai_chat import OpenAIChatDialect
 from nexusflow_core.dialects.openai_chat.vendors import GENERIC, VENDORS, Vendor
 from nexusflow_core.errors import InvalidRequest
-from nexusflow_core.messages import read_request
+from tests.core.openai_chat.driving import NOW
 
-__all__ = ["NOW", "ROWS", "Outcome", "request_of", "translated"]
-
-NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+__all__ = ["ROWS", "Outcome", "request_of", "shown", "translated"]
 
 ROWS: dict[str, Vendor] = {"generic": GENERIC, **VENDORS}
+"""Every row of the vendor table; `generic` is that of a vendor which has none."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What became of a request: `sent` is everything that reaches the upstream, or the answer's translation."""
+    """What became of a request. `refusal` is the message of a 400; then nothing is sent."""
 
     body: bytes = b""
-    stop_here: tuple[str, ...] = ()
-    one_call: bool = False
     dropped: tuple[str, ...] = ()
     refusal: str | None = None
-
-    @property
-    def sent(self) -> tuple[object, ...]:
-        return self.body, self.stop_here, self.one_call
 
     @property
     def json(self) -> Any:
@@ -43,20 +37,36 @@ def translated(
     request: Mapping[str, Any] | bytes, vendor: str | Vendor = "generic", *, strict: bool = False
 ) -> Outcome:
     """The request as this vendor gets it. Any error but InvalidRequest is a defect and goes up."""
-    text = request if isinstance(request, bytes) else json.dumps(request).encode()
-    losses = Losses(strict=strict)
+    if isinstance(vendor, Vendor):
+        with patch.dict(VENDORS, {"a-row": vendor}):
+            return translated(request, "a-row", strict=strict)
     try:
-        read = read_request(text)
-        row = vendor if isinstance(vendor, Vendor) else ROWS[vendor]
-        made = chat_request(read, read.model, row, losses)
+        leg = _leg(request, vendor, strict)
     except InvalidRequest as error:
         return Outcome(refusal=error.message)
-    return Outcome(
-        body=made.body,
-        stop_here=made.stop_here,
-        one_call=made.one_call,
-        dropped=tuple(loss.path for loss in losses.found),
-    )
+    body = leg.request.body
+    assert isinstance(body, bytes)
+    return Outcome(body=body, dropped=tuple(loss.path for loss in leg.losses))
+
+
+def shown(request: Mapping[str, Any] | bytes, vendor: str, message: Mapping[str, Any]) -> bytes:
+    """What the client gets where the upstream answers with this message, sync or as a stream."""
+    leg = _leg(request, vendor, False)
+    stream = bool(json.loads(leg.request.body or b"").get("stream"))
+    usage = {"prompt_tokens": 10, "completion_tokens": 5}
+    choice = {"index": 0, "delta" if stream else "message": message, "finish_reason": "stop"}
+    data = json.dumps({"choices": [choice], "usage": usage}).encode()
+    leg.receive_head(200, [])
+    out = leg.receive_data(b"data: " + data + b"\n\n" if stream else data)
+    return out if leg.finished else out + leg.receive_eof()
+
+
+def _leg(request: Mapping[str, Any] | bytes, vendor: str, strict: bool) -> Any:
+    text = request if isinstance(request, bytes) else json.dumps(request).encode()
+    call = Call(endpoint="messages", request_id="req_1", started_at=NOW, body=text).look(10**8)
+    row = None if vendor == "generic" else vendor
+    upstream = Upstream(name="u", dialect="openai-chat", base_url="http://u", auth="none", vendor=row)
+    return OpenAIChatDialect().open(call, Target(upstream, strict=strict))
 
 
 def request_of(*messages: Any, **members: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from nexusflow_core import Call, CallRecord, Config, Exchange, Gateway, Route, Target, Upstream
+from nexusflow_core import Call, CallRecord, Config, Exchange, Gateway, Principal, Route, Target, Upstream
 from nexusflow_core.errors import UpstreamError
 from nexusflow_core.exchange import Close, Read, Send
 from nexusflow_core.upstream import Credential, Headers, Secret
@@ -50,7 +50,13 @@ def asking(*, stream: bool, **members: Any) -> bytes:
 
 
 def exchange_of(
-    body: bytes, *, vendor: str | None = None, own_key: bool = True, targets: int = 1, request_id: str = "req_1"
+    body: bytes,
+    *,
+    vendor: str | None = None,
+    own_key: bool = True,
+    targets: int = 1,
+    request_id: str = "req_1",
+    principal: Principal | None = None,
 ) -> Exchange:
     upstreams = {
         f"u{number}": Upstream(
@@ -70,6 +76,7 @@ def exchange_of(
         started_at=NOW,
         body=body,
         credential=Credential("bearer", b"sk-client"),
+        principal=principal,
     ).look(10**8)
     gateway = Gateway(Config(upstreams=upstreams, routes=(route,), anonymous=True))
     return gateway.open(call, started=0.0)

@@ -32,12 +32,15 @@ def by_hand(events: list[dict[str, Any]]) -> dict[str, Any]:
             pieces = []
         elif event["type"] == "content_block_delta":
             delta = event["delta"]
-            pieces.append(delta["text"] if delta["type"] == "text_delta" else delta["partial_json"])
+            if delta["type"] == "signature_delta":
+                content[-1]["signature"] = delta["signature"]
+            else:
+                pieces.append(delta.get("text") or delta.get("thinking") or delta.get("partial_json", ""))
         elif event["type"] == "content_block_stop":
             block = content[-1]
-            if block["type"] == "text":
-                block["text"] = "".join(pieces)
-            else:
+            if block["type"] in ("text", "thinking"):
+                block[block["type"]] = "".join(pieces)
+            elif block["type"] == "tool_use":
                 block["arguments"] = "".join(pieces)
                 block["input"] = _parsed(block["arguments"])
         elif event["type"] == "message_delta":

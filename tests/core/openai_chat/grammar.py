@@ -18,7 +18,12 @@ _TYPES = {
     "timeout_error",
     "overloaded_error",
 }
-_DELTAS = {"text": "text_delta", "tool_use": "input_json_delta"}
+_DELTAS = {
+    "text": {"text_delta"},
+    "tool_use": {"input_json_delta"},
+    "thinking": {"thinking_delta", "signature_delta"},
+    "redacted_thinking": set(),
+}
 _STOPS = {"end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal", "model_context_window_exceeded"}
 _COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
 
@@ -34,7 +39,7 @@ def checked(stream: bytes, *, whole: bool = True) -> list[dict[str, Any]]:
     assert events[0]["type"] == "message_start", events[0]
     _started(events[0])
     open_block: dict[str, Any] | None = None
-    begun, kinds = 0, ["message_start"]
+    begun, signed, kinds = 0, False, ["message_start"]
     for event in events[1:]:
         kind = event["type"]
         assert kinds[-1] not in ("error", "message_stop"), f"{kind} after {kinds[-1]}"
@@ -48,10 +53,14 @@ def checked(stream: bytes, *, whole: bool = True) -> list[dict[str, Any]]:
         elif kind == "content_block_delta":
             assert open_block is not None, "a delta outside every block"
             assert event["index"] == begun - 1
-            assert event["delta"]["type"] == _DELTAS[open_block["type"]], f"{event['delta']} in {open_block}"
+            assert event["delta"]["type"] in _DELTAS[open_block["type"]], f"{event['delta']} in {open_block}"
+            assert not signed, "a delta behind the signature"
+            signed = event["delta"]["type"] == "signature_delta"
             assert set(event) == {"type", "index", "delta"}
         elif kind == "content_block_stop":
             assert open_block is not None, "a stop without a block"
+            assert signed is (open_block["type"] == "thinking"), "thinking is signed, just before its stop"
+            signed = False
             assert event == {"type": kind, "index": begun - 1}
             open_block = None
         elif kind == "message_delta":
@@ -105,6 +114,10 @@ def _started(event: dict[str, Any]) -> None:
 def _opened(block: dict[str, Any]) -> None:
     if block["type"] == "text":
         assert block == {"type": "text", "text": ""}
+    elif block["type"] == "thinking":
+        assert block == {"type": "thinking", "thinking": "", "signature": ""}
+    elif block["type"] == "redacted_thinking":
+        assert block["data"].startswith("nxf1.")
     else:
         assert block["type"] == "tool_use", block
         assert block["input"] == {}

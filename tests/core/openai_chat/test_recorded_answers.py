@@ -71,6 +71,7 @@ class Told(Struct):
     """What a recorded answer says, by a reading of our own. Calls are (id, name, arguments)."""
 
     text: str
+    thinking: str
     calls: list[tuple[str, str, str]]
     refusal: str
     finish: str | None
@@ -94,8 +95,10 @@ def told_by(exchange: Exchange) -> Told | None:
     said = [choice.get(member) or {} for choice in choices]
     finishes = [choice["finish_reason"] for choice in choices if choice.get("finish_reason")]
     natives = [choice["native_finish_reason"] for choice in choices if choice.get("native_finish_reason")]
+    text, thinking = _untagged("".join(_text(one.get("content")) for one in said), exchange.provider)
     return Told(
-        text="".join(_text(one.get("content")) for one in said),
+        text=text,
+        thinking="".join(_reasoning(one) for one in said) + thinking,
         calls=_calls([call for one in said for call in _calls_of(one)]),
         refusal="".join(one.get("refusal") or "" for one in said),
         finish=finishes[0] if finishes else None,
@@ -109,6 +112,35 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         return "".join(part["text"] for part in content if part["type"] == "text")
     return json.dumps(content, separators=(",", ":")) if isinstance(content, dict) else content or ""
+
+
+_NO_TAGS = (
+    "openai",
+    "azure-openai",
+    "deepseek",
+    "qwen-dashscope",
+    "zai-glm",
+    "mistral",
+    "xai",
+    "gemini-openai",
+)
+
+
+def _untagged(text: str, provider: str) -> tuple[str, str]:
+    """Text and thinking, where the thinking stands in tags before the text."""
+    found = re.match(r"\s*<think>(.*?)(?:</think>\s*|\Z)", text, re.DOTALL)
+    if found is None or provider in _NO_TAGS:
+        return text, ""
+    return text[found.end() :], found[1]
+
+
+def _reasoning(said: dict[str, Any]) -> str:
+    """Of the fields that say the same, the first."""
+    told = said.get("reasoning_content") or said.get("reasoning")
+    details = "".join(d.get("text") or d.get("summary") or "" for d in said.get("reasoning_details") or ())
+    content = said.get("content")
+    parts = [part["thinking"] for part in content if "thinking" in part] if isinstance(content, list) else []
+    return (told or details) + "".join(one["text"] for thought in parts for one in thought)
 
 
 def _calls_of(said: dict[str, Any]) -> list[dict[str, Any]]:
@@ -210,6 +242,9 @@ def _same_answer(
     said = told.text + told.refusal
     assert "".join(texts) == (said if said.strip() else "")
     assert len(texts) <= 1
+    thoughts = [block["thinking"] for block in message["content"] if block["type"] == "thinking"]
+    assert "".join(thoughts).strip() == told.thinking.strip()
+    assert [block["thinking"] for block in folded["content"] if block["type"] == "thinking"] == thoughts
     uses = [block for block in message["content"] if block["type"] == "tool_use"]
     assert [block["name"] for block in uses] == [name for _, name, _ in told.calls]
     assert len({block["id"] for block in uses}) == len(uses)

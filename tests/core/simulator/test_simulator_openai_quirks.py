@@ -221,6 +221,11 @@ def test_usage_in_other_fields():
     usage = completion(messages=turns)["usage"]
     assert usage["prompt_cache_hit_tokens"] == usage["cached_tokens"] == 1_024
     assert usage["prompt_cache_hit_tokens"] + usage["prompt_cache_miss_tokens"] == usage["prompt_tokens"]
+    turns[2]["content"] = "tok " * 200 + "simulate quirk cache_writes simulate quirk explicit_cache"
+    details = completion(messages=turns)["usage"]["prompt_tokens_details"]
+    assert details["cached_tokens"] == 1_024
+    assert details["cache_write_tokens"] == details["cache_creation_input_tokens"] == 256
+    assert details["cache_creation"] == {"ephemeral_5m_input_tokens": 256}
     apart = completion("simulate quirk reasoning_apart", model="qwen3.5")["usage"]
     told = apart["completion_tokens"] + apart["completion_tokens_details"]["reasoning_tokens"]
     assert apart["total_tokens"] == apart["prompt_tokens"] + told

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from nexusflow_core.simulator.jsonvalue import Object
 from nexusflow_core.simulator.openai_chat.answer import Chunk
+from nexusflow_core.simulator.openai_chat.prompt import CACHED_AT_LEAST, CACHED_BY
 
 _GROQ_ID = "req_simulated"
 
@@ -36,6 +37,30 @@ def cached_on_top(usage: Object) -> Object:
     """cached_tokens beside prompt_tokens, and no details of the prompt."""
     kept = {key: value for key, value in usage.items() if key != "prompt_tokens_details"}
     return {**kept, "cached_tokens": _count(usage, "prompt_tokens_details", "cached_tokens")}
+
+
+def cache_writes(usage: Object) -> Object:
+    """All that a later call can find again is written: what was not read, in whole steps of the cache."""
+    return _with_details(usage, {"cache_write_tokens": _written(usage)})
+
+
+def explicit_cache(usage: Object) -> Object:
+    """The same in Qwen's words."""
+    written = _written(usage)
+    split: Object = {"ephemeral_5m_input_tokens": written}
+    words: Object = {"cache_creation_input_tokens": written, "cache_creation": split, "cache_type": "ephemeral"}
+    return _with_details(usage, words)
+
+
+def _written(usage: Object) -> int:
+    prompt = _count(usage, "prompt_tokens")
+    kept = prompt // CACHED_BY * CACHED_BY if prompt >= CACHED_AT_LEAST else 0
+    return max(0, kept - _count(usage, "prompt_tokens_details", "cached_tokens"))
+
+
+def _with_details(usage: Object, more: Object) -> Object:
+    details = usage.get("prompt_tokens_details")
+    return {**usage, "prompt_tokens_details": {**(details if isinstance(details, dict) else {}), **more}}
 
 
 def _count(usage: Object, *path: str) -> int:

@@ -1,0 +1,32 @@
+"""What the translation of an answer must know of the request."""
+
+from msgspec import Struct
+
+from nexusflow_core.dialects.openai_chat.names import ToolNames
+from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.thinking_mark import Mark, MarkKind
+
+__all__ = ["Asked"]
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """`model` is the client's name of it, `upstream_model` the upstream's; `thinker` the vendor, or else the
+    upstream, whose reasoning it will be."""
+
+    request_id: str
+    model: str
+    upstream_model: str
+    thinker: str
+    vendor: Vendor
+    names: ToolNames
+    stop_here: tuple[str, ...] = ()
+    """Stop strings that the upstream was not given, to be found on the text."""
+    one_call: bool = False
+    """Only the first tool call counts: the upstream has no field that says so."""
+    hide_thinking: bool = False
+    """The client wants thinking blocks without their text."""
+    prompt_bytes: int = 0
+
+    def mark(self, kind: MarkKind, payload: object = None) -> str:
+        """The signature of a thinking block made of this upstream's reasoning."""
+        return Mark(vendor=self.thinker, model=self.upstream_model, kind=kind, payload=payload).signature()

@@ -1,0 +1,89 @@
+"""Reasoning of earlier turns, given back to the vendor that thought it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct, field
+
+from nexusflow_core.dialects.openai_chat.losses import Losses
+from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.messages import InputMessage, RedactedThinkingBlock, ThinkingBlock, ToolUseBlock
+from nexusflow_core.thinking_mark import Mark, read_mark
+from nexusflow_core.untyped import is_list, object_of
+
+__all__ = ["Recall", "Thoughts"]
+
+_BLANK = " "
+
+
+class Thoughts(Struct):
+    """The reasoning of one assistant's turn, as far as it is this vendor's."""
+
+    texts: list[str] = field(default_factory=list[str])
+    details: list[Any] = field(default_factory=list[Any])
+    signatures: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Recall:
+    """Reads marked blocks and puts what they hold where the vendor wants it.
+
+    `thinker`: whose marks count. `off`: this answer is made without thinking, so that none must be shown.
+    """
+
+    def __init__(self, vendor: Vendor, thinker: str, messages: Sequence[InputMessage], *, off: bool) -> None:
+        self._vendor = vendor
+        self._thinker = thinker
+        blank = None if off else vendor.replay_blank
+        self._blank_with_calls = blank is not None
+        self._blank_always = blank == "history" and _has_calls(messages)
+
+    def read(
+        self, block: ThinkingBlock | RedactedThinkingBlock, path: str, thoughts: Thoughts, losses: Losses
+    ) -> None:
+        """Takes a block's reasoning; names the block where it is another's, or nobody's any more."""
+        sign = block.signature if isinstance(block, ThinkingBlock) else block.data
+        mark = read_mark(sign)
+        if mark is None or mark.vendor != self._thinker:
+            losses.drop(path, "thinking of another model is not shown to this upstream")
+        elif mark.kind == "signatures" and self._vendor.thought_signatures:
+            thoughts.signatures.update(object_of(mark.payload))
+        elif self._vendor.replay is None:
+            losses.drop(path, "this upstream takes no thinking of earlier turns")
+        else:
+            text = block.thinking if isinstance(block, ThinkingBlock) else ""
+            _take(mark, text, thoughts)
+
+    def put(self, thoughts: Thoughts, message: dict[str, Any], path: str, losses: Losses) -> None:
+        """Adds the reasoning to an assistant's message."""
+        replay = self._vendor.replay
+        text = "".join(thoughts.texts)
+        if replay == "reasoning_details" and (thoughts.details or text):
+            message[replay] = thoughts.details or [{"type": "reasoning.text", "text": text}]
+        elif replay == "parts" and text:
+            thinking = {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
+            said = [{"type": "text", "text": message["content"]}] if message.get("content") else []
+            message["content"] = [thinking, *said]
+        elif replay in ("reasoning_content", "reasoning"):
+            if not text and (self._blank_always or (self._blank_with_calls and "tool_calls" in message)):
+                text = _BLANK
+                losses.hint(f"{path}.thinking", "not known any more, and sent blank")
+            if text:
+                message[replay] = text
+
+    def call_members(self, id: str, thoughts: Thoughts) -> dict[str, Any]:
+        """What a tool call must carry back."""
+        signature = thoughts.signatures.get(id)
+        return {} if signature is None else {"extra_content": {"google": {"thought_signature": signature}}}
+
+
+def _take(mark: Mark, text: str, thoughts: Thoughts) -> None:
+    if mark.kind == "details" and is_list(mark.payload):
+        thoughts.details += mark.payload
+    elif mark.kind == "hidden" and isinstance(mark.payload, str):
+        text = mark.payload
+    if text:
+        thoughts.texts.append(text)
+
+
+def _has_calls(messages: Sequence[InputMessage]) -> bool:
+    return any(isinstance(block, ToolUseBlock) for message in messages for block in message.content)

@@ -1,0 +1,248 @@
+"""Writes a Messages stream: one state, one open block, whatever the order in which things arrive.
+
+message_start, (content_block_start content_block_delta* content_block_stop)*, message_delta, message_stop,
+or any beginning of that and one `error`.
+"""
+
+from enum import Enum, auto
+from typing import Any
+
+from msgspec import Struct
+
+from nexusflow_core.answers import (
+    block_start,
+    block_stop,
+    input_json_delta,
+    message_delta,
+    message_start,
+    message_stop,
+    signature_delta,
+    text_delta,
+    thinking_delta,
+)
+from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.calls import CallSlot
+from nexusflow_core.dialects.openai_chat.ending import Ending
+from nexusflow_core.dialects.openai_chat.names import answer_id, tool_id
+from nexusflow_core.dialects.openai_chat.reasoning import Details
+from nexusflow_core.errors import NexusFlowError, error_event
+
+__all__ = ["MessageWriter"]
+
+
+class _State(Enum):
+    WAITING = auto()  # nothing has gone out
+    BETWEEN = auto()  # message_start has, and no block is open
+    THINKING = auto()
+    TEXT = auto()
+    TOOL = auto()
+    DONE = auto()
+
+
+class _Words(Struct):
+    """Text or thinking, in pieces, that waits for the open call to be whole."""
+
+    thinking: bool
+    pieces: list[str]
+
+
+class MessageWriter:
+    """Verbs append the bytes of their events to `out`."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.details = Details()
+        """What must come back with the reasoning: it goes with the thinking block that is open or comes next,
+        or before the next call, or at the end."""
+        self._asked = asked
+        self._state = _State.WAITING
+        self.in_text = False  # a text block is open; asked with every delta
+        self._index = -1  # of the block that was opened last
+        self._lead: list[str] = []  # white space at the beginning of words that may never become visible
+        self._lead_of = _State.TEXT
+        self._live: CallSlot | None = None
+        self._queue: list[CallSlot | _Words] = []  # what waits for the open call
+        self._hidden: list[str] = []  # thinking that the client wants out of its sight
+
+    @property
+    def started(self) -> bool:
+        return self._state is not _State.WAITING
+
+    @property
+    def done(self) -> bool:
+        return self._state is _State.DONE
+
+    def more_text(self, text: str) -> bytes:
+        """Text that goes on with the open block."""
+        return text_delta(self._index, text)
+
+    def start(self, usage: dict[str, Any], out: list[bytes]) -> None:
+        self._state = _State.BETWEEN
+        out.append(message_start(id=answer_id(self._asked.request_id), model=self._asked.model, usage=usage))
+
+    def text(self, text: str, out: list[bytes]) -> None:
+        """Text of the answer; behind an open call it waits until the call is whole."""
+        if self._state is _State.TEXT:
+            out.append(text_delta(self._index, text))
+        elif text and not self._waits(text, out, thinking=False):
+            self._visible(text, out)
+
+    def thinking(self, text: str, out: list[bytes]) -> None:
+        """Reasoning, in a block of its own."""
+        if text and (self._state is _State.THINKING or not self._waits(text, out, thinking=True)):
+            self._think(text, out)
+
+    def queue(self, slot: CallSlot) -> None:
+        """A call begins, behind all that came before it."""
+        self._queue.append(slot)
+
+    def advance(self, out: list[bytes]) -> None:
+        """Opens the calls that wait, as far as those before them are whole. Asked once a call: it reads the
+        open call's arguments."""
+        while self._queue and (self._live is None or self._live.complete()):
+            first = self._queue[0]
+            if not isinstance(first, CallSlot) or not first.name:
+                return
+            self._queue.pop(0)
+            self._close(out)
+            self._open_tool(first, out)
+
+    def arguments(self, slot: CallSlot, fragment: str, out: list[bytes]) -> bool:
+        """A fragment of a call's arguments. False: its call does not stand open."""
+        if slot is not self._live:
+            return False
+        if fragment:
+            out.append(input_json_delta(self._index, fragment))
+        return True
+
+    def drain(self, out: list[bytes]) -> bool:
+        """Closes the open block and writes all that waits. False: a call among it never got a name."""
+        self._close(out)
+        for waiting in self._queue:
+            self._state = _State.BETWEEN
+            if isinstance(waiting, CallSlot):
+                if not waiting.name:
+                    return False
+                self._open_tool(waiting, out)
+            elif waiting.thinking:
+                self._think("".join(waiting.pieces), out)
+            else:
+                self._visible("".join(waiting.pieces), out)
+            self._close(out)
+        return True
+
+    def stop(self, out: list[bytes]) -> None:
+        """Closes the open block; what waits behind it is not said any more."""
+        self._close(out)
+        self._queue.clear()
+
+    def end(self, how: Ending, usage: dict[str, Any], out: list[bytes]) -> None:
+        """The ending and the true usage, after `drain` or `stop`."""
+        self._redacted(out)
+        self._state = _State.DONE
+        out.append(
+            message_delta(
+                stop_reason=how.stop_reason,
+                stop_sequence=how.stop_sequence,
+                stop_details=how.stop_details,
+                usage=usage,
+            )
+        )
+        out.append(message_stop())
+
+    def fail(self, error: NexusFlowError) -> bytes:
+        """The one error event that ends a stream which went wrong."""
+        if self._state is _State.DONE:
+            return b""
+        self._state = _State.DONE
+        self.in_text = False
+        return error_event(error, self._asked.request_id)
+
+    # Blocks
+
+    def _waits(self, text: str, out: list[bytes], *, thinking: bool) -> bool:
+        """Whether words must wait for a call; else whatever is open is closed for them."""
+        last = self._queue[-1] if self._queue else None
+        if isinstance(last, _Words) and last.thinking is thinking:
+            last.pieces.append(text)
+            return True
+        if last is not None or (self._live is not None and not self._live.complete()):
+            self._queue.append(_Words(thinking, [text]))
+            return True
+        self._close(out)
+        return False
+
+    def _visible(self, text: str, out: list[bytes]) -> None:
+        """Opens a text block with the first visible character: Anthropic refuses blank text that comes back."""
+        text = self._with_lead(text, _State.TEXT)
+        if text:
+            self._open(_State.TEXT, {"type": "text", "text": ""}, out)
+            out.append(text_delta(self._index, text))
+
+    def _think(self, text: str, out: list[bytes]) -> None:
+        if self._state is not _State.THINKING:
+            text = self._with_lead(text, _State.THINKING)
+            if not text:
+                return
+            self._open(_State.THINKING, {"type": "thinking", "thinking": "", "signature": ""}, out)
+        if self._asked.hide_thinking:
+            self._hidden.append(text)
+        else:
+            out.append(thinking_delta(self._index, text))
+
+    def _with_lead(self, text: str, kind: _State) -> str:
+        """The text with the white space that came before it; "" while all of it is blank."""
+        if kind is not self._lead_of:
+            self._lead, self._lead_of = [], kind
+        self._lead.append(text)
+        if not text.strip():
+            return ""
+        whole, self._lead = "".join(self._lead), []
+        return whole
+
+    def _open_tool(self, slot: CallSlot, out: list[bytes]) -> None:
+        self._lead = []
+        id = tool_id(slot.id, self._asked.request_id, slot.number)
+        self._redacted(out)
+        if slot.thought_signature is not None:
+            self._redact(self._asked.mark("signatures", {id: slot.thought_signature}), out)
+        self._live = slot
+        name = self._asked.names.shown(slot.name)
+        self._open(_State.TOOL, {"type": "tool_use", "id": id, "name": name, "input": {}}, out)
+        out.append(input_json_delta(self._index, ""))
+        if arguments := slot.arguments():
+            out.append(input_json_delta(self._index, arguments))
+
+    def _redacted(self, out: list[bytes]) -> None:
+        """Details that found no thinking block to go with."""
+        if details := self.details.take():
+            self._redact(self._asked.mark("details", details), out)
+
+    def _redact(self, data: str, out: list[bytes]) -> None:
+        self._open(_State.BETWEEN, {"type": "redacted_thinking", "data": data}, out)
+        out.append(block_stop(self._index))
+
+    def _open(self, state: _State, block: dict[str, Any], out: list[bytes]) -> None:
+        self._index += 1
+        self._state = state
+        self.in_text = state is _State.TEXT
+        out.append(block_start(self._index, block))
+
+    def _close(self, out: list[bytes]) -> None:
+        if self._live is not None:
+            if rest := self._live.rest():
+                out.append(input_json_delta(self._index, rest))
+            self._live.closed = True
+            self._live = None
+        if self._state is _State.THINKING:
+            out.append(signature_delta(self._index, self._signature()))
+        if self._state in (_State.THINKING, _State.TEXT, _State.TOOL):
+            out.append(block_stop(self._index))
+            self._state = _State.BETWEEN
+            self.in_text = False
+
+    def _signature(self) -> str:
+        details = self.details.take()
+        hidden, self._hidden = "".join(self._hidden), []
+        if details:
+            return self._asked.mark("details", details)
+        return self._asked.mark("hidden", hidden) if hidden else self._asked.mark("text")

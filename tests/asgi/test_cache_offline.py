@@ -1,0 +1,101 @@
+"""Five turns on a real port, against the simulator: what caching saved stands in the records."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import anthropic
+import pytest
+
+from nexusflow_asgi import NexusFlow
+from nexusflow_asgi.settings import OFFLINE
+from nexusflow_core import CallRecord, PriceBook, decode_config
+from tests.servers import RecordingHook, Served
+
+KIMI = b"""
+[upstreams.kimi]
+dialect = "openai-chat"
+vendor = "kimi"
+base_url = "http://offline/kimi"
+api_key = "env:MOONSHOT_API_KEY"
+
+[[routes]]
+model = "kimi*"
+targets = ["kimi"]
+"""
+
+MODELS = {
+    # model -> the oddity that makes the simulator count as its vendor does, and whether writes are counted
+    "claude-opus-4-7": ("", True),
+    "gpt-5.6-sol": ("simulate quirk cache_writes", True),
+    "gpt-5.5": ("", False),
+    "qwen3-coder-plus": ("simulate quirk explicit_cache", True),
+    "deepseek-v4-flash": ("simulate quirk hit_and_miss", False),
+    "kimi-k3": ("simulate quirk cache_writes", True),
+    "kimi-k2.6": ("simulate quirk cached_on_top", False),
+}
+SYSTEM: list[Any] = [
+    {"type": "text", "text": "You know this book. " + "word " * 6000, "cache_control": {"type": "ephemeral"}}
+]
+
+
+@pytest.fixture(scope="module")
+def hook() -> RecordingHook:
+    return RecordingHook()
+
+
+@pytest.fixture(scope="module")
+def client(hook: RecordingHook) -> Iterator[anthropic.Anthropic]:
+    gateway = NexusFlow(config=decode_config(OFFLINE + KIMI), transport="offline", hooks=[hook])
+    with (
+        Served(gateway) as served,
+        anthropic.Anthropic(api_key="x", base_url=served.url, max_retries=0) as made,
+    ):
+        yield made
+
+
+def conversation(client: anthropic.Anthropic, model: str, oddity: str) -> None:
+    """Five questions; the last text of each request has the marker, as clients set it."""
+    messages: list[Any] = []
+    for turn in range(5):
+        question = f"Question {turn}. {'more words ' * 100}{oddity}"
+        text = {"type": "text", "text": question, "cache_control": {"type": "ephemeral"}}
+        asked = [*messages, {"role": "user", "content": [text]}]
+        with client.messages.stream(model=model, max_tokens=100, system=SYSTEM, messages=asked) as stream:
+            answer = stream.get_final_message()
+        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer.content}]
+
+
+def counts(record: CallRecord) -> tuple[int, int, int]:
+    usage = record.usage or {}
+    return (
+        usage["input_tokens"],
+        usage["cache_read_input_tokens"],
+        usage["cache_creation_input_tokens"],
+    )
+
+
+def price_without_cache(record: CallRecord) -> int:
+    price = PriceBook.builtin().price(record.model, record.started_at, 0)
+    return sum(counts(record)) * price.input + (record.usage or {})["output_tokens"] * (price.output or 0)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_five_turns(client: anthropic.Anthropic, hook: RecordingHook, model: str) -> None:
+    """Written at first where the vendor counts writes, read from then on, and cheaper than without."""
+    oddity, writes = MODELS[model]
+    before = len(hook.records)
+    conversation(client, model, oddity)
+    records = hook.wait(before + 5)[before:]
+    assert [record.ending for record in records] == ["complete"] * 5
+    assert not [loss for record in records for loss in record.dropped if "cache" in loss.path]
+    read = [counts(record)[1] for record in records]
+    written = [counts(record)[2] for record in records]
+    assert read[0] == 0
+    assert read[1] > 5000
+    assert read == sorted(read)
+    assert (written[0] > 5000) == writes
+    assert any(written[1:]) <= writes
+    without_cache = sum(price_without_cache(record) for record in records)
+    spent = sum(Decimal(record.cost_usd or "nan") for record in records)
+    assert spent < Decimal(without_cache) / 10**15 * Decimal("0.6")
