@@ -112,7 +112,7 @@ def plain_environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(ours) and not name.lower().endswith("_proxy")
     }
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(_cache() / "pycache"), **(extra or {})}
 
 
 @functools.cache
