@@ -49,6 +49,11 @@ class Server(NamedTuple):
     trio: bool = False
     root_path: str = "--root-path"
 
+    @property
+    def column(self) -> str:
+        """The column of the README's table that it stands in, with its variants."""
+        return f"{self.package} on trio" if self.trio else self.package
+
     def line(self, app: str, port: int, extra: Sequence[str] = ()) -> list[str]:
         return [*self.command(app, port), *extra]
 

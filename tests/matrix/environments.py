@@ -150,5 +150,7 @@ def _make(made: Environment, interpreter: Path, pins: Sequence[str], packages: S
 
 def _run(*command: str | Path) -> None:
     environ = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    done = subprocess.run(
+        command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=INSTALL_SECONDS
+    )
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"

@@ -1,8 +1,8 @@
 """What the whole matrix showed when it was last run, kept in results.json, and the tables made of it.
 
 A result belongs to what it was asked of: `hosts | environment | form | server | Python`, `middlewares | host |
-middleware | server | Python`, `clients | client | Python`; under it stands each check with its outcome, or why
-it was skipped.
+middleware | server | Python`, `clients | client | Python`; under it stands how many checks passed, and each
+other one with its outcome, or why it was skipped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -65,40 +65,48 @@ class Collector:
 
     def store(self, *, whole: bool) -> None:
         """Writes the file anew, or after a part of the matrix puts its results in their places."""
-        if not whole:
-            self.results = {**json.loads(FILE.read_text()), **self.results}
-        FILE.write_text(json.dumps(dict(sorted(self.results.items())), indent=1) + "\n")
+        kept = {} if whole else json.loads(FILE.read_text())
+        for asked, checks in self.results.items():
+            others = {check: said for check, said in checks.items() if said != "passed"}
+            kept[asked] = {"passed": len(checks) - len(others), **others}
+        FILE.write_text(json.dumps(dict(sorted(kept.items())), indent=0) + "\n")
 
 
-def stored(kind: str) -> dict[tuple[str, ...], dict[str, str]]:
+class Checks(NamedTuple):
+    """How many passed; the others, with what is said of them."""
+
+    passed: int
+    others: dict[str, str]
+
+
+def stored(kind: str) -> dict[tuple[str, ...], Checks]:
     """The stored results of one kind."""
     split = {tuple(key.split(_SEPARATOR)): checks for key, checks in json.loads(FILE.read_text()).items()}
-    return {key[1:]: checks for key, checks in split.items() if key[0] == kind}
+    return {key[1:]: Checks(checks.pop("passed"), checks) for key, checks in split.items() if key[0] == kind}
 
 
 def hosts_table() -> str:
     """A row for each form of each host on each Python, a column for each server."""
     results = stored("hosts")
     names = [server.name for server in SERVERS]
-    packages = list(dict.fromkeys(server.package for server in SERVERS))
+    columns = list(dict.fromkeys(server.column for server in SERVERS))
     notes: list[str] = []
     lines = [
-        f"| host | form | Python | {' | '.join(packages)} |",
-        f"| --- | --- | --- | {' | '.join('---' for _ in packages)} |",
+        f"| host | form | Python | {' | '.join(columns)} |",
+        f"| --- | --- | --- | {' | '.join('---' for _ in columns)} |",
     ]
     for environment, way, python in dict.fromkeys((key[0], key[1], key[3]) for key in _in_order(results)):
         shown = [
-            _package(package, [(name, results.get((environment, way, name, python))) for name in names], notes)
-            for package in packages
+            _cell(column, [(name, results.get((environment, way, name, python))) for name in names], notes)
+            for column in columns
         ]
         host = "alone" if way == "no host" else f"{HOST_NAMES[environment]} {_host_version(environment)}"
         lines.append(f"| {host} | {'' if way == 'no host' else f'`{way}`'} | {python} | {' | '.join(shown)} |")
-    checks = [said for checks in results.values() for said in checks.values()]
-    skipped = sum(said.startswith("skipped") for said in checks)
+    passed = sum(checks.passed for checks in results.values())
+    others = [said for checks in results.values() for said in checks.others.values()]
     explained = [f"{number}. {note}" for number, note in enumerate(notes, 1)]
-    count = f"{len(results)} cells, {len(checks)} checks: {checks.count('passed')} passed, {skipped} skipped"
-    failed = len(checks) - checks.count("passed") - skipped
-    return "\n".join([*lines, "", count + (f", {failed} FAILED." if failed else "."), "", *explained])
+    count = f"{len(results)} cells, {passed + len(others)} checks: {passed} passed, {len(others)} not made."
+    return "\n".join([*lines, "", count, "", *explained])
 
 
 def clients_table() -> str:
@@ -107,7 +115,7 @@ def clients_table() -> str:
     lines = ["| client | version | on | |", "| --- | --- | --- | --- |"]
     for name, (shown, package) in CLIENT_NAMES.items():
         found = {key[1]: checks for key, checks in sorted(results.items()) if key[0] == name}
-        good = all(said == "passed" for checks in found.values() for said in checks.values())
+        good = not any(checks.others for checks in found.values())
         on = "Node 24" if name in NPM else f"Python {', '.join(found)}"
         version = _version([*NPM.get(name, []), *CLIENTS[name]], package)
         lines.append(f"| {shown} | {version} | {on} | {'yes' if good and found else 'FAILED'} |")
@@ -124,24 +132,18 @@ def _in_order(results: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     return sorted(results, key=lambda key: (key[1] == "no host", key[1] and order.index(key[0])))
 
 
-def _package(package: str, asked: list[tuple[str, dict[str, str] | None]], notes: list[str]) -> str:
-    """What all variants of a server showed together: yes, with notes; no, with the checks that failed."""
-    names = {server.name for server in SERVERS if server.package == package}
-    found = [(name, checks) for name, checks in asked if name in names and checks]
-    if not found:
-        return ""
-    failed = {check for _, checks in found for check, said in checks.items() if said == "failed"}
-    if failed:
-        return f"FAILED: {', '.join(sorted(failed))}"
-    numbers: list[int] = []
-    for _, checks in found:
-        for said in checks.values():
-            if said.startswith("skipped: "):
-                note = said.removeprefix("skipped: ")
-                if note not in notes:
-                    notes.append(note)
-                numbers.append(notes.index(note) + 1)
-    return "yes" + "".join(f" ({number})" for number in sorted(set(numbers)))
+def _cell(column: str, asked: list[tuple[str, Checks | None]], notes: list[str]) -> str:
+    """What all variants of a server showed together: yes or no, with notes; or the checks that failed."""
+    names = {server.name for server in SERVERS if server.column == column}
+    found = [checks for name, checks in asked if name in names and checks is not None]
+    others = [outcome for checks in found for outcome in checks.others.items()]
+    if failed := sorted({check for check, said in others if said == "failed"}):
+        return f"FAILED: {', '.join(failed)}"
+    why = [said.removeprefix("skipped: ") for _, said in others]
+    notes += [note for note in dict.fromkeys(why) if note not in notes]
+    numbers = sorted({notes.index(note) + 1 for note in why})
+    answer = "" if not found else "yes" if any(checks.passed for checks in found) else "no"
+    return answer + "".join(f" ({number})" for number in numbers)
 
 
 def _host_version(environment: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -118,6 +120,7 @@ def hosting(
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a group of its own, with its workers
             )
         try:
             running = Hosting(process, port, folder, upstream)
@@ -125,13 +128,12 @@ def hosting(
             assert running.listens(), f"{line} did not start:\n{running.output()}"
             yield running
         finally:
-            if process.poll() is None:
-                process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(3)
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(3)
+            with contextlib.suppress(ProcessLookupError):  # whoever is left of it
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _environ(modules: Sequence[str], extra: Mapping[str, str]) -> dict[str, str]:
