@@ -100,10 +100,11 @@ class Relay:
             return
         try:
             if not self._head_sent:
-                self._head_sent = True
+                self._head_sent = self._body_ended = True  # nothing follows a head that the server refuses
                 await self._send(
                     {"type": "http.response.start", "status": head.status, "headers": head.headers}
                 )
+                self._body_ended = False
             if isinstance(order, Close):
                 self._body_ended = True
                 if not order.whole:

@@ -22,7 +22,7 @@ from nexusflow_core.exchange import Exchange
 from nexusflow_core.gateway import Gateway
 from nexusflow_core.prices import ModelPrices, Price, PriceBook
 from nexusflow_core.record import Attempt, CallRecord, Loss
-from nexusflow_core.routing import Route, Router, Target
+from nexusflow_core.routing import Options, Route, Router, Target
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder, encode_sse
 from nexusflow_core.upstream import Secret, Timeouts, Upstream
 from nexusflow_core.usage import Iteration, Usage
@@ -48,6 +48,7 @@ __all__ = [
     "ModelPrices",
     "NexusFlowError",
     "NotFound",
+    "Options",
     "Overloaded",
     "PermissionDenied",
     "Price",

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -11,12 +11,14 @@ from msgspec import Struct, field
 
 from nexusflow_core.dialects import DIALECTS, VENDORS
 from nexusflow_core.errors import ConfigError
-from nexusflow_core.routing import Route, Router, Target
+from nexusflow_core.routing import Options, Route, Router, Target, ToolImages
 from nexusflow_core.upstream import AuthScheme, Secret, Timeouts, Upstream
 
 __all__ = ["Config", "Limits", "decode_config"]
 
 T = TypeVar("T")
+
+_ServerTools: TypeAlias = Literal["refuse", "drop"]
 
 _ANTHROPIC = "https://api.anthropic.com"
 
@@ -56,6 +58,9 @@ class _UpstreamTable(Struct, forbid_unknown_fields=True):
     auth: AuthScheme | None = None
     vendor: str | None = None
     strict: bool = False
+    images: Literal["send", "omit"] = "send"
+    tool_images: ToolImages | None = None
+    server_tools: _ServerTools = "refuse"
     ca_file: str | None = None
     connections: int = 1000
     timeouts: Timeouts = Timeouts()
@@ -65,6 +70,10 @@ class _RouteTable(Struct, forbid_unknown_fields=True):
     model: str
     targets: list[str]
     strict: bool = False
+    server_tools: _ServerTools | None = None
+    max_tokens: int | None = None
+    count_tokens: Literal["estimate"] | None = None
+    display_name: str | None = None
 
 
 class _AuthTable(Struct, forbid_unknown_fields=True):
@@ -103,9 +112,8 @@ def decode_config(data: bytes) -> Config:
         name: _convert(table, _UpstreamTable, f"upstreams.{name}") for name, table in file.upstreams.items()
     }
     upstreams = {name: _upstream(name, table) for name, table in tables.items()}
-    strict = {name for name, table in tables.items() if table.strict}
     routes = tuple(
-        _route(index, _convert(table, _RouteTable, f"routes[{index}]"), upstreams, strict)
+        _route(index, _convert(table, _RouteTable, f"routes[{index}]"), upstreams, tables)
         for index, table in enumerate(file.routes)
     )
     Router(routes)  # refuses two routes of one name
@@ -156,12 +164,16 @@ def _price_vendor(table: _UpstreamTable, base_url: str) -> str | None:
     return VENDORS[table.vendor].prices if table.vendor in VENDORS else table.vendor
 
 
-def _route(index: int, table: _RouteTable, upstreams: Mapping[str, Upstream], strict: set[str]) -> Route:
+def _route(
+    index: int, table: _RouteTable, upstreams: Mapping[str, Upstream], tables: Mapping[str, _UpstreamTable]
+) -> Route:
     path = f"routes[{index}]"
     if not table.model:
         raise ConfigError(f"{path}.model", "is empty")
     if not table.targets:
         raise ConfigError(f"{path}.targets", "is empty: name at least one upstream")
+    if table.max_tokens is not None and table.max_tokens < 1:
+        raise ConfigError(f"{path}.max_tokens", "must be at least 1")
     targets: list[Target] = []
     for number, text in enumerate(table.targets):
         name, _, model = text.partition("/")
@@ -170,8 +182,19 @@ def _route(index: int, table: _RouteTable, upstreams: Mapping[str, Upstream], st
             raise ConfigError(
                 f"{path}.targets[{number}]", f"no upstream is called {name!r} (there are: {known})"
             )
-        targets.append(Target(upstreams[name], model or None, table.strict or name in strict))
-    return Route(table.model, tuple(targets))
+        strict, options = table.strict or tables[name].strict, _options(table, tables[name])
+        targets.append(Target(upstreams[name], model or None, strict, options))
+    return Route(table.model, tuple(targets), table.display_name)
+
+
+def _options(route: _RouteTable, upstream: _UpstreamTable) -> Options:
+    return Options(
+        max_tokens=route.max_tokens,
+        count_tokens=route.count_tokens,
+        images=upstream.images,
+        tool_images=upstream.tool_images,
+        server_tools=route.server_tools or upstream.server_tools,
+    )
 
 
 def _limits(limits: Limits) -> Limits:

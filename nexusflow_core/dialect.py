@@ -9,7 +9,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.errors import NexusFlowError, UpstreamError
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
-from nexusflow_core.upstream import AuthScheme, Headers, UpstreamRequest
+from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest
 
 __all__ = ["Leg", "ResponseHead", "UpstreamDialect"]
 
@@ -25,7 +25,6 @@ class Leg(Protocol):
     """One attempt at one target, and all state of it. Bytes go in from the upstream, bytes come out for the
     client. `receive_*` raise UpstreamError only while `head` is None: then another Leg may be opened unseen."""
 
-    request: UpstreamRequest
     head: ResponseHead | None
     """None: nothing may go out to the client yet."""
     ended: bool
@@ -37,6 +36,11 @@ class Leg(Protocol):
     """Why the upstream failed. Set while `head` is None for an error answer that is still being read; an answer
     that has `ended` without it is complete."""
     upstream_request_id: str | None
+
+    @property
+    def request(self) -> UpstreamRequest | None:
+        """What is sent. None: it answers by itself, and is asked for that by `receive_eof` alone."""
+        ...
 
     @property
     def losses(self) -> Sequence[Loss]:
@@ -95,4 +99,9 @@ class UpstreamDialect(Protocol):
 
     def open(self, call: Call, target: Target) -> Leg:
         """A fresh Leg. Raises CallerError for a call that this protocol cannot carry."""
+        ...
+
+    def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
+        """What a model can be asked for through this protocol, as Anthropic's model list says it; None where
+        that is not known here."""
         ...

@@ -189,6 +189,8 @@ class Exchange:
         self._leg_status = None
         self._leg_started = now
         self._leg_until = now + self._timeouts.total
+        if leg.request is None:
+            return self.receive_eof(now)
         self.order = Send(leg.request, min(now + self._timeouts.first_byte, self._leg_until))
         return b""
 
@@ -201,7 +203,7 @@ class Exchange:
         return self._answer(error, now)
 
     def _end_attempt(self, reason: str, now: float) -> None:
-        if self._leg is not None and self._target is not None:
+        if self._leg is not None and self._leg.request is not None and self._target is not None:
             attempt = Attempt(
                 upstream=self._target.upstream.name,
                 model=self._target.model or self._call.model,

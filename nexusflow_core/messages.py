@@ -13,17 +13,21 @@ from nexusflow_core.errors import InvalidRequest
 
 __all__ = [
     "Block",
+    "DocumentBlock",
     "ImageBlock",
     "InputMessage",
     "MessagesRequest",
     "OtherBlock",
     "RedactedThinkingBlock",
+    "SearchResultBlock",
     "TextBlock",
     "ThinkingBlock",
     "Tool",
     "ToolChoice",
+    "ToolReferenceBlock",
     "ToolResultBlock",
     "ToolUseBlock",
+    "read_blocks",
     "read_request",
 ]
 
@@ -48,6 +52,26 @@ class ImageBlock(_Block, tag="image"):
     source: dict[str, Any]
     cache_control: Any = None
     transformations: Any = None
+
+
+class DocumentBlock(_Block, tag="document"):
+    """`source` is checked by whoever sends it on: text, content, base64, url or file."""
+
+    source: dict[str, Any]
+    title: str | None = None
+    context: str | None = None
+    citations: Any = None
+    cache_control: Any = None
+
+
+class SearchResultBlock(_Block, tag="search_result"):
+    """A finding of the client's own search."""
+
+    source: str
+    title: str
+    content: "list[Block]"
+    citations: Any = None
+    cache_control: Any = None
 
 
 class ThinkingBlock(_Block, tag="thinking"):
@@ -84,6 +108,13 @@ class ToolResultBlock(_Block, tag="tool_result"):
     cache_control: Any = None
 
 
+class ToolReferenceBlock(_Block, tag="tool_reference"):
+    """A tool that a search of the client's found; it stands in a tool's result."""
+
+    tool_name: str
+    cache_control: Any = None
+
+
 class OtherBlock(_Block, tag=""):
     """A block of a type that has no class here, whole. `data` has its `type` too."""
 
@@ -92,7 +123,16 @@ class OtherBlock(_Block, tag=""):
 
 
 Block: TypeAlias = (
-    TextBlock | ImageBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock | ToolResultBlock | OtherBlock
+    TextBlock
+    | ImageBlock
+    | DocumentBlock
+    | SearchResultBlock
+    | ThinkingBlock
+    | RedactedThinkingBlock
+    | ToolUseBlock
+    | ToolResultBlock
+    | ToolReferenceBlock
+    | OtherBlock
 )
 
 
@@ -156,7 +196,17 @@ class _PlainMessage(Struct, forbid_unknown_fields=True):
 
 _BLOCKS: dict[str, type[Any]] = {
     str(cls.__struct_config__.tag): cls
-    for cls in (TextBlock, ImageBlock, ThinkingBlock, RedactedThinkingBlock, ToolUseBlock, ToolResultBlock)
+    for cls in (
+        TextBlock,
+        ImageBlock,
+        DocumentBlock,
+        SearchResultBlock,
+        ThinkingBlock,
+        RedactedThinkingBlock,
+        ToolUseBlock,
+        ToolResultBlock,
+        ToolReferenceBlock,
+    )
 }
 _MEMBERS = {cls: frozenset((*cls.__struct_fields__, "type")) for cls in _BLOCKS.values()}
 
@@ -227,10 +277,11 @@ def _message_closely(item: Any, index: int, unknown: list[str]) -> InputMessage:
     if message["role"] not in ("user", "assistant", "system"):
         raise InvalidRequest(f"{path}.role: Input should be 'user', 'assistant' or 'system'")
     unknown += [f"messages[{index}].{name}" for name in message if name not in ("role", "content")]
-    return InputMessage(message["role"], _blocks(message["content"], f"{path}.content", unknown))
+    return InputMessage(message["role"], read_blocks(message["content"], f"{path}.content", unknown))
 
 
-def _blocks(content: Any, path: str, unknown: list[str]) -> list[Block]:
+def read_blocks(content: Any, path: str, unknown: list[str]) -> list[Block]:
+    """Content as blocks, a string as one of text; adds to `unknown` what nobody here knows."""
     if isinstance(content, str):
         return [TextBlock(content)]
     return [_block(item, f"{path}.{i}", unknown) for i, item in enumerate(_converted(content, list[Any], path))]
@@ -250,18 +301,18 @@ def _block(item: Any, path: str, unknown: list[str]) -> Block:
     known = {name: value for name, value in block.items() if name in members}
     unknown += [f"{_bracketed(path)}.{name}" for name in block if name not in members]
     inner = block.get("content")
-    if cls is not ToolResultBlock or not isinstance(inner, list):
+    if "content" not in members or not isinstance(inner, list):
         made: Block = _converted(known, cls, path)
         return made
-    result: ToolResultBlock = _converted({**known, "content": None}, ToolResultBlock, path)
-    result.content = _blocks(inner, f"{path}.content", unknown)
-    return result
+    outer: ToolResultBlock | SearchResultBlock = _converted({**known, "content": []}, cls, path)
+    outer.content = read_blocks(inner, f"{path}.content", unknown)
+    return outer
 
 
 def _system(system: Any, unknown: list[str]) -> list[TextBlock]:
     if system is None:
         return []
-    blocks = _blocks(system, "system", unknown)
+    blocks = read_blocks(system, "system", unknown)
     for index, block in enumerate(blocks):
         if not isinstance(block, TextBlock):
             raise InvalidRequest(f"system.{index}.type: Input should be 'text'")

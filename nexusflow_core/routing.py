@@ -2,29 +2,53 @@
 
 import re
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from nexusflow_core.errors import ConfigError, NotFound
 from nexusflow_core.upstream import Upstream
 
-__all__ = ["Route", "Router", "Target"]
+__all__ = ["Options", "Route", "Router", "Target", "ToolImages"]
+
+ToolImages: TypeAlias = Literal["hoist", "inline", "bridge", "placeholder"]
+"""Where images in a tool's result go: into the user's message after it; there; there, but behind a short
+assistant's message; nowhere."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What an operator decides about translated calls. Relayed ones know none of it."""
+
+    max_tokens: int | None = None
+    """Most that the model can write; a request for more gets as much."""
+    images: Literal["send", "omit"] = "send"
+    """`omit`: the model sees no images; a text in their place says so."""
+    tool_images: ToolImages | None = None
+    """None: as the vendor's row says."""
+    server_tools: Literal["refuse", "drop"] = "refuse"
+    """What becomes of tools that only Anthropic can run."""
+    count_tokens: Literal["estimate"] | None = None
+    """`estimate`: where the vendor has no counter, tokens are estimated; else there is no answer."""
 
 
 class Target(Struct, frozen=True):
     """One upstream of a route. `model` is the name that it knows the model by; None keeps the client's.
-    `strict`: on a translated call, refuse what cannot be carried and could change the answer."""
+    `strict`: on a translated call, refuse what cannot be carried and could change the answer. `count_tokens`:
+    what is done where the upstream does not count; None: it is a 404."""
 
     upstream: Upstream
     model: str | None = None
     strict: bool = False
+    options: Options = Options()
 
 
 class Route(Struct, frozen=True):
-    """A model name, or a pattern in which `*` stands for any characters, and the targets tried in order."""
+    """A model name, or a pattern in which `*` stands for any characters, and the targets tried in order.
+    `display_name`: what the model list calls it."""
 
     model: str
     targets: tuple[Target, ...]
+    display_name: str | None = None
 
     @property
     def exact(self) -> bool:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from nexusflow_core.errors import AuthenticationFailed, ConfigError, InvalidRequest
+from nexusflow_core.errors import AuthenticationFailed, ConfigError, InvalidRequest, UpstreamProtocolError
 
 __all__ = [
     "AuthScheme",
@@ -40,7 +40,7 @@ NEVER_UPSTREAM = HOP_BY_HOP | frozenset(
 
 _NEVER_UPSTREAM_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-nexusflow-")
 
-_FORBIDDEN_IN_VALUE = re.compile(rb"[\0\r\n]")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5: none but the tab
 
 
 class Secret:
@@ -185,22 +185,34 @@ def relayed_request_headers(
     """A client's headers as they go to an upstream of the same protocol: all but a deny-list, in their order.
 
     `accept-encoding` becomes `identity`, so that the answer can be metered as it passes.
-    Raises InvalidRequest for a value with a line break or NUL in it.
+    Raises InvalidRequest for a value with a control character in it.
     """
     kept = [
         pair
         for pair in _end_to_end(headers)
         if pair[0] not in NEVER_UPSTREAM and not pair[0].startswith(_NEVER_UPSTREAM_PREFIXES)
     ]
-    if _FORBIDDEN_IN_VALUE.search(b" ".join([value for _, value in kept])):
-        name = next(name for name, value in kept if _FORBIDDEN_IN_VALUE.search(value))
-        raise InvalidRequest(f"header {name.decode('latin-1')}: line breaks and NUL are not allowed")
+    if name := _with_control(kept):
+        raise InvalidRequest(f"header {name}: control characters are not allowed")
     return [*kept, (b"accept-encoding", b"identity"), *([credential] if credential is not None else [])]
 
 
 def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """An upstream's headers as they go to the client: all that are end-to-end, less any posing as ours."""
-    return [pair for pair in _end_to_end(headers) if not pair[0].startswith(b"x-nexusflow-")]
+    """An upstream's headers as they go to the client: all that are end-to-end, less any posing as ours.
+
+    Raises UpstreamProtocolError for a value with a control character in it.
+    """
+    kept = [pair for pair in _end_to_end(headers) if not pair[0].startswith(b"x-nexusflow-")]
+    if name := _with_control(kept):
+        raise UpstreamProtocolError(f"the upstream's header {name} has a control character in it")
+    return kept
+
+
+def _with_control(headers: Headers) -> str | None:
+    """The name of a header that cannot be written; one look at all values finds that there is none."""
+    if not _CONTROL.search(b" ".join([value for _, value in headers])):
+        return None
+    return next(name.decode("latin-1") for name, value in headers if _CONTROL.search(value))
 
 
 def _end_to_end(headers: Headers) -> Headers:

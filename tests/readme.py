@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from nexusflow_core import Attempt, CallRecord, Limits, Timeouts, Usage, cost
-from nexusflow_core.dialects import VENDORS
 from tests.hosts.shown import FORMS, folded
 from tests.matrix.results import clients_table, hosts_table, versions
+from tests.readme_vendors import columns_table, losses_table, vendors_table
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -223,17 +223,13 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-def vendors() -> str:
-    """The vendors that have a row of quirks."""
-    named = ", ".join(f"`{name}`" for name in sorted(VENDORS))
-    return f"Vendors with a row: {named}. Any other needs none, or asks for one in an issue."
-
-
 BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "record": record,
     "billing": billing,
-    "vendors": vendors,
+    "vendors": vendors_table,
+    "columns": columns_table,
+    "losses": losses_table,
     "examples": lambda: folded(*FORMS),
     "handover": lambda: folded("starlette_session", "django_project/asgi_session"),
     "hosts": hosts_table,

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 CORE = """untyped errors sse usage prices cost metering upstream peek thinking_mark routing call record logs
-    summary messages answers dialect dialects.anthropic dialects.openai_chat dialects exchange
-    simulator config gateway""".split()
+    summary messages answers dialect counting dialects.anthropic dialects.openai_chat dialects exchange
+    simulator config model_list gateway""".split()
 """nexusflow_core from the ground up."""
 
 ASGI = """backend transports hooks otel auth body settings call_log paths watch relay runtime calls pages

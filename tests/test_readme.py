@@ -86,6 +86,7 @@ def test_the_configuration_is_checked_as_shown(capsys: pytest.CaptureFixture[str
 def test_every_configuration_is_accepted(snippet: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each starts a gateway as it stands."""
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-dashscope")
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-deepseek")
     NexusFlow(config=decode_config(snippet.encode()))
 
 

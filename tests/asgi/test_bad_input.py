@@ -314,6 +314,9 @@ BROKEN: dict[str, list[Step]] = {
     "garbage": [b"\x00\x01\x02 hello there\r\n\r\n", Fault.CLOSE],
     "another protocol": [b"SSH-2.0-OpenSSH_9.9\r\n", Fault.CLOSE],
     "an impossible status": [b"HTTP/1.1 abc OK\r\n\r\n", Fault.CLOSE],
+    "a status that nobody knows": whole(999, list(JSON), b"{}"),
+    "another protocol, agreed to": [head(101, [(b"upgrade", b"x"), (b"connection", b"upgrade")]), Fault.HANG],
+    "a control character in a header": whole(200, [*JSON, (b"x-a", b"a\x01b")], ANSWER),
     **{
         f"a redirect {status}": whole(status, [*JSON, (b"location", b"/v1/messages?again")], b"{}")
         for status in (300, 301, 302, 303, 307, 308)

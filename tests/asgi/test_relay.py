@@ -82,6 +82,33 @@ def test_a_send_that_fails(backend: str, fails_at: int, body: bytes, caplog: pyt
 
 
 @both_backends
+def test_a_server_that_refuses_the_head(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing follows a head that was not written, or the client would wait: the server closes instead."""
+    transport, kept, sent = Watched(), Kept(), list[Any]()
+    gateway = NexusFlow(config=offline(), transport=transport, hooks=[kept])
+    incoming = [{"type": "http.request", "body": STREAM, "more_body": False}]
+
+    async def receive() -> Any:
+        if incoming:
+            return incoming.pop()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+        raise KeyError("no such status")
+
+    async def main() -> None:
+        with anyio.fail_after(LIMIT):
+            await gateway(http_scope(), receive, send)
+
+    anyio.run(main, backend=backend)
+    assert sent == ["http.response.start"]
+    assert (transport.open, kept.records[0].ending) == (0, "error")
+    assert "no such status" in caplog.text
+
+
+@both_backends
 @pytest.mark.parametrize("error", [OSError("no files left"), ValueError("odd"), MemoryError()])
 @pytest.mark.parametrize("where", ["opening the leg", "making the transport", "send", "read"])
 def test_a_transport_that_breaks_its_promise(

@@ -62,6 +62,8 @@ UPSTREAM = '[upstreams.a]\ndialect = "anthropic"\n'
         ("[upstream.a]", "unknown field `upstream`"),
         ("[upstreams.a]", "upstreams.a: Object missing required field `dialect`"),
         ('[upstreams.a]\ndialect = "soap"', "upstreams.a.dialect: 'soap' is not one of anthropic"),
+        ('[upstreams."a/b"]\ndialect = "anthropic"', "upstreams.a/b: a name has letters"),
+        ('[upstreams.a]\ndialect = "openai-chat"', "upstreams.a.base_url: is missing"),
         (UPSTREAM + "colour = 1", "upstreams.a: Object contains unknown field `colour`"),
         (UPSTREAM + "connections = 0", "upstreams.a.connections: must be at least 1"),
         (UPSTREAM + 'connections = "x"', "upstreams.a.connections: Expected `int`"),

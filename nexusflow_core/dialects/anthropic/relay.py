@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.counting import ESTIMATED, estimated, is_absent
+from nexusflow_core.dialect import ResponseHead
 from nexusflow_core.dialects.anthropic.tap import Answer, StreamTap, read_answer
 from nexusflow_core.errors import (
     InvalidRequest,
@@ -21,6 +24,7 @@ from nexusflow_core.thinking_mark import strip_marked
 from nexusflow_core.upstream import (
     AuthScheme,
     Headers,
+    Upstream,
     UpstreamRequest,
     header,
     relayed_request_headers,
@@ -44,10 +48,21 @@ class AnthropicDialect:
     default_base_url: str | None = "https://api.anthropic.com"
     default_auth: AuthScheme | None = None
 
-    def open(self, call: Call, target: Target) -> Leg:
+    def open(self, call: Call, target: Target) -> "RelayLeg":
         """Raises InvalidRequest for a query or header that cannot stand in a request line."""
         request, edits = _relayed_request(call, target)
-        return RelayLeg(request, call.request_id, edits=edits, third_party=_is_third_party(call, target))
+        return RelayLeg(
+            request,
+            call.request_id,
+            edits=edits,
+            third_party=_is_third_party(call, target),
+            counting=call.endpoint == "count_tokens",
+            estimate_from=call.seen.text if call.seen and target.options.count_tokens else None,
+        )
+
+    def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
+        """Not known: whatever the upstream knows passes."""
+        return None
 
 
 def _is_third_party(call: Call, target: Target) -> bool:
@@ -94,7 +109,14 @@ class RelayLeg:
     """One attempt whose bytes pass unchanged. See `Leg` for the verbs."""
 
     def __init__(
-        self, request: UpstreamRequest, request_id: str, *, edits: Sequence[str] = (), third_party: bool = False
+        self,
+        request: UpstreamRequest,
+        request_id: str,
+        *,
+        edits: Sequence[str] = (),
+        third_party: bool = False,
+        counting: bool = False,
+        estimate_from: bytes | None = None,
     ) -> None:
         self.request = request
         self.losses: Sequence[Loss] = ()
@@ -106,11 +128,14 @@ class RelayLeg:
         self.upstream_request_id: str | None = None
         self._request_id = request_id
         self._third_party = third_party
+        self._counting = counting
+        self._estimate_from = estimate_from  # the request, where an estimate stands in for a count
+        self._uncounted = False  # the upstream has no count_tokens
         self._answer_head: ResponseHead | None = None  # as received; becomes `head` once it may go out
         self._encoded = False  # the answer is compressed all the same, and cannot be read on the side
         self._held: list[bytes] | None = []  # the body so far while nothing may go out; None after that
         self._held_bytes = 0
-        self._holds = HELD_BYTES  # how much of a body waits
+        self._hold_limit = HELD_BYTES  # a body larger than this does not wait for its end
         self._tap: StreamTap | None = None  # set for a stream
         self._answer: Answer | None = None  # a whole sync body, as far as it is read
 
@@ -136,16 +161,19 @@ class RelayLeg:
             raise UpstreamProtocolError(
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
+        if not 200 <= status < 600:
+            raise UpstreamProtocolError(f"the upstream answered with status {status}, which is no answer")
         kept = relayed_response_headers(headers)
         request_id = header(headers, b"request-id")
         self.upstream_request_id = request_id.decode("latin-1") if request_id else None
         encoding = (header(headers, b"content-encoding") or b"identity").strip().lower()
         self._encoded = encoding != b"identity"
         media_type = (header(headers, b"content-type") or b"").partition(b";")[0].strip().lower()
-        if status >= 400:
+        self._uncounted = self._counting and is_absent(status)
+        if status >= 400 and not self._uncounted:
             self.failure = UpstreamStatus(status, "api_error")
         elif media_type == b"text/event-stream" and self._encoded:
-            self._holds = 0  # it cannot be followed, and must not be held back either
+            self._hold_limit = 0  # it cannot be followed, and must not be held back either
         elif media_type == b"text/event-stream":
             self._tap = StreamTap(third_party=self._third_party)
             # A length leaves no room for the error event of a stream that breaks off.
@@ -162,7 +190,7 @@ class RelayLeg:
             return data
         self._held.append(data)
         self._held_bytes += len(data)
-        if self._held_bytes > self._holds or (tap is not None and tap.started):
+        if self._held_bytes > self._hold_limit or (tap is not None and tap.started):
             return self._release()
         return b""
 
@@ -170,6 +198,8 @@ class RelayLeg:
         self.finished = True
         if self._tap is not None:
             return self._end_stream(self._tap, UpstreamProtocolError("the upstream's stream ended early"))
+        if self._uncounted:
+            return self._not_counted()
         if self._held is not None:
             self._read_answer(b"".join(self._held))
         self.ended = True
@@ -181,6 +211,18 @@ class RelayLeg:
             return self._end_stream(self._tap, error)
         self._note(error)
         return None
+
+    def _not_counted(self) -> bytes:
+        """The upstream's 404 as it came, or an estimate in its place."""
+        self.ended = True
+        if self._estimate_from is None or self._held is None:
+            return self._release()
+        try:
+            self.head, body = estimated(msgspec.json.decode(self._estimate_from), self._request_id)
+        except InvalidRequest:
+            return self._release()
+        self.losses = (ESTIMATED,)
+        return body
 
     def _release(self) -> bytes:
         """Lets the head out, and what was held."""

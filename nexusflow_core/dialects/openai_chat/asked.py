@@ -21,6 +21,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     names: ToolNames
     stop_here: tuple[str, ...] = ()
     """Stop strings that the upstream was not given, to be found on the text."""
+    echo: str = ""
+    """What the answer repeats of the client's own beginning of it."""
     one_call: bool = False
     """Only the first tool call counts: the upstream has no field that says so."""
     hide_thinking: bool = False

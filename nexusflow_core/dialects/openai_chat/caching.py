@@ -76,9 +76,7 @@ class CacheMarkers:
     def _plan(self, request: MessagesRequest, marks: Sequence[_Mark], automatic: _Mark | None) -> None:
         texts = [i for i, block in enumerate(request.system) if block.text and not _is_billing(block)]
         for mark in [*marks, *([automatic] if automatic else ())]:
-            for name in mark.members:
-                if name not in ("type", "ttl"):
-                    self._losses.hint(f"{_named(mark.path)}.{name}", "unknown here")
+            self._name_what_is_lost(mark)
         for mark in marks:
             at = mark.at
             if at.startswith("tools["):  # tools take no markers, but stand before the system prompt
@@ -147,14 +145,19 @@ class CacheMarkers:
         self._placed += 1
         return self._marker(self._wanted.pop(path))
 
-    def _marker(self, mark: _Mark) -> Part:
-        """The mark in the vendor's words; what it cannot say is named."""
-        kept = mark.ttl in self._vendor.cache_ttls
-        if not kept and mark.ttl != "5m":
+    def _name_what_is_lost(self, mark: _Mark) -> None:
+        """Of a marker that goes along."""
+        for name in mark.members:
+            if name not in ("type", "ttl"):
+                self._losses.hint(f"{_named(mark.path)}.{name}", "unknown here")
+        if mark.ttl not in self._vendor.cache_ttls:
             self._losses.hint(f"{_named(mark.path)}.ttl", "this upstream has one lifetime only")
+
+    def _marker(self, mark: _Mark) -> Part:
+        """The mark in the vendor's words."""
         if self._vendor.cache_markers == "prompt_cache_breakpoint":
             return {"prompt_cache_breakpoint": {"mode": "explicit"}}
-        ttl = {"ttl": mark.ttl} if kept and len(self._vendor.cache_ttls) > 1 and "ttl" in mark.members else {}
+        ttl = {"ttl": mark.ttl} if len(self._vendor.cache_ttls) > 1 and "ttl" in mark.members else {}
         return {"cache_control": {"type": "ephemeral", **ttl}}
 
 

@@ -1,6 +1,7 @@
 """The turns of a conversation as Chat Completions messages."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -9,10 +10,10 @@ from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.names import ToolNames, upstream_id
 from nexusflow_core.dialects.openai_chat.parts import Part, Parts, kind_of
 from nexusflow_core.dialects.openai_chat.recall import Recall, Thoughts
-from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.dialects.openai_chat.turns import turns_of
+from nexusflow_core.dialects.openai_chat.vendors import Prefill, Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
-    InputMessage,
     MessagesRequest,
     OtherBlock,
     RedactedThinkingBlock,
@@ -21,10 +22,13 @@ from nexusflow_core.messages import (
     ToolResultBlock,
     ToolUseBlock,
 )
+from nexusflow_core.routing import Options
+from nexusflow_core.untyped import is_list, object_of
 
 __all__ = ["Conversation"]
 
-_SERVER_SIDE = ("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "fallback", "advisor_tool_result")
+_SERVER_SIDE = ("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "fallback", "compaction")
+_TOOL_CHANGES = ("tool_addition", "tool_removal")
 
 
 class Conversation:
@@ -35,6 +39,7 @@ class Conversation:
         request: MessagesRequest,
         vendor: Vendor,
         losses: Losses,
+        options: Options,
         *,
         markers: CacheMarkers,
         recall: Recall,
@@ -44,34 +49,52 @@ class Conversation:
         self._vendor = vendor
         self._recall = recall
         self._losses = losses
-        self._parts = Parts(vendor, losses)
+        self._parts = Parts(vendor, losses, options)
         self._open_calls: list[str] = []  # ids of the last assistant turn that still want their result
         self._calls_at = 0  # the message that made them
         self._seen_calls: set[str] = set()
+        self.begun: str | None = None
+        """The beginning of the answer, where the last turn is one."""
+        self.prefill = Prefill()
+        """How the answer is continued; of an answer that nobody began, in no way."""
 
     def messages(self) -> list[Part]:
         """Every message, the system prompt first."""
         out = self._system()
-        for start, turn in _turns(self._request.messages):
+        turns = turns_of(self._request.messages, self._losses)
+        for turn in turns:
             if turn.role == "user":
                 out += self._user(turn.content)
                 continue
             self._expect_results(self._open_calls)
             if turn.role == "assistant":
-                made = self._assistant(turn.content, start)
+                made = self._assistant(turn.content, turn.start)
             else:
-                made = self._system_in_place(turn.content, start)
-            out += [self._markers.on_message(message, turn.content) for message in made]
-        self._expect_results(self._open_calls)
+                made = self._system_in_place(turn.content, turn.start)
+            made = [self._markers.on_message(message, turn.content) for message in made]
+            if turn.role == "assistant" and turn is turns[-1]:
+                self._begin(made)
+            out += made
         self._markers.close()
-        if self._request.messages[-1].role == "assistant":
+        if not any(message["role"] != "system" for message in out):
+            raise InvalidRequest("messages.0: all messages must have non-empty content")
+        return _bridged(out) if self._parts.bridged else out
+
+    def _begin(self, made: list[Part]) -> None:
+        """A last turn of the assistant's is the beginning of the answer; calls in it want results first."""
+        self._expect_results(self._open_calls)
+        prefill = self._vendor.prefill
+        if prefill is None:
             raise InvalidRequest(
                 "This model does not support assistant message prefill. "
                 "The conversation must end with a user message."
             )
-        if not any(message["role"] != "system" for message in out):
-            raise InvalidRequest("messages.0: all messages must have non-empty content")
-        return out
+        for message in made:
+            text = _last_text(message.get("content"))
+            if text != text.rstrip():
+                raise InvalidRequest("messages: final assistant content cannot end with trailing whitespace")
+            message.update(prefill.message)
+            self.begun, self.prefill = text, prefill
 
     def _system(self) -> list[Part]:
         texts: list[Part] = []
@@ -84,6 +107,9 @@ class Conversation:
     def _system_in_place(self, blocks: list[Placed], start: int) -> list[Part]:
         texts: list[str] = []
         for path, block in blocks:
+            if isinstance(block, OtherBlock) and block.kind in _TOOL_CHANGES:
+                self._losses.drop(path, "every tool is offered from the start")
+                continue
             if not isinstance(block, TextBlock):
                 raise InvalidRequest(f"{dotted(path)}: a system message takes text only")
             self._parts.citations(block, path)
@@ -117,8 +143,6 @@ class Conversation:
         content = hoisted + rest
         if not content:
             return ordered
-        if ordered and self._vendor.tool_images == "bridge":
-            ordered.append({"role": "assistant", "content": "Understood."})
         self._markers.on_rest(content, blocks)
         kept = content if self._markers.active else self._parts.content(content)
         return [*ordered, {"role": "user", "content": kept}]
@@ -198,24 +222,20 @@ class Conversation:
             )
 
 
-class _Turn(msgspec.Struct):
-    role: str
-    content: list[Placed]
+def _bridged(messages: list[Part]) -> list[Part]:
+    """A short assistant's message wherever a user's would follow a tool's (PITFALLS E3)."""
+    out: list[Part] = []
+    for message in messages:
+        if message["role"] == "user" and out and out[-1]["role"] == "tool":
+            out.append({"role": "assistant", "content": "Understood."})
+        out.append(message)
+    return out
 
 
-def _turns(messages: Iterable[InputMessage]) -> Iterable[tuple[int, _Turn]]:
-    """Neighbours of one role as one turn, with the number of its first message."""
-    start, turn = 0, _Turn("", [])
-    for index, message in enumerate(messages):
-        placed = [(f"messages[{index}].content[{i}]", block) for i, block in enumerate(message.content)]
-        if message.role == turn.role:
-            turn.content += placed
-            continue
-        if turn.role:
-            yield start, turn
-        start, turn = index, _Turn(message.role, placed)
-    if turn.role:
-        yield start, turn
+def _last_text(content: Any) -> str:
+    if is_list(content):
+        return str(object_of(content[-1]).get("text", "")) if content else ""
+    return content or ""
 
 
 def _ran_at_anthropic(kind: str) -> bool:

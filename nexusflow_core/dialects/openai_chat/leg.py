@@ -7,6 +7,8 @@ from nexusflow_core.answers import message_body
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
+from nexusflow_core.dialects.openai_chat.counting import open_count
 from nexusflow_core.dialects.openai_chat.failures import failure, failure_of, filtered, rate_limits
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.names import answer_id
@@ -14,18 +16,19 @@ from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.response import Translated, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
+from nexusflow_core.dialects.openai_chat.vendors import VENDORS, vendor_row
 from nexusflow_core.errors import (
     EventTooLarge,
     NexusFlowError,
-    NotFound,
     UpstreamError,
     UpstreamProtocolError,
     UpstreamStatus,
 )
+from nexusflow_core.messages import read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.sse import SSEDecoder
-from nexusflow_core.upstream import AuthScheme, Headers, UpstreamRequest, header
+from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest, header
 
 __all__ = ["ChatLeg", "OpenAIChatDialect"]
 
@@ -42,22 +45,30 @@ class OpenAIChatDialect:
     def open(self, call: Call, target: Target) -> Leg:
         """Raises InvalidRequest for what cannot be asked there, NotFound for count_tokens."""
         if call.endpoint == "count_tokens":
-            raise NotFound("count_tokens is not available for this model: count for yourself")
+            return open_count(call, target, vendor_row(target.upstream.vendor), _request_headers(call, target))
         losses = Losses(strict=target.strict)
-        made = chat_request(call, target, losses)
-        accept = b"text/event-stream" if call.stream else b"application/json"
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"accept", accept),
-            (b"accept-encoding", b"identity"),
-            (b"user-agent", b"nexusflow"),
-        ]
-        credential = target.upstream.credential_header(call.credential)
-        if credential is not None:
-            headers.append(credential)
+        made = chat_request(read_request(call.seen.text if call.seen else call.body), call, target, losses)
+        headers = _request_headers(call, target)
         url = target.upstream.base_url + "/chat/completions"
         sent = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
         return ChatLeg(sent, call, made.asked, losses.found)
+
+    def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
+        """By the vendor's row; None for a vendor without one."""
+        row = VENDORS.get(upstream.vendor or "")
+        return capabilities_of(row, model) if row is not None else None
+
+
+def _request_headers(call: Call, target: Target) -> Headers:
+    accept = b"text/event-stream" if call.stream else b"application/json"
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"accept", accept),
+        (b"accept-encoding", b"identity"),
+        (b"user-agent", b"nexusflow"),
+    ]
+    credential = target.upstream.credential_header(call.credential)
+    return [*headers, credential] if credential is not None else headers
 
 
 class ChatLeg:

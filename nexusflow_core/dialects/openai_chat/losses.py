@@ -8,6 +8,8 @@ from nexusflow_core.record import Loss
 __all__ = ["ESTIMATED", "NO_OPS", "Losses", "dotted", "warning"]
 
 _CACHED = "the vendor caches prefixes by itself"
+_NO_CITATIONS = "without `enabled: true` none are asked for"
+_EDITION = "names the schema and its edition, and asks for nothing"
 _AS_THEY_ARE = "`downsize` is the default; images are sent as they are"
 
 NO_OPS: dict[str, str] = {
@@ -27,6 +29,11 @@ NO_OPS: dict[str, str] = {
     "tools[].defer_loading": "without a tool search every tool is loaded",
     "tools[].allowed_callers": "`direct` is how every tool is called",
     "tools[].type": "`custom` is the only kind there is",
+    "tools[].input_schema.$schema": _EDITION,
+    "tools[].input_schema.$id": _EDITION,
+    "tools[].input_schema.additionalProperties": "`true` is what a schema allows anyway",
+    "messages[].content[].citations": _NO_CITATIONS,
+    "messages[].content[].content[].citations": _NO_CITATIONS,
     "messages[].content[].caller": "`direct` is how every tool was called",
     "messages[].content[].transformations": _AS_THEY_ARE,
     "messages[].content[].content[].transformations": _AS_THEY_ARE,
@@ -53,7 +60,7 @@ class Losses:
         """A member that could change the answer does not go along. Raises InvalidRequest under `strict`."""
         if self._strict:
             raise InvalidRequest(f"{dotted(path)}: {why}")
-        self.found.append(Loss(path, why))
+        self.found.append(Loss(_printable(path), why))
 
     def hint(self, path: str, why: str) -> None:
         """A member about cost or routing alone does not go along."""

@@ -1,16 +1,27 @@
 """Blocks of a user's turn as content parts, and tool results as tool messages."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
+import msgspec
+
+from nexusflow_core.dialects.openai_chat.documents import Documents, Part, source_members
 from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
-from nexusflow_core.dialects.openai_chat.names import upstream_id
+from nexusflow_core.dialects.openai_chat.names import ToolNames, upstream_id
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
-from nexusflow_core.messages import Block, ImageBlock, OtherBlock, TextBlock, ToolResultBlock
+from nexusflow_core.messages import (
+    Block,
+    DocumentBlock,
+    ImageBlock,
+    OtherBlock,
+    SearchResultBlock,
+    TextBlock,
+    ToolReferenceBlock,
+    ToolResultBlock,
+)
+from nexusflow_core.routing import Options
 
 __all__ = ["Part", "Parts", "kind_of"]
-
-Part: TypeAlias = dict[str, Any]
 
 _IMAGE_MEMBERS = {"base64": ("media_type", "data"), "url": ("url",)}
 
@@ -18,75 +29,94 @@ _IMAGE_MEMBERS = {"base64": ("media_type", "data"), "url": ("url",)}
 class Parts:
     """Makes parts for one vendor. Raises InvalidRequest for a block that it cannot be sent."""
 
-    def __init__(self, vendor: Vendor, losses: Losses) -> None:
+    def __init__(self, vendor: Vendor, losses: Losses, options: Options) -> None:
         self._vendor = vendor
         self._losses = losses
+        self._omit_images = options.images == "omit"
+        self._tool_images = options.tool_images or vendor.tool_images
+        self._documents = Documents(vendor, losses, self.of_user)
 
     def of_user(self, block: Block, path: str) -> list[Part]:
         if isinstance(block, TextBlock):
             self.citations(block, path)
-            return [{"type": "text", "text": block.text}] if block.text else []
+            return [_text(block.text)] if block.text else []
         if isinstance(block, ImageBlock):
             return [self._image(block, path)]
+        if isinstance(block, DocumentBlock):
+            return self._documents.document(block, path)
+        if isinstance(block, SearchResultBlock):
+            return self._documents.search_result(block, path)
         raise InvalidRequest(f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream")
 
     def _image(self, block: ImageBlock, path: str) -> Part:
+        if self._omit_images:
+            self._losses.drop(path, "images are omitted, as the configuration says")
+            return _text("[image omitted]")
         if not self._vendor.vision:
             raise InvalidRequest(f"{dotted(path)}: this upstream takes no images")
         if block.transformations not in (None, {}, {"oversized_image": "downsize"}):
             self._losses.drop(f"{path}.transformations", "images are sent as they are")
-        source = block.source
-        kind = str(source.get("type"))
+        kind = str(block.source.get("type"))
         members = _IMAGE_MEMBERS.get(kind)
         if members is None:
             raise InvalidRequest(f"{dotted(path)}.source: {kind[:20]!r} cannot be sent to this upstream")
         if kind == "url" and not self._vendor.image_urls:
             raise InvalidRequest(f"{dotted(path)}.source: this upstream takes images as base64 only")
-        for name in members:
-            if not isinstance(source.get(name), str):
-                raise InvalidRequest(f"{dotted(path)}.source.{kind}.{name}: Field required")
-        for name in source:
-            if name not in ("type", *members):
-                self._losses.unknown(f"{path}.source.{name}")
-        url = source["url"] if kind == "url" else f"data:{source['media_type']};base64,{source['data']}"
+        given = source_members(block.source, kind, members, path, self._losses)
+        url = given["url"] if kind == "url" else f"data:{given['media_type']};base64,{given['data']}"
         return {"type": "image_url", "image_url": {"url": url}}
+
+    # Tool results
 
     def result(self, block: ToolResultBlock, path: str, hoisted: list[Part]) -> Part:
         self.toolset(block.toolset_name, path)
         content = block.content if isinstance(block.content, list) else [TextBlock(block.content or "")]
         texts: list[str] = []
-        images: list[Part] = []
+        others: list[Part] = []
         for index, inner in enumerate(content):
-            at = f"{path}.content[{index}]"
-            if isinstance(inner, TextBlock):
-                self.citations(inner, at)
-                texts.append(inner.text)
-            elif isinstance(inner, ImageBlock):
-                images.append(self._image(inner, at))
-            else:
-                raise InvalidRequest(
-                    f"{dotted(at)}: a {kind_of(inner)!r} block cannot be sent to this upstream"
-                )
+            for part in self._inside_result(inner, f"{path}.content[{index}]"):
+                if part["type"] == "text":
+                    texts.append(part["text"])
+                else:
+                    others.append(part)
         text = "\n".join(texts)
         if block.is_error and not text.startswith("Error"):
             text = f"Error: {text}" if text else "Error"
         call = upstream_id(block.tool_use_id, self._vendor.tool_ids)
-        if images:
-            return self._result_with_images(call, text, images, path, hoisted)
+        if others:
+            return self._result_with_others(call, text, others, path, hoisted)
         return {"role": "tool", "tool_call_id": call, "content": text}
 
-    def _result_with_images(
-        self, call: str, text: str, images: list[Part], path: str, hoisted: list[Part]
+    def _inside_result(self, block: Block, path: str) -> list[Part]:
+        if isinstance(block, TextBlock):
+            self.citations(block, path)
+            return [_text(block.text)]
+        if isinstance(block, ToolReferenceBlock):
+            return [_text(ToolNames.sent(block.tool_name))]
+        if isinstance(block, OtherBlock) and block.kind == "browser_state":
+            state = {name: value for name, value in block.data.items() if name != "cache_control"}
+            return [_text(msgspec.json.encode(state).decode())]
+        return self.of_user(block, path)
+
+    def _result_with_others(
+        self, call: str, text: str, others: list[Part], path: str, hoisted: list[Part]
     ) -> Part:
-        way = self._vendor.tool_images
+        """Images and files: where they go, the vendor's row says, or the configuration."""
         message: Part = {"role": "tool", "tool_call_id": call}
-        if way == "inline":
-            return {**message, "content": [*([{"type": "text", "text": text}] if text else []), *images]}
-        if way == "placeholder":
-            self._losses.drop(f"{path}.content", "images in tool results are not taken by this upstream")
-            return {**message, "content": f"{text}\n[image omitted]".lstrip()}
-        hoisted += [{"type": "text", "text": f"Image of the tool result {call}:"}, *images]
-        return {**message, "content": f"{text}\n[image below]".lstrip()}
+        if self._tool_images == "inline":
+            return {**message, "content": [*([_text(text)] if text else []), *others]}
+        kinds = {"image" if part["type"] == "image_url" else "document" for part in others}
+        what = " and ".join(sorted(kinds, reverse=True))
+        if self._tool_images == "placeholder":
+            self._losses.drop(f"{path}.content", f"a tool's result with {what} is not taken by this upstream")
+            return {**message, "content": f"{text}\n[{what} omitted]".lstrip()}
+        hoisted += [_text(f"{what.capitalize()} of the tool result {call}:"), *others]
+        return {**message, "content": f"{text}\n[{what} below]".lstrip()}
+
+    @property
+    def bridged(self) -> bool:
+        """Whether no user's message may follow a tool's (PITFALLS E3)."""
+        return self._tool_images == "bridge"
 
     # What all blocks share
 
@@ -103,6 +133,10 @@ class Parts:
         if only_text and (len(parts) == 1 or self._vendor.string_content):
             return "\n\n".join(part["text"] for part in parts)
         return parts
+
+
+def _text(text: str) -> Part:
+    return {"type": "text", "text": text}
 
 
 def kind_of(block: Block) -> str:

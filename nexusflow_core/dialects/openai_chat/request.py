@@ -13,12 +13,13 @@ from nexusflow_core.dialects.openai_chat.conversation import Conversation
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.recall import Recall
+from nexusflow_core.dialects.openai_chat.structure import answer_format
 from nexusflow_core.dialects.openai_chat.thinking import steer_thinking
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
 from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
 from nexusflow_core.errors import InvalidRequest
-from nexusflow_core.messages import MessagesRequest, read_request
-from nexusflow_core.routing import Target
+from nexusflow_core.messages import MessagesRequest
+from nexusflow_core.routing import Options, Target
 from nexusflow_core.untyped import is_list, is_object, object_of
 
 __all__ = ["ChatRequest", "chat_request"]
@@ -46,41 +47,39 @@ class ChatRequest(Struct, frozen=True):
     asked: Asked
 
 
-def chat_request(call: Call, target: Target, losses: Losses) -> ChatRequest:
-    """Raises InvalidRequest for what this upstream cannot be asked without changing what it means."""
+def chat_request(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> ChatRequest:
+    """The request of this call. Raises InvalidRequest for what this upstream cannot be asked without changing
+    what it means."""
     try:
-        request = read_request(call.seen.text if call.seen else call.body)
         return _chat_request(request, call, target, losses)
     except RecursionError:  # an input or a schema so deep that it can be read, but not written
         raise InvalidRequest("The request body nests too deeply") from None
 
 
 def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> ChatRequest:
-    vendor, model = vendor_row(target.upstream.vendor), target.model or call.model
+    vendor, model, options = vendor_row(target.upstream.vendor), target.model or call.model, target.options
     thinker = target.upstream.vendor or target.upstream.name
     tenant = call.principal.id if call.principal is not None else ""
     for path in request.unknown:
         losses.unknown(path)
     markers = CacheMarkers(request, model, vendor, losses)
-    if request.max_tokens < 0:
-        raise InvalidRequest("max_tokens: Input should be greater than or equal to 0")
-    if request.max_tokens == 0:
-        raise InvalidRequest("max_tokens: 0, a cache pre-warm, is not possible on this upstream")
     body: dict[str, Any] = {"model": model, "messages": []}
-    body[vendor.max_tokens] = request.max_tokens
+    body[vendor.max_tokens] = _max_tokens(request.max_tokens, options, losses)
     if request.stream:
         body["stream"] = True
         if vendor.stream_options:
             body["stream_options"] = {"include_usage": True}
     stop_here = _stop(request, model, vendor, body)
     _sampling(request, model, vendor, body, losses)
-    one_call = offer_tools(request, vendor, body, losses)
+    one_call = offer_tools(request, vendor, body, losses, options)
     steered = steer_thinking(request, model, vendor, body, losses)
     recall = Recall(vendor, thinker, request.messages, off=steered.off)
-    conversation = Conversation(request, vendor, losses, markers=markers, recall=recall)
+    conversation = Conversation(request, vendor, losses, options, markers=markers, recall=recall)
     body["messages"] = conversation.messages()
     _metadata(request, vendor, body, losses)
     _extra(request.extra, vendor, body, losses)
+    answer_format(request, vendor, body, losses, prefilled=conversation.begun is not None)
+    body.update(conversation.prefill.body)
     body.update(markers.body())
     if vendor.cache_key is not None:
         body[vendor.cache_key] = cache_key(request, model, body.get("tools"), tenant)
@@ -93,11 +92,23 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
         vendor=vendor,
         names=ToolNames(tool.name for tool in request.tools),
         stop_here=stop_here,
+        echo=(conversation.begun or "") if conversation.prefill.echoed else "",
         one_call=one_call,
         hide_thinking=steered.hidden,
         prompt_bytes=len(encoded),
     )
     return ChatRequest(encoded, asked)
+
+
+def _max_tokens(asked: int, options: Options, losses: Losses) -> int:
+    if asked < 0:
+        raise InvalidRequest("max_tokens: Input should be greater than or equal to 0")
+    if asked == 0:
+        raise InvalidRequest("max_tokens: 0, a cache pre-warm, is not possible on this upstream")
+    if options.max_tokens is None or asked <= options.max_tokens:
+        return asked
+    losses.drop("max_tokens", f"{asked} > {options.max_tokens}, the most that this route declares")
+    return options.max_tokens
 
 
 def _stop(request: MessagesRequest, model: str, vendor: Vendor, body: dict[str, Any]) -> tuple[str, ...]:
@@ -153,8 +164,8 @@ def _extra(extra: dict[str, Any], vendor: Vendor, body: dict[str, Any], losses: 
             raise InvalidRequest("inference_geo: this upstream promises no region")
         elif name == "context_management":
             _context_management(value, losses)
-        elif name in ("output_config", "output_format"):
-            _output_config(name, value, losses)
+        elif name == "output_config":
+            _output_config(value, losses)
 
 
 def _context_management(value: Any, losses: Losses) -> None:
@@ -167,14 +178,11 @@ def _context_management(value: Any, losses: Losses) -> None:
     losses.drop("context_management", "context is edited by Anthropic only")
 
 
-def _output_config(name: str, value: Any, losses: Losses) -> None:
+def _output_config(value: Any, losses: Losses) -> None:
     if not is_object(value):
-        raise InvalidRequest(f"{name}: Input should be a valid dictionary")
-    if name == "output_format" or value.get("format") is not None:
-        path = name if name == "output_format" else f"{name}.format"
-        raise InvalidRequest(f"{path}: a schema for the answer is not enforced on this upstream")
+        raise InvalidRequest("output_config: Input should be a valid dictionary")
     for member, given in value.items():
         if member not in ("effort", "task_budget", "format"):
-            losses.unknown(f"{name}.{member}")
-        elif given is not None and member != "effort":  # see `steer_thinking`
-            losses.drop(f"{name}.{member}", "not controlled on this upstream")
+            losses.unknown(f"output_config.{member}")
+        elif given is not None and member == "task_budget":  # effort: `steer_thinking`; format: `answer_format`
+            losses.drop(f"output_config.{member}", "not controlled on this upstream")

@@ -51,7 +51,7 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
         raise UpstreamProtocolError("the upstream's answer has no choices")
     message = choice.message or choice.delta or Delta()
     said = read_words(message, asked.vendor)
-    stops = StopFinder(asked.stop_here)
+    stops = StopFinder(asked.stop_here, asked.echo)
     text = stops.feed(said.text) + stops.flush() + (message.refusal or "")
     calls = list(message.tool_calls or ())
     if message.function_call is not None:

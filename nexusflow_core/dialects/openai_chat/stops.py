@@ -12,15 +12,25 @@ def longest_beginning(text: str, word: str) -> int:
 
 
 class StopFinder:
-    """Passes text on until a stop string is complete; holds back only what could be the beginning of one."""
+    """Passes text on until a stop string is complete; holds back only what could be the beginning of one.
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    `echo`: what the client began the answer with, which is left out where the answer begins with it too.
+    """
+
+    def __init__(self, stops: Sequence[str], echo: str = "") -> None:
         self._stops = [stop for stop in stops if stop]
+        self._echo = echo
         self._held: str = ""
         self.found: str | None = None
 
     def feed(self, text: str) -> str:
         """The text that may go out. Sets `found`, after which nothing more does."""
+        if self._echo:
+            text = self._held + text
+            if len(text) < len(self._echo) and self._echo.startswith(text):
+                self._held = text
+                return ""
+            text, self._echo, self._held = text.removeprefix(self._echo), "", ""
         if not self._stops:
             return text
         if self.found is not None:
@@ -38,5 +48,5 @@ class StopFinder:
 
     def flush(self) -> str:
         """What was held back, at the end."""
-        held, self._held = self._held, ""
+        held, self._held, self._echo = self._held, "", ""
         return held

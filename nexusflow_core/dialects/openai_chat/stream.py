@@ -37,7 +37,7 @@ class ChatStream:
         self._asked = asked
         self._vendor = asked.vendor
         self._writer = MessageWriter(asked)
-        self._stops = StopFinder(asked.stop_here)
+        self._stops = StopFinder(asked.stop_here, asked.echo)
         self._tags = ThinkTags() if asked.vendor.think_tags else None
         self._searches = bool(asked.stop_here)
         self._unrepeated = Unrepeated() if asked.vendor.cumulative_reasoning else None

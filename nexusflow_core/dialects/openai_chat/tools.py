@@ -4,36 +4,55 @@ from typing import Any
 
 import msgspec
 
+from nexusflow_core.dialects.openai_chat.client_tools import client_tool, runs_at_anthropic
+from nexusflow_core.dialects.openai_chat.json_schema import closed, without
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest, Tool, ToolChoice
-from nexusflow_core.untyped import is_list, object_of
+from nexusflow_core.routing import Options
 
-__all__ = ["closed", "offer_tools"]
+__all__ = ["offer_tools"]
 
 
-def offer_tools(request: MessagesRequest, vendor: Vendor, body: dict[str, Any], losses: Losses) -> bool:
+def offer_tools(
+    request: MessagesRequest, vendor: Vendor, body: dict[str, Any], losses: Losses, options: Options
+) -> bool:
     """Puts tools and choice into the body. True: only the first call of the answer counts, since the upstream
     has no field that says so."""
-    if request.tools:
-        if len({tool.name for tool in request.tools}) < len(request.tools):
+    offered = _offered(request.tools, losses, options)
+    tools = [tool for _, tool in offered]
+    if tools:
+        if len({tool.name for tool in tools}) < len(tools):
             raise InvalidRequest("tools: Tool names must be unique.")
-        body["tools"] = [_tool(tool, index, vendor, losses) for index, tool in enumerate(request.tools)]
+        body["tools"] = [_tool(tool, index, vendor, losses) for index, tool in offered]
     choice = request.tool_choice
     if choice is None:
         return False
-    if not request.tools:
+    if not tools:
         if choice.type in ("any", "tool"):
             raise InvalidRequest("tool_choice: needs tools to choose from")
         return False
-    _tool_choice(choice, request.tools, vendor, body, losses)
+    _tool_choice(choice, tools, vendor, body, losses)
     if not choice.disable_parallel_tool_use:
         return False
     if vendor.parallel_tool_calls:
         body["parallel_tool_calls"] = False
     return not vendor.parallel_tool_calls
+
+
+def _offered(tools: list[Tool], losses: Losses, options: Options) -> list[tuple[int, Tool]]:
+    """The tools that the client runs, with their number in the request."""
+    offered: list[tuple[int, Tool]] = []
+    for index, tool in enumerate(tools):
+        if tool.type == "custom" or client_tool(tool) is not None:
+            offered.append((index, tool))
+        elif options.server_tools == "drop" and runs_at_anthropic(tool.type):
+            losses.drop(f"tools[{index}]", "it runs at Anthropic only")
+        else:
+            raise InvalidRequest(f"tools.{index}: {tool.type[:60]!r} cannot be offered to this upstream")
+    return offered
 
 
 def _tool_choice(
@@ -61,20 +80,19 @@ def _tool_choice(
 
 def _tool(tool: Tool, index: int, vendor: Vendor, losses: Losses) -> dict[str, Any]:
     path = f"tools[{index}]"
-    if tool.type != "custom":
-        raise InvalidRequest(f"tools.{index}: {tool.type[:60]!r} cannot be offered to this upstream")
     if tool.allowed_callers is not None and "direct" not in tool.allowed_callers:
         raise InvalidRequest(f"tools.{index}.allowed_callers: code execution runs at Anthropic only")
-    for name in tool.rest:
-        losses.unknown(f"{path}.{name}")
     function: dict[str, Any] = {"name": ToolNames.sent(tool.name)}
-    description = tool.description or ""
+    description, schema = _defined(tool, index, losses)
     if tool.input_examples:
         examples = "\n".join(msgspec.json.encode(example).decode() for example in tool.input_examples)
         description = f"{description}\n\nExamples of the input:\n{examples}".lstrip()
     if description:
         function["description"] = description
-    function["parameters"] = {"type": "object", "properties": {}, **(tool.input_schema or {})}
+    function["parameters"] = {"type": "object", "properties": {}, **schema}
+    if vendor.schema_refuses:
+        at = f"{path}.input_schema"
+        function["parameters"] = without(vendor.schema_refuses, function["parameters"], at, losses)
     if tool.strict is not None:
         if tool.strict and not vendor.strict_tools:
             losses.drop(f"{path}.strict", "this upstream does not enforce schemas")
@@ -85,16 +103,24 @@ def _tool(tool: Tool, index: int, vendor: Vendor, losses: Losses) -> dict[str, A
     return {"type": "function", "function": function}
 
 
-def closed(schema: Any) -> bool:
-    """Whether every object in a schema is closed and has no optional member: only that can be `strict`. Making
-    it so would change what it means (PITFALLS E7)."""
-    if is_list(schema):
-        return all(closed(item) for item in schema)
-    members = object_of(schema)
-    if "properties" in members or members.get("type") == "object":
-        required: Any = members.get("required") or ()
-        if members.get("additionalProperties") is not False:
-            return False
-        if any(name not in required for name in object_of(members.get("properties"))):
-            return False
-    return all(closed(value) for name, value in members.items() if name not in ("enum", "const", "default"))
+def _defined(tool: Tool, index: int, losses: Losses) -> tuple[str, dict[str, Any]]:
+    """Description and schema: the client's, or those of a tool that Anthropic defines."""
+    path, rest = f"tools[{index}]", set(tool.rest)
+    defined = client_tool(tool)
+    if defined is None:
+        description, schema = tool.description or "", tool.input_schema or {}
+    else:
+        if tool.name != defined.name:
+            raise InvalidRequest(f"tools.{index}.{tool.type}.name: Input should be '{defined.name}'")
+        for name in ("description", "input_schema"):
+            if getattr(tool, name) is not None:
+                losses.unknown(f"{path}.{name}")
+        description, schema = defined.description, defined.parameters
+        most = tool.rest.get("max_characters")
+        if defined.max_characters and isinstance(most, int):
+            description += f" It shows at most {most} characters of a file."
+            rest.discard("max_characters")
+    for name in tool.rest:
+        if name in rest:
+            losses.unknown(f"{path}.{name}")
+    return description, schema

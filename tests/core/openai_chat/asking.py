@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from msgspec import Struct
 
-from nexusflow_core import Call, Target, Upstream
+from nexusflow_core import Call, Options, Target, Upstream
 from nexusflow_core.dialects.openai_chat import OpenAIChatDialect
 from nexusflow_core.dialects.openai_chat.vendors import GENERIC, VENDORS, Vendor
 from nexusflow_core.errors import InvalidRequest
@@ -34,14 +34,18 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def translated(
-    request: Mapping[str, Any] | bytes, vendor: str | Vendor = "generic", *, strict: bool = False
+    request: Mapping[str, Any] | bytes,
+    vendor: str | Vendor = "generic",
+    *,
+    strict: bool = False,
+    **options: Any,
 ) -> Outcome:
-    """The request as this vendor gets it. Any error but InvalidRequest is a defect and goes up."""
+    """The request as this vendor gets it under these `Options`. Any error but InvalidRequest is a defect."""
     if isinstance(vendor, Vendor):
         with patch.dict(VENDORS, {"a-row": vendor}):
-            return translated(request, "a-row", strict=strict)
+            return translated(request, "a-row", strict=strict, **options)
     try:
-        leg = _leg(request, vendor, strict)
+        leg = _leg(request, vendor, strict, **options)
     except InvalidRequest as error:
         return Outcome(refusal=error.message)
     body = leg.request.body
@@ -61,12 +65,12 @@ def shown(request: Mapping[str, Any] | bytes, vendor: str, message: Mapping[str,
     return out if leg.finished else out + leg.receive_eof()
 
 
-def _leg(request: Mapping[str, Any] | bytes, vendor: str, strict: bool) -> Any:
+def _leg(request: Mapping[str, Any] | bytes, vendor: str, strict: bool, **options: Any) -> Any:
     text = request if isinstance(request, bytes) else json.dumps(request).encode()
     call = Call(endpoint="messages", request_id="req_1", started_at=NOW, body=text).look(10**8)
     row = None if vendor == "generic" else vendor
     upstream = Upstream(name="u", dialect="openai-chat", base_url="http://u", auth="none", vendor=row)
-    return OpenAIChatDialect().open(call, Target(upstream, strict=strict))
+    return OpenAIChatDialect().open(call, Target(upstream, strict=strict, options=Options(**options)))
 
 
 def request_of(*messages: Any, **members: Any) -> dict[str, Any]:

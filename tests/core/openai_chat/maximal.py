@@ -1,8 +1,9 @@
-"""A request with every member of the Messages API that there is, and one that is as plain as they come."""
+"""A request with every member of the Messages API that there is, and one that is as plain as they come. Of
+cache markers no request has more than four: MARKED has the rest of them."""
 
 from typing import Any
 
-__all__ = ["LONG_NAME", "MAXIMAL", "PLAIN"]
+__all__ = ["LONG_NAME", "MARKED", "MAXIMAL", "PLAIN"]
 
 _MARK = {"type": "ephemeral", "ttl": "5m"}  # four are the most: the other places are in test_cache_markers.py
 LONG_NAME = "a_tool_whose_name_is_longer_than_the_sixty_four_characters_that_are_taken"
@@ -81,7 +82,7 @@ _CALLS = [
         "input": {},
         "caller": {"type": "direct"},
     },
-    {"type": "compaction", "content": "what was said before"},
+    {"type": "compaction", "content": None},
 ]
 
 _RESULTS = [
@@ -89,7 +90,7 @@ _RESULTS = [
         "type": "tool_result",
         "tool_use_id": "toolu_first",
         "content": [
-            {"type": "text", "text": "no such city"},
+            {"type": "text", "text": "no such city", "cache_control": _MARK},
             _image("d2VhdGhlcg=="),
             {"type": "tool_reference", "tool_name": "get_weather"},
             _document(type="text", media_type="text/plain", data="a report"),
@@ -154,14 +155,13 @@ MAXIMAL: dict[str, Any] = {
     "thinking": {"type": "enabled", "budget_tokens": 2000, "display": "summarized"},
     "output_config": {
         "effort": "high",
-        "format": {"type": "json_schema", "schema": _CLOSED},
+        "format": {"type": "json_schema", "schema": {**_CLOSED}},
         "task_budget": {"type": "tokens", "total": 50_000},
     },
     "output_format": {"type": "json_schema", "schema": _CLOSED},
     "service_tier": "standard_only",
     "speed": "standard",
     "inference_geo": "global",
-    "cache_control": _MARK,
     "diagnostics": {"previous_message_id": "msg_1"},
     "context_management": {
         "edits": [{"type": "clear_tool_uses_20250919", "trigger": {"type": "input_tokens", "value": 30_000}}]
@@ -190,3 +190,29 @@ PLAIN: dict[str, Any] = {
     "service_tier": "auto",
 }
 """No tools, strings instead of blocks, and no more stop strings than are taken."""
+
+_HOUR = {"type": "ephemeral", "ttl": "1h"}
+_CALL = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+_RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "done"}
+
+MARKED: list[dict[str, Any]] = [
+    {"cache_control": _MARK},
+    {
+        "cache_control": _HOUR,
+        "tools": [{"name": "f", "input_schema": {"type": "object"}, "cache_control": _HOUR}],
+        "system": [{"type": "text", "text": "be brief", "cache_control": _HOUR}],
+    },
+    {
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {
+                "role": "assistant",
+                "content": [{"type": "text", "text": "so"}, {**_CALL, "cache_control": _MARK}],
+            },
+            {"role": "user", "content": [{**_RESULT, "cache_control": _MARK}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "well", "cache_control": _MARK}]},
+            {"role": "user", "content": "go on"},
+        ]
+    },
+]
+"""Members to put into PLAIN."""

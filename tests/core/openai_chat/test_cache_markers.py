@@ -4,7 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from nexusflow_core.dialects.openai_chat import VENDORS
+from nexusflow_core.dialects.openai_chat.vendors import vendor_row
 from tests.core.openai_chat.asking import ROWS, Outcome, request_of, translated
 
 MARK = {"type": "ephemeral"}
@@ -167,20 +170,18 @@ def test_a_tool_results_marker(vendor: str, inner: bool) -> None:
     assert made.dropped == ()
 
 
-def test_a_tool_results_marker_where_tool_messages_take_none() -> None:
+def test_a_tool_results_marker_where_tool_messages_take_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes to the last part of the user's turn, or is named where there is none."""
-    from msgspec.structs import replace
-
-    row = replace(ROWS["qwen"], cache_results=False)
+    monkeypatch.setitem(VENDORS, "qwen", replace(VENDORS["qwen"], cache_results=False))
     request = request_of("hi", assistant(CALL), user({**RESULT, "cache_control": MARK}, text("and now?")))
     request["model"] = MODELS["qwen"]
-    made = translated(request, row)
+    made = translated(request, "qwen")
     assert made.json["messages"][2:] == [
         {"role": "tool", "tool_call_id": "toolu_1", "content": "sunny"},
         {"role": "user", "content": [{**text("and now?"), **KEPT}]},
     ]
     request["messages"][2]["content"].pop()
-    assert translated(request, row).dropped == ("messages[2].content[0].cache_control",)
+    assert translated(request, "qwen").dropped == ("messages[2].content[0].cache_control",)
 
 
 @pytest.mark.parametrize("vendor", TAKING)
@@ -259,7 +260,7 @@ def test_no_marker_leaks_to_a_vendor_that_takes_none(vendor: str) -> None:
     assert "cache_control" not in made.body.decode()
     assert "breakpoint" not in made.body.decode()
     named = [path for path in made.dropped if "cache_control" in path]
-    assert named == ([] if ROWS[vendor].caches_itself else PLACES)
+    assert named == ([] if vendor_row(vendor).caches_itself else PLACES)
 
 
 EVERYWHERE = request_of(

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from nexusflow_core import Principal
+from nexusflow_core.dialects.openai_chat.vendors import vendor_row
 from tests.core.openai_chat.asking import ROWS, request_of, translated
 from tests.core.openai_chat.driving import exchange_of
 
@@ -21,7 +22,7 @@ SYSTEM = [
     {"type": "text", "text": "Be brief."},
     {"type": "text", "text": "Be kind."},
 ]
-WITH_KEY = sorted(name for name, row in ROWS.items() if row.cache_key)
+WITH_KEY = sorted(name for name in ROWS if vendor_row(name).cache_key)
 
 
 def conversation(turns: int, *, marked: bool = False) -> list[dict[str, Any]]:
@@ -86,7 +87,7 @@ def test_the_same_request_makes_the_same_bytes(vendor: str) -> None:
 @pytest.mark.parametrize("vendor", WITH_KEY)
 def test_calls_of_one_conversation_share_a_key(vendor: str) -> None:
     """Whatever the client's own billing line says; other tools, another system prompt or model part them."""
-    field = ROWS[vendor].cache_key or ""
+    field = vendor_row(vendor).cache_key or ""
 
     def key(request: dict[str, Any]) -> str:
         return str(translated(request, vendor).json[field])

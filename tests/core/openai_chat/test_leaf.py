@@ -17,9 +17,10 @@ from nexusflow_core.dialects.openai_chat import VENDORS, Vendor
 from nexusflow_core.dialects.openai_chat.losses import NO_OPS
 from tests.core.openai_chat.apart import Path, at, changed, leaves, named, objects, pattern
 from tests.core.openai_chat.asking import ROWS, Outcome, shown, translated
-from tests.core.openai_chat.maximal import LONG_NAME, MAXIMAL, PLAIN
+from tests.core.openai_chat.maximal import LONG_NAME, MARKED, MAXIMAL, PLAIN
 
 MODELS = {
+    "qwen": ("qwen-vl-ocr", "qwen3-max"),
     "openai": ("gpt-4.1", "gpt-5", "gpt-5.5", "gpt-5.6-sol", "o3"),
     "kimi": ("kimi-latest", "kimi-k2.6", "kimi-k3"),
     "glm": ("glm-4.7", "glm-5.3"),
@@ -39,27 +40,19 @@ EVERYWHERE = {
     "fallback_credit_token",
     "fallbacks",
     "mcp_servers",
-    "messages[].content[] compaction",
     "messages[].content[] container_upload",
     "messages[].content[] document",
     "messages[].content[] image file",
     "messages[].content[] of_the_future",
-    "messages[].content[] search_result",
-    "messages[].content[].content[] browser_state",
-    "messages[].content[].content[] document",
-    "messages[].content[].content[] tool_reference",
-    "output_config.format",
     "output_format",
     "thread",
-    "tools[] bash_20250124",
     "tools[] computer_20250124",
-    "tools[] memory_20250818",
-    "tools[] text_editor_20250728",
     "tools[] web_search_20250305",
 }
 _NO_IMAGES = {
     "messages[].content[] image base64",
     "messages[].content[] image url",
+    "messages[].content[].source.content[] image base64",
     "messages[].content[].content[] image base64",
 }
 REFUSED: dict[str, set[str]] = {
@@ -67,11 +60,12 @@ REFUSED: dict[str, set[str]] = {
     "qwen": {"thinking"},
     "minimax": _NO_IMAGES,
     "gemini": {"messages[].content[] image url"},
+    "groq": {"output_config.format"},
     "ollama": {"messages[].content[] image url"},
 }
 """What a row answers with 400 beside what every row does."""
 
-HINTS = re.compile(r"(.*\.)?cache_control|metadata\.user_id|(messages\[\d+\]\.)?thinking")
+HINTS = re.compile(r"(.*\.)?cache_control(\.\w+)?|metadata\.user_id|(messages\[\d+\]\.)?thinking")
 """About cost and routing alone, or nothing that the client asked for: named, and not refused by `strict`."""
 
 
@@ -84,11 +78,20 @@ class Seen(Struct, frozen=True):
 
 
 def _caches_itself(seen: Seen) -> bool:
-    return seen.row.caches_itself
+    """A marker of the whole request is what OpenAI does to every one of them, too."""
+    return seen.row.caches_itself and not seen.row.takes_markers(seen.request["model"])
+
+
+def _caches_every_end(seen: Seen) -> bool:
+    return _caches_itself(seen) or seen.row.cache_markers == "prompt_cache_breakpoint"
 
 
 def _downsizes(seen: Seen) -> bool:
     return seen.value in ({}, {"oversized_image": "downsize"})
+
+
+def _cites_nothing(seen: Seen) -> bool:
+    return not seen.value or (isinstance(seen.value, dict) and not seen.value.get("enabled"))
 
 
 def _anything(seen: Seen) -> bool:
@@ -103,7 +106,7 @@ HOLDS: dict[str, Callable[[Seen], bool]] = {
     "thinking.type": lambda seen: seen.value in ("enabled", "adaptive"),
     "thinking.display": lambda seen: seen.value == "summarized",
     "tool_choice": lambda seen: not seen.request.get("tools") and seen.value["type"] in ("auto", "none"),
-    "cache_control": _caches_itself,
+    "cache_control": _caches_every_end,
     "system[].cache_control": _caches_itself,
     "tools[].cache_control": _caches_itself,
     "messages[].content[].cache_control": _caches_itself,
@@ -112,6 +115,11 @@ HOLDS: dict[str, Callable[[Seen], bool]] = {
     "tools[].defer_loading": _anything,
     "tools[].allowed_callers": lambda seen: "direct" in seen.value,
     "tools[].type": lambda seen: seen.value == "custom",
+    "tools[].input_schema.$schema": _anything,
+    "tools[].input_schema.$id": _anything,
+    "tools[].input_schema.additionalProperties": lambda seen: seen.value is True,
+    "messages[].content[].citations": _cites_nothing,
+    "messages[].content[].content[].citations": _cites_nothing,
     "messages[].content[].caller": lambda seen: seen.value == {"type": "direct"},
     "messages[].content[].transformations": _downsizes,
     "messages[].content[].content[].transformations": _downsizes,
@@ -126,6 +134,11 @@ DEFAULTS: dict[str, Any] = {
     "tool_choice.disable_parallel_tool_use": False,
     "tools[].strict": False,
     "tools[].input_schema.type": "object",
+    "cache_control.ttl": "5m",
+    "system[].cache_control.ttl": "5m",
+    "tools[].cache_control.ttl": "5m",
+    "messages[].content[].cache_control.ttl": "5m",
+    "messages[].content[].content[].cache_control.ttl": "5m",
 }
 """Members that mean the same with this value as without it, by the Messages API itself."""
 
@@ -152,14 +165,19 @@ OTHERS: dict[str, list[Any]] = {
     "messages[].content[].caller.type": ["direct", "code_execution_20250825"],
     "tools[].allowed_callers[]": ["direct", "code_execution_20250825"],
     "messages[].content[].is_error": [True, False],
-    **{f"{place}cache_control.ttl": ["5m", "1h"] for place in _MARKED},
+    "cache_control.ttl": ["5m", "1h"],
+    "system[].cache_control.ttl": ["5m", "1h"],
+    "tools[].cache_control.ttl": ["5m", "1h"],
+    "messages[].content[].cache_control.ttl": ["5m", "1h"],
+    "messages[].content[].content[].cache_control.ttl": ["5m", "1h"],
 }
 """Values that a member can take; others are made up."""
 
 ONLY_REFUSED = re.compile(
-    r"(messages|system)\[\].*\.type|messages\[\]\.role|tools\[\]\.allowed_callers\[\]|(.*\.)?cache_control\.type"
+    r"(messages|system)\[\].*\.(type|media_type)|messages\[\]\.role|tools\[\]\.(type|name|allowed_callers\[\])"
+    r"|output_config\.format\.(schema\.)?type|(.*\.)?cache_control\.type"
 )
-"""What a block or a marker is, whose, and the one caller that counts: any change of it alone is a 400."""
+"""What a block, a source, a tool or a marker is, whose, and the one caller that counts: 400 for any other."""
 
 
 def row_of(vendor: str) -> Vendor:
@@ -337,6 +355,12 @@ def test_every_leaf_of_a_thoughtful_request(vendor: str, model: str) -> None:
     ]
     wrong = [silent({**PLAIN, **wish, "model": model}, vendor) for wish in wishes]
     assert wrong == [[]] * len(wishes)
+
+
+@pytest.mark.parametrize(("vendor", "model"), CASES, ids=lambda value: value)
+def test_every_leaf_of_a_marked_request(vendor: str, model: str) -> None:
+    """Cache markers in every place, and of both lifetimes."""
+    assert [silent({**PLAIN, **marks, "model": model}, vendor) for marks in MARKED] == [[]] * len(MARKED)
 
 
 @pytest.mark.parametrize(("vendor", "model"), CASES, ids=lambda value: value)

@@ -10,9 +10,8 @@ ENABLED = {"type": "enabled", "budget_tokens": 5000}
 ADAPTIVE = {"type": "adaptive"}
 DISABLED = {"type": "disabled"}
 TOOLS = [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
-_NOT_STEERING = (
-    *("model", "messages", "max_tokens", "max_completion_tokens", "tools", "tool_choice"),
-    "prompt_cache_key",
+_NOT_STEERING = frozenset(
+    "model messages max_tokens max_completion_tokens tools tool_choice prompt_cache_key".split()
 )
 
 

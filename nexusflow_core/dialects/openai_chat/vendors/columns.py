@@ -10,9 +10,10 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from nexusflow_core.routing import ToolImages
+
 __all__ = ["Prefill", "Thinking", "Vendor", "ladder"]
 
-ToolImages: TypeAlias = Literal["hoist", "inline", "bridge", "placeholder"]
 ToolChoices: TypeAlias = Literal["named", "required", "auto"]
 Replay: TypeAlias = Literal["reasoning_content", "reasoning", "reasoning_details", "parts"]
 
@@ -53,6 +54,8 @@ class Prefill(Struct, frozen=True, kw_only=True):
 
     message: Mapping[str, Any] = {}
     body: Mapping[str, Any] = {}
+    echoed: bool = False
+    """The answer repeats the beginning before it goes on."""
 
 
 class Vendor(Struct, frozen=True, kw_only=True):

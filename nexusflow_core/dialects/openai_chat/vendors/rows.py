@@ -169,7 +169,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         required="any",
         schema_refuses=frozenset({"$id", "$schema", "additionalProperties"}),
         null_content=False,
-        prefill=Prefill(message={"prefix": True}),
+        prefill=Prefill(message={"prefix": True}, echoed=True),
         thinking=(Thinking(models=r"magistral|mistral-(small|medium)", efforts=_THREE, off=_NO_EFFORT),),
         replay="parts",
         tool_ids="nine",

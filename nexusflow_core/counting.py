@@ -1,0 +1,187 @@
+"""count_tokens where no upstream counts: a stated estimate, or a 404, upon which clients count themselves."""
+
+import re
+from base64 import b64decode
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.dialect import ResponseHead
+from nexusflow_core.errors import InvalidRequest, NexusFlowError, NotFound, UpstreamError, error_body
+from nexusflow_core.record import Loss
+from nexusflow_core.untyped import is_list, object_of
+from nexusflow_core.upstream import Headers
+
+__all__ = [
+    "ESTIMATED",
+    "IMAGE_TOKENS",
+    "MESSAGE_TOKENS",
+    "NOT_COUNTED",
+    "PAGE_TOKENS",
+    "TOKEN_BYTES",
+    "EstimateLeg",
+    "counted",
+    "estimate_tokens",
+    "estimated",
+    "is_absent",
+    "not_counted",
+]
+
+NOT_COUNTED = "count_tokens is not available for this model: count for yourself"
+ESTIMATED = Loss("tokens", "estimated")
+
+TOKEN_BYTES = 4
+IMAGE_TOKENS = 1600
+PAGE_TOKENS = 3000
+MESSAGE_TOKENS = 4
+_PAGE = re.compile(rb"/Type\s*/Page\b")
+
+
+class _Sum(Struct):
+    """Bytes of text, and tokens that are counted otherwise."""
+
+    bytes: int = 0
+    tokens: int = 0
+
+    def text(self, *texts: Any) -> None:
+        self.bytes += sum(len(text.encode(errors="replace")) for text in texts if isinstance(text, str))
+
+    def json(self, value: Any) -> None:
+        self.bytes += len(msgspec.json.encode(value))
+
+    def content(self, content: Any) -> None:
+        """A string, or blocks."""
+        self.text(content)
+        for block in content if is_list(content) else ():
+            self.block(object_of(block))
+
+    def block(self, block: Mapping[str, Any]) -> None:
+        kind = block.get("type")
+        if kind == "text":
+            self.text(block.get("text"))
+        elif kind == "image":
+            self.tokens += IMAGE_TOKENS
+        elif kind == "document":
+            self.text(block.get("title"), block.get("context"))
+            self.document(object_of(block.get("source")))
+        elif kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
+            self.text(block.get("name"))
+            self.json(block.get("input"))
+        elif kind in ("tool_result", "mcp_tool_result"):
+            self.content(block.get("content"))
+        elif kind == "search_result":
+            self.text(block.get("source"), block.get("title"))
+            self.content(block.get("content"))
+        elif kind == "thinking":
+            self.text(block.get("thinking"))
+        else:
+            self.json(_unmarked(block))
+
+    def document(self, source: Mapping[str, Any]) -> None:
+        kind = source.get("type")
+        if kind == "text":
+            self.text(source.get("data"))
+        elif kind == "content":
+            self.content(source.get("content"))
+        else:  # a PDF, here or elsewhere
+            self.tokens += PAGE_TOKENS * max(1, _pages(source.get("data")))
+
+
+def estimate_tokens(body: Mapping[str, Any]) -> int:
+    """Tokens of a request: its texts, names, inputs and schemas at four bytes of UTF-8 each, and a flat count
+    for each image, each page of a PDF and each message. What is cached counts like all else.
+
+    Raises InvalidRequest for a body that nests too deeply."""
+    total = _Sum()
+    try:
+        total.content(body.get("system"))
+        for tool in _list(body.get("tools")):
+            total.json(_unmarked(object_of(tool)))
+        for message in _list(body.get("messages")):
+            total.tokens += MESSAGE_TOKENS
+            total.content(object_of(message).get("content"))
+    except RecursionError:
+        raise InvalidRequest("The request body nests too deeply") from None
+    return total.tokens + -(-total.bytes // TOKEN_BYTES)
+
+
+def estimated(body: Mapping[str, Any], request_id: str) -> tuple[ResponseHead, bytes]:
+    """The answer with an estimate, which says that it is one."""
+    return counted(estimate_tokens(body), request_id, [(b"x-nexusflow-warning", b"tokens estimated")])
+
+
+def counted(tokens: int, request_id: str, more: Headers = ()) -> tuple[ResponseHead, bytes]:
+    """The answer with a count."""
+    return _answer(200, msgspec.json.encode({"input_tokens": tokens}), request_id, more)
+
+
+def not_counted(request_id: str) -> tuple[ResponseHead, bytes]:
+    """The 404 that tells a client to count for itself."""
+    return _answer(404, error_body(NotFound(NOT_COUNTED), request_id), request_id)
+
+
+def is_absent(status: int) -> bool:
+    """Whether this answer to count_tokens says that there is no such thing; no failure of the upstream."""
+    return status in (404, 405, 501)
+
+
+class EstimateLeg:
+    """Answers count_tokens without an upstream. See `Leg` for the verbs, of which only `receive_eof` comes."""
+
+    request = None
+    edits: Sequence[str] = ()
+    usage = None
+    estimated = False
+    response_model = None
+    stop_reason = None
+    upstream_request_id: str | None = None
+
+    def __init__(self, body: Mapping[str, Any], request_id: str) -> None:
+        self.head: ResponseHead | None = None
+        self.ended = False
+        self.finished = False
+        self.failure: UpstreamError | None = None
+        self.losses: Sequence[Loss] = (ESTIMATED,)
+        self._answer = estimated(body, request_id)
+
+    def receive_head(self, status: int, headers: Headers) -> None:
+        return None
+
+    def receive_data(self, data: bytes) -> bytes:
+        return b""
+
+    def receive_eof(self) -> bytes:
+        self.ended = self.finished = True
+        self.head, body = self._answer
+        return body
+
+    def fail(self, error: NexusFlowError) -> bytes | None:
+        self.finished = True
+        return None
+
+
+def _answer(status: int, body: bytes, request_id: str, more: Headers = ()) -> tuple[ResponseHead, bytes]:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"request-id", request_id.encode()),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    return ResponseHead(status, [*headers, *more]), body
+
+
+def _list(value: Any) -> Iterable[Any]:
+    return value if is_list(value) else ()
+
+
+def _unmarked(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name != "cache_control"}
+
+
+def _pages(data: Any) -> int:
+    """Pages of a PDF as base64; where they are packed out of sight, none."""
+    try:
+        return len(_PAGE.findall(b64decode(data))) if isinstance(data, str) else 0
+    except ValueError:
+        return 0

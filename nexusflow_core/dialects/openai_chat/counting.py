@@ -1,0 +1,148 @@
+"""count_tokens by the vendor's own counter, where it has one: of the prompt as the model would get it."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.call import Call
+from nexusflow_core.counting import (
+    ESTIMATED,
+    NOT_COUNTED,
+    EstimateLeg,
+    counted,
+    estimated,
+    is_absent,
+    not_counted,
+)
+from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.dialects.openai_chat.failures import failure
+from nexusflow_core.dialects.openai_chat.losses import Losses, warning
+from nexusflow_core.dialects.openai_chat.request import chat_request
+from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.errors import NexusFlowError, NotFound, UpstreamError, UpstreamProtocolError
+from nexusflow_core.messages import read_request
+from nexusflow_core.record import Loss
+from nexusflow_core.routing import Target
+from nexusflow_core.upstream import Headers, UpstreamRequest
+
+__all__ = ["CountLeg", "open_count"]
+
+HELD_BYTES = 16 * 1024 * 1024
+
+_COUNTED = ("model", "messages", "tools", "chat_template_kwargs")
+"""Members of a chat request that make the prompt."""
+
+
+class _Count(Struct):
+    count: int
+
+
+_count = msgspec.json.Decoder(_Count)
+
+
+def open_count(call: Call, target: Target, vendor: Vendor, headers: Headers) -> Leg:
+    """By the vendor's counter, else by an estimate where the route takes one. Raises NotFound where neither is
+    to be had, InvalidRequest for a request that would be refused anyway."""
+    if vendor.counts_at is None and target.options.count_tokens is None:
+        raise NotFound(NOT_COUNTED)
+    given = msgspec.json.decode(call.seen.text if call.seen else call.body)
+    # Counting takes no max_tokens; all else is read as it would be to be answered.
+    request = read_request(msgspec.json.encode({"max_tokens": 1, **given}))
+    if vendor.counts_at is None:
+        return EstimateLeg(given, call.request_id)
+    losses = Losses(strict=target.strict)
+    made = msgspec.json.decode(chat_request(request, call, target, losses).body)
+    body = msgspec.json.encode({name: made[name] for name in _COUNTED if name in made})
+    url = _beside(target.upstream.base_url, vendor.counts_at)
+    sent = UpstreamRequest(target.upstream, "POST", url, headers, body)
+    return CountLeg(sent, call, vendor, losses.found, given if target.options.count_tokens else None)
+
+
+def _beside(base_url: str, path: str) -> str:
+    """`http://host:8000/v1` and `/tokenize` as `http://host:8000/tokenize`."""
+    parts = urlsplit(base_url)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rpartition("/")[0] + path, "", ""))
+
+
+class CountLeg:
+    """One attempt at a vendor's counter. See `Leg` for the verbs. `body`: what to estimate from, should the
+    counter not be there."""
+
+    edits: Sequence[str] = ()
+    usage = None
+    estimated = False
+    response_model = None
+    stop_reason = None
+    upstream_request_id: str | None = None
+
+    def __init__(
+        self,
+        request: UpstreamRequest,
+        call: Call,
+        vendor: Vendor,
+        losses: list[Loss],
+        body: dict[str, Any] | None,
+    ) -> None:
+        self.request = request
+        self.losses: Sequence[Loss] = losses
+        self.head: ResponseHead | None = None
+        self.ended = False
+        self.finished = False
+        self.failure: UpstreamError | None = None
+        self._call = call
+        self._vendor = vendor
+        self._body = body
+        self._status = 0
+        self._headers: Headers = ()
+        self._held = bytearray()
+
+    def receive_head(self, status: int, headers: Headers) -> None:
+        if 300 <= status < 400:
+            raise UpstreamProtocolError(
+                f"the upstream answered with a redirect ({status}), which is not followed"
+            )
+        self._status, self._headers = status, headers
+
+    def receive_data(self, data: bytes) -> bytes:
+        if len(self._held) + len(data) > HELD_BYTES:
+            raise UpstreamProtocolError("the upstream's answer is larger than every bound")
+        self._held += data
+        return b""
+
+    def receive_eof(self) -> bytes:
+        self.finished = True
+        self.head, body = self._answer()
+        self.ended = True
+        return body
+
+    def fail(self, error: NexusFlowError) -> bytes | None:
+        self.finished = True
+        self.failure = error if isinstance(error, UpstreamError) else None
+        return None
+
+    def _answer(self) -> tuple[ResponseHead, bytes]:
+        call = self._call
+        if is_absent(self._status):
+            if self._body is None:
+                return not_counted(call.request_id)
+            self.losses = (*self.losses, ESTIMATED)
+            return estimated(self._body, call.request_id)
+        if self._status >= 400:
+            raise failure(
+                self._status,
+                self._headers,
+                bytes(self._held),
+                vendor=self._vendor,
+                model=call.model,
+                own_key=self.request.upstream.api_key is not None,
+                now=call.started_at,
+            )
+        try:
+            found = _count.decode(bytes(self._held))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise UpstreamProtocolError("the upstream's count is not one") from None
+        told = warning(self.losses)
+        return counted(found.count, call.request_id, [(b"x-nexusflow-warning", told)] if told else ())

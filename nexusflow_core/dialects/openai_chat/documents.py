@@ -1,0 +1,125 @@
+"""Documents and search results as content parts: text in a wrapper that says what it is, PDF as a file."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
+from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.messages import Block, DocumentBlock, ImageBlock, SearchResultBlock, TextBlock, read_blocks
+from nexusflow_core.untyped import is_list, is_object
+
+__all__ = ["Documents", "Part", "source_members"]
+
+Part: TypeAlias = dict[str, Any]
+
+_MEMBERS = {"text": ("media_type", "data"), "content": ("content",), "base64": ("media_type", "data")}
+_MEDIA_TYPES = {"text": "text/plain", "base64": "application/pdf"}
+
+
+class Documents:
+    """Makes parts for one vendor. `inside` makes those of a text or an image within a document."""
+
+    def __init__(self, vendor: Vendor, losses: Losses, inside: Callable[[Block, str], list[Part]]) -> None:
+        self._vendor = vendor
+        self._losses = losses
+        self._make = inside
+
+    def document(self, block: DocumentBlock, path: str) -> list[Part]:
+        """Its text, images and file, in a `<document>` where that is not the file alone."""
+        self._citations(block.citations, path)
+        kind = str(block.source.get("type"))
+        members = _MEMBERS.get(kind)
+        if members is None:  # nothing is fetched here, and files are Anthropic's
+            raise InvalidRequest(f"{dotted(path)}.source: {kind[:20]!r} cannot be sent to this upstream")
+        given = source_members(block.source, kind, members, path, self._losses)
+        expected = _MEDIA_TYPES.get(kind)
+        if expected is not None and given["media_type"] != expected:
+            raise InvalidRequest(f"{dotted(path)}.source.{kind}.media_type: Input should be '{expected}'")
+        head = _lines(Title=block.title, Context=block.context)
+        if kind == "text":
+            return _wrapped("document", head, [_text(given["data"])])
+        if kind == "content":
+            return _wrapped("document", head, self._content(given["content"], f"{path}.source.content"))
+        pdf = self._pdf(given["data"], path)
+        return _wrapped("document", head, [pdf]) if head else [pdf]
+
+    def search_result(self, block: SearchResultBlock, path: str) -> list[Part]:
+        """Its source, title and text, in a `<search_result>`."""
+        self._citations(block.citations, path)
+        parts: list[Part] = []
+        for index, inner in enumerate(block.content):
+            if not isinstance(inner, TextBlock):
+                raise InvalidRequest(f"{dotted(path)}.content.{index}.type: Input should be 'text'")
+            parts += self._inside(inner, f"{path}.content[{index}]")
+        return _wrapped("search_result", _lines(Source=block.source, Title=block.title), parts)
+
+    def _content(self, content: Any, path: str) -> list[Part]:
+        unknown: list[str] = []
+        blocks = read_blocks(content, dotted(path), unknown)
+        for name in unknown:
+            self._losses.unknown(name)
+        parts: list[Part] = []
+        for index, inner in enumerate(blocks):
+            if not isinstance(inner, TextBlock | ImageBlock):
+                raise InvalidRequest(f"{dotted(path)}.{index}.type: Input should be 'text' or 'image'")
+            parts += self._inside(inner, f"{path}[{index}]" if is_list(content) else path)
+        return parts
+
+    def _pdf(self, data: str, path: str) -> Part:
+        if not self._vendor.pdf:
+            raise InvalidRequest(f"{dotted(path)}.source: this upstream takes no PDF documents")
+        file = {"filename": "document.pdf", "file_data": f"data:application/pdf;base64,{data}"}
+        return {"type": "file", "file": file}
+
+    def _inside(self, block: TextBlock | ImageBlock, path: str) -> list[Part]:
+        if block.cache_control is not None:
+            self._losses.hint(f"{path}.cache_control", "only the whole document can be marked")
+        return self._make(block, path)
+
+    def _citations(self, citations: Any, path: str) -> None:
+        if citations is None:
+            return
+        if not is_object(citations):
+            raise InvalidRequest(f"{dotted(path)}.citations: Input should be a valid dictionary")
+        for name in citations:
+            if name != "enabled":
+                self._losses.unknown(f"{path}.citations.{name}")
+        if citations.get("enabled"):
+            self._losses.drop(f"{path}.citations", "answers of this upstream cite nothing")
+
+
+def source_members(
+    source: dict[str, Any], kind: str, members: tuple[str, ...], path: str, losses: Losses
+) -> dict[str, Any]:
+    """The members that a source of this kind has, text all of them but `content`; others are named."""
+    for name in members:
+        if not isinstance(source.get(name), str) and not (name == "content" and is_list(source.get(name))):
+            raise InvalidRequest(f"{dotted(path)}.source.{kind}.{name}: Field required")
+    for name in source:
+        if name not in ("type", *members):
+            losses.unknown(f"{path}.source.{name}")
+    return {name: source[name] for name in members}
+
+
+def _text(text: str) -> Part:
+    return {"type": "text", "text": text}
+
+
+def _lines(**named: str | None) -> str:
+    return "".join(f"{name}: {value}\n" for name, value in named.items() if value)
+
+
+def _wrapped(tag: str, head: str, parts: list[Part]) -> list[Part]:
+    """Texts that follow each other become one, the wrapper's tags with them."""
+    out: list[Part] = []
+    text = f"<{tag}>\n" + (f"{head}\n" if head else "")
+    for part in parts:
+        if part["type"] == "text":
+            text += f"{part['text']}\n"
+            continue
+        if text:
+            out.append(_text(text[:-1]))
+        out.append(part)
+        text = ""
+    return [*out, _text(f"{text}</{tag}>")]

@@ -1,0 +1,52 @@
+"""JSON schemas of tools and answers: what they promise, and what some vendors will not read in them."""
+
+from typing import Any
+
+from nexusflow_core.dialects.openai_chat.losses import Losses
+from nexusflow_core.untyped import is_list, is_object, object_of
+
+__all__ = ["closed", "without"]
+
+_DATA = frozenset({"enum", "const", "default", "examples"})
+"""Keywords whose values are data, whatever they look like."""
+
+_NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
+"""Keywords that hold schemas by names, which are no keywords."""
+
+_ANNOTATIONS = frozenset({"$id", "$schema"})
+
+
+def closed(schema: Any) -> bool:
+    """Whether every object in a schema is closed and has no optional member: only that can be `strict`. Making
+    it so would change what it means (PITFALLS E7)."""
+    if is_list(schema):
+        return all(closed(item) for item in schema)
+    members = object_of(schema)
+    if "properties" in members or members.get("type") == "object":
+        required: Any = members.get("required") or ()
+        if members.get("additionalProperties") is not False:
+            return False
+        if any(name not in required for name in object_of(members.get("properties"))):
+            return False
+    return all(closed(value) for name, value in members.items() if name not in ("enum", "const", "default"))
+
+
+def without(refused: frozenset[str], schema: Any, path: str, losses: Losses) -> Any:
+    """A schema without the keywords that a vendor refuses; named where one of them meant something."""
+    if is_list(schema):
+        return [without(refused, item, f"{path}[{index}]", losses) for index, item in enumerate(schema)]
+    if not is_object(schema):
+        return schema
+    kept: dict[str, Any] = {}
+    for name, value in schema.items():
+        at = f"{path}.{name}"
+        if name in refused:
+            if name not in _ANNOTATIONS and value is not True:
+                losses.drop(at, "not taken by this upstream in a tool's schema")
+        elif name in _DATA:
+            kept[name] = value
+        elif name in _NAMED and is_object(value):
+            kept[name] = {key: without(refused, inner, f"{at}.{key}", losses) for key, inner in value.items()}
+        else:
+            kept[name] = without(refused, value, at, losses)
+    return kept

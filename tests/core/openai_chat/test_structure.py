@@ -1,0 +1,147 @@
+"""`output_config.format`: the schema as it is, enforced where it can be, and said where it cannot."""
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from nexusflow_core.dialects.openai_chat import VENDORS
+from tests.core.openai_chat.asking import ROWS, request_of, translated
+
+CLOSED = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "days": {"type": "array", "items": {"type": "integer"}}},
+    "required": ["city", "days"],
+    "additionalProperties": False,
+}
+OPTIONAL = {**CLOSED, "required": ["city"]}
+TOOLS = [{"name": "look", "input_schema": {"type": "object"}}]
+JSON_ONLY = [row for row, vendor in VENDORS.items() if vendor.response_format == "json_object"]
+
+
+def form(schema: Any, **members: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "schema": schema, **members}
+
+
+def asking_for(schema: Any, **members: Any) -> dict[str, Any]:
+    return request_of(output_config={"format": form(schema)}, **members)
+
+
+@pytest.mark.parametrize("vendor", sorted(set(ROWS) - set(JSON_ONLY)))
+def test_a_closed_schema_is_strict(vendor: str) -> None:
+    """Every object closed, no member optional."""
+    outcome = translated(asking_for(CLOSED), vendor)
+    assert outcome.json["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "output", "schema": CLOSED, "strict": True},
+    }
+    assert outcome.dropped == ()
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        OPTIONAL,
+        {**CLOSED, "additionalProperties": True},
+        {"type": "array", "items": CLOSED},
+        {**CLOSED, "properties": {**CLOSED["properties"], "city": {"type": "object"}}},
+        {},
+    ],
+    ids=["optional", "open", "array", "open inside", "empty"],
+)
+def test_any_other_goes_as_it_is(schema: Any) -> None:
+    """Without `strict`, which would change its meaning (PITFALLS E7); named, since nothing is promised then."""
+    before = deepcopy(schema)
+    outcome = translated(asking_for(schema), "openai")
+    assert outcome.json["response_format"]["json_schema"] == {
+        "name": "output",
+        "schema": before,
+        "strict": False,
+    }
+    assert outcome.dropped == ("output_config.format",)
+    assert translated(asking_for(schema), "openai", strict=True).refusal is not None
+
+
+def test_its_old_name() -> None:
+    """`output_format` is the same; both at once are refused."""
+    old = translated(request_of(output_format=form(CLOSED)), "openai")
+    assert old.body == translated(asking_for(CLOSED), "openai").body
+    both = {**asking_for(CLOSED), "output_format": form(CLOSED)}
+    assert translated(both, "openai").refusal == (
+        "output_format: not together with output_config.format, its new name"
+    )
+    assert translated(request_of(output_format=form(OPTIONAL)), "openai").dropped == ("output_format",)
+
+
+@pytest.mark.parametrize("vendor", JSON_ONLY)
+def test_json_alone(vendor: str) -> None:
+    """The schema is text at the end of the system prompt; named, since nobody enforces it."""
+    outcome = translated(asking_for(OPTIONAL, system="Be brief."), vendor)
+    assert outcome.json["response_format"] == {"type": "json_object"}
+    system = outcome.json["messages"][0]
+    assert system["role"] == "system"
+    text = system["content"] if isinstance(system["content"], str) else system["content"][-1]["text"]
+    assert "JSON" in text
+    assert json.loads(text[text.index("{") :]) == OPTIONAL
+    assert json.dumps(system["content"]).count("Be brief.") == 1
+    assert outcome.dropped == ("output_config.format",)
+    assert translated(asking_for(OPTIONAL), vendor, strict=True).refusal is not None
+
+
+def test_json_alone_without_a_system_prompt() -> None:
+    """Then the schema is one; the turns stay as they are."""
+    outcome = translated(asking_for(CLOSED), "deepseek")
+    assert [message["role"] for message in outcome.json["messages"]] == ["system", "user"]
+    assert outcome.body == translated(asking_for(CLOSED), "deepseek").body
+
+
+@pytest.mark.parametrize("type", ["array", "string", ["array", "null"]])
+def test_json_alone_is_an_object(type: Any) -> None:
+    """A list would come as an object, which is not what was asked for."""
+    assert translated(asking_for({"type": type}), "deepseek").refusal == (
+        "output_config.format.schema: this upstream answers with JSON objects only"
+    )
+
+
+@pytest.mark.parametrize(
+    "schema", [{"$ref": "#/$defs/a", "$defs": {"a": CLOSED}}, {"type": ["object", "null"]}]
+)
+def test_json_alone_may_be_an_object(schema: Any) -> None:
+    """What can be an object is asked for."""
+    assert translated(asking_for(schema), "deepseek").json["response_format"] == {"type": "json_object"}
+
+
+@pytest.mark.parametrize("members", [{"stream": True}, {"tools": TOOLS}])
+def test_a_schema_alone(members: Any) -> None:
+    """Groq takes one with neither tools nor a stream."""
+    assert translated(asking_for(CLOSED), "groq").refusal is None
+    assert translated(asking_for(CLOSED, **members), "groq").refusal == (
+        "output_config.format: this upstream takes a schema with neither tools nor a stream"
+    )
+    assert translated(asking_for(CLOSED, **members), "openai").refusal is None
+
+
+@pytest.mark.parametrize(
+    ("members", "refusal"),
+    [
+        ({"output_config": []}, "output_config: Input should be a valid dictionary"),
+        ({"output_config": {"format": "json"}}, "output_config.format: Input should be a valid dictionary"),
+        ({"output_format": "json"}, "output_format: Input should be a valid dictionary"),
+        ({"output_config": {"format": {}}}, "output_config.format.type: Input should be 'json_schema'"),
+        (
+            {"output_config": {"format": {"type": "json_schema"}}},
+            "output_config.format.schema: Input should be a valid dictionary",
+        ),
+    ],
+)
+def test_refused_with_the_path(members: Any, refusal: str) -> None:
+    """In Anthropic's words."""
+    assert translated(request_of(**members)).refusal == refusal
+
+
+def test_unknown_members_are_named() -> None:
+    """No format at all is none."""
+    outcome = translated(request_of(output_config={"format": form(CLOSED, x=1), "y": 2}), "openai")
+    assert sorted(outcome.dropped) == ["output_config.format.x", "output_config.y"]
+    assert "response_format" not in translated(request_of(output_config={"format": None})).json
