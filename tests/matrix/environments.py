@@ -97,7 +97,7 @@ def environment(name: str, python: str = PYTHONS[0]) -> Environment:
     digest = hashlib.sha256("\n".join([*pins, *packages]).encode()).hexdigest()[:10]
     made = Environment(_cache() / f"{name}-py{python}-{digest}")
     made.folder.parent.mkdir(parents=True, exist_ok=True)
-    with made.folder.with_suffix(".lock").open("w") as lock:
+    with made.folder.with_name(f"{made.folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (made.folder / "complete").exists():
             _make(made, interpreter, pins, packages)
