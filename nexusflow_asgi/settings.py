@@ -1,6 +1,8 @@
 """Configuration from where a process finds it: a file, and the environment."""
 
+import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -104,11 +106,24 @@ def price_book(config: Config) -> PriceBook:
 def extended_by_file(book: PriceBook, path: str) -> PriceBook:
     """A book with a price file on top, which names itself in each cost. Raises ConfigError."""
     try:
-        return book.extended(Path(path).read_bytes(), layer=path)
+        data = Path(path).read_bytes()
     except OSError as error:
         raise ConfigError("prices", f"{path} cannot be read: {error.strerror}") from None
+    try:
+        return book.extended(data, layer=path)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error.path}" if error.path else path, error.why) from None
+        line = _line(data, error)
+        place = f"{path}:{line}" if line else path
+        raise ConfigError(f"{place}: {error.path}" if error.path else place, error.why) from None
+
+
+def _line(data: bytes, error: ConfigError) -> int | None:
+    """Where in a price file an error is: the line of the byte, or of the model's id, that it names."""
+    if byte := re.search(r"\(byte (\d+)\)", error.why):
+        return data.count(b"\n", 0, int(byte[1])) + 1
+    model = re.match(r"models\[\d+\] \((.*?)\)", error.path)
+    found = re.search(rb'"id"\s*:\s*' + re.escape(json.dumps(model[1]).encode()), data) if model else None
+    return data.count(b"\n", 0, found.start()) + 1 if found else None
 
 
 def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool = False) -> None:

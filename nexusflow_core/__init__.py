@@ -25,11 +25,12 @@ from nexusflow_core.record import Attempt, CallRecord, Loss
 from nexusflow_core.routing import Options, Route, Router, Target
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder, encode_sse
 from nexusflow_core.upstream import Secret, Timeouts, Upstream
-from nexusflow_core.usage import Iteration, Usage
+from nexusflow_core.usage import Billing, Iteration, Usage
 
 __all__ = [
     "Attempt",
     "AuthenticationFailed",
+    "Billing",
     "Call",
     "CallRecord",
     "CallerError",

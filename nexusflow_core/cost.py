@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from msgspec import Struct
 
@@ -21,14 +21,17 @@ _REPORTED_BELOW = 200_000
 class Line(Struct, frozen=True, gc=False):
     """One part of a cost: so many tokens (or requests) of a bucket, at a rate, by a price row.
 
-    `rate` and `femto_usd` are femto-dollars, 10^-15 USD. `price` is None for what the vendor itself billed.
+    `rate` is femto-dollars, 10^-15 USD, for each of them. `price` is None for what the vendor itself billed.
     """
 
     bucket: str
     tokens: int
     rate: int
-    femto_usd: int
     price: Price | None = None
+
+    @property
+    def femto_usd(self) -> int:
+        return self.tokens * self.rate
 
     @property
     def usd(self) -> Decimal:
@@ -56,6 +59,24 @@ class Cost(Struct, frozen=True, gc=False):
     def row(self) -> str:
         """The price rows that made it, each once, joined by a space."""
         return " ".join(dict.fromkeys(line.row for line in self.lines if line.price is not None))
+
+    @property
+    def cache_saved_femto_usd(self) -> int:
+        """What cache reads would have cost as input, less what they did cost; nothing is known of a vendor's
+        own bill."""
+        return -self._beside_input("cache_read")
+
+    @property
+    def cache_write_extra_femto_usd(self) -> int:
+        """What cache writes cost, less what they would have cost as input."""
+        return self._beside_input("cache_write_5m", "cache_write_1h")
+
+    def _beside_input(self, *buckets: str) -> int:
+        return sum(
+            line.femto_usd - line.tokens * line.price.input
+            for line in self.lines
+            if line.price is not None and line.bucket in buckets
+        )
 
 
 @overload
@@ -111,42 +132,72 @@ def cost(
 
     Raises UnknownModel, or InvalidUsage for output of a model that has none. Rules and their sources: README.
     """
-    moment = at if isinstance(at, datetime) else datetime.combine(at, time(), UTC)
-    if moment.tzinfo is None:
-        raise ValueError("at: a datetime needs its time zone")
-    if usage.reported_femto_usd is not None:
-        return _reported(usage.reported_femto_usd, usage.flags)
     flags = usage.flags
-    if usage.assumed_5m_tokens or partial:
-        flags += _usage_flags(usage, partial)
-    book = book or _BUILTIN
+    if usage.reported_femto_usd is not None:
+        _moment(at)
+        return _reported(usage.reported_femto_usd, flags)
+    if partial:
+        flags += ("partial_usage",)
+    if book is None:
+        book = _BUILTIN
+    tier, geo = usage.service_tier, usage.inference_geo
     try:
-        served = book.served[
-            model,
-            vendor,
-            batch,
-            usage.service_tier,
-            usage.speed,
-            usage.inference_geo,
-            endpoint,
-            explicit_cache,
-            usage.reasoning_tokens > 0,
-        ]
-        if moment > served.doubted_from:
-            flags += served.doubts(moment)
+        if (  # as nearly every usage is: then the model's name alone finds its price, in half the time
+            vendor is None
+            and not batch
+            and (tier is None or tier == "standard")
+            and usage.speed is None
+            and (geo is None or geo == "not_available" or geo == "global")
+            and endpoint is None
+            and not (explicit_cache or usage.explicit_cache)
+            and not (usage.thinking or usage.reasoning_tokens)
+        ):
+            served = book.plainly[model]
+        else:
+            served = book.served[
+                model,
+                vendor,
+                batch,
+                tier,
+                usage.speed,
+                geo,
+                endpoint,
+                explicit_cache or usage.explicit_cache,
+                usage.thinking or usage.reasoning_tokens > 0,
+            ]
+        try:
+            doubtful = at > served.doubted_from
+        except TypeError:  # a day, or a datetime without its zone: asking first would cost every call
+            at = _moment(at)
+            doubtful = at > served.doubted_from
+        if TYPE_CHECKING:
+            assert isinstance(at, datetime)
+        if doubtful:
+            flags += served.doubts(at)
         refused = stop_reason == "refusal" and not usage.output_tokens and served.prices.vendor == "anthropic"
         if usage.iterations:
-            return _iterated(usage, model, served, moment, book, flags, refused)
+            return _iterated(usage, model, served, at, book, flags, refused)
         if (price := served.always) is None:
-            price, doubts = _tiered(usage, served, moment)
+            price, doubts = _tiered(usage, served, at)
             flags += doubts
     except UnknownModel:
         if unknown == "none":
             return None
         raise
+    if usage.assumed_5m_tokens and price.cache_write_1h != price.cache_write_5m:
+        flags = ("cache_write_assumed_5m", *flags)
     if refused:
         return Cost(0, (), (*flags, "refusal_free"))
-    return _priced(usage, price, usage.web_searches, flags + price.flags)
+    if price.flags:
+        flags += price.flags
+    return _priced(usage, price, usage.web_searches, flags)
+
+
+def _moment(at: datetime | date) -> datetime:
+    moment = at if isinstance(at, datetime) else datetime.combine(at, time(), UTC)
+    if moment.tzinfo is None:
+        raise ValueError("at: a datetime needs its time zone")
+    return moment
 
 
 def _tiered(usage: Usage, served: Served, at: datetime) -> tuple[Price, tuple[str, ...]]:
@@ -163,28 +214,28 @@ def _priced(counts: Usage | Iteration, price: Price, searches: int, flags: tuple
     total = 0
     lines: list[Line] = []
     if tokens := counts.input_tokens:
-        total += (amount := tokens * (rate := price.input))
-        lines.append(Line("input", tokens, rate, amount, price))
+        lines.append(Line("input", tokens, rate := price.input, price))
+        total = tokens * rate
     if tokens := counts.cache_read_tokens:
-        total += (amount := tokens * (rate := price.cache_read))
-        lines.append(Line("cache_read", tokens, rate, amount, price))
+        lines.append(Line("cache_read", tokens, rate := price.cache_read, price))
+        total += tokens * rate
     if tokens := counts.cache_write_5m_tokens:
-        total += (amount := tokens * (rate := price.cache_write_5m))
-        lines.append(Line("cache_write_5m", tokens, rate, amount, price))
+        lines.append(Line("cache_write_5m", tokens, rate := price.cache_write_5m, price))
+        total += tokens * rate
     if tokens := counts.cache_write_1h_tokens:
-        total += (amount := tokens * (rate := price.cache_write_1h))
-        lines.append(Line("cache_write_1h", tokens, rate, amount, price))
+        lines.append(Line("cache_write_1h", tokens, rate := price.cache_write_1h, price))
+        total += tokens * rate
     if tokens := counts.output_tokens:
-        if price.output is None:
+        if (output := price.output) is None:
             raise InvalidUsage(f"impossible usage: {tokens} output tokens, and {price.row} has no output")
-        total += (amount := tokens * (rate := price.output))
-        lines.append(Line("output", tokens, rate, amount, price))
+        lines.append(Line("output", tokens, output, price))
+        total += tokens * output
     if searches:
-        if price.web_search is None:
+        if (fee := price.web_search) is None:
             flags += ("unpriced_web_search",)
         else:
-            total += (amount := searches * price.web_search)
-            lines.append(Line("web_search", searches, price.web_search, amount, price))
+            lines.append(Line("web_search", searches, fee, price))
+            total += searches * fee
     return Cost(total, tuple(lines), flags)
 
 
@@ -199,6 +250,8 @@ def _iterated(
 ) -> Cost:
     """Each model call at its own model's price; web searches are counted once, beside them."""
     lines: list[Line] = []
+    if usage.assumed_5m_tokens:
+        flags = ("cache_write_assumed_5m", *flags)
     for step in usage.iterations:
         other = None if _is_own(step.model, model, served, book) else step.model
         if not step.output_tokens and (refused or other is not None):
@@ -234,9 +287,4 @@ def _is_own(name: str | None, model: str, served: Served, book: PriceBook) -> bo
 
 def _reported(femto: int, flags: tuple[str, ...]) -> Cost:
     """The vendor's own bill wins over any table."""
-    return Cost(femto, (Line("provider_reported", 1, femto, femto),), flags)
-
-
-def _usage_flags(usage: Usage, partial: bool) -> tuple[str, ...]:
-    flags = ("cache_write_assumed_5m",) if usage.assumed_5m_tokens else ()
-    return (*flags, "partial_usage") if partial else flags
+    return Cost(femto, (Line("provider_reported", 1, femto),), flags)

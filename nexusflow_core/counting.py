@@ -133,6 +133,7 @@ class EstimateLeg:
     request = None
     edits: Sequence[str] = ()
     usage = None
+    billing = None
     estimated = False
     response_model = None
     stop_reason = None

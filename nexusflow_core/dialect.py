@@ -10,6 +10,7 @@ from nexusflow_core.errors import NexusFlowError, UpstreamError
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest
+from nexusflow_core.usage import Billing
 
 __all__ = ["Leg", "ResponseHead", "UpstreamDialect"]
 
@@ -55,6 +56,11 @@ class Leg(Protocol):
     @property
     def usage(self) -> dict[str, Any] | None:
         """Usage in the wire's names: the final one once `ended`, before that what is known so far."""
+        ...
+
+    @property
+    def billing(self) -> Billing | None:
+        """What its bill needs and `usage` has no name for, as far as the upstream told it."""
         ...
 
     @property

@@ -25,6 +25,7 @@ NexusFlowError
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -59,17 +60,24 @@ __all__ = [
 class NexusFlowError(Exception):
     """Root of the tree. `status` is the HTTP status, `type` Anthropic's error type on the wire.
 
-    `headers` go out with the answer (`retry-after`, `allow`). The message is meant for the client:
-    it never holds a key, a URL with credentials or a body.
+    `headers` go out with the answer (`retry-after`, `allow`), `details` in its body: clients go by their
+    `error_code`. The message is meant for the client: it never holds a key, a URL with credentials or a body.
     """
 
     status: int = 500
     type: str = "api_error"
 
-    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.headers: Mapping[str, str] = headers or {}
+        self.details = details
 
 
 class CallerError(NexusFlowError):
@@ -206,8 +214,10 @@ class EventTooLarge(NexusFlowError):
 
 def error_body(error: NexusFlowError, request_id: str) -> bytes:
     """The error as Anthropic's JSON body: `{"type":"error","error":{"type","message"},"request_id"}`."""
-    detail = {"type": error.type, "message": error.message}
-    return msgspec.json.encode({"type": "error", "error": detail, "request_id": request_id})
+    shown: dict[str, Any] = {"type": error.type, "message": error.message}
+    if error.details is not None:
+        shown["details"] = error.details
+    return msgspec.json.encode({"type": "error", "error": shown, "request_id": request_id})
 
 
 def error_event(error: NexusFlowError, request_id: str) -> bytes:

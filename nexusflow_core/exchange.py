@@ -263,6 +263,7 @@ class Exchange:
         call, leg = self._call, self._leg
         principal = call.principal
         usage = leg.usage if leg is not None else None
+        billing = leg.billing if leg is not None else None
         facts = usage or {}
         cost = self._cost or self._price(leg)
         return CallRecord(
@@ -284,12 +285,15 @@ class Exchange:
             attempts=tuple(self._attempts),
             usage=usage,
             usage_source=self._usage_source(),
-            service_tier=facts.get("service_tier"),
+            service_tier=(billing and billing.service_tier) or facts.get("service_tier"),
             speed=facts.get("speed"),
             inference_geo=facts.get("inference_geo"),
             cost_usd=cost.usd,
             price_row=cost.row,
             cost_flags=cost.flags,
+            billing=billing,
+            cache_saved_usd=cost.cache_saved_usd,
+            cache_write_extra_usd=cost.cache_write_extra_usd,
             dropped=tuple(leg.losses) if leg is not None else (),
             edits=tuple(leg.edits) if leg is not None else (),
         )
@@ -302,6 +306,7 @@ class Exchange:
         sent = self._target.model or self._call.model
         return price_call(
             leg.usage,
+            billing=leg.billing,
             models=(leg.response_model or sent, sent),
             at=self._call.started_at,
             vendor=self._target.upstream.prices,

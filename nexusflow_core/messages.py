@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.untyped import whole
 
 __all__ = [
     "Block",
@@ -34,8 +35,9 @@ __all__ = [
 S = TypeVar("S")
 
 
-class _Block(Struct, tag_field="type", forbid_unknown_fields=True):
-    """Strict, so that a message of known members alone is decoded in one go; see `_message`."""
+class _Block(Struct, tag_field="type", forbid_unknown_fields=True, gc=False):
+    """Strict, so that a message of known members alone is decoded in one go (see `_message`); not tracked by the
+    garbage collector, since JSON has no cycles."""
 
 
 class TextBlock(_Block, tag="text"):
@@ -136,7 +138,7 @@ Block: TypeAlias = (
 )
 
 
-class InputMessage(Struct):
+class InputMessage(Struct, gc=False):
     """One turn. A string content is one text block; neighbours of one role may follow each other."""
 
     role: Literal["user", "assistant", "system"]
@@ -187,7 +189,7 @@ class MessagesRequest(Struct):
     unknown: list[str]
 
 
-class _PlainMessage(Struct, forbid_unknown_fields=True):
+class _PlainMessage(Struct, forbid_unknown_fields=True, gc=False):
     """A message without surprises."""
 
     role: Literal["user", "assistant", "system"]
@@ -372,7 +374,7 @@ _WORDS = {
 def _converted(value: Any, type: Any, path: str) -> Any:
     """`value` as `type`; what it raises speaks the wire's words."""
     try:
-        return msgspec.convert(value, type)
+        return msgspec.convert(whole(value) if type is int else value, type)
     except msgspec.ValidationError as error:
         why, _, where = str(error).partition(" - at `$")
     inner = where.rstrip("`").replace("[", ".").replace("]", "")

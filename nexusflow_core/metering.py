@@ -8,27 +8,31 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from nexusflow_core.cost import cost
+from nexusflow_core.cost import Cost, cost
 from nexusflow_core.errors import InvalidUsage, UnknownModel
-from nexusflow_core.prices import PriceBook
-from nexusflow_core.usage import Usage
+from nexusflow_core.prices import PriceBook, usd
+from nexusflow_core.usage import Billing, Usage
 
 __all__ = ["CallCost", "price_call"]
 
 
 class CallCost(Struct, frozen=True):
-    """`usd` is exact decimal text, None where it is not known; `row` names the price rows; `flags` say what
-    is uncertain, `unknown_price` and `impossible_usage` among them."""
+    """Amounts are exact decimal text, None where they are not known; `row` names the price rows; `flags` say
+    what is uncertain, `unknown_price` and `impossible_usage` among them."""
 
     usd: str | None = None
     row: str | None = None
     flags: tuple[str, ...] = ()
+    cache_saved_usd: str | None = None
+    cache_write_extra_usd: str | None = None
 
 
 def price_call(
     usage: Mapping[str, Any],
     *,
+    billing: Billing | None = None,
     models: Iterable[str],
     at: datetime,
     vendor: str | None,
@@ -37,19 +41,63 @@ def price_call(
     book: PriceBook,
 ) -> CallCost:
     """The cost of an answer with this usage, in Anthropic's form. `models`: the one that the answer names,
-    then the one that was sent; the first with a price counts."""
+    then the one that was sent; the first with a price counts. What the vendor itself charged wins over any."""
+    told = billing or Billing()
     try:
-        counts = Usage.from_wire(usage, wire="anthropic")
+        counts = told.applied(Usage.from_wire(usage, wire="anthropic"))
     except InvalidUsage:
-        return CallCost(flags=("impossible_usage",))
+        if told.reported_femto_usd is None:
+            return CallCost(flags=("impossible_usage",))
+        counts = told.applied(Usage(flags=("impossible_usage",)))
+    listed, why = None, "unknown_price"
     for model in models:
         try:
-            found = cost(
-                counts, model=model, at=at, book=book, vendor=vendor, stop_reason=stop_reason, partial=partial
+            listed = cost(
+                replace(counts, reported_femto_usd=None),
+                model=model,
+                at=at,
+                book=book,
+                vendor=vendor,
+                stop_reason=stop_reason,
+                partial=partial,
             )
+            break
         except UnknownModel:
             continue
         except InvalidUsage:
-            return CallCost(flags=("impossible_usage",))
-        return CallCost(f"{found.usd:f}", found.row or None, found.flags)
-    return CallCost(flags=("unknown_price",))
+            why = "impossible_usage"
+            break
+    if told.reported_femto_usd is not None:
+        own = listed if vendor is not None else None  # others' list prices are no check of this bill
+        flags = (
+            counts.flags
+            if own is None or own.femto_usd == told.reported_femto_usd
+            else (*counts.flags, "list_price_differs")
+        )
+        return _reported(told.reported_femto_usd, flags, listed)
+    if listed is None:
+        return CallCost(flags=(*counts.flags, why))
+    return _told(listed, listed.femto_usd, listed.flags)
+
+
+def _reported(femto: int, flags: tuple[str, ...], listed: Cost | None) -> CallCost:
+    """The vendor's own bill; what caching did to it is seen by the list price, where there is one."""
+    if listed is None:
+        return CallCost(_text(femto), flags=flags)
+    cached = listed.cache_saved_femto_usd or listed.cache_write_extra_femto_usd
+    flags += ("cache_at_list_price",) if cached else ()
+    return replace(_told(listed, femto, flags), row=None)
+
+
+def _told(listed: Cost, femto: int, flags: tuple[str, ...]) -> CallCost:
+    return CallCost(
+        _text(femto),
+        listed.row or None,
+        flags,
+        _text(listed.cache_saved_femto_usd),
+        _text(listed.cache_write_extra_femto_usd),
+    )
+
+
+def _text(femto: int) -> str:
+    return f"{usd(femto):f}"

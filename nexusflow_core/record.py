@@ -6,6 +6,8 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from nexusflow_core.usage import Billing
+
 __all__ = ["SCHEMA_VERSION", "Attempt", "CallRecord", "Ending", "Loss", "UsageSource"]
 
 SCHEMA_VERSION = 1
@@ -42,6 +44,8 @@ class CallRecord(Struct, frozen=True, kw_only=True):
 
     `duration` and `time_to_first_byte` are seconds from the request's arrival; `usage` has the wire's names.
     `cost_usd` is exact decimal text; None where nothing was metered or no price is known (`cost_flags` say so).
+    `billing` is what the bill needs beside the counts. Cache reads saved, and cache writes cost on top, so much
+    against the price of input.
     """
 
     schema: int = SCHEMA_VERSION
@@ -71,3 +75,6 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     cost_usd: str | None = None
     price_row: str | None = None
     cost_flags: tuple[str, ...] = ()
+    billing: Billing | None = None
+    cache_saved_usd: str | None = None
+    cache_write_extra_usd: str | None = None

@@ -86,7 +86,7 @@ class SSEDecoder:
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """The events that these bytes complete, in order."""
-        if data[-2:] == b"\n\n" and (whole := self._whole_events(data)) is not None:
+        if data[:6] == b"data: " and data[-2:] == b"\n\n" and (whole := self._whole_events(data)) is not None:
             return whole
         if self._head is not None:
             data = self._skip_bom(self._head + data)
@@ -126,7 +126,7 @@ class SSEDecoder:
             return None
         if len(data) > self._max:
             return None
-        if data[:6] == b"data: " and data.find(b"\n") == len(data) - 2:
+        if data.find(b"\n") == len(data) - 2:
             return [ServerSentEvent(data[6:-2])]
         events: list[ServerSentEvent] = []
         for frame in data[:-2].split(b"\n\n"):

@@ -6,7 +6,6 @@ from typing import Literal, TypeAlias
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from nexusflow_core.cost import Cost
 from nexusflow_core.logs import Entry, Priced
 from nexusflow_core.usage import Usage
 
@@ -96,16 +95,17 @@ class Summary:
         if entry.usage is None:
             totals.without_usage += 1
             return
-        read = _count(totals, entry.usage)
+        read, extra = _count(totals, entry.usage), 0
         if priced.cost is None:
             totals.unpriced += 1
         else:
             totals.femto_usd += priced.cost.femto_usd
+            by_price = priced.listed or priced.cost
+            totals.saved_femto_usd += by_price.cache_saved_femto_usd
+            extra = by_price.cache_write_extra_femto_usd
+            totals.extra_femto_usd += extra
             for flag in set(priced.cost.flags):
                 totals.flags[flag] = totals.flags.get(flag, 0) + 1
-        saved, extra = _caching(priced.cost)
-        totals.saved_femto_usd += saved
-        totals.extra_femto_usd += extra
         if read or extra:
             self._remember(_scope(entry, priced), values, read, extra)
 
@@ -167,16 +167,3 @@ def _count(totals: Totals, usage: Usage) -> bool:
         read = read or part.cache_read_tokens > 0
     totals.web_searches += usage.web_searches
     return read
-
-
-def _caching(cost: Cost | None) -> tuple[int, int]:
-    """What reads saved and writes cost extra, each by its line's own price; nothing for a vendor's own bill."""
-    saved = extra = 0
-    for line in cost.lines if cost is not None else ():
-        if line.price is None:
-            continue
-        if line.bucket == "cache_read":
-            saved += line.tokens * line.price.input - line.femto_usd
-        elif line.bucket in ("cache_write_5m", "cache_write_1h"):
-            extra += line.femto_usd - line.tokens * line.price.input
-    return saved, extra

@@ -2,7 +2,7 @@
 
 from typing import Any, TypeGuard, cast
 
-__all__ = ["is_list", "is_object", "object_of"]
+__all__ = ["is_list", "is_object", "object_of", "whole"]
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -18,3 +18,8 @@ def is_list(value: Any) -> TypeGuard[list[Any]]:
 def object_of(value: Any) -> dict[str, Any]:
     """The value where it is an object, else an empty one."""
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def whole(value: Any) -> Any:
+    """A number that is whole as an int, however it is spelled (`1e3`, `12.0`); any other value as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -9,11 +9,11 @@ import pytest
 import nexusflow_asgi
 import nexusflow_core
 
-CORE = """Attempt AuthenticationFailed Call CallRecord CallerError Config ConfigError Cost Exchange Gateway
-    GatewayError InvalidRequest InvalidUsage Iteration Limits Line Loss ModelPrices NexusFlowError
-    NotFound Options Overloaded PermissionDenied Price PriceBook Principal RateLimited Route Router SSEDecoder
-    Secret ServerSentEvent Target Timeouts UnknownModel Upstream UpstreamError Usage cost
-    decode_config encode_sse""".split()
+CORE = """Attempt AuthenticationFailed Billing Call CallRecord CallerError Config ConfigError Cost Exchange
+    Gateway GatewayError InvalidRequest InvalidUsage Iteration Limits Line Loss ModelPrices
+    NexusFlowError NotFound Options Overloaded PermissionDenied Price PriceBook Principal RateLimited Route
+    Router SSEDecoder Secret ServerSentEvent Target Timeouts UnknownModel Upstream UpstreamError
+    Usage cost decode_config encode_sse""".split()
 
 ASGI = """AfterHook Authenticate BeforeHook CallLog Hook LoggingHook NexusFlow Transport TransportName
     TransportResponse load_config""".split()

@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 
 from nexusflow_core.logs.entry import Entry, NotAnEntry, femto_of, read_moment
 from nexusflow_core.record import SCHEMA_VERSION
-from nexusflow_core.usage import Usage
+from nexusflow_core.usage import Billing, Usage
 
 __all__ = ["read_record"]
 
@@ -36,6 +36,7 @@ class _Record(Struct):
     cost_usd: str | None = None
     price_row: str | None = None
     cost_flags: tuple[str, ...] = ()
+    billing: Billing | None = None
 
 
 class _Head(Struct):
@@ -58,6 +59,8 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
         raise
     _check_schema(it.schema)
     usage = _usage(bytes(it.usage), it.stream) if it.usage_source != "none" else None
+    if usage is not None and it.billing is not None:
+        usage = it.billing.applied(usage)
     return Entry(
         models=_models(it),
         at=read_moment(it.started_at),

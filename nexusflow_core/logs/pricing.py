@@ -18,12 +18,14 @@ _MAX_REMEMBERED = 4096
 class Priced(Struct, frozen=True):
     """An entry's cost. `model` is its price row's id, or the name as written where it has no row.
 
-    `cost` is None for a call without usage, and for one whose price is unknown: then `why` says so.
+    `cost` is None for a call without usage, and for one whose price is unknown: then `why` says so. `listed`
+    is what it would cost by the book, where `cost` is the vendor's own bill.
     """
 
     model: str
     cost: Cost | None = None
     why: str = ""
+    listed: Cost | None = None
 
 
 class Pricer:
@@ -44,7 +46,10 @@ class Pricer:
         why = ""
         for model in entry.models:
             try:
-                return Priced(self._name(entry, model), self._cost(entry, entry.usage, model))
+                found, listed = self._cost(entry, entry.usage, model), self._listed(entry, entry.usage)
+                if listed and (listed.cache_saved_femto_usd or listed.cache_write_extra_femto_usd):
+                    found = replace(found, flags=(*found.flags, "cache_at_list_price"))
+                return Priced(self._name(entry, model), found, listed=listed)
             except UnknownModel as error:
                 why = why or Skipped.because(error).reason
             except (InvalidUsage, ConfigError) as error:
@@ -72,6 +77,17 @@ class Pricer:
         if entry.logged_femto_usd not in (None, found.femto_usd):
             flags += ("logged_cost_differs",)
         return replace(found, flags=found.flags + flags) if flags else found
+
+    def _listed(self, entry: Entry, usage: Usage) -> Cost | None:
+        """By the book, for a call that its vendor has billed."""
+        if usage.reported_femto_usd is None:
+            return None
+        for model in entry.models:
+            try:
+                return self._cost(entry, replace(usage, reported_femto_usd=None), model)
+            except (UnknownModel, InvalidUsage, ConfigError):
+                continue
+        return None
 
     def _name(self, entry: Entry, model: str) -> str:
         """The id of the model's row, or the name as it is."""

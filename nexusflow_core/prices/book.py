@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, cached_property
 from importlib import resources
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -22,6 +22,8 @@ BUILTIN_VENDORS = ("anthropic openai deepseek moonshot zai minimax google mistra
 
 STALE_AFTER = timedelta(days=90)
 """A book that was checked longer ago than this, seen from the request, flags its costs."""
+
+K = TypeVar("K")
 
 _MAX_REMEMBERED = 4096
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -78,15 +80,15 @@ class Served:
         return (*doubts, "outside_listing") if self._folded.outside_listing(at) else doubts
 
 
-class _Remembered(dict[_Asked, Served]):
+class _Remembered(dict[K, Served]):
     """What was served, by what was asked; found when it is first asked for. As a dict, since a hit is then one
     look-up, and every cost begins with it."""
 
-    def __init__(self, find: Callable[[_Asked], Served]) -> None:
+    def __init__(self, find: Callable[[K], Served]) -> None:
         super().__init__()
         self._find = find
 
-    def __missing__(self, asked: _Asked) -> Served:
+    def __missing__(self, asked: K) -> Served:
         served = self._find(asked)
         if len(self) >= _MAX_REMEMBERED:
             self.clear()
@@ -136,6 +138,8 @@ class PriceBook:
         self._layers = tuple(layers)
         self.served: Mapping[_Asked, Served] = _Remembered(self._serve)
         """Models under given terms, every factor folded in. Raises UnknownModel."""
+        self.plainly: Mapping[str, Served] = _Remembered(self.plain)
+        """Models at their plain terms, whoever's they are."""
 
     @staticmethod
     @cache

@@ -28,6 +28,10 @@ PRICES = (
 )
 
 
+PLAIN = {"service_tier": ("standard",), "inference_geo": ("global", "not_available")}
+"""What an answer says of its terms where it has the plain price, which no variant may change."""
+
+
 class Source(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a price was read, and the day it was seen there."""
 
@@ -162,6 +166,8 @@ def _check_model(place: str, model: ModelRow) -> None:
             raise ConfigError(where, "has one condition, and either a multiplier or tiers")
         if any(variant.when == other.when for other in model.variants[:number]):
             raise ConfigError(where, "has the condition of another one")
+        if any(value in PLAIN.get(name, ()) for name, value in variant.when.items()):
+            raise ConfigError(where, "has the plain price's own condition")
         if variant.multiplier is not None:
             _checked(where, "multiplier", variant.multiplier)
         else:

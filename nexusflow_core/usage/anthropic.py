@@ -9,20 +9,16 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nexusflow_core.sse import SSEDecoder
 from nexusflow_core.usage.buckets import Iteration, Usage
-from nexusflow_core.usage.counts import MALFORMED, Count, femto, invalid, read
+from nexusflow_core.usage.counts import MALFORMED, Count, Split, femto, invalid, read
 from nexusflow_core.usage.merge import WireUsage, merge_usage
 
 __all__ = ["read_answer", "read_cost_report", "read_stream", "read_usage_report"]
 
 _FEMTO_PER_CENT = 10**13
-
-
-class _Split(Struct, gc=False):
-    ephemeral_5m_input_tokens: Count | None = None
-    ephemeral_1h_input_tokens: Count | None = None
 
 
 class _Tools(Struct, gc=False):
@@ -44,7 +40,7 @@ class _Step(Struct, gc=False):
     output_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
-    cache_creation: _Split | None = None
+    cache_creation: Split | None = None
 
 
 class _Answer(Struct, gc=False):
@@ -52,7 +48,7 @@ class _Answer(Struct, gc=False):
     input_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
-    cache_creation: _Split | None = None
+    cache_creation: Split | None = None
     output_tokens: Count | None = None
     output_tokens_details: _Details | None = None
     service_tier: str | None = None
@@ -65,7 +61,7 @@ class _Answer(Struct, gc=False):
 
 class _ReportRow(Struct):
     uncached_input_tokens: Count | None = None
-    cache_creation: _Split | None = None
+    cache_creation: Split | None = None
     cache_read_input_tokens: Count | None = None
     output_tokens: Count | None = None
     server_tool_use: _Tools | None = None
@@ -90,6 +86,7 @@ class _Event(Struct):
 
 
 _answer = msgspec.json.Decoder(_Answer)
+_decode_answer = _answer.decode
 _report_row = msgspec.json.Decoder(_ReportRow)
 _cost_row = msgspec.json.Decoder(_CostRow)
 _event = msgspec.json.Decoder(_Event)
@@ -100,8 +97,8 @@ _WINDOWS = {"0-200k": 0, "200k-1M": 200_000}
 
 def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
     """The `usage` of a message. A write total without its split is all 5m, and so is what a split leaves."""
-    try:  # what `read` does, without the call: this is the hot path
-        it = _answer.decode(usage) if isinstance(usage, bytes) else msgspec.convert(usage, _Answer)
+    try:  # the hot path
+        it = _decode_answer(usage) if type(usage) is bytes else read(usage, _answer, _Answer)
     except MALFORMED as error:
         raise invalid(str(error)) from None
     short = hour = rest = 0
@@ -109,7 +106,7 @@ def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
         short, hour = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
     if (total := it.cache_creation_input_tokens) is not None and (rest := total - short - hour):
         _check_rest(rest, total)
-    return Usage(
+    found = Usage(
         it.input_tokens or 0,
         it.cache_read_input_tokens or 0,
         short + rest,
@@ -122,10 +119,8 @@ def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
         () if not (steps := it.iterations) else tuple(map(_iteration, steps)),
         0 if (details := it.output_tokens_details) is None else details.thinking_tokens or 0,
         rest,
-        None,
-        None,
-        () if (credit := it.fallback_credit) is None else _credit_flags(credit),
     )
+    return found if it.fallback_credit is None else replace(found, flags=_credit_flags(it.fallback_credit))
 
 
 def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
@@ -137,7 +132,7 @@ def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
     for part in parts:
         merged = merge_usage(merged, part)
     it = read(merged, _answer, _Answer)
-    given, total = it.cache_creation or _Split(), it.cache_creation_input_tokens
+    given, total = it.cache_creation or Split(), it.cache_creation_input_tokens
     short, hour = given.ephemeral_5m_input_tokens or 0, given.ephemeral_1h_input_tokens or 0
     if total is not None and short + hour > total:  # message_delta corrected the total alone
         hour = min(hour, total)
@@ -149,7 +144,7 @@ def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
 def read_usage_report(row: bytes | Mapping[str, Any]) -> Usage:
     """A row of the usage report: a sum over many requests, whose tier is its `context_window`."""
     it = read(row, _report_row, _ReportRow)
-    split = it.cache_creation or _Split()
+    split = it.cache_creation or Split()
     if it.context_window is not None and it.context_window not in _WINDOWS:
         raise invalid(f"context_window {it.context_window[:40]!r} is not one of {', '.join(_WINDOWS)}")
     return Usage(
@@ -180,7 +175,7 @@ def read_cost_report(row: bytes | Mapping[str, Any]) -> Usage:
 
 
 def _iteration(it: _Step) -> Iteration:
-    split = it.cache_creation or _Split()
+    split = it.cache_creation or Split()
     short, hour = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
     total = it.cache_creation_input_tokens
     rest = 0 if total is None else total - short - hour

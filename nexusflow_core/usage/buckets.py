@@ -60,6 +60,10 @@ class Usage(Struct, frozen=True, gc=False):
     """What the vendor itself says that this cost."""
     flags: tuple[str, ...] = ()
     """What makes the counts less than certain."""
+    explicit_cache: bool = False
+    """The cache was used by markers, where the vendor prices that apart (Qwen)."""
+    thinking: bool = False
+    """It thought, though `reasoning_tokens` do not count how much."""
 
     @staticmethod
     def from_wire(usage: bytes | Mapping[str, Any] | list[Any], wire: Wire) -> "Usage":

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.usage.billing import EXPLICIT_CACHE
 from nexusflow_core.usage.buckets import Usage
-from nexusflow_core.usage.counts import Count, femto, invalid, read
+from nexusflow_core.usage.counts import Count, Split, invalid, read, rounded_femto
 
 __all__ = ["read_bedrock", "read_chat", "read_deepseek", "read_openrouter", "read_responses"]
 
@@ -16,8 +17,13 @@ _FEMTO_PER_USD = 10**15
 
 
 class _PromptDetails(Struct):
+    """`cache_write_tokens` is OpenAI's, what follows Qwen's; Kimi splits as Qwen does."""
+
     cached_tokens: Count | None = None
     cache_write_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_creation: Split | None = None
+    cache_type: str | None = None
 
 
 class _OutputDetails(Struct):
@@ -83,12 +89,10 @@ def read_openrouter(usage: bytes | Mapping[str, Any]) -> Usage:
     counted = _chat_usage(it)
     if it.cost is None:
         return counted
-    bill = femto(it.cost, _FEMTO_PER_USD)
-    if bill < 0:
-        raise invalid(f"cost {bill} is negative")
+    bill, flags = rounded_femto(it.cost, _FEMTO_PER_USD)
     # With a key of one's own the vendor behind it sends a bill of its own.
-    flags = ("provider_reported", "byok_fee_only") if it.is_byok else ("provider_reported",)
-    return msgspec.structs.replace(counted, reported_femto_usd=bill, flags=flags)
+    byok = ("byok_fee_only",) if it.is_byok else ()
+    return msgspec.structs.replace(counted, reported_femto_usd=bill, flags=("provider_reported", *flags, *byok))
 
 
 def read_deepseek(usage: bytes | Mapping[str, Any]) -> Usage:
@@ -160,16 +164,24 @@ def _chat_usage(it: _Chat) -> Usage:
 def _split(
     prompt: int, details: _PromptDetails, *, output_tokens: int, reasoning_tokens: int, service_tier: str | None
 ) -> Usage:
-    cached, written = details.cached_tokens or 0, details.cache_write_tokens or 0
+    split = details.cache_creation or Split()
+    short, hour = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
+    told = (details.cache_write_tokens, details.cache_creation_input_tokens, short + hour)
+    cached, written = details.cached_tokens or 0, next(count for count in told if count is not None)
     if cached + written > prompt:
         raise invalid(f"{cached} cached and {written} written tokens of a prompt of {prompt}")
+    if short + hour > written:
+        raise invalid(f"cache_creation adds up to {short + hour}, written were {written}")
     return Usage(
         input_tokens=prompt - cached - written,
         cache_read_tokens=cached,
-        cache_write_5m_tokens=written,
+        cache_write_5m_tokens=written - hour,
+        cache_write_1h_tokens=hour,
         output_tokens=output_tokens,
         reasoning_tokens=reasoning_tokens,
         service_tier=service_tier,
+        assumed_5m_tokens=written - short - hour,
+        explicit_cache=details.cache_type in EXPLICIT_CACHE,
     )
 
 

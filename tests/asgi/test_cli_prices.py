@@ -171,6 +171,22 @@ def test_a_price_file_with_an_error(prices: Any, own: Path, text: str) -> None:
     assert str(own) in err
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"vendor": "acme",\n "models": [\n {"id": "x",}]}', 3),
+        ('{"vendor": "acme",\n "models": [\n {"id": "w", "periods": [{"tiers": [{"input": "1"}]}]},\n'
+         ' {"id" : "x", "periods":\n [{"tiers": [{"input": "0.1e"}]}]}]}', 4),
+    ],
+)  # fmt: skip
+def test_the_line_of_an_error(prices: Any, tmp_path: Path, text: str, line: int) -> None:
+    """Of the JSON that is none, or of the model whose row is wrong."""
+    own = tmp_path / "own.json"
+    own.write_text(text)
+    status, _, err = prices("claude-opus-4-7", "--prices", own)
+    assert (status, f"{own}:{line}: " in err) == (2, True)
+
+
 def test_a_price_file_that_is_not_there(prices: Any, tmp_path: Path) -> None:
     """Its name and why: exit status 2."""
     status, _, err = prices("--prices", tmp_path / "none.json")

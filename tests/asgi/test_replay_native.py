@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -280,11 +281,14 @@ def record_faults(exchange: Exchange, record: Any) -> Iterator[str]:
         yield f"endpoint {record.endpoint}"
 
 
-def replay(exchanges: Sequence[Exchange], transport: TransportName, seed: int) -> int:
+def replay(
+    exchanges: Sequence[Exchange], transport: TransportName, seed: int, *, log: Path | None = None
+) -> int:
     """Sends each exchange through a gateway; fails with everything that differed. How many were sent."""
     hook, faults = RecordingHook(), []
     with ScriptedUpstream(lambda _: ()) as upstream:
-        config = decode_config(CONFIG.format(url=upstream.url).encode())
+        logged = f'[log]\ncalls = "{log}"\n' if log else ""
+        config = decode_config((CONFIG.format(url=upstream.url) + logged).encode())
         app = NexusFlow(config=config, transport=transport, hooks=[hook])
         with Served(app, loop="uvloop") as served, RawClient(served.port) as client:
             for done, exchange in enumerate(exchanges, 1):

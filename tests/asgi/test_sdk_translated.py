@@ -90,6 +90,35 @@ def test_a_conversation_with_parallel_tools(client: anthropic.Anthropic, model: 
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_the_sdk_runs_the_tools_itself(client: anthropic.Anthropic, stream: bool) -> None:
+    """Its tool runner goes on from turn to turn until no tool is called. It asks for a thread first, and does
+    without one where the refusal says so in the words that it looks for."""
+    ran: list[str] = []
+
+    @anthropic.beta_tool
+    def get_weather(city: str) -> str:
+        """The weather of a city
+
+        Args:
+            city: its name
+        """
+        ran.append(city)
+        return f"sunny in {city}"
+
+    runner: Any = client.beta.messages.tool_runner(
+        model="gpt-5.5",
+        max_tokens=500,
+        tools=[get_weather],
+        messages=[{"role": "user", "content": "Please call get_weather"}],
+        stream=stream,
+    )
+    turns = [turn.get_final_message() if stream else turn for turn in runner]
+    assert [turn.stop_reason for turn in turns] == ["tool_use", "end_turn"]
+    assert len(ran) == 1
+    assert f"sunny in {ran[0]}" in turns[-1].content[-1].text
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_a_forced_tool(client: anthropic.Anthropic, stream: bool) -> None:
     """`tool_choice` any and a named tool are obeyed."""
     for choice in ({"type": "any"}, {"type": "tool", "name": "get_weather"}):

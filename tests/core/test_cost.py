@@ -146,6 +146,46 @@ def test_flags(usage: Usage, model: str, options: dict[str, Any], flags: tuple[s
 
 
 @pytest.mark.parametrize(
+    ("model", "flags"),
+    [
+        ("claude-opus-5", ("cache_write_assumed_5m",)),
+        ("gpt-5.6-sol", ()),
+        ("kimi-k3", ("cache_write_assumed_5m",)),
+    ],
+)
+def test_an_assumed_lifetime(model: str, flags: tuple[str, ...]) -> None:
+    """Named only where another one would have cost something else."""
+    usage = Usage(1, cache_write_5m_tokens=5, assumed_5m_tokens=5)
+    assert price(usage, model).flags == flags
+
+
+def test_what_the_usage_says_of_its_terms() -> None:
+    """Thinking and markers, as from the caller; qwen-plus: 1.2 or 4 out, 0.08 or 0.04 read."""
+    assert price(Usage(output_tokens=10), "qwen-plus").usd == Decimal("0.000012")
+    assert price(Usage(output_tokens=10, thinking=True), "qwen-plus").usd == Decimal("0.00004")
+    marked = price(Usage(0, 100, explicit_cache=True), "qwen-plus")
+    assert marked.usd == price(Usage(0, 100), "qwen-plus", explicit_cache=True).usd == Decimal("0.000004")
+
+
+def test_what_caching_did() -> None:
+    """Against the price of input, line by line; nothing is known of a vendor's own bill."""
+    found = price(Usage(7, 1000, 100, 10, 5))
+    assert found.cache_saved_femto_usd == 1000 * 4_500_000_000
+    assert found.cache_write_extra_femto_usd == 100 * 1_250_000_000 + 10 * 5_000_000_000
+    billed = price(Usage(7, 1000, 100, reported_femto_usd=5))
+    assert (billed.cache_saved_femto_usd, billed.cache_write_extra_femto_usd) == (0, 0)
+
+
+@pytest.mark.parametrize("tier", [None, "standard"])
+@pytest.mark.parametrize("geo", [None, "global", "not_available"])
+def test_plain_words_are_the_plain_price(tier: str | None, geo: str | None) -> None:
+    """Whether an answer names its terms or not, its price is the same one."""
+    for model in ("claude-opus-5", "us.anthropic.claude-opus-5-v1:0", "claude-haiku-5-5", "gpt-6-sol"):
+        usage = Usage(1000, service_tier=tier, inference_geo=geo)
+        assert price(usage, model) == price(Usage(1000), model)
+
+
+@pytest.mark.parametrize(
     ("usage", "model", "options", "expected"),
     [
         (Usage(1000, service_tier="batch"), "claude-opus-5", {}, 0.5),
@@ -182,7 +222,7 @@ def test_the_vendors_own_bill() -> None:
     """It wins over any table, needs no model and no day with a price, and names no row."""
     usage = Usage(5, 6, output_tokens=7, reported_femto_usd=123, flags=("provider_reported",))
     found = price(usage, "no-such-model", stop_reason="refusal", partial=True)
-    assert found == Cost(123, (Line("provider_reported", 1, 123, 123),), ("provider_reported",))
+    assert found == Cost(123, (Line("provider_reported", 1, 123),), ("provider_reported",))
     assert (found.row, found.lines[0].row, found.lines[0].usd) == ("", "", Decimal("1.23E-13"))
 
 

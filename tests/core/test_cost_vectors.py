@@ -7,7 +7,7 @@ repository.
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -67,33 +67,40 @@ def shared() -> list[dict[str, Any]]:
     return json.loads(vectors_file().read_bytes()) if vectors_file().exists() else []
 
 
-@pytest.mark.skipif(not shared(), reason=f"no shared vectors: {vectors_file()} is missing (NEXUSFLOW_VECTORS)")
-@pytest.mark.parametrize("vector", [pytest.param(v, id=f"{v['id']}: {v['why']}") for v in shared()])
-def test_a_shared_vector(vector: dict[str, Any]) -> None:
-    """Total, every bucket and every expected error are exact."""
+def vector_test(vector: dict[str, Any]) -> Callable[[], None]:
+    """A test of its own for a shared vector: total, every bucket and every expected error are exact."""
     options = vector["options"]
     errors = {"unknown_model": UnknownModel, "invalid_usage": InvalidUsage}
-    check(
-        Case(
-            vector["id"],
-            vector["why"],
-            vector["wire"],
-            vector["model"],
-            vector["usage"],
-            vector["breakdown"],
-            date.fromisoformat(options["at"]) if "at" in options else TODAY,
-            {name: options[name] for name in ("batch", "stop_reason") if name in options},
-            errors[vector["expected_error"]] if "expected_error" in vector else None,
-        ),
-        None if vector["expected_usd"] is None else Decimal(vector["expected_usd"]),
-    )
+
+    def test() -> None:
+        check(
+            Case(
+                vector["id"],
+                vector["why"],
+                vector["wire"],
+                vector["model"],
+                vector["usage"],
+                vector["breakdown"],
+                date.fromisoformat(options["at"]) if "at" in options else TODAY,
+                {name: options[name] for name in ("batch", "stop_reason") if name in options},
+                errors[vector["expected_error"]] if "expected_error" in vector else None,
+            ),
+            None if vector["expected_usd"] is None else Decimal(vector["expected_usd"]),
+        )
+
+    test.__doc__ = vector["why"]
+    return test
+
+
+VECTORS = {f"test_vector_{vector['id'].replace('-', '_')}": vector_test(vector) for vector in shared()}
+globals().update(VECTORS)
 
 
 def test_there_are_sixty_shared_vectors() -> None:
     """None is lost on the way here."""
     if not shared():
-        pytest.skip(f"no shared vectors: {vectors_file()} is missing")
-    assert len(shared()) == 60
+        pytest.skip(f"no shared vectors: {vectors_file()} is missing (NEXUSFLOW_VECTORS)")
+    assert len(VECTORS) == 60
 
 
 def claude(**usage: Any) -> dict[str, Any]:

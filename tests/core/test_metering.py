@@ -17,9 +17,13 @@ WORKED = {"input_tokens": 50, "cache_read_input_tokens": 100_000, "output_tokens
 
 
 def exchange(
-    model: str = "claude-opus-4-7", book: PriceBook | None = None, *, target: str | None = None
+    model: str = "claude-opus-4-7",
+    book: PriceBook | None = None,
+    *,
+    target: str | None = None,
+    vendor: str | None = None,
 ) -> Exchange:
-    upstream = Upstream(name="a", dialect="anthropic", base_url="http://a")
+    upstream = Upstream(name="a", dialect="anthropic", base_url="http://a", vendor=vendor)
     body = msgspec.json.encode({"model": model})
     call = Call(
         endpoint="messages", request_id="r", started_at=AT, body=body, credential=Credential("bearer", b"k")
@@ -115,6 +119,25 @@ def test_impossible_usage_is_flagged_and_the_answer_goes_out() -> None:
     """A negative count is no credit, and no reason to fail the call."""
     record = answered(exchange(), model="claude-opus-4-7", usage={"input_tokens": -5})
     assert (record.status, record.cost_usd, record.cost_flags) == (200, None, ("impossible_usage",))
+
+
+def test_openrouters_bill_on_its_anthropic_endpoint() -> None:
+    """It stands in the usage there too, and wins over the price of the model, by which the saving is seen."""
+    usage = {**WORKED, "cost": 0.07, "is_byok": False}
+    record = answered(exchange(vendor="openrouter"), model="anthropic/claude-opus-4.7", usage=usage)
+    assert (record.cost_usd, record.price_row) == ("0.07", None)
+    assert record.cost_flags == ("provider_reported", "cache_at_list_price")
+    assert (record.cache_saved_usd, record.cache_write_extra_usd) == ("0.45", "0")
+    assert answered(exchange(), model="claude-opus-4-7", usage=usage).cost_usd == "0.06275"
+
+
+def test_what_caching_did_stands_in_the_record() -> None:
+    """Against the input price: 0.45 saved by reads, 0.25 of it paid for writes; unknown with the price."""
+    usage = {**WORKED, "cache_creation_input_tokens": 200_000}
+    record = answered(exchange(), model="claude-opus-4-7", usage=usage)
+    assert (record.cache_saved_usd, record.cache_write_extra_usd) == ("0.45", "0.25")
+    record = answered(exchange("mystery-1"), model="mystery-1", usage=usage)
+    assert (record.cache_saved_usd, record.cache_write_extra_usd) == (None, None)
 
 
 def test_a_refusal_before_output_costs_nothing() -> None:

@@ -71,6 +71,13 @@ def test_one_byte_at_a_time_gives_the_same_events(stream: bytes) -> None:
     assert decode([stream[i : i + 1] for i in range(len(stream))]) == decode([stream])
 
 
+@given(EVENTS)
+def test_an_event_a_piece_gives_the_same_events(events: list[ServerSentEvent]) -> None:
+    """As nearly every chunk of a stream comes; there is a short way for it."""
+    pieces = [b": begun\n\n", *(encode([event]) for event in events), encode(events)]
+    assert decode(pieces) == [*events, *events] == decode([b"".join(pieces)])
+
+
 @given(EVENTS, st.sampled_from([b"\n", b"\r", b"\r\n"]))
 def test_httpx2_reads_the_same_events(events: list[ServerSentEvent], line_end: bytes) -> None:
     """An outside oracle agrees on name and data, for each kind of line end."""

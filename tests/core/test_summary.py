@@ -91,10 +91,11 @@ def test_waste_without_sessions() -> None:
 
 
 def test_prices_are_each_lines_own() -> None:
-    """A batch saves half as much; what a vendor billed itself says nothing of caching."""
+    """A batch saves half as much; of a vendor's own bill the list price tells, and it is flagged."""
     assert total(entry(cache_read_tokens=1000, batch=True)).saved_femto_usd == 450 * 10**9
     billed = entry(usage=Usage(cache_read_tokens=1000, reported_femto_usd=5))
-    assert (total(billed).saved_femto_usd, total(billed).femto_usd) == (0, 5)
+    assert (total(billed).saved_femto_usd, total(billed).femto_usd) == (900 * 10**9, 5)
+    assert total(billed).flags == {"cache_at_list_price": 1}
 
 
 def test_an_unknown_price_is_not_zero() -> None:

@@ -30,6 +30,7 @@ from nexusflow_core.upstream import (
     relayed_request_headers,
     relayed_response_headers,
 )
+from nexusflow_core.usage import Billing, read_bill
 
 __all__ = ["AnthropicDialect", "RelayLeg"]
 
@@ -145,6 +146,10 @@ class RelayLeg:
     def usage(self) -> dict[str, Any] | None:
         metered = self._tap or self._answer
         return metered.usage if metered is not None else None
+
+    @property
+    def billing(self) -> Billing | None:
+        return read_bill(self.request.upstream.vendor, self.usage or {})
 
     @property
     def response_model(self) -> str | None:

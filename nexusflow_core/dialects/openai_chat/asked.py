@@ -10,12 +10,13 @@ __all__ = ["Asked"]
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """`model` is the client's name of it, `upstream_model` the upstream's; `thinker` the vendor, or else the
-    upstream, whose reasoning it will be."""
+    """`model` is the client's name of it, `upstream_model` the upstream's; `vendor_name` what the
+    configuration calls the vendor; `thinker` that or else the upstream's name, whose reasoning it will be."""
 
     request_id: str
     model: str
     upstream_model: str
+    vendor_name: str | None
     thinker: str
     vendor: Vendor
     names: ToolNames

@@ -21,8 +21,9 @@ from nexusflow_core.messages import (
     TextBlock,
     ThinkingBlock,
     ToolResultBlock,
+    ToolUseBlock,
 )
-from nexusflow_core.untyped import is_object
+from nexusflow_core.untyped import is_list, is_object
 
 __all__ = ["BILLING", "CacheMarkers", "cache_key"]
 
@@ -103,6 +104,8 @@ class CacheMarkers:
 
     def on_rest(self, parts: list[Part], blocks: Iterable[Placed]) -> None:
         """Marks that a block's own parts could not carry go to the last part of its message that can."""
+        if not self._wanted:
+            return
         last = next((i for i in reversed(range(len(parts))) if self._carries(parts[i])), None)
         for path, _ in blocks:
             if path in self._wanted and last is not None:
@@ -111,13 +114,11 @@ class CacheMarkers:
     def on_message(self, message: Part, blocks: Sequence[Placed]) -> Part:
         """A message whose content is one text, made of these blocks."""
         content = message.get("content")
-        parts: list[Part] = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
-        is_result = message["role"] == "tool"
-        wanted = any(path in self._wanted for path, _ in blocks)
-        if not content or not self.active or (is_result and not self._vendor.cache_results):
+        if not self.active or not content or (message["role"] == "tool" and not self._vendor.cache_results):
             return message
-        if not wanted and message["role"] == "assistant":
+        if message["role"] == "assistant" and not any(path in self._wanted for path, _ in blocks):
             return message
+        parts: list[Part] = [{"type": "text", "text": content}] if isinstance(content, str) else content
         self.on_rest(parts, blocks)
         return {**message, "content": parts}
 
@@ -178,11 +179,20 @@ def _marks(request: MessagesRequest) -> Iterator[_Mark]:
         yield from _mark_of(text, f"system[{index}]")
     for number, message in enumerate(request.messages):
         for index, block in enumerate(message.content):
+            if _surely_unmarked(block):
+                continue
             path = f"messages[{number}].content[{index}]"
             if isinstance(block, ToolResultBlock) and isinstance(block.content, list):
                 for position, inner in enumerate(block.content):
                     yield from _mark_of(inner, f"{path}.content[{position}]", at=path)
             yield from _mark_of(block, path)
+
+
+def _surely_unmarked(block: Block) -> bool:
+    """The usual case, found quickly."""
+    if isinstance(block, TextBlock | ToolUseBlock):
+        return block.cache_control is None
+    return isinstance(block, ToolResultBlock) and block.cache_control is None and not is_list(block.content)
 
 
 def _mark_of(block: Block, path: str, at: str | None = None) -> Iterator[_Mark]:

@@ -27,20 +27,33 @@ class CallSlot:
         """Whether arguments have come."""
         return bool(self._parts or self._held)
 
+    @property
+    def ready(self) -> bool:
+        """Whether its block can be opened: while no arguments have come, the name may still grow."""
+        return self.begun and bool(self.name)
+
+    def call_it(self, name: str) -> None:
+        """Takes a name, or a further piece of one that comes in pieces; some vendors repeat it instead."""
+        if not self.name or (not self.begun and name != self.name):
+            self.name += name
+
     def add(self, fragment: str) -> str:
         """Takes a fragment; returns what of it is sure to be part of the input."""
         if not fragment:
             return ""
-        if not self._parts and not self._held and fragment in _PLACEHOLDERS:
-            self._held = fragment
-            return ""
-        self._held = ""
+        if not self._parts:
+            text = self._held + fragment
+            if text.strip() == "{}" or "null".startswith(text.strip()):  # in pieces too, with blanks around it
+                self._held = text.strip()
+                return ""
+            fragment = fragment if self._held in _PLACEHOLDERS else text
+            self._held = ""
         self._parts.append(fragment)
         return fragment
 
     def rest(self) -> str:
         """What is left at the end: a placeholder after which nothing came means an input without members."""
-        return "{}" if self._held and not self._parts else ""
+        return "{}" if self._held in _PLACEHOLDERS else self._held
 
     def arguments(self) -> str:
         """Everything so far."""
@@ -97,4 +110,6 @@ class CallSlots:
         if id is not None:
             return self._by_id.get(id)
         last = self._last
-        return None if last is not None and name is not None and last.begun else last
+        if last is not None and name is not None and (last.begun or last.name not in ("", name)):
+            return None
+        return last

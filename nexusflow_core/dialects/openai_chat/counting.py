@@ -73,6 +73,7 @@ class CountLeg:
 
     edits: Sequence[str] = ()
     usage = None
+    billing = None
     estimated = False
     response_model = None
     stop_reason = None

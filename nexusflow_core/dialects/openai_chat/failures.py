@@ -45,6 +45,8 @@ _SECRET = re.compile(
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 _MAX_MESSAGE = 2000
 _LONGEST_WAIT = 60
+_LONGEST_TIME = 10 * 365 * 86_400.0
+"""Seconds; what is beyond is no time that anybody means."""
 
 
 def failure(
@@ -175,7 +177,8 @@ def _seconds(text: str) -> float | None:
         hours, minutes, seconds, thousandths = (float(part or 0) for part in match.groups())
     except ValueError:
         return None
-    return hours * 3600 + minutes * 60 + seconds + thousandths / 1000
+    total = hours * 3600 + minutes * 60 + seconds + thousandths / 1000
+    return total if total < _LONGEST_TIME else None
 
 
 def _cleaned(message: str) -> str:

@@ -29,6 +29,7 @@ from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.sse import SSEDecoder
 from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest, header
+from nexusflow_core.usage import Billing
 
 __all__ = ["ChatLeg", "OpenAIChatDialect"]
 
@@ -99,6 +100,11 @@ class ChatLeg:
         self._stream: ChatStream | None = None
         self._answer: Translated | None = None
         self._answer_model: str | None = None
+
+    @property
+    def billing(self) -> Billing | None:
+        told = self._stream or self._answer
+        return told.billing if told is not None else None
 
     @property
     def usage(self) -> dict[str, Any] | None:
@@ -269,7 +275,7 @@ class ChatLeg:
         self.failure = None
         nothing = {"input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
         usage = {**nothing, "output_tokens": 0}
-        return self._message(Translated([], "refusal", None, details, usage, False, []))
+        return self._message(Translated([], "refusal", None, details, usage, False, None, []))
 
     def _message(self, answer: Translated) -> bytes:
         self.ended = True

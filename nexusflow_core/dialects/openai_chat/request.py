@@ -35,6 +35,11 @@ REFUSED = {
 }
 """A guarantee, a price or a tool would vanish: 400."""
 
+DETAILS: dict[str, dict[str, Any]] = {
+    "thread": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
+}
+"""What clients look for: the anthropic SDK's tool runner asks for a thread, and then goes on without one."""
+
 DROPPED = {
     "diagnostics": "cache diagnostics are Anthropic's own",
 }
@@ -88,6 +93,7 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
         request_id=call.request_id,
         model=call.model,
         upstream_model=model,
+        vendor_name=target.upstream.vendor,
         thinker=thinker,
         vendor=vendor,
         names=ToolNames(tool.name for tool in request.tools),
@@ -150,7 +156,7 @@ def _extra(extra: dict[str, Any], vendor: Vendor, body: dict[str, Any], losses: 
         if name == "thinking":
             continue  # see `steer_thinking`
         if name in REFUSED:
-            raise InvalidRequest(f"{name}: {REFUSED[name]}")
+            raise InvalidRequest(f"{name}: {REFUSED[name]}", details=DETAILS.get(name))
         if name in DROPPED:
             losses.drop(name, DROPPED[name])
         elif name == "service_tier":

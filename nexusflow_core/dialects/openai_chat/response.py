@@ -7,20 +7,19 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
 from nexusflow_core.dialects.openai_chat.names import ToolNames, tool_id
 from nexusflow_core.dialects.openai_chat.reasoning import Words, read_words
 from nexusflow_core.dialects.openai_chat.schema import (
-    Choice,
     Chunk,
     Delta,
     ToolCall,
-    estimated_usage,
-    read_usage,
     utf8_length,
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
 from nexusflow_core.errors import UpstreamError, UpstreamProtocolError
+from nexusflow_core.usage import Billing
 
 __all__ = ["Translated", "translate_answer"]
 
@@ -40,6 +39,7 @@ class Translated(Struct):
     stop_details: dict[str, Any] | None
     usage: dict[str, Any]
     estimated: bool
+    billing: Billing | None
     noticed: list[str]
 
 
@@ -52,7 +52,9 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
     message = choice.message or choice.delta or Delta()
     said = read_words(message, asked.vendor)
     stops = StopFinder(asked.stop_here, asked.echo)
-    text = stops.feed(said.text) + stops.flush() + (message.refusal or "")
+    text = stops.feed(said.text) + stops.flush()
+    refusal = message.refusal or "" if stops.found is None else ""
+    text += refusal
     calls = list(message.tool_calls or ())
     if message.function_call is not None:
         calls.append(ToolCall(function=message.function_call))
@@ -61,7 +63,7 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
         choice.finish_reason,
         native=choice.native_finish_reason,
         stop_text=choice.stop_string(),
-        refusal=message.refusal or "",
+        refusal=refusal,
         calls=bool(calls),
         found=stops.found,
     )
@@ -74,8 +76,19 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
     content = _thinking(said, asked)
     content += [{"type": "text", "text": text}] if text.strip() else []
     content += _with_details(uses, said, asked)
-    usage, estimated = _usage(answer, choice, asked, said.thinking + text, calls)
-    return Translated(content, how.stop_reason, how.stop_sequence, how.stop_details, usage, estimated, noticed)
+    tap = UsageTap(asked)
+    tap.take(answer)
+    counts = tap.counts()
+    return Translated(
+        content=content,
+        stop_reason=how.stop_reason,
+        stop_sequence=how.stop_sequence,
+        stop_details=how.stop_details,
+        usage=counts or _estimate(asked, said.thinking + text, calls),
+        estimated=counts is None,
+        billing=tap.billing(),
+        noticed=noticed,
+    )
 
 
 def _thinking(said: Words, asked: Asked) -> list[dict[str, Any]]:
@@ -100,7 +113,8 @@ def _tool_uses(calls: list[ToolCall], asked: Asked, noticed: list[str], *, cut: 
     made: list[dict[str, Any]] = []
     ids: set[str] = set()
     for number, call in enumerate(calls):
-        id = tool_id(None if call.id in ids else call.id, asked.request_id, number)
+        given = call.id if call.id and call.id not in ids else None
+        id = tool_id(given, asked.request_id, number)
         ids.add(call.id or "")
         if (signature := call.thought_signature()) is not None:
             made.append({"type": "redacted_thinking", "data": asked.mark("signatures", {id: signature})})
@@ -167,14 +181,6 @@ def _readable_prefix(arguments: str) -> dict[str, Any]:
     return {}
 
 
-def _usage(
-    answer: Chunk, choice: Choice, asked: Asked, text: str, calls: list[ToolCall]
-) -> tuple[dict[str, Any], bool]:
-    merged: dict[str, Any] = {}
-    for usage in answer.usages():
-        merged.update({name: value for name, value in usage.items() if value is not None})
-    if any(value for value in merged.values() if isinstance(value, int)):  # zeros alone tell nothing
-        return read_usage(merged, asked.vendor), False
+def _estimate(asked: Asked, text: str, calls: list[ToolCall]) -> dict[str, Any]:
     arguments = [call.function.text() for call in calls if call.function is not None]
-    written = utf8_length(text) + sum(utf8_length(one) for one in arguments)
-    return estimated_usage(asked.prompt_bytes, written), True
+    return estimated_usage(asked.prompt_bytes, utf8_length(text) + sum(map(utf8_length, arguments)))

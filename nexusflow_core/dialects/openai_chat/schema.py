@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.untyped import object_of
 
 __all__ = [
@@ -17,13 +16,9 @@ __all__ = [
     "Function",
     "ToolCall",
     "decode_chunk",
-    "estimated_usage",
     "plain_text",
-    "read_usage",
     "utf8_length",
 ]
-
-_BYTES_A_TOKEN = 4
 
 
 class Function(Struct):
@@ -119,6 +114,7 @@ class Chunk(Struct):
     usage: Any = None
     citations: Any = None
     error: Any = None
+    service_tier: Any = None
     x_groq: _Groq | None = None
     base_resp: dict[str, Any] | None = None
 
@@ -161,7 +157,12 @@ def _nothing_but(cls: type[Struct], *members: tuple[str, Any] | tuple[str, Any, 
 _plain_delta = _nothing_but(Delta, ("content", str))
 _plain_choice = _nothing_but(Choice, ("delta", _plain_delta), ("index", int, 0))
 _plain = msgspec.json.Decoder(
-    _nothing_but(Chunk, ("choices", GenericAlias(list, _plain_choice)), ("model", str | None, None))
+    _nothing_but(
+        Chunk,
+        ("choices", GenericAlias(list, _plain_choice)),
+        ("model", str | None, None),
+        ("service_tier", Any, None),  # stands in every chunk where it stands in one; the last chunk's counts
+    )
 )
 
 
@@ -177,66 +178,6 @@ def plain_text(data: bytes) -> tuple[str, str | None] | None:
     return choices[0].delta.content, chunk.model
 
 
-def read_usage(usage: dict[str, Any], vendor: Vendor) -> dict[str, Any]:
-    """Usage in Anthropic's names: the prompt less what was read and written, so that nothing counts twice.
-
-    Each count is clamped, so that none is negative and the three still add up (PITFALLS C3).
-    """
-    details = object_of(usage.get("prompt_tokens_details"))
-    prompt, output = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    output_details = object_of(usage.get("completion_tokens_details"))
-    reasoning = _count(output_details, "reasoning_tokens") or _count(usage, "reasoning_tokens")
-    if "prompt_tokens" not in usage and "prompt_cache_miss_tokens" in usage:
-        prompt = _count(usage, "prompt_cache_hit_tokens") + _count(usage, "prompt_cache_miss_tokens")
-    read = _first(
-        (details, "cached_tokens"),
-        (usage, "prompt_cache_hit_tokens"),
-        (usage, "cached_tokens"),
-        (usage, "num_cached_tokens"),
-        (usage, "cache_read_input_tokens"),
-    )
-    written = _first(
-        (details, "cache_write_tokens"),
-        (details, "cache_creation_input_tokens"),
-        (usage, "cache_creation_input_tokens"),
-    )
-    read = min(read, prompt)
-    written = min(written, prompt - read)
-    if vendor.adds_reasoning and _count(usage, "total_tokens") == prompt + output + reasoning:
-        output += reasoning
-    found: dict[str, Any] = {
-        "input_tokens": prompt - read - written,
-        "cache_creation_input_tokens": written,
-        "cache_read_input_tokens": read,
-        "output_tokens": output,
-    }
-    if reasoning:
-        found["output_tokens_details"] = {"thinking_tokens": min(reasoning, output)}
-    return found
-
-
-def estimated_usage(prompt_bytes: int, output_bytes: int) -> dict[str, Any]:
-    """Where the upstream gives no usage: about four bytes a token. Shown, and never priced as a fact."""
-    return {
-        "input_tokens": -(-prompt_bytes // _BYTES_A_TOKEN),
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
-        "output_tokens": -(-output_bytes // _BYTES_A_TOKEN),
-    }
-
-
 def utf8_length(text: str) -> int:
     """Bytes of a text, without making them where it is ASCII."""
     return len(text) if text.isascii() else len(text.encode())
-
-
-def _count(usage: dict[str, Any], name: str) -> int:
-    value = usage.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # some write 12.0
-    return value if isinstance(value, int) and value > 0 else 0
-
-
-def _first(*places: tuple[dict[str, Any], str]) -> int:
-    """The first of the places that has a count; null counts as absent."""
-    return next((_count(usage, name) for usage, name in places if usage.get(name) is not None), 0)

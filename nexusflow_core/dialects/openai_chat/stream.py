@@ -4,6 +4,7 @@ from typing import Any
 
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import CallSlot, CallSlots
+from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
 from nexusflow_core.dialects.openai_chat.reasoning import ThinkTags, Unrepeated, parts, reasoning_text
 from nexusflow_core.dialects.openai_chat.schema import (
@@ -11,14 +12,13 @@ from nexusflow_core.dialects.openai_chat.schema import (
     Chunk,
     Delta,
     ToolCall,
-    estimated_usage,
     plain_text,
-    read_usage,
     utf8_length,
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
 from nexusflow_core.dialects.openai_chat.writer import MessageWriter
 from nexusflow_core.errors import NexusFlowError, UpstreamProtocolError
+from nexusflow_core.usage import Billing
 
 __all__ = ["ChatStream"]
 
@@ -43,7 +43,7 @@ class ChatStream:
         self._unrepeated = Unrepeated() if asked.vendor.cumulative_reasoning else None
         self._calls = CallSlots()
         self._refusal: list[str] = []
-        self._usage: dict[str, Any] = {}
+        self._tap = UsageTap(asked)
         self._native: str | None = None
         self._stop_text: Any = None
         self._written = 0  # bytes of all that was said
@@ -59,14 +59,17 @@ class ChatStream:
     @property
     def estimated(self) -> bool:
         """Whether the usage is a guess of ours, the upstream having told none."""
-        return self.started and not self._usage
+        return self.started and self._tap.counts() is None
+
+    @property
+    def billing(self) -> Billing | None:
+        return self._tap.billing()
 
     def usage(self) -> dict[str, Any] | None:
         """Usage in Anthropic's names: the upstream's, else an estimate once there is something to estimate."""
-        if self._usage:
-            return read_usage(self._usage, self._vendor)
-        if not self.started:
-            return None
+        told = self._tap.counts()
+        if told is not None or not self.started:
+            return told
         return estimated_usage(self._asked.prompt_bytes, self._written)
 
     def plain(self, data: bytes) -> bytes | None:
@@ -86,8 +89,7 @@ class ChatStream:
         """The events of one chunk. Its failure, if it has one, is the caller's to see."""
         if self.done:
             return b""
-        for usage in chunk.usages():
-            self._take_usage(usage)
+        self._tap.take(chunk)
         if chunk.model:
             self.upstream_model = chunk.model
         if chunk.citations:
@@ -139,20 +141,10 @@ class ChatStream:
     # One chunk
 
     def _start(self, out: list[bytes]) -> None:
-        known = (
-            read_usage(self._usage, self._vendor)
-            if self._usage
-            else estimated_usage(self._asked.prompt_bytes, 0)
-        )
+        known = self._tap.counts() or estimated_usage(self._asked.prompt_bytes, 0)
         usage = {name: count for name, count in known.items() if name != "output_tokens_details"}
         usage["output_tokens"] = 1
         self._writer.start(usage, out)
-
-    def _take_usage(self, usage: dict[str, Any]) -> None:
-        """Field by field the last that is not null; zeros alone tell nothing (MiniMax, until the end)."""
-        news = {name: value for name, value in usage.items() if value is not None}
-        if any(value for value in news.values() if isinstance(value, int)):
-            self._usage.update(news)
 
     def _notice(self, what: str) -> None:
         if what not in self.noticed:
@@ -160,6 +152,9 @@ class ChatStream:
 
     def _choice(self, choice: Choice, out: list[bytes]) -> None:
         delta = choice.delta or choice.message
+        if choice.delta is None and delta is not None:  # a whole message: each of its calls is one of its own
+            for number, call in enumerate(delta.tool_calls or ()):
+                call.index = number if call.index is None else call.index
         if delta is not None:
             self._delta(delta, out)
         if choice.finish_reason and self.finish is None:
@@ -245,25 +240,22 @@ class ChatStream:
     # Calls
 
     def _call(self, call: ToolCall, out: list[bytes]) -> None:
-        slot = self._calls.find(call)
-        begins = slot is None
-        if slot is None:
-            slot = self._begin(call, out)
-        if slot.ignored:
-            return
+        slot = self._calls.find(call) or self._begin(call, out)
         function = call.function
-        if function is not None and function.name and not slot.name:
-            slot.name = function.name
-            begins = True
+        if slot.ignored or function is None:
+            return
+        was_ready = slot.ready
+        if function.name:
+            slot.call_it(function.name)
         slot.thought_signature = call.thought_signature() or slot.thought_signature
-        fragment = slot.add(function.text()) if function is not None else ""
+        fragment = slot.add(function.text())
         self._written += utf8_length(fragment)
         if self._writer.arguments(slot, fragment, out):
             return
         if slot.closed:
             if fragment.strip():  # its block is closed: the client cannot be given it any more
                 self._notice("tool_calls.arguments")
-        elif begins:
+        elif slot.ready and not was_ready:
             self._writer.advance(out)
 
     def _begin(self, call: ToolCall, out: list[bytes]) -> CallSlot:

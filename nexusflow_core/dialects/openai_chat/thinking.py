@@ -8,7 +8,7 @@ from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.vendors import Thinking, Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest
-from nexusflow_core.untyped import is_object, object_of
+from nexusflow_core.untyped import is_object, object_of, whole
 
 __all__ = ["Steered", "steer_thinking"]
 
@@ -75,6 +75,7 @@ def _read(request: MessagesRequest, losses: Losses) -> _Wish:
         raise InvalidRequest(
             "thinking.type: Input should be 'enabled', 'adaptive', 'disabled' or 'between_tools'"
         )
+    budget = whole(budget)
     if kind == "enabled" and (type(budget) is not int or budget < 1):
         raise InvalidRequest("thinking.enabled.budget_tokens: Input should be a positive integer")
     if display not in (None, "summarized", "omitted"):

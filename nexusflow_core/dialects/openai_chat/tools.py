@@ -12,6 +12,7 @@ from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest, Tool, ToolChoice
 from nexusflow_core.routing import Options
+from nexusflow_core.untyped import whole
 
 __all__ = ["offer_tools"]
 
@@ -116,7 +117,7 @@ def _defined(tool: Tool, index: int, losses: Losses) -> tuple[str, dict[str, Any
             if getattr(tool, name) is not None:
                 losses.unknown(f"{path}.{name}")
         description, schema = defined.description, defined.parameters
-        most = tool.rest.get("max_characters")
+        most = whole(tool.rest.get("max_characters"))
         if defined.max_characters and isinstance(most, int):
             description += f" It shows at most {most} characters of a file."
             rest.discard("max_characters")

@@ -163,12 +163,12 @@ def test_a_claude_row(row: ModelRow) -> None:
     ("id", "context", "output", "prices"),
     [
         ("claude-opus-4-7", 1_000_000, 128_000, ("5", "25")),
-        ("claude-sonnet-4-6", 1_000_000, 128_000, ("3", "15")),
+        ("claude-sonnet-4-6", 1_000_000, 64_000, ("3", "15")),
         ("claude-haiku-4-5", 200_000, 64_000, ("1", "5")),
     ],
 )
 def test_the_three_models_of_the_beginning(id: str, context: int, output: int, prices: tuple[str, str]) -> None:
-    """Limits and prices. Sonnet 4.6 was announced with 64K of output; its note says where 128K is from."""
+    """Limits and prices as announced. Later pages give Sonnet 4.6 128K of output; its note says which."""
     row = BOOK.find(id).row
     assert (row.context_window, row.max_output) == (context, output)
     assert (row.periods[-1].tiers[-1].input, row.periods[-1].tiers[-1].output) == prices
@@ -184,6 +184,10 @@ def reference() -> dict[str, Any]:
 
 
 REFERENCE = reference()["models"]
+
+
+ELSEWHERE = {("claude-sonnet-4-6", "max_output"): "64K as announced; the reference follows later pages"}
+"""Figures that are not the reference's, and why."""
 
 
 def comparable(tiers: Any, above: str) -> list[dict[str, Any]]:
@@ -216,7 +220,8 @@ def test_a_row_is_the_reference_row(expected: dict[str, Any]) -> None:
     row = BOOK.find(expected["id"], expected["vendor"]).row
     assert list(row.aliases) == expected["aliases"]
     for limit in ("context_window", "max_output", "min_cacheable_tokens", "status"):
-        assert getattr(row, limit) == expected.get(limit)
+        if (row.id, limit) not in ELSEWHERE:
+            assert getattr(row, limit) == expected.get(limit)
     for day in ("released", "retired_on", "retires_on", "retires_not_before", "deprecated_since"):
         found = getattr(row, day)
         assert (None if found is None else found.isoformat()) == expected.get(day)

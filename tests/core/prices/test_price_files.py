@@ -133,6 +133,8 @@ ONE, FIRST = "models[0] (acme-1)", "models.0.periods.0"
         (put("models.0.variants.0.multiplier", "-1"), f"{ONE}.variants[0].multiplier", "not a decimal"),
         (put("models.0.variants.1.tiers.0.output", "1e3"), f"{ONE}.variants[1].output", "not a decimal"),
         (put("models.0.variants.1.when", {"processing": "batch"}), f"{ONE}.variants[1]", "of another one"),
+        (put("models.0.variants.1.when", {"service_tier": "standard"}), f"{ONE}.variants[1]", "plain price"),
+        (put("models.0.variants.1.when", {"inference_geo": "global"}), f"{ONE}.variants[1]", "plain price"),
         (put("models.0.fees.web_search_per_1000", "ten"), f"{ONE}.fees.web_search_per_1000", "not a decimal"),
         (put("models.0.sources", ["memory"]), ONE, "no source is called 'memory'"),
         (put("models.1.id", "ACME-1"), "models[1] (ACME-1)", "'ACME-1' is empty or given twice"),

@@ -41,7 +41,7 @@ CHAT_WIRES = ["openai-chat", "deepseek-chat", "openrouter"]
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [
-        (chat(2600, 8, 2000, 400), Usage(200, 2000, 400, output_tokens=8)),
+        (chat(2600, 8, 2000, 400), Usage(200, 2000, 400, output_tokens=8, assumed_5m_tokens=400)),
         (chat(10, 5, 10), Usage(0, 10, output_tokens=5)),
         (chat(10, 5), Usage(10, output_tokens=5)),
         ({"prompt_tokens": 7}, Usage(7)),
@@ -53,6 +53,36 @@ CHAT_WIRES = ["openai-chat", "deepseek-chat", "openrouter"]
 def test_chat_completions(wire: str, usage: dict[str, Any], expected: Usage) -> None:
     """The prompt includes what was cached and written, and each token is counted once."""
     assert read(usage, wire) == expected
+
+
+LIFETIMES = {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 20}
+
+
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        # Qwen's, by markers and by itself
+        (
+            {"cached_tokens": 10, "cache_creation_input_tokens": 50, "cache_type": "ephemeral"},
+            Usage(40, 10, 50, assumed_5m_tokens=50, explicit_cache=True),
+        ),
+        ({"cached_tokens": 10, "cache_type": "implicit"}, Usage(90, 10)),
+        # by lifetime, whole, in part, and without a total
+        ({"cache_write_tokens": 50, "cache_creation": LIFETIMES}, Usage(50, 0, 30, 20)),
+        ({"cache_write_tokens": 60, "cache_creation": LIFETIMES}, Usage(40, 0, 40, 20, assumed_5m_tokens=10)),
+        ({"cache_creation": LIFETIMES}, Usage(50, 0, 30, 20)),
+        ({"cache_write_tokens": 0, "cache_creation": None}, Usage(100)),
+    ],
+)
+def test_writes_by_lifetime(details: dict[str, Any], expected: Usage) -> None:
+    """As Qwen and Kimi tell them; what is left of the total is 5m, and assumed."""
+    assert read({"prompt_tokens": 100, "prompt_tokens_details": details}, "openai-chat") == expected
+
+
+def test_more_lifetimes_than_writes() -> None:
+    """The parts cannot be more than the whole."""
+    details = {"cache_write_tokens": 40, "cache_creation": LIFETIMES}
+    assert "50" in refused({"prompt_tokens": 100, "prompt_tokens_details": details}, "openai-chat")
 
 
 @pytest.mark.parametrize("wire", CHAT_WIRES)
@@ -137,7 +167,7 @@ def test_deepseek_that_does_not_add_up(hit: Any, miss: Any) -> None:
                 "output_tokens_details": {"reasoning_tokens": 40},
                 "service_tier": "priority",
             },
-            Usage(300, 600, 100, 0, 50, service_tier="priority", reasoning_tokens=40),
+            Usage(300, 600, 100, 0, 50, service_tier="priority", reasoning_tokens=40, assumed_5m_tokens=100),
         ),
         ({"input_tokens": 3, "input_tokens_details": None, "output_tokens": None}, Usage(3)),
         ({}, Usage()),
@@ -218,12 +248,19 @@ def test_openrouters_bill_decoded(bill: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['"x"', '"NaN"', '"Infinity"', "-1", "1e-16", "1e999", '"1e999999"', "true", "[]", '{"total_cost": 1}'],
+    ['"x"', '"NaN"', '"Infinity"', "-1", "1e999", '"1e999999"', "true", "[]", '{"total_cost": 1}'],
 )
 def test_openrouters_bill_that_cannot_be(text: str) -> None:
-    """Negative, endless, finer than a femto-dollar, or no number at all."""
+    """Negative, endless, or no number at all."""
     with pytest.raises(InvalidUsage):
         Usage.from_wire(b'{"cost": %s}' % text.encode(), "openrouter")
+
+
+def test_a_bill_finer_than_a_femto_dollar() -> None:
+    """To the nearest one, and said so: it is a sum of floats."""
+    billed = Usage.from_wire(b'{"cost": 0.00012524999999999998}', "openrouter")
+    assert billed.reported_femto_usd == 125_250_000_000
+    assert billed.flags == ("provider_reported", "bill_rounded")
 
 
 def test_openrouters_counts() -> None:

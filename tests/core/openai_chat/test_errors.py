@@ -1,0 +1,255 @@
+"""Errors of an upstream, as the client gets them: one table for sync calls and streams that had not begun."""
+
+import json
+from typing import Any
+
+import pytest
+
+from nexusflow_core.errors import UpstreamTimeout, UpstreamUnreachable
+from nexusflow_core.exchange import Close, Send
+from tests.core.openai_chat.driving import Driven, answered, asking, chunks, drive, exchange_of, sse, streamed
+from tests.core.openai_chat.grammar import checked
+
+
+def error(message: str = "what went wrong", **members: Any) -> dict[str, Any]:
+    return {"error": {"message": message, **members}}
+
+
+TABLE: list[tuple[int, Any, int, str]] = [
+    (400, error(), 400, "invalid_request_error"),
+    (400, error(code="model_not_found"), 404, "not_found_error"),
+    (400, error("maximum context length is 9 tokens"), 400, "invalid_request_error"),
+    (400, error("too long", type="exceed_context_size_error", n_ctx=9), 400, "invalid_request_error"),
+    (401, error(), 401, "authentication_error"),
+    (402, error("Insufficient Balance"), 402, "billing_error"),
+    (403, error(), 403, "permission_error"),
+    (404, error(code="model_not_found"), 404, "not_found_error"),
+    (404, error(), 404, "not_found_error"),
+    (405, error(), 400, "invalid_request_error"),
+    (408, error(), 504, "timeout_error"),
+    (409, error(), 409, "conflict_error"),
+    (413, error("Request too large"), 413, "request_too_large"),
+    (413, error(code="context_length_exceeded"), 400, "invalid_request_error"),
+    (415, error(), 400, "invalid_request_error"),
+    (418, error(), 400, "invalid_request_error"),
+    (422, {"detail": [{"loc": ["body"], "msg": "no"}]}, 400, "invalid_request_error"),
+    (429, error(), 429, "rate_limit_error"),
+    (429, error(code="insufficient_quota"), 402, "billing_error"),
+    (429, error(type="credit_balance_exhausted"), 402, "billing_error"),
+    (500, error(), 500, "api_error"),
+    (501, error(), 500, "api_error"),
+    (502, error(), 502, "api_error"),
+    (503, error(), 529, "overloaded_error"),
+    (503, error(code="slow_down"), 529, "overloaded_error"),
+    (500, error(type="engine_overloaded"), 529, "overloaded_error"),
+    (504, error(), 504, "timeout_error"),
+    (524, error(), 500, "api_error"),
+    (529, error(), 529, "overloaded_error"),
+]
+"""translation.md section 7, with a key of the client's own: status and body upstream, status and type here."""
+
+
+@pytest.mark.parametrize(("status", "body", "shown", "kind"), TABLE, ids=str)
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_table(status: int, body: Any, shown: int, kind: str, stream: bool) -> None:
+    """Always Anthropic's envelope and a request-id, and a message."""
+    driven = answered(body, status=status, own_key=False, stream=stream)
+    assert (driven.status, driven.json["error"]["type"]) == (shown, kind)
+    assert driven.json["type"] == "error"
+    assert driven.json["request_id"] == driven.headers["request-id"] == "req_1"
+    assert driven.json["error"]["message"]
+    assert (driven.record.ending, driven.record.error_type) == ("error", kind)
+    assert driven.record.attempts[0].status == status
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_gateways_own_key_is_none_of_the_clients_business(status: int) -> None:
+    """500, with no word of the key; the client is told not to try again."""
+    driven = answered(error("Incorrect API key provided: sk-proj-abcdef123456"), status=status, own_key=True)
+    assert (driven.status, driven.json["error"]["type"]) == (500, "api_error")
+    assert "key" not in driven.json["error"]["message"].lower()
+    assert driven.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("see https://example.com/a?key=1 for more", "see [removed] for more"),
+        ("bad key sk-proj-abcdef1234567890", "bad key [removed]"),
+        ("sent as Bearer abc.def", "sent as [removed]"),
+        ("gsk_abcdefghijkl and xai-abcdefghijkl", "[removed] and [removed]"),
+        ("0123456789abcdefABCDEF0123456789abcdefABCDEF is wrong", "[removed] is wrong"),
+        ("the skeleton is at risk-free-rate", "the skeleton is at risk-free-rate"),
+    ],
+)
+def test_messages_are_cleaned(said: str, shown: str) -> None:
+    """Of keys and URLs, before the first event and after it."""
+    assert answered(error(said), status=400).json["error"]["message"] == shown
+    late = streamed(sse([*chunks({"content": "Hi"}, finish=None), error(said)], done=False))
+    assert checked(late.body)[-1]["error"]["message"] == shown
+
+
+def test_a_long_message_is_cut() -> None:
+    """An upstream that echoes the whole prompt does not fill the client's log."""
+    assert len(answered(error("x y " * 5000), status=400).json["error"]["message"]) <= 2000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"just text"',
+        b"plain text",
+        b'{"message": "m"}',
+        b'{"detail": "d"}',
+        b'{"code": "c", "msg": "m"}',
+        b'[{"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}}]',
+        b"",
+        b"\xff\xfe",
+        b"<html>proxy</html>",
+        b"null",
+        b"{}",
+        b"[" * 10_000,
+    ],
+)
+def test_every_form_of_an_error_is_read(body: bytes) -> None:
+    """No form of body makes the error path itself fail; the content-type is not looked at."""
+    driven = answered(body, status=400, headers={"content-type": "application/octet-stream"})
+    assert (driven.status, driven.json["error"]["type"]) == (400, "invalid_request_error")
+    assert "<" not in driven.json["error"]["message"]
+
+
+# When to come back
+
+
+def refused(status: int = 429, **headers: str) -> Driven:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return answered(error(), status=status, headers=named)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds", "again"),
+    [
+        ({"retry_after": "7"}, "7", None),
+        ({"retry_after": "7", "retry_after_ms": "1500"}, "2", None),
+        ({"retry_after": "60"}, "60", None),
+        ({"retry_after": "61"}, "61", "false"),
+        ({"x_ratelimit_reset_requests": "12s", "x_ratelimit_reset_tokens": "1m30s"}, "90", "false"),
+        ({"x_ratelimit_reset_tokens": "120ms"}, "1", None),
+        ({"x_ratelimit_reset_tokens": "6m0s"}, "360", "false"),
+        ({}, "1", None),
+        ({"retry_after": "Fri, 31 Dec 1999 23:59:59 GMT"}, "1", None),
+        ({"x_should_retry": "true", "retry_after": "3"}, "3", "true"),
+        ({"x_should_retry": "false", "retry_after": "3"}, "3", "false"),
+        ({"x_should_retry": "maybe", "retry_after": "3"}, "3", None),
+    ],
+)
+def test_a_rate_limit_says_when_to_come_back(headers: dict[str, str], seconds: str, again: str | None) -> None:
+    """PITFALLS H3, H4: always a retry-after; beyond a minute the client need not wait."""
+    driven = refused(**headers)
+    assert (driven.headers["retry-after"], driven.headers.get("x-should-retry")) == (seconds, again)
+
+
+def test_an_overload_has_a_retry_after_where_the_upstream_gave_one() -> None:
+    """And none is made up."""
+    assert refused(503, retry_after="5").headers["retry-after"] == "5"
+    assert "retry-after" not in refused(503).headers
+    assert refused(500, x_should_retry="false").headers["x-should-retry"] == "false"
+
+
+def test_rate_limits_of_a_good_answer() -> None:
+    """`x-ratelimit-*` becomes `anthropic-ratelimit-*`, a duration a moment; nonsense is left out."""
+    headers = {
+        "x-ratelimit-limit-requests": "100",
+        "x-ratelimit-remaining-requests": "99",
+        "x-ratelimit-reset-requests": "6m0s",
+        "x-ratelimit-limit-tokens": "40000",
+        "x-ratelimit-reset-tokens": "9" * 400 + "h",
+    }
+    whole = answered({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}, headers=headers)
+    stream = streamed(sse(chunks({"content": "Hi"})), headers=headers)
+    for driven in (whole, stream):
+        found = {name: value for name, value in driven.headers.items() if "ratelimit" in name}
+        assert found == {
+            "anthropic-ratelimit-requests-limit": "100",
+            "anthropic-ratelimit-requests-remaining": "99",
+            "anthropic-ratelimit-requests-reset": "2026-11-22T12:06:00Z",
+            "anthropic-ratelimit-tokens-limit": "40000",
+        }
+
+
+# No answer at all, and the next target
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_redirect_is_not_followed(stream: bool) -> None:
+    """PITFALLS J2: 502."""
+    driven = answered(b"", status=307, headers={"location": "http://elsewhere"}, stream=stream)
+    assert (driven.status, driven.json["error"]["type"]) == (502, "api_error")
+    assert "elsewhere" not in driven.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "kind"),
+    [
+        (UpstreamUnreachable("no connection"), 502, "api_error"),
+        (UpstreamTimeout("silent"), 504, "timeout_error"),
+    ],
+)
+def test_no_answer(failure: Any, status: int, kind: str) -> None:
+    """Before the first byte: its own status."""
+    exchange = exchange_of(asking(stream=True))
+    exchange.start(0.0)
+    body = exchange.transport_failed(failure, 1.0)
+    assert exchange.response_head is not None
+    assert (exchange.response_head.status, json.loads(body)["error"]["type"]) == (status, kind)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
+def test_the_next_target_is_tried_unseen(status: int, stream: bool) -> None:
+    """PITFALLS H5, H8: before the first byte an error that may pass opens the next leg."""
+    exchange = exchange_of(asking(stream=stream), targets=2)
+    exchange.start(0.0)
+    exchange.receive_head(status, [], 0.0)
+    assert exchange.response_head is None
+    assert isinstance(exchange.order, Send)
+    assert exchange.order.request.url == "http://u1/chat/completions"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+def test_a_fault_of_the_request_tries_no_other_target(status: int) -> None:
+    """With the client's own key, it would be one there too."""
+    exchange = exchange_of(asking(stream=False), targets=2, own_key=False)
+    exchange.start(0.0)
+    exchange.receive_head(status, [], 0.0)
+    exchange.receive_data(json.dumps(error()).encode(), 0.0)
+    exchange.receive_eof(0.0)
+    assert isinstance(exchange.order, Close)
+    assert len(exchange.record(0.0).attempts) == 1
+
+
+@pytest.mark.parametrize(
+    "stream", [b"", b": comment\n\n", b"data: [DONE]\n\n", b"data: " + json.dumps(error()).encode()]
+)
+def test_an_empty_stream_tries_the_next_target(stream: bytes) -> None:
+    """PITFALLS A13: nothing had been sent, so nobody notices; the second answer is the answer."""
+    exchange = exchange_of(asking(stream=True), targets=2)
+    exchange.start(0.0)
+    exchange.receive_head(200, [], 0.0)
+    exchange.receive_data(stream, 0.0)
+    exchange.receive_eof(0.0)
+    assert isinstance(exchange.order, Send)
+    exchange.receive_head(200, [], 0.0)
+    body = exchange.receive_data(sse(chunks({"content": "Hi"})), 0.0) + exchange.receive_eof(0.0)
+    assert checked(body)[-1]["type"] == "message_stop"
+    record = exchange.record(0.0)
+    assert [attempt.reason for attempt in record.attempts] == ["api_error", ""]
+    assert record.ending == "complete"
+
+
+def test_after_the_first_event_there_is_no_other_target() -> None:
+    """PITFALLS H8: one error event, and nothing twice."""
+    exchange = exchange_of(asking(stream=True), targets=2)
+    driven = drive(exchange, [sse(chunks({"content": "Hi"}, finish=None), done=False)], status=200, headers=[])
+    assert checked(driven.body)[-1]["type"] == "error"
+    assert len(driven.record.attempts) == 1
