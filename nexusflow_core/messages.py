@@ -36,8 +36,8 @@ S = TypeVar("S")
 
 
 class _Block(Struct, tag_field="type", forbid_unknown_fields=True, gc=False):
-    """Strict, so that a message of known members alone is decoded in one go (see `_message`); not tracked by the
-    garbage collector, since JSON has no cycles."""
+    """Strict, so that a message of known members alone is decoded in one go (see `_message`); not tracked by
+    the garbage collector, since JSON has no cycles."""
 
 
 class TextBlock(_Block, tag="text"):
