@@ -1,5 +1,6 @@
 """The call log: one JSON line a call, written in batches by one thread."""
 
+import atexit
 import os
 import queue
 import threading
@@ -30,8 +31,8 @@ _WAKE: _Item = (b"", None)
 class CallLog:
     """A hook that appends each record to a file, for as many threads, event loops and processes as there are.
 
-    Lines reach the file within a twentieth of a second, each batch in one write; `aclose()` writes the rest.
-    A process that is killed loses at most one batch.
+    Lines reach the file within a twentieth of a second, each batch in one write; `aclose()` writes the rest, or
+    the end of the process where a server without a lifespan never calls it. One that is killed loses a batch.
     """
 
     batch_seconds = _BATCH_SECONDS
@@ -76,6 +77,9 @@ class CallLog:
 
     def close(self) -> None:
         """The same, blocking."""
+        atexit.unregister(self.close)
+        if self._process != os.getpid():
+            return  # forked: what waits is the parent's
         writer = self._writer
         if writer is not None and writer.is_alive():
             self._closing.set()
@@ -89,6 +93,7 @@ class CallLog:
                 self._closing.clear()
                 self._writer = threading.Thread(target=self._run, name="nexusflow-call-log", daemon=True)
                 self._writer.start()
+                atexit.register(self.close)
 
     def _run(self) -> None:
         while not self._closing.is_set():

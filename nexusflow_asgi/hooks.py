@@ -88,17 +88,19 @@ def _printable(text: str) -> str:
 
 
 class LoggingHook:
-    """A line a call through stdlib logging, logger `nexusflow`; the record as `extra["record"]`.
+    """A line a call through stdlib logging: to the logger `nexusflow`, or one of the host's own; the record as
+    `extra["record"]`.
 
     Never a body, never a key. Which level and handler it meets is the host's to configure.
     """
 
-    def __init__(self, level: int = logging.INFO) -> None:
+    def __init__(self, level: int = logging.INFO, *, logger: logging.Logger = logger) -> None:
         self._level = level
+        self._logger = logger
 
     def after(self, record: CallRecord) -> None:
         tokens = record.usage or {}
-        logger.log(
+        self._logger.log(
             self._level,
             "%s %s %s %s %s in=%s out=%s %.3fs",
             record.request_id,

@@ -35,6 +35,8 @@ def match_path(path: str, root_path: str, prefix: str, *, middleware: bool) -> M
     So empty segments count for nothing, and without a host behind us the tail of the path decides. As a
     middleware we own what is under `prefix`, or with no prefix just the `/v1/` endpoints themselves.
     """
+    if not path.startswith("/"):  # Litestar's mount of /llm takes /llmfoo too, and hands over "foo"
+        return None if middleware else Match("unknown")
     segments = _without(_split(path), _split(root_path))
     under = _without(segments, _split(prefix))
     if not middleware:

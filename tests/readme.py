@@ -10,6 +10,8 @@ import msgspec
 
 from nexusflow_core import Attempt, CallRecord, Limits, Timeouts, Usage, cost
 from nexusflow_core.routing import Retry
+from tests.hosts.shown import FORMS, folded
+from tests.matrix.results import clients_table, hosts_table, versions
 from tests.readme_vendors import columns_table, losses_table, vendors_table
 
 README = Path(__file__).parent.parent / "README.md"
@@ -294,6 +296,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "vendors": vendors_table,
     "columns": columns_table,
     "losses": losses_table,
+    "examples": lambda: folded(*FORMS),
+    "handover": lambda: folded("starlette_session", "django_project/asgi_session"),
+    "hosts": hosts_table,
+    "clients": clients_table,
+    "servers": lambda: f"Servers: {versions()}.",
 }
 
 

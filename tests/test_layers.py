@@ -15,9 +15,8 @@ CORE = """untyped errors sse usage prices cost metering upstream peek thinking_b
     exchange simulator config model_list gateway""".split()
 """nexusflow_core from the ground up."""
 
-ASGI = """backend transports hooks auth body settings call_log presence
-    durable_log paths watch relay slots runtime
-    calls pages app cli""".split()
+ASGI = """backend transports hooks otel auth body settings call_log presence durable_log paths watch relay
+    slots runtime calls pages app cli""".split()
 """nexusflow_asgi from the ground up."""
 
 PURE = """__future__ abc base64 binascii bisect collections contextlib copy csv dataclasses datetime decimal
@@ -126,8 +125,8 @@ def test_the_core_loads_nothing_of_the_web() -> None:
 
 
 def test_transports_are_imported_only_when_used() -> None:
-    """The app itself loads no HTTP client."""
-    assert _loaded_by("nexusflow_asgi", "httpx2 httpx aiohttp uvicorn") == []
+    """The app itself loads no HTTP client, no server and no telemetry."""
+    assert _loaded_by("nexusflow_asgi", "httpx2 httpx aiohttp uvicorn opentelemetry") == []
 
 
 def _loaded_by(package: str, names: str) -> list[str]:

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import decode_config
+from tests.hosts.shown import FORMS, shown
 from tests.readme import README, regenerated
 from tests.servers import Served
 
@@ -36,8 +37,11 @@ def in_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, f"sk-{name.lower()}")
 
 
+EXAMPLES = {shown(name)[1] for name in [*FORMS, "starlette_session", "django_project/asgi_session"]}
+
+
 @pytest.mark.usefixtures("in_a_project")
-@pytest.mark.parametrize("snippet", SNIPPETS["python"])
+@pytest.mark.parametrize("snippet", [text for text in SNIPPETS["python"] if text not in EXAMPLES])
 def test_python_snippets_run(snippet: str) -> None:
     """Each stands for itself; an app that it makes serves the gateway under /llm."""
     names: dict[str, object] = {}
@@ -47,6 +51,25 @@ def test_python_snippets_run(snippet: str) -> None:
             assert client.get("/llm/health").status_code == 200
             models = client.get("/llm/v1/models", headers={"x-api-key": "sk-nexusflow_key"}).json()
             assert "fast" in [model["id"] for model in models["data"]]
+
+
+@pytest.mark.usefixtures("in_a_project")
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("starlette_mount", "/llm"),
+        ("starlette_nested", "/api/llm"),
+        ("starlette_middleware", "/llm"),
+        ("alone", "/llm"),
+    ],
+)
+def test_examples_run(name: str, prefix: str) -> None:
+    """Those that need nothing but Starlette; tests/matrix runs them all."""
+    names: dict[str, object] = {}
+    exec(compile(shown(name)[1], name, "exec"), names)
+    with TestClient(names["app"]) as client:  # type: ignore[arg-type]
+        assert client.get(f"{prefix}/health").status_code == 200
+        assert client.get("/").text == "the host's own page" or name == "alone"
 
 
 @pytest.mark.usefixtures("in_a_project")

@@ -209,6 +209,27 @@ def test_a_fork(tmp_path: Path) -> None:
     assert Counter(ids) == Counter(expected)
 
 
+UNCLOSED = """
+import os, sys, warnings
+from nexusflow_asgi import CallLog
+from tests.asgi.test_call_log import a_record
+
+warnings.simplefilter("ignore", DeprecationWarning)
+log = CallLog(sys.argv[1])
+log.after(a_record("last"))
+if sys.argv[2] == "fork" and os.fork():
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize("how", ["plain", "fork"])
+def test_a_process_that_ends_without_closing(tmp_path: Path, how: str) -> None:
+    """As under a server that runs no lifespan: the last batch is written, once."""
+    path = tmp_path / "calls.jsonl"
+    subprocess.run([sys.executable, "-c", UNCLOSED, path, how], check=True, cwd=ROOT, timeout=LIMIT)
+    assert [record.request_id for record in read(path)] == ["last"]
+
+
 def test_processes_share_a_file(tmp_path: Path) -> None:
     """Three processes append to one file and tear no line of each other's."""
     path = tmp_path / "calls.jsonl"

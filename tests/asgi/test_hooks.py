@@ -360,6 +360,13 @@ def test_a_log_line_a_call(caplog: pytest.LogCaptureFixture) -> None:
     assert f"in={record.usage['input_tokens']} out={record.usage['output_tokens']}" in message
 
 
+def test_a_log_line_in_the_hosts_own_logger(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the host names one, the line goes there and nowhere else."""
+    with caplog.at_level(logging.INFO, "shop.llm"):
+        asked(LoggingHook(logger=logging.getLogger("shop.llm")))
+    assert [line.name for line in caplog.records] == ["shop.llm"]
+
+
 def test_a_log_line_of_a_refused_call(caplog: pytest.LogCaptureFixture) -> None:
     """A call without model and usage has its line too."""
     with caplog.at_level(logging.INFO, "nexusflow"):

@@ -79,7 +79,6 @@ def test_nothing_else_is_an_endpoint(path: str) -> None:
         ("/px/llm/v1/messages", "/px"),
         ("//v1/messages", ""),  # litellm with a trailing slash in its api_base
         ("/llm//v1//messages//", "/llm"),
-        ("v1/messages", ""),
         ("/llm/v1/messages", ""),  # a host that says nothing of its root
         ("/llm/messages", "/llm"),
     ],
@@ -87,6 +86,14 @@ def test_nothing_else_is_an_endpoint(path: str) -> None:
 def test_every_form_of_a_mount(path: str, root_path: str) -> None:
     """`root_path` may or may not stand in `path`, and slashes come and go."""
     assert match_path(path, root_path, "", middleware=False) == Match("messages")
+
+
+@pytest.mark.parametrize("path", ["v1/messages", "v1/messages/", "foo/v1/messages/", "foo"])
+@pytest.mark.parametrize("prefix", ["", "/llm"])
+def test_half_a_segment_is_no_mount(path: str, prefix: str) -> None:
+    """Litestar's mount of /llm also takes /llmv1/messages, and cuts it in the middle of a segment."""
+    assert match_path(path, "", prefix, middleware=False) == Match("unknown")
+    assert match_path(path, "", prefix, middleware=True) is None
 
 
 @pytest.mark.parametrize(

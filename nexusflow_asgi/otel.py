@@ -1,0 +1,145 @@
+"""OpenTelemetry: a span and the metrics of each call, by the conventions for generative AI.
+
+Needs the `otel` extra, the API alone: SDK, exporters, sampling and the server's span are the host's. The
+conventions are still in development; every name of theirs that is used stands in this module.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider, get_tracer
+
+from nexusflow_core.errors import InvalidUsage
+from nexusflow_core.record import CallRecord
+from nexusflow_core.usage import Usage
+
+__all__ = ["OpenTelemetryHook"]
+
+_SCOPE: Final = "nexusflow"
+_OPERATIONS: Final = {"messages": "chat"}  # the conventions have no name for counting: ours is kept
+_TOKEN_BUCKETS: Final = [float(4**power) for power in range(14)]
+_SECOND_BUCKETS: Final = [0.01 * 2**power for power in range(14)]
+_BILLION: Final = 1_000_000_000
+
+_Attributes = dict[str, str | bool | int | float]
+
+
+class OpenTelemetryHook:
+    """A hook that reports each call when it is over: `NexusFlow(..., hooks=[OpenTelemetryHook()])`.
+
+    The span is a child of whatever span is current in the call's task, which is the host's server span where it
+    makes one. `providers` gives an upstream's name in the configuration its `gen_ai.provider.name`; without it
+    the name itself counts. Never a body, never a key.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, str] | None = None,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+    ) -> None:
+        self._providers = dict(providers or {})
+        self._tracer = get_tracer(_SCOPE, tracer_provider=tracer_provider)
+        meter = get_meter(_SCOPE, meter_provider=meter_provider)
+        self._tokens = meter.create_histogram(
+            "gen_ai.client.token.usage",
+            unit="{token}",
+            description="Tokens of a call, by type; input includes what was read from a cache or written to it",
+            explicit_bucket_boundaries_advisory=_TOKEN_BUCKETS,
+        )
+        self._duration = meter.create_histogram(
+            "gen_ai.client.operation.duration",
+            unit="s",
+            description="From the request's arrival to the end of its answer",
+            explicit_bucket_boundaries_advisory=_SECOND_BUCKETS,
+        )
+        self._first_chunk = meter.create_histogram(
+            "gen_ai.client.operation.time_to_first_chunk",
+            unit="s",
+            description="From the request's arrival to the first byte of a streamed answer",
+            explicit_bucket_boundaries_advisory=_SECOND_BUCKETS,
+        )
+        self._cost = meter.create_counter(
+            "nexusflow.cost", unit="{USD}", description="Cost of the calls whose price is known"
+        )
+
+    def after(self, record: CallRecord) -> None:
+        """Reports the call, with the times that it took."""
+        usage = _usage(record)
+        common = self._common(record)
+        self._trace(record, usage, common)
+        self._measure(record, usage, common)
+
+    def _common(self, record: CallRecord) -> _Attributes:
+        """What span and metrics share. A model that nobody serves is not in it: anyone can make one up."""
+        operation = _OPERATIONS.get(record.endpoint, record.endpoint)
+        common: _Attributes = {"gen_ai.operation.name": operation}
+        if record.attempts:
+            upstream = record.attempts[-1].upstream
+            common["gen_ai.provider.name"] = self._providers.get(upstream, upstream)
+            common["gen_ai.request.model"] = record.model
+        if record.response_model is not None:
+            common["gen_ai.response.model"] = record.response_model
+        error = record.error_type or (record.ending if record.ending != "complete" else None)
+        if error is not None:
+            common["error.type"] = error
+        return common
+
+    def _trace(self, record: CallRecord, usage: Usage | None, common: _Attributes) -> None:
+        operation = str(common["gen_ai.operation.name"])
+        start = round(record.started_at.timestamp() * _BILLION)
+        span = self._tracer.start_span(
+            f"{operation} {record.model}" if record.model else operation,
+            kind=SpanKind.CLIENT,
+            attributes={**common, **dict(_span_attributes(record, usage))},
+            start_time=start,
+        )
+        if "error.type" in common:
+            span.set_status(Status(StatusCode.ERROR, record.ending))
+        span.end(start + round(record.duration * _BILLION))
+
+    def _measure(self, record: CallRecord, usage: Usage | None, common: _Attributes) -> None:
+        self._duration.record(record.duration, common)
+        if record.stream and record.time_to_first_byte is not None:
+            self._first_chunk.record(record.time_to_first_byte, common)
+        if usage is not None and record.endpoint == "messages":
+            for kind, tokens in (("input", usage.prompt_tokens), ("output", usage.output_tokens)):
+                self._tokens.record(tokens, {**common, "gen_ai.token.type": kind})
+        if record.cost_usd is not None:
+            self._cost.add(float(record.cost_usd), common)  # for a chart: the record has the exact amount
+
+
+def _usage(record: CallRecord) -> Usage | None:
+    try:
+        return None if record.usage is None else Usage.from_wire(record.usage, wire="anthropic")
+    except InvalidUsage:
+        return None
+
+
+def _span_attributes(record: CallRecord, usage: Usage | None) -> Iterator[tuple[str, str | bool | int | float]]:
+    yield "gen_ai.request.model", record.model
+    yield "gen_ai.request.stream", record.stream
+    if usage is not None:
+        yield "gen_ai.usage.input_tokens", usage.prompt_tokens
+        yield "gen_ai.usage.output_tokens", usage.output_tokens
+        yield "gen_ai.usage.cache_read.input_tokens", usage.cache_read_tokens
+        written = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+        yield "gen_ai.usage.cache_write.input_tokens", written
+    if record.status is not None:
+        yield "http.response.status_code", record.status
+    yield "nexusflow.request_id", record.request_id
+    yield "nexusflow.ending", record.ending
+    yield "nexusflow.attempts", len(record.attempts)
+    for name, value in (
+        ("nexusflow.upstream_request_id", record.upstream_request_id),
+        ("nexusflow.route", record.route),
+        ("nexusflow.principal", record.principal),
+        ("nexusflow.cost_usd", record.cost_usd),
+        ("gen_ai.conversation.id", record.metadata.get("session")),
+    ):
+        if value is not None:
+            yield name, value
+    for key, value in record.metadata.items():
+        yield f"nexusflow.metadata.{key}", value

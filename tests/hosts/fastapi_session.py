@@ -1,0 +1,43 @@
+"""FastAPI hands over its session's user, its HTTP client, its logger and its database."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request
+from ledger import Ledger, client, log
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.types import Scope
+
+from nexusflow_asgi import LoggingHook, NexusFlow
+from nexusflow_asgi.transports.httpx import HttpxTransport
+from nexusflow_core import Principal
+
+
+async def who(scope: Scope) -> Principal | None:
+    session = scope["session"]
+    return Principal(session["user"], metadata={"team": session["team"]}) if "user" in session else None
+
+
+gateway = NexusFlow(
+    config="nexusflow.toml",
+    authenticate=who,
+    transport=HttpxTransport(client),
+    hooks=[Ledger(), LoggingHook(logger=log)],
+)
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with client, gateway:
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+app.add_middleware(SessionMiddleware, secret_key="not-a-secret")
+app.mount("/llm", gateway)
+
+
+@app.post("/login")
+async def login(request: Request) -> str:
+    request.session.update(user="alice", team="red")
+    return "welcome"

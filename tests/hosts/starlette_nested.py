@@ -1,0 +1,17 @@
+"""Starlette, in a mount inside a mount."""
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from nexusflow_asgi import NexusFlow
+
+
+async def home(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("the host's own page")
+
+
+gateway = NexusFlow(config="nexusflow.toml")
+api = Starlette(routes=[Mount("/llm", gateway)])
+app = Starlette(routes=[Route("/", home), Mount("/api", api)], lifespan=gateway.lifespan)
