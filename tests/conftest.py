@@ -15,6 +15,12 @@ settings.load_profile("patient")
 _FAILED = pytest.StashKey[bool]()
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One process a core, but for the long tests that measure memory or take the whole machine."""
+    chosen = str(config.option.markexpr)
+    return 0 if chosen in ("soak", "matrix", "smoke") else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
