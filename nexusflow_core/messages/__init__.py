@@ -1,0 +1,40 @@
+"""The Messages API's requests as typed blocks, for whoever must understand one rather than pass it on."""
+
+from nexusflow_core.messages.reading import read_blocks, read_request
+from nexusflow_core.messages.vocabulary import (
+    Block,
+    DocumentBlock,
+    ImageBlock,
+    InputMessage,
+    MessagesRequest,
+    OtherBlock,
+    RedactedThinkingBlock,
+    SearchResultBlock,
+    TextBlock,
+    ThinkingBlock,
+    Tool,
+    ToolChoice,
+    ToolReferenceBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+)
+
+__all__ = [
+    "Block",
+    "DocumentBlock",
+    "ImageBlock",
+    "InputMessage",
+    "MessagesRequest",
+    "OtherBlock",
+    "RedactedThinkingBlock",
+    "SearchResultBlock",
+    "TextBlock",
+    "ThinkingBlock",
+    "Tool",
+    "ToolChoice",
+    "ToolReferenceBlock",
+    "ToolResultBlock",
+    "ToolUseBlock",
+    "read_blocks",
+    "read_request",
+]
