@@ -144,13 +144,13 @@ def cost(
     try:
         if (  # as nearly every usage is: then the model's name alone finds its price, in half the time
             vendor is None
-            and not batch
             and (tier is None or tier == "standard")
             and usage.speed is None
             and (geo is None or geo == "not_available" or geo == "global")
             and endpoint is None
-            and not (explicit_cache or usage.explicit_cache)
-            and not (usage.thinking or usage.reasoning_tokens)
+            and not (
+                batch or explicit_cache or usage.explicit_cache or usage.thinking or usage.reasoning_tokens
+            )
         ):
             served = book.plainly[model]
         else:
@@ -174,7 +174,12 @@ def cost(
             assert isinstance(at, datetime)
         if doubtful:
             flags += served.doubts(at)
-        refused = stop_reason == "refusal" and not usage.output_tokens and served.prices.vendor == "anthropic"
+        refused = (
+            stop_reason is not None
+            and stop_reason == "refusal"
+            and not usage.output_tokens
+            and served.prices.vendor == "anthropic"
+        )
         if usage.iterations:
             return _iterated(usage, model, served, at, book, flags, refused)
         if (price := served.always) is None:
@@ -211,25 +216,26 @@ def _tiered(usage: Usage, served: Served, at: datetime) -> tuple[Price, tuple[st
 
 def _priced(counts: Usage | Iteration, price: Price, searches: int, flags: tuple[str, ...]) -> Cost:
     """The hot path: five products and their sum."""
-    total = 0
+    total, scaled = 0, price.scaled
     lines: list[Line] = []
     if tokens := counts.input_tokens:
-        lines.append(Line("input", tokens, rate := price.input, price))
-        total = tokens * rate
+        lines.append(Line("input", tokens, price.input, price))
+        total = tokens * scaled.input
     if tokens := counts.cache_read_tokens:
-        lines.append(Line("cache_read", tokens, rate := price.cache_read, price))
-        total += tokens * rate
+        lines.append(Line("cache_read", tokens, price.cache_read, price))
+        total += tokens * scaled.cache_read
     if tokens := counts.cache_write_5m_tokens:
-        lines.append(Line("cache_write_5m", tokens, rate := price.cache_write_5m, price))
-        total += tokens * rate
+        lines.append(Line("cache_write_5m", tokens, price.cache_write_5m, price))
+        total += tokens * scaled.cache_write_5m
     if tokens := counts.cache_write_1h_tokens:
-        lines.append(Line("cache_write_1h", tokens, rate := price.cache_write_1h, price))
-        total += tokens * rate
+        lines.append(Line("cache_write_1h", tokens, price.cache_write_1h, price))
+        total += tokens * scaled.cache_write_1h
     if tokens := counts.output_tokens:
         if (output := price.output) is None:
             raise InvalidUsage(f"impossible usage: {tokens} output tokens, and {price.row} has no output")
         lines.append(Line("output", tokens, output, price))
-        total += tokens * output
+        total += tokens * scaled.output
+    total *= scaled.unit
     if searches:
         if (fee := price.web_search) is None:
             flags += ("unpriced_web_search",)

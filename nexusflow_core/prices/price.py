@@ -2,17 +2,31 @@
 
 import re
 from decimal import Decimal
+from math import gcd
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from nexusflow_core.errors import ConfigError
 
-__all__ = ["FEMTO_PER_USD", "Price", "femto_per_request", "femto_per_token", "usd"]
+__all__ = ["FEMTO_PER_USD", "Price", "Scaled", "femto_per_request", "femto_per_token", "usd"]
 
 FEMTO_PER_USD = 10**15
 _DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _FEMTO_PER_TOKEN = 10**9  # one dollar per million tokens
 _FEMTO_PER_REQUEST = 10**12  # one dollar per thousand requests
+
+
+class Scaled(Struct, frozen=True, gc=False):
+    """A price's rates as multiples of `unit`, the largest that leaves them whole: Python multiplies integers
+    below 2^30 in half the time, and a cost is the sum of five products."""
+
+    unit: int = 1
+    input: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    output: int = 0
 
 
 class Price(Struct, frozen=True, kw_only=True, gc=False):
@@ -34,6 +48,13 @@ class Price(Struct, frozen=True, kw_only=True, gc=False):
     layer: str
     flags: tuple[str, ...] = ()
     """What makes a cost at this price less than certain."""
+    scaled: Scaled = Scaled()
+    """The rates per token once more, as `cost` multiplies by them: made from those above, whatever is given."""
+
+    def __post_init__(self) -> None:
+        rates = [self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.output or 0]
+        unit = gcd(*rates) or 1
+        force_setattr(self, "scaled", Scaled(unit, *[rate // unit for rate in rates]))
 
 
 def femto_per_token(dollars_per_million: str) -> int:

@@ -103,21 +103,23 @@ def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
         raise invalid(str(error)) from None
     short = hour = rest = 0
     if (split := it.cache_creation) is not None:
-        short, hour = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
-    if (total := it.cache_creation_input_tokens) is not None and (rest := total - short - hour):
-        _check_rest(rest, total)
+        short = split.ephemeral_5m_input_tokens or 0
+        hour = split.ephemeral_1h_input_tokens or 0
+    if (total := it.cache_creation_input_tokens) is not None and total - short != hour:
+        rest = _rest(total, short, hour)
+        short += rest
     found = Usage(
         it.input_tokens or 0,
         it.cache_read_input_tokens or 0,
-        short + rest,
+        short,
         hour,
         it.output_tokens or 0,
-        0 if (tools := it.server_tool_use) is None else tools.web_search_requests or 0,
+        0 if it.server_tool_use is None else it.server_tool_use.web_search_requests or 0,
         it.service_tier,
         it.speed,
         it.inference_geo,
-        () if not (steps := it.iterations) else tuple(map(_iteration, steps)),
-        0 if (details := it.output_tokens_details) is None else details.thinking_tokens or 0,
+        () if it.iterations is None else tuple(map(_iteration, it.iterations)),
+        0 if it.output_tokens_details is None else it.output_tokens_details.thinking_tokens or 0,
         rest,
     )
     return found if it.fallback_credit is None else replace(found, flags=_credit_flags(it.fallback_credit))
@@ -178,23 +180,24 @@ def _iteration(it: _Step) -> Iteration:
     split = it.cache_creation or Split()
     short, hour = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
     total = it.cache_creation_input_tokens
-    rest = 0 if total is None else total - short - hour
-    _check_rest(rest, total)
+    if total is not None:
+        short += _rest(total, short, hour)
     return Iteration(
         it.type,
         it.model,
         it.input_tokens or 0,
         it.cache_read_input_tokens or 0,
-        short + rest,
+        short,
         hour,
         it.output_tokens or 0,
     )
 
 
-def _check_rest(rest: int, total: int | None) -> None:
-    """`rest` is what the split leaves of the total."""
-    if rest < 0:
+def _rest(total: int, short: int, hour: int) -> int:
+    """What the split leaves of the total."""
+    if (rest := total - short - hour) < 0:
         raise invalid(f"cache_creation is {-rest} more than cache_creation_input_tokens, which is {total}")
+    return rest
 
 
 def _credit_flags(credit: _Credit) -> tuple[str, ...]:
