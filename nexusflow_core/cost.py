@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, overload
+from typing import Any, Literal, overload
 
 from msgspec import Struct
 
@@ -165,15 +165,14 @@ def cost(
                 explicit_cache or usage.explicit_cache,
                 usage.thinking or usage.reasoning_tokens > 0,
             ]
+        when: Any = at
         try:
-            doubtful = at > served.doubted_from
+            doubtful = when > served.doubted_from
         except TypeError:  # a day, or a datetime without its zone: asking first would cost every call
-            at = _moment(at)
-            doubtful = at > served.doubted_from
-        if TYPE_CHECKING:
-            assert isinstance(at, datetime)
+            when = _moment(at)
+            doubtful = when > served.doubted_from
         if doubtful:
-            flags += served.doubts(at)
+            flags += served.doubts(when)
         refused = (
             stop_reason is not None
             and stop_reason == "refusal"
@@ -181,9 +180,9 @@ def cost(
             and served.prices.vendor == "anthropic"
         )
         if usage.iterations:
-            return _iterated(usage, model, served, at, book, flags, refused)
+            return _iterated(usage, model, served, when, book, flags, refused)
         if (price := served.always) is None:
-            price, doubts = _tiered(usage, served, at)
+            price, doubts = _tiered(usage, served, when)
             flags += doubts
     except UnknownModel:
         if unknown == "none":
