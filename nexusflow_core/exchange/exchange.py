@@ -178,7 +178,7 @@ class Exchange:
             return b""
         if self.response_head is None:
             self._end_attempt(error.type, now)
-            self._abandon(now)
+            self._abandon()
             return self._answer(error, now)
         leg = self._current_leg()
         out = leg.fail(error)
@@ -291,9 +291,9 @@ class Exchange:
             self._attempting = False
             self._outcome.end_attempt(self._call, self._leg_status, reason, now - self._leg_started)
 
-    def _abandon(self, now: float) -> None:
+    def _abandon(self) -> None:
         if self._plan is not None:
-            self._plan.abandoned(now)
+            self._plan.abandoned()
 
     def _current_leg(self) -> Leg:
         if self._leg is None:
@@ -360,7 +360,7 @@ class Exchange:
         """The leg's answer is over, or nobody waits for it any more."""
         error = self._leg.failure if self._leg is not None else None
         if self._outcome.client_gone:
-            self._abandon(now)
+            self._abandon()
         elif error is not None and self._attempting and self._plan is not None:
             failure = self._failure(error, now)
             if failure is not None:
