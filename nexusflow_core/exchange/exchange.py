@@ -263,9 +263,8 @@ class Exchange:
     def _after_error_answer(self, error: UpstreamError, body: bytes, now: float) -> Step | None:
         strips = self._route is not None and self._route.thinking == "strip" and not self._outcome.edits
         if strips and error.status == 400 and refuses_thinking(body) and self._plan is not None:
-            stripped = without_thinking(self._call)
-            if stripped is not self._call:  # a retry of the same bytes would fail the same way
-                self._call, self._outcome.edits = stripped, ("thinking",)
+            self._call, self._outcome.edits = without_thinking(self._call)
+            if self._outcome.edits:  # a retry of the same bytes would fail the same way
                 self._end_attempt(error.type, now)
                 self._failed_with = error
                 return self._plan.once_more(now)
