@@ -263,11 +263,13 @@ class Exchange:
     def _after_error_answer(self, error: UpstreamError, body: bytes, now: float) -> Step | None:
         strips = self._route is not None and self._route.thinking == "strip" and not self._outcome.edits
         if strips and error.status == 400 and refuses_thinking(body) and self._plan is not None:
-            self._call, self._outcome.edits = without_thinking(self._call)
-            if self._outcome.edits:  # a retry of the same bytes would fail the same way
+            stripped, edits = without_thinking(self._call)
+            step = self._plan.once_more(now) if edits else None  # the same bytes would fail the same way
+            if step is not None:
+                self._call, self._outcome.edits = stripped, edits
                 self._end_attempt(error.type, now)
                 self._failed_with = error
-                return self._plan.once_more(now)
+                return step
         return self._after_failure(error, now)
 
     def _slow_error(self, error: UpstreamError, now: float) -> bytes:

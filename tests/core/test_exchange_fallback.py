@@ -316,6 +316,14 @@ def test_a_route_that_strips_does_so_once_and_only_when_refused() -> None:
     assert x.record(3.0).edits == ("model", "thinking")
 
 
+def test_stripping_takes_an_attempt() -> None:
+    """Where none is left the refusal is the answer, and the record names no edit that nobody sent."""
+    x = call(gateway_of(None, thinking="strip", retry=Retry(attempts=1)), 0.0, body=conversation(SIGNED))
+    assert refuse(x, 400, 1.0, body=REFUSAL) == REFUSAL
+    record = x.record(2.0)
+    assert (record.edits, len(record.attempts)) == ((), 1)
+
+
 def test_a_stripped_body_that_came_compressed_goes_out_plain() -> None:
     """And the record says so, as for every other edit."""
     packed = gzip.compress(conversation(SIGNED), mtime=0)
