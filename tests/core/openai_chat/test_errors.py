@@ -118,6 +118,17 @@ def test_every_form_of_an_error_is_read(body: bytes) -> None:
     assert "<" not in driven.json["error"]["message"]
 
 
+def test_a_filtered_prompt_is_a_refusal_in_the_form_that_was_asked_for() -> None:
+    """Whoever asked for a stream reads events: one JSON body would be no answer to it."""
+    driven = answered(error(code="content_filter"), status=400, stream=True)
+    assert (driven.status, driven.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert "content-length" not in driven.headers
+    events = checked(driven.body)
+    assert [event["type"] for event in events] == ["message_start", "message_delta", "message_stop"]
+    assert events[1]["delta"]["stop_reason"] == "refusal"
+    assert (driven.record.ending, driven.record.error_type) == ("complete", None)
+
+
 # When to come back
 
 
