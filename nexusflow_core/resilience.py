@@ -177,8 +177,8 @@ class Health:
     def __init__(self, store: CircuitStore) -> None:
         self._store = store
 
-    def reopens(self, target: str, now: float) -> float:
-        """When the target may be tried; `now` or earlier where that is at once."""
+    def reopens(self, target: str) -> float:
+        """When the target may be tried; a time that has passed where that is at once."""
         circuits = self._store.get(target)
         return max((max(it.until, it.probing) for it in circuits.values()), default=0.0) if circuits else 0.0
 
@@ -198,7 +198,7 @@ class Health:
         if circuits:
             self._store.put(target, {reason: it for reason, it in circuits.items() if it.until > now})
 
-    def abandoned(self, target: str, now: float) -> None:
+    def abandoned(self, target: str) -> None:
         """The call ended without telling anything about the target: another may probe."""
         circuits = self._store.get(target)
         if circuits:
@@ -267,8 +267,8 @@ class Plan:
         """The first target that may be tried; where all cool down, the one that is ready first. A call is
         never refused for the health of its targets: the upstream's own answer says more."""
         index = 0
-        if self._reopens(self._targets[0], now) > now:
-            times = [max(self._reopens(target, now), now) for target in self._targets]
+        if self._reopens(self._targets[0]) > now:
+            times = [max(self._reopens(target), now) for target in self._targets]
             index = times.index(min(times))
             self._last_resort = times[index] > now
         self._cooling, ready = self._targets[:index], self._targets[index]
@@ -290,10 +290,10 @@ class Plan:
 
     def next(self, now: float) -> Step | None:
         """The next target in order that does not cool down; None where there is none."""
-        self._abandon(now)
+        self._abandon()
         while self._targets and self._left > 0:
             target = self._targets.pop(0)
-            if self._reopens(target, now) <= now:
+            if self._reopens(target) <= now:
                 return self._enter(target, now, now)
         return None
 
@@ -309,7 +309,7 @@ class Plan:
         self._left += 1
         if failed:
             return self.next(now)
-        self._abandon(now)
+        self._abandon()
         if not self._cooling:
             return None
         self._last_resort = True
@@ -324,9 +324,9 @@ class Plan:
         """The answer broke off after its first byte."""
         self._count(failure, now)
 
-    def abandoned(self, now: float) -> None:
+    def abandoned(self) -> None:
         """The client has left, or the gateway ended the call."""
-        self._abandon(now)
+        self._abandon()
 
     def _enter(self, target: Target, at: float, now: float) -> Step:
         self._left -= 1
@@ -335,22 +335,22 @@ class Plan:
             self._health.enter(self._key(target), now)
         return Step(target, at)
 
-    def _abandon(self, now: float) -> None:
+    def _abandon(self) -> None:
         if self._health is not None and self._current is not None:
-            self._health.abandoned(self._key(self._current), now)
+            self._health.abandoned(self._key(self._current))
 
     def _count(self, failure: Failure, now: float) -> None:
         target = self._current
         if self._health is None or target is None:
             return
         if failure.reason == "rate_limited" and target.upstream.api_key is None:
-            self._abandon(now)  # the limit of the caller's own key is nobody else's
+            self._abandon()  # the limit of the caller's own key is nobody else's
         else:
             stated = failure.wait is not None and failure.wait > self._policy.max_wait
             self._health.failed(self._key(target), failure, now, stated=stated)
 
-    def _reopens(self, target: Target, now: float) -> float:
-        return self._health.reopens(self._key(target), now) if self._health is not None else 0.0
+    def _reopens(self, target: Target) -> float:
+        return self._health.reopens(self._key(target)) if self._health is not None else 0.0
 
     def _key(self, target: Target) -> str:
         return f"{target.upstream.name}/{target.model or self._model}"

@@ -21,7 +21,7 @@ assistant's message; nowhere."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What an operator decides about translated calls. Relayed ones know none of it."""
+    """What an operator decides about translated calls. Relayed ones know `count_tokens` alone."""
 
     max_tokens: int | None = None
     """Most that the model can write; a request for more gets as much."""
@@ -32,13 +32,12 @@ class Options(Struct, frozen=True, kw_only=True):
     server_tools: Literal["refuse", "drop"] = "refuse"
     """What becomes of tools that only Anthropic can run."""
     count_tokens: Literal["estimate"] | None = None
-    """`estimate`: where the vendor has no counter, tokens are estimated; else there is no answer."""
+    """`estimate`: where the upstream has no counter, tokens are estimated; None: it is a 404."""
 
 
 class Target(Struct, frozen=True):
     """One upstream of a route. `model` is the name that it knows the model by; None keeps the client's.
-    `strict`: on a translated call, refuse what cannot be carried and could change the answer. `count_tokens`:
-    what is done where the upstream does not count; None: it is a 404."""
+    `strict`: on a translated call, refuse what cannot be carried and could change the answer."""
 
     upstream: Upstream
     model: str | None = None

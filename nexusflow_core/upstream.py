@@ -99,8 +99,9 @@ class Upstream(Struct, frozen=True, kw_only=True):
     """Where requests go (`base_url`, without the protocol's own path), and as whom (`api_key`).
 
     Without `api_key` the client's own credential goes through. `auth` None: `x-api-key`, or `bearer`
-    for Anthropic's OAuth tokens (`sk-ant-oat...`); `none` sends no credential at all. `vendor`: the row of
-    quirks for a translated upstream. `prices`: whose price rows hold; None looks through all.
+    for Anthropic's OAuth tokens (`sk-ant-oat...`); `none` sends no credential at all. `vendor`: whose
+    row of quirks a translated upstream goes by, and in whose form any tells what it charged. `prices`: whose
+    price rows hold; None looks through all.
     """
 
     name: str

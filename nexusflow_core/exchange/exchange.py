@@ -178,7 +178,7 @@ class Exchange:
             return b""
         if self.response_head is None:
             self._end_attempt(error.type, now)
-            self._abandon(now)
+            self._abandon()
             return self._answer(error, now)
         leg = self._current_leg()
         out = leg.fail(error)
@@ -263,12 +263,13 @@ class Exchange:
     def _after_error_answer(self, error: UpstreamError, body: bytes, now: float) -> Step | None:
         strips = self._route is not None and self._route.thinking == "strip" and not self._outcome.edits
         if strips and error.status == 400 and refuses_thinking(body) and self._plan is not None:
-            stripped = without_thinking(self._call)
-            if stripped is not self._call:  # a retry of the same bytes would fail the same way
-                self._call, self._outcome.edits = stripped, ("thinking",)
+            stripped, edits = without_thinking(self._call)
+            step = self._plan.once_more(now) if edits else None  # the same bytes would fail the same way
+            if step is not None:
+                self._call, self._outcome.edits = stripped, edits
                 self._end_attempt(error.type, now)
                 self._failed_with = error
-                return self._plan.once_more(now)
+                return step
         return self._after_failure(error, now)
 
     def _slow_error(self, error: UpstreamError, now: float) -> bytes:
@@ -291,9 +292,9 @@ class Exchange:
             self._attempting = False
             self._outcome.end_attempt(self._call, self._leg_status, reason, now - self._leg_started)
 
-    def _abandon(self, now: float) -> None:
+    def _abandon(self) -> None:
         if self._plan is not None:
-            self._plan.abandoned(now)
+            self._plan.abandoned()
 
     def _current_leg(self) -> Leg:
         if self._leg is None:
@@ -360,7 +361,7 @@ class Exchange:
         """The leg's answer is over, or nobody waits for it any more."""
         error = self._leg.failure if self._leg is not None else None
         if self._outcome.client_gone:
-            self._abandon(now)
+            self._abandon()
         elif error is not None and self._attempting and self._plan is not None:
             failure = self._failure(error, now)
             if failure is not None:

@@ -28,12 +28,14 @@ def refuses_thinking(body: bytes) -> bool:
     return b"signature" in body and b"thinking" in body
 
 
-def without_thinking(call: Call) -> Call:
-    """The call without signed thinking (PITFALLS F3); the same call where there is none."""
+def without_thinking(call: Call) -> tuple[Call, tuple[str, ...]]:
+    """The call without signed thinking (PITFALLS F3), and what was edited for that: nothing where there is
+    none. An edited text goes out plain."""
     if call.seen is None:
-        return call
+        return call, ()
     text = without_signed_thinking(call.seen.text)
     if text is call.seen.text:
-        return call
+        return call, ()
     headers = [pair for pair in call.headers if pair[0] != b"content-encoding"]
-    return replace(call, headers=headers, body=text, seen=replace(call.seen, text=text))
+    edits = ("thinking", "content-encoding") if call.content_encoding else ("thinking",)
+    return replace(call, headers=headers, body=text, seen=replace(call.seen, text=text)), edits

@@ -1,6 +1,6 @@
 """The Messages API's requests as typed blocks, for whoever must understand one rather than pass it on."""
 
-from nexusflow_core.messages.reading import read_blocks, read_request
+from nexusflow_core.messages.reading import read_blocks, read_body, read_request
 from nexusflow_core.messages.vocabulary import (
     Block,
     DocumentBlock,
@@ -36,5 +36,6 @@ __all__ = [
     "ToolResultBlock",
     "ToolUseBlock",
     "read_blocks",
+    "read_body",
     "read_request",
 ]

@@ -27,7 +27,7 @@ from nexusflow_core.messages.vocabulary import (
 )
 from nexusflow_core.untyped import whole
 
-__all__ = ["read_blocks", "read_request"]
+__all__ = ["read_blocks", "read_body", "read_request"]
 
 S = TypeVar("S")
 
@@ -67,15 +67,23 @@ _READ = frozenset(
 )
 
 
+def read_body(text: bytes) -> dict[str, Any]:
+    """A body that is a JSON object, as data. Raises InvalidRequest in the wire's words."""
+    try:
+        body = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The request body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRequest("The request body nests too deeply") from None
+    if not isinstance(body, dict):
+        raise InvalidRequest("request body: Input should be a valid JSON object")
+    return cast(dict[str, Any], body)
+
+
 def read_request(text: bytes) -> MessagesRequest:
     """A body that is a JSON object, as a request. Raises InvalidRequest with the path, in the wire's words."""
     try:
-        body = msgspec.json.decode(text)
-        if not isinstance(body, dict):
-            raise InvalidRequest("request body: Input should be a valid JSON object")
-        return _request(cast(dict[str, Any], body))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"The request body is not valid JSON: {error}") from None
+        return _request(read_body(text))
     except RecursionError:
         raise InvalidRequest("The request body nests too deeply") from None
 

@@ -139,6 +139,22 @@ def test_an_estimate_of_a_request_that_would_be_refused() -> None:
     assert record.ending == "refused"
 
 
+@pytest.mark.parametrize("config", [chat("openai", ESTIMATE), chat("vllm")])
+def test_a_body_that_is_no_text_is_refused(config: str) -> None:
+    """Bytes that are not UTF-8 inside a string: 400, as for messages."""
+    status, _, body, record = answered_here(config, BODY.replace(b"Hello", b"\xff"))
+    assert (status, body["error"]["type"]) == (400, "invalid_request_error")
+    assert (record.ending, record.error_type) == ("refused", "invalid_request_error")
+
+
+def test_vllms_counter_sees_a_begun_answer_as_the_model_does() -> None:
+    """Members that shape the end of the prompt go along: no second assistant's turn is opened and counted."""
+    begun = [*ASKED["messages"], {"role": "assistant", "content": "One, two"}]
+    _, sent = counted(chat("vllm"), {"count": 41}, body=json.dumps({**ASKED, "messages": begun}).encode())
+    asked = json.loads(sent.request.body)
+    assert (asked["continue_final_message"], asked["add_generation_prompt"]) == (True, False)
+
+
 @pytest.mark.parametrize(("path", "url"), [("/v1", "http://up/tokenize"), ("/gw/v1", "http://up/gw/tokenize")])
 def test_the_vendors_own_counter(path: str, url: str) -> None:
     """vLLM counts the prompt as its model would get it: tools and system prompt too, in its own form."""
@@ -200,6 +216,14 @@ def test_an_anthropic_speaking_vendor_without_count_tokens(said: bytes) -> None:
     assert (driven.status, driven.json) == (200, {"input_tokens": estimate_tokens(ASKED)})
     assert driven.headers["x-nexusflow-warning"] == "tokens estimated"
     assert [loss.path for loss in driven.record.dropped] == ["tokens"]
+
+
+def test_no_estimate_of_a_body_that_cannot_be_read() -> None:
+    """Relayed bytes are not judged here: the upstream's own 404 stays the answer."""
+    driven, _ = counted(
+        config_of(vendor="deepseek", more=ESTIMATE), b"no such thing", 404, BODY.replace(b"Hello", b"\xff")
+    )
+    assert (driven.status, driven.body) == (404, b"no such thing")
 
 
 def test_a_404_to_messages_is_a_failure_still() -> None:

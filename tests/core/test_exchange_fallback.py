@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -313,6 +314,33 @@ def test_a_route_that_strips_does_so_once_and_only_when_refused() -> None:
     assert b'"temperature": 1.0,\n' in x.order.request.body
     assert refuse(x, 400, 2.0, body=REFUSAL) == REFUSAL, "twice is no cure"
     assert x.record(3.0).edits == ("model", "thinking")
+
+
+def test_stripping_takes_an_attempt() -> None:
+    """Where none is left the refusal is the answer, and the record names no edit that nobody sent."""
+    x = call(gateway_of(None, thinking="strip", retry=Retry(attempts=1)), 0.0, body=conversation(SIGNED))
+    assert refuse(x, 400, 1.0, body=REFUSAL) == REFUSAL
+    record = x.record(2.0)
+    assert (record.edits, len(record.attempts)) == ((), 1)
+
+
+def test_a_stripped_body_that_came_compressed_goes_out_plain() -> None:
+    """And the record says so, as for every other edit."""
+    packed = gzip.compress(conversation(SIGNED), mtime=0)
+    x = call(
+        gateway_of(None, thinking="strip", retry=Retry()),
+        0.0,
+        body=packed,
+        headers=[(b"content-encoding", b"gzip")],
+    )
+    assert isinstance(x.order, Send)
+    assert x.order.request.body == packed
+    assert refuse(x, 400, 1.0, body=REFUSAL) == b""
+    assert isinstance(x.order, Send)
+    assert b"content-encoding" not in dict(x.order.request.headers)
+    assert json.loads(x.order.request.body)["messages"][1]["content"] == [{"type": "text", "text": "b"}]
+    serve(x, 2.0)
+    assert x.record(3.0).edits == ("thinking", "content-encoding")
 
 
 @pytest.mark.parametrize("body", [b'{"model":"claude-x"}', conversation()])

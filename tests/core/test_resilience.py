@@ -198,12 +198,12 @@ def test_a_probe_that_does_not_succeed(how: str) -> None:
     probe.first(2.0)
     if how == "fails":
         probe.after(FAILED, 3.0)
-        assert health.reopens("a/claude-x", 3.0) == 7.0
+        assert health.reopens("a/claude-x") == 7.0
     elif how == "is abandoned":
-        probe.abandoned(3.0)
-        assert health.reopens("a/claude-x", 3.0) <= 3.0
+        probe.abandoned()
+        assert health.reopens("a/claude-x") <= 3.0
     else:
-        assert health.reopens("a/claude-x", 3.0) == 62.0
+        assert health.reopens("a/claude-x") == 62.0
 
 
 def test_overload_cools_briefly_however_long_it_lasts() -> None:
@@ -211,7 +211,7 @@ def test_overload_cools_briefly_however_long_it_lasts() -> None:
     health, now = Health(CircuitMemory()), 0.0
     for _ in range(200):
         open_circuit(health, OVERLOADED, 3, now)
-        reopens = health.reopens("a/claude-x", now)
+        reopens = health.reopens("a/claude-x")
         assert reopens - now <= 15.0
         now = max(now, reopens)
 
@@ -221,9 +221,9 @@ def test_reasons_and_targets_are_counted_apart() -> None:
     health = Health(CircuitMemory())
     open_circuit(health, OVERLOADED, 2)
     open_circuit(health, Failure("timeout", False), 2)
-    assert health.reopens("a/claude-x", 0.0) == 0.0
+    assert health.reopens("a/claude-x") == 0.0
     open_circuit(health, OVERLOADED, 1)
-    assert health.reopens("a/claude-x", 0.0) == 2.0
+    assert health.reopens("a/claude-x") == 2.0
     assert plan(target("a", "claude-y"), target("b"), health=health).first(0.0).target.upstream.name == "a"
 
 
@@ -235,7 +235,7 @@ def test_a_limit_of_the_callers_own_key_is_nobody_elses() -> None:
         course = plan(mine, attempts=1, health=health)
         course.first(0.0)
         course.after(Failure("rate_limited", True, 3600.0), 0.0)
-    assert health.reopens("a/claude-x", 0.0) == 0.0
+    assert health.reopens("a/claude-x") == 0.0
 
 
 def test_where_all_cool_down_the_first_to_be_ready_is_asked_once() -> None:
@@ -254,7 +254,7 @@ def test_a_success_of_before_does_not_open_the_door() -> None:
     course.first(0.0)
     open_circuit(health, Failure("rate_limited", True, 100.0), 1)
     course.served(10.0)
-    assert health.reopens("a/claude-x", 10.0) == 100.0
+    assert health.reopens("a/claude-x") == 100.0
 
 
 def test_the_memory_is_bounded() -> None:
@@ -292,7 +292,7 @@ class AnyCourse(RuleBasedStateMachine):
         course = Plan(
             [target("a"), target("b")], Retry(), self.health, model="m", started=self.now, spent=spent
         )
-        cooling = {name: self.health.reopens(f"{name}/m", self.now) > self.now for name in ("a", "b")}
+        cooling = {name: self.health.reopens(f"{name}/m") > self.now for name in ("a", "b")}
         step = course.first(self.now)
         assert step.at <= self.now, "a first attempt is never put off"
         assert cooling["a"] == cooling["b"] or not cooling[step.target.upstream.name]
@@ -319,12 +319,15 @@ class AnyCourse(RuleBasedStateMachine):
     def one_ends(self, which: int, served: bool) -> None:
         course, last, _ = self.calls.pop(which % len(self.calls))
         self.now = max(self.now, last.at)
-        (course.served if served else course.abandoned)(self.now)
+        if served:
+            course.served(self.now)
+        else:
+            course.abandoned()
 
     @invariant()
     def nobody_cools_for_longer_than_stated_or_capped(self) -> None:
         for name in ("a", "b"):
-            assert self.health.reopens(f"{name}/m", self.now) <= max(self.now + 80.0, self.stated)
+            assert self.health.reopens(f"{name}/m") <= max(self.now + 80.0, self.stated)
 
     @invariant()
     def one_probe_at_most(self) -> None:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from nexusflow_core.call import Call
 from nexusflow_core.counting import ESTIMATED, estimated, is_absent
 from nexusflow_core.dialect import ResponseHead
@@ -17,6 +15,7 @@ from nexusflow_core.errors import (
     UpstreamStatus,
     error_event,
 )
+from nexusflow_core.messages import read_body
 from nexusflow_core.peek import Peek, rename_model
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
@@ -224,7 +223,7 @@ class RelayLeg:
         if self._estimate_from is None or self._held is None:
             return self._release()
         try:
-            self.head, body = estimated(msgspec.json.decode(self._estimate_from), self._request_id)
+            self.head, body = estimated(read_body(self._estimate_from), self._request_id)
         except InvalidRequest:
             return self._release()
         self.losses = (ESTIMATED,)

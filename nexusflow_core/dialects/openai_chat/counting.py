@@ -23,7 +23,7 @@ from nexusflow_core.dialects.openai_chat.losses import Losses, warning
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import NexusFlowError, NotFound, UpstreamError, UpstreamProtocolError
-from nexusflow_core.messages import read_request
+from nexusflow_core.messages import read_body, read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import Headers, UpstreamRequest
@@ -32,7 +32,14 @@ __all__ = ["CountLeg", "open_count"]
 
 HELD_BYTES = 16 * 1024 * 1024
 
-_COUNTED = ("model", "messages", "tools", "chat_template_kwargs")
+_COUNTED = (
+    "model",
+    "messages",
+    "tools",
+    "chat_template_kwargs",
+    "continue_final_message",
+    "add_generation_prompt",
+)
 """Members of a chat request that make the prompt."""
 
 
@@ -48,7 +55,7 @@ def open_count(call: Call, target: Target, vendor: Vendor, headers: Headers) -> 
     to be had, InvalidRequest for a request that would be refused anyway."""
     if vendor.counts_at is None and target.options.count_tokens is None:
         raise NotFound(NOT_COUNTED)
-    given = msgspec.json.decode(call.seen.text if call.seen else call.body)
+    given = read_body(call.seen.text if call.seen else call.body)
     # Counting takes no max_tokens; all else is read as it would be to be answered.
     request = read_request(msgspec.json.encode({"max_tokens": 1, **given}))
     if vendor.counts_at is None:

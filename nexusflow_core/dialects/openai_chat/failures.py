@@ -8,6 +8,7 @@ import msgspec
 
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import UpstreamStatus
+from nexusflow_core.resilience import stated_wait
 from nexusflow_core.untyped import is_list, is_object, object_of
 from nexusflow_core.upstream import Headers, header
 
@@ -53,7 +54,8 @@ def failure(
     status: int, headers: Headers, body: bytes, *, vendor: Vendor, model: str, own_key: bool, now: datetime
 ) -> UpstreamStatus:
     """An error answer of the upstream. `own_key`: the credential was the gateway's, so that a 401 is none of
-    the client's business. `content-type` is not looked at: vendors send JSON under any."""
+    the client's business; `now`: for a `retry-after` that is a date. `content-type` is not looked at: vendors
+    send JSON under any."""
     try:
         error: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -61,7 +63,7 @@ def failure(
         if error[:1] == "<":
             error = ""  # a proxy's page
     made = failure_of(error, status, vendor=vendor, model=model, own_key=own_key)
-    made.headers = {**made.headers, **_retry_headers(made.status, headers)}
+    made.headers = {**made.headers, **_retry_headers(made.status, headers, now)}
     return made
 
 
@@ -145,14 +147,12 @@ def _status_in(error: Any, status: int) -> int:
     return next((code for word, code in known.items() if word in words), 502)
 
 
-def _retry_headers(status: int, headers: Headers) -> dict[str, str]:
+def _retry_headers(status: int, headers: Headers, now: datetime) -> dict[str, str]:
     should = header(headers, b"x-should-retry")
     found = {"x-should-retry": should.decode("latin-1")} if should in (b"true", b"false") else {}
     if status not in (429, 529):
         return found
-    seconds = _seconds((header(headers, b"retry-after-ms") or b"").decode("latin-1") + "ms")
-    if seconds is None:
-        seconds = _seconds((header(headers, b"retry-after") or b"").decode("latin-1"))
+    seconds = stated_wait(headers, now)
     if seconds is None and status == 429:
         resets = [header(headers, b"x-ratelimit-reset-requests"), header(headers, b"x-ratelimit-reset-tokens")]
         seconds = max(
@@ -162,7 +162,7 @@ def _retry_headers(status: int, headers: Headers) -> dict[str, str]:
         return {**found, "retry-after": "1"} if status == 429 else found
     if seconds > _LONGEST_WAIT:
         found["x-should-retry"] = "false"
-    return {**found, "retry-after": str(max(1, -int(-seconds // 1)))}
+    return {**found, "retry-after": str(max(1, -int(-min(seconds, _LONGEST_TIME) // 1)))}
 
 
 def _seconds(text: str) -> float | None:

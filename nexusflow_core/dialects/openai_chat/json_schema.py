@@ -28,7 +28,11 @@ def closed(schema: Any) -> bool:
             return False
         if any(name not in required for name in object_of(members.get("properties"))):
             return False
-    return all(closed(value) for name, value in members.items() if name not in ("enum", "const", "default"))
+    return all(
+        closed([*value.values()] if name in _NAMED and is_object(value) else value)
+        for name, value in members.items()
+        if name not in _DATA
+    )
 
 
 def without(refused: frozenset[str], schema: Any, path: str, losses: Losses) -> Any:

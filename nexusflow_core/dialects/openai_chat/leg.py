@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from nexusflow_core.answers import message_body
+from nexusflow_core.answers import message_body, message_delta, message_start, message_stop
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
@@ -279,6 +279,12 @@ class ChatLeg:
         self.failure = None
         nothing = {"input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
         usage = {**nothing, "output_tokens": 0}
+        if self._call.stream:
+            self.ended = True
+            self._publish(b"text/event-stream; charset=utf-8")
+            start = message_start(id=answer_id(self._call.request_id), model=self._call.model, usage=usage)
+            end = message_delta(stop_reason="refusal", stop_sequence=None, stop_details=details, usage=usage)
+            return start + end + message_stop()
         return self._message(Translated([], "refusal", None, details, usage, False, None, []))
 
     def _message(self, answer: Translated) -> bytes:

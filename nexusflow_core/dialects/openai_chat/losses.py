@@ -64,7 +64,7 @@ class Losses:
 
     def hint(self, path: str, why: str) -> None:
         """A member about cost or routing alone does not go along."""
-        self.found.append(Loss(path, why))
+        self.found.append(Loss(_printable(path), why))
 
     def unknown(self, path: str) -> None:
         """A member that nobody here knows. Raises InvalidRequest under `strict`, as Anthropic does."""

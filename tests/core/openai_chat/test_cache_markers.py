@@ -229,6 +229,12 @@ def test_members_of_a_marker_that_nobody_here_knows() -> None:
     assert made.dropped == ("messages[0].content[0].cache_control.scope",)
 
 
+def test_a_line_break_in_a_markers_member_does_not_reach_the_header() -> None:
+    """The client's own words are named in a header of the answer: nobody writes a second header that way."""
+    outcome = sent("openrouter", user(text("a", {**MARK, "x\r\nset-cookie: a": 1})))
+    assert outcome.dropped == ("messages[0].content[0].cache_control.x??set-cookie: a",)
+
+
 def test_the_marker_of_the_whole_request() -> None:
     """OpenRouter has it too; Qwen has it on the last part; OpenAI marks the end of every prompt by itself."""
     messages = (user(text("one")), assistant(text("two")), user(text("three"), text("four")))

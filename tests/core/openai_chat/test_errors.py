@@ -118,6 +118,17 @@ def test_every_form_of_an_error_is_read(body: bytes) -> None:
     assert "<" not in driven.json["error"]["message"]
 
 
+def test_a_filtered_prompt_is_a_refusal_in_the_form_that_was_asked_for() -> None:
+    """Whoever asked for a stream reads events: one JSON body would be no answer to it."""
+    driven = answered(error(code="content_filter"), status=400, stream=True)
+    assert (driven.status, driven.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert "content-length" not in driven.headers
+    events = checked(driven.body)
+    assert [event["type"] for event in events] == ["message_start", "message_delta", "message_stop"]
+    assert events[1]["delta"]["stop_reason"] == "refusal"
+    assert (driven.record.ending, driven.record.error_type) == ("complete", None)
+
+
 # When to come back
 
 
@@ -138,6 +149,9 @@ def refused(status: int = 429, **headers: str) -> Driven:
         ({"x_ratelimit_reset_tokens": "6m0s"}, "360", "false"),
         ({}, "1", None),
         ({"retry_after": "Fri, 31 Dec 1999 23:59:59 GMT"}, "1", None),
+        ({"retry_after": "Sun, 22 Nov 2026 12:00:45 GMT"}, "45", None),
+        ({"retry_after": "Sun, 22 Nov 2026 12:03:00 GMT"}, "180", "false"),
+        ({"retry_after": "soon"}, "1", None),
         ({"x_should_retry": "true", "retry_after": "3"}, "3", "true"),
         ({"x_should_retry": "false", "retry_after": "3"}, "3", "false"),
         ({"x_should_retry": "maybe", "retry_after": "3"}, "3", None),

@@ -63,6 +63,32 @@ def test_any_other_goes_as_it_is(schema: Any) -> None:
     assert translated(asking_for(schema), "openai", strict=True).refusal is not None
 
 
+def closed_with(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [*properties],
+        "additionalProperties": False,
+    }
+
+
+@pytest.mark.parametrize("name", ["default", "enum", "const", "examples"])
+def test_a_property_that_is_called_like_a_keyword(name: str) -> None:
+    """An open object is seen under any name: `strict` with it would be refused."""
+    outcome = translated(asking_for(closed_with(**{name: {"type": "object"}})), "openai")
+    assert outcome.json["response_format"]["json_schema"]["strict"] is False
+    assert outcome.dropped == ("output_config.format",)
+
+
+@pytest.mark.parametrize("name", ["properties", "type", "required", "additionalProperties"])
+def test_a_closed_schema_with_a_property_that_is_called_like_a_keyword(name: str) -> None:
+    """What a property is called does not open its schema; neither does data that looks like a schema."""
+    schema = closed_with(**{name: {"type": "string", "examples": [{"properties": {}}]}})
+    outcome = translated(asking_for(schema), "openai")
+    assert outcome.json["response_format"]["json_schema"]["strict"] is True
+    assert outcome.dropped == ()
+
+
 def test_its_old_name() -> None:
     """`output_format` is the same; both at once are refused."""
     old = translated(request_of(output_format=form(CLOSED)), "openai")

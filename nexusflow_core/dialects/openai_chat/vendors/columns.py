@@ -149,7 +149,7 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Columns of this row that no traffic and no reference settles."""
 
     def reasons(self, model: str) -> bool:
-        """Whether a model takes no sampling fields."""
+        """Whether a model takes neither sampling fields nor stop strings."""
         return self.reasoning_models is not None and re.match(self.reasoning_models, model) is not None
 
     def thinking_of(self, model: str) -> Thinking | None:
