@@ -26,7 +26,7 @@ from nexusflow_core.errors import NexusFlowError, NotFound, UpstreamError, Upstr
 from nexusflow_core.messages import read_body, read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
-from nexusflow_core.upstream import Headers, UpstreamRequest
+from nexusflow_core.upstream import Headers, UpstreamRequest, header
 
 __all__ = ["CountLeg", "open_count"]
 
@@ -114,6 +114,8 @@ class CountLeg:
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
         self._status, self._headers = status, headers
+        request_id = header(headers, b"x-request-id")
+        self.upstream_request_id = request_id.decode("latin-1") if request_id else None
 
     def receive_data(self, data: bytes) -> bytes:
         if len(self._held) + len(data) > HELD_BYTES:

@@ -204,6 +204,9 @@ class ChatLeg:
     def _chunk(self, chunk: Chunk, stream: ChatStream) -> bytes:
         error = chunk.failure()
         if error is not None:
+            if not stream.started and filtered(bytes(self._held)):
+                self.finished = True
+                return self._refusal()
             return self._broken(self._failed(error))
         if chunk.choices is None and not chunk.usages() and not stream.started:
             return b""  # JSON, but of some other kind; what it is shows at the end
@@ -225,6 +228,8 @@ class ChatLeg:
             raise UpstreamProtocolError("the upstream's stream ended before its first event")
         out = self._chunk(chunk, self._stream)
         if not self._stream.started:
+            if self.head is not None:  # a filter's error, told as a refusal
+                return out
             raise UpstreamProtocolError("the upstream's stream ended before its first event")
         self._stream.finish = self._stream.finish or "stop"
         return out + self._last(self._stream.finalize())

@@ -7,6 +7,13 @@ __all__ = ["LONG_NAME", "MARKED", "MAXIMAL", "PLAIN"]
 
 _MARK = {"type": "ephemeral", "ttl": "5m"}  # four are the most: the other places are in test_cache_markers.py
 LONG_NAME = "a_tool_whose_name_is_longer_than_the_sixty_four_characters_that_are_taken"
+_SERVER_TOOLS = (
+    "web_fetch",
+    "code_execution",
+    "bash_code_execution",
+    "text_editor_code_execution",
+    "tool_search",
+)
 _CITATION = {
     "type": "char_location",
     "cited_text": "cited",
@@ -83,6 +90,15 @@ _CALLS = [
         "caller": {"type": "direct"},
     },
     {"type": "compaction", "content": None},
+    {"type": "fallback", "from": {"model": "claude-a"}, "to": {"model": "claude-b"}, "trigger": "refusal"},
+    {"type": "mcp_tool_use", "id": "mcptoolu_1", "name": "m", "server_name": "s", "input": {"a": 1}},
+    {"type": "mcp_tool_result", "tool_use_id": "mcptoolu_1", "is_error": False, "content": "found"},
+    {"type": "mcp_tool_listing", "server_name": "s", "tools": []},
+    *(
+        {"type": f"{kind}_tool_result", "tool_use_id": "srvtoolu_1", "content": {"a": kind}}
+        for kind in _SERVER_TOOLS
+    ),
+    {"type": "advisor_tool_result", "tool_use_id": "srvtoolu_1", "content": {"text": "advice"}},
 ]
 
 _RESULTS = [
@@ -127,6 +143,13 @@ _TOOLS = [
     {"type": "memory_20250818", "name": "memory"},
     {"type": "computer_20250124", "name": "computer", "display_width_px": 800, "display_height_px": 600},
     {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
+    {"type": "web_fetch_20260318", "name": "web_fetch", "use_cache": True},
+    {"type": "code_execution_20260521", "name": "code_execution"},
+    {"type": "tool_search_tool_bm25_20251119", "name": "tool_search_tool_bm25"},
+    {"type": "advisor_20260301", "name": "advisor", "model": "claude-a"},
+    {"type": "mcp_toolset", "mcp_server_name": "m"},
+    {"type": "computer_toolset_20260801", "configs": {}},
+    {"type": "browser_toolset_20260801", "configs": {}},
 ]
 
 MAXIMAL: dict[str, Any] = {
@@ -140,7 +163,14 @@ MAXIMAL: dict[str, Any] = {
         {"role": "user", "content": _FIRST},
         {"role": "assistant", "content": _CALLS},
         {"role": "user", "content": _RESULTS},
-        {"role": "system", "content": [{"type": "text", "text": "from now on in French"}]},
+        {
+            "role": "system",
+            "content": [
+                {"type": "text", "text": "from now on in French"},
+                {"type": "tool_removal", "tool_name": "get_weather"},
+            ],
+            "clear_at": "never",
+        },
         {"role": "assistant", "content": "voilà"},
         {"role": "user", "content": "merci"},
     ],

@@ -46,7 +46,14 @@ EVERYWHERE = {
     "messages[].content[] of_the_future",
     "output_format",
     "thread",
+    "tools[] advisor_20260301",
+    "tools[] browser_toolset_20260801",
+    "tools[] code_execution_20260521",
     "tools[] computer_20250124",
+    "tools[] computer_toolset_20260801",
+    "tools[] mcp_toolset",
+    "tools[] tool_search_tool_bm25_20251119",
+    "tools[] web_fetch_20260318",
     "tools[] web_search_20250305",
 }
 _NO_IMAGES = {
