@@ -62,6 +62,7 @@ class Conversation:
         """Every message, the system prompt first."""
         out = self._system()
         turns = turns_of(self._request.messages, self._losses)
+        self._recall.begin(turns)
         for turn in turns:
             if turn.role == "user":
                 out += self._user(turn.content)

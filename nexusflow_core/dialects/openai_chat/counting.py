@@ -22,7 +22,13 @@ from nexusflow_core.dialects.openai_chat.failures import failure
 from nexusflow_core.dialects.openai_chat.losses import Losses, warning
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
-from nexusflow_core.errors import NexusFlowError, NotFound, UpstreamError, UpstreamProtocolError
+from nexusflow_core.errors import (
+    NexusFlowError,
+    NotFound,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamStatus,
+)
 from nexusflow_core.messages import read_body, read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
@@ -116,6 +122,8 @@ class CountLeg:
         self._status, self._headers = status, headers
         request_id = header(headers, b"x-request-id")
         self.upstream_request_id = request_id.decode("latin-1") if request_id else None
+        if status >= 400 and not is_absent(status):
+            self.failure = self._failed(b"")
 
     def receive_data(self, data: bytes) -> bytes:
         if len(self._held) + len(data) > HELD_BYTES:
@@ -142,18 +150,22 @@ class CountLeg:
             self.losses = (*self.losses, ESTIMATED)
             return estimated(self._body, call.request_id)
         if self._status >= 400:
-            raise failure(
-                self._status,
-                self._headers,
-                bytes(self._held),
-                vendor=self._vendor,
-                model=call.model,
-                own_key=self.request.upstream.api_key is not None,
-                now=call.started_at,
-            )
+            raise self._failed(bytes(self._held))
         try:
             found = _count.decode(bytes(self._held))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise UpstreamProtocolError("the upstream's count is not one") from None
         told = warning(self.losses)
         return counted(found.count, call.request_id, [(b"x-nexusflow-warning", told)] if told else ())
+
+    def _failed(self, body: bytes) -> UpstreamStatus:
+        own_key = self.request.upstream.api_key is not None
+        return failure(
+            self._status,
+            self._headers,
+            body,
+            vendor=self._vendor,
+            model=self._call.model,
+            own_key=own_key,
+            now=self._call.started_at,
+        )

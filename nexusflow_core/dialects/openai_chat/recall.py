@@ -6,8 +6,9 @@ from typing import Any
 from msgspec import Struct, field
 
 from nexusflow_core.dialects.openai_chat.losses import Losses
+from nexusflow_core.dialects.openai_chat.turns import Turn
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
-from nexusflow_core.messages import InputMessage, RedactedThinkingBlock, ThinkingBlock, ToolUseBlock
+from nexusflow_core.messages import RedactedThinkingBlock, ThinkingBlock, ToolUseBlock
 from nexusflow_core.thinking_blocks import Mark, read_mark
 from nexusflow_core.untyped import is_list, object_of
 
@@ -30,12 +31,15 @@ class Recall:
     `thinker`: whose marks count. `off`: this answer is made without thinking, so that none must be shown.
     """
 
-    def __init__(self, vendor: Vendor, thinker: str, messages: Sequence[InputMessage], *, off: bool) -> None:
+    def __init__(self, vendor: Vendor, thinker: str, *, off: bool) -> None:
         self._vendor = vendor
         self._thinker = thinker
-        blank = None if off else vendor.replay_blank
-        self._blank_with_calls = blank is not None
-        self._blank_always = blank == "history" and _has_calls(messages)
+        self._blank = None if off else vendor.replay_blank
+        self._blank_always = False
+
+    def begin(self, turns: Sequence[Turn]) -> None:
+        """The turns that will be sent, which a compaction may have shortened."""
+        self._blank_always = self._blank == "history" and _has_calls(turns)
 
     def read(
         self, block: ThinkingBlock | RedactedThinkingBlock, path: str, thoughts: Thoughts, losses: Losses
@@ -64,7 +68,7 @@ class Recall:
             said = [{"type": "text", "text": message["content"]}] if message.get("content") else []
             message["content"] = [thinking, *said]
         elif replay in ("reasoning_content", "reasoning"):
-            if not text and (self._blank_always or (self._blank_with_calls and "tool_calls" in message)):
+            if not text and (self._blank_always or (self._blank is not None and "tool_calls" in message)):
                 text = _BLANK
                 losses.hint(f"{path}.thinking", "not known any more, and sent blank")
             if text:
@@ -85,5 +89,5 @@ def _take(mark: Mark, text: str, thoughts: Thoughts) -> None:
         thoughts.texts.append(text)
 
 
-def _has_calls(messages: Sequence[InputMessage]) -> bool:
-    return any(isinstance(block, ToolUseBlock) for message in messages for block in message.content)
+def _has_calls(turns: Sequence[Turn]) -> bool:
+    return any(isinstance(block, ToolUseBlock) for turn in turns for _, block in turn.content)

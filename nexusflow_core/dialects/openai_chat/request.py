@@ -78,7 +78,7 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
     _sampling(request, model, vendor, body, losses)
     one_call = offer_tools(request, vendor, body, losses, options)
     steered = steer_thinking(request, model, vendor, body, losses)
-    recall = Recall(vendor, thinker, request.messages, off=steered.off)
+    recall = Recall(vendor, thinker, off=steered.off)
     conversation = Conversation(request, vendor, losses, options, markers=markers, recall=recall)
     body["messages"] = conversation.messages()
     _metadata(request, vendor, body, losses)

@@ -220,6 +220,17 @@ def test_a_turn_with_calls_and_no_known_reasoning_gets_a_blank() -> None:
     assert "reasoning_content" not in silent["messages"][1], "without thinking none is missed"
 
 
+def test_calls_that_a_compaction_replaced_ask_for_no_blank() -> None:
+    """What is not sent any more is missed by nobody."""
+    call = {"type": "tool_use", "id": "call_1", "name": "search", "input": {}}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "x"}]}
+    summary = {"role": "assistant", "content": [{"type": "compaction", "content": "so far"}]}
+    asked = request_of("hi", {"role": "assistant", "content": [call]}, result, summary, "and?")
+    asked["messages"] += [{"role": "assistant", "content": "well"}, {"role": "user", "content": "go on"}]
+    messages = translated(asked, "deepseek").json["messages"]
+    assert [message.get("reasoning_content") for message in messages] == [None, None, None]
+
+
 def test_another_vendors_thinking_is_not_shown_to_this_one() -> None:
     """Nor a damaged mark; each is named."""
     content = sync({"reasoning_content": "Hm.", "content": "So."}, "deepseek")
