@@ -8,7 +8,7 @@ import pytest
 
 from nexusflow_core import CallRecord
 from nexusflow_core.counting import IMAGE_TOKENS, MESSAGE_TOKENS, PAGE_TOKENS, TOKEN_BYTES, estimate_tokens
-from nexusflow_core.exchange import Close, Send
+from nexusflow_core.exchange import Close, Read, Send, Sleep
 from tests.core.openai_chat.driving import Driven, drive
 from tests.core.relayed import JSON, config_of, sent_through
 
@@ -182,6 +182,23 @@ def test_a_counter_that_is_not_there(status: int) -> None:
     driven, _ = counted(chat("vllm", ESTIMATE), {"detail": "Not Found"}, status)
     assert (driven.status, driven.json) == (200, {"input_tokens": estimate_tokens(ASKED)})
     assert driven.headers["x-nexusflow-warning"] == "tokens estimated"
+
+
+def test_a_counter_whose_refusal_never_ends_is_asked_again() -> None:
+    """As a model would be: the body is waited for a while, and then the head says enough."""
+    exchange = sent_through(chat("vllm").replace("attempts = 1", "attempts = 2"), BODY, endpoint="count_tokens")
+    exchange.start(0.0)
+    exchange.receive_head(503, [(b"x-request-id", b"theirs"), (b"retry-after", b"1")], 0.0)
+    assert isinstance(exchange.order, Read)
+    until = exchange.order.until
+    exchange.on_timer(until)
+    assert isinstance(exchange.order, Sleep)
+    exchange.on_timer(exchange.order.until)
+    assert isinstance(exchange.order, Send)
+    exchange.receive_head(200, JSON, until + 1)
+    out = exchange.receive_data(b'{"count": 41}', until + 1) + exchange.receive_eof(until + 1)
+    assert json.loads(out) == {"input_tokens": 41}
+    assert [attempt.status for attempt in exchange.record(until + 2).attempts] == [503, 200]
 
 
 def test_a_counter_that_fails() -> None:
