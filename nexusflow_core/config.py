@@ -283,7 +283,7 @@ def _convert(value: Any, type: type[T], path: str) -> T:
 
 def _decode_secret(type: type, value: Any) -> Any:
     if type is not Secret:
-        raise NotImplementedError(f"no decoding for {type}")
+        raise NotImplementedError(f"no decoding for {type}")  # msgspec's word for "not a type of this hook"
     if not isinstance(value, str) or not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", value):
         raise ValueError(
             'write the name of an environment variable, as "env:NAME": keys do not belong in files'
