@@ -20,7 +20,7 @@ from nexusflow_core.errors import (
 )
 from nexusflow_core.exchange import Exchange
 from nexusflow_core.gateway import Gateway
-from nexusflow_core.prices import ModelPrices, Price, PriceBook
+from nexusflow_core.prices import ModelPrices, Price, PriceBook, Rate
 from nexusflow_core.record import Attempt, CallRecord, Loss
 from nexusflow_core.routing import Options, Retry, Route, Router, Target
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder, encode_sse
@@ -55,6 +55,7 @@ __all__ = [
     "Price",
     "PriceBook",
     "Principal",
+    "Rate",
     "RateLimited",
     "Retry",
     "Route",

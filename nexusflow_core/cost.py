@@ -1,54 +1,73 @@
 """cost: what one usage cost, to the femto-dollar, and which price row made each part of it."""
 
+import functools
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal, overload
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nexusflow_core.errors import InvalidUsage, UnknownModel
-from nexusflow_core.prices import Price, PriceBook, Served, usd
+from nexusflow_core.prices import Price, PriceBook, Rate, Served, usd
 from nexusflow_core.usage import Iteration, Usage
 
 __all__ = ["Cost", "Line", "cost"]
 
 _BUILTIN = PriceBook.builtin()
 
+_TERMS = ("service_tier", "speed", "inference_geo", "reasoning_tokens", "explicit_cache", "thinking")
+"""What a usage says of its terms: they hold for every call of the message's own model in it."""
+
 _REPORTED_BELOW = 200_000
 """Where the lower of the usage report's two context windows ends."""
 
 
 class Line(Struct, frozen=True, gc=False):
-    """One part of a cost: so many tokens (or requests) of a bucket, at a rate, by a price row.
+    """One part of a cost: so many tokens (or requests) of a bucket, at a rate, by a price row."""
 
-    `rate` is femto-dollars, 10^-15 USD, for each of them. `price` is None for what the vendor itself billed.
-    """
-
-    bucket: str
     tokens: int
-    rate: int
-    price: Price | None = None
+    by: Rate
+    """What each of them costs, and why. What the vendor itself billed has no row and no layer: both are ""."""
+
+    @property
+    def bucket(self) -> str:
+        return self.by.bucket
+
+    @property
+    def rate(self) -> int:
+        """Femto-dollars, 10^-15 USD, for each of them."""
+        return self.by.femto_usd
+
+    @property
+    def row(self) -> str:
+        """The price row: `anthropic/claude-opus-4-7`."""
+        return self.by.row
+
+    @property
+    def layer(self) -> str:
+        """Where that row stands: `builtin`, or what the user's prices were called."""
+        return self.by.layer
 
     @property
     def femto_usd(self) -> int:
-        return self.tokens * self.rate
+        return self.tokens * self.by.femto_usd
 
     @property
     def usd(self) -> Decimal:
         return usd(self.femto_usd)
-
-    @property
-    def row(self) -> str:
-        """The price row: `anthropic/claude-opus-4-7`; "" for what the vendor itself billed."""
-        return self.price.row if self.price is not None else ""
 
 
 class Cost(Struct, frozen=True, gc=False):
     """An exact amount. `lines` add up to it; `flags` name what makes it less than certain."""
 
     femto_usd: int
-    lines: tuple[Line, ...] = ()
+    lines: Sequence[Line] = []
     flags: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash((self.femto_usd, tuple(self.lines), self.flags))
 
     @property
     def usd(self) -> Decimal:
@@ -58,7 +77,7 @@ class Cost(Struct, frozen=True, gc=False):
     @property
     def row(self) -> str:
         """The price rows that made it, each once, joined by a space."""
-        return " ".join(dict.fromkeys(line.row for line in self.lines if line.price is not None))
+        return " ".join(dict.fromkeys(line.row for line in self.lines if line.row))
 
     @property
     def cache_saved_femto_usd(self) -> int:
@@ -73,9 +92,9 @@ class Cost(Struct, frozen=True, gc=False):
 
     def _beside_input(self, *buckets: str) -> int:
         return sum(
-            line.femto_usd - line.tokens * line.price.input
+            line.tokens * (line.by.femto_usd - line.by.as_input)
             for line in self.lines
-            if line.price is not None and line.bucket in buckets
+            if line.by.as_input is not None and line.bucket in buckets
         )
 
 
@@ -132,69 +151,117 @@ def cost(
 
     Raises UnknownModel, or InvalidUsage for output of a model that has none. Rules and their sources: README.
     """
+    moment: Any = at
+    price: Price | None = None
     flags = usage.flags
-    if usage.reported_femto_usd is not None:
-        _moment(at)
-        return _reported(usage.reported_femto_usd, flags)
-    if partial:
-        flags += ("partial_usage",)
     if book is None:
         book = _BUILTIN
-    tier, geo = usage.service_tier, usage.inference_geo
-    try:
-        if (  # as nearly every usage is: then the model's name alone finds its price, in half the time
-            vendor is None
-            and (tier is None or tier == "standard")
-            and usage.speed is None
-            and (geo is None or geo == "not_available" or geo == "global")
-            and endpoint is None
-            and not (
-                batch or explicit_cache or usage.explicit_cache or usage.thinking or usage.reasoning_tokens
-            )
-        ):
-            served = book.plainly[model]
-        else:
-            served = book.served[
-                model,
-                vendor,
-                batch,
-                tier,
-                usage.speed,
-                geo,
-                endpoint,
-                explicit_cache or usage.explicit_cache,
-                usage.thinking or usage.reasoning_tokens > 0,
-            ]
-        when: Any = at
+    if (  # as nearly every usage is: then the model's name alone finds its price, in half the time
+        vendor is None
+        and ((tier := usage.service_tier) is None or tier == "standard")
+        and usage.speed is None
+        and ((geo := usage.inference_geo) is None or geo == "not_available" or geo == "global")
+        and endpoint is None
+        and (stop_reason is None or usage.output_tokens)
+        and not (batch or partial or usage.iterations or usage.assumed_5m_tokens)
+        and usage.prompt_above is None
+        and usage.reported_femto_usd is None
+    ):
         try:
-            doubtful = when > served.doubted_from
-        except TypeError:  # a day, or a datetime without its zone: asking first would cost every call
-            when = _moment(at)
-            doubtful = when > served.doubted_from
-        if doubtful:
-            flags += served.doubts(when)
-        refused = (
-            stop_reason is not None
-            and stop_reason == "refusal"
-            and not usage.output_tokens
-            and served.prices.vendor == "anthropic"
+            served = book.plainly[model]
+            if moment <= served.plain_until:
+                price = served.always or served.price(moment, usage.prompt_tokens)
+        except (TypeError, UnknownModel):  # a day, or a time without its zone; no such model
+            pass
+    if price is None:
+        try:
+            found = _by_the_rules(
+                usage, model, at, book, vendor, batch, endpoint, stop_reason, explicit_cache, partial
+            )
+        except UnknownModel:
+            if unknown == "none":
+                return None
+            raise
+        if isinstance(found, Cost):
+            return found
+        price, flags = found
+    if price.flags:
+        flags += price.flags
+    total, rates = 0, price.rates
+    lines: list[Line] = []
+    if tokens := usage.input_tokens:
+        rate = rates.input
+        lines.append(Line(tokens, rate))
+        total = tokens * rate.units
+    if tokens := usage.cache_read_tokens:
+        rate = rates.cache_read
+        lines.append(Line(tokens, rate))
+        total += tokens * rate.units
+    if tokens := usage.cache_write_5m_tokens:
+        rate = rates.cache_write_5m
+        lines.append(Line(tokens, rate))
+        total += tokens * rate.units
+    if tokens := usage.cache_write_1h_tokens:
+        rate = rates.cache_write_1h
+        lines.append(Line(tokens, rate))
+        total += tokens * rate.units
+    if tokens := usage.output_tokens:
+        if (output := rates.output) is None:
+            raise InvalidUsage(f"impossible usage: {tokens} output tokens, and {price.row} has no output")
+        lines.append(Line(tokens, output))
+        total += tokens * output.units
+    total *= rates.unit
+    if searches := usage.web_searches:
+        if (fee := rates.web_search) is None:
+            flags += ("unpriced_web_search",)
+        else:
+            lines.append(Line(searches, fee))
+            total += searches * fee.femto_usd
+    return Cost(total, lines, flags)
+
+
+def _by_the_rules(
+    usage: Usage,
+    model: str,
+    at: datetime | date,
+    book: PriceBook,
+    vendor: str | None,
+    batch: bool,
+    endpoint: str | None,
+    stop_reason: str | None,
+    explicit_cache: bool,
+    partial: bool,
+) -> tuple[Price, tuple[str, ...]] | Cost:
+    """The price of any usage, and flags; the whole cost where it is not simply its counts at one price."""
+    when, flags = _moment(at), usage.flags
+    if (bill := usage.reported_femto_usd) is not None:  # the vendor's own wins over any table
+        return Cost(bill, [Line(1, Rate("provider_reported", bill))], flags)
+    if partial:
+        flags += ("partial_usage",)
+    explicit, thought = explicit_cache or usage.explicit_cache, usage.thinking or usage.reasoning_tokens > 0
+    terms = batch, usage.service_tier, usage.speed, usage.inference_geo, endpoint, explicit, thought
+    served = book.served[model, vendor, *terms]
+    flags += served.doubts(when)
+    refused = stop_reason == "refusal" and not usage.output_tokens and served.prices.vendor == "anthropic"
+    if usage.iterations:
+        own = functools.partial(
+            cost,
+            model=model,
+            at=when,
+            book=book,
+            vendor=vendor,
+            batch=batch,
+            endpoint=endpoint,
+            explicit_cache=explicit_cache,
         )
-        if usage.iterations:
-            return _iterated(usage, model, served, when, book, flags, refused)
-        if (price := served.always) is None:
-            price, doubts = _tiered(usage, served, when)
-            flags += doubts
-    except UnknownModel:
-        if unknown == "none":
-            return None
-        raise
+        return _iterated(usage, model, when, book, served, own, flags, refused)
+    price, doubts = _tiered(usage, served, when)
+    flags += doubts
     if usage.assumed_5m_tokens and price.cache_write_1h != price.cache_write_5m:
         flags = ("cache_write_assumed_5m", *flags)
     if refused:
-        return Cost(0, (), (*flags, "refusal_free"))
-    if price.flags:
-        flags += price.flags
-    return _priced(usage, price, usage.web_searches, flags)
+        return Cost(0, [], (*flags, "refusal_free"))
+    return price, flags
 
 
 def _moment(at: datetime | date) -> datetime:
@@ -213,71 +280,47 @@ def _tiered(usage: Usage, served: Served, at: datetime) -> tuple[Price, tuple[st
     return price, () if one_tier or "tier_unknown" in usage.flags else ("tier_unknown",)
 
 
-def _priced(counts: Usage | Iteration, price: Price, searches: int, flags: tuple[str, ...]) -> Cost:
-    """The hot path: five products and their sum."""
-    total, scaled = 0, price.scaled
-    lines: list[Line] = []
-    if tokens := counts.input_tokens:
-        lines.append(Line("input", tokens, price.input, price))
-        total = tokens * scaled.input
-    if tokens := counts.cache_read_tokens:
-        lines.append(Line("cache_read", tokens, price.cache_read, price))
-        total += tokens * scaled.cache_read
-    if tokens := counts.cache_write_5m_tokens:
-        lines.append(Line("cache_write_5m", tokens, price.cache_write_5m, price))
-        total += tokens * scaled.cache_write_5m
-    if tokens := counts.cache_write_1h_tokens:
-        lines.append(Line("cache_write_1h", tokens, price.cache_write_1h, price))
-        total += tokens * scaled.cache_write_1h
-    if tokens := counts.output_tokens:
-        if (output := price.output) is None:
-            raise InvalidUsage(f"impossible usage: {tokens} output tokens, and {price.row} has no output")
-        lines.append(Line("output", tokens, output, price))
-        total += tokens * scaled.output
-    total *= scaled.unit
-    if searches:
-        if (fee := price.web_search) is None:
-            flags += ("unpriced_web_search",)
-        else:
-            lines.append(Line("web_search", searches, fee, price))
-            total += searches * fee
-    return Cost(total, tuple(lines), flags)
-
-
 def _iterated(
     usage: Usage,
     model: str,
-    served: Served,
     at: datetime,
     book: PriceBook,
+    served: Served,
+    own: Callable[[Usage], Cost],
     flags: tuple[str, ...],
     refused: bool,
 ) -> Cost:
-    """Each model call at its own model's price; web searches are counted once, beside them."""
-    lines: list[Line] = []
+    """Each model call at its own model's price, and web searches once, beside them. `own` prices what the
+    message's own model did, on the message's terms."""
     if usage.assumed_5m_tokens:
         flags = ("cache_write_assumed_5m", *flags)
+    terms = {name: getattr(usage, name) for name in _TERMS}
+    parts: list[Cost] = []
     for step in usage.iterations:
         other = None if _is_own(step.model, model, served, book) else step.model
         if not step.output_tokens and (refused or other is not None):
             flags += ("declined_attempt_free",)  # declined before it said anything
-            continue
-        theirs = served
-        if other is not None:
-            theirs = book.plain(other, served.prices.vendor)
+        elif other is None:
+            parts.append(own(replace(_counts(step), **terms)))
+        else:
             if served.varied:  # whether batch and the like hold for another model's part is not documented
                 flags += ("other_model_at_plain_terms",)
-        prompt = (
-            step.input_tokens + step.cache_read_tokens + step.cache_write_5m_tokens + step.cache_write_1h_tokens
-        )
-        price = theirs.price(at, prompt)
-        part = _priced(step, price, 0, price.flags)
-        lines += part.lines
-        flags += part.flags
-    searches = _priced(Iteration("web_search"), served.price(at, usage.prompt_tokens), usage.web_searches, ())
-    lines += searches.lines
-    flags = tuple(dict.fromkeys(flags + searches.flags))
-    return Cost(sum(line.femto_usd for line in lines), tuple(lines), flags)
+            parts.append(cost(_counts(step), model=other, at=at, book=book, vendor=served.prices.vendor))
+    if usage.web_searches:
+        parts.append(own(Usage(web_searches=usage.web_searches, **terms)))
+    flags += tuple(flag for part in parts for flag in part.flags)
+    lines = [line for part in parts for line in part.lines]
+    return Cost(sum(part.femto_usd for part in parts), lines, tuple(dict.fromkeys(flags)))
+
+
+def _counts(step: Iteration) -> Usage:
+    return Usage(
+        input_tokens=step.input_tokens,
+        cache_read_tokens=step.cache_read_tokens,
+        cache_write_5m_tokens=step.cache_write_5m_tokens,
+        cache_write_1h_tokens=step.cache_write_1h_tokens,
+        output_tokens=step.output_tokens,
+    )
 
 
 def _is_own(name: str | None, model: str, served: Served, book: PriceBook) -> bool:
@@ -288,8 +331,3 @@ def _is_own(name: str | None, model: str, served: Served, book: PriceBook) -> bo
         return book.find(name, served.prices.vendor) is served.prices
     except UnknownModel:
         return False
-
-
-def _reported(femto: int, flags: tuple[str, ...]) -> Cost:
-    """The vendor's own bill wins over any table."""
-    return Cost(femto, (Line("provider_reported", 1, femto),), flags)

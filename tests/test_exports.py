@@ -11,7 +11,7 @@ import nexusflow_core
 
 CORE = """Attempt AuthenticationFailed Billing Call CallRecord CallerError Config ConfigError Cost Exchange
     Gateway GatewayError InvalidRequest InvalidUsage Iteration Limits Line Loss ModelPrices NexusFlowError
-    NotFound Options Overloaded PermissionDenied Price PriceBook Principal RateLimited Retry Route
+    NotFound Options Overloaded PermissionDenied Price PriceBook Principal Rate RateLimited Retry Route
     Router SSEDecoder Secret ServerSentEvent Target Timeouts UnknownModel Upstream UpstreamError
     Usage cost decode_config encode_sse""".split()
 

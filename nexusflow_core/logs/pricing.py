@@ -58,7 +58,7 @@ class Pricer:
         name = self._name(entry, entry.models[0])
         if entry.logged_femto_usd is None:
             return Priced(name, None, why)
-        return Priced(name, Cost(entry.logged_femto_usd, (), (*entry.flags, "logged_cost")))
+        return Priced(name, Cost(entry.logged_femto_usd, [], (*entry.flags, "logged_cost")))
 
     def _cost(self, entry: Entry, usage: Usage, model: str) -> Cost:
         found = cost(

@@ -3,7 +3,7 @@
 from nexusflow_core.prices.book import BUILTIN_VENDORS, ModelPrices, PriceBook, Served
 from nexusflow_core.prices.folding import Terms
 from nexusflow_core.prices.model_id import candidates
-from nexusflow_core.prices.price import Price, usd
+from nexusflow_core.prices.price import Price, Rate, usd
 from nexusflow_core.prices.rows import read_prices
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "ModelPrices",
     "Price",
     "PriceBook",
+    "Rate",
     "Served",
     "Terms",
     "candidates",

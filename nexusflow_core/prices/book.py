@@ -26,8 +26,8 @@ STALE_AFTER = timedelta(days=90)
 K = TypeVar("K")
 
 _MAX_REMEMBERED = 4096
-_NEVER = datetime.max.replace(tzinfo=UTC)
-_ALWAYS = datetime.min.replace(tzinfo=UTC)
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
+_FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 
 _Asked: TypeAlias = tuple[str, str | None, bool, str | None, str | None, str | None, str | None, bool, bool]
 """Model, vendor, and the members of Terms in their order."""
@@ -46,20 +46,21 @@ class ModelPrices(Struct, frozen=True):
 class Served:
     """A model under given terms: all but the moment and the size of the prompt is decided.
 
-    `always` is its price where neither of them matters. From `doubted_from` on there may be `doubts`.
+    `always` is its price where neither of them matters. Up to `plain_until` nothing else matters at all: there
+    are no `doubts`, and no other price for an answer that thought, or for a kind of cache.
     """
 
-    __slots__ = ("_folded", "_fresh_until", "always", "doubted_from", "prices", "varied")
+    __slots__ = ("_folded", "_fresh_until", "always", "plain_until", "prices", "varied")
 
     def __init__(self, prices: ModelPrices, folded: Folded) -> None:
         self.prices = prices
         self.varied = folded.varied
         self.always = folded.only[0][1] if folded.only and len(folded.only) == 1 else None
         self._folded = folded
-        self._fresh_until = _NEVER
+        self._fresh_until = _LAST_MOMENT
         if prices.as_of is not None:
             self._fresh_until = datetime.combine(prices.as_of, time(), UTC) + STALE_AFTER
-        self.doubted_from = _ALWAYS if folded.listed else self._fresh_until
+        self.plain_until = _FIRST_MOMENT if folded.listed or prices.row.by_kind else self._fresh_until
 
     def price(self, at: datetime, prompt_tokens: int) -> Price:
         """Raises UnknownModel where the row has no price on that day."""

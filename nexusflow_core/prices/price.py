@@ -9,24 +9,44 @@ from msgspec.structs import force_setattr
 
 from nexusflow_core.errors import ConfigError
 
-__all__ = ["FEMTO_PER_USD", "Price", "Scaled", "femto_per_request", "femto_per_token", "usd"]
+__all__ = ["FEMTO_PER_USD", "Price", "Rate", "Rates", "femto_per_request", "femto_per_token", "usd"]
 
 FEMTO_PER_USD = 10**15
 _DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _FEMTO_PER_TOKEN = 10**9  # one dollar per million tokens
 _FEMTO_PER_REQUEST = 10**12  # one dollar per thousand requests
+_PER_TOKEN = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
 
 
-class Scaled(Struct, frozen=True, gc=False):
-    """A price's rates as multiples of `unit`, the largest that leaves them whole: Python multiplies integers
-    below 2^30 in half the time, and a cost is the sum of five products."""
+class Rate(Struct, frozen=True, gc=False):
+    """What each token, or request, of one bucket costs, and the price row that says so."""
+
+    bucket: str
+    femto_usd: int
+    """10^-15 USD."""
+    row: str = ""
+    layer: str = ""
+    as_input: int | None = None
+    """What the same token costs as plain input; None for what is no token."""
+    units: int = 0
+    """`femto_usd` as a multiple of the price's `unit`."""
+
+
+_UNMADE = Rate("", 0)
+
+
+class Rates(Struct, frozen=True, gc=False):
+    """A price as `cost` multiplies by it: bucket by bucket, and in the largest unit that leaves every rate per
+    token whole. Python multiplies integers below 2^30 in half the time, and a cost is the sum of five products.
+    """
 
     unit: int = 1
-    input: int = 0
-    cache_read: int = 0
-    cache_write_5m: int = 0
-    cache_write_1h: int = 0
-    output: int = 0
+    input: Rate = _UNMADE
+    cache_read: Rate = _UNMADE
+    cache_write_5m: Rate = _UNMADE
+    cache_write_1h: Rate = _UNMADE
+    output: Rate | None = None
+    web_search: Rate | None = None
 
 
 class Price(Struct, frozen=True, kw_only=True, gc=False):
@@ -48,13 +68,20 @@ class Price(Struct, frozen=True, kw_only=True, gc=False):
     layer: str
     flags: tuple[str, ...] = ()
     """What makes a cost at this price less than certain."""
-    scaled: Scaled = Scaled()
-    """The rates per token once more, as `cost` multiplies by them: made from those above, whatever is given."""
+    rates: Rates = Rates()
+    """All of the above once more, as `cost` multiplies by it: made from that, whatever is given."""
 
     def __post_init__(self) -> None:
-        rates = [self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.output or 0]
-        unit = gcd(*rates) or 1
-        force_setattr(self, "scaled", Scaled(unit, *[rate // unit for rate in rates]))
+        prices = {bucket: getattr(self, bucket) for bucket in _PER_TOKEN}
+        unit = gcd(*(femto or 0 for femto in prices.values())) or 1
+        rates = {
+            bucket: Rate(bucket, femto, self.row, self.layer, self.input, femto // unit)
+            for bucket, femto in prices.items()
+            if femto is not None
+        }
+        if self.web_search is not None:
+            rates["web_search"] = Rate("web_search", self.web_search, self.row, self.layer)
+        force_setattr(self, "rates", Rates(unit, **rates))
 
 
 def femto_per_token(dollars_per_million: str) -> int:

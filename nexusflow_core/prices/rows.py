@@ -107,6 +107,16 @@ class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
     confidence: Literal["documented", "listed", "uncertain"] = "listed"
     notes: tuple[str, ...] = ()
 
+    @property
+    def by_kind(self) -> bool:
+        """Whether a price depends on whether the answer thought, or on which kind of cache it read."""
+        tiers = [
+            *(tier for period in self.periods for tier in period.tiers),
+            *(tier for window in self.windows for tier in window.tiers),
+            *(tier for variant in self.variants for tier in variant.tiers),
+        ]
+        return any(tier.cache_read_explicit or tier.output_thinking for tier in tiers)
+
 
 class VendorPrices(Struct, frozen=True, forbid_unknown_fields=True):
     """The rows of one vendor, and the day that they were checked."""

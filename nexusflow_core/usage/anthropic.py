@@ -98,7 +98,7 @@ _WINDOWS = {"0-200k": 0, "200k-1M": 200_000}
 def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
     """The `usage` of a message. A write total without its split is all 5m, and so is what a split leaves."""
     try:  # the hot path
-        it = _decode_answer(usage) if type(usage) is bytes else read(usage, _answer, _Answer)
+        it = _decode_answer(usage) if isinstance(usage, bytes) else read(usage, _answer, _Answer)
     except MALFORMED as error:
         raise invalid(str(error)) from None
     short = hour = rest = 0

@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from nexusflow_core import Cost, InvalidUsage, Iteration, Line, PriceBook, UnknownModel, Usage, cost
+from nexusflow_core import Cost, InvalidUsage, Iteration, Line, PriceBook, Rate, UnknownModel, Usage, cost
 
 DAY = date(2026, 11, 20)
 
@@ -29,7 +30,7 @@ def test_what_a_cost_says() -> None:
     assert found.femto_usd == sum(line.femto_usd for line in found.lines)
     assert found.usd == sum(line.usd for line in found.lines) == Decimal("0.04755875")
     assert {line.row for line in found.lines} == {"anthropic/claude-opus-5"}
-    assert {line.price.layer for line in found.lines if line.price} == {"builtin"}
+    assert {line.layer for line in found.lines} == {"builtin"}
     assert (found.row, found.flags) == ("anthropic/claude-opus-5", ())
 
 
@@ -222,7 +223,7 @@ def test_the_vendors_own_bill() -> None:
     """It wins over any table, needs no model and no day with a price, and names no row."""
     usage = Usage(5, 6, output_tokens=7, reported_femto_usd=123, flags=("provider_reported",))
     found = price(usage, "no-such-model", stop_reason="refusal", partial=True)
-    assert found == Cost(123, (Line("provider_reported", 1, 123),), ("provider_reported",))
+    assert found == Cost(123, [Line(1, Rate("provider_reported", 123))], ("provider_reported",))
     assert (found.row, found.lines[0].row, found.lines[0].usd) == ("", "", Decimal("1.23E-13"))
 
 
@@ -373,8 +374,7 @@ def test_each_line_names_its_layer_and_variants() -> None:
     }
     book = PriceBook.builtin().extended({"vendor": "acme", "models": [row]}, "prices.json")
     (line,) = price(Usage(11), "m", book=book, batch=True).lines
-    assert line.price is not None
-    assert (line.row, line.price.layer) == ("acme/m@2026-01-01>10+batch", "prices.json")
+    assert (line.row, line.layer) == ("acme/m@2026-01-01>10+batch", "prices.json")
 
 
 def test_a_cost_is_a_value() -> None:
@@ -383,3 +383,16 @@ def test_a_cost_is_a_value() -> None:
     assert len({price(Usage(5)), price(Usage(5)), price(Usage(6))}) == 2
     with pytest.raises(AttributeError):
         price(Usage(5)).femto_usd = 0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "counts", [Usage(9, 8, 7, 6, 5), Usage(300_000, output_tokens=1), Usage(2, thinking=True)]
+)
+def test_naming_the_vendor_changes_nothing(counts: Usage) -> None:
+    """Of every model there is: the short way to a plain price ends where the rules end."""
+    at = datetime(2026, 11, 20, 2, tzinfo=UTC)
+    for model in PriceBook.builtin().models():
+        usage = counts if model.row.periods[-1].tiers[0].output else replace(counts, output_tokens=0)
+        found = price(usage, model.row.id, at=at)
+        assert found == price(usage, model.row.id, at=at, vendor=model.vendor)
+        assert found.lines

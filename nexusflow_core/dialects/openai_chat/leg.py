@@ -98,6 +98,7 @@ class ChatLeg:
         self._held = bytearray()  # a sync answer, an error, or a stream that has not shown to be one
         self._decoder = SSEDecoder()
         self._stream: ChatStream | None = None
+        self._refused = False  # by a filter's error, which is told as an answer
         self._answer: Translated | None = None
         self._answer_model: str | None = None
 
@@ -162,7 +163,7 @@ class ChatLeg:
         if stream is None:
             return self._whole()
         out = b"".join([self._line(event.data) for event in self._decoder.flush()])
-        if stream.done:
+        if stream.done or self._refused:
             return out
         if not stream.started:
             return out + self._stream_of_one()
@@ -175,7 +176,7 @@ class ChatLeg:
         if self._stream is None:
             self.failure = error if isinstance(error, UpstreamError) else None
             return None
-        if self._stream.done:
+        if self._stream.done or self._refused:
             return b""
         if self._stream.finish is not None and isinstance(error, UpstreamError):
             return self._last(self._stream.finalize())  # all that mattered had come
@@ -190,7 +191,7 @@ class ChatLeg:
             return b""
         if (event := stream.plain(data)) is not None:
             return event
-        if stream.done or not data.strip():
+        if stream.done or self._refused or not data.strip():
             return b""
         if data.strip() == b"[DONE]":
             if not stream.started or stream.finish is None:
@@ -199,13 +200,12 @@ class ChatLeg:
         chunk = decode_chunk(data)
         if chunk is None:
             return self._broken(UpstreamProtocolError("the upstream sent a line that is not JSON"))
-        return self._chunk(chunk, stream)
+        return self._chunk(chunk, data, stream)
 
-    def _chunk(self, chunk: Chunk, stream: ChatStream) -> bytes:
+    def _chunk(self, chunk: Chunk, data: bytes, stream: ChatStream) -> bytes:
         error = chunk.failure()
         if error is not None:
-            if not stream.started and filtered(bytes(self._held)):
-                self.finished = True
+            if not stream.started and filtered(data):
                 return self._refusal()
             return self._broken(self._failed(error))
         if chunk.choices is None and not chunk.usages() and not stream.started:
@@ -226,10 +226,10 @@ class ChatLeg:
         chunk = decode_chunk(body) if body else None
         if chunk is None or self._stream is None:
             raise UpstreamProtocolError("the upstream's stream ended before its first event")
-        out = self._chunk(chunk, self._stream)
+        out = self._chunk(chunk, body, self._stream)
+        if self._refused:
+            return out
         if not self._stream.started:
-            if self.head is not None:  # a filter's error, told as a refusal
-                return out
             raise UpstreamProtocolError("the upstream's stream ended before its first event")
         self._stream.finish = self._stream.finish or "stop"
         return out + self._last(self._stream.finalize())
@@ -280,12 +280,13 @@ class ChatLeg:
         return self._message(self._answer)
 
     def _refusal(self) -> bytes:
+        self._refused = True
         details = {"type": "refusal", "category": None, "explanation": None}
         self.failure = None
         nothing = {"input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
         usage = {**nothing, "output_tokens": 0}
         if self._call.stream:
-            self.ended = True
+            self.ended = self.finished = True
             self._publish(b"text/event-stream; charset=utf-8")
             start = message_start(id=answer_id(self._call.request_id), model=self._call.model, usage=usage)
             end = message_delta(stop_reason="refusal", stop_sequence=None, stop_details=details, usage=usage)

@@ -174,10 +174,7 @@ class ChatStream:
             self._content(delta, content, out)
         for what in delta.unplaced():
             self._notice(what)
-        if self._stops.found is not None:
-            return
-        if delta.refusal:
-            self._flush_text(out)
+        if delta.refusal and self._past_text(out):
             self._refusal.append(delta.refusal)
             self._say(delta.refusal, out)
         if delta.tool_calls:
@@ -227,6 +224,12 @@ class ChatStream:
         if self._stops.found is None:
             self._say(self._stops.flush(), out)
 
+    def _past_text(self, out: list[bytes]) -> bool:
+        """Whether anything may follow the text: what was held back goes out, and may be a stop string."""
+        if self._stops.found is None:
+            self._flush_text(out)
+        return self._stops.found is None
+
     def _say(self, text: str, out: list[bytes]) -> None:
         if text:
             self._written += utf8_length(text)
@@ -240,9 +243,10 @@ class ChatStream:
     # Calls
 
     def _call(self, call: ToolCall, out: list[bytes]) -> None:
-        slot = self._calls.find(call) or self._begin(call, out)
-        function = call.function
-        if slot.ignored or function is None:
+        slot, function = self._calls.find(call), call.function
+        if slot is None and self._past_text(out):
+            slot = self._begin(call)
+        if slot is None or slot.ignored or function is None or self._stops.found is not None:
             return
         was_ready = slot.ready
         if function.name:
@@ -258,9 +262,7 @@ class ChatStream:
         elif slot.ready and not was_ready:
             self._writer.advance(out)
 
-    def _begin(self, call: ToolCall, out: list[bytes]) -> CallSlot:
-        """A slot for a new call, behind all text that came before it."""
-        self._flush_text(out)
+    def _begin(self, call: ToolCall) -> CallSlot:
         many = len(self._calls.all) >= _MAX_CALLS
         if many:
             self._notice("tool_calls")

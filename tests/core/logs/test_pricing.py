@@ -51,7 +51,7 @@ def test_an_impossible_price() -> None:
 
 def test_the_lines_own_cost() -> None:
     """It stands in for a price that is unknown, and a difference from one that is known is flagged."""
-    assert priced("own-model", logged_femto_usd=7).cost == Cost(7, (), ("logged_cost",))
+    assert priced("own-model", logged_femto_usd=7).cost == Cost(7, [], ("logged_cost",))
     got = priced("claude-haiku-4-5", logged_femto_usd=7)
     assert (femto(got), got.cost and got.cost.flags) == (10**9, ("logged_cost_differs",))
     got = priced("claude-haiku-4-5", logged_femto_usd=10**9)

@@ -130,6 +130,18 @@ def test_a_filtered_prompt_is_a_refusal_in_the_form_that_was_asked_for(status: i
     assert (driven.record.ending, driven.record.error_type) == ("complete", None)
 
 
+def test_nothing_follows_a_refusal() -> None:
+    """What the upstream goes on to send is not read; and only the error's own line tells what it is about."""
+    line = b"data: %b\n\n" % json.dumps(error(code="content_filter")).encode()
+    rest = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\ndata: [DONE]\n\n'
+    for pieces in ([line + rest], [line, rest]):
+        events = checked(streamed(pieces).body)
+        assert [event["type"] for event in events] == ["message_start", "message_delta", "message_stop"]
+    broken = b"data: %b\n\n" % json.dumps(error()).encode()
+    for pieces in ([broken + line], [broken, line]):
+        assert streamed(pieces).status == 502
+
+
 # When to come back
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.driving import Driven, asking, chunks, exchange_of, sse, streamed
+from tests.core.openai_chat.driving import Driven, answered, asking, chunks, exchange_of, sse, streamed
 from tests.core.openai_chat.grammar import checked
 
 
@@ -155,3 +155,18 @@ def test_nothing_waits_for_time_to_pass() -> None:
     exchange.start(0.0)
     exchange.receive_head(200, [(b"content-type", b"text/event-stream")], 0.0)
     assert b'"text":"a"' in exchange.receive_data(sse(chunks({"content": "a"}, finish=None), done=False), 0.0)
+
+
+@pytest.mark.parametrize("after", [tool(id="c1", name="search", arguments="{}"), {"refusal": "no"}])
+def test_a_stop_string_that_was_held_back_ends_all(after: dict[str, Any]) -> None:
+    """Blank text may be the beginning of a `<think>` and waits; as it turns out to be the stop string that the
+    upstream was not given, the call or the refusal behind it was never said."""
+    stops = {"stop_sequences": ["a", "b", "c", "d", "\n\n"]}
+    body = {"choices": [{"index": 0, "message": {"content": "\n\n", **after}, "finish_reason": "stop"}]}
+    for driven in (
+        answered(body, stream=True, **stops),
+        streamed(sse(chunks({"content": "\n\n", **after})), **stops),
+        streamed(sse(chunks({"content": "\n\n"}, after)), **stops),
+    ):
+        assert blocks(driven) == []
+        assert stop(driven) == "stop_sequence"

@@ -4,7 +4,6 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from msgspec.structs import astuple
 
 from nexusflow_core import ConfigError, Price, PriceBook, UnknownModel, Usage, cost
 from nexusflow_core.prices import Terms
@@ -220,11 +219,13 @@ def test_what_is_remembered_is_bounded() -> None:
 @pytest.mark.parametrize(
     "rates", [(0, 0, 0, 0, 0), (7, 3, 11, 5, None), (5 * 10**9, 5 * 10**8, 625 * 10**7, 10**10, 0)]
 )
-def test_scaled_rates_are_the_rates(rates: tuple[int, int, int, int, int | None]) -> None:
+def test_rates_in_units_are_the_rates(rates: tuple[int, int, int, int, int | None]) -> None:
     """Times their unit they are the price's own, to the femto-dollar: free, without a common factor, usual."""
     plain, read, short, hour, output = rates
     price = Price(
         input=plain, cache_read=read, cache_write_5m=short, cache_write_1h=hour, output=output, row="", layer=""
     )
-    unit, *scaled = astuple(price.scaled)
-    assert [rate * unit for rate in scaled] == [rate or 0 for rate in rates]
+    made = price.rates
+    buckets = [made.input, made.cache_read, made.cache_write_5m, made.cache_write_1h, made.output]
+    assert [rate and rate.femto_usd for rate in buckets] == list(rates)
+    assert [rate and rate.units * made.unit for rate in buckets] == list(rates)
