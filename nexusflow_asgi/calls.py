@@ -48,6 +48,7 @@ class Calls:
                 await self._settle(self._gateway.open(call, started=started))
                 raise
             exchange = self._gateway.open(call, started=started, refusal=refusal)
+            del call  # the exchange lets go of its body before this ends
             try:
                 if not isinstance(refusal, ClientDisconnected):
                     in_flight.relay = Relay(exchange, loop.transport_for, send)

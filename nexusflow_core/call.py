@@ -68,5 +68,10 @@ class Call(Struct, frozen=True, kw_only=True):
         text = inflate(self.body, encoding, limit) if encoding else self.body
         return replace(self, seen=peek(text))
 
+    def answered(self) -> "Call":
+        """What a record needs of it. The rest may be large, or secret, and an answer may take an hour."""
+        seen = None if self.seen is None else replace(self.seen, text=b"")
+        return replace(self, headers=(), query=b"", body=b"", credential=None, seen=seen)
+
     def __repr__(self) -> str:
         return f"Call({self.endpoint}, {self.request_id}, {self.model!r}, {len(self.body)} bytes)"

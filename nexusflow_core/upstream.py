@@ -146,10 +146,10 @@ class Credential(Struct, frozen=True):
         return f"Credential({self.scheme!r}, ***)"
 
 
-class UpstreamRequest(Struct, frozen=True):
+class UpstreamRequest(Struct):
     """One HTTP request for a transport: `url` is sent as written, `headers` and `body` byte for byte.
 
-    A transport adds `host` and `content-length` and nothing else.
+    A transport adds `host` and `content-length` and nothing else. Nothing but `let_go` changes it.
     """
 
     upstream: Upstream
@@ -157,6 +157,10 @@ class UpstreamRequest(Struct, frozen=True):
     url: str
     headers: Headers
     body: bytes
+
+    def let_go(self) -> None:
+        """Forgets headers and body, whoever holds it: it is answered, and an answer may take an hour."""
+        self.headers, self.body = (), b""
 
     def __repr__(self) -> str:
         where = urlsplit(self.url)

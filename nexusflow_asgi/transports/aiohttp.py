@@ -118,10 +118,13 @@ class _Guard:
 class _Response:
     def __init__(self, response: aiohttp.ClientResponse, request: UpstreamRequest) -> None:
         self.status = response.status
-        self.headers: Headers = [(name.lower(), value) for name, value in response.raw_headers]
         self._response = response
         self._request = request
         self._content = response.content
+
+    @property
+    def headers(self) -> Headers:
+        return [(name.lower(), value) for name, value in self._response.raw_headers]
 
     async def read(self) -> bytes:
         try:

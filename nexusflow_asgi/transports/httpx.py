@@ -67,8 +67,8 @@ class HttpxTransport:
             built = self._request_class(
                 request.method,
                 request.url,
-                headers=request.headers,
-                content=request.body,
+                headers=[*request.headers, (b"Content-Length", str(len(request.body)).encode())],
+                content=_Once(request.body) if self._owned else request.body,
                 extensions=extensions,
             )
         except self._library.InvalidURL as error:
@@ -79,14 +79,28 @@ class HttpxTransport:
         return built
 
 
+class _Once:
+    """A body that is forgotten as it is sent: the library holds its request for as long as the answer takes."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        body, self._body = self._body, b""
+        yield body
+
+
 class _Response:
     def __init__(self, response: Any, library: ModuleType, request: UpstreamRequest) -> None:
         self.status: int = response.status_code
-        self.headers: Headers = [(name.lower(), value) for name, value in response.headers.raw]
         self._response = response
         self._library = library
         self._request = request
         self._chunks: AsyncIterator[bytes] = aiter(response.stream)
+
+    @property
+    def headers(self) -> Headers:
+        return [(name.lower(), value) for name, value in self._response.headers.raw]
 
     async def read(self) -> bytes:
         try:

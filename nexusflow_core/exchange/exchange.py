@@ -313,6 +313,10 @@ class Exchange:
         self._ping_at = now + self._ping
         if self._plan is not None and leg.failure is None:
             self._plan.served(now)
+        if not leg.ended:  # and nothing will be asked again
+            self._call, self._leg_headers = self._call.answered(), ()
+            if leg.request is not None:
+                leg.request.let_go()
 
     def _pass_on(self, leg: Leg, out: bytes, now: float) -> bytes:
         """The leg's head and these bytes of its body go out."""

@@ -270,6 +270,24 @@ def test_after_the_first_event_no_other_target_is_tried() -> None:
     assert x.order == Close()
 
 
+def test_a_request_is_kept_as_long_as_it_may_be_sent_again() -> None:
+    """And no longer: an open stream holds nothing of it."""
+    x = exchange_of(upstreams=("one", "two"))
+    x.start(0.0)
+    for name in ("one", "two"):
+        assert isinstance(x.order, Send)
+        request = x.order.request
+        assert (request.upstream.name, request.body) == (name, b'{"model":"claude-x"}')
+        if name == "one":
+            x.transport_failed(UpstreamProtocolError("broke"), 0.0)
+    x.receive_head(200, SSE_HEAD, 0.0)
+    assert request.body
+    x.receive_data(START, 0.0)
+    assert (request.headers, request.body) == ((), b"")
+    assert x.client_gone(1.0) is None
+    assert x.record(2.0).model == "claude-x"
+
+
 @pytest.mark.parametrize("phase", ["sending", "head", "held"])
 def test_silence_before_the_first_byte_is_a_504(phase: str) -> None:
     """Whether the upstream never answers, or answers and then says nothing."""

@@ -91,8 +91,9 @@ class ChatLeg:
         self.finished = False
         self.failure: UpstreamError | None = None
         self.upstream_request_id: str | None = None
-        self._call = call
         self._asked = asked
+        self._streams = call.stream
+        self._started_at = call.started_at
         self._status = 0
         self._headers: Headers = ()
         self._held = bytearray()  # a sync answer, an error, or a stream that has not shown to be one
@@ -141,7 +142,7 @@ class ChatLeg:
         self.upstream_request_id = request_id.decode("latin-1") if request_id else None
         if status >= 400:
             self.failure = self._failed(None)
-        elif self._call.stream:
+        elif self._streams:
             self._stream = ChatStream(self._asked)
 
     def receive_data(self, data: bytes) -> bytes:
@@ -285,10 +286,10 @@ class ChatLeg:
         self.failure = None
         nothing = {"input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
         usage = {**nothing, "output_tokens": 0}
-        if self._call.stream:
+        if self._streams:
             self.ended = self.finished = True
             self._publish(b"text/event-stream; charset=utf-8")
-            start = message_start(id=answer_id(self._call.request_id), model=self._call.model, usage=usage)
+            start = message_start(id=answer_id(self._asked.request_id), model=self._asked.model, usage=usage)
             end = message_delta(stop_reason="refusal", stop_sequence=None, stop_details=details, usage=usage)
             return start + end + message_stop()
         return self._message(Translated([], "refusal", None, details, usage, False, None, []))
@@ -297,8 +298,8 @@ class ChatLeg:
         self.ended = True
         self._status = 200
         body = message_body(
-            id=answer_id(self._call.request_id),
-            model=self._call.model,
+            id=answer_id(self._asked.request_id),
+            model=self._asked.model,
             content=answer.content,
             stop_reason=answer.stop_reason,
             stop_sequence=answer.stop_sequence,
@@ -311,15 +312,16 @@ class ChatLeg:
     # Both
 
     def _publish(self, content_type: bytes, *, length: int | None = None) -> None:
-        headers = [(b"content-type", content_type), (b"request-id", self._call.request_id.encode())]
+        headers = [(b"content-type", content_type), (b"request-id", self._asked.request_id.encode())]
         if length is None:
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         else:
             headers.append((b"content-length", str(length).encode()))
-        headers += rate_limits(self._headers, self._call.started_at)
+        headers += rate_limits(self._headers, self._started_at)
         if (told := warning(self.losses)) is not None:
             headers.append((b"x-nexusflow-warning", told))
         self.head = ResponseHead(200, headers)
+        self._headers = ()
 
     def _notice(self, noticed: Sequence[str]) -> None:
         self.losses += [Loss(f"answer.{what}", "has no place in this answer") for what in noticed]
@@ -333,10 +335,10 @@ class ChatLeg:
                 self._headers,
                 error,
                 vendor=self._asked.vendor,
-                model=self._call.model,
+                model=self._asked.model,
                 own_key=own_key,
-                now=self._call.started_at,
+                now=self._started_at,
             )
         return failure_of(
-            error, self._status, vendor=self._asked.vendor, model=self._call.model, own_key=own_key
+            error, self._status, vendor=self._asked.vendor, model=self._asked.model, own_key=own_key
         )
