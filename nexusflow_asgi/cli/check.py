@@ -5,10 +5,12 @@ import os
 import sys
 from pathlib import Path
 
+from msgspec.structs import asdict
+
 from nexusflow_asgi.settings import check_files, load_config, price_book
 from nexusflow_core.config import Config
 from nexusflow_core.errors import ConfigError
-from nexusflow_core.routing import Router, Target
+from nexusflow_core.routing import Options, Retry, Route, Router, Target
 from nexusflow_core.upstream import Secret
 
 __all__ = ["add_arguments", "run"]
@@ -35,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _description(config: Config) -> list[str]:
-    lines = [f"{route.model} -> {', then '.join(map(_target, route.targets))}" for route in config.routes]
+    lines = [_route(route) for route in config.routes]
     if config.keys:
         lines.append("callers: " + ", ".join(f"the key in {key.name}" for key in config.keys))
     elif config.anonymous:
@@ -50,7 +52,24 @@ def _target(target: Target) -> str:
     if upstream.api_key is not None:
         key = f"key from {upstream.api_key.name}"
     model = f" as {target.model}" if target.model else ""
-    return f"{upstream.name}{model} ({upstream.dialect}, {upstream.base_url}, {key})"
+    said = [upstream.dialect, upstream.base_url, key, *_changed(target.options)]
+    said += ["strict"] if target.strict else []
+    return f"{upstream.name}{model} ({', '.join(said)})"
+
+
+def _route(route: Route) -> str:
+    """Where it leads, and what it says beside that."""
+    said = _changed(route.retry)
+    said += [f"thinking = {route.thinking}"] if route.thinking != "keep" else []
+    said += [f"shown as {route.display_name!r}"] if route.display_name else []
+    targets = ", then ".join(map(_target, route.targets))
+    return f"{route.model} -> {targets}" + (f"; {', '.join(said)}" if said else "")
+
+
+def _changed(settings: Options | Retry) -> list[str]:
+    """The settings that are not the default."""
+    default = asdict(type(settings)())
+    return [f"{name} = {value}" for name, value in asdict(settings).items() if value != default[name]]
 
 
 def _missing_secrets(config: Config) -> list[str]:

@@ -392,6 +392,16 @@ def test_check_a_good_file(file: Path) -> None:
         assert key not in done.stdout
 
 
+def test_check_says_what_a_route_says(file: Path) -> None:
+    """All that is not as it would be anyway: its retries, its name, what becomes of thinking and requests."""
+    said = 'display_name = "H"\nthinking = "strip"\nretry = { attempts = 2 }\ncount_tokens = "estimate"\n'
+    file.write_text(file.read_text().replace("[auth]", said + "[auth]"))
+    done = run("check", file, env=KEYS)
+    assert (done.returncode, done.stderr) == (0, "")
+    line = next(line for line in done.stdout.splitlines() if line.startswith("claude-* -> anthropic"))
+    assert line.endswith("count_tokens = estimate); attempts = 2, thinking = strip, shown as 'H'")
+
+
 def check(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     status = main(["check", str(path)])
     return status, capsys.readouterr().err

@@ -40,7 +40,7 @@ def tapped(pieces: list[bytes], **options: bool) -> StreamTap:
 
 
 def facts(tap: StreamTap) -> tuple[object, ...]:
-    return (tap.usage, tap.model, tap.complete, tap.error_type, tap.started)
+    return (tap.usage, tap.model, tap.ended, tap.error_type, tap.started)
 
 
 MIDDLES = st.lists(
@@ -75,25 +75,25 @@ def test_a_stream_cut_short_is_seen_as_such(middle: list[bytes], places: list[in
 
 def test_the_last_event_may_lack_its_blank_line() -> None:
     """Recorded streams end at the closing brace of message_stop."""
-    assert tapped([stream().rstrip(b"\n")]).complete
+    assert tapped([stream().rstrip(b"\n")]).ended
 
 
 def test_bytes_after_message_stop_do_not_disturb() -> None:
     """OpenRouter sends `data: [DONE]` there."""
-    assert tapped([stream() + b"data: [DONE]\n\n"]).complete
+    assert tapped([stream() + b"data: [DONE]\n\n"]).ended
 
 
 def test_message_start_and_message_stop_alone_are_complete() -> None:
     """The second recorded form of a stream: the whole answer in message_start."""
     tap = tapped([start() + event("message_stop")])
-    assert (tap.complete, tap.usage) == (True, START)
+    assert (tap.ended, tap.usage) == (True, START)
 
 
 def test_an_error_event_is_noted() -> None:
-    """Its type goes into the record; the stream is not complete."""
+    """Its type goes into the record; nothing follows."""
     error = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
     tap = tapped([start() + text("Hi") + error])
-    assert (tap.complete, tap.error_type) == (False, "overloaded_error")
+    assert (tap.ended, tap.error_type) == (True, "overloaded_error")
 
 
 def test_null_and_absent_keep_what_was_known() -> None:

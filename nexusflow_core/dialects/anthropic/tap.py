@@ -75,7 +75,6 @@ class StreamTap:
         "_framing",
         "_tail",
         "_third_party",
-        "complete",
         "ended",
         "error_type",
         "model",
@@ -86,7 +85,6 @@ class StreamTap:
 
     def __init__(self, *, third_party: bool = False) -> None:
         self.started = False  # the first event has passed
-        self.complete = False  # message_stop has passed
         self.ended = False  # message_stop or an `error` event has passed
         self.error_type: str | None = None  # of an `error` event
         self.model: str | None = None
@@ -172,7 +170,7 @@ class StreamTap:
                 self.stop_reason = event.delta.stop_reason
             self._merge(event.usage)
         elif event.type == "message_stop":
-            self.complete = self.ended = True
+            self.ended = True
         elif event.type == "error":
             self.ended = True
             self.error_type = event.error.type if event.error else "api_error"

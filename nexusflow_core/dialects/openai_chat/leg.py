@@ -239,6 +239,8 @@ class ChatLeg:
         self.ended = True
         if self._stream is not None:
             self._notice(self._stream.noticed)
+            if self._stream.estimated:
+                self.losses.append(Loss("usage", ESTIMATED))
             if self._stream.stop_reason is None:
                 self.failure = UpstreamProtocolError("the upstream ended its answer with an error")
         return out
