@@ -3,16 +3,15 @@
 Pure: `now` is an argument, seconds of one clock; the health of targets lives behind `CircuitStore`.
 """
 
-import math
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from nexusflow_core.retry_after import stated_wait
 from nexusflow_core.routing import Retry, Target
 from nexusflow_core.upstream import Headers, header
 
@@ -27,7 +26,6 @@ __all__ = [
     "Reason",
     "Step",
     "failure_of",
-    "stated_wait",
 ]
 
 Reason: TypeAlias = Literal["unreachable", "timeout", "overloaded", "rate_limited", "failed"]
@@ -64,44 +62,6 @@ def failure_of(error: UpstreamError, headers: Headers, at: datetime) -> Failure 
     if header(headers, b"x-should-retry") == b"false" or error.headers.get("x-should-retry") == "false":
         again = False
     return Failure(reason, again, stated_wait(headers, at))
-
-
-_HTTP_DATE = re.compile(rb"[A-Z][a-z]{2}, (\d{2}) ([A-Z][a-z]{2}) (\d{4}) (\d{2}):(\d{2}):(\d{2}) GMT")
-_MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-
-
-def stated_wait(headers: Headers, at: datetime) -> float | None:
-    """Seconds of `retry-after-ms` or `retry-after`, in digits or as a date; None for anything else."""
-    thousandths = _number(header(headers, b"retry-after-ms"))
-    if thousandths is not None:
-        return thousandths / 1000
-    value = header(headers, b"retry-after")
-    seconds = _number(value)
-    if seconds is not None or value is None:
-        return seconds
-    moment = _http_date(value)
-    return None if moment is None else max(0.0, (moment - at).total_seconds())
-
-
-def _http_date(value: bytes) -> datetime | None:
-    """`Sun, 06 Nov 1994 08:49:37 GMT`, the one form that RFC 9110 section 5.6.7 lets anyone send."""
-    found = _HTTP_DATE.fullmatch(value.strip())
-    if found is None:
-        return None
-    day, month, year, hour, minute, second = found.groups()
-    try:
-        named = _MONTHS.index(month) + 1
-        return datetime(int(year), named, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
-    except ValueError:
-        return None
-
-
-def _number(value: bytes | None) -> float | None:
-    try:
-        number = float(value) if value is not None and len(value) <= 20 else math.nan
-    except ValueError:
-        return None
-    return number if 0 <= number < math.inf else None
 
 
 # The health of targets

@@ -8,7 +8,7 @@ import msgspec
 
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import UpstreamStatus
-from nexusflow_core.resilience import stated_wait
+from nexusflow_core.retry_after import stated_wait
 from nexusflow_core.untyped import is_list, is_object, object_of
 from nexusflow_core.upstream import Headers, header
 
