@@ -5,6 +5,7 @@ returns to the client, after `response_head` once that is set. Times are seconds
 """
 
 from collections.abc import Callable
+from math import inf
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
@@ -18,6 +19,7 @@ from nexusflow_core.errors import (
 )
 from nexusflow_core.exchange.heads import error_headers, who_answered
 from nexusflow_core.exchange.orders import Close, Order, Read, Send, Sleep
+from nexusflow_core.exchange.patience import Patience
 from nexusflow_core.exchange.planning import moment, plan_of
 from nexusflow_core.exchange.settling import Outcome, cost_of, settle
 from nexusflow_core.exchange.thinking import refuses_thinking, without_thinking, would_be_refused
@@ -67,10 +69,7 @@ class Exchange:
         self._attempting = False  # a leg is open whose attempt has not ended
         self._leg_status: int | None = None
         self._leg_headers: Headers = ()
-        self._leg_started = self._leg_until = started
-        self._idle_until = self._ping_at = 0.0
-        self._timeouts = Timeouts()
-        self._read = Read(0.0)
+        self._patience = Patience(Timeouts(), started, ping=ping)
         self._failed_with: UpstreamError | None = None  # why the leg before this one was given up
         self._otherwise: tuple[Leg, bytes] | None = None  # its answer, to go out where nothing else comes of it
         self._cost: CallCost | None = None
@@ -96,11 +95,11 @@ class Exchange:
             leg.receive_head(status, headers)
         except UpstreamError as error:
             return self._leg_failed(error, now)
-        until = self._leg_started + self._timeouts.first_byte
+        until = self._patience.first_byte_until
         if leg.failure is not None and leg.failure.retryable:
             until = min(until, now + _ERROR_BODY_SECONDS)
-        self._set_idle(until)
-        self.order = self._read
+        self._patience.wait(until, pings=False)
+        self.order = self._patience.read
         return b""
 
     def receive_data(self, data: bytes, now: float) -> bytes:
@@ -113,13 +112,10 @@ class Exchange:
             if leg.failure is not None and leg.response_model is None:  # an error is all there is so far
                 return self._error_answer(leg, leg.failure, out, now) if leg.head is not None else out
             self._publish_head(leg, now)
-        until = now + (self._timeouts.grace if leg.ended else self._timeouts.idle)
-        if leg.may_ping:
-            if out:
-                self._ping_at = now + self._ping
-            self._set_idle(until)
-        else:
-            self._idle_until = self._read.until = until if until < self._leg_until else self._leg_until
+        patience, pings = self._patience, leg.may_ping
+        if pings and out:
+            patience.said(now)
+        patience.heard(now, ended=leg.ended, pings=pings)
         if leg.finished:
             self._finish(now)
         return out
@@ -149,9 +145,9 @@ class Exchange:
         if isinstance(order, Sleep):
             return self._open(now)
         leg = self._current_leg()
-        if isinstance(order, Read) and now < self._idle_until:
-            self._ping_at = now + self._ping
-            self._set_idle(self._idle_until)
+        if isinstance(order, Read) and now < self._patience.idle_until:
+            self._patience.said(now)
+            self._patience.wait(self._patience.idle_until, pings=leg.may_ping)
             return PING if leg.may_ping else b""
         if leg.ended and self.response_head is not None:
             return self.receive_eof(now)  # the answer has ended, only its connection has not
@@ -162,9 +158,10 @@ class Exchange:
     def client_slow(self, now: float) -> bool:
         """The client, not the upstream, makes the exchange wait: the idle time runs anew. False where the
         total time is up all the same."""
-        self._ping_at = now + self._ping
-        self._set_idle(now + self._timeouts.idle)
-        return now < self._leg_until
+        patience = self._patience
+        patience.said(now)
+        patience.heard(now, ended=False, pings=self._leg is not None and self._leg.may_ping)
+        return now < patience.until
 
     def client_gone(self, now: float) -> None:
         """The client went away; does nothing once the answer is finished."""
@@ -221,16 +218,12 @@ class Exchange:
             return InvalidRequest("thinking: signed by another model than the one that is available")
         self._leg = self._outcome.leg = leg
         self._outcome.target = target
-        self._timeouts = target.upstream.timeouts
         self._attempting, self._otherwise = leg.request is not None, None
         self._leg_status, self._leg_headers = None, ()
-        self._leg_started = now
-        self._leg_until = now + self._timeouts.total
-        if self._plan is not None:
-            self._leg_until = min(self._leg_until, self._plan.deadline)
-        self._read = Read(0.0)
+        latest = self._plan.deadline if self._plan is not None else inf
+        self._patience = patience = Patience(target.upstream.timeouts, now, latest=latest, ping=self._ping)
         if leg.request is not None:
-            self.order = Send(leg.request, min(now + self._timeouts.first_byte, self._leg_until))
+            self.order = Send(leg.request, min(patience.first_byte_until, patience.until))
         return None
 
     def _leg_failed(self, error: UpstreamError, now: float) -> bytes:
@@ -278,9 +271,10 @@ class Exchange:
             step = self._after_failure(error, now)
             if step is not None:
                 return self._take(step, now)
-            until = max(self._leg_started + self._timeouts.first_byte, now + self._timeouts.idle)
-            if now < min(until, self._leg_until):
-                self._set_idle(until)
+            patience = self._patience
+            until = max(patience.first_byte_until, now + patience.timeouts.idle)
+            if now < min(until, patience.until):
+                patience.wait(until, pings=False)
                 return b""
         return self._answer(UpstreamTimeout(self._timeout_message(now)), now)
 
@@ -290,7 +284,7 @@ class Exchange:
     def _end_attempt(self, reason: str, now: float) -> None:
         if self._attempting:
             self._attempting = False
-            self._outcome.end_attempt(self._call, self._leg_status, reason, now - self._leg_started)
+            self._outcome.end_attempt(self._call, self._leg_status, reason, now - self._patience.started)
 
     def _abandon(self) -> None:
         if self._plan is not None:
@@ -310,7 +304,7 @@ class Exchange:
             if self._cost.usd is not None:
                 headers.append((b"x-nexusflow-cost-usd", self._cost.usd.encode()))
         self._set_head(ResponseHead(leg.head.status, headers), now)
-        self._ping_at = now + self._ping
+        self._patience.said(now)
         if self._plan is not None and leg.failure is None:
             self._plan.served(now)
         if not leg.ended:  # and nothing will be asked again
@@ -324,28 +318,18 @@ class Exchange:
         if leg.finished:
             self._finish(now)
         else:
-            self._set_idle(now + (self._timeouts.grace if leg.ended else self._timeouts.idle))
-            self.order = self._read
+            self._patience.heard(now, ended=leg.ended, pings=leg.may_ping)
+            self.order = self._patience.read
         return out
 
     def _set_head(self, head: ResponseHead, now: float) -> None:
         self.response_head = head
         self._outcome.status, self._outcome.first_byte_at = head.status, now
 
-    def _set_idle(self, until: float) -> None:
-        """The upstream has until then; the order wakes earlier where a ping is due."""
-        self._idle_until = min(until, self._leg_until)
-        pings = self._leg is not None and self._leg.may_ping
-        self._read.until = min(self._idle_until, self._ping_at) if pings else self._idle_until
-
     def _timeout_message(self, now: float) -> str:
         target = self._outcome.target
-        upstream = target.upstream.name if target is not None else ""
-        if now >= self._leg_until:
-            return f"upstream {upstream} took longer than {self._leg_until - self._leg_started:g} s"
-        if isinstance(self.order, Read) and self.response_head is not None:
-            return f"upstream {upstream} was silent for {self._timeouts.idle:g} s"
-        return f"upstream {upstream} did not begin its answer within {self._timeouts.first_byte:g} s"
+        reading = isinstance(self.order, Read) and self.response_head is not None
+        return self._patience.lost(now, target.upstream.name if target is not None else "", reading=reading)
 
     # Endings
 

@@ -1,0 +1,52 @@
+"""Patience: until when an attempt is waited for, and when the client is told that it is."""
+
+from math import inf
+
+from nexusflow_core.exchange.orders import Read
+from nexusflow_core.upstream import Timeouts
+
+__all__ = ["Patience"]
+
+
+class Patience:
+    """The times of one attempt. `read` is the order to read on, whose `until` moves with what is heard.
+
+    `latest`: the whole call must be over by then. `ping`: seconds without a word to the client after which a
+    ping is due, on an answer that can carry one.
+    """
+
+    __slots__ = ("_ping", "_ping_at", "idle_until", "read", "started", "timeouts", "until")
+
+    def __init__(self, timeouts: Timeouts, started: float, *, latest: float = inf, ping: float) -> None:
+        self.timeouts = timeouts
+        self.started = started
+        self.until = min(started + timeouts.total, latest)
+        self.read = Read(0.0)
+        self.idle_until = 0.0
+        self._ping = ping
+        self._ping_at = 0.0
+
+    @property
+    def first_byte_until(self) -> float:
+        return self.started + self.timeouts.first_byte
+
+    def said(self, now: float) -> None:
+        """The client has heard something."""
+        self._ping_at = now + self._ping
+
+    def heard(self, now: float, *, ended: bool, pings: bool) -> None:
+        """The upstream has said something: `ended`, all that matters."""
+        self.wait(now + (self.timeouts.grace if ended else self.timeouts.idle), pings=pings)
+
+    def wait(self, until: float, *, pings: bool) -> None:
+        """The upstream has until then; the order wakes earlier where a ping is due."""
+        self.idle_until = until = until if until < self.until else self.until
+        self.read.until = self._ping_at if pings and self._ping_at < until else until
+
+    def lost(self, now: float, upstream: str, *, reading: bool) -> str:
+        """What took too long, in words."""
+        if now >= self.until:
+            return f"upstream {upstream} took longer than {self.until - self.started:g} s"
+        if reading:
+            return f"upstream {upstream} was silent for {self.timeouts.idle:g} s"
+        return f"upstream {upstream} did not begin its answer within {self.timeouts.first_byte:g} s"
