@@ -38,13 +38,19 @@ def price_call(
     vendor: str | None,
     partial: bool,
     stop_reason: str | None,
+    stream: bool,
     book: PriceBook,
 ) -> CallCost:
-    """The cost of an answer with this usage, in Anthropic's form. `models`: the one that the answer names,
-    then the one that was sent; the first with a price counts. What the vendor itself charged wins over any."""
+    """The cost of an answer with this usage, in Anthropic's form; that of a `stream` is a merged one. `models`:
+    the one that the answer names, then the one that was sent; the first with a price counts. What the vendor
+    itself charged wins over any."""
     told = billing or Billing()
     try:
-        counts = told.applied(Usage.from_wire(usage, wire="anthropic"))
+        counts = told.applied(
+            Usage.from_wire([usage], wire="anthropic-stream")
+            if stream
+            else Usage.from_wire(usage, wire="anthropic")
+        )
     except InvalidUsage:
         if told.reported_femto_usd is None:
             return CallCost(flags=("impossible_usage",))

@@ -44,6 +44,7 @@ class CallRecord(Struct, frozen=True, kw_only=True):
 
     `duration` and `time_to_first_byte` are seconds from the request's arrival; `usage` has the wire's names.
     `cost_usd` is exact decimal text; None where nothing was metered or no price is known (`cost_flags` say so).
+    `price_vendor`: whose price rows hold for it, None where anybody's do.
     `billing` is what the bill needs beside the counts. Cache reads saved, and cache writes cost on top, so much
     against the price of input.
     """
@@ -78,3 +79,5 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     billing: Billing | None = None
     cache_saved_usd: str | None = None
     cache_write_extra_usd: str | None = None
+    stop_reason: str | None = None
+    price_vendor: str | None = None

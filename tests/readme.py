@@ -89,6 +89,8 @@ def record() -> str:
         cost_flags=(),
         cache_saved_usd="0.45",
         cache_write_extra_usd="0",
+        stop_reason="end_turn",
+        price_vendor="anthropic",
         service_tier="standard",
         speed=None,
         inference_geo="global",

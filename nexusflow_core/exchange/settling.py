@@ -83,6 +83,8 @@ def settle(
         billing=billing,
         cache_saved_usd=cost.cache_saved_usd,
         cache_write_extra_usd=cost.cache_write_extra_usd,
+        stop_reason=leg.stop_reason if leg is not None else None,
+        price_vendor=it.target.upstream.prices if it.target is not None else None,
         dropped=tuple(leg.losses) if leg is not None else (),
         edits=_edits(leg, it.edits),
     )
@@ -103,6 +105,7 @@ def cost_of(call: Call, leg: Leg | None, target: Target | None, book: PriceBook)
         vendor=target.upstream.prices,
         partial=not leg.ended or leg.failure is not None,
         stop_reason=leg.stop_reason,
+        stream=call.stream,
         book=book,
     )
 

@@ -3,8 +3,9 @@
 from datetime import datetime
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
+from nexusflow_core.errors import InvalidUsage
 from nexusflow_core.logs.entry import Entry, NotAnEntry, SaidElsewhere, femto_of, read_moment
 from nexusflow_core.record import SCHEMA_VERSION
 from nexusflow_core.usage import Billing, Usage
@@ -12,7 +13,6 @@ from nexusflow_core.usage import Billing, Usage
 __all__ = ["read_record"]
 
 _NULL = b"null"
-_FREE = frozenset({"refusal_free", "declined_attempt_free"})
 
 
 class _Attempt(Struct):
@@ -38,6 +38,8 @@ class _Record(Struct):
     price_row: str | None = None
     cost_flags: tuple[str, ...] = ()
     billing: Billing | None = None
+    stop_reason: str | UnsetType | None = UNSET
+    price_vendor: str | None = None
 
 
 class _Head(Struct):
@@ -62,18 +64,14 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
     _check_schema(it.schema)
     if it.ending == "started":
         raise SaidElsewhere("the call was under way")
-    usage = _usage(bytes(it.usage), it.stream) if it.usage_source != "none" else None
-    if usage is not None and it.billing is not None:
-        usage = it.billing.applied(usage)
     return Entry(
         models=_models(it),
         at=read_moment(it.started_at),
-        usage=usage,
+        usage=_usage(it),
         key=it.principal,
         session=it.metadata.get("session"),
-        vendor=it.price_row.partition("/")[0] if it.price_row else None,
-        # The record does not keep the stop reason, only that it made the call, or parts of it, free.
-        stop_reason=None if _FREE.isdisjoint(it.cost_flags) else "refusal",
+        vendor=it.price_vendor or (it.price_row.partition("/")[0] if it.price_row else None),
+        stop_reason=_stop_reason(it),
         partial=it.usage_source == "partial",
         logged_femto_usd=None if it.cost_usd is None else femto_of(it.cost_usd),
         flags=("estimated_usage",) if it.usage_source == "estimated" else (),
@@ -87,6 +85,13 @@ def _check_schema(schema: int) -> None:
         raise NotAnEntry(f"there is no schema {schema}")
 
 
+def _stop_reason(it: _Record) -> str | None:
+    """The first logs did not keep it, only that it had made the call free."""
+    if it.stop_reason is not UNSET:
+        return it.stop_reason
+    return "refusal" if "refusal_free" in it.cost_flags else None
+
+
 def _models(it: _Record) -> tuple[str, ...]:
     """The answer's model, then the one sent upstream. The client's own may be an alias: the last resort."""
     sent = it.attempts[-1].model if it.attempts else ""
@@ -94,10 +99,22 @@ def _models(it: _Record) -> tuple[str, ...]:
     return names or (it.model,)
 
 
-def _usage(usage: bytes, stream: bool) -> Usage | None:
-    """A stream's usage is a merged one, whose later total may be below its earlier split."""
-    if usage == _NULL:
+def _usage(it: _Record) -> Usage | None:
+    """With the vendor's own bill, which stands whatever its counts are."""
+    told, billing = bytes(it.usage), it.billing
+    if told == _NULL or it.usage_source == "none":
         return None
-    return (
-        Usage.from_wire(b"[%s]" % usage, "anthropic-stream") if stream else Usage.from_wire(usage, "anthropic")
-    )
+    try:
+        usage = _counts(told, it.stream)
+    except InvalidUsage:
+        if billing is None or billing.reported_femto_usd is None:
+            raise
+        usage = Usage(flags=("impossible_usage",))
+    return billing.applied(usage) if billing is not None else usage
+
+
+def _counts(usage: bytes, stream: bool) -> Usage:
+    """A stream's usage is a merged one, whose later total may be below its earlier split."""
+    if stream:
+        return Usage.from_wire(b"[%s]" % usage, "anthropic-stream")
+    return Usage.from_wire(usage, "anthropic")

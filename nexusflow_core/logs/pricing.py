@@ -18,7 +18,8 @@ _MAX_REMEMBERED = 4096
 class Priced(Struct, frozen=True):
     """An entry's cost. `model` is its price row's id, or the name as written where it has no row.
 
-    `cost` is None for a call without usage, and for one whose price is unknown: then `why` says so. `listed`
+    `cost` is None for a call without usage, for one whose usage is an estimate and for one whose price is
+    unknown: then `why` says so. `listed`
     is what it would cost by the book, where `cost` is the vendor's own bill.
     """
 
@@ -43,6 +44,8 @@ class Pricer:
         """
         if entry.usage is None:
             return Priced(self._name(entry, entry.models[0]))
+        if "estimated_usage" in entry.flags and entry.usage.reported_femto_usd is None:
+            return Priced(self._name(entry, entry.models[0]), None, "its usage is an estimate")
         why = ""
         for model in entry.models:
             try:

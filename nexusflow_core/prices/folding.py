@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, time
 from fractions import Fraction
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from nexusflow_core.errors import ConfigError
 from nexusflow_core.prices.price import Price, femto_per_request, femto_per_token
-from nexusflow_core.prices.rows import PRICES, WEEKDAYS, ModelRow, Tier, Variant
+from nexusflow_core.prices.rows import PRICES, WEEKDAYS, ModelRow, Tier, Variant, Window
 
 __all__ = ["Folded", "Terms", "fold"]
 
@@ -94,7 +94,7 @@ class Folded(Struct, frozen=True):
 
 
 def fold(vendor: str, layer: str, row: ModelRow, terms: Terms) -> Folded:
-    """Every price of a row under these terms. Raises ConfigError where a factor leaves a fraction."""
+    """Every price of a row under these terms."""
     matching, flags = _variants(row.variants, terms.conditions())
     if row.confidence == "uncertain":
         flags = (*flags, "uncertain_price")
@@ -125,7 +125,12 @@ def fold(vendor: str, layer: str, row: ModelRow, terms: Terms) -> Folded:
         for period in row.periods
     )
     hours = tuple(
-        _Hours(_midnight(w.start), *w.utc, w.weekdays, brackets(f"{_day(w.start)}T{w.utc[0]}", w.tiers))
+        _Hours(
+            _midnight(w.start),
+            *w.utc,
+            w.weekdays,
+            _at_hours(w, brackets(f"{_day(w.start)}T{w.utc[0]}", w.tiers)),
+        )
         for w in sorted(row.windows, key=lambda w: w.start or date.min, reverse=True)
     )
     always = len(spans) == 1 and not hours and spans[0].start is None and spans[0].until is None
@@ -135,6 +140,13 @@ def fold(vendor: str, layer: str, row: ModelRow, terms: Terms) -> Folded:
         if variant.listed_from or variant.listed_until
     )
     return Folded(spans, hours, spans[0].brackets if always else None, listed, bool(matching))
+
+
+def _at_hours(window: Window, brackets: tuple[Bracket, ...]) -> tuple[Bracket, ...]:
+    """Which working days are holidays no price file says."""
+    if len(window.weekdays) == len(WEEKDAYS):
+        return brackets
+    return tuple((above, replace(price, flags=(*price.flags, "holidays_unknown"))) for above, price in brackets)
 
 
 def _variants(
@@ -148,6 +160,8 @@ def _variants(
         for name, value in conditions.items()
         if name not in known and name != "endpoint" and value not in _STANDARD[name]
     ]
+    if "processing" in known and not known.isdisjoint(("service_tier", "speed")):
+        unpriced.append("terms_combined")  # no vendor sells a batch that is also fast, or of another tier
     return matching, tuple(unpriced)
 
 
@@ -174,7 +188,7 @@ def _price(
         else:
             own = _at_size(variant.tiers, above)
             texts |= {name: price for name in PRICES if (price := getattr(own, name)) is not None}
-    rates = {name: _times(row, text, factor) for name, text in texts.items() if text is not None}
+    rates = {name: _times(text, factor) for name, text in texts.items() if text is not None}
     read = rates.get("cache_read", rates["input"])
     write = rates.get("cache_write_5m", rates["input"])
     output = rates.get("output")
@@ -191,11 +205,9 @@ def _price(
     )
 
 
-def _times(row: str, text: str, factor: Fraction) -> int:
-    exact = femto_per_token(text) * factor
-    if exact.denominator != 1:
-        raise ConfigError(row, f"{text} times {factor} is no whole number of femto-dollars a token")
-    return exact.numerator
+def _times(text: str, factor: Fraction) -> int:
+    """Whole: `read_prices` has tried every factor on every price."""
+    return (femto_per_token(text) * factor).numerator
 
 
 def _midnight(day: date | None) -> datetime | None:

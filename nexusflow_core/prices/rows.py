@@ -3,7 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
-from itertools import pairwise
+from fractions import Fraction
+from itertools import pairwise, product
+from math import gcd, prod
 from typing import Any, Literal
 
 import msgspec
@@ -110,12 +112,15 @@ class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def by_kind(self) -> bool:
         """Whether a price depends on whether the answer thought, or on which kind of cache it read."""
-        tiers = [
+        return any(tier.cache_read_explicit or tier.output_thinking for tier in self.tiers())
+
+    def tiers(self) -> list[Tier]:
+        """Of all periods, windows and variants."""
+        return [
             *(tier for period in self.periods for tier in period.tiers),
             *(tier for window in self.windows for tier in window.tiers),
             *(tier for variant in self.variants for tier in variant.tiers),
         ]
-        return any(tier.cache_read_explicit or tier.output_thinking for tier in tiers)
 
 
 class VendorPrices(Struct, frozen=True, forbid_unknown_fields=True):
@@ -182,8 +187,28 @@ def _check_model(place: str, model: ModelRow) -> None:
             _checked(where, "multiplier", variant.multiplier)
         else:
             _check_tiers(where, variant.tiers, complete=False)
+    _check_factors(place, model)
     for name, fee in model.fees.items():
         _checked(f"{place}.fees", name, fee, per_request=True)
+
+
+def _check_factors(place: str, model: ModelRow) -> None:
+    """Whatever terms meet in one request, its prices are whole: else it would fail when it is served."""
+    factors: dict[str, list[Fraction]] = {}
+    for variant in model.variants:
+        if variant.multiplier is not None:
+            factors.setdefault(next(iter(variant.when)), [Fraction(1)]).append(Fraction(variant.multiplier))
+    # What divides all of the prices times a factor is whole where each of them is.
+    common = gcd(*(femto_per_token(price) for tier in model.tiers() for price in _prices(tier)))
+    for met in product(*factors.values()):
+        if common * prod(met) % 1:
+            shown = " and ".join(str(float(factor)) for factor in met if factor != 1)
+            why = f"times {shown} a price is no whole number of femto-dollars a token"
+            raise ConfigError(f"{place}.variants", why)
+
+
+def _prices(tier: Tier) -> list[str]:
+    return [price for name in PRICES if (price := getattr(tier, name)) is not None]
 
 
 def _overlap(one: Window, other: Window) -> bool:

@@ -3,7 +3,9 @@
 Source: the Messages API (`usage`) and the Admin API (usage report, cost report).
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nexusflow_core.sse import SSEDecoder
+from nexusflow_core.sse import ServerSentEvent, SSEDecoder
 from nexusflow_core.usage.buckets import Iteration, Usage
 from nexusflow_core.usage.counts import MALFORMED, Count, Split, femto, invalid, read
 from nexusflow_core.usage.merge import WireUsage, merge_usage
@@ -19,6 +21,7 @@ from nexusflow_core.usage.merge import WireUsage, merge_usage
 __all__ = ["read_answer", "read_cost_report", "read_stream", "read_usage_report"]
 
 _FEMTO_PER_CENT = 10**13
+_AMOUNT = re.compile(r"-?\d{1,40}(\.\d{1,20})?", re.ASCII)
 
 
 class _Tools(Struct, gc=False):
@@ -81,6 +84,7 @@ class _Message(Struct):
 
 
 class _Event(Struct):
+    type: str = ""
     usage: dict[str, Any] | None = None
     message: _Message | None = None
 
@@ -101,6 +105,8 @@ def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
         it = _decode_answer(usage) if isinstance(usage, bytes) else read(usage, _answer, _Answer)
     except MALFORMED as error:
         raise invalid(str(error)) from None
+    if it.input_tokens is None and it.output_tokens is None:
+        _check_any(it)
     short = hour = rest = 0
     if (split := it.cache_creation) is not None:
         short = split.ephemeral_5m_input_tokens or 0
@@ -127,20 +133,23 @@ def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
 
 def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
     """The usage objects of message_start and the message_deltas in their order, or the stream itself."""
-    parts = _usages_of(usage) if isinstance(usage, bytes) else _converted(usage)
+    parts, flags = _usages_of(usage) if isinstance(usage, bytes) else (_converted(usage), ())
     if not parts:
         raise invalid("a stream without any usage")
     merged: WireUsage = {}
     for part in parts:
+        read(part, _answer, _Answer)
         merged = merge_usage(merged, part)
     it = read(merged, _answer, _Answer)
     given, total = it.cache_creation or Split(), it.cache_creation_input_tokens
     short, hour = given.ephemeral_5m_input_tokens or 0, given.ephemeral_1h_input_tokens or 0
     if total is not None and short + hour > total:  # message_delta corrected the total alone
+        flags += ("cache_write_split_assumed",)
         hour = min(hour, total)
         split = {"ephemeral_5m_input_tokens": total - hour, "ephemeral_1h_input_tokens": hour}
         merged["cache_creation"] = split
-    return read_answer(merged)
+    found = read_answer(merged)
+    return replace(found, flags=found.flags + flags) if flags else found
 
 
 def read_usage_report(row: bytes | Mapping[str, Any]) -> Usage:
@@ -169,28 +178,33 @@ def read_cost_report(row: bytes | Mapping[str, Any]) -> Usage:
     it = read(row, _cost_row, _CostRow)
     if it.currency != "USD":
         raise invalid(f"currency {it.currency[:10]!r}, where only USD is known")
-    try:
-        amount = Decimal(it.amount)
-    except ArithmeticError:
-        raise invalid(f"amount {it.amount[:40]!r} is no number of cents") from None
-    return Usage(reported_femto_usd=femto(amount, _FEMTO_PER_CENT), flags=("provider_reported",))
+    if not _AMOUNT.fullmatch(it.amount):
+        raise invalid(f"amount {it.amount[:40]!r} is no number of cents")
+    return Usage(reported_femto_usd=femto(Decimal(it.amount), _FEMTO_PER_CENT), flags=("provider_reported",))
 
 
 def _iteration(it: _Step) -> Iteration:
     split = it.cache_creation or Split()
     short, hour = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
     total = it.cache_creation_input_tokens
-    if total is not None:
-        short += _rest(total, short, hour)
+    rest = 0 if total is None else _rest(total, short, hour)
     return Iteration(
         it.type,
         it.model,
         it.input_tokens or 0,
         it.cache_read_input_tokens or 0,
-        short,
+        short + rest,
         hour,
         it.output_tokens or 0,
+        rest,
     )
+
+
+def _check_any(it: _Answer) -> None:
+    """Another form's usage has other names: read as this one it would cost nothing."""
+    others = (it.cache_read_input_tokens, it.cache_creation_input_tokens, it.cache_creation, it.server_tool_use)
+    if not it.iterations and all(other is None for other in others):
+        raise invalid("it has none of the counts of Anthropic's form")
 
 
 def _rest(total: int, short: int, hour: int) -> int:
@@ -212,16 +226,22 @@ def _converted(usages: object) -> list[Mapping[str, Any]]:
         raise invalid(str(error)) from None
 
 
-def _usages_of(data: bytes) -> list[Mapping[str, Any]]:
-    """The usage objects in a stream's bytes, or in a JSON list."""
+def _usages_of(data: bytes) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
+    """The usage objects in a stream's bytes, or in a JSON list; a flag where the bytes show that it was cut."""
     try:
         if data.lstrip()[:1] == b"[":
-            return _usages.decode(data)
+            return _usages.decode(data), ()
         decoder = SSEDecoder()
-        seen = [event.data for event in (*decoder.feed(data), *decoder.flush())]
-        # OpenRouter ends Anthropic's streams with the mark of its own.
-        events = [_event.decode(data) for data in seen if data and data != b"[DONE]"]
+        events = [_event.decode(data) for data in _data_of(decoder.feed(data))]
     except MALFORMED as error:
         raise invalid(str(error)) from None
+    with contextlib.suppress(*MALFORMED):  # the last event may be cut short
+        events += [_event.decode(data) for data in _data_of(decoder.flush())]
     usages = [event.usage or (event.message.usage if event.message else None) for event in events]
-    return [usage for usage in usages if usage]
+    whole = any(event.type == "message_stop" for event in events)
+    return [usage for usage in usages if usage], () if whole else ("partial_usage",)
+
+
+def _data_of(events: Iterable[ServerSentEvent]) -> list[bytes]:
+    """Without the mark of its own with which OpenRouter ends Anthropic's streams."""
+    return [event.data for event in events if event.data and event.data != b"[DONE]"]

@@ -31,11 +31,12 @@ class Iteration(Struct, frozen=True, gc=False):
     cache_write_5m_tokens: int = 0
     cache_write_1h_tokens: int = 0
     output_tokens: int = 0
+    assumed_5m_tokens: int = 0
 
 
 class Usage(Struct, frozen=True, gc=False):
     """What one answer used, in disjoint buckets: the prompt is the sum of the first four. All counts are
-    tokens."""
+    tokens. `from_wire` checks them; one made by hand is taken as it is."""
 
     input_tokens: int = 0
     """Prompt tokens that were neither read from the cache nor written to it."""
@@ -70,7 +71,8 @@ class Usage(Struct, frozen=True, gc=False):
         """Reads a vendor's usage object: JSON bytes, or decoded already.
 
         `anthropic-stream` takes the usage objects of message_start and each message_delta in a list, or the
-        stream's own bytes. Raises InvalidUsage for counts that cannot be.
+        stream's own bytes. Raises InvalidUsage for counts that cannot be, and for an object that has none of
+        its form's counts.
         """
         return READERS[wire](usage)
 

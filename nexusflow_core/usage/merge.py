@@ -19,12 +19,14 @@ def merge_usage(earlier: WireUsage, later: Mapping[str, Any], *, third_party: bo
     in message_delta, or correct message_start upwards: there the larger prompt total stands as a whole (C6).
     """
     news = {name: value for name, value in later.items() if value is not None}
-    if _prompt_total(news) < _prompt_total(earlier) and (third_party or _prompt_total(news) == 0):
+    total = _prompt_total(news)
+    if total is not None and total < (_prompt_total(earlier) or 0) and (third_party or total == 0):
         for name in (*_PROMPT_COUNTS, "cache_creation"):
             news.pop(name, None)
     return {**earlier, **news}
 
 
-def _prompt_total(usage: Mapping[str, Any]) -> int:
-    counts = (usage.get(name) for name in _PROMPT_COUNTS)
-    return sum(count for count in counts if type(count) is int)
+def _prompt_total(usage: Mapping[str, Any]) -> int | None:
+    """None where a count cannot be: that is for whoever prices it to say, and must not go unseen."""
+    counts = [usage[name] for name in _PROMPT_COUNTS if name in usage]
+    return sum(counts) if all(type(count) is int and count >= 0 for count in counts) else None

@@ -86,9 +86,9 @@ def read_openrouter(usage: bytes | Mapping[str, Any]) -> Usage:
     """OpenRouter: Chat Completions and `cost`, which is the bill, in dollars."""
     form = _with_exact_cost(usage) if isinstance(usage, Mapping) else usage
     it = read(form, _openrouter, _OpenRouter)
-    counted = _chat_usage(it)
+    counted = Usage() if it.cost is not None and it.prompt_tokens is None else _chat_usage(it)
     if it.cost is None:
-        return counted
+        return msgspec.structs.replace(counted, flags=("bill_missing",))
     bill, flags = rounded_femto(it.cost, _FEMTO_PER_USD)
     # With a key of one's own the vendor behind it sends a bill of its own.
     byok = ("byok_fee_only",) if it.is_byok else ()
@@ -117,6 +117,7 @@ def read_deepseek(usage: bytes | Mapping[str, Any]) -> Usage:
 def read_responses(usage: bytes | Mapping[str, Any]) -> Usage:
     """Responses: `input_tokens` includes what was cached, unlike Anthropic's member of the same name."""
     it = read(usage, _responses, _Responses)
+    _check_any(it.input_tokens, it.output_tokens, form="Responses")
     details = it.input_tokens_details or _PromptDetails()
     return _split(
         it.input_tokens or 0,
@@ -130,6 +131,13 @@ def read_responses(usage: bytes | Mapping[str, Any]) -> Usage:
 def read_bedrock(usage: bytes | Mapping[str, Any]) -> Usage:
     """Bedrock's Converse: `inputTokens` is what was neither read nor written. Source: its API reference."""
     it = read(usage, _bedrock, _Bedrock)
+    _check_any(
+        it.input_tokens,
+        it.output_tokens,
+        it.cache_read_input_tokens,
+        it.cache_write_input_tokens,
+        form="Converse",
+    )
     total = it.cache_write_input_tokens or 0
     hour = sum(detail.input_tokens or 0 for detail in it.cache_details or () if detail.ttl == "1h")
     short = sum(detail.input_tokens or 0 for detail in it.cache_details or () if detail.ttl == "5m")
@@ -150,6 +158,7 @@ def read_bedrock(usage: bytes | Mapping[str, Any]) -> Usage:
 
 
 def _chat_usage(it: _Chat) -> Usage:
+    _check_any(it.prompt_tokens, it.completion_tokens, form="Chat Completions")
     prompt, output = it.prompt_tokens or 0, it.completion_tokens or 0
     reasoning = _reasoning(it.completion_tokens_details)
     # xAI counts reasoning beside completion_tokens, and its total says so; everybody else counts it inside.
@@ -183,6 +192,12 @@ def _split(
         assumed_5m_tokens=written - short - hour,
         explicit_cache=details.cache_type in EXPLICIT_CACHE,
     )
+
+
+def _check_any(*counts: int | None, form: str) -> None:
+    """Another form's usage has other names: read as this one it would cost nothing."""
+    if all(count is None for count in counts):
+        raise invalid(f"it has none of the counts of {form}")
 
 
 def _reasoning(details: _OutputDetails | None) -> int:

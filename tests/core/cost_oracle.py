@@ -37,6 +37,21 @@ def row_of(name: str) -> tuple[str, Row]:
     raise Impossible(name)
 
 
+COUNTED = {
+    "anthropic": (
+        "input_tokens",
+        "output_tokens",
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
+        "cache_creation",
+        "server_tool_use",
+        "iterations",
+    ),
+    "openai-chat": ("prompt_tokens", "completion_tokens"),
+}
+"""Without any of them a usage says nothing."""
+
+
 def buckets(usage: dict[str, Any], wire: str) -> dict[str, int]:
     """Disjoint counts of one of the wires that are tried at random."""
     if wire == "anthropic":
@@ -99,6 +114,8 @@ def bill(
     silent = stop_reason == "refusal" and not usage.get("output_tokens") and vendor == "anthropic"
     parts: Parts = {}
     counts = buckets(usage, wire)
+    if all(usage.get(name) in (None, []) for name in COUNTED[wire]):
+        raise Impossible("none of the counts")
     steps = usage.get("iterations") or []
     for step, counted in [(step, buckets(step, "anthropic")) for step in steps]:
         theirs, terms = row, asked

@@ -10,10 +10,15 @@ from msgspec.structs import replace
 from nexusflow_core import Cost, InvalidUsage, Iteration, Line, PriceBook, Rate, UnknownModel, Usage, cost
 
 DAY = date(2026, 11, 20)
+PEAK = datetime(2026, 10, 1, 2, tzinfo=UTC)  # a Thursday, and National Day in China
 
 
 def price(usage: Usage, model: str = "claude-opus-5", **options: Any) -> Cost:
     return cost(usage, model=model, at=options.pop("at", DAY), **options)
+
+
+def steps(*iterations: Iteration, **usage: Any) -> Usage:
+    return Usage(iterations=iterations, **usage)
 
 
 def test_what_a_cost_says() -> None:
@@ -113,7 +118,19 @@ REFUSED = {"stop_reason": "refusal"}
         (Usage(1), "claude-opus-5", {}, ()),
         (Usage(1, service_tier="standard", speed="standard", inference_geo="global"), "claude-opus-5", {}, ()),
         (Usage(1, inference_geo="not_available"), "claude-opus-5", {}, ()),
-        (Usage(1, service_tier="batch", speed="fast", inference_geo="us"), "claude-opus-5", {}, ()),
+        (Usage(1, service_tier="batch", inference_geo="us"), "claude-opus-5", {}, ()),
+        (Usage(1, service_tier="batch", speed="fast"), "claude-opus-5", {}, ("terms_combined",)),
+        (Usage(1, service_tier="flex"), "gpt-5", {"batch": True}, ("terms_combined",)),
+        (Usage(1), "deepseek-flash", {"at": PEAK}, ("holidays_unknown",)),
+        (Usage(1), "deepseek-flash", {"at": PEAK.replace(hour=12)}, ()),
+        (Usage(120_000, web_searches=1), "claude-haiku-5-5", {}, ("tier_unknown",)),
+        (Usage(90_000, web_searches=1), "claude-haiku-5-5", {}, ()),
+        (steps(Iteration("message", None, 60_000), Iteration("message", None, 60_000), input_tokens=120_000),
+         "claude-haiku-5-5", {}, ("tier_unknown",)),
+        (steps(Iteration("message", None, 9), input_tokens=10), "claude-opus-5", {}, ("iterations_differ",)),
+        (steps(Iteration("compaction", None, 9), input_tokens=10), "claude-opus-5", {}, ("iterations_differ",)),
+        (steps(Iteration("message", None, 0, 0, 9, assumed_5m_tokens=9), cache_write_5m_tokens=9),
+         "claude-opus-5", {}, ("cache_write_assumed_5m",)),
         (Usage(1), "claude-opus-5", {"partial": True}, ("partial_usage",)),
         (ASSUMED, "claude-opus-5", {}, ("cache_write_assumed_5m",)),
         (ASSUMED, "claude-opus-5", {"partial": True}, ("cache_write_assumed_5m", "partial_usage")),
@@ -252,10 +269,6 @@ def test_a_refusal_by_an_unknown_model() -> None:
     assert price(Usage(1), "claude-opus-9", stop_reason="refusal", unknown="none") is None
 
 
-def steps(*iterations: Iteration, **usage: Any) -> Usage:
-    return Usage(iterations=iterations, **usage)
-
-
 def test_iterations_replace_the_top() -> None:
     """They are the bill, the counts above them are not; searches still are."""
     found = price(
@@ -294,7 +307,7 @@ def test_iterations_of_other_models() -> None:
 )
 def test_an_iteration_under_another_name_of_its_own(own: str | None) -> None:
     """It is the message's own model: its factors hold, and without output it is no declined attempt."""
-    usage = steps(Iteration("message", own, 1000), service_tier="batch")
+    usage = steps(Iteration("message", own, 1000), service_tier="batch", input_tokens=1000)
     found = price(usage, "claude-opus-4-7")
     assert (found.femto_usd, found.flags) == (2_500_000_000_000, ())
 
@@ -305,7 +318,8 @@ def test_the_factors_of_another_models_part() -> None:
         Iteration("message", None, 1000),
         Iteration("advisor_message", "claude-fable-5", 100, output_tokens=1),
     ]
-    plain, fast = price(steps(*advised)), price(steps(*advised, speed="fast"))
+    plain = price(steps(*advised, input_tokens=1000))
+    fast = price(steps(*advised, input_tokens=1000, speed="fast"))
     assert fast.femto_usd - plain.femto_usd == 5_000_000_000_000
     assert (plain.flags, fast.flags) == ((), ("other_model_at_plain_terms",))
 
@@ -316,6 +330,8 @@ def test_a_declined_attempt(declined: str) -> None:
     usage = steps(
         Iteration("message", declined, 535),
         Iteration("fallback_message", "claude-opus-5", 412, output_tokens=264),
+        input_tokens=412,
+        output_tokens=264,
     )
     found = price(usage)
     assert (found.usd, found.flags) == (Decimal("0.00866"), ("declined_attempt_free",))

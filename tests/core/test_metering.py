@@ -22,9 +22,11 @@ def exchange(
     *,
     target: str | None = None,
     vendor: str | None = None,
+    prices: str | None = None,
+    stream: bool = False,
 ) -> Exchange:
-    upstream = Upstream(name="a", dialect="anthropic", base_url="http://a", vendor=vendor)
-    body = msgspec.json.encode({"model": model})
+    upstream = Upstream(name="a", dialect="anthropic", base_url="http://a", vendor=vendor, prices=prices)
+    body = msgspec.json.encode({"model": model, "stream": stream})
     call = Call(
         endpoint="messages", request_id="r", started_at=AT, body=body, credential=Credential("bearer", b"k")
     )
@@ -119,6 +121,31 @@ def test_impossible_usage_is_flagged_and_the_answer_goes_out() -> None:
     """A negative count is no credit, and no reason to fail the call."""
     record = answered(exchange(), model="claude-opus-4-7", usage={"input_tokens": -5})
     assert (record.status, record.cost_usd, record.cost_flags) == (200, None, ("impossible_usage",))
+
+
+def test_the_record_says_what_its_price_stands_on() -> None:
+    """Why it stopped, and whose prices hold: a log is priced again by the same."""
+    x = exchange("gpt-4o", prices="vllm")
+    record = answered(x, model="gpt-4o", stop_reason="end_turn", usage=WORKED)
+    assert (record.stop_reason, record.price_vendor, record.cost_usd) == ("end_turn", "vllm", None)
+
+
+def test_a_stream_that_corrects_its_writes() -> None:
+    """The total alone goes down: which lifetime it was is assumed, and said."""
+    x = exchange(stream=True)
+    x.start(0.0)
+    x.receive_head(200, SSE, 0.0)
+    split = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 1000}
+    usage = {"input_tokens": 1, "cache_creation_input_tokens": 1000, "cache_creation": split}
+    for event in (
+        {"type": "message_start", "message": {"model": "claude-opus-4-7", "usage": usage}},
+        {"type": "message_delta", "usage": {"cache_creation_input_tokens": 600, "output_tokens": 0}},
+        {"type": "message_stop"},
+    ):
+        x.receive_data(b"data: " + msgspec.json.encode(event) + b"\n\n", 0.0)
+    x.receive_eof(0.0)
+    record = x.record(0.0)
+    assert (record.cost_usd, record.cost_flags) == ("0.006005", ("cache_write_split_assumed",))
 
 
 def test_openrouters_bill_on_its_anthropic_endpoint() -> None:

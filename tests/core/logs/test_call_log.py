@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from nexusflow_core.logs import Entry, Skipped, read_line
+from nexusflow_core.logs import Entry, Pricer, Skipped, read_line
 from nexusflow_core.record import SCHEMA_VERSION
 
 
@@ -83,7 +83,7 @@ def test_a_streams_usage_is_merged() -> None:
     usage = {"cache_creation_input_tokens": 5, "cache_creation": {"ephemeral_5m_input_tokens": 9}}
     read = entry(stream=True, usage=usage)
     assert read.usage is not None
-    assert read.usage.cache_write_5m_tokens == 5
+    assert (read.usage.cache_write_5m_tokens, read.usage.flags) == (5, ("cache_write_split_assumed",))
     assert "cache_creation" in reason(stream=False, usage=usage)
 
 
@@ -95,6 +95,36 @@ def test_what_the_line_says_of_its_cost() -> None:
     assert (read.logged_femto_usd, read.vendor, read.stop_reason) == (1, "anthropic", "refusal")
     assert entry(cost_usd="12").logged_femto_usd == 12 * 10**15
     assert entry(cost_usd=None, price_row=None).vendor is None
+
+
+def test_whose_prices_hold() -> None:
+    """Those of the upstream's vendor: a call that had no price there gets none of another vendor's."""
+    read = entry(response_model="gpt-4o", cost_usd=None, price_vendor="vllm")
+    assert read.vendor == "vllm"
+    priced = Pricer().price(read)
+    assert (priced.cost, priced.why) == (None, "no price is known for 'gpt-4o' of vllm")
+
+
+@pytest.mark.parametrize(
+    ("said", "flags", "stop_reason"),
+    [
+        ({"stop_reason": "max_tokens"}, ["declined_attempt_free"], "max_tokens"),
+        ({"stop_reason": None}, ["refusal_free"], None),
+        ({}, ["refusal_free"], "refusal"),
+        ({}, ["declined_attempt_free"], None),
+    ],
+)
+def test_why_it_stopped(said: dict[str, Any], flags: list[str], stop_reason: str | None) -> None:
+    """As the line says. Lines from before it was kept say at least that a refusal was free."""
+    assert entry(cost_flags=flags, **said).stop_reason == stop_reason
+
+
+def test_a_bill_with_impossible_counts() -> None:
+    """What the vendor charged stands, as it does in the record."""
+    read = entry(usage={"input_tokens": -1}, billing={"reported_femto_usd": 5 * 10**14})
+    found = Pricer().price(read).cost
+    assert found is not None
+    assert (found.femto_usd, found.flags) == (5 * 10**14, ("impossible_usage", "provider_reported"))
 
 
 @pytest.mark.parametrize("cost", ["", "-1", "1e9", "0.0000000000000001", "NaN", "1" * 30, "1.", "\u0661"])

@@ -49,6 +49,14 @@ def test_an_impossible_price() -> None:
     assert "no output" in got.why
 
 
+def test_an_estimate_is_no_bill() -> None:
+    """PITFALLS C8: a guess of ours at the tokens is never priced; a price that the vendor told is."""
+    got = priced("claude-haiku-4-5", flags=("estimated_usage",))
+    assert (got.cost, got.why) == (None, "its usage is an estimate")
+    billed = priced("claude-haiku-4-5", usage=Usage(1, reported_femto_usd=9), flags=("estimated_usage",))
+    assert femto(billed) == 9
+
+
 def test_the_lines_own_cost() -> None:
     """It stands in for a price that is unknown, and a difference from one that is known is flagged."""
     assert priced("own-model", logged_femto_usd=7).cost == Cost(7, [], ("logged_cost",))
@@ -64,9 +72,9 @@ def test_what_the_entry_says_counts() -> None:
     assert femto(priced("claude-haiku-4-5", batch=True)) == 5 * 10**8
     assert femto(priced("claude-haiku-4-5", endpoint="regional")) == 11 * 10**8
     assert femto(priced("claude-haiku-4-5", stop_reason="refusal")) == 0
-    got = priced("claude-haiku-4-5", partial=True, flags=("estimated_usage",))
+    got = priced("claude-haiku-4-5", partial=True, flags=("of_the_log",))
     assert got.cost is not None
-    assert got.cost.flags == ("partial_usage", "estimated_usage")
+    assert got.cost.flags == ("partial_usage", "of_the_log")
 
 
 def test_a_book_of_ones_own() -> None:

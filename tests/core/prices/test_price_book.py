@@ -199,11 +199,14 @@ def test_the_terms_of_a_price() -> None:
 
 def test_a_factor_that_leaves_a_fraction() -> None:
     """It is an error of the file that names the row, and is never rounded."""
-    variants = [{"when": {"processing": "batch"}, "multiplier": "0.3"}]
-    book = BUILTIN.extended(prices(flat("m", "0.000000001", variants=variants)), "mine")
-    assert book.price("m", NOW, 1).input == 1
-    with pytest.raises(ConfigError, match=r"anthropic/m\+batch: 0.000000001 times 3/10"):
-        book.price("m", NOW, 1, terms=Terms(batch=True))
+    batch = {"when": {"processing": "batch"}, "multiplier": "0.3"}
+    with pytest.raises(ConfigError, match=r"models\[0\] \(m\)\.variants: times 0\.3 a price is no whole"):
+        BUILTIN.extended(prices(flat("m", "0.000000001", variants=[batch])), "mine")
+    fast = {"when": {"speed": "fast"}, "multiplier": "0.5"}
+    BUILTIN.extended(prices(flat("m", "0.00000001", variants=[batch])), "mine")
+    BUILTIN.extended(prices(flat("m", "0.000000002", variants=[fast])), "mine")
+    with pytest.raises(ConfigError, match=r"times 0\.3 and 0\.5 "):  # each alone is whole
+        BUILTIN.extended(prices(flat("m", "0.00000001", variants=[batch, fast])), "mine")
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -1,11 +1,12 @@
 """Anthropic's forms: one answer, a stream, and the rows of its usage and cost reports."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from nexusflow_core import InvalidUsage, Iteration, Usage
+from nexusflow_core import InvalidUsage, Iteration, Usage, cost
 
 ANSWER: dict[str, Any] = {
     "input_tokens": 11,
@@ -20,6 +21,9 @@ ANSWER: dict[str, Any] = {
     "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 9},
     "a_member_of_next_year": {"deep": [1]},
 }
+
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def read(usage: Any, wire: Any = "anthropic") -> Usage:
@@ -57,8 +61,10 @@ def test_every_member_of_an_answer() -> None:
 
 
 def test_null_and_absent_are_none() -> None:
-    """An answer of nulls is an answer of nothing."""
-    assert read(dict.fromkeys(ANSWER)) == read({}) == Usage()
+    """A count of null is none; but where all are, nothing is known, and nothing is not free."""
+    assert read({**dict.fromkeys(ANSWER), "output_tokens": 0}) == read({"input_tokens": 0}) == Usage()
+    for nothing in ({}, dict.fromkeys(ANSWER), {"prompt_tokens": 5, "completion_tokens": 6}, {"usage": ANSWER}):
+        assert "none of the counts" in refused(nothing, "anthropic")
 
 
 @pytest.mark.parametrize(
@@ -163,10 +169,11 @@ def test_iterations() -> None:
     ]
     assert read({"input_tokens": 1, "iterations": steps}).iterations == (
         Iteration("compaction", None, 180_000, output_tokens=3500),
-        Iteration("advisor_message", "claude-opus-5", cache_write_5m_tokens=7),
+        Iteration("advisor_message", "claude-opus-5", cache_write_5m_tokens=7, assumed_5m_tokens=7),
         Iteration("message", None, cache_read_tokens=2, cache_write_1h_tokens=3),
     )
-    assert read({"iterations": []}).iterations == read({"iterations": None}).iterations == ()
+    for none in ([], None):
+        assert read({"input_tokens": 1, "iterations": none}).iterations == ()
 
 
 @pytest.mark.parametrize(
@@ -211,13 +218,31 @@ def test_a_stream_is_folded() -> None:
 
 
 def test_a_stream_without_its_end() -> None:
-    """What was seen counts: message_start alone, a last event without its blank line, a foreign end mark."""
+    """What was seen counts, and says so: a last event without its blank line or cut short, an error."""
     start, delta = STREAM[0], STREAM[2]
     assert Usage.from_wire(as_events([start]), "anthropic-stream").output_tokens == 1
     cut = as_events([start, delta]).partition(b"event: message_stop")[0].rstrip(b"\n")
-    assert Usage.from_wire(cut, "anthropic-stream").output_tokens == 21
+    for rest in (b"", b"\n\nevent: error\ndata: {}\n\n", b'\n\nevent: message_delta\ndata: {"type":"mess'):
+        found = Usage.from_wire(cut + rest, "anthropic-stream")
+        assert (found.output_tokens, found.flags) == (21, ("partial_usage",))
+        assert cost(found, model="claude-opus-5", at=NOON, partial=True).flags.count("partial_usage") == 1
+
+
+def test_a_foreign_end_mark() -> None:
+    """And what else may follow an end."""
+    start, delta = STREAM[0], STREAM[2]
     marked = as_events([start, delta]) + b"data: [DONE]\n\n: a comment\n\nevent: x\n\n"
-    assert Usage.from_wire(marked, "anthropic-stream").output_tokens == 21
+    found = Usage.from_wire(marked, "anthropic-stream")
+    assert (found.output_tokens, found.flags) == (21, ())
+
+
+@pytest.mark.parametrize("count", [12.5, "5", True, -5])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_stream_with_a_count_that_cannot_be(count: Any, place: int) -> None:
+    """Wherever it stands, and though a later one may replace it: it is not taken for 0."""
+    parts: list[dict[str, Any]] = [{"input_tokens": 100, "output_tokens": 1}, {"output_tokens": 5}]
+    parts[place] |= {"input_tokens": count, "cache_read_input_tokens": 5}
+    assert "input_tokens" in refused(parts, "anthropic-stream")
 
 
 @pytest.mark.parametrize(
@@ -265,6 +290,8 @@ def test_what_a_stream_corrects(parts: list[dict[str, Any]], expected: tuple[int
         found.cache_write_1h_tokens,
     )
     assert prompt == expected
+    lower = "cache_creation" in parts[0] and sum(prompt[2:]) < parts[0]["cache_creation_input_tokens"]
+    assert found.flags == (("cache_write_split_assumed",) if lower else ())
 
 
 @pytest.mark.parametrize("parts", [[], [1], ["x"], [[]], [None], {"input_tokens": 1}, "x", None, 5])
@@ -337,9 +364,12 @@ def test_a_row_of_the_cost_report(amount: str, femto: int) -> None:
         ({"amount": "0.00000000000001"}, "no exact amount"),
         ({"amount": "x"}, "no number of cents"),
         ({"amount": ""}, "no number of cents"),
-        ({"amount": "NaN"}, "no exact amount"),
-        ({"amount": "Infinity"}, "no exact amount"),
-        ({"amount": "1e999999"}, "no exact amount"),
+        ({"amount": "NaN"}, "no number of cents"),
+        ({"amount": "Infinity"}, "no number of cents"),
+        ({"amount": "1e999999"}, "no number of cents"),
+        ({"amount": "1_000"}, "no number of cents"),
+        ({"amount": " 5 "}, "no number of cents"),
+        ({"amount": "\uff11"}, "no number of cents"),
         ({"amount": 5}, "got `int`"),
         ({"amount": 5.5}, "got `float`"),
         ({"amount": None}, "got `null`"),

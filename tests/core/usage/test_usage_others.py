@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nexusflow_core import InvalidUsage, Usage
 from nexusflow_core.usage.wires import READERS
@@ -46,13 +47,19 @@ CHAT_WIRES = ["openai-chat", "deepseek-chat", "openrouter"]
         (chat(10, 5), Usage(10, output_tokens=5)),
         ({"prompt_tokens": 7}, Usage(7)),
         ({"prompt_tokens": 7, "completion_tokens": None, "prompt_tokens_details": None}, Usage(7)),
-        ({"total_tokens": 9}, Usage()),
-        ({}, Usage()),
     ],
 )
 def test_chat_completions(wire: str, usage: dict[str, Any], expected: Usage) -> None:
     """The prompt includes what was cached and written, and each token is counted once."""
-    assert read(usage, wire) == expected
+    missing = ("bill_missing",) if wire == "openrouter" else ()
+    assert read(usage, wire) == replace(expected, flags=missing)
+
+
+@pytest.mark.parametrize("wire", [*CHAT_WIRES, "openai-responses", "bedrock-converse"])
+@pytest.mark.parametrize("usage", [{}, {"total_tokens": 9}, {"prompt": 5}, dict.fromkeys(chat())])
+def test_what_has_none_of_the_counts(wire: str, usage: dict[str, Any]) -> None:
+    """It is another form's, or nothing is known: not free."""
+    assert "none of the counts" in refused(usage, wire)
 
 
 LIFETIMES = {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 20}
@@ -170,7 +177,6 @@ def test_deepseek_that_does_not_add_up(hit: Any, miss: Any) -> None:
             Usage(300, 600, 100, 0, 50, service_tier="priority", reasoning_tokens=40, assumed_5m_tokens=100),
         ),
         ({"input_tokens": 3, "input_tokens_details": None, "output_tokens": None}, Usage(3)),
-        ({}, Usage()),
     ],
 )
 def test_responses(usage: dict[str, Any], expected: Usage) -> None:
@@ -208,7 +214,8 @@ def test_responses_that_cannot_be() -> None:
 )
 def test_bedrock_writes(total: Any, details: Any, expected: tuple[int, int, int]) -> None:
     """5m, 1h, and what is assumed to be 5m: all of an undivided total, and lifetimes nobody knows."""
-    found = read({"cacheWriteInputTokens": total, "cacheDetails": details}, "bedrock-converse")
+    usage = {"inputTokens": 1, "cacheWriteInputTokens": total, "cacheDetails": details}
+    found = read(usage, "bedrock-converse")
     assert (found.cache_write_5m_tokens, found.cache_write_1h_tokens, found.assumed_5m_tokens) == expected
 
 
@@ -264,8 +271,9 @@ def test_a_bill_finer_than_a_femto_dollar() -> None:
 
 
 def test_openrouters_counts() -> None:
-    """They are read beside the bill; without one they are all there is; a key of one's own is flagged."""
-    assert read(chat(9, 4, 2) | {"cost": None}, "openrouter") == Usage(7, 2, output_tokens=4)
+    """They are read beside the bill; without one they are all there is, flagged; so is a key of one's own."""
+    unbilled = read(chat(9, 4, 2) | {"cost": None}, "openrouter")
+    assert unbilled == Usage(7, 2, output_tokens=4, flags=("bill_missing",))
     billed = read(
         chat(9, 4, 2) | {"cost": 0.5, "cost_details": {"upstream_inference_cost": None}}, "openrouter"
     )

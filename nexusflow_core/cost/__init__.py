@@ -1,0 +1,6 @@
+"""What a usage costs: `amounts` are the types, `cost` the rules, `iterations` sums several model calls."""
+
+from nexusflow_core.cost.amounts import Cost, Line
+from nexusflow_core.cost.cost import cost
+
+__all__ = ["Cost", "Line", "cost"]
