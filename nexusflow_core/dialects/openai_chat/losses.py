@@ -19,6 +19,7 @@ NO_OPS: dict[str, str] = {
     "inference_geo": "`global` promises nothing",
     "thinking.type": "`enabled` and `adaptive` both ask to think; how hard, budget and effort say",
     "thinking.display": "`summarized` is the default; reasoning is shown as the vendor tells it",
+    "context_management": "`clear_thinking` that keeps `all` clears nothing",
     "tool_choice": "without tools there is nothing to choose from",
     "cache_control": _CACHED,
     "system[].cache_control": _CACHED,

@@ -151,6 +151,10 @@ def _metadata(request: MessagesRequest, vendor: Vendor, body: dict[str, Any], lo
             losses.unknown(f"metadata.{name}")
 
 
+_KEEP_ALL = {"type": "clear_thinking_20251015", "keep": "all"}
+"""Clears nothing: what Claude Code says with every request."""
+
+
 def _extra(extra: dict[str, Any], vendor: Vendor, body: dict[str, Any], losses: Losses) -> None:
     for name, value in extra.items():
         if name == "thinking":
@@ -178,10 +182,11 @@ def _context_management(value: Any, losses: Losses) -> None:
     edits = object_of(value).get("edits")
     if edits is not None and not is_list(edits):
         raise InvalidRequest("context_management.edits: Input should be a valid list")
-    kinds = [str(object_of(edit).get("type")) for edit in edits or ()]
-    if any("compact" in kind for kind in kinds):
+    asked = [object_of(edit) for edit in edits or ()]
+    if any("compact" in str(edit.get("type")) for edit in asked):
         raise InvalidRequest("context_management: compaction runs at Anthropic only")
-    losses.drop("context_management", "context is edited by Anthropic only")
+    if asked != [_KEEP_ALL] or len(object_of(value)) > 1:
+        losses.drop("context_management", "context is edited by Anthropic only")
 
 
 def _output_config(value: Any, losses: Losses) -> None:

@@ -79,7 +79,7 @@ def _read(request: MessagesRequest, losses: Losses) -> _Wish:
     if kind == "enabled" and (type(budget) is not int or budget < 1):
         raise InvalidRequest("thinking.enabled.budget_tokens: Input should be a positive integer")
     if display not in (None, "summarized", "omitted"):
-        losses.drop("thinking.display", "only `summarized` and `omitted` are possible here")
+        losses.hint("thinking.display", "only `summarized` and `omitted` are possible here")
     if kind == "between_tools":
         losses.drop("thinking.type", "sent as `adaptive`")
     for name in thinking:

@@ -72,8 +72,10 @@ REFUSED: dict[str, set[str]] = {
 }
 """What a row answers with 400 beside what every row does."""
 
-HINTS = re.compile(r"(.*\.)?cache_control(\.\w+)?|metadata\.user_id|(messages\[\d+\]\.)?thinking")
-"""About cost and routing alone, or nothing that the client asked for: named, and not refused by `strict`."""
+HINTS = re.compile(
+    r"(.*\.)?cache_control(\.\w+)?|metadata\.user_id|(messages\[\d+\]\.)?thinking|thinking\.display"
+)
+"""About cost, routing and show alone, or nothing the client asked for: named, and not refused by `strict`."""
 
 
 class Seen(Struct, frozen=True):
@@ -112,6 +114,9 @@ HOLDS: dict[str, Callable[[Seen], bool]] = {
     "inference_geo": lambda seen: seen.value == "global",
     "thinking.type": lambda seen: seen.value in ("enabled", "adaptive"),
     "thinking.display": lambda seen: seen.value == "summarized",
+    "context_management": lambda seen: (
+        seen.value["edits"] == [{"type": "clear_thinking_20251015", "keep": "all"}]
+    ),
     "tool_choice": lambda seen: not seen.request.get("tools") and seen.value["type"] in ("auto", "none"),
     "cache_control": _caches_every_end,
     "system[].cache_control": _caches_itself,

@@ -139,3 +139,30 @@ def test_without_a_declaration_it_goes_as_it_is() -> None:
     """A vendor's own 400 stays one."""
     assert translated(request_of(max_tokens=128_000)).json["max_tokens"] == 128_000
     assert translated(request_of(max_tokens=0), max_tokens=10).refusal is not None
+
+
+KEEP_ALL = {"type": "clear_thinking_20251015", "keep": "all"}
+
+
+@pytest.mark.parametrize(
+    ("edits", "dropped"),
+    [
+        ([KEEP_ALL], ("thinking.display",)),
+        (
+            [{**KEEP_ALL, "keep": {"type": "thinking_turns", "value": 1}}],
+            ("thinking.display", "context_management"),
+        ),
+        ([KEEP_ALL, {"type": "clear_tool_uses_20250919"}], ("thinking.display", "context_management")),
+    ],
+)
+def test_strict_serves_what_claude_code_says_with_every_request(edits: Any, dropped: tuple[str, ...]) -> None:
+    """An edit that clears nothing is no loss, and how thinking is shown changes no answer."""
+    members = {
+        "model": "deepseek-v4-pro",
+        "context_management": {"edits": edits},
+        "thinking": {"type": "adaptive", "display": "updates"},
+    }
+    assert translated(request_of(**members), "deepseek").dropped == dropped
+    refusal = translated(request_of(**members), "deepseek", strict=True).refusal
+    told = "context_management: context is edited by Anthropic only"
+    assert refusal == (told if "context_management" in dropped else None)
