@@ -18,6 +18,7 @@ from nexusflow_core.counting import (
     not_counted,
 )
 from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.dialects.openai_chat.error_bodies import read_error_body
 from nexusflow_core.dialects.openai_chat.failures import failure
 from nexusflow_core.dialects.openai_chat.losses import Losses, warning
 from nexusflow_core.dialects.openai_chat.request import chat_request
@@ -161,9 +162,9 @@ class CountLeg:
     def _failed(self, body: bytes) -> UpstreamStatus:
         own_key = self.request.upstream.api_key is not None
         return failure(
+            read_error_body(body),
             self._status,
             self._headers,
-            body,
             vendor=self._vendor,
             model=self._call.model,
             own_key=own_key,

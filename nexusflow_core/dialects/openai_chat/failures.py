@@ -2,17 +2,14 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import msgspec
-
+from nexusflow_core.dialects.openai_chat.error_bodies import ErrorTold
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import UpstreamStatus
 from nexusflow_core.retry_after import stated_wait
-from nexusflow_core.untyped import is_list, is_object, object_of
 from nexusflow_core.upstream import Headers, header
 
-__all__ = ["failure", "failure_of", "filtered", "rate_limits"]
+__all__ = ["failure", "filtered", "rate_limits"]
 
 _TYPES = {
     400: (400, "invalid_request_error"),
@@ -51,26 +48,25 @@ _LONGEST_TIME = 10 * 365 * 86_400.0
 
 
 def failure(
-    status: int, headers: Headers, body: bytes, *, vendor: Vendor, model: str, own_key: bool, now: datetime
+    told: ErrorTold,
+    status: int,
+    headers: Headers = (),
+    *,
+    vendor: Vendor,
+    model: str,
+    own_key: bool,
+    now: datetime,
 ) -> UpstreamStatus:
-    """An error answer of the upstream. `own_key`: the credential was the gateway's, so that a 401 is none of
-    the client's business; `now`: for a `retry-after` that is a date. `content-type` is not looked at: vendors
-    send JSON under any."""
-    try:
-        error: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        error = body.decode(errors="replace").strip()
-        if error[:1] == "<":
-            error = ""  # a proxy's page
-    made = failure_of(error, status, vendor=vendor, model=model, own_key=own_key)
+    """The error of an answer with this status, which may be 200. `own_key`: the credential was the gateway's,
+    so that a 401 is none of the client's business; `now`: for a `retry-after` that is a date."""
+    made = _failure(told, status, vendor=vendor, model=model, own_key=own_key)
     made.headers = {**made.headers, **_retry_headers(made.status, headers, now)}
     return made
 
 
-def failure_of(error: Any, status: int, *, vendor: Vendor, model: str, own_key: bool) -> UpstreamStatus:
-    """An error object, text or nothing, as it came with a status, in an answer of 200 too."""
-    message, words = _read(error)
-    status = _status_in(error, status)
+def _failure(told: ErrorTold, status: int, *, vendor: Vendor, model: str, own_key: bool) -> UpstreamStatus:
+    message, words = told.message, told.words
+    status = status if status >= 400 else _status_told(told)
     text = f"{message} {words}"
     if (status == 400 and (vendor.unknown_model and re.search(vendor.unknown_model, text))) or _NO_MODEL.search(
         text
@@ -115,36 +111,12 @@ def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _read(error: Any) -> tuple[str, str]:
-    """The message, and every other word that says what went wrong."""
-    if is_object(error):
-        inner = error.get("error")
-        if inner:
-            return _read(inner)
-        message = error.get("message") or error.get("msg") or error.get("detail") or ""
-        words = " ".join(
-            str(error.get(name)) for name in ("type", "code", "param", "status") if error.get(name)
-        )
-        return (message if isinstance(message, str) else msgspec.json.encode(message).decode()), words
-    if is_list(error) and error:
-        return _read(error[0])
-    return str(error or ""), ""
-
-
-def _status_in(error: Any, status: int) -> int:
-    """The status that an error object itself names: it counts where the answer's own was 200."""
-    if status >= 400 or not is_object(error):
-        return status if status >= 400 else 502
-    inner = object_of(error.get("error")) or error
-    for name in ("status_code", "code", "status"):
-        value = inner.get(name)
-        if isinstance(value, str) and value.isdecimal():
-            value = int(value)
-        if isinstance(value, int) and 400 <= value <= 599:
-            return value
-    _, words = _read(error)
+def _status_told(told: ErrorTold) -> int:
+    """The status that an error in an answer of 200 means."""
+    if told.status is not None:
+        return told.status
     known = {"rate_limit": 429, "invalid_request": 400, "authentication": 401, "overloaded": 529}
-    return next((code for word, code in known.items() if word in words), 502)
+    return next((code for word, code in known.items() if word in told.words), 502)
 
 
 def _retry_headers(status: int, headers: Headers, now: datetime) -> dict[str, str]:

@@ -9,7 +9,8 @@ from nexusflow_core.dialect import Leg, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
 from nexusflow_core.dialects.openai_chat.counting import open_count
-from nexusflow_core.dialects.openai_chat.failures import failure, failure_of, filtered, rate_limits
+from nexusflow_core.dialects.openai_chat.error_bodies import ErrorTold, read_error, read_error_body
+from nexusflow_core.dialects.openai_chat.failures import failure, filtered, rate_limits
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.names import answer_id
 from nexusflow_core.dialects.openai_chat.request import chat_request
@@ -141,7 +142,7 @@ class ChatLeg:
         request_id = header(headers, b"x-request-id") or header(headers, b"request-id")
         self.upstream_request_id = request_id.decode("latin-1") if request_id else None
         if status >= 400:
-            self.failure = self._failed(None)
+            self.failure = self._failed(ErrorTold())
         elif self._streams:
             self._stream = ChatStream(self._asked)
 
@@ -208,7 +209,7 @@ class ChatLeg:
         if error is not None:
             if not stream.started and filtered(data):
                 return self._refusal()
-            return self._broken(self._failed(error))
+            return self._broken(self._failed(read_error(error)))
         if chunk.choices is None and not chunk.usages() and not stream.started:
             return b""  # JSON, but of some other kind; what it is shows at the end
         out = stream.feed(chunk)
@@ -266,7 +267,7 @@ class ChatLeg:
         if self._status >= 400:
             if filtered(body) and self._status == 400:
                 return self._refusal()
-            raise self._failed(body)
+            raise self._failed(read_error_body(body))
         answer = decode_chunk(body.strip())  # OpenRouter pads with blank lines to keep the connection alive
         if answer is None:
             raise UpstreamProtocolError("the upstream's answer is not a JSON object")
@@ -274,7 +275,7 @@ class ChatLeg:
         if error is not None:
             if filtered(body):
                 return self._refusal()
-            raise self._failed(error)
+            raise self._failed(read_error(error))
         self._answer_model = answer.model
         self._answer = translate_answer(answer, self._asked)
         self._notice(self._answer.noticed)
@@ -328,19 +329,13 @@ class ChatLeg:
     def _notice(self, noticed: Sequence[str]) -> None:
         self.losses += [Loss(f"answer.{what}", "has no place in this answer") for what in noticed]
 
-    def _failed(self, error: Any) -> UpstreamStatus:
-        """The upstream's error: an object of its answer, the body of one, or nothing but the status."""
-        own_key = self.request.upstream.api_key is not None
-        if isinstance(error, bytes):
-            return failure(
-                self._status,
-                self._headers,
-                error,
-                vendor=self._asked.vendor,
-                model=self._asked.model,
-                own_key=own_key,
-                now=self._started_at,
-            )
-        return failure_of(
-            error, self._status, vendor=self._asked.vendor, model=self._asked.model, own_key=own_key
+    def _failed(self, told: ErrorTold) -> UpstreamStatus:
+        return failure(
+            told,
+            self._status,
+            self._headers,
+            vendor=self._asked.vendor,
+            model=self._asked.model,
+            own_key=self.request.upstream.api_key is not None,
+            now=self._started_at,
         )

@@ -109,6 +109,10 @@ def test_a_long_message_is_cut() -> None:
         b"null",
         b"{}",
         b"[" * 10_000,
+        b'{"error":' * 990 + b'"x"' + b"}" * 990,
+        b'{"message":' * 990 + b'"x"' + b"}" * 990,
+        b'{"code":' * 990 + b'"x"' + b"}" * 990,
+        b"[" * 990 + b"]" * 990,
     ],
 )
 def test_every_form_of_an_error_is_read(body: bytes) -> None:
@@ -116,6 +120,17 @@ def test_every_form_of_an_error_is_read(body: bytes) -> None:
     driven = answered(body, status=400, headers={"content-type": "application/octet-stream"})
     assert (driven.status, driven.json["error"]["type"]) == (400, "invalid_request_error")
     assert "<" not in driven.json["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", ["error", "message", "code", "msg", "choices"])
+def test_an_error_nested_without_end_is_an_error(name: str, stream: bool) -> None:
+    """In an answer of 200 too; nothing follows it down."""
+    for depth in range(940, 1000, 3):
+        nested = b'{"%b":' % name.encode() * depth + b'"x"' + b"}" * depth
+        driven = answered(b'{"error":%b}' % nested, stream=stream)
+        assert (driven.status, driven.json["error"]["type"]) == (502, "api_error")
+        assert len(driven.json["error"]["message"]) <= 2000
 
 
 @pytest.mark.parametrize(("status", "frame"), [(400, b"%b"), (200, b"%b"), (200, b"data: %b\n\n")])
