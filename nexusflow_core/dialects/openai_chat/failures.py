@@ -3,13 +3,16 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+from msgspec import Struct
+
+from nexusflow_core.dialects.openai_chat.cleaning import cleaned
 from nexusflow_core.dialects.openai_chat.error_bodies import ErrorTold
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import UpstreamStatus
 from nexusflow_core.retry_after import stated_wait
-from nexusflow_core.upstream import Headers, header
+from nexusflow_core.upstream import Credential, Headers, Upstream, header
 
-__all__ = ["failure", "filtered", "rate_limits"]
+__all__ = ["Origin", "failure", "filtered", "rate_limits"]
 
 _TYPES = {
     400: (400, "invalid_request_error"),
@@ -37,54 +40,79 @@ _TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|maximum con
 _BUSY = re.compile(r"slow_down|overloaded", re.I)
 _FILTER = re.compile(r"content_filter|content_policy", re.I)
 _NO_MODEL = re.compile(r"model_not_found", re.I)
-_SECRET = re.compile(
-    r"\b(?:sk|gsk|xai|key|pk|nxf)[-_][\w.-]{6,}|Bearer\s+\S+|https?://\S+|\b[A-Za-z0-9_-]{40,}\b"
+_KEY = re.compile(r"api.?key", re.I)
+_MEANT = (
+    (_KEY, 401),
+    (re.compile(r"unauthori[sz]ed|authenticat", re.I), 401),
+    (re.compile(r"permission", re.I), 403),
+    (re.compile(r"rate.?limit|resource_exhausted", re.I), 429),
+    (re.compile(r"overloaded", re.I), 529),
+    (re.compile(r"invalid_request", re.I), 400),
 )
+"""What the words of an error in an answer of 200 mean, in this order: OpenAI's `invalid_api_key` is an
+`invalid_request_error` too."""
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
-_MAX_MESSAGE = 2000
 _LONGEST_WAIT = 60
 _LONGEST_TIME = 10 * 365 * 86_400.0
 """Seconds; what is beyond is no time that anybody means."""
 
 
+class Origin(Struct, frozen=True):
+    """Who was asked, and how: the vendor's row, the model by the client's name, the upstream, and the client's
+    own credential if it has one."""
+
+    vendor: Vendor
+    model: str
+    upstream: Upstream
+    credential: Credential | None
+
+    @property
+    def own_key(self) -> bool:
+        """Whether the credential was the gateway's, so that its refusal is none of the client's business."""
+        return self.upstream.api_key is not None
+
+    def cleaned(self, message: str) -> str:
+        """A message of the upstream's, as it may be shown."""
+        key: str | None = None
+        if self.upstream.api_key is not None and self.upstream.auth != "none":
+            key = self.upstream.api_key.reveal()
+        elif self.credential is not None:
+            key = self.credential.value.decode("latin-1")
+        return cleaned(message, key)
+
+
 def failure(
-    told: ErrorTold,
-    status: int,
-    headers: Headers = (),
-    *,
-    vendor: Vendor,
-    model: str,
-    own_key: bool,
-    now: datetime,
+    told: ErrorTold, status: int, headers: Headers = (), *, origin: Origin, now: datetime
 ) -> UpstreamStatus:
-    """The error of an answer with this status, which may be 200. `own_key`: the credential was the gateway's,
-    so that a 401 is none of the client's business; `now`: for a `retry-after` that is a date."""
-    made = _failure(told, status, vendor=vendor, model=model, own_key=own_key)
+    """The error of an answer with this status, which may be 200. `now`: for a `retry-after` that is a date."""
+    made = _failure(told, status, origin)
     made.headers = {**made.headers, **_retry_headers(made.status, headers, now)}
     return made
 
 
-def _failure(told: ErrorTold, status: int, *, vendor: Vendor, model: str, own_key: bool) -> UpstreamStatus:
-    message, words = told.message, told.words
+def _failure(told: ErrorTold, status: int, origin: Origin) -> UpstreamStatus:
+    message, words, vendor = origin.cleaned(told.message), told.words, origin.vendor
     status = status if status >= 400 else _status_told(told)
-    text = f"{message} {words}"
+    if status == 400 and _KEY.search(words):
+        status = 401
+    text = f"{told.message} {words}"
     if (status == 400 and (vendor.unknown_model and re.search(vendor.unknown_model, text))) or _NO_MODEL.search(
         text
     ):
-        return UpstreamStatus(404, "not_found_error", f"model: {model}")
+        return UpstreamStatus(404, "not_found_error", f"model: {origin.model}")
     if status in (400, 413) and _TOO_LONG.search(text):
-        return UpstreamStatus(400, "invalid_request_error", f"prompt is too long: {_cleaned(message)}")
-    if status in (401, 403) and own_key:
+        return UpstreamStatus(400, "invalid_request_error", f"prompt is too long: {message}")
+    if status in (401, 403) and origin.own_key:
         quiet = {"x-should-retry": "false"}
         return UpstreamStatus(
             500, "api_error", "the gateway's own credential was refused upstream", headers=quiet
         )
     if status == 402 or (status == 429 and _SPENT.search(text)):
-        return UpstreamStatus(402, "billing_error", _cleaned(message), headers={"x-should-retry": "false"})
+        return UpstreamStatus(402, "billing_error", message, headers={"x-should-retry": "false"})
     if _BUSY.search(words):
         status = 503
     mapped, kind = _TYPES.get(status, (400, "invalid_request_error") if status < 500 else (500, "api_error"))
-    return UpstreamStatus(mapped, kind, _cleaned(message) or f"the upstream answered with status {status}")
+    return UpstreamStatus(mapped, kind, message or f"the upstream answered with status {status}")
 
 
 def filtered(body: bytes) -> bool:
@@ -115,8 +143,7 @@ def _status_told(told: ErrorTold) -> int:
     """The status that an error in an answer of 200 means."""
     if told.status is not None:
         return told.status
-    known = {"rate_limit": 429, "invalid_request": 400, "authentication": 401, "overloaded": 529}
-    return next((code for word, code in known.items() if word in told.words), 502)
+    return next((status for pattern, status in _MEANT if pattern.search(told.words)), 502)
 
 
 def _retry_headers(status: int, headers: Headers, now: datetime) -> dict[str, str]:
@@ -151,8 +178,3 @@ def _seconds(text: str) -> float | None:
         return None
     total = hours * 3600 + minutes * 60 + seconds + thousandths / 1000
     return total if total < _LONGEST_TIME else None
-
-
-def _cleaned(message: str) -> str:
-    """Without keys and URLs: a vendor's text may repeat either."""
-    return _SECRET.sub("[removed]", message)[:_MAX_MESSAGE]

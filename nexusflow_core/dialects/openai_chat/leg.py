@@ -10,7 +10,7 @@ from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
 from nexusflow_core.dialects.openai_chat.counting import open_count
 from nexusflow_core.dialects.openai_chat.error_bodies import ErrorTold, read_error, read_error_body
-from nexusflow_core.dialects.openai_chat.failures import failure, filtered, rate_limits
+from nexusflow_core.dialects.openai_chat.failures import Origin, failure, filtered, rate_limits
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.names import answer_id
 from nexusflow_core.dialects.openai_chat.request import chat_request
@@ -93,6 +93,7 @@ class ChatLeg:
         self.failure: UpstreamError | None = None
         self.upstream_request_id: str | None = None
         self._asked = asked
+        self._origin = Origin(asked.vendor, asked.model, request.upstream, call.credential)
         self._streams = call.stream
         self._started_at = call.started_at
         self._status = 0
@@ -330,12 +331,4 @@ class ChatLeg:
         self.losses += [Loss(f"answer.{what}", "has no place in this answer") for what in noticed]
 
     def _failed(self, told: ErrorTold) -> UpstreamStatus:
-        return failure(
-            told,
-            self._status,
-            self._headers,
-            vendor=self._asked.vendor,
-            model=self._asked.model,
-            own_key=self.request.upstream.api_key is not None,
-            now=self._started_at,
-        )
+        return failure(told, self._status, self._headers, origin=self._origin, now=self._started_at)

@@ -55,6 +55,7 @@ def exchange_of(
     *,
     vendor: str | None = None,
     own_key: bool = True,
+    key: str = "sk-upstream",
     targets: int = 1,
     request_id: str = "req_1",
     principal: Principal | None = None,
@@ -64,7 +65,7 @@ def exchange_of(
             name=f"u{number}",
             dialect="openai-chat",
             base_url=f"http://u{number}",
-            api_key=Secret("sk-upstream") if own_key else None,
+            api_key=Secret(key) if own_key else None,
             auth="bearer",
             vendor=vendor,
         )
@@ -76,7 +77,7 @@ def exchange_of(
         request_id=request_id,
         started_at=NOW,
         body=body,
-        credential=Credential("bearer", b"sk-client"),
+        credential=Credential("bearer", b"sk-client" if own_key else key.encode()),
         principal=principal,
     ).look(10**8)
     gateway = Gateway(Config(upstreams=upstreams, routes=(route,), anonymous=True))
@@ -110,13 +111,14 @@ def answered(
     headers: Mapping[str, str] | None = None,
     vendor: str | None = None,
     own_key: bool = True,
+    key: str = "sk-upstream",
     stream: bool = False,
     pieces: Sequence[bytes] | None = None,
     **members: Any,
 ) -> Driven:
     """A call whose upstream answers with this body: JSON to be, text, or bytes."""
     data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    exchange = exchange_of(asking(stream=stream, **members), vendor=vendor, own_key=own_key)
+    exchange = exchange_of(asking(stream=stream, **members), vendor=vendor, own_key=own_key, key=key)
     sent = {"content-type": "application/json", **(headers or {})}
     raw = [(name.encode(), value.encode()) for name, value in sent.items()]
     return drive(exchange, [data] if pieces is None else pieces, status=status, headers=raw)
@@ -126,11 +128,12 @@ def streamed(
     data: bytes | Sequence[bytes],
     *,
     vendor: str | None = None,
+    key: str = "sk-upstream",
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Driven:
     """A streaming call whose upstream answers 200 with these bytes, in one piece or in these."""
-    exchange = exchange_of(asking(stream=True, **members), vendor=vendor)
+    exchange = exchange_of(asking(stream=True, **members), vendor=vendor, key=key)
     sent = {"content-type": "text/event-stream", **(headers or {})}
     raw = [(name.encode(), value.encode()) for name, value in sent.items()]
     return drive(exchange, [data] if isinstance(data, bytes) else data, status=200, headers=raw)
