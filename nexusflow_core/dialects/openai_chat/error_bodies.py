@@ -1,26 +1,35 @@
 """What an upstream's error says, in whatever form a vendor writes it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.untyped import is_list, is_object
+from nexusflow_core.untyped import is_list, is_object, object_of
 
-__all__ = ["ErrorTold", "read_error", "read_error_body"]
+__all__ = ["LONGEST", "ErrorTold", "read_error", "read_error_body", "seconds_of"]
 
 _DEEPEST = 8
 """Wrappings of an error; nobody means more."""
+_MOST_DETAILS = 20
+
+LONGEST = 10 * 365 * 86_400.0
+"""Seconds; what is beyond is no time that anybody means."""
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 
 
 class ErrorTold(Struct, frozen=True):
     """`message` is for people and may repeat what the client wrote; `words` are the vendor's own: type, code,
-    status. `status` is an HTTP status that the error itself names."""
+    status, reason. `status` is an HTTP status that the error itself names, `wait` the seconds after which to
+    come back."""
 
     message: str = ""
     words: str = ""
     status: int | None = None
+    wait: float | None = None
 
 
 def read_error_body(body: bytes) -> ErrorTold:
@@ -38,12 +47,14 @@ def read_error(error: Any) -> ErrorTold:
     """An error object, wrapped in others or in a list, a text, or nothing."""
     words: list[str] = []
     status: int | None = None
+    wait: float | None = None
     for _ in range(_DEEPEST):
         if is_list(error) and error:
             error = error[0]
         elif is_object(error):
             words += _words(error)
             status = _status(error) or status
+            wait = _wait(error) or wait
             if not error.get("error"):
                 break
             error = error["error"]
@@ -51,13 +62,16 @@ def read_error(error: Any) -> ErrorTold:
             break
     if is_object(error):
         error = error.get("message") or error.get("msg") or error.get("detail")
-    return ErrorTold(_text(error), " ".join(words), status)
+    return ErrorTold(_text(error), " ".join(words), status, wait)
 
 
 def _words(error: dict[str, Any]) -> Iterator[str]:
     for name in ("type", "code", "status"):
         if (value := error.get(name)) and isinstance(value, str | int):
             yield str(value)
+    for detail in _details(error):
+        if isinstance(reason := detail.get("reason"), str):
+            yield reason
 
 
 def _status(error: dict[str, Any]) -> int | None:
@@ -70,6 +84,18 @@ def _status(error: dict[str, Any]) -> int | None:
     return None
 
 
+def _wait(error: dict[str, Any]) -> float | None:
+    """Google's RetryInfo: `{"retryDelay": "38.5s"}`."""
+    delays = [detail.get("retryDelay") for detail in _details(error)]
+    seconds = [seconds_of(delay) for delay in delays if isinstance(delay, str)]
+    return max((found for found in seconds if found is not None), default=None)
+
+
+def _details(error: dict[str, Any]) -> list[dict[str, Any]]:
+    details = error.get("details")
+    return [object_of(detail) for detail in details[:_MOST_DETAILS]] if is_list(details) else []
+
+
 def _text(message: Any) -> str:
     """A message as text; JSON where it is neither text nor nothing."""
     if isinstance(message, str):
@@ -78,3 +104,19 @@ def _text(message: Any) -> str:
         return msgspec.json.encode(message).decode() if message else ""
     except RecursionError:
         return ""
+
+
+def seconds_of(text: str) -> float | None:
+    """`7`, `6m0s`, `120ms` in seconds; None for anything else."""
+    text = text.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        return float(text)
+    match = _DURATION.fullmatch(text)
+    if match is None or not any(match.groups()):
+        return None
+    try:
+        hours, minutes, seconds, thousandths = (float(part or 0) for part in match.groups())
+    except ValueError:
+        return None
+    total = hours * 3600 + minutes * 60 + seconds + thousandths / 1000
+    return total if total < LONGEST else None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.cleaning import cleaned
-from nexusflow_core.dialects.openai_chat.error_bodies import ErrorTold
+from nexusflow_core.dialects.openai_chat.error_bodies import LONGEST, ErrorTold, seconds_of
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import UpstreamStatus
 from nexusflow_core.retry_after import stated_wait
@@ -35,7 +35,7 @@ _TYPES = {
     529: (529, "overloaded_error"),
 }
 
-_SPENT = re.compile(r"insufficient_quota|credit_balance|insufficient balance|exceeded your current quota", re.I)
+_SPENT = re.compile(r"insufficient_quota|credit_balance|insufficient balance|exceeded_current_quota", re.I)
 _TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|maximum context|context window", re.I)
 _BUSY = re.compile(r"slow_down|overloaded", re.I)
 _FILTER = re.compile(r"content_filter|content_policy", re.I)
@@ -51,10 +51,7 @@ _MEANT = (
 )
 """What the words of an error in an answer of 200 mean, in this order: OpenAI's `invalid_api_key` is an
 `invalid_request_error` too."""
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 _LONGEST_WAIT = 60
-_LONGEST_TIME = 10 * 365 * 86_400.0
-"""Seconds; what is beyond is no time that anybody means."""
 
 
 class Origin(Struct, frozen=True):
@@ -86,7 +83,7 @@ def failure(
 ) -> UpstreamStatus:
     """The error of an answer with this status, which may be 200. `now`: for a `retry-after` that is a date."""
     made = _failure(told, status, origin)
-    made.headers = {**made.headers, **_retry_headers(made.status, headers, now)}
+    made.headers = {**made.headers, **_retry_headers(made.status, headers, told.wait, now)}
     return made
 
 
@@ -129,7 +126,7 @@ def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
             if value is None:
                 continue
             if what == b"reset":
-                seconds = _seconds(value.decode("latin-1"))
+                seconds = seconds_of(value.decode("latin-1"))
                 if seconds is None:
                     continue
                 value = (
@@ -146,35 +143,21 @@ def _status_told(told: ErrorTold) -> int:
     return next((status for pattern, status in _MEANT if pattern.search(told.words)), 502)
 
 
-def _retry_headers(status: int, headers: Headers, now: datetime) -> dict[str, str]:
+def _retry_headers(status: int, headers: Headers, told: float | None, now: datetime) -> dict[str, str]:
     should = header(headers, b"x-should-retry")
     found = {"x-should-retry": should.decode("latin-1")} if should in (b"true", b"false") else {}
     if status not in (429, 529):
         return found
     seconds = stated_wait(headers, now)
+    if seconds is None:
+        seconds = told
     if seconds is None and status == 429:
         resets = [header(headers, b"x-ratelimit-reset-requests"), header(headers, b"x-ratelimit-reset-tokens")]
         seconds = max(
-            (s for r in resets if r and (s := _seconds(r.decode("latin-1"))) is not None), default=None
+            (s for r in resets if r and (s := seconds_of(r.decode("latin-1"))) is not None), default=None
         )
     if seconds is None:
         return {**found, "retry-after": "1"} if status == 429 else found
     if seconds > _LONGEST_WAIT:
         found["x-should-retry"] = "false"
-    return {**found, "retry-after": str(max(1, -int(-min(seconds, _LONGEST_TIME) // 1)))}
-
-
-def _seconds(text: str) -> float | None:
-    """`7`, `6m0s`, `120ms` in seconds."""
-    text = text.strip()
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
-        return float(text)
-    match = _DURATION.fullmatch(text)
-    if match is None or not any(match.groups()):
-        return None
-    try:
-        hours, minutes, seconds, thousandths = (float(part or 0) for part in match.groups())
-    except ValueError:
-        return None
-    total = hours * 3600 + minutes * 60 + seconds + thousandths / 1000
-    return total if total < _LONGEST_TIME else None
+    return {**found, "retry-after": str(max(1, -int(-min(seconds, LONGEST) // 1)))}

@@ -37,6 +37,8 @@ TABLE: list[tuple[int, Any, int, str]] = [
     (429, error(), 429, "rate_limit_error"),
     (429, error(code="insufficient_quota"), 402, "billing_error"),
     (429, error(type="credit_balance_exhausted"), 402, "billing_error"),
+    (429, error("You exceeded your current quota"), 429, "rate_limit_error"),
+    (429, error(type="exceeded_current_quota_error"), 402, "billing_error"),
     (500, error(), 500, "api_error"),
     (501, error(), 500, "api_error"),
     (502, error(), 502, "api_error"),
@@ -160,7 +162,15 @@ def test_a_refused_key_is_refused_at_200_too(members: dict[str, Any]) -> None:
     assert checked(late.body)[-1]["error"] == {"type": "api_error", "message": REFUSED}
 
 
-@pytest.mark.parametrize("body", [error(code="invalid_api_key"), {"code": "InvalidApiKey", "message": "no"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        error(code="invalid_api_key"),
+        {"code": "InvalidApiKey", "message": "no"},
+        [error(code=400, status="INVALID_ARGUMENT", details=[{"reason": "API_KEY_INVALID"}])],
+    ],
+    ids=str,
+)
 def test_a_refused_key_is_refused_at_400_too(body: Any) -> None:
     """Some vendors call a wrong key a bad request."""
     driven = answered(body, status=400)
@@ -268,6 +278,50 @@ def test_a_rate_limit_says_when_to_come_back(headers: dict[str, str], seconds: s
     """PITFALLS H3, H4: always a retry-after; beyond a minute the client need not wait."""
     driven = refused(**headers)
     assert (driven.headers["retry-after"], driven.headers.get("x-should-retry")) == (seconds, again)
+
+
+def quota_of_a_minute(delay: Any = "38s") -> list[dict[str, Any]]:
+    """Gemini's, for every limit that it has."""
+    said = "You exceeded your current quota, please check your plan and billing details. Please retry in 38.5s."
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
+    quota = {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": "PerMinute"}]}
+    return [error(said, code=429, status="RESOURCE_EXHAUSTED", details=[quota, info])]
+
+
+@pytest.mark.parametrize(
+    ("delay", "headers", "seconds", "again"),
+    [
+        ("38s", {}, "38", None),
+        ("38.5s", {}, "39", None),
+        ("3600s", {}, "3600", "false"),
+        ("38s", {"retry-after": "7"}, "7", None),
+        ("38s", {"x-ratelimit-reset-tokens": "9s"}, "38", None),
+        ("soon", {}, "1", None),
+        (38, {}, "1", None),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_geminis_limit_of_a_minute_is_a_rate_limit(
+    delay: Any, headers: dict[str, str], seconds: str, again: str | None, stream: bool
+) -> None:
+    """It says "exceeded your current quota" of that too, and in the body when to come back."""
+    body = quota_of_a_minute(delay)
+    driven = answered(body, status=429, headers=headers, vendor="gemini", stream=stream)
+    assert (driven.status, driven.json["error"]["type"]) == (429, "rate_limit_error")
+    assert (driven.headers["retry-after"], driven.headers.get("x-should-retry")) == (seconds, again)
+    at_200 = answered(body[0], vendor="gemini", headers=headers, stream=stream)
+    assert (at_200.status, at_200.headers["retry-after"]) == (429, seconds)
+
+
+def test_after_geminis_limit_of_a_minute_the_next_target_is_tried() -> None:
+    """A spent balance would end the call."""
+    exchange = exchange_of(asking(stream=False), vendor="gemini", targets=2)
+    exchange.start(0.0)
+    exchange.receive_head(429, [], 0.0)
+    exchange.receive_data(json.dumps(quota_of_a_minute()).encode(), 0.0)
+    exchange.receive_eof(0.0)
+    assert isinstance(exchange.order, Send)
+    assert exchange.order.request.url == "http://u1/chat/completions"
 
 
 def test_an_overload_has_a_retry_after_where_the_upstream_gave_one() -> None:
