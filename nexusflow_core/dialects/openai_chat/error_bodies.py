@@ -72,6 +72,13 @@ def _words(error: dict[str, Any]) -> Iterator[str]:
     for detail in _details(error):
         if isinstance(reason := detail.get("reason"), str):
             yield reason
+    for name in ("innererror", "inner_error"):  # Azure's
+        if isinstance(code := object_of(error.get(name)).get("code"), str):
+            yield code
+    if isinstance(
+        raw := object_of(error.get("metadata")).get("raw"), str
+    ):  # OpenRouter's: its provider's error
+        yield read_error_body(raw.encode()).words
 
 
 def _status(error: dict[str, Any]) -> int | None:

@@ -38,7 +38,7 @@ _TYPES = {
 _SPENT = re.compile(r"insufficient_quota|credit_balance|insufficient balance|exceeded_current_quota", re.I)
 _TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|maximum context|context window", re.I)
 _BUSY = re.compile(r"slow_down|overloaded", re.I)
-_FILTER = re.compile(r"content_filter|content_policy", re.I)
+_FILTER = re.compile(r"content_?filter|content_policy|ResponsibleAIPolicyViolation", re.I)
 _NO_MODEL = re.compile(r"model_not_found", re.I)
 _KEY = re.compile(r"api.?key", re.I)
 _MEANT = (
@@ -112,9 +112,10 @@ def _failure(told: ErrorTold, status: int, origin: Origin) -> UpstreamStatus:
     return UpstreamStatus(mapped, kind, message or f"the upstream answered with status {status}")
 
 
-def filtered(body: bytes) -> bool:
-    """Whether an error answer is a content filter's: agents handle it best as a refusal."""
-    return _FILTER.search(body[:4000].decode(errors="replace")) is not None
+def filtered(told: ErrorTold) -> bool:
+    """Whether an error is a content filter's: agents handle it best as a refusal. Only the vendor's own words
+    tell; its message may repeat a tool's name, or what the user wrote."""
+    return _FILTER.search(told.words) is not None
 
 
 def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:

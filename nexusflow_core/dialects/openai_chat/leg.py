@@ -203,14 +203,14 @@ class ChatLeg:
         chunk = decode_chunk(data)
         if chunk is None:
             return self._broken(UpstreamProtocolError("the upstream sent a line that is not JSON"))
-        return self._chunk(chunk, data, stream)
+        return self._chunk(chunk, stream)
 
-    def _chunk(self, chunk: Chunk, data: bytes, stream: ChatStream) -> bytes:
-        error = chunk.failure()
-        if error is not None:
-            if not stream.started and filtered(data):
+    def _chunk(self, chunk: Chunk, stream: ChatStream) -> bytes:
+        if (error := chunk.failure()) is not None:
+            told = read_error(error)
+            if not stream.started and filtered(told):
                 return self._refusal()
-            return self._broken(self._failed(read_error(error)))
+            return self._broken(self._failed(told))
         if chunk.choices is None and not chunk.usages() and not stream.started:
             return b""  # JSON, but of some other kind; what it is shows at the end
         out = stream.feed(chunk)
@@ -229,7 +229,7 @@ class ChatLeg:
         chunk = decode_chunk(body) if body else None
         if chunk is None or self._stream is None:
             raise UpstreamProtocolError("the upstream's stream ended before its first event")
-        out = self._chunk(chunk, body, self._stream)
+        out = self._chunk(chunk, self._stream)
         if self._refused:
             return out
         if not self._stream.started:
@@ -266,17 +266,18 @@ class ChatLeg:
     def _whole(self) -> bytes:
         body = bytes(self._held)
         if self._status >= 400:
-            if filtered(body) and self._status == 400:
+            told = read_error_body(body)
+            if self._status == 400 and filtered(told):
                 return self._refusal()
-            raise self._failed(read_error_body(body))
+            raise self._failed(told)
         answer = decode_chunk(body.strip())  # OpenRouter pads with blank lines to keep the connection alive
         if answer is None:
             raise UpstreamProtocolError("the upstream's answer is not a JSON object")
-        error = answer.failure()
-        if error is not None:
-            if filtered(body):
+        if (error := answer.failure()) is not None:
+            told = read_error(error)
+            if filtered(told):
                 return self._refusal()
-            raise self._failed(read_error(error))
+            raise self._failed(told)
         self._answer_model = answer.model
         self._answer = translate_answer(answer, self._asked)
         self._notice(self._answer.noticed)
