@@ -9,11 +9,13 @@ from msgspec import Struct
 
 from nexusflow_core.untyped import is_list, is_object, object_of
 
-__all__ = ["LONGEST", "ErrorTold", "read_error", "read_error_body", "seconds_of"]
+__all__ = ["LONGEST", "ErrorTold", "lone_error", "read_error", "read_error_body", "seconds_of"]
 
 _DEEPEST = 8
 """Wrappings of an error; nobody means more."""
 _MOST_DETAILS = 20
+_GOOD = frozenset({"", "0", "200", "ok", "success"})
+"""Codes of no error."""
 
 LONGEST = 10 * 365 * 86_400.0
 """Seconds; what is beyond is no time that anybody means."""
@@ -41,6 +43,19 @@ def read_error_body(body: bytes) -> ErrorTold:
         if error[:1] == "<":
             error = ""  # a proxy's page
     return read_error(error)
+
+
+def lone_error(data: bytes) -> dict[str, Any] | None:
+    """The error that an answer of 200 without choices is, with no `error` around it: Z.ai's `{"code": 1302,
+    "msg": ...}`; None where it is none."""
+    try:
+        value = object_of(msgspec.json.decode(data))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    says = value.get("message") or value.get("msg") or value.get("detail")
+    code = value.get("code")
+    failed = isinstance(code, str | int) and str(code).lower() not in _GOOD
+    return value if says and (failed or value.get("object") == "error") else None
 
 
 def read_error(error: Any) -> ErrorTold:

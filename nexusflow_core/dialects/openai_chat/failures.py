@@ -40,6 +40,7 @@ _TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|maximum con
 _BUSY = re.compile(r"slow_down|overloaded", re.I)
 _FILTER = re.compile(r"content_?filter|content_policy|ResponsibleAIPolicyViolation", re.I)
 _NO_MODEL = re.compile(r"model_not_found", re.I)
+_LIMIT = re.compile(r"rate.?limit", re.I)
 _KEY = re.compile(r"api.?key", re.I)
 _MEANT = (
     (_KEY, 401),
@@ -141,7 +142,8 @@ def _status_told(told: ErrorTold) -> int:
     """The status that an error in an answer of 200 means."""
     if told.status is not None:
         return told.status
-    return next((status for pattern, status in _MEANT if pattern.search(told.words)), 502)
+    meant = next((status for pattern, status in _MEANT if pattern.search(told.words)), None)
+    return meant or (429 if _LIMIT.search(told.message) else 502)
 
 
 def _retry_headers(status: int, headers: Headers, told: float | None, now: datetime) -> dict[str, str]:

@@ -9,12 +9,17 @@ from nexusflow_core.dialect import Leg, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
 from nexusflow_core.dialects.openai_chat.counting import open_count
-from nexusflow_core.dialects.openai_chat.error_bodies import ErrorTold, read_error, read_error_body
+from nexusflow_core.dialects.openai_chat.error_bodies import (
+    ErrorTold,
+    lone_error,
+    read_error,
+    read_error_body,
+)
 from nexusflow_core.dialects.openai_chat.failures import Origin, failure, filtered, rate_limits
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.names import answer_id
 from nexusflow_core.dialects.openai_chat.request import chat_request
-from nexusflow_core.dialects.openai_chat.response import Translated, translate_answer
+from nexusflow_core.dialects.openai_chat.response import Translated, the_choice, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
 from nexusflow_core.dialects.openai_chat.vendors import VENDORS, vendor_row
@@ -203,11 +208,10 @@ class ChatLeg:
         chunk = decode_chunk(data)
         if chunk is None:
             return self._broken(UpstreamProtocolError("the upstream sent a line that is not JSON"))
-        return self._chunk(chunk, stream)
+        return self._chunk(chunk, data, stream)
 
-    def _chunk(self, chunk: Chunk, stream: ChatStream) -> bytes:
-        if (error := chunk.failure()) is not None:
-            told = read_error(error)
+    def _chunk(self, chunk: Chunk, data: bytes, stream: ChatStream) -> bytes:
+        if (told := _error_in(chunk, data)) is not None:
             if not stream.started and filtered(told):
                 return self._refusal()
             return self._broken(self._failed(told))
@@ -229,11 +233,11 @@ class ChatLeg:
         chunk = decode_chunk(body) if body else None
         if chunk is None or self._stream is None:
             raise UpstreamProtocolError("the upstream's stream ended before its first event")
-        out = self._chunk(chunk, self._stream)
-        if self._refused:
+        if _error_in(chunk, body) is None:
+            chunk.choices = [the_choice(chunk)]
+        out = self._chunk(chunk, body, self._stream)
+        if self._refused or self._stream.done:
             return out
-        if not self._stream.started:
-            raise UpstreamProtocolError("the upstream's stream ended before its first event")
         self._stream.finish = self._stream.finish or "stop"
         return out + self._last(self._stream.finalize())
 
@@ -266,15 +270,14 @@ class ChatLeg:
     def _whole(self) -> bytes:
         body = bytes(self._held)
         if self._status >= 400:
-            told = read_error_body(body)
-            if self._status == 400 and filtered(told):
+            error = read_error_body(body)
+            if self._status == 400 and filtered(error):
                 return self._refusal()
-            raise self._failed(told)
+            raise self._failed(error)
         answer = decode_chunk(body.strip())  # OpenRouter pads with blank lines to keep the connection alive
         if answer is None:
             raise UpstreamProtocolError("the upstream's answer is not a JSON object")
-        if (error := answer.failure()) is not None:
-            told = read_error(error)
+        if (told := _error_in(answer, body)) is not None:
             if filtered(told):
                 return self._refusal()
             raise self._failed(told)
@@ -333,3 +336,11 @@ class ChatLeg:
 
     def _failed(self, told: ErrorTold) -> UpstreamStatus:
         return failure(told, self._status, self._headers, origin=self._origin, now=self._started_at)
+
+
+def _error_in(chunk: Chunk, data: bytes) -> ErrorTold | None:
+    """The error that a line or a whole answer is, or has in it."""
+    error = chunk.failure()
+    if error is None and not chunk.choices and not chunk.usages():
+        error = lone_error(data)
+    return read_error(error) if error is not None else None

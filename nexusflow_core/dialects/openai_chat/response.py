@@ -12,6 +12,7 @@ from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
 from nexusflow_core.dialects.openai_chat.names import ToolNames, tool_id
 from nexusflow_core.dialects.openai_chat.reasoning import Words, read_words
 from nexusflow_core.dialects.openai_chat.schema import (
+    Choice,
     Chunk,
     Delta,
     ToolCall,
@@ -21,7 +22,7 @@ from nexusflow_core.dialects.openai_chat.stops import StopFinder
 from nexusflow_core.errors import UpstreamError, UpstreamProtocolError
 from nexusflow_core.usage import Billing
 
-__all__ = ["Translated", "translate_answer"]
+__all__ = ["Translated", "the_choice", "translate_answer"]
 
 _CUT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
 """Stop reasons of answers that end in the middle of whatever they were saying."""
@@ -46,9 +47,7 @@ class Translated(Struct):
 def translate_answer(answer: Chunk, asked: Asked) -> Translated:
     """Raises UpstreamError for an answer without choices, or one that its vendor calls a failure, or whose
     tool arguments are no JSON object though it was not cut."""
-    choice = next((choice for choice in answer.choices or () if not choice.index), None)
-    if choice is None:
-        raise UpstreamProtocolError("the upstream's answer has no choices")
+    choice = the_choice(answer)
     message = choice.message or choice.delta or Delta()
     said = read_words(message, asked.vendor)
     stops = StopFinder(asked.stop_here, asked.echo)
@@ -89,6 +88,14 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
         billing=tap.billing(),
         noticed=noticed,
     )
+
+
+def the_choice(answer: Chunk) -> Choice:
+    """The choice that a whole answer is: one was asked for. Raises UpstreamProtocolError for none."""
+    choice = next((choice for choice in answer.choices or () if not choice.index), None)
+    if choice is None:
+        raise UpstreamProtocolError("the upstream's answer has no choices")
+    return choice
 
 
 def _thinking(said: Words, asked: Asked) -> list[dict[str, Any]]:
