@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.dialects.openai_chat.decoding import decode_json
+from nexusflow_core.dialects.openai_chat.schema import Chunk
 from nexusflow_core.untyped import is_list, is_object, object_of
 
-__all__ = ["LONGEST", "ErrorTold", "lone_error", "read_error", "read_error_body", "seconds_of"]
+__all__ = ["LONGEST", "ErrorTold", "error_in", "read_error", "read_error_body", "seconds_of"]
 
 _DEEPEST = 8
 """Wrappings of an error; nobody means more."""
@@ -37,25 +39,32 @@ class ErrorTold(Struct, frozen=True):
 def read_error_body(body: bytes) -> ErrorTold:
     """The body of an error answer, JSON or not. Vendors send JSON under any content-type."""
     try:
-        error: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        error: Any = decode_json(body)
+    except msgspec.DecodeError:
         error = body.decode(errors="replace").strip()
         if error[:1] == "<":
             error = ""  # a proxy's page
     return read_error(error)
 
 
-def lone_error(data: bytes) -> dict[str, Any] | None:
-    """The error that an answer of 200 without choices is, with no `error` around it: Z.ai's `{"code": 1302,
-    "msg": ...}`; None where it is none."""
+def error_in(chunk: Chunk, data: bytes) -> ErrorTold | None:
+    """The error that a line or a whole answer is, or has in it. `data`: what the chunk was decoded from."""
+    error = chunk.failure()
+    if error is None and not chunk.choices and not chunk.usages():
+        error = _lone_error(data)
+    return read_error(error) if error is not None else None
+
+
+def _lone_error(data: bytes) -> dict[str, Any] | None:
+    """An error with no `error` around it: Z.ai's `{"code": 1302, "msg": ...}`; None where it is none."""
     try:
-        value = object_of(msgspec.json.decode(data))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        told = object_of(decode_json(data))
+    except msgspec.DecodeError:
         return None
-    says = value.get("message") or value.get("msg") or value.get("detail")
-    code = value.get("code")
+    code = told.get("code")
+    says = told.get("message") or told.get("msg") or told.get("detail")
     failed = isinstance(code, str | int) and str(code).lower() not in _GOOD
-    return value if says and (failed or value.get("object") == "error") else None
+    return told if says and (failed or told.get("object") == "error") else None
 
 
 def read_error(error: Any) -> ErrorTold:

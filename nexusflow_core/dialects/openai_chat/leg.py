@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from nexusflow_core.answers import message_body, message_delta, message_start, message_stop
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
 from nexusflow_core.dialects.openai_chat.counting import open_count
+from nexusflow_core.dialects.openai_chat.decoding import decode_chunk
 from nexusflow_core.dialects.openai_chat.error_bodies import (
     ErrorTold,
-    lone_error,
-    read_error,
+    error_in,
     read_error_body,
 )
 from nexusflow_core.dialects.openai_chat.failures import Origin, failure, filtered, rate_limits
@@ -20,7 +22,7 @@ from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warnin
 from nexusflow_core.dialects.openai_chat.names import answer_id
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.response import Translated, the_choice, translate_answer
-from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk
+from nexusflow_core.dialects.openai_chat.schema import Chunk
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
 from nexusflow_core.dialects.openai_chat.vendors import VENDORS, vendor_row
 from nexusflow_core.errors import (
@@ -174,7 +176,7 @@ class ChatLeg:
         if stream.done or self._refused:
             return out
         if not stream.started:
-            return out + self._stream_of_one()
+            return out + self._stream_of_one(stream)
         if stream.finish is None:
             return out + self._broken(UpstreamProtocolError("the upstream closed the stream early"))
         return out + self._last(stream.finalize())
@@ -205,13 +207,14 @@ class ChatLeg:
             if not stream.started or stream.finish is None:
                 return b""  # nothing, or an end without a reason: EOF tells
             return self._last(stream.finalize())  # EOF is at hand: then the connection can be used again
-        chunk = decode_chunk(data)
-        if chunk is None:
-            return self._broken(UpstreamProtocolError("the upstream sent a line that is not JSON"))
+        try:
+            chunk = decode_chunk(data)
+        except msgspec.DecodeError as error:
+            return self._broken(UpstreamProtocolError(f"the upstream sent a line that is {error}"))
         return self._chunk(chunk, data, stream)
 
     def _chunk(self, chunk: Chunk, data: bytes, stream: ChatStream) -> bytes:
-        if (told := _error_in(chunk, data)) is not None:
+        if (told := error_in(chunk, data)) is not None:
             if not stream.started and filtered(told):
                 return self._refusal()
             return self._broken(self._failed(told))
@@ -227,19 +230,22 @@ class ChatLeg:
         self.ended = stream.finish is not None  # usage may still come, and then the upstream may just be silent
         return out
 
-    def _stream_of_one(self) -> bytes:
+    def _stream_of_one(self, stream: ChatStream) -> bytes:
         """The upstream answered a stream's request with one JSON body: an error mostly."""
         body = bytes(self._held).strip()
-        chunk = decode_chunk(body) if body else None
-        if chunk is None or self._stream is None:
-            raise UpstreamProtocolError("the upstream's stream ended before its first event")
-        if _error_in(chunk, body) is None:
+        try:
+            chunk = decode_chunk(body)
+        except msgspec.ValidationError as error:
+            raise UpstreamProtocolError(f"the upstream's answer is {error}") from None
+        except msgspec.DecodeError:
+            raise UpstreamProtocolError("the upstream's stream ended before its first event") from None
+        if error_in(chunk, body) is None:
             chunk.choices = [the_choice(chunk)]
-        out = self._chunk(chunk, body, self._stream)
-        if self._refused or self._stream.done:
+        out = self._chunk(chunk, body, stream)
+        if self._refused or stream.done:
             return out
-        self._stream.finish = self._stream.finish or "stop"
-        return out + self._last(self._stream.finalize())
+        stream.finish = stream.finish or "stop"
+        return out + self._last(stream.finalize())
 
     def _last(self, out: bytes) -> bytes:
         self.ended = True
@@ -268,16 +274,17 @@ class ChatLeg:
         return b""
 
     def _whole(self) -> bytes:
-        body = bytes(self._held)
+        body = bytes(self._held).strip()  # OpenRouter pads with blank lines to keep the connection alive
         if self._status >= 400:
             error = read_error_body(body)
             if self._status == 400 and filtered(error):
                 return self._refusal()
             raise self._failed(error)
-        answer = decode_chunk(body.strip())  # OpenRouter pads with blank lines to keep the connection alive
-        if answer is None:
-            raise UpstreamProtocolError("the upstream's answer is not a JSON object")
-        if (told := _error_in(answer, body)) is not None:
+        try:
+            answer = decode_chunk(body)
+        except msgspec.DecodeError as unread:
+            raise UpstreamProtocolError(f"the upstream's answer is {unread}") from None
+        if (told := error_in(answer, body)) is not None:
             if filtered(told):
                 return self._refusal()
             raise self._failed(told)
@@ -336,11 +343,3 @@ class ChatLeg:
 
     def _failed(self, told: ErrorTold) -> UpstreamStatus:
         return failure(told, self._status, self._headers, origin=self._origin, now=self._started_at)
-
-
-def _error_in(chunk: Chunk, data: bytes) -> ErrorTold | None:
-    """The error that a line or a whole answer is, or has in it."""
-    error = chunk.failure()
-    if error is None and not chunk.choices and not chunk.usages():
-        error = lone_error(data)
-    return read_error(error) if error is not None else None

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
+from nexusflow_core.dialects.openai_chat.decoding import decode_leniently
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
 from nexusflow_core.dialects.openai_chat.names import ToolNames, tool_id
 from nexusflow_core.dialects.openai_chat.reasoning import Words, read_words
@@ -20,6 +21,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
 from nexusflow_core.errors import UpstreamError, UpstreamProtocolError
+from nexusflow_core.untyped import is_object
 from nexusflow_core.usage import Billing
 
 __all__ = ["Translated", "the_choice", "translate_answer"]
@@ -147,12 +149,21 @@ def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     try:
         return msgspec.json.decode(arguments.encode(), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        if not cut:
-            raise UpstreamProtocolError(
-                "the upstream's answer has tool arguments that are no JSON object"
-            ) from None
+        pass
+    if (found := _leniently(arguments)) is not None:
+        return found
+    if not cut:
+        raise UpstreamProtocolError("the upstream's answer has tool arguments that are no JSON object")
     noticed.append("tool_calls.arguments")
     return _readable_prefix(arguments)
+
+
+def _leniently(arguments: str) -> dict[str, Any] | None:
+    try:
+        value = decode_leniently(arguments.encode())
+    except msgspec.DecodeError:
+        return None
+    return value if is_object(value) else None
 
 
 def _readable_prefix(arguments: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ __all__ = [
     "Delta",
     "Function",
     "ToolCall",
-    "decode_chunk",
     "plain_text",
     "utf8_length",
 ]
@@ -134,17 +133,6 @@ class Chunk(Struct):
         if self.x_groq is not None:
             found.append(self.x_groq.usage)
         return [usage for usage in found if usage and isinstance(usage, dict)]
-
-
-_chunk = msgspec.json.Decoder(Chunk)
-
-
-def decode_chunk(data: bytes) -> Chunk | None:
-    """A data line; None where it is no JSON object of this form."""
-    try:
-        return _chunk.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _nothing_but(cls: type[Struct], *members: tuple[str, Any] | tuple[str, Any, Any]) -> type[Struct]:
