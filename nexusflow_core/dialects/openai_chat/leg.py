@@ -211,10 +211,10 @@ class ChatLeg:
             chunk = decode_chunk(data)
         except msgspec.DecodeError as error:
             return self._broken(UpstreamProtocolError(f"the upstream sent a line that is {error}"))
-        return self._chunk(chunk, data, stream)
+        return self._chunk(chunk, error_in(chunk, data), stream)
 
-    def _chunk(self, chunk: Chunk, data: bytes, stream: ChatStream) -> bytes:
-        if (told := error_in(chunk, data)) is not None:
+    def _chunk(self, chunk: Chunk, told: ErrorTold | None, stream: ChatStream) -> bytes:
+        if told is not None:
             if not stream.started and filtered(told):
                 return self._refusal()
             return self._broken(self._failed(told))
@@ -239,9 +239,10 @@ class ChatLeg:
             raise UpstreamProtocolError(f"the upstream's answer is {error}") from None
         except msgspec.DecodeError:
             raise UpstreamProtocolError("the upstream's stream ended before its first event") from None
-        if error_in(chunk, body) is None:
+        told = error_in(chunk, body)
+        if told is None:
             chunk.choices = [the_choice(chunk)]
-        out = self._chunk(chunk, body, stream)
+        out = self._chunk(chunk, told, stream)
         if self._refused or stream.done:
             return out
         stream.finish = stream.finish or "stop"
