@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.errors import UpstreamProtocolError
 from nexusflow_core.untyped import object_of
 
 __all__ = [
@@ -20,6 +21,13 @@ __all__ = [
 ]
 
 
+def _json(value: dict[str, Any]) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        raise UpstreamProtocolError("the upstream's answer is JSON nested beyond every bound") from None
+
+
 class Function(Struct):
     """What a call calls, and with what."""
 
@@ -29,7 +37,7 @@ class Function(Struct):
     def text(self) -> str:
         """The arguments as JSON text; some vendors send them as an object."""
         if isinstance(self.arguments, dict):
-            return msgspec.json.encode(self.arguments).decode()
+            return _json(self.arguments)
         return self.arguments or ""
 
 
@@ -66,7 +74,7 @@ class Delta(Struct):
             parts = [object_of(part) for part in self.content]
             return "".join(str(part.get("text") or "") for part in parts if part.get("type") == "text")
         if isinstance(self.content, dict):
-            return msgspec.json.encode(self.content).decode()
+            return _json(self.content)
         return self.content or ""
 
     def unplaced(self) -> Sequence[str]:

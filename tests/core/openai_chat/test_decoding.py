@@ -166,3 +166,15 @@ def test_an_error_with_half_a_pair_in_it_is_told(status: int) -> None:
     for stream in (False, True):
         driven = answered(body, status=status, stream=stream)
         assert (driven.status, driven.json["error"]["message"]) == (400, "no \ufffd")
+
+
+@pytest.mark.parametrize(
+    "member", ['"content":%s', '"tool_calls":[{"function":{"name":"add","arguments":%s}}]']
+)
+def test_an_object_nested_without_end_is_an_answer_or_an_error(member: str) -> None:
+    """Where it could just be read, it may be too deep to be written."""
+    for depth in range(940, 1000):
+        message = member % ('{"a":' * depth + "1" + "}" * depth)
+        body = b'{"choices":[{"delta":{%b},"finish_reason":"stop"}]}' % message.encode()
+        for driven in (answered(body), answered(body, stream=True), streamed(b"data: %b\n\n" % body)):
+            assert driven.record.ending in ("complete", "error")
