@@ -103,6 +103,19 @@ def test_messages_are_cleaned(said: str, shown: str) -> None:
     assert checked(late.body)[-1]["error"]["message"] == shown
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"}, 404),
+        ({"object": "error", "message": "max_tokens must be below 1500", "type": "invalid_request"}, 400),
+    ],
+    ids=str,
+)
+def test_a_number_in_a_message_is_no_unknown_model(body: Any, status: int) -> None:
+    """Mistral's code for one is 1500, which others may say of tokens."""
+    assert answered(body, status=400, vendor="mistral").status == status
+
+
 REFUSED = "the gateway's own credential was refused upstream"
 KEYS = [
     "0123456789abcdef0123456789abcdef",
