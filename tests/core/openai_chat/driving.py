@@ -13,9 +13,22 @@ from nexusflow_core.exchange import Close, Read, Send
 from nexusflow_core.routing import Retry
 from nexusflow_core.upstream import Credential, Headers, Secret
 
-__all__ = ["NOW", "Driven", "answered", "asking", "chunks", "exchange_of", "sse", "streamed"]
+__all__ = [
+    "NOW",
+    "REFUSED",
+    "Driven",
+    "answered",
+    "asking",
+    "chunks",
+    "drive",
+    "error",
+    "exchange_of",
+    "sse",
+    "streamed",
+]
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+REFUSED = "the gateway's own credential was refused upstream"
 TOOLS = [
     {"name": name, "input_schema": {"type": "object"}} for name in ("get_weather", "get_time", "search", "add")
 ]
@@ -137,6 +150,11 @@ def streamed(
     sent = {"content-type": "text/event-stream", **(headers or {})}
     raw = [(name.encode(), value.encode()) for name, value in sent.items()]
     return drive(exchange, [data] if isinstance(data, bytes) else data, status=200, headers=raw)
+
+
+def error(message: str = "what went wrong", **members: Any) -> dict[str, Any]:
+    """The body of an error, as OpenAI writes it."""
+    return {"error": {"message": message, **members}}
 
 
 def chunks(*deltas: Mapping[str, Any], finish: str | None = "stop", usage: Any = None) -> list[dict[str, Any]]:
