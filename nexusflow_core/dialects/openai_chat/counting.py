@@ -18,7 +18,8 @@ from nexusflow_core.counting import (
     not_counted,
 )
 from nexusflow_core.dialect import Leg, ResponseHead
-from nexusflow_core.dialects.openai_chat.failures import failure
+from nexusflow_core.dialects.openai_chat.error_bodies import read_error_body
+from nexusflow_core.dialects.openai_chat.failures import Origin, failure
 from nexusflow_core.dialects.openai_chat.losses import Losses, warning
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
@@ -159,13 +160,7 @@ class CountLeg:
         return counted(found.count, call.request_id, [(b"x-nexusflow-warning", told)] if told else ())
 
     def _failed(self, body: bytes) -> UpstreamStatus:
-        own_key = self.request.upstream.api_key is not None
+        origin = Origin(self._vendor, self._call.model, self.request.upstream, self._call.credential)
         return failure(
-            self._status,
-            self._headers,
-            body,
-            vendor=self._vendor,
-            model=self._call.model,
-            own_key=own_key,
-            now=self._call.started_at,
+            read_error_body(body), self._status, self._headers, origin=origin, now=self._call.started_at
         )

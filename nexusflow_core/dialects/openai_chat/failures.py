@@ -2,17 +2,17 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import msgspec
+from msgspec import Struct
 
+from nexusflow_core.dialects.openai_chat.cleaning import cleaned
+from nexusflow_core.dialects.openai_chat.error_bodies import LONGEST, ErrorTold, seconds_of
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import UpstreamStatus
 from nexusflow_core.retry_after import stated_wait
-from nexusflow_core.untyped import is_list, is_object, object_of
-from nexusflow_core.upstream import Headers, header
+from nexusflow_core.upstream import Credential, Headers, Upstream, header
 
-__all__ = ["failure", "failure_of", "filtered", "rate_limits"]
+__all__ = ["Origin", "failure", "filtered", "rate_limits"]
 
 _TYPES = {
     400: (400, "invalid_request_error"),
@@ -35,65 +35,88 @@ _TYPES = {
     529: (529, "overloaded_error"),
 }
 
-_SPENT = re.compile(r"insufficient_quota|credit_balance|insufficient balance|exceeded your current quota", re.I)
+_SPENT = re.compile(r"insufficient_quota|credit_balance|insufficient balance|exceeded_current_quota", re.I)
 _TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|maximum context|context window", re.I)
 _BUSY = re.compile(r"slow_down|overloaded", re.I)
-_FILTER = re.compile(r"content_filter|content_policy", re.I)
+_FILTER = re.compile(r"content_?filter|content_policy|ResponsibleAIPolicyViolation", re.I)
 _NO_MODEL = re.compile(r"model_not_found", re.I)
-_SECRET = re.compile(
-    r"\b(?:sk|gsk|xai|key|pk|nxf)[-_][\w.-]{6,}|Bearer\s+\S+|https?://\S+|\b[A-Za-z0-9_-]{40,}\b"
+_LIMIT = re.compile(r"rate.?limit", re.I)
+_KEY = re.compile(r"api.?key", re.I)
+_MEANT = (
+    (_KEY, 401),
+    (re.compile(r"unauthori[sz]ed|authenticat", re.I), 401),
+    (re.compile(r"permission", re.I), 403),
+    (re.compile(r"rate.?limit|resource_exhausted", re.I), 429),
+    (re.compile(r"overloaded", re.I), 529),
+    (re.compile(r"invalid_request", re.I), 400),
 )
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
-_MAX_MESSAGE = 2000
+"""What the words of an error in an answer of 200 mean, in this order: OpenAI's `invalid_api_key` is an
+`invalid_request_error` too."""
 _LONGEST_WAIT = 60
-_LONGEST_TIME = 10 * 365 * 86_400.0
-"""Seconds; what is beyond is no time that anybody means."""
+
+
+class Origin(Struct, frozen=True):
+    """Who was asked, and how: the vendor's row, the model by the client's name, the upstream, and the client's
+    own credential if it has one."""
+
+    vendor: Vendor
+    model: str
+    upstream: Upstream
+    credential: Credential | None
+
+    @property
+    def own_key(self) -> bool:
+        """Whether the credential was the gateway's, so that its refusal is none of the client's business."""
+        return self.upstream.api_key is not None
+
+    def cleaned(self, message: str) -> str:
+        """A message of the upstream's, as it may be shown."""
+        key: str | None = None
+        if self.upstream.api_key is not None and self.upstream.auth != "none":
+            key = self.upstream.api_key.reveal()
+        elif self.credential is not None:
+            key = self.credential.value.decode("latin-1")
+        return cleaned(message, key)
 
 
 def failure(
-    status: int, headers: Headers, body: bytes, *, vendor: Vendor, model: str, own_key: bool, now: datetime
+    told: ErrorTold, status: int, headers: Headers = (), *, origin: Origin, now: datetime
 ) -> UpstreamStatus:
-    """An error answer of the upstream. `own_key`: the credential was the gateway's, so that a 401 is none of
-    the client's business; `now`: for a `retry-after` that is a date. `content-type` is not looked at: vendors
-    send JSON under any."""
-    try:
-        error: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        error = body.decode(errors="replace").strip()
-        if error[:1] == "<":
-            error = ""  # a proxy's page
-    made = failure_of(error, status, vendor=vendor, model=model, own_key=own_key)
-    made.headers = {**made.headers, **_retry_headers(made.status, headers, now)}
+    """The error of an answer with this status, which may be 200. `now`: for a `retry-after` that is a date."""
+    made = _failure(told, status, origin)
+    made.headers = {**made.headers, **_retry_headers(made.status, headers, told.wait, now)}
     return made
 
 
-def failure_of(error: Any, status: int, *, vendor: Vendor, model: str, own_key: bool) -> UpstreamStatus:
-    """An error object, text or nothing, as it came with a status, in an answer of 200 too."""
-    message, words = _read(error)
-    status = _status_in(error, status)
-    text = f"{message} {words}"
+def _failure(told: ErrorTold, status: int, origin: Origin) -> UpstreamStatus:
+    message, words, vendor = origin.cleaned(told.message), told.words, origin.vendor
+    status = status if status >= 400 else _status_told(told)
+    if status == 400 and _KEY.search(words):
+        status = 401
+    text = f"{told.message} {words}"
     if (status == 400 and (vendor.unknown_model and re.search(vendor.unknown_model, text))) or _NO_MODEL.search(
         text
     ):
-        return UpstreamStatus(404, "not_found_error", f"model: {model}")
+        return UpstreamStatus(404, "not_found_error", f"model: {origin.model}")
     if status in (400, 413) and _TOO_LONG.search(text):
-        return UpstreamStatus(400, "invalid_request_error", f"prompt is too long: {_cleaned(message)}")
-    if status in (401, 403) and own_key:
+        return UpstreamStatus(400, "invalid_request_error", f"prompt is too long: {message}")
+    if status in (401, 403) and origin.own_key:
         quiet = {"x-should-retry": "false"}
         return UpstreamStatus(
             500, "api_error", "the gateway's own credential was refused upstream", headers=quiet
         )
     if status == 402 or (status == 429 and _SPENT.search(text)):
-        return UpstreamStatus(402, "billing_error", _cleaned(message), headers={"x-should-retry": "false"})
+        return UpstreamStatus(402, "billing_error", message, headers={"x-should-retry": "false"})
     if _BUSY.search(words):
         status = 503
     mapped, kind = _TYPES.get(status, (400, "invalid_request_error") if status < 500 else (500, "api_error"))
-    return UpstreamStatus(mapped, kind, _cleaned(message) or f"the upstream answered with status {status}")
+    return UpstreamStatus(mapped, kind, message or f"the upstream answered with status {status}")
 
 
-def filtered(body: bytes) -> bool:
-    """Whether an error answer is a content filter's: agents handle it best as a refusal."""
-    return _FILTER.search(body[:4000].decode(errors="replace")) is not None
+def filtered(told: ErrorTold) -> bool:
+    """Whether an error is a content filter's: agents handle it best as a refusal. Only the vendor's own words
+    tell; its message may repeat a tool's name, or what the user wrote."""
+    return _FILTER.search(told.words) is not None
 
 
 def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
@@ -105,7 +128,7 @@ def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
             if value is None:
                 continue
             if what == b"reset":
-                seconds = _seconds(value.decode("latin-1"))
+                seconds = seconds_of(value.decode("latin-1"))
                 if seconds is None:
                     continue
                 value = (
@@ -115,72 +138,29 @@ def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _read(error: Any) -> tuple[str, str]:
-    """The message, and every other word that says what went wrong."""
-    if is_object(error):
-        inner = error.get("error")
-        if inner:
-            return _read(inner)
-        message = error.get("message") or error.get("msg") or error.get("detail") or ""
-        words = " ".join(
-            str(error.get(name)) for name in ("type", "code", "param", "status") if error.get(name)
-        )
-        return (message if isinstance(message, str) else msgspec.json.encode(message).decode()), words
-    if is_list(error) and error:
-        return _read(error[0])
-    return str(error or ""), ""
+def _status_told(told: ErrorTold) -> int:
+    """The status that an error in an answer of 200 means."""
+    if told.status is not None:
+        return told.status
+    meant = next((status for pattern, status in _MEANT if pattern.search(told.words)), None)
+    return meant or (429 if _LIMIT.search(told.message) else 502)
 
 
-def _status_in(error: Any, status: int) -> int:
-    """The status that an error object itself names: it counts where the answer's own was 200."""
-    if status >= 400 or not is_object(error):
-        return status if status >= 400 else 502
-    inner = object_of(error.get("error")) or error
-    for name in ("status_code", "code", "status"):
-        value = inner.get(name)
-        if isinstance(value, str) and value.isdecimal():
-            value = int(value)
-        if isinstance(value, int) and 400 <= value <= 599:
-            return value
-    _, words = _read(error)
-    known = {"rate_limit": 429, "invalid_request": 400, "authentication": 401, "overloaded": 529}
-    return next((code for word, code in known.items() if word in words), 502)
-
-
-def _retry_headers(status: int, headers: Headers, now: datetime) -> dict[str, str]:
+def _retry_headers(status: int, headers: Headers, told: float | None, now: datetime) -> dict[str, str]:
     should = header(headers, b"x-should-retry")
     found = {"x-should-retry": should.decode("latin-1")} if should in (b"true", b"false") else {}
     if status not in (429, 529):
         return found
     seconds = stated_wait(headers, now)
+    if seconds is None:
+        seconds = told
     if seconds is None and status == 429:
         resets = [header(headers, b"x-ratelimit-reset-requests"), header(headers, b"x-ratelimit-reset-tokens")]
         seconds = max(
-            (s for r in resets if r and (s := _seconds(r.decode("latin-1"))) is not None), default=None
+            (s for r in resets if r and (s := seconds_of(r.decode("latin-1"))) is not None), default=None
         )
     if seconds is None:
         return {**found, "retry-after": "1"} if status == 429 else found
     if seconds > _LONGEST_WAIT:
         found["x-should-retry"] = "false"
-    return {**found, "retry-after": str(max(1, -int(-min(seconds, _LONGEST_TIME) // 1)))}
-
-
-def _seconds(text: str) -> float | None:
-    """`7`, `6m0s`, `120ms` in seconds."""
-    text = text.strip()
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
-        return float(text)
-    match = _DURATION.fullmatch(text)
-    if match is None or not any(match.groups()):
-        return None
-    try:
-        hours, minutes, seconds, thousandths = (float(part or 0) for part in match.groups())
-    except ValueError:
-        return None
-    total = hours * 3600 + minutes * 60 + seconds + thousandths / 1000
-    return total if total < _LONGEST_TIME else None
-
-
-def _cleaned(message: str) -> str:
-    """Without keys and URLs: a vendor's text may repeat either."""
-    return _SECRET.sub("[removed]", message)[:_MAX_MESSAGE]
+    return {**found, "retry-after": str(max(1, -int(-min(seconds, LONGEST) // 1)))}

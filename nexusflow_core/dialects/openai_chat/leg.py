@@ -3,18 +3,26 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from nexusflow_core.answers import message_body, message_delta, message_start, message_stop
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
 from nexusflow_core.dialects.openai_chat.counting import open_count
-from nexusflow_core.dialects.openai_chat.failures import failure, failure_of, filtered, rate_limits
+from nexusflow_core.dialects.openai_chat.decoding import decode_chunk
+from nexusflow_core.dialects.openai_chat.error_bodies import (
+    ErrorTold,
+    error_in,
+    read_error_body,
+)
+from nexusflow_core.dialects.openai_chat.failures import Origin, failure, filtered, rate_limits
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.names import answer_id
 from nexusflow_core.dialects.openai_chat.request import chat_request
-from nexusflow_core.dialects.openai_chat.response import Translated, translate_answer
-from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk
+from nexusflow_core.dialects.openai_chat.response import Translated, the_choice, translate_answer
+from nexusflow_core.dialects.openai_chat.schema import Chunk
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
 from nexusflow_core.dialects.openai_chat.vendors import VENDORS, vendor_row
 from nexusflow_core.errors import (
@@ -92,6 +100,7 @@ class ChatLeg:
         self.failure: UpstreamError | None = None
         self.upstream_request_id: str | None = None
         self._asked = asked
+        self._origin = Origin(asked.vendor, asked.model, request.upstream, call.credential)
         self._streams = call.stream
         self._started_at = call.started_at
         self._status = 0
@@ -141,7 +150,7 @@ class ChatLeg:
         request_id = header(headers, b"x-request-id") or header(headers, b"request-id")
         self.upstream_request_id = request_id.decode("latin-1") if request_id else None
         if status >= 400:
-            self.failure = self._failed(None)
+            self.failure = self._failed(ErrorTold())
         elif self._streams:
             self._stream = ChatStream(self._asked)
 
@@ -167,7 +176,7 @@ class ChatLeg:
         if stream.done or self._refused:
             return out
         if not stream.started:
-            return out + self._stream_of_one()
+            return out + self._stream_of_one(stream)
         if stream.finish is None:
             return out + self._broken(UpstreamProtocolError("the upstream closed the stream early"))
         return out + self._last(stream.finalize())
@@ -198,17 +207,17 @@ class ChatLeg:
             if not stream.started or stream.finish is None:
                 return b""  # nothing, or an end without a reason: EOF tells
             return self._last(stream.finalize())  # EOF is at hand: then the connection can be used again
-        chunk = decode_chunk(data)
-        if chunk is None:
-            return self._broken(UpstreamProtocolError("the upstream sent a line that is not JSON"))
-        return self._chunk(chunk, data, stream)
+        try:
+            chunk = decode_chunk(data)
+        except msgspec.DecodeError as error:
+            return self._broken(UpstreamProtocolError(f"the upstream sent a line that is {error}"))
+        return self._chunk(chunk, error_in(chunk, data), stream)
 
-    def _chunk(self, chunk: Chunk, data: bytes, stream: ChatStream) -> bytes:
-        error = chunk.failure()
-        if error is not None:
-            if not stream.started and filtered(data):
+    def _chunk(self, chunk: Chunk, told: ErrorTold | None, stream: ChatStream) -> bytes:
+        if told is not None:
+            if not stream.started and filtered(told):
                 return self._refusal()
-            return self._broken(self._failed(error))
+            return self._broken(self._failed(told))
         if chunk.choices is None and not chunk.usages() and not stream.started:
             return b""  # JSON, but of some other kind; what it is shows at the end
         out = stream.feed(chunk)
@@ -221,19 +230,23 @@ class ChatLeg:
         self.ended = stream.finish is not None  # usage may still come, and then the upstream may just be silent
         return out
 
-    def _stream_of_one(self) -> bytes:
+    def _stream_of_one(self, stream: ChatStream) -> bytes:
         """The upstream answered a stream's request with one JSON body: an error mostly."""
         body = bytes(self._held).strip()
-        chunk = decode_chunk(body) if body else None
-        if chunk is None or self._stream is None:
-            raise UpstreamProtocolError("the upstream's stream ended before its first event")
-        out = self._chunk(chunk, body, self._stream)
-        if self._refused:
+        try:
+            chunk = decode_chunk(body)
+        except msgspec.ValidationError as error:
+            raise UpstreamProtocolError(f"the upstream's answer is {error}") from None
+        except msgspec.DecodeError:
+            raise UpstreamProtocolError("the upstream's stream ended before its first event") from None
+        told = error_in(chunk, body)
+        if told is None:
+            chunk.choices = [the_choice(chunk)]
+        out = self._chunk(chunk, told, stream)
+        if self._refused or stream.done:
             return out
-        if not self._stream.started:
-            raise UpstreamProtocolError("the upstream's stream ended before its first event")
-        self._stream.finish = self._stream.finish or "stop"
-        return out + self._last(self._stream.finalize())
+        stream.finish = stream.finish or "stop"
+        return out + self._last(stream.finalize())
 
     def _last(self, out: bytes) -> bytes:
         self.ended = True
@@ -262,19 +275,20 @@ class ChatLeg:
         return b""
 
     def _whole(self) -> bytes:
-        body = bytes(self._held)
+        body = bytes(self._held).strip()  # OpenRouter pads with blank lines to keep the connection alive
         if self._status >= 400:
-            if filtered(body) and self._status == 400:
-                return self._refusal()
-            raise self._failed(body)
-        answer = decode_chunk(body.strip())  # OpenRouter pads with blank lines to keep the connection alive
-        if answer is None:
-            raise UpstreamProtocolError("the upstream's answer is not a JSON object")
-        error = answer.failure()
-        if error is not None:
-            if filtered(body):
+            error = read_error_body(body)
+            if self._status == 400 and filtered(error):
                 return self._refusal()
             raise self._failed(error)
+        try:
+            answer = decode_chunk(body)
+        except msgspec.DecodeError as unread:
+            raise UpstreamProtocolError(f"the upstream's answer is {unread}") from None
+        if (told := error_in(answer, body)) is not None:
+            if filtered(told):
+                return self._refusal()
+            raise self._failed(told)
         self._answer_model = answer.model
         self._answer = translate_answer(answer, self._asked)
         self._notice(self._answer.noticed)
@@ -328,19 +342,5 @@ class ChatLeg:
     def _notice(self, noticed: Sequence[str]) -> None:
         self.losses += [Loss(f"answer.{what}", "has no place in this answer") for what in noticed]
 
-    def _failed(self, error: Any) -> UpstreamStatus:
-        """The upstream's error: an object of its answer, the body of one, or nothing but the status."""
-        own_key = self.request.upstream.api_key is not None
-        if isinstance(error, bytes):
-            return failure(
-                self._status,
-                self._headers,
-                error,
-                vendor=self._asked.vendor,
-                model=self._asked.model,
-                own_key=own_key,
-                now=self._started_at,
-            )
-        return failure_of(
-            error, self._status, vendor=self._asked.vendor, model=self._asked.model, own_key=own_key
-        )
+    def _failed(self, told: ErrorTold) -> UpstreamStatus:
+        return failure(told, self._status, self._headers, origin=self._origin, now=self._started_at)

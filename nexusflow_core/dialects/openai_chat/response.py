@@ -8,10 +8,12 @@ from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
+from nexusflow_core.dialects.openai_chat.decoding import decode_leniently
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
 from nexusflow_core.dialects.openai_chat.names import ToolNames, tool_id
 from nexusflow_core.dialects.openai_chat.reasoning import Words, read_words
 from nexusflow_core.dialects.openai_chat.schema import (
+    Choice,
     Chunk,
     Delta,
     ToolCall,
@@ -19,9 +21,10 @@ from nexusflow_core.dialects.openai_chat.schema import (
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
 from nexusflow_core.errors import UpstreamError, UpstreamProtocolError
+from nexusflow_core.untyped import is_object
 from nexusflow_core.usage import Billing
 
-__all__ = ["Translated", "translate_answer"]
+__all__ = ["Translated", "the_choice", "translate_answer"]
 
 _CUT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
 """Stop reasons of answers that end in the middle of whatever they were saying."""
@@ -46,9 +49,7 @@ class Translated(Struct):
 def translate_answer(answer: Chunk, asked: Asked) -> Translated:
     """Raises UpstreamError for an answer without choices, or one that its vendor calls a failure, or whose
     tool arguments are no JSON object though it was not cut."""
-    choice = next((choice for choice in answer.choices or () if not choice.index), None)
-    if choice is None:
-        raise UpstreamProtocolError("the upstream's answer has no choices")
+    choice = the_choice(answer)
     message = choice.message or choice.delta or Delta()
     said = read_words(message, asked.vendor)
     stops = StopFinder(asked.stop_here, asked.echo)
@@ -89,6 +90,14 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
         billing=tap.billing(),
         noticed=noticed,
     )
+
+
+def the_choice(answer: Chunk) -> Choice:
+    """The choice that a whole answer is: one was asked for. Raises UpstreamProtocolError for none."""
+    choice = next((choice for choice in answer.choices or () if not choice.index), None)
+    if choice is None:
+        raise UpstreamProtocolError("the upstream's answer has no choices")
+    return choice
 
 
 def _thinking(said: Words, asked: Asked) -> list[dict[str, Any]]:
@@ -140,12 +149,21 @@ def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     try:
         return msgspec.json.decode(arguments.encode(), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        if not cut:
-            raise UpstreamProtocolError(
-                "the upstream's answer has tool arguments that are no JSON object"
-            ) from None
+        pass
+    if (found := _leniently(arguments)) is not None:
+        return found
+    if not cut:
+        raise UpstreamProtocolError("the upstream's answer has tool arguments that are no JSON object")
     noticed.append("tool_calls.arguments")
     return _readable_prefix(arguments)
+
+
+def _leniently(arguments: str) -> dict[str, Any] | None:
+    try:
+        value = decode_leniently(arguments.encode())
+    except msgspec.DecodeError:
+        return None
+    return value if is_object(value) else None
 
 
 def _readable_prefix(arguments: str) -> dict[str, Any]:

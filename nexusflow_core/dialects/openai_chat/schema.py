@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.errors import UpstreamProtocolError
 from nexusflow_core.untyped import object_of
 
 __all__ = [
@@ -15,10 +16,16 @@ __all__ = [
     "Delta",
     "Function",
     "ToolCall",
-    "decode_chunk",
     "plain_text",
     "utf8_length",
 ]
+
+
+def _json(value: dict[str, Any]) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        raise UpstreamProtocolError("the upstream's answer is JSON nested beyond every bound") from None
 
 
 class Function(Struct):
@@ -30,7 +37,7 @@ class Function(Struct):
     def text(self) -> str:
         """The arguments as JSON text; some vendors send them as an object."""
         if isinstance(self.arguments, dict):
-            return msgspec.json.encode(self.arguments).decode()
+            return _json(self.arguments)
         return self.arguments or ""
 
 
@@ -67,7 +74,7 @@ class Delta(Struct):
             parts = [object_of(part) for part in self.content]
             return "".join(str(part.get("text") or "") for part in parts if part.get("type") == "text")
         if isinstance(self.content, dict):
-            return msgspec.json.encode(self.content).decode()
+            return _json(self.content)
         return self.content or ""
 
     def unplaced(self) -> Sequence[str]:
@@ -134,17 +141,6 @@ class Chunk(Struct):
         if self.x_groq is not None:
             found.append(self.x_groq.usage)
         return [usage for usage in found if usage and isinstance(usage, dict)]
-
-
-_chunk = msgspec.json.Decoder(Chunk)
-
-
-def decode_chunk(data: bytes) -> Chunk | None:
-    """A data line; None where it is no JSON object of this form."""
-    try:
-        return _chunk.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _nothing_but(cls: type[Struct], *members: tuple[str, Any] | tuple[str, Any, Any]) -> type[Struct]:

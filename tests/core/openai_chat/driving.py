@@ -13,9 +13,22 @@ from nexusflow_core.exchange import Close, Read, Send
 from nexusflow_core.routing import Retry
 from nexusflow_core.upstream import Credential, Headers, Secret
 
-__all__ = ["NOW", "Driven", "answered", "asking", "chunks", "exchange_of", "sse", "streamed"]
+__all__ = [
+    "NOW",
+    "REFUSED",
+    "Driven",
+    "answered",
+    "asking",
+    "chunks",
+    "drive",
+    "error",
+    "exchange_of",
+    "sse",
+    "streamed",
+]
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+REFUSED = "the gateway's own credential was refused upstream"
 TOOLS = [
     {"name": name, "input_schema": {"type": "object"}} for name in ("get_weather", "get_time", "search", "add")
 ]
@@ -55,6 +68,7 @@ def exchange_of(
     *,
     vendor: str | None = None,
     own_key: bool = True,
+    key: str = "sk-upstream",
     targets: int = 1,
     request_id: str = "req_1",
     principal: Principal | None = None,
@@ -64,7 +78,7 @@ def exchange_of(
             name=f"u{number}",
             dialect="openai-chat",
             base_url=f"http://u{number}",
-            api_key=Secret("sk-upstream") if own_key else None,
+            api_key=Secret(key) if own_key else None,
             auth="bearer",
             vendor=vendor,
         )
@@ -76,7 +90,7 @@ def exchange_of(
         request_id=request_id,
         started_at=NOW,
         body=body,
-        credential=Credential("bearer", b"sk-client"),
+        credential=Credential("bearer", b"sk-client" if own_key else key.encode()),
         principal=principal,
     ).look(10**8)
     gateway = Gateway(Config(upstreams=upstreams, routes=(route,), anonymous=True))
@@ -110,13 +124,14 @@ def answered(
     headers: Mapping[str, str] | None = None,
     vendor: str | None = None,
     own_key: bool = True,
+    key: str = "sk-upstream",
     stream: bool = False,
     pieces: Sequence[bytes] | None = None,
     **members: Any,
 ) -> Driven:
     """A call whose upstream answers with this body: JSON to be, text, or bytes."""
     data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    exchange = exchange_of(asking(stream=stream, **members), vendor=vendor, own_key=own_key)
+    exchange = exchange_of(asking(stream=stream, **members), vendor=vendor, own_key=own_key, key=key)
     sent = {"content-type": "application/json", **(headers or {})}
     raw = [(name.encode(), value.encode()) for name, value in sent.items()]
     return drive(exchange, [data] if pieces is None else pieces, status=status, headers=raw)
@@ -126,14 +141,20 @@ def streamed(
     data: bytes | Sequence[bytes],
     *,
     vendor: str | None = None,
+    key: str = "sk-upstream",
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Driven:
     """A streaming call whose upstream answers 200 with these bytes, in one piece or in these."""
-    exchange = exchange_of(asking(stream=True, **members), vendor=vendor)
+    exchange = exchange_of(asking(stream=True, **members), vendor=vendor, key=key)
     sent = {"content-type": "text/event-stream", **(headers or {})}
     raw = [(name.encode(), value.encode()) for name, value in sent.items()]
     return drive(exchange, [data] if isinstance(data, bytes) else data, status=200, headers=raw)
+
+
+def error(message: str = "what went wrong", **members: Any) -> dict[str, Any]:
+    """The body of an error, as OpenAI writes it."""
+    return {"error": {"message": message, **members}}
 
 
 def chunks(*deltas: Mapping[str, Any], finish: str | None = "stop", usage: Any = None) -> list[dict[str, Any]]:

@@ -175,7 +175,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         tool_ids="nine",
         caches_itself=True,
         cache_key="prompt_cache_key",
-        unknown_model=r"1500|invalid_model",
+        unknown_model=r"invalid_model",
         uncertain=frozenset({"stream_options", "thinking", "schema_refuses"}),
     ),
     "groq": Vendor(
