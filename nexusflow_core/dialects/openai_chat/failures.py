@@ -66,8 +66,8 @@ class Origin(Struct, frozen=True):
 
     @property
     def own_key(self) -> bool:
-        """Whether the credential was the gateway's, so that its refusal is none of the client's business."""
-        return self.upstream.api_key is not None
+        """Whether the credential was not the client's, so that its refusal is none of the client's business."""
+        return self.upstream.api_key is not None or self.upstream.auth == "none"
 
     def cleaned(self, message: str) -> str:
         """A message of the upstream's, as it may be shown."""

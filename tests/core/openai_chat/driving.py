@@ -11,7 +11,7 @@ from nexusflow_core import Call, CallRecord, Config, Exchange, Gateway, Principa
 from nexusflow_core.errors import UpstreamError
 from nexusflow_core.exchange import Close, Read, Send
 from nexusflow_core.routing import Retry
-from nexusflow_core.upstream import Credential, Headers, Secret
+from nexusflow_core.upstream import AuthScheme, Credential, Headers, Secret
 
 __all__ = [
     "NOW",
@@ -69,6 +69,7 @@ def exchange_of(
     vendor: str | None = None,
     own_key: bool = True,
     key: str = "sk-upstream",
+    auth: AuthScheme = "bearer",
     targets: int = 1,
     request_id: str = "req_1",
     principal: Principal | None = None,
@@ -79,7 +80,7 @@ def exchange_of(
             dialect="openai-chat",
             base_url=f"http://u{number}",
             api_key=Secret(key) if own_key else None,
-            auth="bearer",
+            auth=auth,
             vendor=vendor,
         )
         for number in range(targets)

@@ -70,6 +70,14 @@ def test_the_table(status: int, body: Any, shown: int, kind: str, stream: bool) 
 
 
 @pytest.mark.parametrize("status", [401, 403])
+def test_a_client_is_not_blamed_for_a_key_that_nobody_sent(status: int) -> None:
+    """The upstream of `auth = "none"` wants one after all: that is the operator's to mend."""
+    exchange = exchange_of(asking(stream=False), own_key=False, auth="none")
+    driven = drive(exchange, [json.dumps(error()).encode()], status=status, headers=[])
+    assert (driven.status, driven.json["error"]["type"]) == (500, "api_error")
+
+
+@pytest.mark.parametrize("status", [401, 403])
 def test_the_gateways_own_key_is_none_of_the_clients_business(status: int) -> None:
     """500, with no word of the key; the client is told not to try again."""
     driven = answered(error("Incorrect API key provided: sk-proj-abcdef123456"), status=status, own_key=True)
