@@ -18,7 +18,7 @@ from nexusflow_core.dialects.openai_chat.thinking import steer_thinking
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
 from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
 from nexusflow_core.errors import InvalidRequest
-from nexusflow_core.messages import MessagesRequest
+from nexusflow_core.messages import MessagesRequest, ToolUseBlock
 from nexusflow_core.routing import Options, Target
 from nexusflow_core.untyped import is_list, is_object, object_of
 
@@ -97,6 +97,7 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
         thinker=thinker,
         vendor=vendor,
         names=ToolNames(tool.name for tool in request.tools),
+        used_ids=_call_ids(request),
         stop_here=stop_here,
         echo=(conversation.begun or "") if conversation.prefill.echoed else "",
         one_call=one_call,
@@ -104,6 +105,11 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
         prompt_bytes=len(encoded),
     )
     return ChatRequest(encoded, asked)
+
+
+def _call_ids(request: MessagesRequest) -> frozenset[str]:
+    blocks = [block for message in request.messages for block in message.content]
+    return frozenset(block.id for block in blocks if isinstance(block, ToolUseBlock))
 
 
 def _max_tokens(asked: int, options: Options, losses: Losses) -> int:

@@ -23,7 +23,7 @@ from nexusflow_core.answers import (
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import CallSlot
 from nexusflow_core.dialects.openai_chat.ending import Ending
-from nexusflow_core.dialects.openai_chat.names import answer_id, tool_id
+from nexusflow_core.dialects.openai_chat.names import answer_id
 from nexusflow_core.dialects.openai_chat.reasoning import Details
 from nexusflow_core.errors import NexusFlowError, error_event
 
@@ -201,7 +201,7 @@ class MessageWriter:
 
     def _open_tool(self, slot: CallSlot, out: list[bytes]) -> None:
         self._lead = []
-        id = tool_id(slot.id, self._asked.request_id, slot.number)
+        id = self._asked.tool_id(slot.id, slot.number)
         self._redacted(out)
         if slot.thought_signature is not None:
             self._redact(self._asked.mark("signatures", {id: slot.thought_signature}), out)
