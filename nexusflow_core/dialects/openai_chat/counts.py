@@ -84,6 +84,8 @@ def _read_usage(usage: dict[str, Any], vendor: Vendor) -> tuple[dict[str, Any], 
     written = min(told_written, prompt - read)
     if vendor.adds_reasoning and _count(usage, "total_tokens") == prompt + output + reasoning:
         output += reasoning
+    if vendor.output_by_total and prompt:
+        output = max(output, _count(usage, "total_tokens") - prompt)
     found: dict[str, Any] = {
         "input_tokens": prompt - read - written,
         "cache_creation_input_tokens": written,
