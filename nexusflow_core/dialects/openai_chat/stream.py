@@ -6,6 +6,7 @@ from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import CallSlot, CallSlots
 from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
+from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES, Pieces
 from nexusflow_core.dialects.openai_chat.reasoning import ThinkTags, Unrepeated, parts, reasoning_text
 from nexusflow_core.dialects.openai_chat.schema import (
     Choice,
@@ -42,7 +43,8 @@ class ChatStream:
         self._searches = bool(asked.stop_here)
         self._unrepeated = Unrepeated() if asked.vendor.cumulative_reasoning else None
         self._calls = CallSlots()
-        self._refusal: list[str] = []
+        self._refusal = Pieces()
+        self._kept = 0  # bytes of names, ids and signatures of calls
         self._tap = UsageTap(asked)
         self._native: str | None = None
         self._stop_text: Any = None
@@ -102,7 +104,16 @@ class ChatStream:
                 self._choice(choice, out)
         if self._stops.found is not None:
             out.append(self.finalize())
+        elif self._held() > HELD_BYTES:
+            out.append(
+                self.fail(UpstreamProtocolError("the upstream's answer is held back beyond every bound"))
+            )
         return b"".join(out)
+
+    def _held(self) -> int:
+        """Bytes that have come and not gone out, or are known for good."""
+        tags = self._tags.held if self._tags is not None else 0
+        return self._writer.held + self._refusal.size + self._kept + tags
 
     def finalize(self) -> bytes:
         """The end: what waits, the ending, the true usage."""
@@ -122,7 +133,7 @@ class ChatStream:
             self.finish,
             native=self._native,
             stop_text=self._stop_text,
-            refusal="".join(self._refusal),
+            refusal=self._refusal.take(),
             calls=bool(self._calls.all),
             found=self._stops.found,
         )
@@ -152,20 +163,21 @@ class ChatStream:
 
     def _choice(self, choice: Choice, out: list[bytes]) -> None:
         delta = choice.delta or choice.message
-        if choice.delta is None and delta is not None:  # a whole message: each of its calls is one of its own
+        whole = choice.delta is None
+        if whole and delta is not None:  # a whole message: each of its calls is one of its own
             for number, call in enumerate(delta.tool_calls or ()):
                 call.index = number if call.index is None else call.index
         if delta is not None:
-            self._delta(delta, out)
+            self._delta(delta, out, whole=whole)
         if choice.finish_reason and self.finish is None:
             self.finish = choice.finish_reason
         self._native = choice.native_finish_reason or self._native
         if (stop := choice.stop_string()) is not None:
             self._stop_text = stop
 
-    def _delta(self, delta: Delta, out: list[bytes]) -> None:
+    def _delta(self, delta: Delta, out: list[bytes], *, whole: bool) -> None:
         if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
-            self._reasoning(delta, out)
+            self._reasoning(delta, out, whole=whole)
         content = delta.content
         if isinstance(content, str):
             if content:
@@ -175,7 +187,7 @@ class ChatStream:
         for what in delta.unplaced():
             self._notice(what)
         if delta.refusal and self._past_text(out):
-            self._refusal.append(delta.refusal)
+            self._refusal.add(delta.refusal)
             self._say(delta.refusal, out)
         if delta.tool_calls:
             for call in delta.tool_calls:
@@ -185,12 +197,12 @@ class ChatStream:
 
     # Words
 
-    def _reasoning(self, delta: Delta, out: list[bytes]) -> None:
+    def _reasoning(self, delta: Delta, out: list[bytes], *, whole: bool) -> None:
         text = reasoning_text(delta)
         if self._unrepeated is not None:
             text = self._unrepeated.feed(text)
         elif self._vendor.replay == "reasoning_details":
-            self._writer.details.add(delta.reasoning_details)
+            self._writer.details.add(delta.reasoning_details, whole=whole)
         self._think(text, out)
 
     def _content(self, delta: Delta, content: list[Any] | dict[str, Any], out: list[bytes]) -> None:
@@ -250,8 +262,10 @@ class ChatStream:
             return
         was_ready = slot.ready
         if function.name:
-            slot.call_it(function.name)
-        slot.thought_signature = call.thought_signature() or slot.thought_signature
+            self._kept += slot.call_it(function.name)
+        if signature := call.thought_signature():
+            slot.thought_signature = signature
+            self._kept += utf8_length(signature)
         fragment = slot.add(function.text())
         self._written += utf8_length(fragment)
         if self._writer.arguments(slot, fragment, out):
@@ -266,6 +280,7 @@ class ChatStream:
         many = len(self._calls.all) >= _MAX_CALLS
         if many:
             self._notice("tool_calls")
+        self._kept += utf8_length(call.id or "")
         slot = self._calls.open(call, ignored=many or (self._asked.one_call and bool(self._calls.all)))
         if not slot.ignored:
             self._writer.queue(slot)

@@ -24,7 +24,9 @@ from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import CallSlot
 from nexusflow_core.dialects.openai_chat.ending import Ending
 from nexusflow_core.dialects.openai_chat.names import answer_id
+from nexusflow_core.dialects.openai_chat.pieces import Pieces
 from nexusflow_core.dialects.openai_chat.reasoning import Details
+from nexusflow_core.dialects.openai_chat.schema import utf8_length
 from nexusflow_core.errors import NexusFlowError, error_event
 
 __all__ = ["MessageWriter"]
@@ -40,10 +42,14 @@ class _State(Enum):
 
 
 class _Words(Struct):
-    """Text or thinking, in pieces, that waits for the open call to be whole."""
+    """Text or thinking that waits for the open call to be whole."""
 
     thinking: bool
-    pieces: list[str]
+    pieces: Pieces
+
+
+_WORDS_BYTES = 500
+"""What words that wait take beside their text."""
 
 
 class MessageWriter:
@@ -57,11 +63,12 @@ class MessageWriter:
         self._state = _State.WAITING
         self.in_text = False  # a text block is open; asked with every delta
         self._index = -1  # of the block that was opened last
-        self._lead: list[str] = []  # white space at the beginning of words that may never become visible
+        self._lead = Pieces()  # white space at the beginning of words that may never become visible
         self._lead_of = _State.TEXT
         self._live: CallSlot | None = None
         self._queue: list[CallSlot | _Words] = []  # what waits for the open call
-        self._hidden: list[str] = []  # thinking that the client wants out of its sight
+        self._waiting = 0  # bytes of that
+        self._hidden = Pieces()  # thinking that the client wants out of its sight
 
     @property
     def started(self) -> bool:
@@ -70,6 +77,11 @@ class MessageWriter:
     @property
     def done(self) -> bool:
         return self._state is _State.DONE
+
+    @property
+    def held(self) -> int:
+        """Bytes that came in and have not gone out."""
+        return self._waiting + self._hidden.size + self._lead.size + self.details.size
 
     def more_text(self, text: str) -> bytes:
         """Text that goes on with the open block."""
@@ -96,9 +108,8 @@ class MessageWriter:
         self._queue.append(slot)
 
     def advance(self, out: list[bytes]) -> None:
-        """Opens the calls that wait, as far as those before them are whole. Asked once a call: it reads the
-        open call's arguments."""
-        while self._queue and (self._live is None or self._live.complete()):
+        """Opens the calls that wait, as far as those before them are whole."""
+        while self._queue and (self._live is None or self._live.complete):
             first = self._queue[0]
             if not isinstance(first, CallSlot) or not first.name:
                 return
@@ -109,6 +120,7 @@ class MessageWriter:
     def arguments(self, slot: CallSlot, fragment: str, out: list[bytes]) -> bool:
         """A fragment of a call's arguments. False: its call does not stand open."""
         if slot is not self._live:
+            self._waiting += 0 if slot.closed else utf8_length(fragment)
             return False
         if fragment:
             out.append(input_json_delta(self._index, fragment))
@@ -124,9 +136,9 @@ class MessageWriter:
                     return False
                 self._open_tool(waiting, out)
             elif waiting.thinking:
-                self._think("".join(waiting.pieces), out)
+                self._think(waiting.pieces.take(), out)
             else:
-                self._visible("".join(waiting.pieces), out)
+                self._visible(waiting.pieces.take(), out)
             self._close(out)
         return True
 
@@ -163,10 +175,12 @@ class MessageWriter:
         """Whether words must wait for a call; else whatever is open is closed for them."""
         last = self._queue[-1] if self._queue else None
         if isinstance(last, _Words) and last.thinking is thinking:
-            last.pieces.append(text)
+            last.pieces.add(text)
+            self._waiting += utf8_length(text)
             return True
-        if last is not None or (self._live is not None and not self._live.complete()):
-            self._queue.append(_Words(thinking, [text]))
+        if last is not None or (self._live is not None and not self._live.complete):
+            self._queue.append(_Words(thinking, Pieces(text)))
+            self._waiting += utf8_length(text) + _WORDS_BYTES
             return True
         self._close(out)
         return False
@@ -185,22 +199,19 @@ class MessageWriter:
                 return
             self._open(_State.THINKING, {"type": "thinking", "thinking": "", "signature": ""}, out)
         if self._asked.hide_thinking:
-            self._hidden.append(text)
+            self._hidden.add(text)
         else:
             out.append(thinking_delta(self._index, text))
 
     def _with_lead(self, text: str, kind: _State) -> str:
         """The text with the white space that came before it; "" while all of it is blank."""
         if kind is not self._lead_of:
-            self._lead, self._lead_of = [], kind
-        self._lead.append(text)
-        if not text.strip():
-            return ""
-        whole, self._lead = "".join(self._lead), []
-        return whole
+            self._lead, self._lead_of = Pieces(), kind
+        self._lead.add(text)
+        return self._lead.take() if text.strip() else ""
 
     def _open_tool(self, slot: CallSlot, out: list[bytes]) -> None:
-        self._lead = []
+        self._lead.take()
         id = self._asked.tool_id(slot.id, slot.number)
         self._redacted(out)
         if slot.thought_signature is not None:
@@ -209,7 +220,8 @@ class MessageWriter:
         name = self._asked.names.shown(slot.name)
         self._open(_State.TOOL, {"type": "tool_use", "id": id, "name": name, "input": {}}, out)
         out.append(input_json_delta(self._index, ""))
-        if arguments := slot.arguments():
+        self._waiting -= slot.waiting
+        if arguments := slot.open():
             out.append(input_json_delta(self._index, arguments))
 
     def _redacted(self, out: list[bytes]) -> None:
@@ -242,7 +254,7 @@ class MessageWriter:
 
     def _signature(self) -> str:
         details = self.details.take()
-        hidden, self._hidden = "".join(self._hidden), []
+        hidden = self._hidden.take()
         if details:
             return self._asked.mark("details", details)
         return self._asked.mark("hidden", hidden) if hidden else self._asked.mark("text")

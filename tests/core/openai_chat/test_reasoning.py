@@ -162,6 +162,67 @@ def test_details_go_back_unchanged() -> None:
         assert translated(asked, "openrouter").dropped == ()
 
 
+def details_sent_back(content: list[dict[str, Any]]) -> Any:
+    """What OpenRouter gets of its own details, in the next request."""
+    asked = request_of("hi", {"role": "assistant", "content": content}, "and?")
+    return translated(asked, "openrouter").json["messages"][1]["reasoning_details"]
+
+
+TWO: list[list[dict[str, Any]]] = [
+    [
+        {"type": "reasoning.text", "text": "A", "signature": "s1"},
+        {"type": "reasoning.text", "text": "B", "signature": "s2"},
+    ],
+    [
+        {"type": "reasoning.text", "text": "A", "signature": "s1", "index": 0, "id": None},
+        {"type": "reasoning.text", "text": "B", "signature": "s2", "index": 0, "id": None},
+    ],
+    [
+        {"type": "reasoning.summary", "summary": "A", "id": "rs_1", "index": None},
+        {"type": "reasoning.summary", "summary": "B", "id": "rs_2", "index": None},
+    ],
+    [
+        {"type": "reasoning.text", "text": "A", "signature": None, "index": 0},
+        {"type": "reasoning.encrypted", "data": "AAAA", "index": 0},
+        {"type": "reasoning.encrypted", "data": "BBBB", "index": 0},
+    ],
+    [{"type": "reasoning.text", "text": "A"}, {"type": "reasoning.text", "text": "B"}],
+]
+
+
+@pytest.mark.parametrize("details", TWO)
+def test_details_that_are_alike_stay_apart(details: list[dict[str, Any]]) -> None:
+    """A signature is of one text alone: whole, in one delta, or in a delta each."""
+    message = {"reasoning_details": details, "content": "So."}
+    each = [{"reasoning_details": [detail]} for detail in details]
+    answer = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": USAGE}
+    at_once = by_sdk(checked(answered(answer, vendor="openrouter", stream=True).body))["content"]
+    for content in (sync(message, "openrouter"), stream(message, vendor="openrouter"), at_once):
+        assert details_sent_back(content) == details
+    if details != TWO[-1]:  # there nothing tells that the second is no fragment of the first
+        assert details_sent_back(stream(*each, {"content": "So."}, vendor="openrouter")) == details
+
+
+def test_fragments_of_details_are_put_together() -> None:
+    """As OpenRouter streams Claude's: the text in pieces, then the signature; then the next block."""
+    said = [
+        ("text", "Let "),
+        ("text", "me"),
+        ("signature", "s1"),
+        ("text", "Or "),
+        ("text", "not"),
+        ("signature", "s2"),
+    ]
+    for index in (None, 0):
+        fragments = [
+            {"type": "reasoning.text", name: value, "index": index if index is None else number // 3}
+            for number, (name, value) in enumerate(said)
+        ]
+        pieces = [{"reasoning_details": [fragment]} for fragment in fragments]
+        details = details_sent_back(stream(*pieces, {"content": "So."}, vendor="openrouter"))
+        assert [(one["text"], one["signature"]) for one in details] == [("Let me", "s1"), ("Or not", "s2")]
+
+
 def test_details_that_show_nothing_are_redacted() -> None:
     """Encrypted alone, before, with or behind the call: one redacted block in front of it, or at the end."""
     call = {"tool_calls": [{"index": 0, **CALL}]}

@@ -1,0 +1,35 @@
+"""What a translated stream must keep of its answer: texts in pieces, which know their size."""
+
+from nexusflow_core.dialects.openai_chat.schema import utf8_length
+
+__all__ = ["HELD_BYTES", "Pieces"]
+
+HELD_BYTES = 16 * 1024 * 1024
+"""Bound on what is kept of one stream; a whole answer has the same."""
+
+_BLOCK = 1000
+
+
+class Pieces:
+    """A text that grows piece by piece and is read once, as one."""
+
+    def __init__(self, text: str = "") -> None:
+        self.size = 0
+        """In bytes of UTF-8."""
+        self._blocks: list[str] = []
+        self._new: list[str] = []  # short ones, each of which would take more room than it counts
+        if text:
+            self.add(text)
+
+    def add(self, text: str) -> None:
+        self.size += utf8_length(text)
+        self._new.append(text)
+        if len(self._new) == _BLOCK:
+            self._blocks.append("".join(self._new))
+            self._new.clear()
+
+    def take(self) -> str:
+        """All of it; nothing is left."""
+        text = "".join(self._blocks + self._new)
+        self.size, self._blocks, self._new = 0, [], []
+        return text
