@@ -12,7 +12,7 @@ from nexusflow_core.dialects.openai_chat.stops import longest_beginning
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.untyped import is_list, object_of
 
-__all__ = ["Details", "Piece", "ThinkTags", "Unrepeated", "Words", "parts", "read_words", "reasoning_text"]
+__all__ = ["Details", "Piece", "ThinkTags", "Words", "parts", "read_words", "reasoning_text"]
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
@@ -109,25 +109,6 @@ def _goes_on(last: dict[str, Any], detail: dict[str, Any], *, neighbours: bool) 
     return all(
         not last.get(name) or not detail.get(name) or last[name] == detail[name] for name in ("id", "signature")
     )
-
-
-class Unrepeated:
-    """Takes out of each piece what it repeats of those before it. Some versions of some vendors do; which, the
-    second piece tells."""
-
-    def __init__(self) -> None:
-        self._before = ""
-        self._repeats: bool | None = None
-
-    def feed(self, text: str) -> str:
-        if not self._before or not text or self._repeats is False:
-            self._before = self._before or text
-            return text
-        self._repeats = len(text) > len(self._before) and text.startswith(self._before)
-        if not self._repeats:
-            return text
-        news, self._before = text[len(self._before) :], text
-        return news
 
 
 class _Where(Enum):

@@ -7,7 +7,7 @@ from nexusflow_core.dialects.openai_chat.calls import CallSlot, CallSlots
 from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
 from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES, Pieces
-from nexusflow_core.dialects.openai_chat.reasoning import ThinkTags, Unrepeated, parts, reasoning_text
+from nexusflow_core.dialects.openai_chat.reasoning import ThinkTags, parts, reasoning_text
 from nexusflow_core.dialects.openai_chat.schema import (
     Choice,
     Chunk,
@@ -17,6 +17,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
     utf8_length,
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
+from nexusflow_core.dialects.openai_chat.unrepeated import Unrepeated
 from nexusflow_core.dialects.openai_chat.writer import MessageWriter
 from nexusflow_core.errors import NexusFlowError, UpstreamProtocolError
 from nexusflow_core.usage import Billing
@@ -121,6 +122,8 @@ class ChatStream:
             return b""
         out: list[bytes] = []
         named = True
+        if self._unrepeated is not None:
+            self._think(self._unrepeated.flush(), out)
         if self._stops.found is None:
             self._flush_text(out)
         if self._stops.found is None:
@@ -178,6 +181,8 @@ class ChatStream:
     def _delta(self, delta: Delta, out: list[bytes], *, whole: bool) -> None:
         if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
             self._reasoning(delta, out, whole=whole)
+        if self._unrepeated is not None and (delta.content or delta.refusal or delta.tool_calls):
+            self._think(self._unrepeated.flush(), out)
         content = delta.content
         if isinstance(content, str):
             if content:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.core.openai_chat.asking import request_of, translated
+from tests.core.openai_chat.driving import chunks, sse, streamed
 
 Work = Callable[[], Any]
 
@@ -33,13 +34,37 @@ def required_members(size: int) -> Work:
     return lambda: translated(request_of(tools=[tool]), "openai")
 
 
+def stream_of(delta: dict[str, Any], vendor: str | None, size: int) -> Work:
+    data = sse(chunks(*[delta] * size, {"content": "So."}))
+    return lambda: streamed(data, vendor=vendor)
+
+
+def details(size: int) -> Work:
+    """Reasoning that has to go back."""
+    piece = {"type": "reasoning.text", "text": "a word or two, or three of them " * 8, "index": 0}
+    return stream_of({"reasoning_details": [piece]}, "openrouter", size)
+
+
+def blanks(size: int) -> Work:
+    """Text that may be a tag's, or nobody's."""
+    return stream_of({"content": " " * 200}, "together", size)
+
+
+def arguments(size: int) -> Work:
+    """Of a call that says its name each time."""
+    piece = {"index": 0, "id": "c", "function": {"name": "add", "arguments": '{"a":1}' * 30}}
+    begin = {"index": 0, "id": "c", "function": {"name": "add", "arguments": '{"a":"'}}
+    data = sse(chunks({"tool_calls": [begin]}, *[{"tool_calls": [piece]}] * size))
+    return lambda: streamed(data)
+
+
 def seconds(work: Work) -> float:
     before = time.process_time()
     work()
     return time.process_time() - before
 
 
-@pytest.mark.parametrize("made", [results_of_one_turn, required_members])
+@pytest.mark.parametrize("made", [results_of_one_turn, required_members, details, blanks, arguments])
 def test_time_grows_with_size(made: Callable[[int], Work]) -> None:
     """The best of a few rounds, since the machine has other work; what is quadratic takes sixteen times."""
     small, large = made(5000), made(20_000)
