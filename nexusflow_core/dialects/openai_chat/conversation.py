@@ -184,6 +184,8 @@ class Conversation:
                     f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream"
                 )
         if not text and not calls:
+            for path in thoughts.paths:
+                self._losses.drop(path, "this upstream takes no turn of thinking alone")
             return []
         message: Part = {"role": "assistant"}
         if text or self._vendor.null_content:

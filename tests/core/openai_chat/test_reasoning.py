@@ -293,6 +293,20 @@ def test_calls_that_a_compaction_replaced_ask_for_no_blank() -> None:
     assert [message.get("reasoning_content") for message in messages] == [None, None, None]
 
 
+@pytest.mark.parametrize(("vendor", "message"), [form for form in FORMS[:5] if form[0] != "groq"])
+def test_a_turn_of_thinking_alone_is_named(vendor: str, message: dict[str, Any]) -> None:
+    """No vendor takes it: the turn is left out, and `strict` refuses, as for any thinking that is not shown."""
+    [thought, said] = sync(message, vendor)
+    asked = request_of("hi", {"role": "assistant", "content": [thought]}, "go on")
+    outcome = translated(asked, vendor)
+    assert [sent["role"] for sent in outcome.json["messages"]] == ["user", "user"]
+    refusal = translated(asked, vendor, strict=True).refusal
+    assert outcome.dropped == ("messages[1].content[0]",)
+    assert refusal == "messages.1.content.0: this upstream takes no turn of thinking alone"
+    with_text = request_of("hi", {"role": "assistant", "content": [thought, said]}, "go on")
+    assert translated(with_text, vendor, strict=True).dropped == ()
+
+
 def test_another_vendors_thinking_is_not_shown_to_this_one() -> None:
     """Nor a damaged mark; each is named."""
     content = sync({"reasoning_content": "Hm.", "content": "So."}, "deepseek")
