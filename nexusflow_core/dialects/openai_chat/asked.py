@@ -30,7 +30,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Only the first tool call counts: the upstream has no field that says so."""
     hide_thinking: bool = False
     """The client wants thinking blocks without their text."""
-    prompt_bytes: int = 0
+    prompt_tokens: int = 0
+    """An estimate, for as long as the upstream tells nothing."""
 
     def tool_id(self, id: str | None, number: int) -> str:
         """The client's id of the answer's call of this number; `id` is the upstream's."""

@@ -10,6 +10,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.caching import CacheMarkers, cache_key
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
+from nexusflow_core.dialects.openai_chat.counts import estimated_prompt
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.recall import Recall
@@ -102,7 +103,7 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
         echo=(conversation.begun or "") if conversation.prefill.echoed else "",
         one_call=one_call,
         hide_thinking=steered.hidden,
-        prompt_bytes=len(encoded),
+        prompt_tokens=estimated_prompt(len(encoded), body["messages"]),
     )
     return ChatRequest(encoded, asked)
 

@@ -183,4 +183,4 @@ def _readable_prefix(arguments: str) -> dict[str, Any]:
 
 def _estimate(asked: Asked, text: str, calls: list[ToolCall]) -> dict[str, Any]:
     arguments = [call.function.text() for call in calls if call.function is not None]
-    return estimated_usage(asked.prompt_bytes, utf8_length(text) + sum(map(utf8_length, arguments)))
+    return estimated_usage(asked.prompt_tokens, utf8_length(text) + sum(map(utf8_length, arguments)))

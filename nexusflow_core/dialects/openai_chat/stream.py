@@ -73,7 +73,7 @@ class ChatStream:
         told = self._tap.counts()
         if told is not None or not self.started:
             return told
-        return estimated_usage(self._asked.prompt_bytes, self._written)
+        return estimated_usage(self._asked.prompt_tokens, self._written)
 
     def plain(self, data: bytes) -> bytes | None:
         """The event of a data line that goes on with the open text and brings nothing else, as nearly all do;
@@ -155,7 +155,7 @@ class ChatStream:
     # One chunk
 
     def _start(self, out: list[bytes]) -> None:
-        known = self._tap.counts() or estimated_usage(self._asked.prompt_bytes, 0)
+        known = self._tap.counts() or estimated_usage(self._asked.prompt_tokens, 0)
         usage = {name: count for name, count in known.items() if name != "output_tokens_details"}
         usage["output_tokens"] = 1
         self._writer.start(usage, out)
