@@ -109,8 +109,8 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
 
 
 def _call_ids(request: MessagesRequest) -> frozenset[str]:
-    blocks = [block for message in request.messages for block in message.content]
-    return frozenset(block.id for block in blocks if isinstance(block, ToolUseBlock))
+    turns = [message.content for message in request.messages if message.role == "assistant"]
+    return frozenset(block.id for blocks in turns for block in blocks if isinstance(block, ToolUseBlock))
 
 
 def _max_tokens(asked: int, options: Options, losses: Losses) -> int:

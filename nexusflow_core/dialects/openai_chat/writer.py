@@ -206,7 +206,8 @@ class MessageWriter:
     def _with_lead(self, text: str, kind: _State) -> str:
         """The text with the white space that came before it; "" while all of it is blank."""
         if kind is not self._lead_of:
-            self._lead, self._lead_of = Pieces(), kind
+            self._lead_of = kind
+            self._lead.take()
         self._lead.add(text)
         return self._lead.take() if text.strip() else ""
 
