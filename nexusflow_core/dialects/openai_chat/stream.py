@@ -27,6 +27,9 @@ __all__ = ["ChatStream"]
 _MAX_CALLS = 256
 """Parallel calls of one answer; what comes beyond is no model's doing."""
 
+_CALL_BYTES = 1000
+"""What is known of a call beside its texts, of one too many as well."""
+
 
 class ChatStream:
     """Takes chunks, gives bytes. `done` once the last event, or an error event, is out."""
@@ -285,7 +288,7 @@ class ChatStream:
         many = len(self._calls.all) >= _MAX_CALLS
         if many:
             self._notice("tool_calls")
-        self._kept += utf8_length(call.id or "")
+        self._kept += utf8_length(call.id or "") + _CALL_BYTES
         slot = self._calls.open(call, ignored=many or (self._asked.one_call and bool(self._calls.all)))
         if not slot.ignored:
             self._writer.queue(slot)

@@ -80,6 +80,22 @@ def test_what_cannot_go_out_is_bounded(
     assert exchange.record(0.0).ending == "error"
 
 
+def test_calls_without_number_are_bounded() -> None:
+    """Those beyond the most that are passed on must be known, too, so that nothing of them reaches another."""
+    exchange = exchange_of(asking(stream=True))
+    exchange.start(0.0)
+    exchange.receive_head(200, [(b"content-type", b"text/event-stream")], 0.0)
+    out, number = bytearray(), 0
+    while isinstance(exchange.order, Read) and number < BOUND // 500:
+        many = [call("{}", number + n, name="add")["tool_calls"][0] for n in range(500)]
+        out += exchange.receive_data(delta(tool_calls=many), 0.0)
+        number += 500
+    assert not isinstance(exchange.order, Read)
+    events = checked(bytes(out))
+    assert events[-1]["type"] == "error"
+    assert [event["type"] for event in events].count("content_block_start") <= 256
+
+
 def test_less_than_that_goes_out_at_the_end() -> None:
     """Nothing of it is lost, nor twice there."""
     many = BOUND * 9 // 10 // PIECE
