@@ -1,10 +1,13 @@
 """The tool calls of a stream: which fragment belongs to which call, whatever a vendor makes of index and id."""
 
 from nexusflow_core.dialects.openai_chat.json_end import JSONEnd
-from nexusflow_core.dialects.openai_chat.pieces import Pieces
+from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
 from nexusflow_core.dialects.openai_chat.schema import ToolCall
 
 __all__ = ["CallSlot", "CallSlots"]
+
+_CALL_BYTES = 1000
+"""What is known of a call beside its texts, of one too many as well."""
 
 _PLACEHOLDERS = ("{}", "null")
 
@@ -12,7 +15,7 @@ _PLACEHOLDERS = ("{}", "null")
 class CallSlot:
     """One tool call as it arrives. `ignored`: one too many; its fragments must not reach another call."""
 
-    def __init__(self, number: int, id: str | None, *, ignored: bool = False) -> None:
+    def __init__(self, number: int, id: str | None, held: Held, *, ignored: bool = False) -> None:
         self.number = number
         self.id = id
         self.name = ""
@@ -21,8 +24,9 @@ class CallSlot:
         """Its name came once more behind whole arguments: what follows is another call's."""
         self.closed = False
         self.thought_signature: str | None = None
+        self._kept = held
         self._end = JSONEnd()
-        self._waiting: Pieces | None = Pieces()  # arguments, until the block is open
+        self._waiting: Pieces | None = Pieces(held)  # arguments, until the block is open
         self._held = ""  # a first fragment that may be a mere placeholder for what follows (PITFALLS A6)
 
     @property
@@ -40,19 +44,12 @@ class CallSlot:
         """Whether the arguments are a whole JSON value. A placeholder is none, before the end."""
         return self._end.reached
 
-    @property
-    def waiting(self) -> int:
-        """Bytes of arguments that wait for the block to open."""
-        return self._waiting.size if self._waiting is not None else 0
-
-    def call_it(self, name: str) -> int:
-        """Takes a name, or a further piece of one that comes in pieces; some vendors repeat it instead. Returns
-        how much longer that makes it."""
+    def call_it(self, name: str) -> None:
+        """Takes a name, or a further piece of one that comes in pieces; some vendors repeat it instead."""
         self.named_again = self.complete
-        if self.name and (self.begun or name == self.name):
-            return 0
-        self.name += name
-        return len(name)
+        if not self.name or (not self.begun and name != self.name):
+            self.name += name
+            self._kept.bytes += len(name)
 
     def add(self, fragment: str) -> str:
         """Takes a fragment; returns what of it is sure to be part of the input."""
@@ -83,7 +80,8 @@ class CallSlot:
 class CallSlots:
     """All calls of an answer, in the order in which they began."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Held) -> None:
+        self._held = held
         self.all: list[CallSlot] = []
         self._last: CallSlot | None = None
         self._by_index: dict[int, CallSlot] = {}
@@ -112,7 +110,9 @@ class CallSlots:
     def open(self, call: ToolCall, *, ignored: bool = False) -> CallSlot:
         """A new call. An id that an earlier call of the answer has, as old Ollama repeats it, is none."""
         id, before = call.id or None, self._last if call.index is None else self._by_index.get(call.index)
-        slot = self._last = CallSlot(len(self.all), None if id in self._by_id else id, ignored=ignored)
+        self._held.bytes += len(id or "") + _CALL_BYTES
+        known = id in self._by_id
+        slot = self._last = CallSlot(len(self.all), None if known else id, self._held, ignored=ignored)
         if before is not None and before.named_again and _name(call) is None:
             slot.name = before.name
         if not ignored:

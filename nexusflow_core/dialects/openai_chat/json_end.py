@@ -26,7 +26,7 @@ class JSONEnd:
         """The next piece, of which the very first shows something visible."""
         self.begun = True
         at = 1 if self._escaped else 0
-        self._escaped = self._escaped and not text
+        self._escaped = bool(at) and not text
         while found := (_INSIDE if self._in_string else _OUTSIDE).search(text, at):
             at, mark = found.end(), found[0]
             if mark == '"':

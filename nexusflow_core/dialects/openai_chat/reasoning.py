@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nexusflow_core.dialects.openai_chat.pieces import Pieces
-from nexusflow_core.dialects.openai_chat.schema import Delta, utf8_length
+from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
+from nexusflow_core.dialects.openai_chat.schema import Delta
 from nexusflow_core.dialects.openai_chat.stops import longest_beginning
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.untyped import is_list, object_of
@@ -55,9 +55,9 @@ class Details:
     """OpenRouter's `reasoning_details` of one answer, put together from their fragments, so that they can go
     back unchanged."""
 
-    def __init__(self) -> None:
-        self.size = 0
-        """In bytes."""
+    def __init__(self, held: Held | None = None) -> None:
+        self._held = held or Held()
+        self._size = 0  # of what is held, beside texts in pieces
         self._found: list[dict[str, Any]] = []
         self._texts: dict[str, Pieces] = {}  # of the last one: as far as they have come in fragments
 
@@ -72,12 +72,13 @@ class Details:
             else:
                 self._close()
                 self._found.append(dict(detail))
-                self.size += len(msgspec.json.encode(detail))
+                self._count(detail)
 
     def take(self) -> list[dict[str, Any]]:
         """All so far, once."""
         self._close()
-        found, self._found, self.size = self._found, [], 0
+        self._held.bytes -= self._size
+        found, self._found, self._size = self._found, [], 0
         return found
 
     def _merge(self, last: dict[str, Any], fragment: dict[str, Any]) -> None:
@@ -85,17 +86,22 @@ class Details:
             before = last.get(name)
             if name in ("text", "summary") and isinstance(value, str) and isinstance(before, str):
                 if name not in self._texts:
-                    self._texts[name] = Pieces(before)
+                    self._texts[name] = Pieces(self._held, before)
                 self._texts[name].add(value)
-                self.size += utf8_length(value)
             elif value != before and (value is not None or name not in last):
                 last[name] = value
-                self.size += len(msgspec.json.encode(value))
+                self._count(value)
 
     def _close(self) -> None:
         for name, pieces in self._texts.items():
-            self._found[-1][name] = pieces.take()
+            self._found[-1][name] = text = pieces.take()
+            self._count(text)
         self._texts = {}
+
+    def _count(self, value: Any) -> None:
+        size = len(msgspec.json.encode(value))
+        self._held.bytes += size
+        self._size += size
 
 
 def _goes_on(last: dict[str, Any], detail: dict[str, Any], *, neighbours: bool) -> bool:
@@ -122,15 +128,10 @@ class ThinkTags:
     """Parts `<think>...</think>` at the very beginning of a text from the rest, in any cut. Without its end all
     of it is thinking. Blanks around the tags belong to them."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Held | None = None) -> None:
         self._where = _Where.BEGINNING
-        self._blanks = Pieces()  # at the beginning: the tag's, or the text's
+        self._blanks = Pieces(held or Held())  # at the beginning: the tag's, or the text's
         self._held = ""  # a part of a tag, perhaps
-
-    @property
-    def held(self) -> int:
-        """Bytes that wait."""
-        return self._blanks.size
 
     def feed(self, text: str) -> list[Piece]:
         if self._where is _Where.OUTSIDE:

@@ -6,7 +6,7 @@ from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import CallSlot, CallSlots
 from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
-from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES, Pieces
+from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES, Held, Pieces
 from nexusflow_core.dialects.openai_chat.reasoning import ThinkTags, parts, reasoning_text
 from nexusflow_core.dialects.openai_chat.schema import (
     Choice,
@@ -27,9 +27,6 @@ __all__ = ["ChatStream"]
 _MAX_CALLS = 256
 """Parallel calls of one answer; what comes beyond is no model's doing."""
 
-_CALL_BYTES = 1000
-"""What is known of a call beside its texts, of one too many as well."""
-
 
 class ChatStream:
     """Takes chunks, gives bytes. `done` once the last event, or an error event, is out."""
@@ -41,14 +38,14 @@ class ChatStream:
         self.noticed: list[str] = []  # what of the answer had no place in Anthropic's form
         self._asked = asked
         self._vendor = asked.vendor
-        self._writer = MessageWriter(asked)
+        self._held = Held()
+        self._writer = MessageWriter(asked, self._held)
         self._stops = StopFinder(asked.stop_here, asked.echo)
-        self._tags = ThinkTags() if asked.vendor.think_tags else None
+        self._tags = ThinkTags(self._held) if asked.vendor.think_tags else None
         self._searches = bool(asked.stop_here)
         self._unrepeated = Unrepeated() if asked.vendor.cumulative_reasoning else None
-        self._calls = CallSlots()
-        self._refusal = Pieces()
-        self._kept = 0  # bytes of names, ids and signatures of calls
+        self._calls = CallSlots(self._held)
+        self._refusal = Pieces(self._held)
         self._tap = UsageTap(asked)
         self._native: str | None = None
         self._stop_text: Any = None
@@ -108,16 +105,11 @@ class ChatStream:
                 self._choice(choice, out)
         if self._stops.found is not None:
             out.append(self.finalize())
-        elif self._held() > HELD_BYTES:
+        elif self._held.bytes > HELD_BYTES:
             out.append(
                 self.fail(UpstreamProtocolError("the upstream's answer is held back beyond every bound"))
             )
         return b"".join(out)
-
-    def _held(self) -> int:
-        """Bytes that have come and not gone out, or are known for good."""
-        tags = self._tags.held if self._tags is not None else 0
-        return self._writer.held + self._refusal.size + self._kept + tags
 
     def finalize(self) -> bytes:
         """The end: what waits, the ending, the true usage."""
@@ -270,10 +262,10 @@ class ChatStream:
             return
         was_ready = slot.ready
         if function.name:
-            self._kept += slot.call_it(function.name)
+            slot.call_it(function.name)
         if signature := call.thought_signature():
             slot.thought_signature = signature
-            self._kept += utf8_length(signature)
+            self._held.bytes += len(signature)
         fragment = slot.add(function.text())
         self._written += utf8_length(fragment)
         if self._writer.arguments(slot, fragment, out):
@@ -288,7 +280,6 @@ class ChatStream:
         many = len(self._calls.all) >= _MAX_CALLS
         if many:
             self._notice("tool_calls")
-        self._kept += utf8_length(call.id or "") + _CALL_BYTES
         slot = self._calls.open(call, ignored=many or (self._asked.one_call and bool(self._calls.all)))
         if not slot.ignored:
             self._writer.queue(slot)

@@ -24,9 +24,8 @@ from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import CallSlot
 from nexusflow_core.dialects.openai_chat.ending import Ending
 from nexusflow_core.dialects.openai_chat.names import answer_id
-from nexusflow_core.dialects.openai_chat.pieces import Pieces
+from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
 from nexusflow_core.dialects.openai_chat.reasoning import Details
-from nexusflow_core.dialects.openai_chat.schema import utf8_length
 from nexusflow_core.errors import NexusFlowError, error_event
 
 __all__ = ["MessageWriter"]
@@ -55,20 +54,20 @@ _WORDS_BYTES = 500
 class MessageWriter:
     """Verbs append the bytes of their events to `out`."""
 
-    def __init__(self, asked: Asked) -> None:
-        self.details = Details()
+    def __init__(self, asked: Asked, held: Held) -> None:
+        self.details = Details(held)
         """What must come back with the reasoning: it goes with the thinking block that is open or comes next,
         or before the next call, or at the end."""
         self._asked = asked
+        self._held = held
         self._state = _State.WAITING
         self.in_text = False  # a text block is open; asked with every delta
         self._index = -1  # of the block that was opened last
-        self._lead = Pieces()  # white space at the beginning of words that may never become visible
+        self._lead = Pieces(held)  # white space at the beginning of words that may never become visible
         self._lead_of = _State.TEXT
         self._live: CallSlot | None = None
         self._queue: list[CallSlot | _Words] = []  # what waits for the open call
-        self._waiting = 0  # bytes of that
-        self._hidden = Pieces()  # thinking that the client wants out of its sight
+        self._hidden = Pieces(held)  # thinking that the client wants out of its sight
 
     @property
     def started(self) -> bool:
@@ -77,11 +76,6 @@ class MessageWriter:
     @property
     def done(self) -> bool:
         return self._state is _State.DONE
-
-    @property
-    def held(self) -> int:
-        """Bytes that came in and have not gone out."""
-        return self._waiting + self._hidden.size + self._lead.size + self.details.size
 
     def more_text(self, text: str) -> bytes:
         """Text that goes on with the open block."""
@@ -120,7 +114,6 @@ class MessageWriter:
     def arguments(self, slot: CallSlot, fragment: str, out: list[bytes]) -> bool:
         """A fragment of a call's arguments. False: its call does not stand open."""
         if slot is not self._live:
-            self._waiting += 0 if slot.closed else utf8_length(fragment)
             return False
         if fragment:
             out.append(input_json_delta(self._index, fragment))
@@ -176,11 +169,10 @@ class MessageWriter:
         last = self._queue[-1] if self._queue else None
         if isinstance(last, _Words) and last.thinking is thinking:
             last.pieces.add(text)
-            self._waiting += utf8_length(text)
             return True
         if last is not None or (self._live is not None and not self._live.complete):
-            self._queue.append(_Words(thinking, Pieces(text)))
-            self._waiting += utf8_length(text) + _WORDS_BYTES
+            self._queue.append(_Words(thinking, Pieces(self._held, text)))
+            self._held.bytes += _WORDS_BYTES
             return True
         self._close(out)
         return False
@@ -221,7 +213,6 @@ class MessageWriter:
         name = self._asked.names.shown(slot.name)
         self._open(_State.TOOL, {"type": "tool_use", "id": id, "name": name, "input": {}}, out)
         out.append(input_json_delta(self._index, ""))
-        self._waiting -= slot.waiting
         if arguments := slot.open():
             out.append(input_json_delta(self._index, arguments))
 
