@@ -27,6 +27,7 @@ __all__ = [
     "estimated",
     "is_absent",
     "not_counted",
+    "pages",
 ]
 
 NOT_COUNTED = "count_tokens is not available for this model: count for yourself"
@@ -86,7 +87,7 @@ class _Sum(Struct):
         elif kind == "content":
             self.content(source.get("content"))
         else:  # a PDF, here or elsewhere
-            self.tokens += PAGE_TOKENS * max(1, _pages(source.get("data")))
+            self.tokens += PAGE_TOKENS * max(1, pages(source.get("data")))
 
 
 def estimate_tokens(body: Mapping[str, Any]) -> int:
@@ -181,8 +182,8 @@ def _unmarked(members: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if name != "cache_control"}
 
 
-def _pages(data: Any) -> int:
-    """Pages of a PDF as base64; where they are packed out of sight, none."""
+def pages(data: Any) -> int:
+    """Pages of a PDF as base64; 0 where they are packed out of sight."""
     try:
         return len(_PAGE.findall(b64decode(data))) if isinstance(data, str) else 0
     except ValueError:

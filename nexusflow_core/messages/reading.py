@@ -151,6 +151,8 @@ def _block(item: Any, path: str, unknown: list[str]) -> Block:
     if cls is None:
         return OtherBlock(kind, block)
     members = _MEMBERS[cls]
+    if "cache_control" in block and "cache_control" not in members:  # thinking
+        raise InvalidRequest(f"{path}.{kind}.cache_control: Extra inputs are not permitted")
     known = {name: value for name, value in block.items() if name in members}
     unknown += [f"{_bracketed(path)}.{name}" for name in block if name not in members]
     inner = block.get("content")

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.names import ToolNames
+from nexusflow_core.dialects.openai_chat.names import ToolNames, tool_id
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.thinking_blocks import Mark, MarkKind
 
@@ -20,6 +20,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     thinker: str
     vendor: Vendor
     names: ToolNames
+    used_ids: frozenset[str] = frozenset()
+    """The ids of the calls in the conversation: no call of the answer may have one of them again."""
     stop_here: tuple[str, ...] = ()
     """Stop strings that the upstream was not given, to be found on the text."""
     echo: str = ""
@@ -28,7 +30,12 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Only the first tool call counts: the upstream has no field that says so."""
     hide_thinking: bool = False
     """The client wants thinking blocks without their text."""
-    prompt_bytes: int = 0
+    prompt_tokens: int = 0
+    """An estimate, for as long as the upstream tells nothing."""
+
+    def tool_id(self, id: str | None, number: int) -> str:
+        """The client's id of the answer's call of this number; `id` is the upstream's."""
+        return tool_id(id, self.request_id, number, self.used_ids)
 
     def mark(self, kind: MarkKind, payload: object = None) -> str:
         """The signature of a thinking block made of this upstream's reasoning."""

@@ -2,7 +2,6 @@
 that keeps a conversation on one cache."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -32,7 +31,6 @@ BILLING = "x-anthropic-billing-header:"
 (PITFALLS E13)."""
 
 _MOST = 4
-_UNKNOWN_MEMBER = re.compile(r"messages\[(\d+)\]\.content\[(\d+)\]\.cache_control")
 _CARRIERS = {
     "cache_control": ("text",),
     "prompt_cache_breakpoint": ("text", "image_url", "file", "input_audio"),
@@ -64,7 +62,7 @@ class CacheMarkers:
         self._placed = 0
         marks = list(_marks(request))
         automatic = _automatic(request, marks)
-        _check(marks, automatic, request)
+        _check(marks, automatic)
         self._wanted: dict[str, _Mark] = {}
         if vendor.takes_markers(model):
             self._plan(request, marks, automatic)
@@ -241,16 +239,7 @@ def _automatic(request: MessagesRequest, marks: Sequence[_Mark]) -> _Mark | None
     return None
 
 
-def _check(marks: Sequence[_Mark], automatic: _Mark | None, request: MessagesRequest) -> None:
-    for path in request.unknown:
-        if (match := _UNKNOWN_MEMBER.fullmatch(path)) is None:
-            continue
-        block = request.messages[int(match[1])].content[int(match[2])]
-        if isinstance(block, ThinkingBlock | RedactedThinkingBlock):
-            kind = str(block.__struct_config__.tag)
-            raise InvalidRequest(
-                f"messages.{match[1]}.content.{match[2]}.{kind}.cache_control: Extra inputs are not permitted"
-            )
+def _check(marks: Sequence[_Mark], automatic: _Mark | None) -> None:
     ordered = [*marks, *([automatic] if automatic else ())]
     if len(ordered) > _MOST:
         raise InvalidRequest(

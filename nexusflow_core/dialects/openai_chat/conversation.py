@@ -1,6 +1,7 @@
 """The turns of a conversation as Chat Completions messages."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -50,7 +51,7 @@ class Conversation:
         self._recall = recall
         self._losses = losses
         self._parts = Parts(vendor, losses, options)
-        self._open_calls: list[str] = []  # ids of the last assistant turn that still want their result
+        self._open_calls: dict[str, None] = {}  # ids of the last assistant turn that want their result
         self._calls_at = 0  # the message that made them
         self._seen_calls: set[str] = set()
         self.begun: str | None = None
@@ -140,7 +141,7 @@ class Conversation:
                 rest += self._markers.on(self._parts.of_user(block, path), path)
         self._expect_results([id for id in self._open_calls if id not in results])
         ordered = [results[id] for id in self._open_calls]
-        self._open_calls = []
+        self._open_calls = {}
         content = hoisted + rest
         if not content:
             return ordered
@@ -183,6 +184,8 @@ class Conversation:
                     f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream"
                 )
         if not text and not calls:
+            for path in thoughts.paths:
+                self._losses.drop(path, "this upstream takes no turn of thinking alone")
             return []
         message: Part = {"role": "assistant"}
         if text or self._vendor.null_content:
@@ -200,7 +203,7 @@ class Conversation:
             self._losses.drop(f"{path}.caller", "code execution runs at Anthropic only")
         self._parts.toolset(block.toolset_name, path)
         self._seen_calls.add(block.id)
-        self._open_calls.append(block.id)
+        self._open_calls[block.id] = None
 
     def _call(self, block: ToolUseBlock, thoughts: Thoughts) -> Part:
         arguments = msgspec.json.encode(block.input).decode()
@@ -213,9 +216,9 @@ class Conversation:
             **self._recall.call_members(block.id, thoughts),
         }
 
-    def _expect_results(self, missing: list[str]) -> None:
+    def _expect_results(self, missing: Collection[str]) -> None:
         if missing:
-            ids = ", ".join(id[:60] for id in missing[:5])
+            ids = ", ".join(id[:60] for id in islice(missing, 5))
             raise InvalidRequest(
                 f"messages.{self._calls_at}: `tool_use` ids were found without `tool_result` blocks "
                 f"immediately after: {ids}. Each `tool_use` block must have a corresponding `tool_result` "

@@ -1,16 +1,17 @@
 """The counts of an answer in Anthropic's names, and what its vendor tells of the bill."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from nexusflow_core.counting import IMAGE_TOKENS, PAGE_TOKENS, TOKEN_BYTES, pages
 from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.documents import Part
 from nexusflow_core.dialects.openai_chat.schema import Chunk
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
-from nexusflow_core.untyped import is_object, object_of, whole
+from nexusflow_core.untyped import is_list, is_object, object_of, whole
 from nexusflow_core.usage import EXPLICIT_CACHE, Billing, read_bill
 
-__all__ = ["UsageTap", "estimated_usage"]
-
-_BYTES_A_TOKEN = 4
+__all__ = ["UsageTap", "estimated_prompt", "estimated_usage"]
 
 _PLAIN_TIERS = frozenset({"default", "auto", "standard", "on_demand", "provisioned"})
 """What vendors call the tier that costs the plain price: OpenAI's, Groq's, OpenRouter's words."""
@@ -61,13 +62,30 @@ class UsageTap:
         return None if found == Billing() else found
 
 
-def estimated_usage(prompt_bytes: int, output_bytes: int) -> dict[str, Any]:
-    """Where the upstream gives no usage: about four bytes a token. Shown, and never priced as a fact."""
+def estimated_prompt(size: int, messages: Iterable[Part]) -> int:
+    """Tokens of a request of this many bytes: about four bytes each, and a flat count for each image and each
+    page of a PDF, as count_tokens estimates them."""
+    tokens = 0
+    for message in messages:
+        content = message.get("content")
+        for part in content if is_list(content) else ():
+            if part["type"] == "image_url":
+                size -= len(part["image_url"]["url"])
+                tokens += IMAGE_TOKENS
+            elif part["type"] == "file":
+                data = part["file"]["file_data"]
+                size -= len(data)
+                tokens += PAGE_TOKENS * max(1, pages(data.partition(",")[2]))
+    return tokens + -(-size // TOKEN_BYTES)
+
+
+def estimated_usage(prompt_tokens: int, output_bytes: int) -> dict[str, Any]:
+    """Where the upstream gives no usage. Shown, and never priced as a fact."""
     return {
-        "input_tokens": -(-prompt_bytes // _BYTES_A_TOKEN),
+        "input_tokens": prompt_tokens,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,
-        "output_tokens": -(-output_bytes // _BYTES_A_TOKEN),
+        "output_tokens": -(-output_bytes // TOKEN_BYTES),
     }
 
 
@@ -84,6 +102,8 @@ def _read_usage(usage: dict[str, Any], vendor: Vendor) -> tuple[dict[str, Any], 
     written = min(told_written, prompt - read)
     if vendor.adds_reasoning and _count(usage, "total_tokens") == prompt + output + reasoning:
         output += reasoning
+    if vendor.output_by_total and prompt:
+        output = max(output, _count(usage, "total_tokens") - prompt)
     found: dict[str, Any] = {
         "input_tokens": prompt - read - written,
         "cache_creation_input_tokens": written,

@@ -23,16 +23,21 @@ def closed(schema: Any) -> bool:
         return all(closed(item) for item in schema)
     members = object_of(schema)
     if "properties" in members or members.get("type") == "object":
-        required: Any = members.get("required") or ()
         if members.get("additionalProperties") is not False:
             return False
-        if any(name not in required for name in object_of(members.get("properties"))):
+        if not object_of(members.get("properties")).keys() <= _required(members):
             return False
     return all(
         closed([*value.values()] if name in _NAMED and is_object(value) else value)
         for name, value in members.items()
         if name not in _DATA
     )
+
+
+def _required(schema: dict[str, Any]) -> set[str]:
+    """The members that an object must have. An old draft writes `required: true` into the members instead."""
+    names = schema.get("required")
+    return {name for name in names if isinstance(name, str)} if is_list(names) else set()
 
 
 def without(refused: frozenset[str], schema: Any, path: str, losses: Losses) -> Any:

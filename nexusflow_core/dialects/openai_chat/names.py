@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 __all__ = ["ToolNames", "answer_id", "tool_id", "upstream_id"]
@@ -36,11 +36,15 @@ def upstream_id(id: str, form: Literal["any", "nine"]) -> str:
     return id if len(id) <= _MAX_ID else f"call_{_hash(id)[:24]}"
 
 
-def tool_id(id: str | None, request_id: str, index: int) -> str:
-    """A call's id for the client: the upstream's own where Anthropic would take it back, else a new one."""
-    if id and _OURS.fullmatch(id):
+def tool_id(id: str | None, request_id: str, index: int, taken: Collection[str] = ()) -> str:
+    """A call's id for the client: the upstream's own where Anthropic would take it back, and where no call has
+    it that is `taken` already; else a new one."""
+    if id and _OURS.fullmatch(id) and id not in taken:
         return id
-    return f"toolu_{_hash(f'{request_id} {index} {id}')[:24]}"
+    seed = f"{request_id} {index} {id}"
+    while (made := f"toolu_{_hash(seed)[:24]}") in taken:  # a host may give all its requests one id
+        seed += "+"
+    return made
 
 
 def answer_id(request_id: str) -> str:

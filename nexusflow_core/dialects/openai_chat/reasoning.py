@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
+import msgspec
+
+from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
 from nexusflow_core.dialects.openai_chat.schema import Delta
 from nexusflow_core.dialects.openai_chat.stops import longest_beginning
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.untyped import is_list, object_of
 
-__all__ = ["Details", "Piece", "ThinkTags", "Unrepeated", "Words", "parts", "read_words", "reasoning_text"]
+__all__ = ["Details", "Piece", "ThinkTags", "Words", "parts", "read_words", "reasoning_text"]
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
@@ -52,48 +55,66 @@ class Details:
     """OpenRouter's `reasoning_details` of one answer, put together from their fragments, so that they can go
     back unchanged."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Held | None = None) -> None:
+        self._held = held or Held()
+        self._size = 0  # of what is held, beside texts in pieces
         self._found: list[dict[str, Any]] = []
+        self._texts: dict[str, Pieces] = {}  # of the last one: as far as they have come in fragments
 
-    def add(self, details: Any) -> None:
-        for detail in _list(details):
-            news = {name: value for name, value in object_of(detail).items() if value is not None}
+    def add(self, details: Any, *, whole: bool = False) -> None:
+        """Those of a delta, or of a whole message: there none is a fragment."""
+        for number, detail in enumerate(map(object_of, _list(details))):
             last = self._found[-1] if self._found else {}
-            kind = news.get("type")
-            if kind != "reasoning.encrypted" and (kind, news.get("index")) == (
-                last.get("type"),
-                last.get("index"),
-            ):
-                for name in ("text", "summary"):
-                    if isinstance(news.get(name), str) and isinstance(last.get(name), str):
-                        news[name] = last[name] + news[name]
-                last.update(news)
-            elif news:
-                self._found.append(news)
+            if not detail:
+                continue
+            if not whole and _goes_on(last, detail, neighbours=number > 0):
+                self._merge(last, detail)
+            else:
+                self._close()
+                self._found.append(dict(detail))
+                self._count(detail)
 
     def take(self) -> list[dict[str, Any]]:
         """All so far, once."""
-        found, self._found = self._found, []
+        self._close()
+        self._held.bytes -= self._size
+        found, self._found, self._size = self._found, [], 0
         return found
 
+    def _merge(self, last: dict[str, Any], fragment: dict[str, Any]) -> None:
+        for name, value in fragment.items():
+            before = last.get(name)
+            if name in ("text", "summary") and isinstance(value, str) and isinstance(before, str):
+                if name not in self._texts:
+                    self._texts[name] = Pieces(self._held, before)
+                self._texts[name].add(value)
+            elif value != before and (value is not None or name not in last):
+                last[name] = value
+                self._count(value)
 
-class Unrepeated:
-    """Takes out of each piece what it repeats of those before it. Some versions of some vendors do; which, the
-    second piece tells."""
+    def _close(self) -> None:
+        for name, pieces in self._texts.items():
+            self._found[-1][name] = text = pieces.take()
+            self._count(text)
+        self._texts = {}
 
-    def __init__(self) -> None:
-        self._before = ""
-        self._repeats: bool | None = None
+    def _count(self, value: Any) -> None:
+        size = len(msgspec.json.encode(value))
+        self._held.bytes += size
+        self._size += size
 
-    def feed(self, text: str) -> str:
-        if not self._before or not text or self._repeats is False:
-            self._before = self._before or text
-            return text
-        self._repeats = len(text) > len(self._before) and text.startswith(self._before)
-        if not self._repeats:
-            return text
-        news, self._before = text[len(self._before) :], text
-        return news
+
+def _goes_on(last: dict[str, Any], detail: dict[str, Any], *, neighbours: bool) -> bool:
+    """Whether a detail is a fragment of the last one: of its kind and index, and of no other id or signature.
+    Without an index, two in one delta are two, and what is signed is whole."""
+    kind, index, signature = detail.get("type"), detail.get("index"), last.get("signature")
+    if kind == "reasoning.encrypted" or (kind, index) != (last.get("type"), last.get("index")):
+        return False
+    if index is None and (neighbours or signature):
+        return False
+    return all(
+        not last.get(name) or not detail.get(name) or last[name] == detail[name] for name in ("id", "signature")
+    )
 
 
 class _Where(Enum):
@@ -107,34 +128,39 @@ class ThinkTags:
     """Parts `<think>...</think>` at the very beginning of a text from the rest, in any cut. Without its end all
     of it is thinking. Blanks around the tags belong to them."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Held | None = None) -> None:
         self._where = _Where.BEGINNING
-        self._held = ""
+        self._blanks = Pieces(held or Held())  # at the beginning: the tag's, or the text's
+        self._held = ""  # a part of a tag, perhaps
 
     def feed(self, text: str) -> list[Piece]:
         if self._where is _Where.OUTSIDE:
             return [Piece(False, text)]
+        if not self._held and self._where is not _Where.INSIDE and not text.strip():
+            if self._where is _Where.BEGINNING:
+                self._blanks.add(text)
+            return []
         self._held += text
         found: list[Piece] = []
         if self._where is _Where.BEGINNING:
             self._begin(found)
         if self._where is _Where.INSIDE:
             self._inside(found)
-        if self._where is _Where.BEHIND and self._held.lstrip():
-            self._where = _Where.OUTSIDE
-            found.append(Piece(False, self._release().lstrip()))
+        if self._where is _Where.BEHIND:
+            self._behind(found)
         return [piece for piece in found if piece.text]
 
     def flush(self) -> list[Piece]:
         """What was held back, at the end."""
         thinking = self._where is _Where.INSIDE
         held = self._release()
-        return [] if not held or self._where is _Where.BEHIND else [Piece(thinking, held)]
+        return [Piece(thinking, held)] if held else []
 
     def _begin(self, found: list[Piece]) -> None:
         visible = self._held.lstrip()
         if visible.startswith(_OPEN):
             self._where = _Where.INSIDE
+            self._blanks.take()
             self._held = visible.removeprefix(_OPEN)
         elif not _OPEN.startswith(visible):
             self._where = _Where.OUTSIDE
@@ -150,8 +176,14 @@ class ThinkTags:
             thought, self._held = thought[: len(thought) - keep], thought[len(thought) - keep :]
         found.append(Piece(True, thought))
 
+    def _behind(self, found: list[Piece]) -> None:
+        self._held = self._held.lstrip()
+        if self._held:
+            self._where = _Where.OUTSIDE
+            found.append(Piece(False, self._release()))
+
     def _release(self) -> str:
-        held, self._held = self._held, ""
+        held, self._held = self._blanks.take() + self._held, ""
         return held
 
 
@@ -171,7 +203,7 @@ def read_words(message: Delta, vendor: Vendor) -> Words:
     """The words of a whole message."""
     details = Details()
     if vendor.replay == "reasoning_details" and not vendor.cumulative_reasoning:
-        details.add(message.reasoning_details)
+        details.add(message.reasoning_details, whole=True)
     pieces = [Piece(True, reasoning_text(message))]
     if is_list(message.content):
         pieces += parts(message.content)

@@ -23,6 +23,8 @@ class Thoughts(Struct):
     texts: list[str] = field(default_factory=list[str])
     details: list[Any] = field(default_factory=list[Any])
     signatures: dict[str, Any] = field(default_factory=dict[str, Any])
+    paths: list[str] = field(default_factory=list[str])
+    """Of the blocks that it was read from."""
 
 
 class Recall:
@@ -51,11 +53,13 @@ class Recall:
             losses.drop(path, "thinking of another model is not shown to this upstream")
         elif mark.kind == "signatures" and self._vendor.thought_signatures:
             thoughts.signatures.update(object_of(mark.payload))
+            thoughts.paths.append(path)
         elif self._vendor.replay is None:
             losses.drop(path, "this upstream takes no thinking of earlier turns")
         else:
             text = block.thinking if isinstance(block, ThinkingBlock) else ""
             _take(mark, text, thoughts)
+            thoughts.paths.append(path)
 
     def put(self, thoughts: Thoughts, message: dict[str, Any], path: str, losses: Losses) -> None:
         """Adds the reasoning to an assistant's message."""

@@ -10,6 +10,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.caching import CacheMarkers, cache_key
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
+from nexusflow_core.dialects.openai_chat.counts import estimated_prompt
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.recall import Recall
@@ -18,7 +19,7 @@ from nexusflow_core.dialects.openai_chat.thinking import steer_thinking
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
 from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
 from nexusflow_core.errors import InvalidRequest
-from nexusflow_core.messages import MessagesRequest
+from nexusflow_core.messages import MessagesRequest, ToolUseBlock
 from nexusflow_core.routing import Options, Target
 from nexusflow_core.untyped import is_list, is_object, object_of
 
@@ -97,13 +98,19 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
         thinker=thinker,
         vendor=vendor,
         names=ToolNames(tool.name for tool in request.tools),
+        used_ids=_call_ids(request),
         stop_here=stop_here,
         echo=(conversation.begun or "") if conversation.prefill.echoed else "",
         one_call=one_call,
         hide_thinking=steered.hidden,
-        prompt_bytes=len(encoded),
+        prompt_tokens=estimated_prompt(len(encoded), body["messages"]),
     )
     return ChatRequest(encoded, asked)
+
+
+def _call_ids(request: MessagesRequest) -> frozenset[str]:
+    turns = [message.content for message in request.messages if message.role == "assistant"]
+    return frozenset(block.id for blocks in turns for block in blocks if isinstance(block, ToolUseBlock))
 
 
 def _max_tokens(asked: int, options: Options, losses: Losses) -> int:

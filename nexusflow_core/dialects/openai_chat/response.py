@@ -10,7 +10,7 @@ from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
 from nexusflow_core.dialects.openai_chat.decoding import decode_leniently
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
-from nexusflow_core.dialects.openai_chat.names import ToolNames, tool_id
+from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.reasoning import Words, read_words
 from nexusflow_core.dialects.openai_chat.schema import (
     Choice,
@@ -123,7 +123,7 @@ def _tool_uses(calls: list[ToolCall], asked: Asked, noticed: list[str], *, cut: 
     ids: set[str] = set()
     for number, call in enumerate(calls):
         given = call.id if call.id and call.id not in ids else None
-        id = tool_id(given, asked.request_id, number)
+        id = asked.tool_id(given, number)
         ids.add(call.id or "")
         if (signature := call.thought_signature()) is not None:
             made.append({"type": "redacted_thinking", "data": asked.mark("signatures", {id: signature})})
@@ -201,4 +201,4 @@ def _readable_prefix(arguments: str) -> dict[str, Any]:
 
 def _estimate(asked: Asked, text: str, calls: list[ToolCall]) -> dict[str, Any]:
     arguments = [call.function.text() for call in calls if call.function is not None]
-    return estimated_usage(asked.prompt_bytes, utf8_length(text) + sum(map(utf8_length, arguments)))
+    return estimated_usage(asked.prompt_tokens, utf8_length(text) + sum(map(utf8_length, arguments)))

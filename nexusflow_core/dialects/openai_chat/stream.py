@@ -6,7 +6,8 @@ from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import CallSlot, CallSlots
 from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
-from nexusflow_core.dialects.openai_chat.reasoning import ThinkTags, Unrepeated, parts, reasoning_text
+from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES, Held, Pieces
+from nexusflow_core.dialects.openai_chat.reasoning import ThinkTags, parts, reasoning_text
 from nexusflow_core.dialects.openai_chat.schema import (
     Choice,
     Chunk,
@@ -16,6 +17,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
     utf8_length,
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
+from nexusflow_core.dialects.openai_chat.unrepeated import Unrepeated
 from nexusflow_core.dialects.openai_chat.writer import MessageWriter
 from nexusflow_core.errors import NexusFlowError, UpstreamProtocolError
 from nexusflow_core.usage import Billing
@@ -36,13 +38,14 @@ class ChatStream:
         self.noticed: list[str] = []  # what of the answer had no place in Anthropic's form
         self._asked = asked
         self._vendor = asked.vendor
-        self._writer = MessageWriter(asked)
+        self._held = Held()
+        self._writer = MessageWriter(asked, self._held)
         self._stops = StopFinder(asked.stop_here, asked.echo)
-        self._tags = ThinkTags() if asked.vendor.think_tags else None
+        self._tags = ThinkTags(self._held) if asked.vendor.think_tags else None
         self._searches = bool(asked.stop_here)
         self._unrepeated = Unrepeated() if asked.vendor.cumulative_reasoning else None
-        self._calls = CallSlots()
-        self._refusal: list[str] = []
+        self._calls = CallSlots(self._held)
+        self._refusal = Pieces(self._held)
         self._tap = UsageTap(asked)
         self._native: str | None = None
         self._stop_text: Any = None
@@ -70,7 +73,7 @@ class ChatStream:
         told = self._tap.counts()
         if told is not None or not self.started:
             return told
-        return estimated_usage(self._asked.prompt_bytes, self._written)
+        return estimated_usage(self._asked.prompt_tokens, self._written)
 
     def plain(self, data: bytes) -> bytes | None:
         """The event of a data line that goes on with the open text and brings nothing else, as nearly all do;
@@ -102,6 +105,10 @@ class ChatStream:
                 self._choice(choice, out)
         if self._stops.found is not None:
             out.append(self.finalize())
+        elif self._held.bytes > HELD_BYTES:
+            out.append(
+                self.fail(UpstreamProtocolError("the upstream's answer is held back beyond every bound"))
+            )
         return b"".join(out)
 
     def finalize(self) -> bytes:
@@ -110,6 +117,8 @@ class ChatStream:
             return b""
         out: list[bytes] = []
         named = True
+        if self._unrepeated is not None:
+            self._think(self._unrepeated.flush(), out)
         if self._stops.found is None:
             self._flush_text(out)
         if self._stops.found is None:
@@ -122,7 +131,7 @@ class ChatStream:
             self.finish,
             native=self._native,
             stop_text=self._stop_text,
-            refusal="".join(self._refusal),
+            refusal=self._refusal.take(),
             calls=bool(self._calls.all),
             found=self._stops.found,
         )
@@ -141,7 +150,7 @@ class ChatStream:
     # One chunk
 
     def _start(self, out: list[bytes]) -> None:
-        known = self._tap.counts() or estimated_usage(self._asked.prompt_bytes, 0)
+        known = self._tap.counts() or estimated_usage(self._asked.prompt_tokens, 0)
         usage = {name: count for name, count in known.items() if name != "output_tokens_details"}
         usage["output_tokens"] = 1
         self._writer.start(usage, out)
@@ -152,20 +161,23 @@ class ChatStream:
 
     def _choice(self, choice: Choice, out: list[bytes]) -> None:
         delta = choice.delta or choice.message
-        if choice.delta is None and delta is not None:  # a whole message: each of its calls is one of its own
+        whole = choice.delta is None
+        if whole and delta is not None:  # a whole message: each of its calls is one of its own
             for number, call in enumerate(delta.tool_calls or ()):
                 call.index = number if call.index is None else call.index
         if delta is not None:
-            self._delta(delta, out)
+            self._delta(delta, out, whole=whole)
         if choice.finish_reason and self.finish is None:
             self.finish = choice.finish_reason
         self._native = choice.native_finish_reason or self._native
         if (stop := choice.stop_string()) is not None:
             self._stop_text = stop
 
-    def _delta(self, delta: Delta, out: list[bytes]) -> None:
+    def _delta(self, delta: Delta, out: list[bytes], *, whole: bool) -> None:
         if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
-            self._reasoning(delta, out)
+            self._reasoning(delta, out, whole=whole)
+        if self._unrepeated is not None and (delta.content or delta.refusal or delta.tool_calls):
+            self._think(self._unrepeated.flush(), out)
         content = delta.content
         if isinstance(content, str):
             if content:
@@ -175,7 +187,7 @@ class ChatStream:
         for what in delta.unplaced():
             self._notice(what)
         if delta.refusal and self._past_text(out):
-            self._refusal.append(delta.refusal)
+            self._refusal.add(delta.refusal)
             self._say(delta.refusal, out)
         if delta.tool_calls:
             for call in delta.tool_calls:
@@ -185,12 +197,12 @@ class ChatStream:
 
     # Words
 
-    def _reasoning(self, delta: Delta, out: list[bytes]) -> None:
+    def _reasoning(self, delta: Delta, out: list[bytes], *, whole: bool) -> None:
         text = reasoning_text(delta)
         if self._unrepeated is not None:
             text = self._unrepeated.feed(text)
         elif self._vendor.replay == "reasoning_details":
-            self._writer.details.add(delta.reasoning_details)
+            self._writer.details.add(delta.reasoning_details, whole=whole)
         self._think(text, out)
 
     def _content(self, delta: Delta, content: list[Any] | dict[str, Any], out: list[bytes]) -> None:
@@ -251,7 +263,9 @@ class ChatStream:
         was_ready = slot.ready
         if function.name:
             slot.call_it(function.name)
-        slot.thought_signature = call.thought_signature() or slot.thought_signature
+        if signature := call.thought_signature():
+            slot.thought_signature = signature
+            self._held.bytes += len(signature)
         fragment = slot.add(function.text())
         self._written += utf8_length(fragment)
         if self._writer.arguments(slot, fragment, out):

@@ -23,7 +23,8 @@ from nexusflow_core.answers import (
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import CallSlot
 from nexusflow_core.dialects.openai_chat.ending import Ending
-from nexusflow_core.dialects.openai_chat.names import answer_id, tool_id
+from nexusflow_core.dialects.openai_chat.names import answer_id
+from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
 from nexusflow_core.dialects.openai_chat.reasoning import Details
 from nexusflow_core.errors import NexusFlowError, error_event
 
@@ -40,28 +41,33 @@ class _State(Enum):
 
 
 class _Words(Struct):
-    """Text or thinking, in pieces, that waits for the open call to be whole."""
+    """Text or thinking that waits for the open call to be whole."""
 
     thinking: bool
-    pieces: list[str]
+    pieces: Pieces
+
+
+_WORDS_BYTES = 500
+"""What words that wait take beside their text."""
 
 
 class MessageWriter:
     """Verbs append the bytes of their events to `out`."""
 
-    def __init__(self, asked: Asked) -> None:
-        self.details = Details()
+    def __init__(self, asked: Asked, held: Held) -> None:
+        self.details = Details(held)
         """What must come back with the reasoning: it goes with the thinking block that is open or comes next,
         or before the next call, or at the end."""
         self._asked = asked
+        self._held = held
         self._state = _State.WAITING
         self.in_text = False  # a text block is open; asked with every delta
         self._index = -1  # of the block that was opened last
-        self._lead: list[str] = []  # white space at the beginning of words that may never become visible
+        self._lead = Pieces(held)  # white space at the beginning of words that may never become visible
         self._lead_of = _State.TEXT
         self._live: CallSlot | None = None
         self._queue: list[CallSlot | _Words] = []  # what waits for the open call
-        self._hidden: list[str] = []  # thinking that the client wants out of its sight
+        self._hidden = Pieces(held)  # thinking that the client wants out of its sight
 
     @property
     def started(self) -> bool:
@@ -96,9 +102,8 @@ class MessageWriter:
         self._queue.append(slot)
 
     def advance(self, out: list[bytes]) -> None:
-        """Opens the calls that wait, as far as those before them are whole. Asked once a call: it reads the
-        open call's arguments."""
-        while self._queue and (self._live is None or self._live.complete()):
+        """Opens the calls that wait, as far as those before them are whole."""
+        while self._queue and (self._live is None or self._live.complete):
             first = self._queue[0]
             if not isinstance(first, CallSlot) or not first.name:
                 return
@@ -124,9 +129,9 @@ class MessageWriter:
                     return False
                 self._open_tool(waiting, out)
             elif waiting.thinking:
-                self._think("".join(waiting.pieces), out)
+                self._think(waiting.pieces.take(), out)
             else:
-                self._visible("".join(waiting.pieces), out)
+                self._visible(waiting.pieces.take(), out)
             self._close(out)
         return True
 
@@ -163,10 +168,11 @@ class MessageWriter:
         """Whether words must wait for a call; else whatever is open is closed for them."""
         last = self._queue[-1] if self._queue else None
         if isinstance(last, _Words) and last.thinking is thinking:
-            last.pieces.append(text)
+            last.pieces.add(text)
             return True
-        if last is not None or (self._live is not None and not self._live.complete()):
-            self._queue.append(_Words(thinking, [text]))
+        if last is not None or (self._live is not None and not self._live.complete):
+            self._queue.append(_Words(thinking, Pieces(self._held, text)))
+            self._held.bytes += _WORDS_BYTES
             return True
         self._close(out)
         return False
@@ -185,23 +191,21 @@ class MessageWriter:
                 return
             self._open(_State.THINKING, {"type": "thinking", "thinking": "", "signature": ""}, out)
         if self._asked.hide_thinking:
-            self._hidden.append(text)
+            self._hidden.add(text)
         else:
             out.append(thinking_delta(self._index, text))
 
     def _with_lead(self, text: str, kind: _State) -> str:
         """The text with the white space that came before it; "" while all of it is blank."""
         if kind is not self._lead_of:
-            self._lead, self._lead_of = [], kind
-        self._lead.append(text)
-        if not text.strip():
-            return ""
-        whole, self._lead = "".join(self._lead), []
-        return whole
+            self._lead_of = kind
+            self._lead.take()
+        self._lead.add(text)
+        return self._lead.take() if text.strip() else ""
 
     def _open_tool(self, slot: CallSlot, out: list[bytes]) -> None:
-        self._lead = []
-        id = tool_id(slot.id, self._asked.request_id, slot.number)
+        self._lead.take()
+        id = self._asked.tool_id(slot.id, slot.number)
         self._redacted(out)
         if slot.thought_signature is not None:
             self._redact(self._asked.mark("signatures", {id: slot.thought_signature}), out)
@@ -209,7 +213,7 @@ class MessageWriter:
         name = self._asked.names.shown(slot.name)
         self._open(_State.TOOL, {"type": "tool_use", "id": id, "name": name, "input": {}}, out)
         out.append(input_json_delta(self._index, ""))
-        if arguments := slot.arguments():
+        if arguments := slot.open():
             out.append(input_json_delta(self._index, arguments))
 
     def _redacted(self, out: list[bytes]) -> None:
@@ -242,7 +246,7 @@ class MessageWriter:
 
     def _signature(self) -> str:
         details = self.details.take()
-        hidden, self._hidden = "".join(self._hidden), []
+        hidden = self._hidden.take()
         if details:
             return self._asked.mark("details", details)
         return self._asked.mark("hidden", hidden) if hidden else self._asked.mark("text")

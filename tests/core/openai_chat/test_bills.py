@@ -278,6 +278,29 @@ def test_qwens_thinking(said: Any, details: Any, cost: str, stream: bool) -> Non
     assert logged(record).femto_usd == Decimal(cost) * 10**15
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("usage", "output", "cost"),
+    [
+        ({**counts(10, 5), "total_tokens": 1015}, 1005, "0.0100625"),
+        ({**counts(10, 1005), "total_tokens": 1015}, 1005, "0.0100625"),
+        ({**counts(10, 5, 4), "total_tokens": 1015}, 1005, "0.010058"),
+        ({**counts(10, 5), "total_tokens": None}, 5, "0.0000625"),
+        ({**counts(10, 5), "total_tokens": 3}, 5, "0.0000625"),
+        ({"completion_tokens": 5, "total_tokens": 15}, 5, "0.00005"),
+    ],
+)
+def test_geminis_thoughts(usage: Any, output: int, cost: str, stream: bool) -> None:
+    """The total has what the completion leaves out: 10 * 1.25, of which read 0.125, and 1005 * 10. Another
+    vendor's total may hold other things."""
+    record = record_of(usage, vendor="gemini", model="gemini-2.5-pro", stream=stream)
+    assert record.usage is not None
+    assert (record.usage["output_tokens"], record.cost_usd) == (output, cost)
+    other = record_of(usage, vendor="mistral", model="mistral-large-2512", stream=stream)
+    assert other.usage is not None
+    assert other.usage["output_tokens"] == usage["completion_tokens"]
+
+
 @pytest.mark.parametrize(
     "usage",
     [

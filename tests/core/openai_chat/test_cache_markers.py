@@ -109,6 +109,37 @@ def test_what_anthropic_refuses_is_refused(words: str, request_: dict[str, Any],
     assert translated(request_, vendor).refusal == words
 
 
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (
+            request_of({**user(text("hi")), "content[99].cache_control": 1}),
+            "messages[0].content[99].cache_control",
+        ),
+        (
+            request_of(**{"messages[7].content[0].cache_control": 1}),
+            "messages[7].content[0].cache_control",
+        ),
+        (
+            request_of(
+                "hi",
+                assistant({"type": "thinking", "thinking": "", "signature": ""}, text("so")),
+                "and?",
+                **{"messages[1].content[0].cache_control": MARK},
+            ),
+            "messages[1].content[0].cache_control",
+        ),
+    ],
+)
+def test_a_member_that_is_called_like_a_marker(body: dict[str, Any], named: str, strict: bool) -> None:
+    """It is a member that nobody knows, and no marker of any block."""
+    outcome = translated(body, strict=strict)
+    assert named in outcome.dropped or strict
+    assert (outcome.refusal or "").endswith("Extra inputs are not permitted" if strict else "")
+    assert (outcome.refusal is not None) is strict
+
+
 @pytest.mark.parametrize("vendor", ["generic", *TAKING])
 def test_what_anthropic_takes_is_taken(vendor: str) -> None:
     """Four markers, an hour before five minutes, tools before system before messages, null for none."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core.dialects.openai_chat.reasoning import Piece, ThinkTags, Unrepeated
+from nexusflow_core.dialects.openai_chat.reasoning import Piece, ThinkTags
 from nexusflow_core.thinking_blocks import read_mark
 from tests.core.openai_chat.asking import request_of, translated
 from tests.core.openai_chat.driving import answered, chunks, sse, streamed
@@ -162,6 +162,67 @@ def test_details_go_back_unchanged() -> None:
         assert translated(asked, "openrouter").dropped == ()
 
 
+def details_sent_back(content: list[dict[str, Any]]) -> Any:
+    """What OpenRouter gets of its own details, in the next request."""
+    asked = request_of("hi", {"role": "assistant", "content": content}, "and?")
+    return translated(asked, "openrouter").json["messages"][1]["reasoning_details"]
+
+
+TWO: list[list[dict[str, Any]]] = [
+    [
+        {"type": "reasoning.text", "text": "A", "signature": "s1"},
+        {"type": "reasoning.text", "text": "B", "signature": "s2"},
+    ],
+    [
+        {"type": "reasoning.text", "text": "A", "signature": "s1", "index": 0, "id": None},
+        {"type": "reasoning.text", "text": "B", "signature": "s2", "index": 0, "id": None},
+    ],
+    [
+        {"type": "reasoning.summary", "summary": "A", "id": "rs_1", "index": None},
+        {"type": "reasoning.summary", "summary": "B", "id": "rs_2", "index": None},
+    ],
+    [
+        {"type": "reasoning.text", "text": "A", "signature": None, "index": 0},
+        {"type": "reasoning.encrypted", "data": "AAAA", "index": 0},
+        {"type": "reasoning.encrypted", "data": "BBBB", "index": 0},
+    ],
+    [{"type": "reasoning.text", "text": "A"}, {"type": "reasoning.text", "text": "B"}],
+]
+
+
+@pytest.mark.parametrize("details", TWO)
+def test_details_that_are_alike_stay_apart(details: list[dict[str, Any]]) -> None:
+    """A signature is of one text alone: whole, in one delta, or in a delta each."""
+    message = {"reasoning_details": details, "content": "So."}
+    each = [{"reasoning_details": [detail]} for detail in details]
+    answer = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": USAGE}
+    at_once = by_sdk(checked(answered(answer, vendor="openrouter", stream=True).body))["content"]
+    for content in (sync(message, "openrouter"), stream(message, vendor="openrouter"), at_once):
+        assert details_sent_back(content) == details
+    if details != TWO[-1]:  # there nothing tells that the second is no fragment of the first
+        assert details_sent_back(stream(*each, {"content": "So."}, vendor="openrouter")) == details
+
+
+def test_fragments_of_details_are_put_together() -> None:
+    """As OpenRouter streams Claude's: the text in pieces, then the signature; then the next block."""
+    said = [
+        ("text", "Let "),
+        ("text", "me"),
+        ("signature", "s1"),
+        ("text", "Or "),
+        ("text", "not"),
+        ("signature", "s2"),
+    ]
+    for index in (None, 0):
+        fragments = [
+            {"type": "reasoning.text", name: value, "index": index if index is None else number // 3}
+            for number, (name, value) in enumerate(said)
+        ]
+        pieces = [{"reasoning_details": [fragment]} for fragment in fragments]
+        details = details_sent_back(stream(*pieces, {"content": "So."}, vendor="openrouter"))
+        assert [(one["text"], one["signature"]) for one in details] == [("Let me", "s1"), ("Or not", "s2")]
+
+
 def test_details_that_show_nothing_are_redacted() -> None:
     """Encrypted alone, before, with or behind the call: one redacted block in front of it, or at the end."""
     call = {"tool_calls": [{"index": 0, **CALL}]}
@@ -231,6 +292,20 @@ def test_calls_that_a_compaction_replaced_ask_for_no_blank() -> None:
     assert [message.get("reasoning_content") for message in messages] == [None, None, None]
 
 
+@pytest.mark.parametrize(("vendor", "message"), [form for form in FORMS[:5] if form[0] != "groq"])
+def test_a_turn_of_thinking_alone_is_named(vendor: str, message: dict[str, Any]) -> None:
+    """No vendor takes it: the turn is left out, and `strict` refuses, as for any thinking that is not shown."""
+    [thought, said] = sync(message, vendor)
+    asked = request_of("hi", {"role": "assistant", "content": [thought]}, "go on")
+    outcome = translated(asked, vendor)
+    assert [sent["role"] for sent in outcome.json["messages"]] == ["user", "user"]
+    refusal = translated(asked, vendor, strict=True).refusal
+    assert outcome.dropped == ("messages[1].content[0]",)
+    assert refusal == "messages.1.content.0: this upstream takes no turn of thinking alone"
+    with_text = request_of("hi", {"role": "assistant", "content": [thought, said]}, "go on")
+    assert translated(with_text, vendor, strict=True).dropped == ()
+
+
 def test_another_vendors_thinking_is_not_shown_to_this_one() -> None:
     """Nor a damaged mark; each is named."""
     content = sync({"reasoning_content": "Hm.", "content": "So."}, "deepseek")
@@ -266,18 +341,3 @@ def test_tags_count_at_the_beginning_only() -> None:
     assert ThinkTags().feed("<thin") == []
     tags = ThinkTags()
     assert [*tags.feed("<thin"), *tags.flush()] == [Piece(False, "<thin")]
-
-
-@pytest.mark.parametrize(
-    ("pieces", "news"),
-    [
-        (["a", "ab", "abc"], "abc"),
-        (["a", "b", "c"], "abc"),
-        (["a", "a", "b"], "aab"),
-        (["1", "11", "111"], "111"),
-    ],
-)
-def test_reasoning_that_repeats_itself(pieces: list[str], news: str) -> None:
-    """MiniMax: some versions send all so far each time, others do not."""
-    unrepeated = Unrepeated()
-    assert "".join(unrepeated.feed(piece) for piece in pieces) == news

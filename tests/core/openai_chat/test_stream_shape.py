@@ -100,6 +100,48 @@ def test_a_new_id_is_a_new_call() -> None:
     assert calls(driven) == [("search", {"q": 1}), ("add", {"x": 2})]
 
 
+ONE, TWO = '{"x":1}', '{"x":2}'
+SAME: list[list[dict[str, Any]]] = [
+    [tool(None, id="c", name="add", arguments=ONE), tool(None, id="c", name="add", arguments=TWO)],
+    [tool(0, id="c", name="add", arguments=ONE), tool(0, id="c", name="add", arguments=TWO)],
+    [tool(0, id="", name="add", arguments=ONE), tool(0, id="", name="add", arguments=TWO)],
+    [tool(0, name="add", arguments=ONE), tool(0, name="add", arguments=TWO)],
+    [tool(None, name="add", arguments=ONE), tool(None, name="add", arguments=TWO)],
+    [tool(0, name="add", arguments={"x": 1}), tool(0, name="add", arguments={"x": 2})],
+    [tool(0, id="c", name="add", arguments=piece) for piece in ('{"x"', ":1} ", ' {"x":', "2}")],
+    [tool(0, **one) for text in (ONE, TWO) for one in ({"id": "", "name": "add"}, {"arguments": text})],
+    [tool(0, name="add", arguments=ONE), tool(0, id="d", name="add", arguments=""), tool(0, arguments=TWO)],
+]
+
+
+@pytest.mark.parametrize("deltas", SAME)
+def test_a_name_behind_whole_arguments_is_a_new_call(deltas: list[dict[str, Any]]) -> None:
+    """Where index and id do not tell calls apart, or there are none; whole answers keep them apart, too."""
+    driven = told(*deltas)
+    assert calls(driven) == [("add", {"x": 1}), ("add", {"x": 2})]
+    assert len({block["id"] for block in blocks(driven)}) == 2
+    both = told({"tool_calls": [call for delta in deltas for call in delta["tool_calls"]]})
+    assert calls(both) == calls(driven)
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"x":"}{"}', '{"x":"\\\\","y":"\\"}{"}', '{"x":[{},{"y":{}}]}', '[{"x":1}]']
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_a_name_in_every_fragment_is_no_new_call(arguments: str, size: int) -> None:
+    """Neither where the pieces look like objects of their own, nor at the end, where nothing more comes."""
+    pieces = [arguments[at : at + size] for at in range(0, len(arguments), size)]
+    deltas = [tool(0, id="c", name="add", arguments=piece) for piece in [*pieces, "", " "]]
+    assert calls(told(*deltas)) == [("add", json.loads(arguments))]
+
+
+def test_a_name_behind_whole_arguments_is_one_too_many() -> None:
+    """Where one call was asked for, of an upstream that cannot be told so."""
+    choice = {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
+    driven = streamed(sse(chunks(*SAME[0], finish="tool_calls")), vendor="deepseek", **choice)
+    assert calls(driven) == [("add", {"x": 1})]
+
+
 def test_a_placeholder_of_arguments_is_dropped() -> None:
     """PITFALLS A6: `{}` first and the real arguments after it are one object."""
     driven = told(tool(id="a", name="search", arguments="{}"), tool(arguments='{"q":'), tool(arguments="1}"))

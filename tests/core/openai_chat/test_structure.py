@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nexusflow_core.dialects.openai_chat import VENDORS
+from nexusflow_core.dialects.openai_chat.json_schema import closed
 from tests.core.openai_chat.asking import ROWS, request_of, translated
 
 CLOSED = {
@@ -87,6 +88,43 @@ def test_a_closed_schema_with_a_property_that_is_called_like_a_keyword(name: str
     outcome = translated(asking_for(schema), "openai")
     assert outcome.json["response_format"]["json_schema"]["strict"] is True
     assert outcome.dropped == ()
+
+
+@pytest.mark.parametrize("required", [True, "city", {"city": True, "days": True}, 7, [{}, ["city"]], [None]])
+def test_a_list_of_required_members_that_is_none(required: Any) -> None:
+    """Old drafts write `required: true`: then no member is known to be required, at any depth."""
+    odd = {**CLOSED, "required": required}
+    for schema in (odd, closed_with(inside=odd)):
+        outcome = translated(asking_for(schema), "openai")
+        assert outcome.json["response_format"]["json_schema"] == {
+            "name": "output",
+            "schema": schema,
+            "strict": False,
+        }
+        assert outcome.dropped == ("output_config.format",)
+        tool = {"name": "look", "input_schema": schema, "strict": True}
+        outcome = translated(request_of(tools=[tool]), "openai")
+        assert outcome.json["tools"][0]["function"]["parameters"] == schema
+        assert outcome.dropped == ("tools[0].strict",)
+
+
+def test_a_large_schema_takes_time_by_its_size() -> None:
+    """Each member is looked up once, and not in a list of all others."""
+    counted = 0
+
+    class Name(str):
+        def __eq__(self, other: object) -> bool:
+            nonlocal counted
+            counted += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    names = [f"member_{number}" for number in range(1000)]
+    schema = closed_with(**{name: {"type": "string"} for name in names})
+    schema["required"] = [Name(name) for name in names]
+    assert closed(schema)
+    assert counted <= 4 * len(names)
 
 
 def test_its_old_name() -> None:

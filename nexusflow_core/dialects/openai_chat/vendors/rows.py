@@ -214,7 +214,8 @@ VENDORS: Final[dict[str, Vendor]] = {
         ),
         thought_signatures=True,
         caches_itself=True,
-        uncertain=frozenset({"thinking"}),
+        output_by_total=True,
+        uncertain=frozenset({"thinking", "output_by_total"}),
     ),
     "openrouter": Vendor(
         sampling=_WITH_TOP_K,

@@ -1,0 +1,76 @@
+"""Four times as much takes four times as long, or nearly: nothing is gone through again for each piece."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.core.openai_chat.asking import request_of, translated
+from tests.core.openai_chat.driving import chunks, sse, streamed
+
+Work = Callable[[], Any]
+
+
+def results_of_one_turn(size: int) -> Work:
+    """Calls and their results."""
+    ids = [f"toolu_{number}" for number in range(size)]
+    calls = [{"type": "tool_use", "id": id, "name": "add", "input": {}} for id in ids]
+    results = [{"type": "tool_result", "tool_use_id": id, "content": "x"} for id in ids]
+    turns = ({"role": "assistant", "content": calls}, {"role": "user", "content": results})
+    return lambda: translated(request_of("hi", *turns))
+
+
+def required_members(size: int) -> Work:
+    """A closed schema."""
+    names = [f"member_{number}" for number in range(size)]
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in names},
+        "required": names,
+        "additionalProperties": False,
+    }
+    tool = {"name": "add", "input_schema": schema, "strict": True}
+    return lambda: translated(request_of(tools=[tool]), "openai")
+
+
+def stream_of(delta: dict[str, Any], vendor: str | None, size: int) -> Work:
+    data = sse(chunks(*[delta] * size, {"content": "So."}))
+    return lambda: streamed(data, vendor=vendor)
+
+
+def details(size: int) -> Work:
+    """Reasoning that has to go back."""
+    piece = {"type": "reasoning.text", "text": "a word or two, or three of them " * 8, "index": 0}
+    return stream_of({"reasoning_details": [piece]}, "openrouter", size)
+
+
+def blanks(size: int) -> Work:
+    """Text that may be a tag's, or nobody's."""
+    return stream_of({"content": " " * 200}, "together", size)
+
+
+def arguments(size: int) -> Work:
+    """Of a call that says its name each time."""
+    piece = {"index": 0, "id": "c", "function": {"name": "add", "arguments": '{"a":1}' * 30}}
+    begin = {"index": 0, "id": "c", "function": {"name": "add", "arguments": '{"a":"'}}
+    data = sse(chunks({"tool_calls": [begin]}, *[{"tool_calls": [piece]}] * size))
+    return lambda: streamed(data)
+
+
+def seconds(work: Work) -> float:
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+@pytest.mark.parametrize("made", [results_of_one_turn, required_members, details, blanks, arguments])
+def test_time_grows_with_size(made: Callable[[int], Work]) -> None:
+    """The best of a few rounds, since the machine has other work; what is quadratic takes sixteen times."""
+    small, large = made(5000), made(20_000)
+    ratios = []
+    for _ in range(4):
+        ratios.append(min(seconds(large) for _ in range(2)) / min(seconds(small) for _ in range(3)))
+        if ratios[-1] < 8:
+            break
+    assert min(ratios) < 8, ratios
