@@ -21,6 +21,7 @@ from nexusflow_core.dialect import Leg, ResponseHead
 from nexusflow_core.dialects.openai_chat.error_bodies import read_error_body
 from nexusflow_core.dialects.openai_chat.failures import Origin, failure
 from nexusflow_core.dialects.openai_chat.losses import Losses, warning
+from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import (
@@ -36,8 +37,6 @@ from nexusflow_core.routing import Target
 from nexusflow_core.upstream import Headers, UpstreamRequest, header
 
 __all__ = ["CountLeg", "open_count"]
-
-HELD_BYTES = 16 * 1024 * 1024
 
 _COUNTED = (
     "model",

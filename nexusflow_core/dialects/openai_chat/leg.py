@@ -20,6 +20,7 @@ from nexusflow_core.dialects.openai_chat.error_bodies import (
 from nexusflow_core.dialects.openai_chat.failures import Origin, failure, filtered, rate_limits
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.names import answer_id
+from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.response import Translated, the_choice, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk
@@ -40,9 +41,6 @@ from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamReque
 from nexusflow_core.usage import Billing
 
 __all__ = ["ChatLeg", "OpenAIChatDialect"]
-
-HELD_BYTES = 16 * 1024 * 1024
-"""Bound on a sync answer, and on an error's body."""
 
 
 class OpenAIChatDialect:
