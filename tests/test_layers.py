@@ -19,9 +19,9 @@ ASGI = """backend transports hooks otel auth body settings call_log presence dur
     slots runtime calls pages app cli""".split()
 """nexusflow_asgi from the ground up."""
 
-PURE = """__future__ abc base64 binascii bisect collections contextlib copy csv dataclasses datetime decimal
-    difflib enum fractions functools hashlib heapq itertools json math msgspec operator re statistics string
-    struct tomllib types typing unicodedata urllib.parse zlib""".split()
+PURE = """__future__ abc array base64 binascii bisect collections contextlib copy csv dataclasses datetime
+    decimal difflib enum fractions functools hashlib heapq itertools json math msgspec operator re
+    statistics string struct tomllib types typing unicodedata urllib.parse zlib""".split()
 """All that the core may import from elsewhere. None of it has a clock, dice, a file, a socket or a thread."""
 
 READS_ITS_OWN_DATA = {"nexusflow_core.prices.book": {"importlib", "importlib.resources"}}

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.names import ToolNames, tool_id
+from nexusflow_core.dialects.openai_chat.names import ToolNames, UsedIds, tool_id
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.thinking_blocks import Mark, MarkKind
 
@@ -20,7 +20,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     thinker: str
     vendor: Vendor
     names: ToolNames
-    used_ids: frozenset[str] = frozenset()
+    used_ids: UsedIds
     """The ids of the calls in the conversation: no call of the answer may have one of them again."""
     stop_here: tuple[str, ...] = ()
     """Stop strings that the upstream was not given, to be found on the text."""

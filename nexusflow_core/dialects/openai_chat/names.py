@@ -2,10 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable
+from array import array
+from collections.abc import Container, Iterable
 from typing import Literal
 
-__all__ = ["ToolNames", "answer_id", "tool_id", "upstream_id"]
+__all__ = ["ToolNames", "UsedIds", "answer_id", "tool_id", "upstream_id"]
 
 _MAX_NAME = 64
 _MAX_ID = 40
@@ -36,7 +37,20 @@ def upstream_id(id: str, form: Literal["any", "nine"]) -> str:
     return id if len(id) <= _MAX_ID else f"call_{_hash(id)[:24]}"
 
 
-def tool_id(id: str | None, request_id: str, index: int, taken: Collection[str] = ()) -> str:
+class UsedIds:
+    """The ids of a conversation's calls, in eight bytes each: a stream holds them for as long as it is open, and
+    a conversation may have thousands. One in 2^64 is taken for another, and gets a new id for nothing."""
+
+    __slots__ = ("_hashes",)
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._hashes = array("q", map(hash, ids))
+
+    def __contains__(self, id: object) -> bool:
+        return hash(id) in self._hashes
+
+
+def tool_id(id: str | None, request_id: str, index: int, taken: Container[str] = ()) -> str:
     """A call's id for the client: the upstream's own where Anthropic would take it back, and where no call has
     it that is `taken` already; else a new one."""
     if id and _OURS.fullmatch(id) and id not in taken:

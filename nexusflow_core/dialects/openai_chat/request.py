@@ -12,7 +12,7 @@ from nexusflow_core.dialects.openai_chat.caching import CacheMarkers, cache_key
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
 from nexusflow_core.dialects.openai_chat.counts import estimated_prompt
 from nexusflow_core.dialects.openai_chat.losses import Losses
-from nexusflow_core.dialects.openai_chat.names import ToolNames
+from nexusflow_core.dialects.openai_chat.names import ToolNames, UsedIds
 from nexusflow_core.dialects.openai_chat.recall import Recall
 from nexusflow_core.dialects.openai_chat.structure import answer_format
 from nexusflow_core.dialects.openai_chat.thinking import steer_thinking
@@ -98,7 +98,7 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
         thinker=thinker,
         vendor=vendor,
         names=ToolNames(tool.name for tool in request.tools),
-        used_ids=_call_ids(request),
+        used_ids=_used_ids(request),
         stop_here=stop_here,
         echo=(conversation.begun or "") if conversation.prefill.echoed else "",
         one_call=one_call,
@@ -108,9 +108,9 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
     return ChatRequest(encoded, asked)
 
 
-def _call_ids(request: MessagesRequest) -> frozenset[str]:
+def _used_ids(request: MessagesRequest) -> UsedIds:
     turns = [message.content for message in request.messages if message.role == "assistant"]
-    return frozenset(block.id for blocks in turns for block in blocks if isinstance(block, ToolUseBlock))
+    return UsedIds(block.id for blocks in turns for block in blocks if isinstance(block, ToolUseBlock))
 
 
 def _max_tokens(asked: int, options: Options, losses: Losses) -> int:
