@@ -295,6 +295,21 @@ def test_an_authenticate_that_returns_nonsense() -> None:
     assert (answer.status, requests) == (500, [])
 
 
+@pytest.mark.parametrize(
+    "principal",
+    [Principal(7), Principal("a", {"team": 7}), Principal("a", {"team": None}), Principal("a", {7: "x"})],  # type: ignore[arg-type, dict-item]
+)
+def test_a_principal_that_is_not_text(principal: Principal, caplog: pytest.LogCaptureFixture) -> None:
+    """500, and the log names the field: a record with it could not be read back from a log."""
+
+    async def odd(scope: Scope) -> Principal:
+        return principal
+
+    answer, requests, record = call([], config=configured(api_key=CONFIGURED, auth=""), authenticate=odd)
+    assert (answer.status, requests, record.principal) == (500, [], None)
+    assert "of the principal, " in caplog.text
+
+
 # Nobody, anybody
 
 

@@ -243,6 +243,21 @@ anyio.run(main)
     assert (json.loads(last)["request_id"], json.loads(last)["ending"]) == ("a", "lost")
 
 
+def test_a_line_that_is_no_record(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of another version, or edited: it is marked lost with all that it says; what cannot even be read is left
+    alone and named. Neither keeps the gateway from starting."""
+    path = tmp_path / "calls.jsonl"
+    line = b'{"request_id":"%s","ending":"started",%s,"process":{"id":"0123456789abcdef","pid":1,"boot":""}}\n'
+    odd = line % (b"a", b'"metadata":{"team":7},"new":[1.50]')
+    path.write_bytes(odd + line % (b"b", b'"deep":' + b"[" * 9000 + b"]" * 9000))
+    (tmp_path / "calls.jsonl.0123456789abcdef.alive").write_bytes(b"0")
+    NexusFlow(config=durable(path), transport="offline")
+    [lost] = [line for line in path.read_bytes().split(b"\n") if b'"lost"' in line]
+    assert json.loads(lost) == {**json.loads(odd), "ending": "lost"}
+    assert "cannot be read" in caplog.text
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_log_that_was_rotated_away(tmp_path: Path) -> None:
     """Nothing can be said of lines that are elsewhere, and nothing fails."""
     path = tmp_path / "calls.jsonl"
