@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec import Struct
 
+from nexusflow_asgi.call_log import append
 from nexusflow_asgi.hooks import logger
 from nexusflow_core.record import CallRecord
 
@@ -103,7 +104,7 @@ def _judge(log: Path, path: Path) -> int:
         offset = os.read(descriptor, 32)
         lost = _unsettled(log, path.name.split(".")[-2], int(offset) if offset.isdigit() else 0)
         if lost:
-            _append(log, lost)
+            append(log, b"".join(lost), sync=True)
         path.unlink()
         return len(lost)
     finally:
@@ -151,14 +152,6 @@ def _lines(file: BinaryIO, mark: bytes, log: Path) -> Iterator[tuple[_Line, byte
 
 def _name(raw: bytes, log: Path) -> None:
     logger.warning("call log %s: a line of a dead process cannot be read, and stays as it is: %.200r", log, raw)
-
-
-def _append(log: Path, lines: list[bytes]) -> None:
-    with log.open("a+b", buffering=0) as file:
-        file.seek(-1, os.SEEK_END)
-        torn = file.read(1) != b"\n"
-        file.write(b"\n" * torn + b"".join(lines))
-        os.fsync(file.fileno())
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -118,6 +118,45 @@ def test_a_log_that_cannot_be_written_refuses_the_call(tmp_path: Path) -> None:
     assert endings(path)[-2:] == ["started", "complete"]
 
 
+FULL = """
+import resource, signal, sys, anyio
+from pathlib import Path
+from nexusflow_asgi import NexusFlow
+from tests.asgi.asking import ask
+from tests.asgi.test_durable_log import Looking, durable
+
+def room(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+async def main():
+    path = Path(sys.argv[1])
+    transport = Looking(path)
+    async with NexusFlow(config=durable(path), transport=transport) as gateway:
+        assert (await ask(gateway)).status == 200
+    room(path.stat().st_size + 100)
+    async with NexusFlow(config=durable(path), transport=transport) as gateway:
+        assert (await ask(gateway)).status == 500
+    assert len(transport.seen) == 1
+    room(resource.RLIM_INFINITY)
+    async with NexusFlow(config=durable(path), transport="offline") as gateway:
+        assert (await ask(gateway)).status == 200
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+anyio.run(main)
+"""
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """What fits in part is no line: the call is refused, and the next line stands on its own."""
+    path = tmp_path / "calls.jsonl"
+    done = subprocess.run([sys.executable, "-c", FULL, path], cwd=ROOT, timeout=LIMIT, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr.decode()
+    first, second, torn, third, fourth, rest = path.read_bytes().split(b"\n")
+    whole = [json.loads(line)["ending"] for line in (first, second, third, fourth)]
+    assert whole == ["started", "complete", "started", "complete"]
+    assert (len(torn), rest) == (100, b"")
+
+
 # Death
 
 WORKER = """
