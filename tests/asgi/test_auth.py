@@ -468,3 +468,25 @@ def test_offline_with_an_empty_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIM_KEY", "")
     gateway = NexusFlow(config=decode_config(OFFLINE), transport="offline")
     assert anyio.run(lambda: ask(gateway)).status == 200
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai-chat"])
+def test_offline_an_upstream_without_a_credential(dialect: str) -> None:
+    """`auth = "none"`, as of a model on one's own machine, is simulated as well; whoever forgets the key of
+    another upstream still hears of it."""
+    toml = """
+        [upstreams.own]
+        dialect = "{dialect}"
+        base_url = "http://own.example"
+        {auth}
+        [[routes]]
+        model = "m"
+        targets = ["own"]
+        [auth]
+        anonymous = true
+    """
+    body = b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}'
+    for auth, status in (('auth = "none"', 200), ("", 401)):
+        config = decode_config(toml.format(dialect=dialect, auth=auth).encode())
+        gateway = NexusFlow(config=config, transport="offline")
+        assert anyio.run(lambda it=gateway: ask(it, body=body)).status == status  # type: ignore[misc]
