@@ -75,8 +75,11 @@ class Watch(ABC):
             self._latest = min(self._latest, now + LAST_WORDS_SECONDS)
             self.end_by(self._end_by)
             self.arm()
-        else:
+            return
+        try:
             self._turn(self._exchange.fail(error, now), now)
+        except Exception as defect:
+            self._defect(defect)
 
     def take(self) -> bytes:
         """What the exchange has answered to an interruption. Raises what went wrong in the watch itself."""
@@ -101,16 +104,22 @@ class Watch(ABC):
             pass
         if not isinstance(self._exchange.order, Close):  # else the server may be writing the end
             now = time.monotonic()
-            self._exchange.client_gone(now)
-            self._turn(b"", now)
+            try:
+                self._exchange.client_gone(now)
+                self._turn(b"", now)
+            except Exception as error:
+                self._defect(error)
 
     def _tick(self) -> None:
         """The timer fired. What goes wrong here is the relay's to tell: nobody would hear of it otherwise."""
         try:
             self._check_time()
         except Exception as error:
-            self._error = error
-            self._interrupt()
+            self._defect(error)
+
+    def _defect(self, error: Exception) -> None:
+        self._error = error
+        self._interrupt()
 
     def _check_time(self) -> None:
         """Often too early, since the time of a read moves on without the timer."""
