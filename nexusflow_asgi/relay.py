@@ -50,6 +50,7 @@ class Relay:
                 await self._end(out, watch)
             except Exception:  # a defect of ours: the client is told so, the log is told what
                 logger.exception("call %s failed inside the gateway", exchange.request_id)
+                await self._give_back()
                 await self._end(exchange.fail(InternalError("internal error"), _now()), watch)
             finally:
                 with anyio.CancelScope(shield=True) if self._upstream is not None else nullcontext():
