@@ -36,7 +36,8 @@ class NexusFlow:
     - `hooks`: objects with `before(call)` or `after(record)`.
     - `transport`: "httpx", "aiohttp", "offline" (the simulator), or a Transport of yours.
     - `book`: prices of yours; without it the built-in ones, and those of the configuration's `[prices]`.
-    - `grace`: seconds that calls in flight get to end when we are closed.
+    - `grace`: seconds that calls in flight get to end when we are closed. Those that do not are ended, and get
+      six more to say so and to be recorded.
 
     Raises ConfigError where nothing says who may call. Nothing is opened before the first call, and no
     lifespan is needed; with one (`lifespan`, `async with`, or as a middleware) closing is orderly.

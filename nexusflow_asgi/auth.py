@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Iterable
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from starlette.types import Scope
 
@@ -85,13 +85,23 @@ def _admit_by_key(headers: Headers, keys: GatewayKeys) -> Admitted:
 
 
 async def _admit_by_host(scope: Scope, headers: Headers, authenticate: Authenticate) -> Admitted:
-    """Asks the host. Raises AuthenticationFailed where it knows nobody."""
+    """Asks the host. Raises AuthenticationFailed where it knows nobody, TypeError for what is no text."""
     who = await authenticate(scope)
     if who is None:
         raise AuthenticationFailed("the caller is not authenticated")
     principal = Principal(who) if isinstance(who, str) else who
+    _check_text(principal)
     spent = {name.lower().encode("latin-1") for name in principal.consumes}
     return _admitted(principal, [pair for pair in headers if pair[0] not in spent])
+
+
+def _check_text(principal: Principal) -> None:
+    """What goes into records is text, or a log could not be read back. Nothing is made into text here: a team
+    that is missing would become the team `None`."""
+    fields: list[tuple[Any, Any]] = [("id", principal.id), *principal.metadata.items()]
+    for name, value in fields:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"authenticate: of the principal, {name!r} is {type(value).__name__}, not str")
 
 
 def _admitted(principal: Principal | None, headers: Headers) -> Admitted:

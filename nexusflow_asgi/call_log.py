@@ -4,6 +4,7 @@ import atexit
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -14,18 +15,49 @@ import msgspec
 from nexusflow_asgi.hooks import logger
 from nexusflow_core.record import CallRecord
 
-__all__ = ["CallLog"]
+__all__ = ["CallLog", "append"]
 
 _BATCH_SECONDS = 0.05
 _MAX_WAITING = 100_000
 """Lines that may wait for a slow disk; beyond that they are counted and dropped, never the call."""
 
+_TORN_SECONDS = 0.02
+"""For so long a line stands unfinished that was torn by a death or a full disk."""
 
 _Told: TypeAlias = Callable[[bool], None]
 """To be called from the writing thread once a line is on the disk (True), or could not be written (False)."""
 
 _Item: TypeAlias = tuple[bytes, _Told | None]
 _WAKE: _Item = (b"", None)
+
+
+def append(path: Path, lines: bytes, *, sync: bool) -> None:
+    """Writes all of it, on lines of its own where the file ends in a torn one; `sync`: to the disk. Raises
+    OSError."""
+    with path.open("ab", buffering=0) as file:
+        left = memoryview(b"\n" + lines if _ends_torn(path) else lines)
+        while left:  # a disk that is nearly full takes a part, and says so only the next time
+            written = file.write(left)
+            if not written:
+                raise OSError("nothing could be written")
+            left = left[written:]
+        if sync:
+            os.fsync(file.fileno())
+
+
+def _ends_torn(path: Path) -> bool:
+    """Whether its last line is nobody's any more; one that another process is just writing grows meanwhile."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = -1
+            while size != (size := file.seek(0, os.SEEK_END)) and size:
+                file.seek(size - 1)
+                if file.read(1) == b"\n":
+                    return False
+                time.sleep(_TORN_SECONDS)
+            return size > 0
+    except OSError:  # a pipe, or not to be read
+        return False
 
 
 class CallLog:
@@ -119,10 +151,7 @@ class CallLog:
         written = True
         try:
             if batch:
-                with self._path.open("ab", buffering=0) as file:
-                    file.write(batch)
-                    if waiting:
-                        os.fsync(file.fileno())
+                append(self._path, batch, sync=bool(waiting))
         except OSError:
             written = False
             count = sum(1 for line, _ in items if line)

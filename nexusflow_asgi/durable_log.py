@@ -51,8 +51,8 @@ class DurableCallLog(CallLog):
             post(done.set)
 
         with self._lock:
-            self._open.add(record.request_id)
             line = self._encode(record)
+            self._open.add(record.request_id)
         self._put(line, tell)
         await done.wait()
         if not written:

@@ -20,6 +20,7 @@ from nexusflow_core.errors import (
     NotFound,
     error_body,
 )
+from nexusflow_core.exchange.heads import error_headers
 from nexusflow_core.gateway import Gateway
 
 __all__ = ["Pages"]
@@ -90,5 +91,7 @@ def _json(value: Any) -> Response:
 
 def _error(error: NexusFlowError) -> Response:
     request_id = new_request_id()
-    headers = {"request-id": request_id, **error.headers}
-    return Response(error_body(error, request_id), error.status, headers, media_type="application/json")
+    body = error_body(error, request_id)
+    response = Response(body, error.status)
+    response.raw_headers = list(error_headers(error, request_id, len(body)))
+    return response

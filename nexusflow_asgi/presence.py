@@ -10,12 +10,13 @@ import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
+from nexusflow_asgi.call_log import append
+from nexusflow_asgi.hooks import logger
 from nexusflow_core.record import CallRecord
 
 if sys.platform != "win32":
@@ -41,7 +42,8 @@ class _Line(Struct):
 
 
 _line = msgspec.json.Decoder(_Line)
-_record = msgspec.json.Decoder(CallRecord)
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+_object = msgspec.json.Decoder(dict[str, Any])
 
 
 def supported() -> bool:
@@ -102,7 +104,7 @@ def _judge(log: Path, path: Path) -> int:
         offset = os.read(descriptor, 32)
         lost = _unsettled(log, path.name.split(".")[-2], int(offset) if offset.isdigit() else 0)
         if lost:
-            _append(log, lost)
+            append(log, b"".join(lost), sync=True)
         path.unlink()
         return len(lost)
     finally:
@@ -111,35 +113,45 @@ def _judge(log: Path, path: Path) -> int:
 
 def _unsettled(log: Path, id: str, offset: int) -> list[bytes]:
     """The lines that say `lost`, of the calls that process `id` began and did not settle."""
-    mark, begun = b'"id":"%s"' % id.encode(), dict[str, tuple[CallRecord, _Process]]()
+    mark, begun = b'"id":"%s"' % id.encode(), dict[str, bytes]()
     with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
         if offset <= file.seek(0, os.SEEK_END):
             file.seek(offset)
         else:
             file.seek(0)  # another file has taken its place
-        for line, raw in _lines(file, mark):
+        for line, raw in _lines(file, mark, log):
             if line.process.id != id:
                 continue
             if line.ending == "started":
-                begun[line.request_id] = _record.decode(raw), line.process
+                begun[line.request_id] = raw
             else:
                 begun.pop(line.request_id, None)
-    return [stamped(replace(record, ending="lost"), process) for record, process in begun.values()]
+    return [lost for raw in begun.values() if (lost := _as_lost(raw, log))]
 
 
-def _lines(file: BinaryIO, mark: bytes) -> Iterator[tuple[_Line, bytes]]:
+def _as_lost(raw: bytes, log: Path) -> bytes:
+    """The line with another ending and whatever else it says, be it a record's or not; b"" where it cannot be
+    read."""
+    try:
+        return msgspec.json.encode({**_object.decode(raw), "ending": "lost"}) + b"\n"
+    except _UNREADABLE:
+        _name(raw, log)
+        return b""
+
+
+def _lines(file: BinaryIO, mark: bytes, log: Path) -> Iterator[tuple[_Line, bytes]]:
     for raw in file:
         if mark in raw:
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # torn by the death, or edited
-                yield _line.decode(raw), raw
+            try:
+                line = _line.decode(raw)
+            except _UNREADABLE:  # torn by the death, or edited
+                _name(raw, log)
+            else:
+                yield line, raw
 
 
-def _append(log: Path, lines: list[bytes]) -> None:
-    with log.open("a+b", buffering=0) as file:
-        file.seek(-1, os.SEEK_END)
-        torn = file.read(1) != b"\n"
-        file.write(b"\n" * torn + b"".join(lines))
-        os.fsync(file.fileno())
+def _name(raw: bytes, log: Path) -> None:
+    logger.warning("call log %s: a line of a dead process cannot be read, and stays as it is: %.200r", log, raw)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

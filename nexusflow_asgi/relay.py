@@ -19,8 +19,8 @@ __all__ = ["Relay"]
 
 _now = time.monotonic
 
-_LAST_WORDS_SECONDS = 5.0
-"""What an answer that was ended for its time gets to say so, to a client that may not be reading."""
+_PIECE = 64 * 1024
+"""So much of a large last body is sent at once: each piece has its own time, and a slow client gets it all."""
 
 
 class Relay:
@@ -41,18 +41,17 @@ class Relay:
         async with open_watch(exchange, receive, self._send) as watch:
             self._watch = watch
             try:
-                await self._write(exchange.start(_now()))
+                out = exchange.start(_now())
                 while not isinstance(exchange.order, Close):
                     with watch:
-                        await self._obey(watch)
-                    if out := watch.take():
-                        with anyio.move_on_after(_LAST_WORDS_SECONDS):
-                            await self._write(out)
-                await self._write(watch.take())
-                await self._close_upstream()
+                        out = await self._obey(watch)
+                    out += watch.take()
+                await self._give_back()
+                await self._end(out, watch)
             except Exception:  # a defect of ours: the client is told so, the log is told what
                 logger.exception("call %s failed inside the gateway", exchange.request_id)
-                await self._write(exchange.fail(InternalError("internal error"), _now()))
+                await self._give_back()
+                await self._end(exchange.fail(InternalError("internal error"), _now()), watch)
             finally:
                 with anyio.CancelScope(shield=True) if self._upstream is not None else nullcontext():
                     await self._close_upstream()
@@ -62,52 +61,72 @@ class Relay:
         if self._watch is not None:
             self._watch.fail(error)
 
-    async def _obey(self, watch: Watch) -> None:
-        order = self._exchange.order
+    async def _obey(self, watch: Watch) -> bytes:
+        """Performs one order. The bytes that it returns are the last ones: they are said once it is Close."""
+        exchange, order = self._exchange, self._exchange.order
         try:
             if isinstance(order, SendOrder):
                 await self._close_upstream()
                 transport = self._transport_for(order.request.upstream)
                 self._upstream = upstream = await transport.send(order.request)
-                out = self._exchange.receive_head(upstream.status, upstream.headers, _now())
-                await self._write(out)
+                if exchange.order is order:
+                    return exchange.receive_head(upstream.status, upstream.headers, _now())
             elif isinstance(order, Read) and self._upstream is not None:
-                await self._read_on(order, self._upstream, watch)
+                return await self._read_on(order, self._upstream, watch)
             elif isinstance(order, Sleep):
                 await self._close_upstream()
                 await anyio.sleep_forever()  # the watch ends it
         except UpstreamError as error:
-            await self._write(self._exchange.transport_failed(error, _now()))
+            return exchange.transport_failed(error, _now())
         except NexusFlowError as error:  # what this transport cannot carry is nobody else's fault
-            await self._write(self._exchange.fail(error, _now()))
+            return exchange.fail(error, _now())
+        return b""
 
-    async def _read_on(self, order: Read, upstream: TransportResponse, watch: Watch) -> None:
+    async def _read_on(self, order: Read, upstream: TransportResponse, watch: Watch) -> bytes:
         """The hot loop: one pass a chunk."""
         exchange, read, send = self._exchange, upstream.read, self._send
-        while exchange.order is order:
+        while True:
             data = await read()
             if watch.pinging is not None:
+                watch.writing = True  # what has come waits for the client to take the ping
                 await watch.pinged()
+                watch.writing = False
+            if exchange.order is not order:  # the watch was quicker
+                return b""
             now = _now()
             out = exchange.receive_data(data, now) if data else exchange.receive_eof(now)
-            if out or not data:
+            if exchange.order is not order:
+                return out
+            if out:
                 watch.writing = True
-                if self._head_sent and exchange.order is order:
+                if self._head_sent:
                     try:
                         await send({"type": "http.response.body", "body": out, "more_body": True})
                     except OSError:
                         self._nobody_listens()
-                else:
-                    await self._write(out)
+                        return b""
+                elif not await self._write(out):
+                    return b""
                 watch.writing = False
             if order.until < watch.due:
                 watch.arm()
 
-    async def _write(self, body: bytes) -> None:
-        """Sends what there is, the head before it; ends the answer where the exchange has ended it."""
+    async def _end(self, body: bytes, watch: Watch) -> None:
+        """The last words. Who does not take them is not waited for: the server cuts the connection."""
+        closed = _now()
+        for at in range(0, len(body) or 1, _PIECE):
+            watch.end_by(self._exchange.rest_until(_now(), closed))
+            taken = False
+            with watch:
+                taken = await self._write(body[at : at + _PIECE], last=at + _PIECE >= len(body))
+            if not taken:
+                return
+
+    async def _write(self, body: bytes, *, last: bool = False) -> bool:
+        """Sends these bytes, the head before them if that is not out yet; False where nobody listens."""
         order, head = self._exchange.order, self._exchange.response_head
-        if head is None or self._body_ended or not (body or isinstance(order, Close)):
-            return
+        if head is None or self._body_ended:
+            return False
         if self._watch is not None and self._watch.pinging is not None:
             await self._watch.pinged()
         try:
@@ -117,18 +136,27 @@ class Relay:
                     {"type": "http.response.start", "status": head.status, "headers": head.headers}
                 )
                 self._body_ended = False
-            if isinstance(order, Close):
+            if last:
                 self._body_ended = True
-                if not order.whole:
-                    return  # the server cuts the connection: the only honest end of a body that broke off
-            await self._send({"type": "http.response.body", "body": body, "more_body": not self._body_ended})
+                if isinstance(order, Close) and not order.whole:
+                    return False  # the server cuts the connection: the only honest end of a body that broke off
+            await self._send({"type": "http.response.body", "body": body, "more_body": not last})
         except OSError:
             self._nobody_listens()
+            return False
+        return True
 
     def _nobody_listens(self) -> None:
         """What a server's `send` may raise once the client is gone: no server must, and most do not."""
         self._body_ended = True
         self._exchange.client_gone(_now())
+
+    async def _give_back(self) -> None:
+        """Closes the upstream before the last words, for which the client may take its time."""
+        try:
+            await self._close_upstream()
+        except Exception:  # no reason to keep them from the client
+            logger.exception("call %s: its upstream could not be closed", self._exchange.request_id)
 
     async def _close_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None

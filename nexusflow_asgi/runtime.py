@@ -1,23 +1,26 @@
 """What an app holds on one event loop: its transports and its calls in flight."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import anyio
 
 from nexusflow_asgi.backend import loop_identity
+from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.relay import Relay
-from nexusflow_asgi.slots import Slots
+from nexusflow_asgi.slots import COME_BACK, Slots
 from nexusflow_asgi.transports import Transport
+from nexusflow_asgi.watch import LAST_WORDS_SECONDS
 from nexusflow_core.config import Limits
 from nexusflow_core.errors import NexusFlowError, Overloaded
 from nexusflow_core.upstream import Upstream
 
 __all__ = ["CallInFlight", "LoopState", "LoopStates"]
 
-_SETTLE_SECONDS = 1.0  # that calls which were ended get to write their last bytes and their record
+_SETTLE_SECONDS = 1.0
+"""That calls which were ended get to write their record; those with a client that may be slow to take the last
+bytes get LAST_WORDS_SECONDS besides."""
 
 
 class CallInFlight:
@@ -43,7 +46,7 @@ class LoopState:
         self._make_transport = make_transport
         self._transports: dict[str, Transport] = {}
         self.slots = Slots(limits)
-        self._idle = anyio.Event()
+        self._left = anyio.Event()
         self.calls: set[CallInFlight] = set()
         self.closing = False
 
@@ -64,30 +67,35 @@ class LoopState:
     def leave(self, call: CallInFlight) -> None:
         """A call is over, its record settled."""
         self.calls.discard(call)
-        if self.closing and not self.calls:
-            self._idle.set()
+        self._left.set()
 
     async def aclose(self, grace: float) -> None:
         """Refuses new calls, gives those in flight `grace` seconds, ends the rest, closes the transports."""
         self.closing = True
         self.slots.close()
         with anyio.CancelScope(shield=True):
-            deadline = time.monotonic() + grace
-            while self.calls and time.monotonic() < deadline:
-                with anyio.move_on_after(deadline - time.monotonic()):
-                    await self._idle.wait()
+            await self._wait(lambda: not self.calls, grace)
             for call in list(self.calls):
                 call.stop(_closing())
-            with anyio.move_on_after(_SETTLE_SECONDS):
-                if self.calls:
-                    await self._idle.wait()
+            await self._wait(lambda: not self.calls, _SETTLE_SECONDS)
+            await self._wait(lambda: all(call.relay is None for call in self.calls), LAST_WORDS_SECONDS)
+            if self.calls:  # a hook or an authenticate of the host's, or a body, that takes its time
+                logger.warning("closed with %d calls that have no record yet", len(self.calls))
             transports, self._transports = self._transports, {}
             for transport in transports.values():
                 await transport.aclose()
 
+    async def _wait(self, over: Callable[[], bool], seconds: float) -> None:
+        """Returns once enough calls have left, or the time is up."""
+        with anyio.move_on_after(seconds):
+            while not over():
+                if self._left.is_set():
+                    self._left = anyio.Event()
+                await self._left.wait()
+
 
 def _closing() -> Overloaded:
-    return Overloaded("the gateway is shutting down")
+    return Overloaded("the gateway is shutting down", headers=COME_BACK)
 
 
 class LoopStates:

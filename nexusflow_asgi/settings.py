@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -89,10 +90,22 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 
 
 def check_files(config: Config) -> None:
-    """Raises ConfigError for a file that the configuration names and that cannot be read."""
+    """Raises ConfigError for a file that the configuration names and that is not what it should be."""
     for name, upstream in config.upstreams.items():
-        if upstream.ca_file is not None and not os.access(upstream.ca_file, os.R_OK):
-            raise ConfigError(f"upstreams.{name}.ca_file", f"{upstream.ca_file} cannot be read")
+        if upstream.ca_file is not None and (why := _no_authority(upstream.ca_file)):
+            raise ConfigError(f"upstreams.{name}.ca_file", f"{upstream.ca_file} {why}")
+
+
+def _no_authority(path: str) -> str | None:
+    """Why no certificate can be verified with this file."""
+    try:
+        with open(path, "rb"):
+            authorities = ssl.create_default_context(cafile=path).cert_store_stats()["x509"]
+    except ssl.SSLError:
+        authorities = 0
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None if authorities else "holds no certificate in PEM form"
 
 
 def price_book(config: Config) -> PriceBook:

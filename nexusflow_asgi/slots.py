@@ -7,9 +7,10 @@ import anyio
 from nexusflow_core.config import Limits
 from nexusflow_core.errors import Overloaded
 
-__all__ = ["Slots"]
+__all__ = ["COME_BACK", "Slots"]
 
-_COME_BACK = {"retry-after": "1"}
+COME_BACK = {"retry-after": "1"}
+"""With each 529 of ours: there may be room, or another process, in a second."""
 
 
 class _Gate:
@@ -100,7 +101,7 @@ class Slots:
 
     def _refusal(self) -> Overloaded:
         why = "the gateway is shutting down" if self._closed else "too many calls at once"
-        return Overloaded(why, headers=_COME_BACK)
+        return Overloaded(why, headers=COME_BACK)
 
     def _forget(self, key: str) -> None:
         gate, calls = self._keys[key]

@@ -18,7 +18,11 @@ from nexusflow_asgi.backend import runs_on_asyncio
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange import Close, Exchange
 
-__all__ = ["Watch", "open_watch"]
+__all__ = ["LAST_WORDS_SECONDS", "Watch", "open_watch"]
+
+LAST_WORDS_SECONDS = 5.0
+"""What an answer that was ended for its time, or from outside, gets to say so, to a client that may not be
+reading."""
 
 
 class Watch(ABC):
@@ -36,6 +40,8 @@ class Watch(ABC):
         self._receive = receive
         self._send = send
         self._out = b""
+        self._latest = self._end_by = float("inf")
+        self._error: Exception | None = None
 
     @abstractmethod
     def __enter__(self) -> None: ...
@@ -63,32 +69,73 @@ class Watch(ABC):
             await self.pinging.wait()
 
     def fail(self, error: NexusFlowError) -> None:
-        """Ends the call from outside, with this error."""
-        self._out += self._exchange.fail(error, time.monotonic())
-        self._interrupt()
+        """Ends the call from outside, with this error; last words that are being said get little time."""
+        now = time.monotonic()
+        if isinstance(self._exchange.order, Close):
+            self._latest = min(self._latest, now + LAST_WORDS_SECONDS)
+            self.end_by(self._end_by)
+            self.arm()
+            return
+        try:
+            self._turn(self._exchange.fail(error, now), now)
+        except Exception as defect:
+            self._defect(defect)
 
     def take(self) -> bytes:
+        """What the exchange has answered to an interruption. Raises what went wrong in the watch itself."""
+        if self._error is not None:
+            raise self._error
         out, self._out = self._out, b""
         return out
+
+    def end_by(self, until: float) -> None:
+        """Once the order is Close: interrupts what runs then."""
+        self._end_by = min(until, self._latest)
+
+    def _turn(self, out: bytes, now: float) -> None:
+        """The exchange has changed its order beside the relay."""
+        self._out += out
+        if isinstance(self._exchange.order, Close):
+            self._latest = min(self._latest, now + LAST_WORDS_SECONDS)
+        self._interrupt()
 
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._exchange.client_gone(time.monotonic())
+        if not isinstance(self._exchange.order, Close):  # else the server may be writing the end
+            now = time.monotonic()
+            try:
+                self._exchange.client_gone(now)
+                self._turn(b"", now)
+            except Exception as error:
+                self._defect(error)
+
+    def _tick(self) -> None:
+        """The timer fired. What goes wrong here is the relay's to tell: nobody would hear of it otherwise."""
+        try:
+            self._check_time()
+        except Exception as error:
+            self._defect(error)
+
+    def _defect(self, error: Exception) -> None:
+        self._error = error
         self._interrupt()
 
     def _check_time(self) -> None:
-        """The timer fired: often too early, since the time of a read moves on without it."""
+        """Often too early, since the time of a read moves on without the timer."""
         now = time.monotonic()
         order = self._exchange.order
-        if isinstance(order, Close) or now < order.until:
+        if now < self._until():
+            return
+        if isinstance(order, Close):
+            self._end_by = float("inf")
+            self._interrupt()
             return
         if self.writing and self._exchange.client_slow(now):
             return
         out = self._exchange.on_timer(now)
         if self._exchange.order is not order:
-            self._out += out
-            self._interrupt()
+            self._turn(out, now)
         elif out and self.pinging is None:  # else the client has not even taken the last one
             self.pinging = anyio.Event()
             self._spawn_ping(out)
@@ -105,13 +152,18 @@ class Watch(ABC):
             if done is not None:
                 done.set()
 
+    def _until(self) -> float:
+        """The time of the current order."""
+        order = self._exchange.order
+        return self._end_by if isinstance(order, Close) else order.until
+
     def _until_due(self) -> float | None:
         """Seconds from now to the time of the current order; None where nothing is waited for."""
-        order = self._exchange.order
-        if isinstance(order, Close):
+        until = self._until()
+        if until == float("inf") or self._error is not None:
             return None
-        self.due = order.until
-        return max(order.until - time.monotonic(), 0.0)
+        self.due = until
+        return max(until - time.monotonic(), 0.0)
 
 
 def open_watch(exchange: Exchange, receive: Receive, send: Send) -> AbstractAsyncContextManager[Watch]:
@@ -143,8 +195,7 @@ class _AsyncioWatch(Watch):
 
     def __enter__(self) -> None:
         self._inside = True
-        order = self._exchange.order
-        if self._timer is None or (not isinstance(order, Close) and order.until < self.due):
+        if self._timer is None or self._until() < self.due:
             self.arm()
 
     def __exit__(
@@ -166,7 +217,7 @@ class _AsyncioWatch(Watch):
 
     def _fire(self) -> None:
         self._timer = None
-        self._check_time()
+        self._tick()
         self.arm()
 
     def _spawn_ping(self, data: bytes) -> None:
@@ -212,7 +263,7 @@ class _AnyioWatch(Watch):
             seconds = self._until_due()
             with anyio.CancelScope() as self._sleep:
                 await (anyio.sleep_forever() if seconds is None else anyio.sleep(seconds))
-            self._check_time()
+            self._tick()
 
     def _spawn_ping(self, data: bytes) -> None:
         self._group.start_soon(self._send_ping, data)

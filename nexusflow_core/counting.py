@@ -120,7 +120,8 @@ def counted(tokens: int, request_id: str, more: Headers = ()) -> tuple[ResponseH
 
 def not_counted(request_id: str) -> tuple[ResponseHead, bytes]:
     """The 404 that tells a client to count for itself."""
-    return _answer(404, error_body(NotFound(NOT_COUNTED), request_id), request_id)
+    more = [(b"x-should-retry", b"false")]
+    return _answer(404, error_body(NotFound(NOT_COUNTED), request_id), request_id, more)
 
 
 def is_absent(status: int) -> bool:

@@ -18,6 +18,9 @@ __all__ = ["Peek", "elements", "inflate", "members", "peek", "rename_model"]
 MAX_MEMBERS = 1000
 """Bound on top-level members; the Messages API has about thirty."""
 
+MAX_MODEL = 1000
+"""Bound on the characters of a model's name, which is matched with patterns and kept in records."""
+
 _MAX_GZIP_MEMBERS = 100
 """Bound on the members of one gzip body: each costs a copy of what follows it, and senders make one."""
 
@@ -58,9 +61,12 @@ def peek(text: bytes) -> Peek:
     """Reads `model` and `stream` of a JSON object.
 
     Raises InvalidRequest for what is no JSON object, nests too deeply, or has no `model`, one that is no
-    string, or two different ones (who is right would depend on the reader).
+    string or too long, or two different ones (who is right would depend on the reader).
     """
-    return _peek_plain(text) or _peek_closely(text)
+    seen = _peek_plain(text) or _peek_closely(text)
+    if len(seen.model) > MAX_MODEL:
+        raise InvalidRequest(f"model: String should have at most {MAX_MODEL} characters")
+    return seen
 
 
 def rename_model(seen: Peek, model: str) -> bytes:

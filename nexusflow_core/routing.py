@@ -1,6 +1,5 @@
 """Which upstreams serve a model: exact names before patterns, patterns in the order of the file."""
 
-import re
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
@@ -80,7 +79,7 @@ class Router:
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
         self._exact: dict[str, Route] = {}
-        self._patterns: list[tuple[re.Pattern[str], Route]] = []
+        self._patterns: list[tuple[_Pattern, Route]] = []
         seen: set[str] = set()
         for index, route in enumerate(self.routes):
             if route.model in seen:
@@ -89,7 +88,7 @@ class Router:
             if route.exact:
                 self._exact[route.model] = route
             else:
-                self._patterns.append((_pattern(route.model), route))
+                self._patterns.append((_Pattern(route.model), route))
 
     def find(self, model: str) -> Route:
         """The route of `model`. Raises NotFound (404) in Anthropic's words."""
@@ -104,10 +103,25 @@ class Router:
 
     def _matching(self, model: str) -> Route | None:
         for pattern, route in self._patterns:
-            if pattern.fullmatch(model):
+            if pattern.matches(model):
                 return route
         return None
 
 
-def _pattern(model: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in model.split("*")), re.DOTALL)
+class _Pattern:
+    """Stars stand for any characters. No regular expression: those try each way to share a name between several
+    stars, in a time that grows with its square or worse."""
+
+    def __init__(self, pattern: str) -> None:
+        self._first, *self._between, self._last = pattern.split("*")
+
+    def matches(self, model: str) -> bool:
+        at, end = len(self._first), len(model) - len(self._last)
+        if at > end or not model.startswith(self._first) or not model.endswith(self._last):
+            return False
+        for part in self._between:  # the first place leaves most room for the next
+            found = model.find(part, at, end)
+            if found < 0:
+                return False
+            at = found + len(part)
+        return True

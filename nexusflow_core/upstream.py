@@ -42,6 +42,14 @@ _NEVER_UPSTREAM_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-nexusflow-")
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5: none but the tab
 
+_NOT_IN_A_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")  # RFC 9110 section 5.6.2: a name is a token
+
+_BLANKS = b" \t"
+"""RFC 9110 section 5.5: a value "does not include leading or trailing whitespace". Some servers leave it there,
+and some clients refuse to send it."""
+
+_CONTROL_REFUSED = "header {}: control characters are not allowed"
+
 
 class Secret:
     """A key that shows itself to nobody: `repr`, `str` and pickling give its name, `reveal()` the value."""
@@ -69,6 +77,8 @@ class Secret:
             value = environ.get(self._name, "").strip()
             if not value:
                 raise ConfigError(path, f"the environment variable {self._name} is not set")
+            if _CONTROL.search(value.encode(errors="surrogateescape")):
+                raise ConfigError(path, f"the environment variable {self._name} has a control character in it")
             self._value = value
 
     def __repr__(self) -> str:
@@ -118,7 +128,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
     def credential_header(self, own: "Credential | None") -> tuple[bytes, bytes] | None:
         """The one credential that goes upstream: the configured key, else the client's own; None for `none`.
 
-        Raises AuthenticationFailed when there is neither.
+        Raises AuthenticationFailed when there is neither, InvalidRequest for one that no header can carry.
         """
         if self.auth == "none":
             return None
@@ -128,7 +138,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
             own = Credential(scheme, key.encode())
         if own is None:
             raise AuthenticationFailed("x-api-key header is required")
-        return own.as_header()
+        return _sendable(own.as_header())
 
 
 class Credential(Struct, frozen=True):
@@ -171,17 +181,22 @@ def header(headers: Headers, name: bytes) -> bytes | None:
     """The first value of a header, or None. `name` in lower case."""
     for key, value in headers:
         if key == name:
-            return value
+            return value.strip(_BLANKS)
     return None
 
 
 def client_credentials(headers: Headers) -> list[Credential]:
     """The credentials that a client sent, `x-api-key` first: it is the one Anthropic goes by if both come."""
-    keys = [Credential("x-api-key", value) for name, value in headers if name == b"x-api-key" and value]
+    keys: list[Credential] = []
+    tokens: list[Credential] = []
     for name, value in headers:
-        if name == b"authorization" and value[:7].lower() == b"bearer " and value[7:].strip():
-            keys.append(Credential("bearer", value[7:].strip()))
-    return keys
+        if name == b"x-api-key" and (key := value.strip(_BLANKS)):
+            keys.append(Credential("x-api-key", key))
+        elif name == b"authorization":
+            scheme, _, token = value.strip(_BLANKS).partition(b" ")
+            if scheme.lower() == b"bearer" and (token := token.strip(_BLANKS)):
+                tokens.append(Credential("bearer", token))
+    return keys + tokens
 
 
 def relayed_request_headers(
@@ -190,15 +205,18 @@ def relayed_request_headers(
     """A client's headers as they go to an upstream of the same protocol: all but a deny-list, in their order.
 
     `accept-encoding` becomes `identity`, so that the answer can be metered as it passes.
-    Raises InvalidRequest for a value with a control character in it.
+    Raises InvalidRequest for a value with a control character in it, or a name that is none.
     """
     kept = [
-        pair
-        for pair in _end_to_end(headers)
-        if pair[0] not in NEVER_UPSTREAM and not pair[0].startswith(_NEVER_UPSTREAM_PREFIXES)
+        (name, value.strip(_BLANKS))
+        for name, value in _end_to_end(headers)
+        if name not in NEVER_UPSTREAM and not name.startswith(_NEVER_UPSTREAM_PREFIXES)
     ]
-    if name := _with_control(kept):
-        raise InvalidRequest(f"header {name}: control characters are not allowed")
+    names = [name for name, _ in kept]
+    if not all(names) or _NOT_IN_A_NAME.search(b"".join(names)):
+        raise InvalidRequest("a header's name has characters that are not allowed there")
+    if odd := _with_control(kept):
+        raise InvalidRequest(_CONTROL_REFUSED.format(odd))
     return [*kept, (b"accept-encoding", b"identity"), *([credential] if credential is not None else [])]
 
 
@@ -211,6 +229,12 @@ def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     if name := _with_control(kept):
         raise UpstreamProtocolError(f"the upstream's header {name} has a control character in it")
     return kept
+
+
+def _sendable(credential: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    if name := _with_control((credential,)):
+        raise InvalidRequest(_CONTROL_REFUSED.format(name))
+    return credential
 
 
 def _with_control(headers: Headers) -> str | None:

@@ -147,6 +147,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         raise ConfigError("", f"cannot listen on {host} port {port}: {error.strerror}") from None
+    except UnicodeError:  # of a name with an empty part, or one that is too long
+        raise ConfigError("", f"cannot listen on {host}: that is no host name") from None
     listener.set_inheritable(True)
     return listener
 

@@ -49,6 +49,8 @@ class HttpxTransport:
             response = await self._client.send(
                 self._build(request), stream=True, follow_redirects=False, auth=None
             )
+        except self._library.LocalProtocolError:  # the request itself: no upstream has seen it, nor ever will
+            raise InvalidRequest("a header of this request cannot be sent on") from None
         except self._library.HTTPError as error:
             raise _translated(self._library, error, request) from None
         return _Response(response, self._library, request)

@@ -163,6 +163,10 @@ class Exchange:
         patience.heard(now, ended=False, pings=self._leg is not None and self._leg.may_ping)
         return now < patience.until
 
+    def rest_until(self, now: float, closed: float) -> float:
+        """Once the order is Close, since `closed`: how long the client may take for the next bytes."""
+        return self._patience.rest_until(now, closed)
+
     def client_gone(self, now: float) -> None:
         """The client went away; does nothing once the answer is finished."""
         if not self._over:

@@ -1,10 +1,13 @@
 """Headers of the gateway's own: of its error answers, and the one that says who answered."""
 
-from nexusflow_core.errors import NexusFlowError
+from nexusflow_core.errors import CallerError, NexusFlowError
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import Headers
 
 __all__ = ["error_headers", "who_answered"]
+
+_FINAL = frozenset({400, 401, 403, 404, 405, 413})
+"""No repetition mends these. Some clients repeat a 401 for minutes unless they are told so."""
 
 
 def error_headers(error: NexusFlowError, request_id: str, length: int) -> Headers:
@@ -13,7 +16,8 @@ def error_headers(error: NexusFlowError, request_id: str, length: int) -> Header
         "content-type": "application/json",
         "content-length": str(length),
         "request-id": request_id,
-        **error.headers,
+        **({"x-should-retry": "false"} if isinstance(error, CallerError) and error.status in _FINAL else {}),
+        **{name.lower(): value for name, value in error.headers.items()},
     }
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 

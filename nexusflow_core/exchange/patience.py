@@ -43,6 +43,12 @@ class Patience:
         self.idle_until = until = until if until < self.until else self.until
         self.read.until = self._ping_at if pings and self._ping_at < until else until
 
+    def rest_until(self, now: float, closed: float) -> float:
+        """The upstream is done with: the client has its idle time for each further piece, within the total time
+        or, where that is all but up, one idle time since then."""
+        idle = self.timeouts.idle
+        return min(now + idle, max(self.until, closed + idle))
+
     def lost(self, now: float, upstream: str, *, reading: bool) -> str:
         """What took too long, in words."""
         if now >= self.until:

@@ -36,7 +36,7 @@ class Outcome(Struct, kw_only=True):
     def end_attempt(self, call: Call, status: int | None, reason: str, duration: float) -> None:
         """Notes the attempt at the current target."""
         if self.target is not None:
-            upstream, model = self.target.upstream.name, self.target.model or call.model
+            upstream, model = self.target.upstream.name, self.target.model or call.model[:_MAX_NAME]
             made = Attempt(upstream=upstream, model=model, status=status, reason=reason, duration=duration)
             self.attempts.append(made)
 

@@ -295,6 +295,21 @@ def test_an_authenticate_that_returns_nonsense() -> None:
     assert (answer.status, requests) == (500, [])
 
 
+@pytest.mark.parametrize(
+    "principal",
+    [Principal(7), Principal("a", {"team": 7}), Principal("a", {"team": None}), Principal("a", {7: "x"})],  # type: ignore[arg-type, dict-item]
+)
+def test_a_principal_that_is_not_text(principal: Principal, caplog: pytest.LogCaptureFixture) -> None:
+    """500, and the log names the field: a record with it could not be read back from a log."""
+
+    async def odd(scope: Scope) -> Principal:
+        return principal
+
+    answer, requests, record = call([], config=configured(api_key=CONFIGURED, auth=""), authenticate=odd)
+    assert (answer.status, requests, record.principal) == (500, [], None)
+    assert "of the principal, " in caplog.text
+
+
 # Nobody, anybody
 
 
@@ -453,3 +468,25 @@ def test_offline_with_an_empty_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIM_KEY", "")
     gateway = NexusFlow(config=decode_config(OFFLINE), transport="offline")
     assert anyio.run(lambda: ask(gateway)).status == 200
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai-chat"])
+def test_offline_an_upstream_without_a_credential(dialect: str) -> None:
+    """`auth = "none"`, as of a model on one's own machine, is simulated as well; whoever forgets the key of
+    another upstream still hears of it."""
+    toml = """
+        [upstreams.own]
+        dialect = "{dialect}"
+        base_url = "http://own.example"
+        {auth}
+        [[routes]]
+        model = "m"
+        targets = ["own"]
+        [auth]
+        anonymous = true
+    """
+    body = b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}'
+    for auth, status in (('auth = "none"', 200), ("", 401)):
+        config = decode_config(toml.format(dialect=dialect, auth=auth).encode())
+        gateway = NexusFlow(config=config, transport="offline")
+        assert anyio.run(lambda it=gateway: ask(it, body=body)).status == status  # type: ignore[misc]

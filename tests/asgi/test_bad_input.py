@@ -434,6 +434,8 @@ def test_an_upstream_that_ends_before_its_first_event(bench: Bench, steps: list[
 )
 def test_an_upstream_that_hangs(bench: Bench, steps: list[Step], stream: bool, model: str) -> None:
     """504 timeout_error, and the upstream sees its socket close."""
+    bench.upstream.script = lambda _: answer(200, JSON, [ANSWER])
+    bench.call(HEADERS, json.dumps({"model": model}).encode())  # its client is made, which may take its time
     count = len(bench.upstream.requests)
     assert_upstream_error(fail(bench, steps, model, stream), 504, "timeout_error")
     assert bench.upstream.requests[count].cut_off()

@@ -151,6 +151,14 @@ def test_a_port_that_is_taken() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "no.such.host.invalid"])
+def test_a_host_that_is_none(host: str) -> None:
+    """Said in a line, with the host: exit status 2."""
+    done = run("serve", "--offline", "--host", host)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"cannot listen on {host}" in done.stderr
+
+
 def test_a_missing_key(file: Path) -> None:
     """Which variable, and where the file asks for it."""
     done = run("serve", "--config", file, env={"VENDOR_KEY": "x"})
@@ -432,6 +440,12 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
         ('model = "claude-*"', "model = 4", "routes[1].model", "str"),
         ('keys = ["env:TEAM_KEY"]', 'keys = ["nxf-team"]', "auth.keys[0]", "env:NAME"),
         ("[auth]", "[auth]\nanonymus = true", "auth", "anonymus"),
+        (
+            'dialect = "anthropic"',
+            f'dialect = "anthropic"\nca_file = "{__file__}"',
+            "ca_file",
+            "certificate",
+        ),
         ("[log]", "[logs]", "", "logs"),
         ("[log]", "[limits]\nbody_bytes = 0\n[log]", "limits.body_bytes", "at least 1"),
         (

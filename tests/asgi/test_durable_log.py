@@ -118,6 +118,45 @@ def test_a_log_that_cannot_be_written_refuses_the_call(tmp_path: Path) -> None:
     assert endings(path)[-2:] == ["started", "complete"]
 
 
+FULL = """
+import resource, signal, sys, anyio
+from pathlib import Path
+from nexusflow_asgi import NexusFlow
+from tests.asgi.asking import ask
+from tests.asgi.test_durable_log import Looking, durable
+
+def room(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+async def main():
+    path = Path(sys.argv[1])
+    transport = Looking(path)
+    async with NexusFlow(config=durable(path), transport=transport) as gateway:
+        assert (await ask(gateway)).status == 200
+    room(path.stat().st_size + 100)
+    async with NexusFlow(config=durable(path), transport=transport) as gateway:
+        assert (await ask(gateway)).status == 500
+    assert len(transport.seen) == 1
+    room(resource.RLIM_INFINITY)
+    async with NexusFlow(config=durable(path), transport="offline") as gateway:
+        assert (await ask(gateway)).status == 200
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+anyio.run(main)
+"""
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """What fits in part is no line: the call is refused, and the next line stands on its own."""
+    path = tmp_path / "calls.jsonl"
+    done = subprocess.run([sys.executable, "-c", FULL, path], cwd=ROOT, timeout=LIMIT, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr.decode()
+    first, second, torn, third, fourth, rest = path.read_bytes().split(b"\n")
+    whole = [json.loads(line)["ending"] for line in (first, second, third, fourth)]
+    assert whole == ["started", "complete", "started", "complete"]
+    assert (len(torn), rest) == (100, b"")
+
+
 # Death
 
 WORKER = """
@@ -241,6 +280,21 @@ anyio.run(main)
     assert mark_lost(path) == 0
     *_, last = path.read_bytes().split(b"\n")[:-1]
     assert (json.loads(last)["request_id"], json.loads(last)["ending"]) == ("a", "lost")
+
+
+def test_a_line_that_is_no_record(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of another version, or edited: it is marked lost with all that it says; what cannot even be read is left
+    alone and named. Neither keeps the gateway from starting."""
+    path = tmp_path / "calls.jsonl"
+    line = b'{"request_id":"%s","ending":"started",%s,"process":{"id":"0123456789abcdef","pid":1,"boot":""}}\n'
+    odd = line % (b"a", b'"metadata":{"team":7},"new":[1.50]')
+    path.write_bytes(odd + line % (b"b", b'"deep":' + b"[" * 9000 + b"]" * 9000))
+    (tmp_path / "calls.jsonl.0123456789abcdef.alive").write_bytes(b"0")
+    NexusFlow(config=durable(path), transport="offline")
+    [lost] = [line for line in path.read_bytes().split(b"\n") if b'"lost"' in line]
+    assert json.loads(lost) == {**json.loads(odd), "ending": "lost"}
+    assert "cannot be read" in caplog.text
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_log_that_was_rotated_away(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from nexusflow_asgi.transports.offline import OfflineTransport
 from nexusflow_core import Config, Limits, Overloaded
 from nexusflow_core.config import decode_config
 from nexusflow_core.peek import inflate
-from tests.asgi.asking import BODY, LIMIT, OFFLINE, Answer, ask, http_scope
+from tests.asgi.asking import BODY, LIMIT, OFFLINE, Answer, ask, http_scope, offline
 from tests.servers import (
     SSE,
     Fault,
@@ -223,6 +223,19 @@ def test_headers_have_a_bound() -> None:
         refused = anyio.run(lambda h=headers, q=query: ask(gateway, headers=h, query=q))  # type: ignore[misc]
         assert (refused.status, refused.error) == (413, "request_too_large")
     assert anyio.run(lambda: ask(gateway, headers=many[:10])).status == 200
+
+
+def test_a_records_size_is_not_the_clients_to_choose() -> None:
+    """Of the name that a client gives its model a record keeps the beginning, in each attempt as well; a longer
+    one than any model has is refused."""
+    hook = RecordingHook()
+    gateway = NexusFlow(config=offline(), transport="offline", hooks=[hook])
+    for length, status in ((900, 200), (2_000_000, 400)):
+        body = BODY.replace(b"claude-haiku-4-5", b"claude-" + b"x" * length)
+        assert anyio.run(lambda body=body: ask(gateway, body=body)).status == status  # type: ignore[misc]
+    served, refused = hook.records
+    assert (len(served.model), [len(attempt.model) for attempt in served.attempts]) == (256, [256])
+    assert len(repr(refused)) < 1000
 
 
 # Bodies

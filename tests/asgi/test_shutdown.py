@@ -113,6 +113,7 @@ def test_calls_get_their_grace(transport: str) -> None:
                 with RawClient(served.port) as late:
                     got, body = late.call("/v1/messages", OWN_KEY, BODY)
                     assert (got.status, json.loads(body)["error"]["type"]) == (529, "overloaded_error")
+                    assert got.value(b"retry-after") == b"1"
                 assert hook.wait(1)[0].ending == "refused"
                 go_on.open()
                 assert streaming.rest() == STOP
@@ -175,6 +176,7 @@ def test_a_waiting_call_that_outlasts_its_grace(steps: list[Step], transport: st
             [record] = hook.records
             assert upstream.requests[0].cut_off()
     assert (got.status, error["error"]["type"]) == (529, "overloaded_error")
+    assert got.value(b"retry-after") == b"1"
     assert got.values(b"request-id") == [record.request_id.encode()]
     assert (record.status, record.ending, record.error_type) == (529, "error", "overloaded_error")
 

@@ -277,3 +277,13 @@ def test_a_ca_file_that_is_missing(transport: str, tmp_path: Path) -> None:
     """Said when the gateway is made, with its place in the file; not at the first call."""
     with pytest.raises(ConfigError, match=r"upstreams\.vendor\.ca_file"):
         called("https://127.0.0.1:1", transport, ca_file=str(tmp_path / "none.pem"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_a_ca_file_that_is_none(transport: str, content: bytes, tmp_path: Path) -> None:
+    """The same: else each call would be a 500."""
+    path = tmp_path / "ca.pem"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"upstreams\.vendor\.ca_file.*holds no certificate"):
+        called("https://127.0.0.1:1", transport, ca_file=str(path))

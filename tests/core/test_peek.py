@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nexusflow_core import peek as peek_module
 from nexusflow_core.errors import InvalidRequest, RequestTooLarge
-from nexusflow_core.peek import MAX_MEMBERS, inflate, peek, rename_model
+from nexusflow_core.peek import MAX_MEMBERS, MAX_MODEL, inflate, peek, rename_model
 from tests.odd_json import oddly
 
 JSON = st.recursive(
@@ -52,6 +52,15 @@ def test_a_rename_changes_the_model_and_no_other_byte(
     assert rename_model(peek(rename_model(seen, name + "#")), name) == renamed
     quoted = json.dumps(name, ensure_ascii=False).encode()
     assert len(renamed) - len(quoted) * _models(renamed) == len(body) - sum(map(len, _values(body)))
+
+
+@pytest.mark.parametrize("padding", [0, 100_000])
+def test_a_models_name_has_a_bound(padding: int) -> None:
+    """Patterns are matched with it, and records keep it."""
+    body = json.dumps({"model": "x" * MAX_MODEL, "system": " " * padding}).encode()
+    assert peek(body).model == "x" * MAX_MODEL
+    with pytest.raises(InvalidRequest, match="model: String should have at most 1000 characters"):
+        peek(body.replace(b'"x', b'"xx'))
 
 
 def _models(text: bytes) -> int:

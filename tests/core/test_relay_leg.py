@@ -1,6 +1,7 @@
 """Opening a relayed leg: which bytes leave, and as whom."""
 
 import gzip
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.anthropic import AnthropicDialect
 from nexusflow_core.errors import InvalidRequest, UpstreamProtocolError
-from nexusflow_core.routing import Target
+from nexusflow_core.routing import Options, Target
 from nexusflow_core.upstream import Headers, Secret, Upstream, header
 
 UPSTREAM = Upstream(name="a", dialect="anthropic", base_url="https://a/base", api_key=Secret("sk-up"))
@@ -63,6 +64,17 @@ def test_a_compressed_body_travels_compressed_unless_it_is_renamed() -> None:
     assert renamed.request.body == b'{"model":"claude-y"}'
     assert header(renamed.request.headers, b"content-encoding") is None
     assert tuple(renamed.edits) == ("model", "content-encoding")
+
+
+def test_an_open_stream_holds_nothing_of_what_it_was_asked() -> None:
+    """Nor on a route that estimates tokens, which has a use for the text of count_tokens alone."""
+    for options in (Options(), Options(count_tokens="estimate")):
+        came = call(bytes(bytearray(b'{"model":"claude-x"}')))
+        body, nobodys = came.body, bytes(bytearray(b"another"))
+        leg = AnthropicDialect().open(came, Target(UPSTREAM, options=options))
+        leg.request.let_go()
+        del came
+        assert sys.getrefcount(body) == sys.getrefcount(nobodys)
 
 
 def test_the_query_goes_along_verbatim() -> None:

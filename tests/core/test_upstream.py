@@ -6,12 +6,14 @@ import pytest
 
 from nexusflow_core.errors import AuthenticationFailed, ConfigError, InvalidRequest, UpstreamProtocolError
 from nexusflow_core.upstream import (
+    AuthScheme,
     Credential,
     Headers,
     Secret,
     Upstream,
     UpstreamRequest,
     client_credentials,
+    header,
     relayed_request_headers,
     relayed_response_headers,
 )
@@ -71,6 +73,36 @@ def test_any_other_header_value_passes(value: bytes) -> None:
     """Tabs and bytes beyond ASCII are allowed in one."""
     assert (b"x-a", value) in relayed_request_headers([(b"x-a", value)], KEY)
     assert relayed_response_headers([(b"x-a", value)]) == [(b"x-a", value)]
+
+
+def test_blanks_around_a_value_are_no_part_of_it() -> None:
+    """RFC 9110 5.5: some servers leave them there, and some clients refuse to send them; those inside stay."""
+    headers: Headers = [
+        (b"x-a", b" \tv  w\t "),
+        (b"x-empty", b" "),
+        (b"x-api-key", b"key\t"),
+        (b"authorization", b" Bearer  tok "),
+    ]
+    assert relayed_request_headers(headers, KEY) == [(b"x-a", b"v  w"), (b"x-empty", b""), IDENTITY, KEY]
+    assert client_credentials(headers) == [Credential("x-api-key", b"key"), Credential("bearer", b"tok")]
+    assert header(headers, b"x-a") == b"v  w"
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx-evil: 1", b"a\0b", b"a\x01b", b"k\x7f", b"\x0bk"])
+@pytest.mark.parametrize("scheme", ["x-api-key", "bearer"])
+def test_a_credential_with_a_control_character_is_refused(scheme: AuthScheme, value: bytes) -> None:
+    """As in any other header; the key of the configuration, where it is read."""
+    with pytest.raises(InvalidRequest, match=": control characters are not allowed"):
+        upstream(None).credential_header(Credential(scheme, value))
+    with pytest.raises(ConfigError, match="here: the environment variable NAME has a control character"):
+        Secret(None, "NAME").resolve({"NAME": "k" + value.decode() + "k"}, "here")
+
+
+@pytest.mark.parametrize("name", [b"", b"x a", b"x-a:", b"x-\xff", b"x\r\ny"])
+def test_a_header_name_that_is_none_is_refused(name: bytes) -> None:
+    """Few clients would write it, and no server takes it for one header."""
+    with pytest.raises(InvalidRequest, match="name"):
+        relayed_request_headers([(b"x-b", b"1"), (name, b"x")], KEY)
 
 
 def test_answers_keep_every_end_to_end_header() -> None:

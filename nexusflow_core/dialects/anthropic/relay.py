@@ -51,13 +51,15 @@ class AnthropicDialect:
     def open(self, call: Call, target: Target) -> "RelayLeg":
         """Raises InvalidRequest for a query or header that cannot stand in a request line."""
         request, edits = _relayed_request(call, target)
+        counting = call.endpoint == "count_tokens"
+        estimates = counting and target.options.count_tokens == "estimate"
         return RelayLeg(
             request,
             call.request_id,
             edits=edits,
             third_party=_is_third_party(call, target),
-            counting=call.endpoint == "count_tokens",
-            estimate_from=call.seen.text if call.seen and target.options.count_tokens else None,
+            counting=counting,
+            estimate_from=call.seen.text if call.seen and estimates else None,
         )
 
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
