@@ -38,8 +38,8 @@ def upstream_id(id: str, form: Literal["any", "nine"]) -> str:
 
 
 class UsedIds:
-    """The ids of a conversation's calls, in eight bytes each: a stream holds them for as long as it is open, and
-    a conversation may have thousands. One in 2^64 is taken for another, and gets a new id for nothing."""
+    """The ids of a conversation's calls, in eight bytes each: a stream holds them while it is open, and
+    a conversation may have thousands. One in 2^64 passes for another, and gets a new id for nothing."""
 
     __slots__ = ("_hashes",)
 
