@@ -21,11 +21,14 @@ class Held(Struct):
 class Pieces:
     """A text that grows piece by piece and is read once, as one. Its bytes of UTF-8 are held until then."""
 
+    __slots__ = ("_blocks", "_held", "_new", "_size")
+
     def __init__(self, held: Held, text: str = "") -> None:
         self._held = held
         self._size = 0
-        self._blocks: list[str] = []
-        self._new: list[str] = []  # short ones, each of which would take more room than it counts
+        # Nothing, for as long as there is nothing: a stream has some of these, and fills few.
+        self._blocks: list[str] | None = None
+        self._new: list[str] | None = None  # short ones, each of which would take more room than it counts
         if text:
             self.add(text)
 
@@ -33,14 +36,17 @@ class Pieces:
         size = utf8_length(text)
         self._size += size
         self._held.bytes += size
+        if self._new is None:
+            self._new = []
         self._new.append(text)
         if len(self._new) == _BLOCK:
+            self._blocks = self._blocks or []
             self._blocks.append("".join(self._new))
             self._new.clear()
 
     def take(self) -> str:
         """All of it; nothing is left."""
-        text = "".join(self._blocks + self._new)
+        text = "".join((self._blocks or []) + (self._new or []))
         self._held.bytes -= self._size
-        self._size, self._blocks, self._new = 0, [], []
+        self._size, self._blocks, self._new = 0, None, None
         return text

@@ -24,6 +24,9 @@ from nexusflow_core.usage import Billing
 
 __all__ = ["ChatStream"]
 
+_NO_STOPS = StopFinder(())
+"""One for all streams that look for none: it keeps nothing."""
+
 _MAX_CALLS = 256
 """Parallel calls of one answer; what comes beyond is no model's doing."""
 
@@ -40,11 +43,11 @@ class ChatStream:
         self._vendor = asked.vendor
         self._held = Held()
         self._writer = MessageWriter(asked, self._held)
-        self._stops = StopFinder(asked.stop_here, asked.echo)
+        self._stops = StopFinder(asked.stop_here, asked.echo) if asked.stop_here or asked.echo else _NO_STOPS
         self._tags = ThinkTags(self._held) if asked.vendor.think_tags else None
         self._searches = bool(asked.stop_here)
         self._unrepeated = Unrepeated() if asked.vendor.cumulative_reasoning else None
-        self._calls = CallSlots(self._held)
+        self._calls: CallSlots | None = None
         self._refusal = Pieces(self._held)
         self._tap = UsageTap(asked)
         self._native: str | None = None
@@ -132,7 +135,7 @@ class ChatStream:
             native=self._native,
             stop_text=self._stop_text,
             refusal=self._refusal.take(),
-            calls=bool(self._calls.all),
+            calls=self._calls is not None and bool(self._calls.all),
             found=self._stops.found,
         )
         if isinstance(how, NexusFlowError):
@@ -255,9 +258,11 @@ class ChatStream:
     # Calls
 
     def _call(self, call: ToolCall, out: list[bytes]) -> None:
+        if self._calls is None:
+            self._calls = CallSlots(self._held)
         slot, function = self._calls.find(call), call.function
         if slot is None and self._past_text(out):
-            slot = self._begin(call)
+            slot = self._begin(call, self._calls)
         if slot is None or slot.ignored or function is None or self._stops.found is not None:
             return
         was_ready = slot.ready
@@ -276,11 +281,11 @@ class ChatStream:
         elif slot.ready and not was_ready:
             self._writer.advance(out)
 
-    def _begin(self, call: ToolCall) -> CallSlot:
-        many = len(self._calls.all) >= _MAX_CALLS
+    def _begin(self, call: ToolCall, calls: CallSlots) -> CallSlot:
+        many = len(calls.all) >= _MAX_CALLS
         if many:
             self._notice("tool_calls")
-        slot = self._calls.open(call, ignored=many or (self._asked.one_call and bool(self._calls.all)))
+        slot = calls.open(call, ignored=many or (self._asked.one_call and bool(calls.all)))
         if not slot.ignored:
             self._writer.queue(slot)
         return slot

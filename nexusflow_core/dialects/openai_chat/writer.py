@@ -55,9 +55,6 @@ class MessageWriter:
     """Verbs append the bytes of their events to `out`."""
 
     def __init__(self, asked: Asked, held: Held) -> None:
-        self.details = Details(held)
-        """What must come back with the reasoning: it goes with the thinking block that is open or comes next,
-        or before the next call, or at the end."""
         self._asked = asked
         self._held = held
         self._state = _State.WAITING
@@ -68,6 +65,15 @@ class MessageWriter:
         self._live: CallSlot | None = None
         self._queue: list[CallSlot | _Words] = []  # what waits for the open call
         self._hidden = Pieces(held)  # thinking that the client wants out of its sight
+        self._details: Details | None = None
+
+    @property
+    def details(self) -> Details:
+        """What must come back with the reasoning: it goes with the thinking block that is open or comes next,
+        or before the next call, or at the end."""
+        if self._details is None:
+            self._details = Details(self._held)
+        return self._details
 
     @property
     def started(self) -> bool:
@@ -218,7 +224,7 @@ class MessageWriter:
 
     def _redacted(self, out: list[bytes]) -> None:
         """Details that found no thinking block to go with."""
-        if details := self.details.take():
+        if self._details is not None and (details := self._details.take()):
             self._redact(self._asked.mark("details", details), out)
 
     def _redact(self, data: str, out: list[bytes]) -> None:
@@ -245,7 +251,7 @@ class MessageWriter:
             self.in_text = False
 
     def _signature(self) -> str:
-        details = self.details.take()
+        details = self._details.take() if self._details is not None else []
         hidden = self._hidden.take()
         if details:
             return self._asked.mark("details", details)
