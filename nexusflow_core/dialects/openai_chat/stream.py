@@ -81,7 +81,9 @@ class ChatStream:
     def plain(self, data: bytes) -> bytes | None:
         """The event of a data line that goes on with the open text and brings nothing else, as nearly all do;
         None for any other line, or where it may not simply go on. `feed` would do the same."""
-        if not self._writer.in_text or self._searches or (found := plain_text(data)) is None:
+        if not self._writer.in_text or self._searches or self._tags is not None:
+            return None
+        if (found := plain_text(data)) is None:
             return None
         text, model = found
         if model:

@@ -212,3 +212,10 @@ def test_a_stop_string_that_was_held_back_ends_all(after: dict[str, Any]) -> Non
     ):
         assert blocks(driven) == []
         assert stop(driven) == "stop_sequence"
+
+
+def test_text_behind_a_refusal_is_read_like_any_other() -> None:
+    """It is the first text all the same: thinking in tags is thinking there too."""
+    driven = told({"refusal": "no"}, {"content": "<think>why"}, {"content": "</think>so"}, finish="stop")
+    kinds = [event["content_block"]["type"] for event in checked(driven.body) if "content_block" in event]
+    assert kinds == ["text", "thinking", "text"]
