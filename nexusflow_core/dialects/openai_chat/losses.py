@@ -98,4 +98,5 @@ def dotted(path: str) -> str:
 
 def _printable(path: str) -> str:
     """The client's own words go into a header: no line breaks, and not without bound."""
-    return "".join(char if char.isprintable() else "?" for char in path[:_MAX_PATH])
+    path = path[:_MAX_PATH]
+    return path if path.isprintable() else "".join(char if char.isprintable() else "?" for char in path)
