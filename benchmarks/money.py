@@ -85,12 +85,22 @@ def run(rounds: int, milliseconds: float, *, others: bool) -> None:
     print(*notes, sep="\n", end="\n\n" if notes else "")
 
 
+def _slack() -> list[object]:
+    """Free places between held ones, for objects of every size. Without them it is chance whether a call's
+    objects are the only ones in a block of memory, which CPython then asks for and gives back at every call:
+    in one process of three that doubled a row's time."""
+    held = [[bytes(size), 2**40 + size] for size in range(480) for _ in range(50)]
+    return [pair[number % 2] for number, pair in enumerate(held)]
+
+
 def _measure(cases: list[_Case], rounds: int, milliseconds: float) -> list[list[float]]:
+    slack = _slack()
     counts = [max(1, int(milliseconds * 1e6 / max(case.timed(3) / 3, 1))) for case in cases]
     samples: list[list[float]] = [[] for _ in cases]
     for _ in range(rounds):
         for case, times, count in zip(cases, samples, counts, strict=True):
             times.append(case.timed(count) / count)
+    del slack
     return samples
 
 
