@@ -87,10 +87,11 @@ def run(rounds: int, milliseconds: float, *, others: bool) -> None:
 
 def _slack() -> list[object]:
     """Free places between held ones, for objects of every size. Without them it is chance whether a call's
-    objects are the only ones in a block of memory, which CPython then asks for and gives back at every call:
-    in one process of three that doubled a row's time."""
-    held = [[bytes(size), 2**40 + size] for size in range(480) for _ in range(50)]
-    return [pair[number % 2] for number, pair in enumerate(held)]
+    objects are the only ones in a block of memory, which CPython then asks for and gives back at every call;
+    without this, one row of some processes took twice its time."""
+    made: list[object] = [bytes(size) for size in range(480) for _ in range(50)]
+    made += [2**40 + number for number in range(1000)]
+    return made[::2]
 
 
 def _measure(cases: list[_Case], rounds: int, milliseconds: float) -> list[list[float]]:

@@ -11,6 +11,7 @@ from nexusflow_core.upstream import Headers, UpstreamRequest
 __all__ = ["OfflineTransport"]
 
 _PLACEHOLDER = (b"authorization", b"Bearer offline")
+"""The simulated services all want a credential, and an upstream of `auth = "none"` sends none."""
 
 
 class OfflineTransport:
@@ -19,9 +20,7 @@ class OfflineTransport:
     async def send(self, request: UpstreamRequest) -> "_Response":
         await anyio.lowlevel.checkpoint()
         headers = request.headers
-        if (
-            request.upstream.auth == "none"
-        ):  # the simulated services all want a credential, and this one has none
+        if request.upstream.auth == "none":
             headers = [*headers, _PLACEHOLDER]
         return _Response(simulate(urlsplit(request.url).path, headers, request.body))
 

@@ -86,7 +86,8 @@ def read_openrouter(usage: bytes | Mapping[str, Any]) -> Usage:
     """OpenRouter: Chat Completions and `cost`, which is the bill, in dollars."""
     form = _with_exact_cost(usage) if isinstance(usage, Mapping) else usage
     it = read(form, _openrouter, _OpenRouter)
-    counted = Usage() if it.cost is not None and it.prompt_tokens is None else _chat_usage(it)
+    bill_alone = it.cost is not None and it.prompt_tokens is None and it.completion_tokens is None
+    counted = Usage() if bill_alone else _chat_usage(it)
     if it.cost is None:
         return msgspec.structs.replace(counted, flags=("bill_missing",))
     bill, flags = rounded_femto(it.cost, _FEMTO_PER_USD)

@@ -67,7 +67,7 @@ class CallSlot:
             self._waiting.add(fragment)
         return fragment
 
-    def open(self) -> str:
+    def opened(self) -> str:
         """Its block is open: all that has come so far. What comes from now on is not kept."""
         waiting, self._waiting = self._waiting, None
         return waiting.take() if waiting is not None else ""
@@ -107,7 +107,7 @@ class CallSlots:
             slot.id, self._by_id[id] = id, slot
         return slot
 
-    def open(self, call: ToolCall, *, ignored: bool = False) -> CallSlot:
+    def begin(self, call: ToolCall, *, ignored: bool = False) -> CallSlot:
         """A new call. An id that an earlier call of the answer has, as old Ollama repeats it, is none."""
         id, before = call.id or None, self._last if call.index is None else self._by_index.get(call.index)
         self._held.bytes += len(id or "") + _CALL_BYTES

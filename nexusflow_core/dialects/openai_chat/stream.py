@@ -287,7 +287,7 @@ class ChatStream:
         many = len(calls.all) >= _MAX_CALLS
         if many:
             self._notice("tool_calls")
-        slot = calls.open(call, ignored=many or (self._asked.one_call and bool(calls.all)))
+        slot = calls.begin(call, ignored=many or (self._asked.one_call and bool(calls.all)))
         if not slot.ignored:
             self._writer.queue(slot)
         return slot

@@ -219,7 +219,7 @@ class MessageWriter:
         name = self._asked.names.shown(slot.name)
         self._open(_State.TOOL, {"type": "tool_use", "id": id, "name": name, "input": {}}, out)
         out.append(input_json_delta(self._index, ""))
-        if arguments := slot.open():
+        if arguments := slot.opened():
             out.append(input_json_delta(self._index, arguments))
 
     def _redacted(self, out: list[bytes]) -> None:

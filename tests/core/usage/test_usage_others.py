@@ -278,6 +278,8 @@ def test_openrouters_counts() -> None:
         chat(9, 4, 2) | {"cost": 0.5, "cost_details": {"upstream_inference_cost": None}}, "openrouter"
     )
     assert (billed.input_tokens, billed.flags) == (7, ("provider_reported",))
+    assert read({"completion_tokens": 4, "cost": 0.5}, "openrouter").output_tokens == 4
+    assert read({"cost": 0.5}, "openrouter").reported_femto_usd == 5 * 10**14
     own_key = read(chat(9) | {"cost": 0.01, "is_byok": True}, "openrouter")
     assert own_key.flags == ("provider_reported", "byok_fee_only")
 
