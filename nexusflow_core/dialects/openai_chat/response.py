@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.asked import Asked
-from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
+from nexusflow_core.dialects.openai_chat.counts import UsageTap
 from nexusflow_core.dialects.openai_chat.decoding import decode_leniently
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
 from nexusflow_core.dialects.openai_chat.names import ToolNames
@@ -79,14 +79,13 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
     content += _with_details(uses, said, asked)
     tap = UsageTap(asked)
     tap.take(answer)
-    counts = tap.counts()
     return Translated(
         content=content,
         stop_reason=how.stop_reason,
         stop_sequence=how.stop_sequence,
         stop_details=how.stop_details,
-        usage=counts or _estimate(asked, said.thinking + text, calls),
-        estimated=counts is None,
+        usage=tap.usage(_bytes_said(said.thinking + text, calls)),
+        estimated=tap.estimated,
         billing=tap.billing(),
         noticed=noticed,
     )
@@ -199,6 +198,6 @@ def _readable_prefix(arguments: str) -> dict[str, Any]:
     return {}
 
 
-def _estimate(asked: Asked, text: str, calls: list[ToolCall]) -> dict[str, Any]:
+def _bytes_said(text: str, calls: list[ToolCall]) -> int:
     arguments = [call.function.text() for call in calls if call.function is not None]
-    return estimated_usage(asked.prompt_tokens, utf8_length(text) + sum(map(utf8_length, arguments)))
+    return utf8_length(text) + sum(map(utf8_length, arguments))

@@ -4,7 +4,7 @@ from typing import Any
 
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import CallSlot, CallSlots
-from nexusflow_core.dialects.openai_chat.counts import UsageTap, estimated_usage
+from nexusflow_core.dialects.openai_chat.counts import UsageTap
 from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
 from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES, Held, Pieces
 from nexusflow_core.dialects.openai_chat.reasoning import ThinkTags, parts, reasoning_text
@@ -65,7 +65,7 @@ class ChatStream:
     @property
     def estimated(self) -> bool:
         """Whether the usage is a guess of ours, the upstream having told none."""
-        return self.started and self._tap.counts() is None
+        return self.started and self._tap.estimated
 
     @property
     def billing(self) -> Billing | None:
@@ -73,10 +73,7 @@ class ChatStream:
 
     def usage(self) -> dict[str, Any] | None:
         """Usage in Anthropic's names: the upstream's, else an estimate once there is something to estimate."""
-        told = self._tap.counts()
-        if told is not None or not self.started:
-            return told
-        return estimated_usage(self._asked.prompt_tokens, self._written)
+        return self._tap.usage(self._written) if self.started else self._tap.counts()
 
     def plain(self, data: bytes) -> bytes | None:
         """The event of a data line that goes on with the open text and brings nothing else, as nearly all do;
@@ -155,7 +152,7 @@ class ChatStream:
     # One chunk
 
     def _start(self, out: list[bytes]) -> None:
-        known = self._tap.counts() or estimated_usage(self._asked.prompt_tokens, 0)
+        known = self._tap.usage(0)
         usage = {name: count for name, count in known.items() if name != "output_tokens_details"}
         usage["output_tokens"] = 1
         self._writer.start(usage, out)

@@ -287,7 +287,7 @@ def test_qwens_thinking(said: Any, details: Any, cost: str, stream: bool) -> Non
         ({**counts(10, 5, 4), "total_tokens": 1015}, 1005, "0.010058"),
         ({**counts(10, 5), "total_tokens": None}, 5, "0.0000625"),
         ({**counts(10, 5), "total_tokens": 3}, 5, "0.0000625"),
-        ({"completion_tokens": 5, "total_tokens": 15}, 5, "0.00005"),
+        ({"completion_tokens": 5, "total_tokens": 15}, 5, "0.0000625"),
     ],
 )
 def test_geminis_thoughts(usage: Any, output: int, cost: str, stream: bool) -> None:

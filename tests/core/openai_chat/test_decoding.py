@@ -62,7 +62,9 @@ def test_a_text_that_is_no_unicode_is_read(sent: bytes, shown: str) -> None:
 
 def test_half_a_pair_in_a_chunk_ends_no_stream() -> None:
     """What stands before and behind it is as it was, the usage too."""
-    parts = chunks({"content": "a"}, {"content": "@"}, {"content": "b"}, usage={"prompt_tokens": 9})
+    parts = chunks(
+        {"content": "a"}, {"content": "@"}, {"content": "b"}, usage={"prompt_tokens": 9, "completion_tokens": 3}
+    )
     driven = streamed(sse(parts).replace(b"@", rb"\ud83d"))
     assert said(driven) == [{"type": "text", "text": "a\ufffdb"}]
     assert driven.record.usage_source == "upstream"

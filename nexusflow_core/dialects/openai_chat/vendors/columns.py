@@ -141,8 +141,6 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Field that keeps calls of one prefix on one cache [docs]."""
     counts_at: str | None = None
     """Path, beside the base URL's own, that counts tokens [docs]."""
-    adds_reasoning: bool = False
-    """`completion_tokens` leaves out reasoning, while the total has it [recorded]."""
     output_by_total: bool = False
     """`completion_tokens` may leave out thoughts: the total less the prompt has them [docs]."""
     unknown_model: str | None = None

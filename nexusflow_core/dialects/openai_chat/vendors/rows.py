@@ -202,7 +202,6 @@ VENDORS: Final[dict[str, Vendor]] = {
         reasoning_models=r"grok-[4-9]|grok-3-mini",
         thinking=(Thinking(models=r"grok-3-mini", by_default=True, efforts=ladder("low high")),),
         caches_itself=True,
-        adds_reasoning=True,
         uncertain=frozenset({"thinking"}),
     ),
     "gemini": Vendor(
