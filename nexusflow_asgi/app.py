@@ -15,7 +15,7 @@ from nexusflow_asgi.calls import Calls
 from nexusflow_asgi.durable_log import DurableCallLog
 from nexusflow_asgi.hooks import Hook, Hooks
 from nexusflow_asgi.pages import Pages
-from nexusflow_asgi.paths import match_path
+from nexusflow_asgi.paths import match_scope
 from nexusflow_asgi.runtime import LoopStates
 from nexusflow_asgi.settings import check_files, load_config, price_book, resolve_secrets
 from nexusflow_asgi.transports import Transport, TransportName, transport_factory
@@ -77,8 +77,7 @@ class NexusFlow:
             return
         match = None
         if scope["type"] == "http":
-            root_path = scope.get("root_path", "")
-            match = match_path(scope["path"], root_path, self._prefix, middleware=self._app is not None)
+            match = match_scope(scope, self._prefix, self, middleware=self._app is not None)
         if match is None:
             await self._hand_on(scope, receive, send)
         elif scope["method"] == "POST" and (match.place == "messages" or match.place == "count_tokens"):

@@ -11,13 +11,14 @@ from starlette.types import Receive, Scope, Send
 from nexusflow_asgi.auth import Admission
 from nexusflow_asgi.calls import new_request_id
 from nexusflow_asgi.hooks import logger
-from nexusflow_asgi.paths import Match
+from nexusflow_asgi.paths import MAX_PATH, Match
 from nexusflow_core.errors import (
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
     NexusFlowError,
     NotFound,
+    PathTooLong,
     error_body,
 )
 from nexusflow_core.exchange.heads import error_headers
@@ -45,6 +46,8 @@ class Pages:
 
     async def _answer(self, match: Match, scope: Scope) -> Any:
         place = match.place
+        if place == "too_long":
+            raise PathTooLong(f"the path is longer than {MAX_PATH} characters")
         if place == "unserved":
             raise NotFound(
                 f"{scope['path']} is not served by this gateway, which serves messages and models only"

@@ -1,16 +1,25 @@
 """Which of our endpoints a path means, in whatever form a host hands it over."""
 
-from functools import lru_cache
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-__all__ = ["Match", "Place", "match_path"]
+from starlette.types import Scope
 
-Place: TypeAlias = Literal["messages", "count_tokens", "models", "model", "health", "unserved", "unknown"]
+__all__ = ["MAX_PATH", "Match", "Place", "match_path", "match_scope"]
+
+MAX_PATH: Final = 2048
+"""Characters of a path, its mount included. A longer one is refused before anything is compared with it."""
+
+Place: TypeAlias = Literal[
+    "messages", "count_tokens", "models", "model", "health", "unserved", "unknown", "too_long"
+]
 
 
 class Match(NamedTuple):
-    """An endpoint, and the model id where the path ends in one. `unserved` is a path of Anthropic's that this
-    gateway does not serve, `unknown` any other."""
+    """An endpoint, and the model id where the path ends in one.
+
+    `unserved` is a path of Anthropic's that this gateway does not serve, `too_long` a path over MAX_PATH,
+    `unknown` any other.
+    """
 
     place: Place
     model: str = ""
@@ -24,51 +33,108 @@ _PLACES: dict[tuple[str, ...], Place] = {
     ("v1", "models"): "models",
     ("health",): "health",
 }
+_FAST = {"/" + "/".join(segments): Match(place) for segments, place in _PLACES.items()}
+_LONGEST = max(len(segments) for segments in _PLACES)
 _UNSERVED = {("v1", "messages", "batches"), ("v1", "files"), ("v1", "skills"), ("v1", "complete")}
+_UNKNOWN = Match("unknown")
 
 
-@lru_cache(maxsize=1024)
-def match_path(path: str, root_path: str, prefix: str, *, middleware: bool) -> Match | None:
-    """The endpoint that a path means; None where a middleware must hand it on to the host.
+def match_scope(scope: Scope, prefix: str, app: object, *, middleware: bool) -> Match | None:
+    """Returns the endpoint that a request means to `app`; None where a middleware must hand it on to the host.
 
-    Hosts differ: `root_path` may or may not still stand in `path`, a mount may have added or removed slashes.
-    So empty segments count for nothing, and without a host behind us the tail of the path decides. As a
-    middleware we own what is under `prefix`, or with no prefix just the `/v1/` endpoints themselves.
+    A router that picked `app` for a whole route of its own, without a mount, has looked at what stands before
+    the endpoint: it counts as our root.
     """
-    if not path.startswith("/"):  # Litestar's mount of /llm takes /llmfoo too, and hands over "foo"
-        return None if middleware else Match("unknown")
-    segments = _without(_split(path), _split(root_path))
-    under = _without(segments, _split(prefix))
-    if not middleware:
-        return _by_tail(under)
-    if prefix.strip("/"):
-        owned = len(under) < len(segments)
-        return _exactly(under) if owned else None
-    match = _exactly(segments)
-    served = segments[:1] == ("v1",) and match.place not in ("unknown", "unserved")
-    return match if served else None
+    path: str = scope["path"]
+    root_path: str = scope.get("root_path", "")
+    if (
+        not middleware
+        and scope.get("endpoint") is app
+        and "app_root_path" not in scope
+        and len(path) <= MAX_PATH
+    ):
+        root_path = _root_of_route(path, root_path, scope.get("path_params") or {})
+    return match_path(path, root_path, prefix, middleware=middleware, raw_path=scope.get("raw_path"))
 
 
-def _split(path: str) -> tuple[str, ...]:
-    return tuple(segment for segment in path.split("/") if segment)
+def match_path(
+    path: str, root_path: str, prefix: str, *, middleware: bool, raw_path: bytes | None = None
+) -> Match | None:
+    """Returns the endpoint that a path means; None where a middleware must hand it on to the host.
+
+    Hosts differ: `root_path` may or may not still stand in `path`. What follows root path and prefix must be
+    an endpoint as a whole, so that a rule about the beginning of a path, as a proxy or a host has it, holds.
+    Only behind the prefix do empty segments count for nothing: a joined base URL has them. A slash that was
+    sent as `%2F` is a part of a model id or no endpoint at all. As a middleware without a prefix we own just
+    the `/v1/` endpoints themselves.
+    """
+    long = len(path) > MAX_PATH
+    under = _under(path[:MAX_PATH], root_path, prefix.strip("/"))
+    if under is None:  # not ours, or cut in the middle of a segment, as Litestar's mount of /llm does /llmfoo
+        return None if middleware else Match("too_long") if long else _UNKNOWN
+    if middleware and not prefix.strip("/"):
+        match = _UNKNOWN if long else _exactly(under, raw_path)
+        return match if under.lstrip("/").startswith("v1/") and _is_served(match) else None
+    return Match("too_long") if long else _exactly(under, raw_path)
 
 
-def _without(segments: tuple[str, ...], front: tuple[str, ...]) -> tuple[str, ...]:
-    return segments[len(front) :] if segments[: len(front)] == front else segments
+def _is_served(match: Match) -> bool:
+    return match.place not in ("unknown", "unserved")
 
 
-def _exactly(segments: tuple[str, ...]) -> Match:
+def _under(path: str, root_path: str, prefix: str) -> str | None:
+    """Returns what follows root path and prefix, with its slash; None for a path that does not go by them."""
+    if not path.startswith("/"):
+        return None
+    root = root_path.rstrip("/")
+    rest = _behind(path, root) if root else path
+    if rest is None:
+        rest = path  # the host, or a proxy before it, has taken the root away
+    if not prefix:
+        return rest
+    under = _behind(rest, "/" + prefix)
+    if under is None and root.endswith("/" + prefix):  # a mount of that very name
+        return rest
+    return under
+
+
+def _behind(path: str, front: str) -> str | None:
+    """Returns the rest of a path that begins with these whole segments."""
+    rest = path[len(front) :]
+    return rest if path.startswith(front) and rest[:1] in ("", "/") else None
+
+
+def _exactly(under: str, raw_path: bytes | None) -> Match:
+    match = _FAST.get(under) or _by_segments(tuple([segment for segment in under.split("/") if segment]))
+    if raw_path and b"%" in raw_path and _hides_a_slash(raw_path, match):
+        return _UNKNOWN
+    return match
+
+
+def _by_segments(segments: tuple[str, ...]) -> Match:
     if place := _PLACES.get(segments):
         return Match(place)
     if segments[:2] == ("v1", "models"):
         return Match("model", "/".join(segments[2:]))  # an id may have slashes of its own
     unserved = any(segments[: len(path)] == path for path in _UNSERVED)
-    return Match("unserved" if unserved else "unknown")
+    return Match("unserved") if unserved else _UNKNOWN
 
 
-def _by_tail(segments: tuple[str, ...]) -> Match:
-    for start in range(len(segments)):
-        match = _exactly(segments[start:])
-        if match.place != "unknown":
-            return match
-    return Match("unknown")
+def _hides_a_slash(raw_path: bytes, match: Match) -> bool:
+    """True if a slash of the path was sent encoded where it is no part of a model id."""
+    raw = raw_path.lower()
+    return b"%2f" in (raw.partition(b"/models/")[0] if match.place == "model" else raw)
+
+
+def _root_of_route(path: str, root_path: str, params: dict[str, Any]) -> str:
+    """Returns what stands before our part of a path that a route like `/llm/{rest:path}` or
+    `/llm/v1/messages` has matched."""
+    for value in params.values():
+        if isinstance(value, str) and value and path.endswith("/" + value):
+            return path[: -len(value) - 1]
+    segments = [segment for segment in path.split("/") if segment]
+    for length in range(min(_LONGEST, len(segments)), 0, -1):
+        tail = "/" + "/".join(segments[-length:])
+        if tail in _FAST and path.endswith(tail):
+            return path[: -len(tail)]
+    return root_path

@@ -9,7 +9,9 @@ NexusFlowError
 │   ├── MethodNotAllowed       405 invalid_request_error
 │   ├── RequestTimeout         408 invalid_request_error
 │   ├── RequestTooLarge        413 request_too_large
-│   └── RateLimited            429 rate_limit_error
+│   ├── PathTooLong            414 invalid_request_error
+│   ├── RateLimited            429 rate_limit_error
+│   └── HeadersTooLarge        431 invalid_request_error
 ├── UpstreamError          the upstream failed us; nothing the client did
 │   ├── UpstreamUnreachable    502 api_error       no connection
 │   ├── UpstreamProtocolError  502 api_error       closed early, garbage, a redirect
@@ -35,6 +37,7 @@ __all__ = [
     "ConfigError",
     "EventTooLarge",
     "GatewayError",
+    "HeadersTooLarge",
     "InternalError",
     "InvalidRequest",
     "InvalidUsage",
@@ -42,6 +45,7 @@ __all__ = [
     "NexusFlowError",
     "NotFound",
     "Overloaded",
+    "PathTooLong",
     "PermissionDenied",
     "RateLimited",
     "RequestTimeout",
@@ -131,11 +135,23 @@ class RequestTooLarge(CallerError):
     type = "request_too_large"
 
 
+class PathTooLong(CallerError):
+    """414: the path, or the whole URL, is over its bound."""
+
+    status = 414
+
+
 class RateLimited(CallerError):
     """429: too many calls. For hooks; give `retry-after` in whole seconds."""
 
     status = 429
     type = "rate_limit_error"
+
+
+class HeadersTooLarge(CallerError):
+    """431: request line and headers are over their bound."""
+
+    status = 431
 
 
 class UpstreamError(NexusFlowError):

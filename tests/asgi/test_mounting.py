@@ -237,12 +237,45 @@ def test_a_middleware_without_a_prefix(way: str) -> None:
         ("/v1/messages", "/llm"),
         ("/v1/messages/", ""),
         ("/v1/messages", None),
-        ("//llm//v1/messages", "/llm"),
+        ("/llm//v1/messages", "/llm"),
     ],
 )
 def test_root_path_in_the_path_or_not(path: str, root_path: str | None) -> None:
     """Hosts leave it there, take it away, or know of none."""
     assert anyio.run(lambda: ask(gateway(), path, root_path=root_path)).status == 200
+
+
+@each_host
+def test_nothing_is_reached_by_its_end_alone(host: Callable[[], tuple[ASGIApp, str]]) -> None:
+    """What stands between the prefix and the endpoint, or before the prefix, makes another path of it."""
+    app, prefix = host()
+    with TestClient(app) as client:
+        for path in (f"{prefix}/x/v1/messages", f"{prefix}/x/y/z/messages", f"/x{prefix}/v1/messages"):
+            got = client.post("http://testserver" + path, content=BODY)
+            assert got.status_code == 404, (path, got.text)
+        if prefix:
+            for path in (f"/{prefix}/v1/messages", f"{prefix}%2Fv1/messages", f"{prefix}/v1%2fmessages"):
+                got = client.post("http://testserver" + path, content=BODY)
+                assert got.status_code == 404, (path, got.text)
+
+
+@each_host
+def test_a_long_path(host: Callable[[], tuple[ASGIApp, str]]) -> None:
+    """Refused with 414 in Anthropic's shape before anything is compared with it."""
+    app, prefix = host()
+    with TestClient(app) as client:
+        got = client.get(prefix + "/a" * 20_000)
+    assert got.status_code == 414
+    assert got.json()["error"]["type"] == "invalid_request_error"
+    assert "2048 characters" in got.json()["error"]["message"]
+
+
+def test_a_route_of_the_hosts_own_for_one_endpoint() -> None:
+    """A router that sends one whole path here has looked at its beginning itself."""
+    app = Starlette(routes=[Route("/llm/v1/messages", gateway(), methods=["POST"])])
+    with TestClient(app) as client:
+        assert client.post("/llm/v1/messages", content=BODY).status_code == 200
+        assert client.post("/v1/messages", content=BODY).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/models", "/health"])

@@ -17,6 +17,8 @@ WIRE = {
     405: "invalid_request_error",
     408: "invalid_request_error",
     413: "request_too_large",
+    414: "invalid_request_error",
+    431: "invalid_request_error",
     429: "rate_limit_error",
     500: "api_error",
     502: "api_error",
