@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.dialect import ResponseHead
-from nexusflow_core.errors import InvalidRequest, NexusFlowError, NotFound, UpstreamError, error_body
+from nexusflow_core.dialect import LegState, ResponseHead
+from nexusflow_core.errors import InvalidRequest, NexusFlowError, NotFound, error_body
 from nexusflow_core.record import Loss
 from nexusflow_core.untyped import is_list, object_of
 from nexusflow_core.upstream import Headers
@@ -144,9 +144,8 @@ class EstimateLeg:
 
     def __init__(self, body: Mapping[str, Any], request_id: str) -> None:
         self.head: ResponseHead | None = None
-        self.ended = False
-        self.finished = False
-        self.failure: UpstreamError | None = None
+        self.state = LegState.OPEN
+        self.failure: NexusFlowError | None = None
         self.losses: Sequence[Loss] = (ESTIMATED,)
         self._answer = estimated(body, request_id)
 
@@ -157,12 +156,15 @@ class EstimateLeg:
         return b""
 
     def receive_eof(self) -> bytes:
-        self.ended = self.finished = True
+        self.state = LegState.ENDED
         self.head, body = self._answer
         return body
 
     def fail(self, error: NexusFlowError) -> bytes | None:
-        self.finished = True
+        self.state, self.failure = LegState.ENDED, error
+        return None
+
+    def client_gone(self) -> None:
         return None
 
 

@@ -1,18 +1,19 @@
 """The seam between an exchange and a wire protocol: how to talk to one kind of upstream, without any I/O."""
 
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from nexusflow_core.call import Call
-from nexusflow_core.errors import NexusFlowError, UpstreamError
+from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest
 from nexusflow_core.usage import Billing
 
-__all__ = ["Leg", "ResponseHead", "UpstreamDialect"]
+__all__ = ["Leg", "LegState", "ResponseHead", "UpstreamDialect"]
 
 
 class ResponseHead(Struct, frozen=True):
@@ -22,20 +23,28 @@ class ResponseHead(Struct, frozen=True):
     headers: Headers
 
 
+class LegState(Enum):
+    """How far the answer of an attempt has come."""
+
+    OPEN = auto()
+    """More of the answer is expected."""
+    WINDING_DOWN = auto()
+    """The reason why the answer stopped has come. Its usage or its last line may follow, within the grace
+    period. This is not the end: usage and failure can still change."""
+    ENDED = auto()
+    """Nothing more comes for the client: close the upstream now. Usage and failure are final."""
+
+
 class Leg(Protocol):
     """One attempt at one target, and all state of it. Bytes go in from the upstream, bytes come out for the
     client. `receive_*` raise UpstreamError only while `head` is None: then another Leg may be opened unseen."""
 
     head: ResponseHead | None
     """None: nothing may go out to the client yet."""
-    ended: bool
-    """True: the answer's own last event has come, message_stop or an error; on a relayed stream the upstream's
-    EOF is still to come."""
-    finished: bool
-    """True: nothing more comes for the client; close the upstream now."""
-    failure: UpstreamError | None
-    """Why the upstream failed. Set while `head` is None for an error answer that is still being read; an answer
-    that has `ended` without it is complete."""
+    state: LegState
+    failure: NexusFlowError | None
+    """Why the answer is not complete: an error of the upstream, or one given to `fail`. While `head` is None:
+    the upstream's error answer, which is still being read. None once ENDED: the answer is complete."""
     upstream_request_id: str | None
 
     @property
@@ -60,7 +69,7 @@ class Leg(Protocol):
 
     @property
     def usage(self) -> dict[str, Any] | None:
-        """Usage in the wire's names: the final one once `ended`, before that what is known so far."""
+        """Usage in the wire's names: the final one once ENDED, before that what is known so far."""
         ...
 
     @property
@@ -92,12 +101,17 @@ class Leg(Protocol):
         ...
 
     def receive_eof(self) -> bytes:
-        """The body ended as HTTP says a body ends. Sets `finished`."""
+        """The body ended as HTTP says a body ends. `state` becomes ENDED."""
         ...
 
     def fail(self, error: NexusFlowError) -> bytes | None:
         """The body broke off after `head` was out: returns the bytes that end it honestly, none where it had
-        ended already, None where the format has no way to say it. Sets `finished`."""
+        ended already, None where the format has no way to say it. `state` becomes ENDED, and `failure` the
+        error, unless the answer is complete all the same."""
+        ...
+
+    def client_gone(self) -> None:
+        """The client has left. `state` becomes ENDED only where the client already has the answer's end."""
         ...
 
 

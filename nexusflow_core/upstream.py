@@ -96,7 +96,8 @@ class Secret:
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds, all finite. `first_byte` runs from sending until the first event or the first body byte,
-    `idle` between two reads, `total` over one attempt, `grace` from `message_stop` to the end of the body."""
+    `idle` between two reads, `total` over one attempt, `grace` from the answer's stop reason to the
+    end of the body."""
 
     connect: float = 10.0
     first_byte: float = 600.0

@@ -42,7 +42,7 @@ _TIMEOUTS = {
     "first_byte": "seconds from sending to the first event, or the first byte of a sync answer",
     "idle": "seconds between two reads",
     "total": "seconds of one attempt",
-    "grace": "seconds from `message_stop` to the end of the connection",
+    "grace": "seconds from the stop reason to the end of the connection; pings and comments do not prolong it",
 }
 _LIMITS = {
     "body_bytes": "bytes of a request, as sent and after inflation",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from math import inf
 
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.dialect import Leg, LegState, ResponseHead
 from nexusflow_core.errors import (
     InternalError,
     InvalidRequest,
@@ -96,7 +96,7 @@ class Exchange:
         except UpstreamError as error:
             return self._leg_failed(error, now)
         until = self._patience.first_byte_until
-        if leg.failure is not None and leg.failure.retryable:
+        if isinstance(leg.failure, UpstreamError) and leg.failure.retryable:
             until = min(until, now + _ERROR_BODY_SECONDS)
         self._patience.wait(until, pings=False)
         self.order = self._patience.read
@@ -109,14 +109,16 @@ class Exchange:
         except UpstreamError as error:
             return self._leg_failed(error, now)
         if self.response_head is None:
-            if leg.failure is not None and leg.response_model is None:  # an error is all there is so far
+            # An error is all there is so far.
+            if isinstance(leg.failure, UpstreamError) and leg.response_model is None:
                 return self._error_answer(leg, leg.failure, out, now) if leg.head is not None else out
             self._publish_head(leg, now)
         patience, pings = self._patience, leg.may_ping
-        if pings and out:
+        anew = pings and bool(out)
+        if anew:
             patience.said(now)
-        patience.heard(now, ended=leg.ended, pings=pings)
-        if leg.finished:
+        patience.heard(now, leg.state, pings=pings, anew=anew)
+        if leg.state is LegState.ENDED:
             self._finish(now)
         return out
 
@@ -126,7 +128,7 @@ class Exchange:
             out = leg.receive_eof()
         except UpstreamError as error:
             return self._leg_failed(error, now)
-        if self.response_head is None and leg.failure is not None:
+        if self.response_head is None and isinstance(leg.failure, UpstreamError):
             return self._error_answer(leg, leg.failure, out, now)
         return self._pass_on(leg, out, now)
 
@@ -149,18 +151,19 @@ class Exchange:
             self._patience.said(now)
             self._patience.wait(self._patience.idle_until, pings=leg.may_ping)
             return PING if leg.may_ping else b""
-        if leg.ended and self.response_head is not None:
-            return self.receive_eof(now)  # the answer has ended, only its connection has not
-        if isinstance(order, Read) and leg.failure is not None and self.response_head is None:
+        if leg.state is LegState.WINDING_DOWN and self.response_head is not None:
+            return self.receive_eof(now)  # the grace period is over
+        if isinstance(order, Read) and self.response_head is None and isinstance(leg.failure, UpstreamError):
             return self._slow_error(leg.failure, now)
         return self.transport_failed(UpstreamTimeout(self._timeout_message(now)), now)
 
     def client_slow(self, now: float) -> bool:
-        """The client, not the upstream, makes the exchange wait: the idle time runs anew. False where the
-        total time is up all the same."""
-        patience = self._patience
+        """The client, not the upstream, makes the exchange wait: the idle time or the grace period runs anew.
+        False where the total time is up all the same."""
+        patience, leg = self._patience, self._leg
         patience.said(now)
-        patience.heard(now, ended=False, pings=self._leg is not None and self._leg.may_ping)
+        if leg is not None:
+            patience.heard(now, leg.state, pings=leg.may_ping, anew=True)
         return now < patience.until
 
     def rest_until(self, now: float, closed: float) -> float:
@@ -169,9 +172,13 @@ class Exchange:
 
     def client_gone(self, now: float) -> None:
         """The client went away; does nothing once the answer is finished."""
-        if not self._over:
-            self._outcome.client_gone = self._leg is None or not (self._leg.ended and self._attempting)
-            self._finish(now)
+        if self._over:
+            return
+        leg = self._leg if self._attempting else None
+        if leg is not None:
+            leg.client_gone()
+        self._outcome.client_gone = leg is None or leg.state is not LegState.ENDED
+        self._finish(now)
 
     def fail(self, error: NexusFlowError, now: float) -> bytes:
         """Ends the call with this error wherever it stands; no further target is tried."""
@@ -181,10 +188,7 @@ class Exchange:
             self._end_attempt(error.type, now)
             self._abandon()
             return self._answer(error, now)
-        leg = self._current_leg()
-        out = leg.fail(error)
-        if not leg.ended and leg.failure is None:
-            self._outcome.error = error
+        out = self._current_leg().fail(error)
         self._finish(now, whole=out is not None)
         return out or b""
 
@@ -282,7 +286,9 @@ class Exchange:
                 return b""
         return self._answer(UpstreamTimeout(self._timeout_message(now)), now)
 
-    def _failure(self, error: UpstreamError, now: float) -> Failure | None:
+    def _failure(self, error: NexusFlowError, now: float) -> Failure | None:
+        if not isinstance(error, UpstreamError):
+            return None
         return failure_of(error, self._leg_headers, moment(self._call, now - self._started))
 
     def _end_attempt(self, reason: str, now: float) -> None:
@@ -303,15 +309,15 @@ class Exchange:
         if leg.head is None or self.response_head is not None:
             return
         headers = [*leg.head.headers, *who_answered(self._outcome.target)]
-        if leg.ended:  # a sync answer that was held whole
-            self._cost = cost_of(self._call, leg, self._outcome.target, self._book)
+        if leg.state is LegState.ENDED:  # a sync answer that was held whole
+            self._cost = cost_of(self._call, self._outcome, self._book)
             if self._cost.usd is not None:
                 headers.append((b"x-nexusflow-cost-usd", self._cost.usd.encode()))
         self._set_head(ResponseHead(leg.head.status, headers), now)
         self._patience.said(now)
         if self._plan is not None and leg.failure is None:
             self._plan.served(now)
-        if not leg.ended:  # and nothing will be asked again
+        if leg.state is not LegState.ENDED:  # and nothing will be asked again
             self._call, self._leg_headers = self._call.answered(), ()
             if leg.request is not None:
                 leg.request.let_go()
@@ -319,10 +325,10 @@ class Exchange:
     def _pass_on(self, leg: Leg, out: bytes, now: float) -> bytes:
         """The leg's head and these bytes of its body go out."""
         self._publish_head(leg, now)
-        if leg.finished:
+        if leg.state is LegState.ENDED:
             self._finish(now)
         else:
-            self._patience.heard(now, ended=leg.ended, pings=leg.may_ping)
+            self._patience.heard(now, leg.state, pings=leg.may_ping)
             self.order = self._patience.read
         return out
 
@@ -368,5 +374,5 @@ class Exchange:
             raise InternalError("a call has one record")
         self._recorded = True
         it = self._outcome
-        cost = self._cost or cost_of(self._call, it.leg, it.target, self._book)
+        cost = self._cost or cost_of(self._call, it, self._book)
         return settle(self._call, self._route, it, cost, started=self._started, now=now)

@@ -2,6 +2,7 @@
 
 from math import inf
 
+from nexusflow_core.dialect import LegState
 from nexusflow_core.exchange.orders import Read
 from nexusflow_core.upstream import Timeouts
 
@@ -15,7 +16,7 @@ class Patience:
     ping is due, on an answer that can carry one.
     """
 
-    __slots__ = ("_ping", "_ping_at", "idle_until", "read", "started", "timeouts", "until")
+    __slots__ = ("_grace_until", "_ping", "_ping_at", "idle_until", "read", "started", "timeouts", "until")
 
     def __init__(self, timeouts: Timeouts, started: float, *, latest: float = inf, ping: float) -> None:
         self.timeouts = timeouts
@@ -25,6 +26,7 @@ class Patience:
         self.idle_until = 0.0
         self._ping = ping
         self._ping_at = 0.0
+        self._grace_until: float | None = None  # set when the answer's stop reason has come
 
     @property
     def first_byte_until(self) -> float:
@@ -34,9 +36,16 @@ class Patience:
         """The client has heard something."""
         self._ping_at = now + self._ping
 
-    def heard(self, now: float, *, ended: bool, pings: bool) -> None:
-        """The upstream has said something: `ended`, all that matters."""
-        self.wait(now + (self.timeouts.grace if ended else self.timeouts.idle), pings=pings)
+    def heard(self, now: float, state: LegState, *, pings: bool, anew: bool = False) -> None:
+        """The upstream has said something. The idle time runs anew with it. The grace period does not, lest
+        pings keep a finished answer waiting: only where more of the answer has come, `anew`."""
+        if state is LegState.OPEN:
+            until = now + self.timeouts.idle
+        elif self._grace_until is None or anew:
+            until = self._grace_until = now + self.timeouts.grace
+        else:
+            until = self._grace_until
+        self.wait(until, pings=pings)
 
     def wait(self, until: float, *, pings: bool) -> None:
         """The upstream has until then; the order wakes earlier where a ping is due."""

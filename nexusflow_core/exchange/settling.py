@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import Leg
+from nexusflow_core.dialect import Leg, LegState
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.metering import CallCost, price_call
 from nexusflow_core.prices import PriceBook
@@ -32,6 +32,13 @@ class Outcome(Struct, kw_only=True):
     client_gone: bool = False
     edits: tuple[str, ...] = ()
     """Of ours, beyond those of the leg."""
+
+    @property
+    def complete(self) -> bool:
+        """True: the client has an answer that came to its own end."""
+        leg = self.leg
+        ended = leg is not None and leg.state is LegState.ENDED and leg.failure is None
+        return ended and self.error is None and not self.client_gone
 
     def end_attempt(self, call: Call, status: int | None, reason: str, duration: float) -> None:
         """Notes the attempt at the current target."""
@@ -73,7 +80,7 @@ def settle(
         ending=_ending(it),
         attempts=tuple(it.attempts),
         usage=usage,
-        usage_source=_usage_source(leg),
+        usage_source=_usage_source(it),
         service_tier=(billing and billing.service_tier) or facts.get("service_tier"),
         speed=facts.get("speed"),
         inference_geo=facts.get("inference_geo"),
@@ -90,8 +97,9 @@ def settle(
     )
 
 
-def cost_of(call: Call, leg: Leg | None, target: Target | None, book: PriceBook) -> CallCost:
-    """What the leg's usage costs, as far as it is known."""
+def cost_of(call: Call, it: Outcome, book: PriceBook) -> CallCost:
+    """Returns what the call costs, as far as that is known. To be asked once the answer is over."""
+    leg, target = it.leg, it.target
     if leg is None or leg.usage is None or target is None:
         return CallCost()
     if leg.estimated:
@@ -103,7 +111,7 @@ def cost_of(call: Call, leg: Leg | None, target: Target | None, book: PriceBook)
         models=(leg.response_model or sent, sent),
         at=call.started_at,
         vendor=target.upstream.prices,
-        partial=not leg.ended or leg.failure is not None,
+        partial=not it.complete,
         stop_reason=leg.stop_reason,
         stream=call.stream,
         book=book,
@@ -131,9 +139,9 @@ def _error_type(it: Outcome) -> str | None:
     return failure.type if failure is not None else None
 
 
-def _usage_source(leg: Leg | None) -> UsageSource:
-    if leg is None or leg.usage is None:
+def _usage_source(it: Outcome) -> UsageSource:
+    if it.leg is None or it.leg.usage is None:
         return "none"
-    if leg.estimated:
+    if it.leg.estimated:
         return "estimated"
-    return "upstream" if leg.ended and leg.failure is None else "partial"
+    return "upstream" if it.complete else "partial"

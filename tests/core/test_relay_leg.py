@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from nexusflow_core.call import Call
+from nexusflow_core.dialect import LegState
 from nexusflow_core.dialects.anthropic import AnthropicDialect
 from nexusflow_core.errors import InvalidRequest, UpstreamProtocolError
 from nexusflow_core.routing import Options, Target
@@ -109,7 +110,7 @@ def test_an_answer_that_comes_compressed_all_the_same_passes(encoding: bytes) ->
         leg = AnthropicDialect().open(call(), Target(UPSTREAM))
         leg.receive_head(200, [(b"content-type", media_type), (b"content-encoding", encoding)])
         out = leg.receive_data(b"\x1f\x8bxyz") + leg.receive_eof()
-        assert (out, leg.usage, leg.ended) == (b"\x1f\x8bxyz", None, True)
+        assert (out, leg.usage, leg.state) == (b"\x1f\x8bxyz", None, LegState.ENDED)
         assert leg.head is not None
         assert header(leg.head.headers, b"content-encoding") == encoding
 

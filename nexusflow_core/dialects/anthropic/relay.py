@@ -5,12 +5,11 @@ from typing import Any
 
 from nexusflow_core.call import Call
 from nexusflow_core.counting import ESTIMATED, estimated, is_absent
-from nexusflow_core.dialect import ResponseHead
+from nexusflow_core.dialect import LegState, ResponseHead
 from nexusflow_core.dialects.anthropic.tap import Answer, StreamTap, read_answer
 from nexusflow_core.errors import (
     InvalidRequest,
     NexusFlowError,
-    UpstreamError,
     UpstreamProtocolError,
     UpstreamStatus,
     error_event,
@@ -124,9 +123,8 @@ class RelayLeg:
         self.losses: Sequence[Loss] = ()
         self.edits = edits
         self.head: ResponseHead | None = None
-        self.ended = False
-        self.finished = False
-        self.failure: UpstreamError | None = None
+        self.state = LegState.OPEN
+        self.failure: NexusFlowError | None = None
         self.upstream_request_id: str | None = None
         self._request_id = request_id
         self._third_party = third_party
@@ -191,7 +189,7 @@ class RelayLeg:
         tap = self._tap
         if tap is not None:
             tap.feed(data)
-            if tap.ended:
+            if tap.ended or tap.stopped:
                 self._note_end(tap)
         if self._held is None:
             return data
@@ -202,26 +200,29 @@ class RelayLeg:
         return b""
 
     def receive_eof(self) -> bytes:
-        self.finished = True
+        self.state = LegState.ENDED
         if self._tap is not None:
-            return self._end_stream(self._tap, UpstreamProtocolError("the upstream's stream ended early"))
+            early = UpstreamProtocolError("the upstream's stream ended early")
+            return self._end_stream(self._tap, early, clean=True)
         if self._uncounted:
             return self._not_counted()
         if self._held is not None:
             self._read_answer(b"".join(self._held))
-        self.ended = True
         return self._release()
 
     def fail(self, error: NexusFlowError) -> bytes | None:
-        self.finished = True
+        self.state = LegState.ENDED
         if self._tap is not None:
-            return self._end_stream(self._tap, error)
-        self._note(error)
+            return self._end_stream(self._tap, error, clean=False)
+        self.failure = error
         return None
+
+    def client_gone(self) -> None:
+        if self.state is LegState.WINDING_DOWN:  # what ends the answer has passed
+            self.state = LegState.ENDED
 
     def _not_counted(self) -> bytes:
         """The upstream's 404 as it came, or an estimate in its place."""
-        self.ended = True
         if self._estimate_from is None or self._held is None:
             return self._release()
         try:
@@ -248,23 +249,21 @@ class RelayLeg:
         elif not self._encoded:
             raise UpstreamProtocolError("the upstream's answer is not a JSON object")
 
-    def _end_stream(self, tap: StreamTap, error: NexusFlowError) -> bytes:
-        """The stream is over; unless it came to an end of its own, `error` is its one last event."""
+    def _end_stream(self, tap: StreamTap, error: NexusFlowError, *, clean: bool) -> bytes:
+        """The stream is over; unless it came to an end of its own, `error` is its one last event. `clean`: HTTP
+        calls it whole, so the stop reason is an end too: some upstreams send no message_stop."""
         gap = b"\n\n" if tap.inside_event else b""
         tap.flush()
         self._note_end(tap)
-        if self.ended or (tap.blind and isinstance(error, UpstreamProtocolError)):
-            self.ended = True
+        if tap.ended or (clean and tap.stopped) or (tap.blind and isinstance(error, UpstreamProtocolError)):
             return self._release()
         if self.head is None:  # not one event went out: the failure keeps a status of its own
             raise error
-        self._note(error)
+        self.failure = error
         return gap + error_event(error, self._request_id)
 
     def _note_end(self, tap: StreamTap) -> None:
-        self.ended = tap.ended
+        if self.state is LegState.OPEN and (tap.ended or tap.stopped):
+            self.state = LegState.WINDING_DOWN
         if tap.error_type is not None:
             self.failure = UpstreamStatus(200, tap.error_type)
-
-    def _note(self, error: NexusFlowError) -> None:
-        self.failure = error if isinstance(error, UpstreamError) else None

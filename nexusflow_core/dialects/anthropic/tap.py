@@ -80,12 +80,14 @@ class StreamTap:
         "model",
         "started",
         "stop_reason",
+        "stopped",
         "usage",
     )
 
     def __init__(self, *, third_party: bool = False) -> None:
         self.started = False  # the first event has passed
         self.ended = False  # message_stop or an `error` event has passed
+        self.stopped = False  # a message_delta with a stop reason has passed
         self.error_type: str | None = None  # of an `error` event
         self.model: str | None = None
         self.stop_reason: str | None = None
@@ -168,6 +170,7 @@ class StreamTap:
         elif event.type == "message_delta":
             if event.delta is not None and event.delta.stop_reason is not None:
                 self.stop_reason = event.delta.stop_reason
+                self.stopped = True
             self._merge(event.usage)
         elif event.type == "message_stop":
             self.ended = True

@@ -17,7 +17,7 @@ from nexusflow_core.counting import (
     is_absent,
     not_counted,
 )
-from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.dialect import Leg, LegState, ResponseHead
 from nexusflow_core.dialects.openai_chat.error_bodies import read_error_body
 from nexusflow_core.dialects.openai_chat.failures import Origin, failure
 from nexusflow_core.dialects.openai_chat.losses import Losses, warning
@@ -27,7 +27,6 @@ from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import (
     NexusFlowError,
     NotFound,
-    UpstreamError,
     UpstreamProtocolError,
     UpstreamStatus,
 )
@@ -104,9 +103,8 @@ class CountLeg:
         self.request = request
         self.losses: Sequence[Loss] = losses
         self.head: ResponseHead | None = None
-        self.ended = False
-        self.finished = False
-        self.failure: UpstreamError | None = None
+        self.state = LegState.OPEN
+        self.failure: NexusFlowError | None = None
         self._call = call
         self._vendor = vendor
         self._body = body
@@ -132,14 +130,15 @@ class CountLeg:
         return b""
 
     def receive_eof(self) -> bytes:
-        self.finished = True
+        self.state = LegState.ENDED
         self.head, body = self._answer()
-        self.ended = True
         return body
 
     def fail(self, error: NexusFlowError) -> bytes | None:
-        self.finished = True
-        self.failure = error if isinstance(error, UpstreamError) else None
+        self.state, self.failure = LegState.ENDED, error
+        return None
+
+    def client_gone(self) -> None:
         return None
 
     def _answer(self) -> tuple[ResponseHead, bytes]:

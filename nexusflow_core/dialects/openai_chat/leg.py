@@ -7,7 +7,7 @@ import msgspec
 
 from nexusflow_core.answers import message_body, message_delta, message_start, message_stop
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import Leg, ResponseHead
+from nexusflow_core.dialect import Leg, LegState, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
 from nexusflow_core.dialects.openai_chat.counting import open_count
@@ -28,6 +28,7 @@ from nexusflow_core.dialects.openai_chat.stream import ChatStream
 from nexusflow_core.dialects.openai_chat.vendors import VENDORS, vendor_row
 from nexusflow_core.errors import (
     EventTooLarge,
+    InternalError,
     NexusFlowError,
     UpstreamError,
     UpstreamProtocolError,
@@ -93,9 +94,8 @@ class ChatLeg:
         self.request = request
         self.losses: list[Loss] = losses
         self.head: ResponseHead | None = None
-        self.ended = False
-        self.finished = False
-        self.failure: UpstreamError | None = None
+        self.state = LegState.OPEN
+        self.failure: NexusFlowError | None = None
         self.upstream_request_id: str | None = None
         self._asked = asked
         self._origin = Origin(asked.vendor, asked.model, request.upstream, call.credential)
@@ -166,7 +166,7 @@ class ChatLeg:
         return b"".join([self._line(event.data) for event in events])
 
     def receive_eof(self) -> bytes:
-        self.finished = True
+        self.state = LegState.ENDED
         stream = self._stream
         if stream is None:
             return self._whole()
@@ -180,16 +180,19 @@ class ChatLeg:
         return out + self._last(stream.finalize())
 
     def fail(self, error: NexusFlowError) -> bytes | None:
-        self.finished = True
+        self.state = LegState.ENDED
         if self._stream is None:
-            self.failure = error if isinstance(error, UpstreamError) else None
+            self.failure = error
             return None
         if self._stream.done or self._refused:
             return b""
-        if self._stream.finish is not None and isinstance(error, UpstreamError):
+        if self._stream.finish is not None and not isinstance(error, InternalError):
             return self._last(self._stream.finalize())  # all that mattered had come
-        self.failure = error if isinstance(error, UpstreamError) else None
-        return self._stream.fail(error)
+        return self._last(self._stream.fail(error))
+
+    def client_gone(self) -> None:
+        if self._stream is not None and self._stream.done:
+            self.state = LegState.ENDED
 
     # Streams
 
@@ -204,7 +207,8 @@ class ChatLeg:
         if data.strip() == b"[DONE]":
             if not stream.started or stream.finish is None:
                 return b""  # nothing, or an end without a reason: EOF tells
-            return self._last(stream.finalize())  # EOF is at hand: then the connection can be used again
+            self._wind_down()  # EOF is at hand: then the connection can be used again
+            return self._last(stream.finalize())
         try:
             chunk = decode_chunk(data)
         except msgspec.DecodeError as error:
@@ -223,10 +227,15 @@ class ChatLeg:
             self._held.clear()
             self._publish(b"text/event-stream; charset=utf-8")
         if stream.done:  # a stop string was found here: what the upstream goes on to say costs money
-            self.finished = True
+            self.state = LegState.ENDED
             return self._last(out)
-        self.ended = stream.finish is not None  # usage may still come, and then the upstream may just be silent
+        if stream.finish is not None:
+            self._wind_down()  # usage may still come, and then the upstream may just be silent
         return out
+
+    def _wind_down(self) -> None:
+        if self.state is LegState.OPEN:
+            self.state = LegState.WINDING_DOWN
 
     def _stream_of_one(self, stream: ChatStream) -> bytes:
         """The upstream answered a stream's request with one JSON body: an error mostly."""
@@ -247,21 +256,18 @@ class ChatLeg:
         return out + self._last(stream.finalize())
 
     def _last(self, out: bytes) -> bytes:
-        self.ended = True
         if self._stream is not None:
             self._notice(self._stream.noticed)
             if self._stream.estimated:
                 self.losses.append(Loss("usage", ESTIMATED))
-            if self._stream.stop_reason is None:
-                self.failure = UpstreamProtocolError("the upstream ended its answer with an error")
+            self.failure = self._stream.failure
         return out
 
     def _broken(self, error: UpstreamError) -> bytes:
         """Before the first event the error has a status of its own; after it, it is the last event."""
         if self._stream is None or not self._stream.started:
             raise error
-        self.failure = error
-        self.ended = self.finished = True
+        self.failure, self.state = error, LegState.ENDED
         return self._stream.fail(error)
 
     # Whole answers
@@ -301,7 +307,7 @@ class ChatLeg:
         nothing = {"input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
         usage = {**nothing, "output_tokens": 0}
         if self._streams:
-            self.ended = self.finished = True
+            self.state = LegState.ENDED
             self._publish(b"text/event-stream; charset=utf-8")
             start = message_start(id=answer_id(self._asked.request_id), model=self._asked.model, usage=usage)
             end = message_delta(stop_reason="refusal", stop_sequence=None, stop_details=details, usage=usage)
@@ -309,7 +315,7 @@ class ChatLeg:
         return self._message(Translated([], "refusal", None, details, usage, False, None, []))
 
     def _message(self, answer: Translated) -> bytes:
-        self.ended = True
+        self.state = LegState.ENDED
         self._status = 200
         body = message_body(
             id=answer_id(self._asked.request_id),

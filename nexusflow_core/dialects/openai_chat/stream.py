@@ -38,6 +38,7 @@ class ChatStream:
         self.finish: str | None = None
         self.upstream_model: str | None = None
         self.stop_reason: str | None = None
+        self.failure: NexusFlowError | None = None  # what the error event said
         self.noticed: list[str] = []  # what of the answer had no place in Anthropic's form
         self._asked = asked
         self._vendor = asked.vendor
@@ -147,6 +148,8 @@ class ChatStream:
 
     def fail(self, error: NexusFlowError) -> bytes:
         """The one error event that ends a stream which went wrong."""
+        if not self.done:
+            self.failure = error
         return self._writer.fail(error)
 
     # One chunk

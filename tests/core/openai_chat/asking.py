@@ -9,6 +9,7 @@ from unittest.mock import patch
 from msgspec import Struct
 
 from nexusflow_core import Call, Options, Target, Upstream
+from nexusflow_core.dialect import LegState
 from nexusflow_core.dialects.openai_chat import OpenAIChatDialect
 from nexusflow_core.dialects.openai_chat.vendors import GENERIC, VENDORS, Vendor
 from nexusflow_core.errors import InvalidRequest
@@ -62,7 +63,7 @@ def shown(request: Mapping[str, Any] | bytes, vendor: str, message: Mapping[str,
     data = json.dumps({"choices": [choice], "usage": usage}).encode()
     leg.receive_head(200, [])
     out = leg.receive_data(b"data: " + data + b"\n\n" if stream else data)
-    return out if leg.finished else out + leg.receive_eof()
+    return out if leg.state is LegState.ENDED else out + leg.receive_eof()
 
 
 def _leg(request: Mapping[str, Any] | bytes, vendor: str, strict: bool, **options: Any) -> Any:
