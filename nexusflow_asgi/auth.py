@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from starlette.types import Scope
 
+from nexusflow_asgi.anonymous import check_anonymous
 from nexusflow_core.call import Principal
 from nexusflow_core.config import Config
 from nexusflow_core.errors import AuthenticationFailed, ConfigError
@@ -59,12 +60,13 @@ class Admission:
             )
 
     async def admit(self, scope: Scope) -> Admitted:
-        """Raises AuthenticationFailed for who may not call."""
+        """Raises AuthenticationFailed for who may not call, and what `check_anonymous` raises where anyone may."""
         headers: Headers = scope["headers"]
         if self._authenticate is not None:
             return await _admit_by_host(scope, headers, self._authenticate)
         if self._keys:
             return _admit_by_key(headers, self._keys)
+        check_anonymous(scope)
         return _admitted(None, headers)
 
 

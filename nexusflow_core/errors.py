@@ -10,6 +10,7 @@ NexusFlowError
 │   ├── RequestTimeout         408 invalid_request_error
 │   ├── RequestTooLarge        413 request_too_large
 │   ├── PathTooLong            414 invalid_request_error
+│   ├── UnsupportedMediaType   415 invalid_request_error
 │   ├── RateLimited            429 rate_limit_error
 │   └── HeadersTooLarge        431 invalid_request_error
 ├── UpstreamError          the upstream failed us; nothing the client did
@@ -51,6 +52,7 @@ __all__ = [
     "RequestTimeout",
     "RequestTooLarge",
     "UnknownModel",
+    "UnsupportedMediaType",
     "UpstreamError",
     "UpstreamProtocolError",
     "UpstreamStatus",
@@ -139,6 +141,12 @@ class PathTooLong(CallerError):
     """414: the path, or the whole URL, is over its bound."""
 
     status = 414
+
+
+class UnsupportedMediaType(CallerError):
+    """415: a body that is not declared to be JSON, where nobody authenticates."""
+
+    status = 415
 
 
 class RateLimited(CallerError):

@@ -15,8 +15,8 @@ CORE = """untyped errors sse usage prices cost metering upstream retry_after pee
     dialects exchange simulator config model_list gateway""".split()
 """nexusflow_core from the ground up."""
 
-ASGI = """backend transports hooks otel auth body settings call_log presence durable_log paths watch relay
-    slots runtime calls pages app cli""".split()
+ASGI = """backend transports hooks otel anonymous auth body settings call_log presence durable_log paths watch
+    relay slots runtime calls pages app cli""".split()
 """nexusflow_asgi from the ground up."""
 
 PURE = """__future__ abc array base64 binascii bisect collections contextlib copy csv dataclasses datetime

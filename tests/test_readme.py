@@ -99,7 +99,9 @@ def test_the_curl_examples_are_answered() -> None:
         for command in commands:
             url = next(word for word in command if word.startswith("http"))
             body = command[command.index("-d") + 1].encode() if "-d" in command else None
-            request = urllib.request.Request(url.replace("http://127.0.0.1:8787", served.url), data=body)
+            request = urllib.request.Request(
+                url.replace("http://127.0.0.1:8787", served.url), data=body, headers=_headers(command)
+            )
             with urllib.request.urlopen(request, timeout=10) as response:
                 answer = response.read()
             assert (
@@ -107,6 +109,11 @@ def test_the_curl_examples_are_answered() -> None:
                 if b"stream" in (body or b"")
                 else json.loads(answer)
             )
+
+
+def _headers(command: list[str]) -> dict[str, str]:
+    said = [command[at + 1] for at, word in enumerate(command) if word == "-H"]
+    return {name: value for name, _, value in (line.partition(": ") for line in said)}
 
 
 def test_the_nexusflow_commands_parse() -> None:

@@ -6,7 +6,7 @@ from nexusflow_core.upstream import Headers
 
 __all__ = ["error_headers", "who_answered"]
 
-_FINAL = frozenset({400, 401, 403, 404, 405, 413, 414, 431})
+_FINAL = frozenset({400, 401, 403, 404, 405, 413, 414, 415, 431})
 """No repetition mends these. Some clients repeat a 401 for minutes unless they are told so."""
 
 

@@ -78,11 +78,17 @@ def http_scope(
         "path": path,
         "raw_path": path.encode(),
         "query_string": query,
-        "headers": [(b"host", b"gateway.example"), *headers],
+        "headers": [(b"host", b"localhost"), *_as_json(method, headers), *headers],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
     }
     return scope if root_path is None else {**scope, "root_path": root_path}
+
+
+def _as_json(method: str, headers: Headers) -> Headers:
+    """What every client says of its body, unless the test says something else of it."""
+    said = any(name == b"content-type" for name, _ in headers)
+    return [] if said or method != "POST" else [(b"content-type", b"application/json")]
 
 
 async def ask(

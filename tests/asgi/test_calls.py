@@ -8,7 +8,14 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import CallRecord, decode_config
 
-SCOPE: Scope = {"type": "http", "method": "POST", "path": "/v1/messages", "headers": [], "query_string": b""}
+HEADERS = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+SCOPE: Scope = {
+    "type": "http",
+    "method": "POST",
+    "path": "/v1/messages",
+    "query_string": b"",
+    "headers": HEADERS,
+}
 BODY = b'{"model":"claude-x","max_tokens":5,"messages":[{"role":"user","content":"Hi"}]}'
 
 

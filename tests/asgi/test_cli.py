@@ -204,7 +204,7 @@ def test_it_answers_as_soon_as_it_greets() -> None:
     """A script that waits for the greeting and connects is not refused."""
     with serving("--offline", wait=False) as running:
         with RawClient(running.port) as client:
-            client.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            client.send(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert client.head().status == 200
         assert running.stop() in (0, -signal.SIGTERM)
 
@@ -237,7 +237,7 @@ def test_offline_with_an_empty_key() -> None:
 def statuses(running: Serving, *headers: tuple[bytes, bytes]) -> int:
     with RawClient(running.port) as client:
         lines = b"".join(b"%s: %s\r\n" % pair for pair in headers)
-        client.send(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n%s\r\n" % lines)
+        client.send(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n%s\r\n" % lines)
         return client.head().status
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from starlette import testclient
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -16,7 +17,6 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -51,6 +51,13 @@ STREAM = BODY.replace(b'"model"', b'"stream":true,"model"')
 MESSAGE = b'{"type":"message","id":"m","usage":{"input_tokens":3,"output_tokens":1}}'
 
 Host = Callable[[NexusFlow], ASGIApp]
+
+
+class Client(testclient.TestClient):
+    """Says of its bodies what every client of the API says."""
+
+    def __init__(self, app: ASGIApp, **options: Any) -> None:
+        super().__init__(app, headers={"content-type": "application/json"}, **options)
 
 
 def gateway(app: ASGIApp | None = None, **options: Any) -> NexusFlow:
@@ -148,7 +155,7 @@ each_host = pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.__name_
 def test_the_documented_endpoints(host: Callable[[], tuple[ASGIApp, str]]) -> None:
     """Each answers under the prefix, wrong methods with 405 and `allow`, all errors in Anthropic's shape."""
     app, prefix = host()
-    with TestClient(app) as client:
+    with Client(app) as client:
         for (method, path), status in DOCUMENTED.items():
             got = client.request(method, prefix + path, content=BODY if method == "POST" else None)
             assert got.status_code == status, (method, path, got.text)
@@ -166,7 +173,7 @@ def test_the_documented_endpoints(host: Callable[[], tuple[ASGIApp, str]]) -> No
 def test_nothing_else_shows(host: Callable[[], tuple[ASGIApp, str]]) -> None:
     """Any other path under the prefix is a 404 in Anthropic's shape."""
     app, prefix = host()
-    with TestClient(app) as client:
+    with Client(app) as client:
         for path in HIDDEN:
             for method in ("GET", "POST"):
                 got = client.request(method, prefix + path)
@@ -180,7 +187,7 @@ def test_nothing_else_shows(host: Callable[[], tuple[ASGIApp, str]]) -> None:
 def test_a_stream_in_every_form(host: Callable[[], tuple[ASGIApp, str]]) -> None:
     """A stream comes through whole."""
     app, prefix = host()
-    with TestClient(app) as client:
+    with Client(app) as client:
         got = client.post(f"{prefix}/v1/messages?beta=true", content=STREAM)
     assert got.status_code == 200
     assert got.headers["content-type"].startswith("text/event-stream")
@@ -192,7 +199,7 @@ def test_a_stream_in_every_form(host: Callable[[], tuple[ASGIApp, str]]) -> None
 def test_slashes(host: Callable[[], tuple[ASGIApp, str]]) -> None:
     """Doubled slashes behind the prefix, and one at the end, change nothing."""
     app, prefix = host()
-    with TestClient(app) as client:
+    with Client(app) as client:
         for path in ("//v1/messages", "/v1//messages", "/v1/messages/", "/v1/messages//"):
             got = client.post("http://testserver" + prefix + path, content=BODY, follow_redirects=False)
             assert got.status_code == 200, (path, got.text)
@@ -202,7 +209,7 @@ def test_slashes(host: Callable[[], tuple[ASGIApp, str]]) -> None:
 def test_the_hosts_own_paths(host: Callable[[], tuple[ASGIApp, str]]) -> None:
     """Outside the prefix the host answers, its 404 included, even where the names are the same as ours."""
     app, _ = host()
-    with TestClient(app) as client:
+    with Client(app) as client:
         for path in ("/", "/health", "/messages", "/v1/files", "/llmfoo/v1/messages"):
             assert client.get(path).text == "the host's"
         for path in ("/v1/messages", "/v1/models", "/llm2", "/nowhere"):
@@ -218,7 +225,7 @@ def test_a_middleware_without_a_prefix(way: str) -> None:
         app = gateway(app)
     else:
         app.add_middleware(NexusFlow, config=offline(), transport="offline")
-    with TestClient(app) as client:
+    with Client(app) as client:
         assert client.post("/v1/messages", content=BODY).status_code == 200
         assert client.post("/v1/messages/count_tokens", content=BODY).status_code == 200
         assert client.get("/v1/models").status_code == 200
@@ -249,7 +256,7 @@ def test_root_path_in_the_path_or_not(path: str, root_path: str | None) -> None:
 def test_nothing_is_reached_by_its_end_alone(host: Callable[[], tuple[ASGIApp, str]]) -> None:
     """What stands between the prefix and the endpoint, or before the prefix, makes another path of it."""
     app, prefix = host()
-    with TestClient(app) as client:
+    with Client(app) as client:
         for path in (f"{prefix}/x/v1/messages", f"{prefix}/x/y/z/messages", f"/x{prefix}/v1/messages"):
             got = client.post("http://testserver" + path, content=BODY)
             assert got.status_code == 404, (path, got.text)
@@ -263,7 +270,7 @@ def test_nothing_is_reached_by_its_end_alone(host: Callable[[], tuple[ASGIApp, s
 def test_a_long_path(host: Callable[[], tuple[ASGIApp, str]]) -> None:
     """Refused with 414 in Anthropic's shape before anything is compared with it."""
     app, prefix = host()
-    with TestClient(app) as client:
+    with Client(app) as client:
         got = client.get(prefix + "/a" * 20_000)
     assert got.status_code == 414
     assert got.json()["error"]["type"] == "invalid_request_error"
@@ -273,7 +280,7 @@ def test_a_long_path(host: Callable[[], tuple[ASGIApp, str]]) -> None:
 def test_a_route_of_the_hosts_own_for_one_endpoint() -> None:
     """A router that sends one whole path here has looked at its beginning itself."""
     app = Starlette(routes=[Route("/llm/v1/messages", gateway(), methods=["POST"])])
-    with TestClient(app) as client:
+    with Client(app) as client:
         assert client.post("/llm/v1/messages", content=BODY).status_code == 200
         assert client.post("/v1/messages", content=BODY).status_code == 404
 
@@ -381,14 +388,14 @@ def test_a_websocket_of_the_host() -> None:
         await websocket.close()
 
     app = gateway(Starlette(routes=[WebSocketRoute("/llm/v1/messages", echo)]), prefix="/llm")
-    with TestClient(app).websocket_connect("/llm/v1/messages") as websocket:
+    with Client(app).websocket_connect("/llm/v1/messages") as websocket:
         assert websocket.receive_text() == "the host's"
 
 
 def test_a_websocket_of_nobodys() -> None:
     """Alone or mounted, it is refused in an orderly way."""
     for app, path in ((gateway(), "/v1/messages"), (Starlette(routes=[Mount("/", gateway())]), "/v1/messages")):
-        with pytest.raises(WebSocketDisconnect), TestClient(app).websocket_connect(path):
+        with pytest.raises(WebSocketDisconnect), Client(app).websocket_connect(path):
             raise AssertionError("accepted")
 
 
@@ -438,7 +445,7 @@ def test_the_hosts_lifespan_runs(way: str) -> None:
 
         lifespan = both if way == "around the lifespan" else noting(notes)
         app = starlette(Mount("/llm", ours), lifespan=lifespan)
-    with TestClient(app) as client:
+    with Client(app) as client:
         assert client.post("/llm/v1/messages", content=BODY).status_code == 200
         assert notes == ["host starts"]
         assert transport.closed == 0
@@ -450,7 +457,7 @@ def test_the_lifespan_given_to_starlette() -> None:
     """`lifespan=gateway.lifespan`: it starts, it closes, and the state is the host's to fill."""
     transport = Closed()
     ours = gateway(transport=transport)
-    with TestClient(Starlette(routes=[Mount("/llm", ours)], lifespan=ours.lifespan)) as client:
+    with Client(Starlette(routes=[Mount("/llm", ours)], lifespan=ours.lifespan)) as client:
         assert client.post("/llm/v1/messages", content=BODY).status_code == 200
     assert transport.closed == 1
 
@@ -458,7 +465,7 @@ def test_the_lifespan_given_to_starlette() -> None:
 def test_alone_it_answers_the_lifespan() -> None:
     """Outermost there is nobody else to answer; TestClient fails where nobody does."""
     transport = Closed()
-    with TestClient(gateway(transport=transport)) as client:
+    with Client(gateway(transport=transport)) as client:
         assert client.post("/v1/messages", content=BODY).status_code == 200
         assert transport.closed == 0
     assert transport.closed == 1
@@ -473,7 +480,7 @@ def test_a_host_that_knows_no_lifespan() -> None:
         await PlainTextResponse("the host's")(scope, receive, send)
 
     transport = Closed()
-    with TestClient(gateway(django, prefix="/llm", transport=transport)) as client:
+    with Client(gateway(django, prefix="/llm", transport=transport)) as client:
         assert client.post("/llm/v1/messages", content=BODY).status_code == 200
         assert client.get("/v1/messages").text == "the host's"
     assert transport.closed == 1
@@ -503,7 +510,7 @@ def test_a_host_that_fails_to_start() -> None:
         raise RuntimeError("no database")
         yield
 
-    with pytest.raises(RuntimeError, match="no database"), TestClient(gateway(starlette(lifespan=broken))):
+    with pytest.raises(RuntimeError, match="no database"), Client(gateway(starlette(lifespan=broken))):
         raise AssertionError("started")
 
 
@@ -517,7 +524,7 @@ def test_a_host_that_fails_to_stop() -> None:
         raise RuntimeError("cannot stop")
 
     app = gateway(starlette(lifespan=broken), prefix="/llm", transport=transport)
-    with pytest.raises(RuntimeError, match="cannot stop"), TestClient(app) as client:
+    with pytest.raises(RuntimeError, match="cannot stop"), Client(app) as client:
         client.post("/llm/v1/messages", content=BODY)
     assert transport.closed == 1
 
@@ -544,7 +551,7 @@ def test_nothing_is_opened_before_the_first_call(monkeypatch: pytest.MonkeyPatch
         raise AssertionError("a client was made")
 
     monkeypatch.setattr("httpx2.AsyncClient.__init__", unwanted)
-    with TestClient(gateway(transport="httpx")) as client:
+    with Client(gateway(transport="httpx")) as client:
         assert client.get("/health").status_code == 200
         assert client.get("/v1/models").status_code == 200
         assert client.post("/v1/messages", content=b"{").status_code == 400
@@ -630,7 +637,8 @@ def test_a_test_client_without_with(transport: str, backend: Any) -> None:
     """
     with ScriptedUpstream(lambda _: answer(200, JSON, [MESSAGE], framing="close")) as upstream:
         app = starlette(Mount("/llm", gateway(config=relaying(upstream), transport=transport)))
-        client = TestClient(app, backend=backend, headers={"x-api-key": "sk-ant-own"})
+        client = Client(app, backend=backend)
+        client.headers["x-api-key"] = "sk-ant-own"
         for _ in range(3):
             assert client.post("/llm/v1/messages", content=BODY).status_code == 200
         del client, app
@@ -654,7 +662,7 @@ def test_two_gateways_in_one_app() -> None:
             records.append(record)
 
     one, two = gateway(transport=first, hooks=[Keep()]), gateway(transport=second)
-    with TestClient(starlette(Mount("/one", one), Mount("/two", two), lifespan=one.lifespan)) as client:
+    with Client(starlette(Mount("/one", one), Mount("/two", two), lifespan=one.lifespan)) as client:
         assert client.post("/one/v1/messages", content=BODY).status_code == 200
         assert client.post("/two/v1/messages", content=BODY).status_code == 200
     assert (first.closed, second.closed, len(records)) == (1, 0, 1)

@@ -91,15 +91,15 @@ def test_an_upstream_cannot_pose_as_us(transport: Any) -> None:
 def test_a_body_is_one_request(dialect: str, transport: Any) -> None:
     """A body that holds another request stays a body: its length is stated anew, whatever the client's framing
     said, and the upstream sees one request."""
-    smuggled = b"\r\n\r\nPOST /v1/admin HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+    smuggled = b"\r\n\r\nPOST /v1/admin HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
     hook = RecordingHook()
     with ScriptedUpstream(lambda _: answer(200, JSON, [ANSWERS[dialect]])) as upstream:
         config = decode_config(CONFIG.format(dialect=dialect, url=upstream.url).encode())
         with Served(NexusFlow(config=config, transport=transport, hooks=[hook])) as served:
             with RawClient(served.port) as client:
-                chunked = [(b"transfer-encoding", b"chunked"), (b"x-odd", b"1")]
+                chunked = [*JSON, (b"transfer-encoding", b"chunked"), (b"x-odd", b"1")]
                 pieces = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body()), body())
-                client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\n")
+                client.send(b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\n")
                 client.send(b"".join(b"%b: %b\r\n" % pair for pair in chunked) + b"\r\n" + pieces)
                 assert client.head().status == 200
             with RawClient(served.port) as client:
@@ -122,7 +122,10 @@ def test_a_request_with_two_ends_goes_nowhere(both: bool) -> None:
     with ScriptedUpstream(lambda _: answer(200, JSON, [MESSAGE])) as upstream:
         config = decode_config(CONFIG.format(dialect="anthropic", url=upstream.url).encode())
         with Served(NexusFlow(config=config)) as served, RawClient(served.port) as client:
-            client.send(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n")
+            client.send(
+                b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\n" + b"content-type: application/json\r\n"
+            )
+            client.send(framing + b"\r\n")
             client.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body()), body()))
             assert client.head().status in (200, 400)
         for request in upstream.requests:

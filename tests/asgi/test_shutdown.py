@@ -201,7 +201,10 @@ def test_a_body_that_is_still_arriving() -> None:
         gateway = NexusFlow(config=relaying(upstream), transport="httpx", hooks=[hook], grace=0.1)
         with Served(host(gateway)) as served, RawClient(served.port) as client:
             assert client.call("/v1/messages", OWN_KEY, BODY)[0].status == 200
-            whole = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+            whole = b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (
+                len(BODY),
+                BODY,
+            )
             calls = served.calls
             client.send(whole[:-5])
             served.wait_calls(calls + 1)

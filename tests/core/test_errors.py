@@ -18,6 +18,7 @@ WIRE = {
     408: "invalid_request_error",
     413: "request_too_large",
     414: "invalid_request_error",
+    415: "invalid_request_error",
     431: "invalid_request_error",
     429: "rate_limit_error",
     500: "api_error",

@@ -139,5 +139,7 @@ def request(target: str, headers: Headers, body: bytes, *, method: str = "POST")
 
 
 def request_head(target: str, headers: Headers, *, method: str = "POST") -> bytes:
-    lines = [f"{method} {target} HTTP/1.1".encode(), b"host: gateway.example"]
+    lines = [f"{method} {target} HTTP/1.1".encode(), b"host: localhost"]
+    if method == "POST" and not any(name.lower() == b"content-type" for name, _ in headers):
+        lines.append(b"content-type: application/json")  # as every client says, unless the test says otherwise
     return b"\r\n".join([*lines, *(name + b": " + value for name, value in headers)]) + b"\r\n\r\n"

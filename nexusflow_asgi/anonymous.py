@@ -1,0 +1,68 @@
+"""What a gateway asks of a request where nobody authenticates: nothing that a web page can send by itself.
+
+A page that a person has open may post to any address without being asked, as long as the body is no JSON by
+its content type. And a page whose own name is made to resolve to this machine may send and read anything, but
+names itself in `Host`.
+"""
+
+from ipaddress import ip_address
+
+from starlette.types import Scope
+
+from nexusflow_core.errors import PermissionDenied, UnsupportedMediaType
+
+__all__ = ["check_anonymous"]
+
+_HOW = "or give the gateway `[auth] keys` or an `authenticate` function"
+
+
+def check_anonymous(scope: Scope) -> None:
+    """Raises PermissionDenied for a `Host` that is not this machine's own, UnsupportedMediaType for a body
+    that is not declared as `application/json`."""
+    hosts = _values(scope, b"host")
+    if len(hosts) != 1 or not _is_own(_name(hosts[0]), scope):
+        raise PermissionDenied(
+            "this gateway serves anybody (`anonymous = true`), so it answers only where it is called by a "
+            f"loopback name: use localhost, 127.0.0.1 or [::1] in the URL, {_HOW}"
+        )
+    if scope["method"] == "POST":
+        types = _values(scope, b"content-type")
+        if len(types) != 1 or types[0].partition(";")[0].strip().lower() != "application/json":
+            raise UnsupportedMediaType(
+                "this gateway serves anybody (`anonymous = true`), so it takes only bodies that are sent with "
+                f"`content-type: application/json`: send that header, {_HOW}"
+            )
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def _name(host: str) -> str:
+    """Returns the host without its port, in lower case; an IPv6 address without its brackets."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        name, bracket, port = host[1:].partition("]")
+        return name if bracket and _is_port(port) else ""
+    name, colon, port = host.partition(":")
+    return name if not colon or _is_port(":" + port) else ""
+
+
+def _is_port(text: str) -> bool:
+    return not text or (text[0] == ":" and (text[1:] or "0").isdecimal() and text.isascii())
+
+
+def _is_own(name: str, scope: Scope) -> bool:
+    """True for a loopback name, and for the very name or address that the server says it was reached at: of a
+    socket that is its own address, of a test client without a socket whatever it was given."""
+    if name == "localhost" or (name and name == _reached_at(scope)):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _reached_at(scope: Scope) -> str:
+    server = scope.get("server")
+    return str(server[0]).lower() if server else ""
