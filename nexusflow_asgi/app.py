@@ -38,6 +38,8 @@ class NexusFlow:
     - `book`: prices of yours; without it the built-in ones, and those of the configuration's `[prices]`.
     - `grace`: seconds that calls in flight get to end when we are closed. Those that do not are ended, and get
       six more to say so and to be recorded.
+    - `upstream_server_headers`: True passes an upstream's `server` and `date` on. Only for a server that adds
+      neither, or the client gets each of them twice.
 
     Raises ConfigError where nothing says who may call. Nothing is opened before the first call, and no
     lifespan is needed; with one (`lifespan`, `async with`, or as a middleware) closing is orderly.
@@ -54,6 +56,7 @@ class NexusFlow:
         transport: TransportName | Transport = "httpx",
         book: PriceBook | None = None,
         grace: float = 5.0,
+        upstream_server_headers: bool = False,
     ) -> None:
         config = config if isinstance(config, Config) else load_config(config)
         check_files(config)
@@ -66,7 +69,13 @@ class NexusFlow:
         self._prefix = prefix
         self._hooks = Hooks([*hooks, *log])
         self._loops = LoopStates(transport_factory(transport), config.limits)
-        self._calls = Calls(gateway, admission, self._hooks, self._loops)
+        self._calls = Calls(
+            gateway,
+            admission,
+            self._hooks,
+            self._loops,
+            upstream_server_headers=upstream_server_headers,
+        )
         self._pages = Pages(gateway, admission)
         self._grace = grace
 

@@ -11,7 +11,7 @@ from nexusflow_asgi.anonymous import check_anonymous
 from nexusflow_core.call import Principal
 from nexusflow_core.config import Config
 from nexusflow_core.errors import AuthenticationFailed, ConfigError
-from nexusflow_core.upstream import Credential, Headers, Secret, client_credentials
+from nexusflow_core.upstream import Credential, Headers, KeySearch, Secret, client_credentials
 
 __all__ = ["Admission", "Admitted", "Authenticate", "GatewayKeys"]
 
@@ -22,10 +22,11 @@ _CREDENTIAL_HEADERS = (b"x-api-key", b"authorization")
 
 
 class Admitted(NamedTuple):
-    """A caller who may go on: its headers without credentials, and the key it brought for an upstream."""
+    """A caller who may go on: headers and query without credentials, and the key it brought for an upstream."""
 
     principal: Principal | None
     headers: Headers
+    query: bytes
     credential: Credential | None
 
 
@@ -53,6 +54,7 @@ class Admission:
 
     def __init__(self, config: Config, authenticate: Authenticate | None = None) -> None:
         self._keys = GatewayKeys(config.keys)
+        self._search = KeySearch(key.reveal().encode() for key in config.keys)
         self._authenticate = authenticate
         if authenticate is None and not self._keys and not config.anonymous:
             raise ConfigError(
@@ -60,41 +62,45 @@ class Admission:
             )
 
     async def admit(self, scope: Scope) -> Admitted:
-        """Raises AuthenticationFailed for who may not call, and what `check_anonymous` raises where anyone may."""
+        """Raises AuthenticationFailed, or what `check_anonymous` raises where anyone may call."""
         headers: Headers = scope["headers"]
         if self._authenticate is not None:
-            return await _admit_by_host(scope, headers, self._authenticate)
+            return await self._admit_by_host(scope, headers, self._authenticate)
         if self._keys:
-            return _admit_by_key(headers, self._keys)
+            return _admitted(self._owner(headers), scope, headers, self._search)
         check_anonymous(scope)
-        return _admitted(None, headers)
+        return _admitted(None, scope, headers, self._search)
+
+    def _owner(self, headers: Headers) -> Principal:
+        """Returns whose gateway key came, in whichever header. Raises AuthenticationFailed."""
+        credentials = client_credentials(headers)
+        owners = [self._keys.principal(credential) for credential in credentials]
+        principal = next((owner for owner in owners if owner is not None), None)
+        if principal is None:
+            raise AuthenticationFailed("invalid x-api-key" if credentials else "x-api-key header is required")
+        return principal
+
+    async def _admit_by_host(self, scope: Scope, headers: Headers, authenticate: Authenticate) -> Admitted:
+        """Asks the host. Raises AuthenticationFailed where it knows nobody, TypeError for what is no text."""
+        who = await authenticate(scope)
+        if who is None:
+            raise AuthenticationFailed("the caller is not authenticated")
+        principal = Principal(who) if isinstance(who, str) else who
+        _check_text(principal)
+        spent = {name.lower().encode("latin-1") for name in principal.consumes}
+        search = self._search
+        if spent:
+            search = search.together_with(_tokens([value for name, value in headers if name in spent]))
+        return _admitted(principal, scope, [pair for pair in headers if pair[0] not in spent], search)
 
 
-def _admit_by_key(headers: Headers, keys: GatewayKeys) -> Admitted:
-    """Consumes the gateway key, in whichever header it came; the other header may hold the client's own key
-    for an upstream. Raises AuthenticationFailed."""
-    credentials = client_credentials(headers)
-    principal: Principal | None = None
-    left: Credential | None = None
-    for credential in credentials:
-        owner = keys.principal(credential)
-        principal = principal or owner
-        if owner is None and left is None:
-            left = credential
-    if principal is None:
-        raise AuthenticationFailed("invalid x-api-key" if credentials else "x-api-key header is required")
-    return Admitted(principal, _without_credentials(headers), left)
-
-
-async def _admit_by_host(scope: Scope, headers: Headers, authenticate: Authenticate) -> Admitted:
-    """Asks the host. Raises AuthenticationFailed where it knows nobody, TypeError for what is no text."""
-    who = await authenticate(scope)
-    if who is None:
-        raise AuthenticationFailed("the caller is not authenticated")
-    principal = Principal(who) if isinstance(who, str) else who
-    _check_text(principal)
-    spent = {name.lower().encode("latin-1") for name in principal.consumes}
-    return _admitted(principal, [pair for pair in headers if pair[0] not in spent])
+def _tokens(values: Iterable[bytes]) -> Iterable[bytes]:
+    """Returns what a host has spent: each value, and a bearer token without its scheme."""
+    for value in values:
+        yield value.strip()
+        scheme, _, token = value.strip().partition(b" ")
+        if scheme.lower() in (b"bearer", b"basic", b"token"):
+            yield token.strip()
 
 
 def _check_text(principal: Principal) -> None:
@@ -106,9 +112,17 @@ def _check_text(principal: Principal) -> None:
             raise TypeError(f"authenticate: of the principal, {name!r} is {type(value).__name__}, not str")
 
 
-def _admitted(principal: Principal | None, headers: Headers) -> Admitted:
-    credential = next(iter(client_credentials(headers)), None)
-    return Admitted(principal, _without_credentials(headers), credential)
+def _admitted(principal: Principal | None, scope: Scope, headers: Headers, search: KeySearch) -> Admitted:
+    """Returns the caller with its own credential for an upstream: the first one that is no gateway key.
+
+    Headers and query with a gateway key in them are left out, whatever is around it.
+    """
+    own = client_credentials(headers)
+    headers, query = _without_credentials(headers), scope.get("query_string", b"")
+    if search:
+        own = [credential for credential in own if not search.finds(credential.value)]
+        headers, query = search.without_keys(headers, query)
+    return Admitted(principal, headers, query, own[0] if own else None)
 
 
 def _without_credentials(headers: Headers) -> Headers:

@@ -24,7 +24,16 @@ __all__ = ["Calls", "new_request_id"]
 class Calls:
     """Serves calls: drains the body, admits the caller, asks the hooks, relays, settles the record."""
 
-    def __init__(self, gateway: Gateway, admission: Admission, hooks: Hooks, loops: LoopStates) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        admission: Admission,
+        hooks: Hooks,
+        loops: LoopStates,
+        *,
+        upstream_server_headers: bool = False,
+    ) -> None:
+        self._upstream_server_headers = upstream_server_headers
         self._gateway = gateway
         self._limits = gateway.config.limits
         self._admission = admission
@@ -51,7 +60,12 @@ class Calls:
             del call  # the exchange lets go of its body before this ends
             try:
                 if not isinstance(refusal, ClientDisconnected):
-                    in_flight.relay = Relay(exchange, loop.transport_for, send)
+                    in_flight.relay = Relay(
+                        exchange,
+                        loop.transport_for,
+                        send,
+                        upstream_server_headers=self._upstream_server_headers,
+                    )
                     await in_flight.relay.run(receive)
             finally:
                 await self._settle(exchange)
@@ -91,7 +105,9 @@ class Calls:
             raise in_flight.refusal
         check_head(scope, self._limits)
         who = await self._admission.admit(scope)
-        return replace(call, principal=who.principal, headers=who.headers, credential=who.credential)
+        return replace(
+            call, principal=who.principal, headers=who.headers, query=who.query, credential=who.credential
+        )
 
     async def _take_slot(self, call: Call, in_flight: CallInFlight, slots: Slots) -> None:
         key = call.principal.id if call.principal is not None else None

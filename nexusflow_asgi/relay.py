@@ -19,6 +19,9 @@ __all__ = ["Relay"]
 
 _now = time.monotonic
 
+_SERVER_HEADERS = frozenset((b"server", b"date"))
+"""Our own server adds both, and neither may stand twice."""
+
 _PIECE = 64 * 1024
 """So much of a large last body is sent at once: each piece has its own time, and a slow client gets it all."""
 
@@ -26,8 +29,16 @@ _PIECE = 64 * 1024
 class Relay:
     """One call's I/O. `transport_for` gives the transport of an upstream on this event loop."""
 
-    def __init__(self, exchange: Exchange, transport_for: Callable[[Upstream], Transport], send: Send) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        transport_for: Callable[[Upstream], Transport],
+        send: Send,
+        *,
+        upstream_server_headers: bool = False,
+    ) -> None:
         self._exchange = exchange
+        self._keeps_server_headers = upstream_server_headers
         self._transport_for = transport_for
         self._send = send
         self._upstream: TransportResponse | None = None
@@ -132,9 +143,10 @@ class Relay:
         try:
             if not self._head_sent:
                 self._head_sent = self._body_ended = True  # nothing follows a head that the server refuses
-                await self._send(
-                    {"type": "http.response.start", "status": head.status, "headers": head.headers}
-                )
+                headers = head.headers
+                if not self._keeps_server_headers:
+                    headers = [pair for pair in headers if pair[0] not in _SERVER_HEADERS]
+                await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
                 self._body_ended = False
             if last:
                 self._body_ended = True

@@ -20,7 +20,7 @@ ASGI = """backend transports hooks otel anonymous auth body settings call_log pr
 """nexusflow_asgi from the ground up."""
 
 PURE = """__future__ abc array base64 binascii bisect collections contextlib copy csv dataclasses datetime
-    decimal difflib enum fractions functools hashlib heapq itertools json math msgspec operator re
+    decimal difflib enum fractions functools hashlib heapq html itertools json math msgspec operator re
     statistics string struct tomllib types typing unicodedata urllib.parse zlib""".split()
 """All that the core may import from elsewhere. None of it has a clock, dice, a file, a socket or a thread."""
 

@@ -77,6 +77,7 @@ def app() -> NexusFlow:
         config=_config(settings["config"], offline=settings["offline"]),
         transport=settings["transport"],
         hooks=[LoggingHook()],
+        upstream_server_headers=True,  # uvicorn is told below to add none of its own
     )
 
 

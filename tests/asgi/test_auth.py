@@ -79,11 +79,13 @@ class Records:
         self.records.append(record)
 
 
-def call(headers: Headers, **options: Any) -> tuple[Answer, list[UpstreamRequest], CallRecord]:
+def call(
+    headers: Headers, *, query: bytes = b"", **options: Any
+) -> tuple[Answer, list[UpstreamRequest], CallRecord]:
     """One call of a client with these headers: its answer, what went upstream, its record."""
     transport, hook = Watched(), Records()
     gateway = NexusFlow(transport=transport, hooks=[hook], **options)
-    answer = anyio.run(lambda: ask(gateway, headers=headers))
+    answer = anyio.run(lambda: ask(gateway, headers=headers, query=query))
     [record] = hook.records
     return answer, transport.requests, record
 
@@ -186,6 +188,66 @@ def test_no_header_takes_a_gateway_key_upstream(header: bytes) -> None:
     headers = [x_api_key(GATEWAY_KEY), (header, b"token=" + GATEWAY_KEY.encode())]
     _, [request], _ = call(headers, config=configured(api_key=CONFIGURED))
     assert GATEWAY_KEY.encode() not in b"\n".join(b": ".join(pair) for pair in request.headers)
+
+
+DRESSES = ["{}", "Bearer {}", "Bearer Bearer {}", '"{}"', "{0}, {0}", "{};x", "token={}", "[{}]", "%20{}"]
+UNUSUAL = ["api-key", "x-goog-api-key", "x-litellm-api-key", "x_api_key", "referer", "x-custom", "user-agent"]
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+def test_no_other_header_and_no_query_takes_a_gateway_key_upstream(dress: str) -> None:
+    """Clients that come from elsewhere send their key twice, in any form; each key of the gateway counts."""
+    for key in (GATEWAY_KEY, SECOND_KEY):
+        value = dress.format(key)
+        for api_key in (CONFIGURED, ""):
+            headers = [x_api_key(GATEWAY_KEY), bearer(OWN_KEY), (b"x-kept", b"1")]
+            headers += [(name.encode(), value.encode()) for name in UNUSUAL]
+            query = f"beta=true&key={value.replace(' ', '%20')}&limit=1".encode()
+            answer, [request], _ = call(headers, query=query, config=configured(api_key=api_key))
+            assert answer.status == 200
+            assert key not in request.url + repr(request.headers)
+            assert request.url.endswith("?beta=true&limit=1")
+            assert (b"x-kept", b"1") in request.headers
+
+
+@pytest.mark.parametrize("dress", DRESSES[1:])
+@pytest.mark.parametrize("other", [x_api_key, bearer])
+def test_a_dressed_gateway_key_is_nobodys_own_credential(dress: str, other: Any) -> None:
+    """Beside the plain one, in the header of a client's own key: it does not go upstream."""
+    plain = bearer if other is x_api_key else x_api_key
+    headers = [plain(GATEWAY_KEY), other(dress.format(GATEWAY_KEY))]
+    answer, requests, _ = call(headers, config=configured())
+    assert (answer.status, answer.error, requests) == (401, "authentication_error", [])
+    answer, [request], _ = call(headers, config=configured(api_key=CONFIGURED))
+    assert credentials(request) == [x_api_key(UPSTREAM_KEY)]
+
+
+def test_what_the_host_has_consumed_goes_nowhere_else() -> None:
+    """A token that signed the host's user in is taken out of every other header and of the query too."""
+
+    async def who(scope: Scope) -> Principal:
+        return Principal("alice", consumes=("authorization",))
+
+    headers = [bearer("host-token-1"), (b"x-token", b"host-token-1"), (b"x-kept", b"1"), x_api_key(OWN_KEY)]
+    config = configured(auth="anonymous = true")
+    _, [request], _ = call(headers, query=b"t=HOST-token-1&a=1", config=config, authenticate=who)
+    assert "host-token" not in (request.url + repr(request.headers)).lower()
+    assert request.url.endswith("?a=1")
+    assert (b"x-kept", b"1") in request.headers
+    assert credentials(request) == [x_api_key(OWN_KEY)]
+
+
+def test_a_browsers_headers_stay_here() -> None:
+    """Anthropic takes whoever says `origin` for a browser and answers 401; the call is the server's own."""
+    browser = {
+        b"origin": b"https://shop.example",
+        b"referer": b"https://shop.example/cart?user=1",
+        b"sec-fetch-site": b"same-origin",
+        b"sec-fetch-mode": b"cors",
+        b"sec-ch-ua-platform": b"Linux",
+    }
+    _, [request], _ = call([x_api_key(GATEWAY_KEY), *browser.items()], config=configured(api_key=CONFIGURED))
+    assert not browser.keys() & {name for name, _ in request.headers}
 
 
 @pytest.mark.parametrize(

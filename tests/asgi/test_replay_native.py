@@ -294,7 +294,8 @@ def replay(
     with ScriptedUpstream(lambda _: ()) as upstream:
         logged = f'[log]\ncalls = "{log}"\n' if log else ""
         config = decode_config((CONFIG.format(url=upstream.url) + logged).encode())
-        app = NexusFlow(config=config, transport=transport, hooks=[hook])
+        # As `serve` does, before a server that adds no `server` and `date` of its own.
+        app = NexusFlow(config=config, transport=transport, hooks=[hook], upstream_server_headers=True)
         with Served(app, loop="uvloop") as served, RawClient(served.port) as client:
             for done, exchange in enumerate(exchanges, 1):
                 rng = Random(f"{seed} {exchange.id}")

@@ -16,6 +16,7 @@ from nexusflow_core.upstream import (
     header,
     relayed_request_headers,
     relayed_response_headers,
+    upstream_id,
 )
 
 KEY = (b"x-api-key", b"sk-up")
@@ -45,11 +46,65 @@ def test_whatever_is_not_denied_goes_upstream_as_it_came() -> None:
     "name",
     """host content-length transfer-encoding connection keep-alive te trailer upgrade expect cookie
     proxy-connection proxy-authorization x-forwarded-for x-forwarded-proto forwarded via x-real-ip
-    accept-encoding authorization x-api-key x-nexusflow-anything""".split(),
+    accept-encoding authorization x-api-key x-nexusflow-anything
+    origin referer sec-fetch-site sec-fetch-mode sec-ch-ua sec-gpc dnt save-data upgrade-insecure-requests
+    access-control-request-method access-control-request-headers""".split(),
 )
 def test_denied_headers_stay_here(name: str) -> None:
     """PITFALLS G8: nothing of one hop, of the host's users or of ours goes upstream."""
     assert relayed_request_headers([(name.encode(), b"x")], KEY) == [IDENTITY, KEY]
+
+
+STEERING = """x-amz-security-token x-amzn-bedrock-service-tier x-goog-user-project x-goog-api-key x-ms-region
+    api-key anthropic-workspace-id ocp-apim-subscription-key x-databricks-org x-snowflake-role
+    x-litellm-api-key""".split()
+
+
+@pytest.mark.parametrize("name", STEERING)
+def test_nobody_steers_a_cloud_with_the_gateways_credential(name: str) -> None:
+    """Account, project, tier and further keys come from the configuration; a client's own credential may have
+    its own."""
+    headers = [(name.encode(), b"x")]
+    assert relayed_request_headers(headers, KEY, own_credential=True) == [IDENTITY, KEY]
+    assert relayed_request_headers(headers, KEY) == [*headers, IDENTITY, KEY]
+
+
+def test_whose_credential_goes() -> None:
+    """A configured key and no key at all are the gateway's own; else it is the client's."""
+    assert upstream("sk-up").own_credential
+    assert upstream(None, auth="none").own_credential
+    assert not upstream(None).own_credential
+
+
+@pytest.mark.parametrize("value", ["sk-\udcff\udcfe-secret", "\ud800"])
+def test_a_key_that_is_no_text_is_refused(value: str) -> None:
+    """The sentence names the variable; neither it nor anything behind it holds the value."""
+    for make in (lambda: Secret(None, "NAME").resolve({"NAME": value}, "here"), lambda: Secret(value)):
+        with pytest.raises(ConfigError, match="is not UTF-8 text") as caught:
+            make()
+        seen: BaseException | None = caught.value
+        while seen is not None:
+            assert "secret" not in repr(seen.args)
+            seen = seen.__cause__ or seen.__context__
+    with pytest.raises(ConfigError, match="here: the environment variable NAME is not UTF-8"):
+        Secret(None, "NAME").resolve({"NAME": value}, "here")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b"req_011CaPHbV2kZ", "req_011CaPHbV2kZ"),
+        (b"req_sk-up-0123456789_x", "req_[removed]_x"),
+        (b"SK-UP-0123456789", "[removed]"),
+        (b"a\x1b[31mb\x00", "a\\x1b[31mb\\x00"),
+        (b"x" * 5000, "x" * 200),
+    ],
+)
+def test_an_upstreams_id_is_short_and_holds_no_key(value: bytes, shown: str) -> None:
+    """It goes into records and logs."""
+    for sent in ((b"x-api-key", b"sk-up-0123456789"), (b"authorization", b"Bearer sk-up-0123456789")):
+        assert upstream_id([(b"request-id", value)], [sent], b"x-request-id", b"request-id") == shown
+    assert upstream_id([], [], b"request-id") is None
 
 
 def test_what_connection_lists_is_of_one_hop() -> None:

@@ -28,7 +28,9 @@ T = TypeVar("T")
 class Served:
     """`with Served(app) as served:` listens on 127.0.0.1:`served.port`; leaving stops server and thread."""
 
-    def __init__(self, app: ASGIApp, *, loop: Literal["asyncio", "uvloop"] = "asyncio") -> None:
+    def __init__(
+        self, app: ASGIApp, *, loop: Literal["asyncio", "uvloop"] = "asyncio", own_headers: bool = False
+    ) -> None:
         self._app = app
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls = 0
@@ -45,8 +47,8 @@ class Served:
                 lifespan="auto",
                 log_config=None,
                 access_log=False,
-                server_header=False,
-                date_header=False,
+                server_header=own_headers,
+                date_header=own_headers,
                 timeout_keep_alive=600,
                 timeout_graceful_shutdown=5,
             )

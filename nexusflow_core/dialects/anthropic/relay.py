@@ -27,6 +27,7 @@ from nexusflow_core.upstream import (
     header,
     relayed_request_headers,
     relayed_response_headers,
+    upstream_id,
 )
 from nexusflow_core.usage import Billing, read_bill
 
@@ -75,7 +76,11 @@ def _is_third_party(call: Call, target: Target) -> bool:
 
 def _relayed_request(call: Call, target: Target) -> tuple[UpstreamRequest, tuple[str, ...]]:
     upstream = target.upstream
-    headers = relayed_request_headers(call.headers, upstream.credential_header(call.credential))
+    headers = relayed_request_headers(
+        call.headers,
+        upstream.credential_header(call.credential),
+        own_credential=upstream.own_credential,
+    )
     if header(headers, b"anthropic-version") is None:
         headers.append(_OLDEST_VERSION)
     body, edits = _edited_body(call, target)
@@ -169,8 +174,7 @@ class RelayLeg:
         if not 200 <= status < 600:
             raise UpstreamProtocolError(f"the upstream answered with status {status}, which is no answer")
         kept = relayed_response_headers(headers)
-        request_id = header(headers, b"request-id")
-        self.upstream_request_id = request_id.decode("latin-1") if request_id else None
+        self.upstream_request_id = upstream_id(headers, self.request.headers, b"request-id")
         encoding = (header(headers, b"content-encoding") or b"identity").strip().lower()
         self._encoded = encoding != b"identity"
         media_type = (header(headers, b"content-type") or b"").partition(b";")[0].strip().lower()

@@ -1,14 +1,17 @@
 """An upstream's message without keys and URLs: a vendor's text may repeat either."""
 
 import re
-from urllib.parse import quote
+
+from nexusflow_core.upstream import masked
 
 __all__ = ["cleaned"]
 
 _REMOVED = "[removed]"
 _LONGEST = 2000
-_SHORT = 8
-"""A key of fewer characters may be part of a word, so it is removed where it stands alone."""
+_READ = 16_384
+"""Characters of a message that are looked at; a vendor may repeat a whole prompt."""
+_ESCAPED = 12
+"""Most characters that one character of a key takes in an escaped form."""
 
 _SECRET = re.compile(
     r"""
@@ -25,10 +28,23 @@ _SECRET = re.compile(
 
 
 def cleaned(message: str, key: str | None) -> str:
-    """`key`: the credential that was sent, which is removed whatever it looks like."""
-    for known in (key, quote(key, safe="")) if key else ():
-        if len(known) >= _SHORT:
-            message = message.replace(known, _REMOVED)
-        else:
-            message = re.sub(rf"(?<!\w){re.escape(known)}(?!\w)", _REMOVED, message)
-    return _SECRET.sub(_REMOVED, message)[:_LONGEST]
+    """Returns at most 2,000 characters of an upstream's message, without URLs and keys.
+
+    `key` is the credential that was sent. It is removed whatever it looks like: escaped, in another case, or
+    broken by blanks.
+    """
+    cut = len(message) > _READ
+    message = message[:_READ]
+    if key:
+        tail = _ESCAPED * len(key)
+        message = masked(message, key)
+        if cut:  # the rest may begin with a part of the key
+            message = message[:-tail]
+    message = _SECRET.sub(_REMOVED, message)
+    return message if len(message) <= _LONGEST else _without_last_word(message[:_LONGEST])
+
+
+def _without_last_word(message: str) -> str:
+    """Returns the text up to its last blank: half a key is not known for a key any more."""
+    whole = message.rstrip().rpartition(" ")[0]
+    return whole or message

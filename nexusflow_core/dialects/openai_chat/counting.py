@@ -33,7 +33,7 @@ from nexusflow_core.errors import (
 from nexusflow_core.messages import read_body, read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
-from nexusflow_core.upstream import Headers, UpstreamRequest, header
+from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
 
 __all__ = ["CountLeg", "open_count"]
 
@@ -118,8 +118,7 @@ class CountLeg:
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
         self._status, self._headers = status, headers
-        request_id = header(headers, b"x-request-id")
-        self.upstream_request_id = request_id.decode("latin-1") if request_id else None
+        self.upstream_request_id = upstream_id(headers, self.request.headers, b"x-request-id")
         if status >= 400 and not is_absent(status):
             self.failure = self._failed(b"")
 

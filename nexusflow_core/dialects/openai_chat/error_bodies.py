@@ -13,6 +13,8 @@ from nexusflow_core.untyped import is_list, is_object, object_of
 
 __all__ = ["LONGEST", "ErrorTold", "error_in", "read_error", "read_error_body", "seconds_of"]
 
+_LONGEST_MESSAGE = 64 * 1024
+"""Characters of a message that anybody reads on; a vendor may repeat a whole prompt."""
 _DEEPEST = 8
 """Wrappings of an error; nobody means more."""
 _MOST_DETAILS = 20
@@ -130,9 +132,9 @@ def _details(error: dict[str, Any]) -> list[dict[str, Any]]:
 def _text(message: Any) -> str:
     """A message as text; JSON where it is neither text nor nothing."""
     if isinstance(message, str):
-        return message
+        return message[:_LONGEST_MESSAGE]
     try:
-        return msgspec.json.encode(message).decode() if message else ""
+        return msgspec.json.encode(message)[:_LONGEST_MESSAGE].decode(errors="ignore") if message else ""
     except RecursionError:
         return ""
 

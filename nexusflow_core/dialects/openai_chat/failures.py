@@ -53,6 +53,7 @@ _MEANT = (
 """What the words of an error in an answer of 200 mean, in this order: OpenAI's `invalid_api_key` is an
 `invalid_request_error` too."""
 _LONGEST_WAIT = 60
+_COUNT = re.compile(rb"[0-9]{1,18}")
 
 
 class Origin(Struct, frozen=True):
@@ -67,7 +68,7 @@ class Origin(Struct, frozen=True):
     @property
     def own_key(self) -> bool:
         """Whether the credential was not the client's, so that its refusal is none of the client's business."""
-        return self.upstream.api_key is not None or self.upstream.auth == "none"
+        return self.upstream.own_credential
 
     def cleaned(self, message: str) -> str:
         """A message of the upstream's, as it may be shown."""
@@ -120,7 +121,10 @@ def filtered(told: ErrorTold) -> bool:
 
 
 def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
-    """`x-ratelimit-*` as `anthropic-ratelimit-*`; a reset that is a duration becomes a moment."""
+    """Returns `x-ratelimit-*` as `anthropic-ratelimit-*`; a reset that is a duration becomes a moment.
+
+    Digits pass, and durations of a reset. Anything else stays here: it could be a key, or break the head.
+    """
     found: list[tuple[bytes, bytes]] = []
     for what in (b"limit", b"remaining", b"reset"):
         for unit in (b"requests", b"tokens"):
@@ -134,6 +138,8 @@ def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
                 value = (
                     (now + timedelta(seconds=seconds)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
                 )
+            elif not _COUNT.fullmatch(value):
+                continue
             found.append((b"anthropic-ratelimit-%b-%b" % (unit, what), value))
     return found
 

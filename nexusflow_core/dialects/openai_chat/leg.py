@@ -38,7 +38,7 @@ from nexusflow_core.messages import read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.sse import SSEDecoder
-from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest, header
+from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest, upstream_id
 from nexusflow_core.usage import Billing
 
 __all__ = ["ChatLeg", "OpenAIChatDialect"]
@@ -145,8 +145,7 @@ class ChatLeg:
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
         self._status, self._headers = status, headers
-        request_id = header(headers, b"x-request-id") or header(headers, b"request-id")
-        self.upstream_request_id = request_id.decode("latin-1") if request_id else None
+        self.upstream_request_id = upstream_id(headers, self.request.headers, b"x-request-id", b"request-id")
         if status >= 400:
             self.failure = self._failed(ErrorTold())
         elif self._streams:

@@ -1,5 +1,6 @@
 """What an error of an upstream shows: its message, without URLs, keys, and the one that was sent above all."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -67,6 +68,48 @@ def test_nor_is_it_in_the_middle_of_a_stream(key: str) -> None:
     parts = chunks({"content": "Hi"}, finish=None)
     driven = streamed([sse(parts, done=False), sse([error(f"no quota for {key}")], done=False)], key=key)
     assert checked(driven.body)[-1]["error"]["message"] == "no quota for [removed]"
+
+
+LONG_KEYS = [key for key in KEYS if len(key) >= 8] + ["sk-ant-api03-AbC_d-0123456789"]
+DRESSES: dict[str, Callable[[str], str]] = {
+    "upper case": str.upper,
+    "lower case": str.lower,
+    "percent": lambda key: "".join(f"%{byte:02X}" for byte in key.encode()),
+    "percent twice": lambda key: "".join(f"%25{byte:02x}" for byte in key.encode()),
+    "dashes as %2D": lambda key: key.replace("-", "%2D").replace("_", "%5f"),
+    "HTML": lambda key: "".join(f"&#{ord(one)};" for one in key),
+    "HTML, some": lambda key: key.replace("-", "&#x2D;").replace("_", "&lowbar;"),
+    "JSON": lambda key: "".join(f"\\u{ord(one):04x}" for one in key),
+    "JSON, some": lambda key: key.replace("-", "\\u002D").replace("/", "\\/"),
+    "second half behind a blank": lambda key: key[:9] + " " + key[9:],
+    "over two lines": lambda key: key[:9] + "\n  " + key[9:],
+    "in quotes": lambda key: "'".join(key),
+}
+
+
+@pytest.mark.parametrize("dress", DRESSES.values(), ids=DRESSES)
+@pytest.mark.parametrize("key", LONG_KEYS)
+def test_the_credential_is_never_shown_in_another_form(key: str, dress: Callable[[str], str]) -> None:
+    """Escaped, in another case or broken in two it is the same key; the words around it stay."""
+    for status in (400, 429, 500):
+        driven = answered(error(f"wrong: {dress(key)}, says the vendor"), status=status, key=key)
+        assert driven.json["error"]["message"] == "wrong: [removed], says the vendor"
+    begun = sse(chunks({"content": "Hi"}, finish=None), done=False)
+    late = streamed([begun, sse([error(f"wrong: {dress(key)}, says the vendor")], done=False)], key=key)
+    assert checked(late.body)[-1]["error"]["message"] == "wrong: [removed], says the vendor"
+
+
+@pytest.mark.parametrize("before", [1970, 1985, 1998, 16_370, 16_380, 65_530])
+def test_no_half_of_a_key_stands_at_the_cut(before: int) -> None:
+    """Wherever a long message is cut, the credential's first half is not what is left."""
+    key = "correcthorsebatterystaple"
+    for filler in ("x y ", f"{key} ", "xyz-"):
+        said = (
+            filler * (before // len(filler)) + "x" * (before % len(filler)) + " " + key + " and so on" * 10_000
+        )
+        message = answered(error(said), status=400, key=key).json["error"]["message"]
+        assert len(message) <= 2000
+        assert key[:6] not in message
 
 
 def test_a_short_key_takes_no_word_apart() -> None:

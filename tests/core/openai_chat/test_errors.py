@@ -219,6 +219,7 @@ def test_rate_limits_of_a_good_answer() -> None:
         "x-ratelimit-remaining-requests": "99",
         "x-ratelimit-reset-requests": "6m0s",
         "x-ratelimit-limit-tokens": "40000",
+        "x-ratelimit-remaining-tokens": "-1",
         "x-ratelimit-reset-tokens": "9" * 400 + "h",
     }
     whole = answered({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}, headers=headers)
@@ -231,6 +232,34 @@ def test_rate_limits_of_a_good_answer() -> None:
             "anthropic-ratelimit-requests-reset": "2026-11-22T12:06:00Z",
             "anthropic-ratelimit-tokens-limit": "40000",
         }
+
+
+@pytest.mark.parametrize(
+    "value", ["12\x00", "12\r\nx-evil: 1", "sk-upstream", "-1", "1.5", "", "9" * 40, "\uff11\uff12"]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_rate_limit_is_digits_or_nothing(value: str, stream: bool) -> None:
+    """A control character would cut the client's answer; a key would be shown to it."""
+    headers = {f"x-ratelimit-{what}-tokens": value for what in ("limit", "remaining", "reset")}
+    headers["x-request-id"] = f"req-{value}"
+    said: Any = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
+    driven = answered(sse(chunks({"content": "Hi"})) if stream else said, headers=headers, stream=stream)
+    assert driven.status == 200
+    shown = {name: value for name, value in driven.headers.items() if "ratelimit" in name}
+    assert set(shown) <= ({"anthropic-ratelimit-tokens-reset"} if value == "1.5" else set())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [200, 429])
+def test_the_credential_is_not_in_the_record_as_an_id(stream: bool, status: int) -> None:
+    """Some servers make their ids of what they are sent."""
+    said: Any = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
+    body = (
+        sse(chunks({"content": "Hi"})) if stream and status == 200 else said if status == 200 else error("no")
+    )
+    headers = {"x-request-id": "correct-horse-battery/7"}
+    driven = answered(body, headers=headers, stream=stream, status=status, key="correct-horse-battery")
+    assert driven.record.upstream_request_id == "[removed]/7"
 
 
 # No answer at all, and the next target

@@ -1,62 +1,42 @@
-"""Where a call goes and as whom, and which headers may cross the gateway in either direction."""
+"""Where a call goes, and as whom."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from nexusflow_core.errors import AuthenticationFailed, ConfigError, InvalidRequest, UpstreamProtocolError
+from nexusflow_core.errors import AuthenticationFailed, ConfigError
+from nexusflow_core.upstream.headers import BLANKS, CONTROL, Headers, header, refuse_control
+from nexusflow_core.upstream.keys import masked
 
 __all__ = [
     "AuthScheme",
     "Credential",
-    "Headers",
     "Secret",
     "Timeouts",
     "Upstream",
     "UpstreamRequest",
     "client_credentials",
-    "header",
-    "relayed_request_headers",
-    "relayed_response_headers",
+    "upstream_id",
 ]
-
-Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
-"""Header pairs as ASGI has them: names in lower case, order and repetition kept."""
 
 AuthScheme: TypeAlias = Literal["x-api-key", "bearer", "none"]
 
-HOP_BY_HOP = frozenset(
-    b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings".split()
-)
-"""RFC 9110 section 7.6.1: meant for one connection, whatever `Connection` itself lists besides."""
-
-NEVER_UPSTREAM = HOP_BY_HOP | frozenset(
-    b"host content-length expect cookie accept-encoding authorization x-api-key forwarded via x-real-ip".split()
-)
-"""Names that no relayed request carries as they came; the credential and accept-encoding are set anew."""
-
-_NEVER_UPSTREAM_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-nexusflow-")
-
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5: none but the tab
-
-_NOT_IN_A_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")  # RFC 9110 section 5.6.2: a name is a token
-
-_BLANKS = b" \t"
-"""RFC 9110 section 5.5: a value "does not include leading or trailing whitespace". Some servers leave it there,
-and some clients refuse to send it."""
-
-_CONTROL_REFUSED = "header {}: control characters are not allowed"
+_LONGEST_ID = 200
 
 
 class Secret:
-    """A key that shows itself to nobody: `repr`, `str` and pickling give its name, `reveal()` the value."""
+    """A key that shows itself to nobody: `repr`, `str` and pickling give its name, `reveal()` the value.
+
+    Raises ConfigError for a value that no header can carry; the error never repeats it.
+    """
 
     __slots__ = ("_name", "_value")
 
     def __init__(self, value: str | None, name: str = "") -> None:
+        if value is not None:
+            _check(value, "", "a key")
         self._value = value
         self._name = name
 
@@ -77,8 +57,7 @@ class Secret:
             value = environ.get(self._name, "").strip()
             if not value:
                 raise ConfigError(path, f"the environment variable {self._name} is not set")
-            if _CONTROL.search(value.encode(errors="surrogateescape")):
-                raise ConfigError(path, f"the environment variable {self._name} has a control character in it")
+            _check(value, path, f"the environment variable {self._name}")
             self._value = value
 
     def __repr__(self) -> str:
@@ -92,6 +71,15 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash((self._value, self._name))
+
+
+def _check(value: str, path: str, what: str) -> None:
+    """Raises ConfigError for what is no text, or has a control character. An exception of the codec would hold
+    the key itself, so none is raised here."""
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ConfigError(path, f"{what} is not UTF-8 text: set it to the key's plain characters")
+    if CONTROL.search(value.encode()):
+        raise ConfigError(path, f"{what} has a control character in it")
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,6 +113,11 @@ class Upstream(Struct, frozen=True, kw_only=True):
     ca_file: str | None = None
     connections: int = 1000
     timeouts: Timeouts = Timeouts()
+
+    @property
+    def own_credential(self) -> bool:
+        """True: the upstream is asked as the gateway, never as the client."""
+        return self.api_key is not None or self.auth == "none"
 
     def credential_header(self, own: "Credential | None") -> tuple[bytes, bytes] | None:
         """The one credential that goes upstream: the configured key, else the client's own; None for `none`.
@@ -178,77 +171,35 @@ class UpstreamRequest(Struct):
         return f"UpstreamRequest({self.method} {where.hostname}{where.path}, {len(self.body)} bytes)"
 
 
-def header(headers: Headers, name: bytes) -> bytes | None:
-    """The first value of a header, or None. `name` in lower case."""
-    for key, value in headers:
-        if key == name:
-            return value.strip(_BLANKS)
-    return None
-
-
 def client_credentials(headers: Headers) -> list[Credential]:
     """The credentials that a client sent, `x-api-key` first: it is the one Anthropic goes by if both come."""
     keys: list[Credential] = []
     tokens: list[Credential] = []
     for name, value in headers:
-        if name == b"x-api-key" and (key := value.strip(_BLANKS)):
+        if name == b"x-api-key" and (key := value.strip(BLANKS)):
             keys.append(Credential("x-api-key", key))
         elif name == b"authorization":
-            scheme, _, token = value.strip(_BLANKS).partition(b" ")
-            if scheme.lower() == b"bearer" and (token := token.strip(_BLANKS)):
+            scheme, _, token = value.strip(BLANKS).partition(b" ")
+            if scheme.lower() == b"bearer" and (token := token.strip(BLANKS)):
                 tokens.append(Credential("bearer", token))
     return keys + tokens
 
 
-def relayed_request_headers(
-    headers: Headers, credential: tuple[bytes, bytes] | None
-) -> list[tuple[bytes, bytes]]:
-    """A client's headers as they go to an upstream of the same protocol: all but a deny-list, in their order.
+def upstream_id(headers: Headers, sent: Headers, *names: bytes) -> str | None:
+    """Returns the upstream's id of an answer for the record: the first of these headers that is there.
 
-    `accept-encoding` becomes `identity`, so that the answer can be metered as it passes.
-    Raises InvalidRequest for a value with a control character in it, or a name that is none.
+    At most 200 printable characters, without the credential that was `sent`.
     """
-    kept = [
-        (name, value.strip(_BLANKS))
-        for name, value in _end_to_end(headers)
-        if name not in NEVER_UPSTREAM and not name.startswith(_NEVER_UPSTREAM_PREFIXES)
-    ]
-    names = [name for name, _ in kept]
-    if not all(names) or _NOT_IN_A_NAME.search(b"".join(names)):
-        raise InvalidRequest("a header's name has characters that are not allowed there")
-    if odd := _with_control(kept):
-        raise InvalidRequest(_CONTROL_REFUSED.format(odd))
-    return [*kept, (b"accept-encoding", b"identity"), *([credential] if credential is not None else [])]
-
-
-def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """An upstream's headers as they go to the client: all that are end-to-end, less any posing as ours.
-
-    Raises UpstreamProtocolError for a value with a control character in it.
-    """
-    kept = [pair for pair in _end_to_end(headers) if not pair[0].startswith(b"x-nexusflow-")]
-    if name := _with_control(kept):
-        raise UpstreamProtocolError(f"the upstream's header {name} has a control character in it")
-    return kept
+    value = next((value for name in names if (value := header(headers, name))), None)
+    if value is None:
+        return None
+    text = value[:_LONGEST_ID].decode("latin-1")
+    text = text if text.isprintable() else ascii(text)[1:-1]
+    for credential in client_credentials(sent):
+        text = masked(text, credential.value.decode("latin-1"))
+    return text[:_LONGEST_ID]
 
 
 def _sendable(credential: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    if name := _with_control((credential,)):
-        raise InvalidRequest(_CONTROL_REFUSED.format(name))
+    refuse_control((credential,))
     return credential
-
-
-def _with_control(headers: Headers) -> str | None:
-    """The name of a header that cannot be written; one look at all values finds that there is none."""
-    if not _CONTROL.search(b" ".join([value for _, value in headers])):
-        return None
-    return next(name.decode("latin-1") for name, value in headers if _CONTROL.search(value))
-
-
-def _end_to_end(headers: Headers) -> Headers:
-    listed: set[bytes] = set()
-    for name, value in headers:
-        if name == b"connection" and value not in (b"keep-alive", b"close"):
-            listed.update(token.strip().lower() for token in value.split(b","))
-    dropped = HOP_BY_HOP | listed if listed else HOP_BY_HOP
-    return [pair for pair in headers if pair[0] not in dropped]

@@ -1,0 +1,36 @@
+"""Upstreams: where a call goes, as whom, and which headers may cross the gateway."""
+
+from nexusflow_core.upstream.headers import (
+    Headers,
+    header,
+    relayed_request_headers,
+    relayed_response_headers,
+)
+from nexusflow_core.upstream.keys import KeySearch, masked
+from nexusflow_core.upstream.upstream import (
+    AuthScheme,
+    Credential,
+    Secret,
+    Timeouts,
+    Upstream,
+    UpstreamRequest,
+    client_credentials,
+    upstream_id,
+)
+
+__all__ = [
+    "AuthScheme",
+    "Credential",
+    "Headers",
+    "KeySearch",
+    "Secret",
+    "Timeouts",
+    "Upstream",
+    "UpstreamRequest",
+    "client_credentials",
+    "header",
+    "masked",
+    "relayed_request_headers",
+    "relayed_response_headers",
+    "upstream_id",
+]

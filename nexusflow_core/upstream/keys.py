@@ -1,0 +1,189 @@
+"""Keys in any dress: found in headers and queries, and masked in what an upstream writes.
+
+Escapes are undone, case is ignored, blanks and quotes do not count. So `Bearer "KEY"`, `KEY, KEY`, `K%45Y` and
+a key broken over two lines are all found. A key of fewer than 8 characters may be part of a word, so it is
+found only where it stands alone.
+"""
+
+import base64
+import binascii
+import html
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from nexusflow_core.upstream.headers import Headers
+
+__all__ = ["REMOVED", "SHORT", "KeySearch", "masked"]
+
+REMOVED = "[removed]"
+SHORT = 8
+
+_ROUNDS = 4
+"""Escapes inside of escapes that are undone: `%25252D` takes three rounds."""
+
+_ESCAPE = re.compile(
+    r"""
+      %(?P<percent>[0-9A-Fa-f]{2})
+    | \\u(?P<code>[0-9A-Fa-f]{4}) | \\u\{(?P<braced>[0-9A-Fa-f]{1,6})\} | \\x(?P<byte>[0-9A-Fa-f]{2})
+    | &\#[xX](?P<hexadecimal>[0-9A-Fa-f]{1,6});? | &\#(?P<decimal>[0-9]{1,7});?
+    | &(?P<entity>[A-Za-z]{2,16});
+    | \\(?P<blank>[nrt])
+    | \\(?=[^\w\s])
+    """,
+    re.VERBOSE,
+)
+_BASES = {"percent": 16, "code": 16, "braced": 16, "byte": 16, "hexadecimal": 16, "decimal": 10}
+
+_IGNORED = dict.fromkeys(map(ord, " \t\r\n\f\v\u00a0\u00ad\u200b\u200c\u200d\u2060\ufeff\"'`"))
+_DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
+_DRESS = b" \t\r\n\"'`"
+_LOWER = bytes(range(256)).lower()
+
+_NEEDED = frozenset(b"content-type content-encoding anthropic-version".split())
+"""A short key may be a word in these, and no call works without them."""
+
+_PLAIN_NAMES = (b"accept", b"anthropic-", b"content-", b"user-agent")
+
+_BASIC = re.compile(rb"basic ", re.I)
+_IN_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
+_FROM_URL_FORM = bytes.maketrans(b"-_", b"+/")
+
+
+class KeySearch:
+    """Finds keys in what a client sends. Each key is looked for every time: the effort tells nothing."""
+
+    def __init__(self, keys: Iterable[bytes]) -> None:
+        known = {key for key in keys if key}
+        self._keys = frozenset(known)
+        self._long = tuple({_squeezed(key) for key in known if len(key) >= SHORT})
+        short = [re.escape(key) for key in known if len(key) < SHORT]
+        self._short = re.compile(rb"(?<![\w-])(?:%b)(?![\w-])" % b"|".join(short)) if short else None
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def __repr__(self) -> str:
+        return f"KeySearch({len(self._keys)} keys)"
+
+    def together_with(self, keys: Iterable[bytes]) -> "KeySearch":
+        """Returns a search for these keys too."""
+        return KeySearch([*self._keys, *keys])
+
+    def finds(self, value: bytes) -> bool:
+        """True if a key stands anywhere in `value`."""
+        if self._stands_in(value):
+            return True
+        if not _may_hide(value):
+            return False
+        text = value.decode("latin-1")
+        for _ in range(_ROUNDS):
+            text, undone = _ESCAPE.subn(_plain, text)
+            if undone and self._stands_in(text.encode("latin-1", "replace")):
+                return True
+            if not undone:
+                break
+        return any(self._stands_in(found) for found in _decoded_base64(text.encode("latin-1", "replace")))
+
+    def without_keys(self, headers: Headers, query: bytes) -> tuple[Headers, bytes]:
+        """Returns headers and query less each header and each parameter with a key in it."""
+        whole = b"\n".join([part for pair in headers for part in pair] + [query])
+        if not self._stands_in(whole) and not _may_hide(whole):  # nearly every call ends here
+            return headers, query
+        kept = [pair for pair in headers if not self._in_header(*pair)]
+        query = b"&".join([part for part in query.split(b"&") if not self.finds(part)])
+        return kept, b"" if self.finds(query) else query
+
+    def _in_header(self, name: bytes, value: bytes) -> bool:
+        if name in _NEEDED and not self._has_long(value):
+            return False
+        named = not name.startswith(_PLAIN_NAMES) and self._has_long(name)
+        return named or self.finds(value)
+
+    def _stands_in(self, value: bytes) -> bool:
+        return self._has_long(value) or (self._short is not None and self._short.search(value) is not None)
+
+    def _has_long(self, value: bytes) -> bool:
+        squeezed = _squeezed(value)
+        found = [key in squeezed for key in self._long]  # each is looked for, whatever was found before
+        return True in found
+
+
+def masked(text: str, key: str) -> str:
+    """Returns `text` with `[removed]` wherever `key` stands, in any dress."""
+    if len(key) < SHORT:
+        for known in (key, quote(key, safe="")):
+            text = re.sub(rf"(?<!\w){re.escape(known)}(?!\w)", REMOVED, text)
+        return text
+    text = text.replace(quote(key, safe=""), REMOVED)  # beyond ASCII an escape is part of a character
+    return _masked(_masked(text, key, 0), key, _ROUNDS)  # a key may hold what looks like an escape
+
+
+def _masked(text: str, key: str, rounds: int) -> str:
+    plain, places = _plain_text(text, rounds)
+    wanted = _plain_text(key, rounds)[0]
+    pieces: list[str] = []
+    done = at = 0
+    while wanted and (at := plain.find(wanted, at)) >= 0:
+        pieces += [text[done : places[at][0]], REMOVED]
+        at += len(wanted)
+        done = places[at - 1][1]
+    return "".join([*pieces, text[done:]])
+
+
+def _plain_text(text: str, rounds: int) -> tuple[str, list[tuple[int, int]]]:
+    """Returns the text in lower case without escapes, blanks and quotes, and where each character was."""
+    characters, places = list(text), [(at, at + 1) for at in range(len(text))]
+    for _ in range(rounds):
+        text, undone, done = "".join(characters), False, 0
+        new_characters: list[str] = []
+        new_places: list[tuple[int, int]] = []
+        for match in _ESCAPE.finditer(text):
+            undone = True
+            start, end = match.span()
+            new_characters += characters[done:start]
+            new_places += places[done:start]
+            if plain := _plain(match):
+                new_characters.append(plain)
+                new_places.append((places[start][0], places[end - 1][1]))
+            done = end
+        if not undone:
+            break
+        characters, places = [*new_characters, *characters[done:]], [*new_places, *places[done:]]
+    kept = [
+        (_DASHES.get(one) or one.lower()[:1], place)
+        for one, place in zip(characters, places, strict=True)
+        if ord(one) not in _IGNORED
+    ]
+    return "".join([one for one, _ in kept]), [place for _, place in kept]
+
+
+def _plain(match: re.Match[str]) -> str:
+    """Returns the one character that an escape stands for; "" for a backslash before a sign."""
+    kind = match.lastgroup
+    if kind is None:
+        return ""
+    if kind == "blank":
+        return " "
+    if kind == "entity":
+        return html.unescape(match[0])[:1]
+    code = int(match[kind], _BASES[kind])
+    return chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
+
+
+def _may_hide(value: bytes) -> bool:
+    """True if there may be an escape, or a user and password in base64."""
+    return b"%" in value or b"\\" in value or b"&" in value or _BASIC.search(value) is not None
+
+
+def _decoded_base64(value: bytes) -> Iterable[bytes]:
+    if _BASIC.search(value):
+        for token in _IN_BASE64.findall(value):
+            try:
+                yield base64.b64decode(token.translate(_FROM_URL_FORM) + b"=" * (-len(token) % 4))
+            except binascii.Error:
+                pass
+
+
+def _squeezed(value: bytes) -> bytes:
+    return value.translate(_LOWER, _DRESS)
