@@ -2,7 +2,7 @@
 
 from typing import Any, TypeGuard, cast
 
-__all__ = ["is_list", "is_object", "object_of", "whole"]
+__all__ = ["is_blank", "is_empty", "is_list", "is_object", "object_of", "whole"]
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -13,6 +13,22 @@ def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
 def is_list(value: Any) -> TypeGuard[list[Any]]:
     """Whether a value is an array."""
     return isinstance(value, list)
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a value says nothing, whatever its member means: null, an empty text or an empty list. A 0, a
+    false or an empty object may say something."""
+    return value is None or value in ("", [])
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value is what some writers put for an absent one: null, "", 0, false, an empty list or object,
+    or a structure of those. For known members, where each of them means what happens without the member."""
+    if is_object(value):
+        return all(map(is_empty, value.values()))
+    if is_list(value):
+        return all(map(is_empty, value))
+    return not value
 
 
 def object_of(value: Any) -> dict[str, Any]:

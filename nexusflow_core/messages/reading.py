@@ -1,7 +1,7 @@
 """A body as a request of the vocabulary. Known members are decoded and checked, in the wire's words; what is
 not known survives as data and is named, never lost."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Literal, TypeVar, cast
 
 import msgspec
@@ -25,7 +25,7 @@ from nexusflow_core.messages.vocabulary import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from nexusflow_core.untyped import whole
+from nexusflow_core.untyped import is_blank, is_empty, whole
 
 __all__ = ["read_blocks", "read_body", "read_request"]
 
@@ -54,10 +54,15 @@ _BLOCKS: dict[str, type[Any]] = {
     )
 }
 _MEMBERS = {cls: frozenset((*cls.__struct_fields__, "type")) for cls in _BLOCKS.values()}
+_OPTIONAL = {
+    cls: frozenset(cls.__struct_fields__[len(cls.__struct_fields__) - len(cls.__struct_defaults__) :])
+    for cls in _MEMBERS
+}
 
 EXTRA = frozenset(
     """thinking output_config service_tier speed inference_geo container diagnostics cache_control mcp_servers
-    context_management compaction fallbacks fallback_credit_token thread billing_policy output_format""".split()
+    context_management compaction fallbacks fallback_credit_token thread billing_policy output_format
+    safeguards""".split()
 )
 """Known top-level members that have no place in the vocabulary of other vendors, or none yet."""
 
@@ -89,7 +94,7 @@ def read_request(text: bytes) -> MessagesRequest:
 
 
 def _request(body: dict[str, Any]) -> MessagesRequest:
-    unknown = [name for name in body if name not in _READ and name not in EXTRA]
+    unknown = _others(body, _READ | EXTRA)
     messages = _list(body, "messages")
     if not messages:
         raise InvalidRequest("messages: at least one message is required")
@@ -106,7 +111,7 @@ def _request(body: dict[str, Any]) -> MessagesRequest:
         tools=[_tool(item, index) for index, item in enumerate(_optional(body, "tools", list[Any]) or [])],
         tool_choice=_tool_choice(body, unknown),
         metadata=_optional(body, "metadata", dict[str, Any]) or {},
-        extra={name: value for name, value in body.items() if name in EXTRA and value is not None},
+        extra={name: value for name, value in body.items() if name in EXTRA and not is_empty(value)},
         unknown=unknown,
     )
 
@@ -129,7 +134,7 @@ def _message_closely(item: Any, index: int, unknown: list[str]) -> InputMessage:
             raise InvalidRequest(f"{path}.{required}: Field required")
     if message["role"] not in ("user", "assistant", "system"):
         raise InvalidRequest(f"{path}.role: Input should be 'user', 'assistant' or 'system'")
-    unknown += [f"messages[{index}].{name}" for name in message if name not in ("role", "content")]
+    unknown += [f"messages[{index}].{name}" for name in _others(message, ("role", "content"))]
     return InputMessage(message["role"], read_blocks(message["content"], f"{path}.content", unknown))
 
 
@@ -151,10 +156,15 @@ def _block(item: Any, path: str, unknown: list[str]) -> Block:
     if cls is None:
         return OtherBlock(kind, block)
     members = _MEMBERS[cls]
-    if "cache_control" in block and "cache_control" not in members:  # thinking
+    if not is_empty(block.get("cache_control")) and "cache_control" not in members:  # thinking
         raise InvalidRequest(f"{path}.{kind}.cache_control: Extra inputs are not permitted")
-    known = {name: value for name, value in block.items() if name in members}
-    unknown += [f"{_bracketed(path)}.{name}" for name in block if name not in members]
+    optional = _OPTIONAL[cls]
+    known = {
+        name: value
+        for name, value in block.items()
+        if name in members and not (name in optional and is_empty(value))
+    }
+    unknown += [f"{_bracketed(path)}.{name}" for name in _others(block, members)]
     inner = block.get("content")
     if "content" not in members or not isinstance(inner, list):
         made: Block = _converted(known, cls, path)
@@ -165,7 +175,7 @@ def _block(item: Any, path: str, unknown: list[str]) -> Block:
 
 
 def _system(system: Any, unknown: list[str]) -> list[TextBlock]:
-    if system is None:
+    if is_empty(system):
         return []
     blocks = read_blocks(system, "system", unknown)
     for index, block in enumerate(blocks):
@@ -177,8 +187,15 @@ def _system(system: Any, unknown: list[str]) -> list[TextBlock]:
 def _tool(item: Any, index: int) -> Tool:
     path = f"tools.{index}"
     given = _converted(item, dict[str, Any], path)
-    tool: Tool = _converted({k: v for k, v in given.items() if v is not None and k != "rest"}, Tool, path)
-    tool.rest = {name: value for name, value in given.items() if name not in Tool.__struct_fields__[:-1]}
+    told = {
+        name: value
+        for name, value in given.items()
+        if name != "rest"
+        and value is not None
+        and (name in ("name", "input_schema") or value not in ("", [], {}))
+    }
+    tool: Tool = _converted(told, Tool, path)
+    tool.rest = {name: given[name] for name in _others(given, Tool.__struct_fields__[:-1])}
     if tool.type == "custom":
         for required in ("name", "input_schema"):
             if getattr(tool, required) in ("", None):
@@ -194,7 +211,7 @@ def _tool_choice(body: Mapping[str, Any], unknown: list[str]) -> ToolChoice | No
     if choice.type == "tool" and not choice.name:
         raise InvalidRequest("tool_choice.tool.name: Field required")
     known = ("type", "disable_parallel_tool_use", *(("name",) if choice.type == "tool" else ()))
-    unknown += [f"tool_choice.{name}" for name in given if name not in known]
+    unknown += [f"tool_choice.{name}" for name in _others(given, known)]
     return choice
 
 
@@ -206,8 +223,15 @@ def _member(body: Mapping[str, Any], name: str, type: type[S]) -> S:
 
 
 def _optional(body: Mapping[str, Any], name: str, type: type[S]) -> S | None:
+    """A member that may be absent, null, or written without a value in it. A number may be 0."""
     value = body.get(name)
-    return None if value is None else _converted(value, type, name)
+    absent = value in (None, "", [], {}) or value is False or (not value and type not in (int, float))
+    return None if absent else _converted(value, type, name)
+
+
+def _others(given: Mapping[str, Any], known: Container[str]) -> list[str]:
+    """The members that nobody here knows, and that say something."""
+    return [name for name, value in given.items() if name not in known and not is_blank(value)]
 
 
 def _list(body: Mapping[str, Any], name: str) -> list[Any]:

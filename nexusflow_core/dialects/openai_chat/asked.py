@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.names import ToolNames, UsedIds, tool_id
+from nexusflow_core.dialects.openai_chat.ids import UsedIds, tool_id
+from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.thinking_blocks import Mark, MarkKind
 

@@ -2,6 +2,7 @@
 that keeps a conversation on one cache."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -22,7 +23,7 @@ from nexusflow_core.messages import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from nexusflow_core.untyped import is_list, is_object
+from nexusflow_core.untyped import is_blank, is_empty, is_list, is_object, object_of
 
 __all__ = ["BILLING", "CacheMarkers", "cache_key"]
 
@@ -160,10 +161,43 @@ class CacheMarkers:
         return {"cache_control": {"type": "ephemeral", **ttl}}
 
 
+_HEAD = 1000
+"""Characters of an unmarked system prompt that a key goes by: some clients write the time at its end, or the
+tokens that are left."""
+
+_SESSION = re.compile(r"session_([0-9a-fA-F-]{36})")
+
+
 def cache_key(request: MessagesRequest, model: str, tools: Any, tenant: str) -> str:
-    """One key for all calls of a tenant that begin alike, and none that tells who that is."""
-    system = [block.text for block in request.system if not _is_billing(block)]
-    return hashlib.sha256(msgspec.json.encode(["nexusflow", tenant, model, system, tools])).hexdigest()[:32]
+    """Returns one key for all calls of a tenant that begin alike, which does not tell who that is: by the
+    session that Claude Code names, else by the tools and the beginning of the system prompt."""
+    session = _session(request.metadata.get("user_id"))
+    begins = [session] if session else [_beginning(request.system), tools]
+    return hashlib.sha256(msgspec.json.encode(["nexusflow", tenant, model, *begins])).hexdigest()[:32]
+
+
+def _session(user_id: Any) -> str | None:
+    """The session in a user id of Claude Code: `user_..._session_UUID`, or a JSON object as text."""
+    if not isinstance(user_id, str):
+        return None
+    if user_id.startswith("{"):
+        try:
+            session = object_of(msgspec.json.decode(user_id)).get("session_id")
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return None
+        return session if isinstance(session, str) and session else None
+    found = _SESSION.search(user_id)
+    return found[1] if found else None
+
+
+def _beginning(system: Sequence[TextBlock]) -> list[str]:
+    """The system prompt up to its first marker, which says that it stays; without one the head of its first
+    text."""
+    texts = [block for block in system if block.text and not _is_billing(block)]
+    marked = next((i for i, block in enumerate(texts) if not is_empty(block.cache_control)), None)
+    if marked is not None:
+        return [block.text for block in texts[: marked + 1]]
+    return [block.text[:_HEAD] for block in texts[:1]]
 
 
 # What Anthropic checks
@@ -202,7 +236,7 @@ def _mark_of(block: Block, path: str, at: str | None = None) -> Iterator[_Mark]:
 
 
 def _mark(given: Any, path: str, at: str | None = None) -> Iterator[_Mark]:
-    if given is None:
+    if is_empty(given):
         return
     name = dotted(_named(path))
     if not is_object(given):
@@ -210,9 +244,9 @@ def _mark(given: Any, path: str, at: str | None = None) -> Iterator[_Mark]:
     if given.get("type") != "ephemeral":
         raise InvalidRequest(f"{name}.type: Input should be 'ephemeral'")
     ttl = given.get("ttl")
-    if ttl not in (None, "5m", "1h"):
+    if ttl not in (None, "", "5m", "1h"):
         raise InvalidRequest(f"{name}.ephemeral.ttl: Input should be '5m' or '1h'")
-    members = {member: value for member, value in given.items() if value is not None}
+    members = {member: value for member, value in given.items() if not is_blank(value)}
     yield _Mark(path, at or path, ttl or "5m", members)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from nexusflow_core.dialects.openai_chat.caching import BILLING, CacheMarkers, Placed
+from nexusflow_core.dialects.openai_chat.ids import CallIds
 from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
-from nexusflow_core.dialects.openai_chat.names import ToolNames, upstream_id
+from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.parts import Part, Parts, kind_of
 from nexusflow_core.dialects.openai_chat.recall import Recall, Thoughts
 from nexusflow_core.dialects.openai_chat.turns import turns_of
@@ -44,6 +45,7 @@ class Conversation:
         *,
         markers: CacheMarkers,
         recall: Recall,
+        ids: CallIds,
     ) -> None:
         self._request = request
         self._markers = markers
@@ -51,9 +53,11 @@ class Conversation:
         self._recall = recall
         self._losses = losses
         self._parts = Parts(vendor, losses, options)
-        self._open_calls: dict[str, None] = {}  # ids of the last assistant turn that want their result
+        self._ids = ids
+        self._open_calls: dict[
+            str, str
+        ] = {}  # those of the last assistant turn: the client's id, the upstream's
         self._calls_at = 0  # the message that made them
-        self._seen_calls: set[str] = set()
         self.begun: str | None = None
         """The beginning of the answer, where the last turn is one."""
         self.prefill = Prefill()
@@ -74,7 +78,7 @@ class Conversation:
             else:
                 made = self._system_in_place(turn.content, turn.start)
             made = [self._markers.on_message(message, turn.content) for message in made]
-            if turn.role == "assistant" and turn is turns[-1]:
+            if made and turn.role == "assistant" and turn is turns[-1]:  # an empty one begins nothing
                 self._begin(made)
             out += made
         self._markers.close()
@@ -135,7 +139,7 @@ class Conversation:
                 self._check_result(block, path, results)
                 if rest:  # as Anthropic sees it, what comes after other content answers nothing
                     self._expect_results([id for id in self._open_calls if id not in results])
-                made = self._parts.result(block, path, hoisted)
+                made = self._parts.result(block, path, self._open_calls[block.tool_use_id], hoisted)
                 results[block.tool_use_id] = self._markers.on_message(made, [(path, block)])
             else:
                 rest += self._markers.on(self._parts.of_user(block, path), path)
@@ -191,30 +195,24 @@ class Conversation:
         if text or self._vendor.null_content:
             message["content"] = text or None
         if calls:
-            message["tool_calls"] = [self._call(block, thoughts) for block in calls]
+            message["tool_calls"] = [self._call(block) for block in calls]
+            self._recall.sign(calls, message["tool_calls"], thoughts, f"messages[{start}]", self._losses)
             self._calls_at = start
         self._recall.put(thoughts, message, f"messages[{start}]", self._losses)
         return [message]
 
     def _check_call(self, block: ToolUseBlock, path: str) -> None:
-        if block.id in self._seen_calls:
+        if block.id in self._open_calls:  # the same id may come again in a later turn, as at Anthropic
             raise InvalidRequest(f"{dotted(path)}: `tool_use` ids must be unique")
-        if block.caller is not None and block.caller != {"type": "direct"}:
+        if block.caller and block.caller != {"type": "direct"}:
             self._losses.drop(f"{path}.caller", "code execution runs at Anthropic only")
         self._parts.toolset(block.toolset_name, path)
-        self._seen_calls.add(block.id)
-        self._open_calls[block.id] = None
+        self._open_calls[block.id] = self._ids.sent(block.id, ToolNames.sent(block.name))
 
-    def _call(self, block: ToolUseBlock, thoughts: Thoughts) -> Part:
+    def _call(self, block: ToolUseBlock) -> Part:
         arguments = msgspec.json.encode(block.input).decode()
         function = {"name": ToolNames.sent(block.name), "arguments": arguments}
-        id = upstream_id(block.id, self._vendor.tool_ids)
-        return {
-            "id": id,
-            "type": "function",
-            "function": function,
-            **self._recall.call_members(block.id, thoughts),
-        }
+        return {"id": self._open_calls[block.id], "type": "function", "function": function}
 
     def _expect_results(self, missing: Collection[str]) -> None:
         if missing:

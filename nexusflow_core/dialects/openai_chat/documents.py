@@ -7,7 +7,7 @@ from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import Block, DocumentBlock, ImageBlock, SearchResultBlock, TextBlock, read_blocks
-from nexusflow_core.untyped import is_list, is_object
+from nexusflow_core.untyped import is_blank, is_empty, is_list, is_object
 
 __all__ = ["Documents", "Part", "source_members"]
 
@@ -73,17 +73,17 @@ class Documents:
         return {"type": "file", "file": file}
 
     def _inside(self, block: TextBlock | ImageBlock, path: str) -> list[Part]:
-        if block.cache_control is not None:
+        if not is_empty(block.cache_control):
             self._losses.hint(f"{path}.cache_control", "only the whole document can be marked")
         return self._make(block, path)
 
     def _citations(self, citations: Any, path: str) -> None:
-        if citations is None:
+        if is_empty(citations):
             return
         if not is_object(citations):
             raise InvalidRequest(f"{dotted(path)}.citations: Input should be a valid dictionary")
-        for name in citations:
-            if name != "enabled":
+        for name, value in citations.items():
+            if name != "enabled" and not is_blank(value):
                 self._losses.unknown(f"{path}.citations.{name}")
         if citations.get("enabled"):
             self._losses.drop(f"{path}.citations", "answers of this upstream cite nothing")
@@ -96,8 +96,8 @@ def source_members(
     for name in members:
         if not isinstance(source.get(name), str) and not (name == "content" and is_list(source.get(name))):
             raise InvalidRequest(f"{dotted(path)}.source.{kind}.{name}: Field required")
-    for name in source:
-        if name not in ("type", *members):
+    for name, value in source.items():
+        if name not in ("type", *members) and not is_blank(value):
             losses.unknown(f"{path}.source.{name}")
     return {name: source[name] for name in members}
 

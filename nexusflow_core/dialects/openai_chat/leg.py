@@ -18,8 +18,8 @@ from nexusflow_core.dialects.openai_chat.error_bodies import (
     read_error_body,
 )
 from nexusflow_core.dialects.openai_chat.failures import Origin, failure, filtered, rate_limits
+from nexusflow_core.dialects.openai_chat.ids import answer_id
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
-from nexusflow_core.dialects.openai_chat.names import answer_id
 from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.response import Translated, the_choice, translate_answer

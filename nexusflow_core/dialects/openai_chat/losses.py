@@ -10,6 +10,7 @@ __all__ = ["ESTIMATED", "NO_OPS", "Losses", "dotted", "warning"]
 _CACHED = "the vendor caches prefixes by itself"
 _NO_CITATIONS = "without `enabled: true` none are asked for"
 _EDITION = "names the schema and its edition, and asks for nothing"
+_PAIRED = "it pairs a call with its result; a Kimi model gets both under an id of its own form"
 _AS_THEY_ARE = "`downsize` is the default; images are sent as they are"
 
 NO_OPS: dict[str, str] = {
@@ -35,6 +36,8 @@ NO_OPS: dict[str, str] = {
     "tools[].input_schema.additionalProperties": "`true` is what a schema allows anyway",
     "messages[].content[].citations": _NO_CITATIONS,
     "messages[].content[].content[].citations": _NO_CITATIONS,
+    "messages[].content[].id": _PAIRED,
+    "messages[].content[].tool_use_id": _PAIRED,
     "messages[].content[].caller": "`direct` is how every tool was called",
     "messages[].content[].transformations": _AS_THEY_ARE,
     "messages[].content[].content[].transformations": _AS_THEY_ARE,

@@ -6,7 +6,7 @@ import msgspec
 
 from nexusflow_core.dialects.openai_chat.documents import Documents, Part, source_members
 from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
-from nexusflow_core.dialects.openai_chat.names import ToolNames, upstream_id
+from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
@@ -20,6 +20,7 @@ from nexusflow_core.messages import (
     ToolResultBlock,
 )
 from nexusflow_core.routing import Options
+from nexusflow_core.untyped import is_empty
 
 __all__ = ["Part", "Parts", "kind_of"]
 
@@ -54,7 +55,7 @@ class Parts:
             return _text("[image omitted]")
         if not self._vendor.vision:
             raise InvalidRequest(f"{dotted(path)}: this upstream takes no images")
-        if block.transformations not in (None, {}, {"oversized_image": "downsize"}):
+        if not is_empty(block.transformations) and block.transformations != {"oversized_image": "downsize"}:
             self._losses.drop(f"{path}.transformations", "images are sent as they are")
         kind = str(block.source.get("type"))
         members = _IMAGE_MEMBERS.get(kind)
@@ -68,7 +69,8 @@ class Parts:
 
     # Tool results
 
-    def result(self, block: ToolResultBlock, path: str, hoisted: list[Part]) -> Part:
+    def result(self, block: ToolResultBlock, path: str, call: str, hoisted: list[Part]) -> Part:
+        """The message of a call's result. `call`: the call's id as the upstream has it."""
         self.toolset(block.toolset_name, path)
         content = block.content if isinstance(block.content, list) else [TextBlock(block.content or "")]
         texts: list[str] = []
@@ -82,7 +84,6 @@ class Parts:
         text = "\n".join(texts)
         if block.is_error and not text.startswith("Error"):
             text = f"Error: {text}" if text else "Error"
-        call = upstream_id(block.tool_use_id, self._vendor.tool_ids)
         if others:
             return self._result_with_others(call, text, others, path, hoisted)
         return {"role": "tool", "tool_call_id": call, "content": text}
@@ -125,7 +126,7 @@ class Parts:
             self._losses.drop(f"{path}.citations", "citations are Anthropic's own")
 
     def toolset(self, name: Any, path: str) -> None:
-        if name is not None:
+        if name:
             self._losses.drop(f"{path}.toolset_name", "toolsets are Anthropic's own")
 
     def content(self, parts: list[Part]) -> str | list[Part]:

@@ -15,6 +15,8 @@ from nexusflow_core.untyped import is_list, object_of
 __all__ = ["Recall", "Thoughts"]
 
 _BLANK = " "
+_STAND_IN = "skip_thought_signature_validator"
+"""Google documents it for calls that another model made."""
 
 
 class Thoughts(Struct):
@@ -33,11 +35,13 @@ class Recall:
     `thinker`: whose marks count. `off`: this answer is made without thinking, so that none must be shown.
     """
 
-    def __init__(self, vendor: Vendor, thinker: str, *, off: bool) -> None:
+    def __init__(self, vendor: Vendor, thinker: str, model: str, *, off: bool) -> None:
         self._vendor = vendor
         self._thinker = thinker
         self._blank = None if off else vendor.replay_blank
         self._blank_always = False
+        self._stand_in = vendor.signs_calls(model)
+        self._stood_in = False
 
     def begin(self, turns: Sequence[Turn]) -> None:
         """The turns that will be sent, which a compaction may have shortened."""
@@ -78,10 +82,25 @@ class Recall:
             if text:
                 message[replay] = text
 
-    def call_members(self, id: str, thoughts: Thoughts) -> dict[str, Any]:
-        """What a tool call must carry back."""
-        signature = thoughts.signatures.get(id)
-        return {} if signature is None else {"extra_content": {"google": {"thought_signature": signature}}}
+    def sign(
+        self,
+        blocks: Sequence[ToolUseBlock],
+        calls: Sequence[dict[str, Any]],
+        thoughts: Thoughts,
+        path: str,
+        losses: Losses,
+    ) -> None:
+        """Adds what the tool calls of one turn, made of these blocks, must carry back. The first one gets a
+        stand-in where the vendor refuses it without a signature: another model made it, or it was lost."""
+        for block, call in zip(blocks, calls, strict=True):
+            signature = thoughts.signatures.get(block.id)
+            if signature is None and self._stand_in and call is calls[0]:
+                signature = _STAND_IN
+                if not self._stood_in:
+                    losses.hint(f"{path}.thinking", "its signatures are not known here; a stand-in is sent")
+                self._stood_in = True
+            if signature is not None:
+                call["extra_content"] = {"google": {"thought_signature": signature}}
 
 
 def _take(mark: Mark, text: str, thoughts: Thoughts) -> None:

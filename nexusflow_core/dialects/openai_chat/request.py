@@ -11,8 +11,9 @@ from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.caching import CacheMarkers, cache_key
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
 from nexusflow_core.dialects.openai_chat.counts import estimated_prompt
+from nexusflow_core.dialects.openai_chat.ids import CallIds, UsedIds
 from nexusflow_core.dialects.openai_chat.losses import Losses
-from nexusflow_core.dialects.openai_chat.names import ToolNames, UsedIds
+from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.recall import Recall
 from nexusflow_core.dialects.openai_chat.structure import answer_format
 from nexusflow_core.dialects.openai_chat.thinking import steer_thinking
@@ -21,7 +22,7 @@ from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest, ToolUseBlock
 from nexusflow_core.routing import Options, Target
-from nexusflow_core.untyped import is_list, is_object, object_of
+from nexusflow_core.untyped import is_blank, is_empty, is_list, is_object, object_of
 
 __all__ = ["ChatRequest", "chat_request"]
 
@@ -44,6 +45,11 @@ DETAILS: dict[str, dict[str, Any]] = {
 DROPPED = {
     "diagnostics": "cache diagnostics are Anthropic's own",
 }
+
+HINTS = {
+    "safeguards": "tool calls are judged by Anthropic only",
+}
+"""Named, and under `strict` not refused: without an answer to them a client does the same for itself."""
 
 
 class ChatRequest(Struct, frozen=True):
@@ -79,8 +85,10 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
     _sampling(request, model, vendor, body, losses)
     one_call = offer_tools(request, vendor, body, losses, options)
     steered = steer_thinking(request, model, vendor, body, losses)
-    recall = Recall(vendor, thinker, off=steered.off)
-    conversation = Conversation(request, vendor, losses, options, markers=markers, recall=recall)
+    recall = Recall(vendor, thinker, model, off=steered.off)
+    call_ids = _call_ids(request)
+    ids = CallIds(vendor.id_form(model), call_ids)
+    conversation = Conversation(request, vendor, losses, options, markers=markers, recall=recall, ids=ids)
     body["messages"] = conversation.messages()
     _metadata(request, vendor, body, losses)
     _extra(request.extra, vendor, body, losses)
@@ -98,7 +106,7 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
         thinker=thinker,
         vendor=vendor,
         names=ToolNames(tool.name for tool in request.tools),
-        used_ids=_used_ids(request),
+        used_ids=UsedIds(call_ids),
         stop_here=stop_here,
         echo=(conversation.begun or "") if conversation.prefill.echoed else "",
         one_call=one_call,
@@ -108,9 +116,9 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
     return ChatRequest(encoded, asked)
 
 
-def _used_ids(request: MessagesRequest) -> UsedIds:
+def _call_ids(request: MessagesRequest) -> list[str]:
     turns = [message.content for message in request.messages if message.role == "assistant"]
-    return UsedIds(block.id for blocks in turns for block in blocks if isinstance(block, ToolUseBlock))
+    return [block.id for blocks in turns for block in blocks if isinstance(block, ToolUseBlock)]
 
 
 def _max_tokens(asked: int, options: Options, losses: Losses) -> int:
@@ -149,12 +157,14 @@ def _sampling(
 
 def _metadata(request: MessagesRequest, vendor: Vendor, body: dict[str, Any], losses: Losses) -> None:
     for name, value in request.metadata.items():
+        if is_blank(value):
+            continue
         if name == "user_id" and isinstance(value, str) and vendor.user_field:
             opaque = len(value) <= 64 and value.isascii() and "@" not in value
             body[vendor.user_field] = value if opaque else hashlib.sha256(value.encode()).hexdigest()
-        elif name == "user_id" and value is not None:
+        elif name == "user_id":
             losses.hint("metadata.user_id", "this upstream takes no user id")
-        elif name != "user_id":
+        else:
             losses.unknown(f"metadata.{name}")
 
 
@@ -168,7 +178,9 @@ def _extra(extra: dict[str, Any], vendor: Vendor, body: dict[str, Any], losses: 
             continue  # see `steer_thinking`
         if name in REFUSED:
             raise InvalidRequest(f"{name}: {REFUSED[name]}", details=DETAILS.get(name))
-        if name in DROPPED:
+        if name in HINTS:
+            losses.hint(name, HINTS[name])
+        elif name in DROPPED:
             losses.drop(name, DROPPED[name])
         elif name == "service_tier":
             if value == "standard_only" and vendor.service_tiers:
@@ -187,12 +199,15 @@ def _extra(extra: dict[str, Any], vendor: Vendor, body: dict[str, Any], losses: 
 
 def _context_management(value: Any, losses: Losses) -> None:
     edits = object_of(value).get("edits")
-    if edits is not None and not is_list(edits):
+    if is_empty(edits):
+        edits = []
+    if not is_list(edits):
         raise InvalidRequest("context_management.edits: Input should be a valid list")
-    asked = [object_of(edit) for edit in edits or ()]
+    asked = [object_of(edit) for edit in edits]
     if any("compact" in str(edit.get("type")) for edit in asked):
         raise InvalidRequest("context_management: compaction runs at Anthropic only")
-    if asked != [_KEEP_ALL] or len(object_of(value)) > 1:
+    others = [name for name, given in object_of(value).items() if name != "edits" and not is_blank(given)]
+    if asked not in ([], [_KEEP_ALL]) or others:
         losses.drop("context_management", "context is edited by Anthropic only")
 
 
@@ -201,6 +216,9 @@ def _output_config(value: Any, losses: Losses) -> None:
         raise InvalidRequest("output_config: Input should be a valid dictionary")
     for member, given in value.items():
         if member not in ("effort", "task_budget", "format"):
-            losses.unknown(f"output_config.{member}")
-        elif given is not None and member == "task_budget":  # effort: `steer_thinking`; format: `answer_format`
+            if not is_blank(given):
+                losses.unknown(f"output_config.{member}")
+        elif member == "task_budget" and not is_empty(
+            given
+        ):  # effort: `steer_thinking`; format: `answer_format`
             losses.drop(f"output_config.{member}", "not controlled on this upstream")

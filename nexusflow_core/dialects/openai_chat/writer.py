@@ -23,7 +23,7 @@ from nexusflow_core.answers import (
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import CallSlot
 from nexusflow_core.dialects.openai_chat.ending import Ending
-from nexusflow_core.dialects.openai_chat.names import answer_id
+from nexusflow_core.dialects.openai_chat.ids import answer_id
 from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
 from nexusflow_core.dialects.openai_chat.reasoning import Details
 from nexusflow_core.errors import NexusFlowError, error_event

@@ -98,7 +98,7 @@ def test_calls_of_one_conversation_share_a_key(vendor: str) -> None:
     other_billing = [{"type": "text", "text": "x-anthropic-billing-header: cch=2"}, *SYSTEM[1:]]
     assert key(asked(2, system=other_billing)) == first
     apart = [
-        key(asked(1, system="Be brief.")),
+        key(asked(1, system="Be long.")),
         key(asked(1, tools=[])),
         key(asked(1, tools=[{**TOOLS[0], "description": "Fetches"}])),
         key(asked(1, model="other-model")),
@@ -131,3 +131,46 @@ def sent_by(principal: Principal | None) -> bytes:
     exchange = exchange_of(json.dumps(asked(2)).encode(), vendor="openai", principal=principal)
     exchange.start(0.0)
     return bytes(exchange.order.request.body)  # type: ignore[union-attr]  # a Send, or the line fails
+
+
+SESSION = "11111111-2222-3333-4444-555555555555"
+
+
+def _key(vendor: str, **members: Any) -> str:
+    return str(translated(asked(1, **members), vendor).json["prompt_cache_key"])
+
+
+@pytest.mark.parametrize("vendor", WITH_KEY)
+def test_a_system_prompt_that_ends_differently_each_time_keeps_its_key(vendor: str) -> None:
+    """Clients write the tokens that are left behind it, or the time; a changing key is worse than none."""
+
+    def blocks(left: int, **marker: Any) -> list[dict[str, Any]]:
+        head = {"type": "text", "text": "You are an agent. " * 300, **marker}
+        return [head, {"type": "text", "text": f"<total_tokens>{left} tokens left</total_tokens>"}]
+
+    def text(left: int) -> str:
+        return "You are an agent. " * 300 + f"<total_tokens>{left} tokens left</total_tokens>"
+
+    marked = {"cache_control": {"type": "ephemeral"}}
+    for system in (blocks, text, lambda left: blocks(left, **marked)):
+        assert _key(vendor, system=system(9)) == _key(vendor, system=system(8))
+    other = [{"type": "text", "text": "You are an agent. " * 299 + "Now.", **marked}]
+    assert _key(vendor, system=blocks(9, **marked)) != _key(vendor, system=other), "up to the marker all counts"
+
+
+@pytest.mark.parametrize("vendor", WITH_KEY)
+@pytest.mark.parametrize(
+    "user_id",
+    [
+        f"user_{'a' * 64}_account_{SESSION[::-1]}_session_{SESSION}",
+        f'{{"device_id":"d","account_uuid":"a","session_id":"{SESSION}"}}',
+    ],
+)
+def test_calls_of_one_session_share_a_key(user_id: str, vendor: str) -> None:
+    """Whatever their system prompt says; another session has another key, and none tells who it is."""
+    first = _key(vendor, system="a", metadata={"user_id": user_id})
+    assert _key(vendor, system="b", metadata={"user_id": user_id}) == first
+    other = user_id.replace(SESSION, SESSION.replace("1", "6"))
+    assert _key(vendor, system="a", metadata={"user_id": other}) != first
+    assert SESSION[:8] not in first
+    assert _key(vendor, system="a", metadata={"user_id": "me"}) == _key(vendor, system="a")

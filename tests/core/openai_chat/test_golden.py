@@ -49,7 +49,7 @@ def plain(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     made = {name: plain(item) for name, item in value.items()}
-    if re.fullmatch(r"(msg|toolu)_[0-9a-f]{24}", str(made.get("id"))):
+    if re.fullmatch(r"(msg|toolu(_fn\d+)?)_[0-9a-f]{24}", str(made.get("id"))):
         made["id"] = made["id"].partition("_")[0] + "_*"
     for name in ("signature", "data"):
         if str(made.get(name)).startswith("nxf1."):

@@ -103,6 +103,10 @@ def _cites_nothing(seen: Seen) -> bool:
     return not seen.value or (isinstance(seen.value, dict) and not seen.value.get("enabled"))
 
 
+def _numbers_calls(seen: Seen) -> bool:
+    return seen.row.tool_ids == "functions"
+
+
 def _anything(seen: Seen) -> bool:
     return True
 
@@ -132,6 +136,8 @@ HOLDS: dict[str, Callable[[Seen], bool]] = {
     "tools[].input_schema.additionalProperties": lambda seen: seen.value is True,
     "messages[].content[].citations": _cites_nothing,
     "messages[].content[].content[].citations": _cites_nothing,
+    "messages[].content[].id": _numbers_calls,
+    "messages[].content[].tool_use_id": _numbers_calls,
     "messages[].content[].caller": lambda seen: seen.value == {"type": "direct"},
     "messages[].content[].transformations": _downsizes,
     "messages[].content[].content[].transformations": _downsizes,

@@ -189,10 +189,13 @@ def test_a_schema_alone(members: Any) -> None:
 @pytest.mark.parametrize(
     ("members", "refusal"),
     [
-        ({"output_config": []}, "output_config: Input should be a valid dictionary"),
+        ({"output_config": ["json"]}, "output_config: Input should be a valid dictionary"),
         ({"output_config": {"format": "json"}}, "output_config.format: Input should be a valid dictionary"),
         ({"output_format": "json"}, "output_format: Input should be a valid dictionary"),
-        ({"output_config": {"format": {}}}, "output_config.format.type: Input should be 'json_schema'"),
+        (
+            {"output_config": {"format": {"type": "json"}}},
+            "output_config.format.type: Input should be 'json_schema'",
+        ),
         (
             {"output_config": {"format": {"type": "json_schema"}}},
             "output_config.format.schema: Input should be a valid dictionary",

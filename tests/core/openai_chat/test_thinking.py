@@ -114,7 +114,7 @@ def test_a_forced_tool_where_thinking_forbids_it() -> None:
     [
         ({"thinking": "on"}, "thinking: Input should be a valid dictionary"),
         (
-            {"thinking": {}},
+            {"thinking": {"display": "omitted"}},
             "thinking.type: Input should be 'enabled', 'adaptive', 'disabled' or 'between_tools'",
         ),
         (

@@ -12,10 +12,14 @@ from msgspec import Struct
 
 from nexusflow_core.routing import ToolImages
 
-__all__ = ["Prefill", "Thinking", "Vendor", "ladder"]
+__all__ = ["IdForm", "Prefill", "Thinking", "Vendor", "ladder"]
 
 ToolChoices: TypeAlias = Literal["named", "required", "auto"]
+IdForm: TypeAlias = Literal["any", "nine", "functions"]
 Replay: TypeAlias = Literal["reasoning_content", "reasoning", "reasoning_details", "parts"]
+
+_KIMI = re.compile(r"(?i)(?<![a-z])kimi")
+"""Models of Moonshot's family, whoever runs them."""
 
 _WORDS = ("low", "medium", "high", "xhigh", "max")
 
@@ -119,10 +123,13 @@ class Vendor(Struct, frozen=True, kw_only=True):
     the history has none, a blank is the least that is taken [docs]."""
     thought_signatures: bool = False
     """Calls carry `extra_content.google.thought_signature`, which must come back [docs]."""
+    unsigned_models: str | None = None
+    """Models, as a pattern, that take calls without such a signature [docs]."""
     user_field: str | None = None
     """Where the user's id goes [docs]."""
-    tool_ids: Literal["any", "nine"] = "any"
-    """`nine`: exactly nine letters and digits [docs]."""
+    tool_ids: IdForm = "any"
+    """Form of a call's id. `nine`: exactly nine letters and digits; `functions`: `functions.NAME:N`, which
+    Kimi models get wherever they run [docs]."""
     service_tiers: bool = False
     """Knows tiers of service beside the standard [docs]."""
     caches_itself: bool = False
@@ -151,6 +158,15 @@ class Vendor(Struct, frozen=True, kw_only=True):
     def reasons(self, model: str) -> bool:
         """Whether a model takes neither sampling fields nor stop strings."""
         return self.reasoning_models is not None and re.match(self.reasoning_models, model) is not None
+
+    def id_form(self, model: str) -> IdForm:
+        """How this model takes the ids of calls."""
+        return "functions" if self.tool_ids == "any" and _KIMI.search(model) else self.tool_ids
+
+    def signs_calls(self, model: str) -> bool:
+        """Whether this model refuses a call without a signature."""
+        takes_all = self.unsigned_models is not None and re.match(self.unsigned_models, model) is not None
+        return self.thought_signatures and not takes_all
 
     def thinking_of(self, model: str) -> Thinking | None:
         """How this model is told to think; None where nothing is known to do that."""
