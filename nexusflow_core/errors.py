@@ -85,6 +85,11 @@ class NexusFlowError(Exception):
         self.headers: Mapping[str, str] = headers or {}
         self.details = details
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by what it holds, since subclasses are made of other arguments than the message. An error
+        that cannot be unpickled would hang the parent of a worker that raises it."""
+        return _unpickled, (type(self), self.args, {**vars(self), "headers": dict(self.headers)})
+
 
 class CallerError(NexusFlowError):
     """The client's request cannot be served as it is."""
@@ -238,6 +243,12 @@ class EventTooLarge(NexusFlowError):
     """One server-sent event grew over its bound; the stream cannot be framed any further."""
 
     status = 502
+
+
+def _unpickled(cls: type[NexusFlowError], args: tuple[Any, ...], members: dict[str, Any]) -> NexusFlowError:
+    error = cls.__new__(cls, *args)
+    vars(error).update(members)
+    return error
 
 
 def error_body(error: NexusFlowError, request_id: str) -> bytes:

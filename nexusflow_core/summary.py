@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from nexusflow_core.logs import Entry, Priced
-from nexusflow_core.usage import Usage
+from nexusflow_core.usage import Usage, exact
 
 __all__ = ["By", "Group", "Summary", "Totals"]
 
@@ -158,6 +158,7 @@ def _scope(entry: Entry, priced: Priced) -> _Scope:
 def _count(totals: Totals, usage: Usage) -> bool:
     """Adds the tokens; returns whether any were read from a cache."""
     read = False
+    usage = exact(usage)
     for part in usage.iterations or (usage,):
         totals.input_tokens += part.input_tokens
         totals.cache_read_tokens += part.cache_read_tokens

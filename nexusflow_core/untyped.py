@@ -1,13 +1,19 @@
 """Decoded JSON of no known shape: looked into without trusting it."""
 
+from collections.abc import Mapping
 from typing import Any, TypeGuard, cast
 
-__all__ = ["is_blank", "is_empty", "is_list", "is_object", "object_of", "whole"]
+__all__ = ["is_blank", "is_empty", "is_list", "is_mapping", "is_object", "object_of", "whole"]
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
     """Whether a value is an object."""
     return isinstance(value, dict)
+
+
+def is_mapping(value: Any) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether a value is an object in any class of mapping."""
+    return isinstance(value, Mapping)
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:

@@ -7,14 +7,22 @@ from typing import Any, Literal, overload
 from nexusflow_core.cost.amounts import Cost, Line
 from nexusflow_core.cost.iterations import iterated
 from nexusflow_core.errors import InvalidUsage, UnknownModel
+from nexusflow_core.moments import moment_of
 from nexusflow_core.prices import Price, PriceBook, Rate, Served
-from nexusflow_core.usage import Usage
+from nexusflow_core.usage import Usage, exact
 
 __all__ = ["cost"]
 
 _BUILTIN = PriceBook.builtin()
 
 _ENDPOINTS = (None, "regional", "global")
+
+_INEXACT = (TypeError, ValueError, ArithmeticError, Warning)
+"""What arithmetic raises for counts that are not Python's integers; a warning where the host makes numpy's an
+error."""
+
+_BY_THE_RULES = (*_INEXACT, AttributeError, UnknownModel)
+"""For a day, text, or a time without its zone; for such counts; for what is no Usage; for an unknown model."""
 
 _REPORTED_BELOW = 200_000
 """Where the lower of the usage report's two context windows ends."""
@@ -25,7 +33,7 @@ def cost(
     usage: Usage,
     *,
     model: str,
-    at: datetime | date,
+    at: datetime | date | str,
     book: PriceBook | None = None,
     vendor: str | None = None,
     batch: bool = False,
@@ -40,7 +48,7 @@ def cost(
     usage: Usage,
     *,
     model: str,
-    at: datetime | date,
+    at: datetime | date | str,
     book: PriceBook | None = None,
     vendor: str | None = None,
     batch: bool = False,
@@ -53,7 +61,7 @@ def cost(
 def cost(
     usage: Usage,
     model: str,
-    at: datetime | date,
+    at: datetime | date | str,
     book: PriceBook | None = None,
     vendor: str | None = None,
     batch: bool = False,
@@ -63,7 +71,8 @@ def cost(
     partial: bool = False,
     unknown: Literal["error", "none"] = "error",
 ) -> Cost | None:
-    """What `usage` cost when `model` (of the answer, not an alias) ran at `at`, an aware datetime or a UTC day.
+    """Returns what `usage` cost when `model` (the answer's, not an alias) ran at `at`: an aware datetime, a UTC
+    day, or either as ISO 8601 text.
 
     - `vendor`: whose row; None looks through all of them.
     - `batch`: it ran through a batch API. `endpoint`: "regional" or "global" on Bedrock and Vertex; None reads
@@ -75,29 +84,31 @@ def cost(
     """
     moment: Any = at
     price: Price | None = None
-    flags = usage.flags
+    flags: tuple[str, ...] = ()
     if book is None:
         book = _BUILTIN
-    if (  # as nearly every usage is: then the model's name alone finds its price, in half the time
-        vendor is None
-        and ((tier := usage.service_tier) is None or tier == "standard")
-        and usage.speed is None
-        and ((geo := usage.inference_geo) is None or geo == "not_available" or geo == "global")
-        and endpoint is None
-        and (stop_reason is None or usage.output_tokens)
-        and not (batch or partial or usage.iterations or usage.assumed_5m_tokens)
-        and usage.prompt_above is None
-        and usage.reported_femto_usd is None
-    ):
-        try:
+    try:
+        flags = usage.flags
+        if (  # as nearly every usage is: then the model's name alone finds its price, in half the time
+            vendor is None
+            and ((tier := usage.service_tier) is None or tier == "standard")
+            and usage.speed is None
+            and ((geo := usage.inference_geo) is None or geo == "not_available" or geo == "global")
+            and endpoint is None
+            and (stop_reason is None or usage.output_tokens)
+            and not (batch or partial or usage.iterations or usage.assumed_5m_tokens)
+            and usage.prompt_above is None
+            and usage.reported_femto_usd is None
+        ):
             served = book.plainly[model]
             if moment <= served.plain_until:
                 price = served.always
                 if price is None and not usage.web_searches:
                     price = served.price(moment, usage.prompt_tokens)
-        except (TypeError, UnknownModel):  # a day, or a time without its zone; no such model
-            pass
+    except _BY_THE_RULES:
+        pass
     if price is None:
+        usage = exact(usage)
         try:
             found = _by_the_rules(
                 usage, model, at, book, vendor, batch, endpoint, stop_reason, explicit_cache, partial
@@ -109,45 +120,67 @@ def cost(
         if isinstance(found, Cost):
             return found
         price, flags = found
-    if price.flags:
-        flags += price.flags
-    total, rates = 0, price.rates
-    lines: list[Line] = []
-    if tokens := usage.input_tokens:
-        rate = rates.input
-        lines.append(Line(tokens, rate))
-        total = tokens * rate.units
-    if tokens := usage.cache_read_tokens:
-        rate = rates.cache_read
-        lines.append(Line(tokens, rate))
-        total += tokens * rate.units
-    if tokens := usage.cache_write_5m_tokens:
-        rate = rates.cache_write_5m
-        lines.append(Line(tokens, rate))
-        total += tokens * rate.units
-    if tokens := usage.cache_write_1h_tokens:
-        rate = rates.cache_write_1h
-        lines.append(Line(tokens, rate))
-        total += tokens * rate.units
-    if tokens := usage.output_tokens:
-        if (output := rates.output) is None:
-            raise InvalidUsage(f"impossible usage: {tokens} output tokens, and {price.row} has no output")
-        lines.append(Line(tokens, output))
-        total += tokens * output.units
-    total *= rates.unit
-    if searches := usage.web_searches:
-        if (fee := rates.web_search) is None:
-            flags += ("unpriced_web_search",)
-        else:
-            lines.append(Line(searches, fee))
-            total += searches * fee.femto_usd
-    return Cost(total, lines, flags)
+    try:
+        total, rates = 0, price.rates
+        lines: list[Line] = []
+        if (tokens := usage.input_tokens) > 0:
+            rate = rates.input
+            lines.append(Line(tokens, rate))
+            total = tokens * rate.units
+        elif tokens:
+            raise ValueError
+        if (tokens := usage.cache_read_tokens) > 0:
+            rate = rates.cache_read
+            lines.append(Line(tokens, rate))
+            total += tokens * rate.units
+        elif tokens:
+            raise ValueError
+        if (tokens := usage.cache_write_5m_tokens) > 0:
+            rate = rates.cache_write_5m
+            lines.append(Line(tokens, rate))
+            total += tokens * rate.units
+        elif tokens:
+            raise ValueError
+        if (tokens := usage.cache_write_1h_tokens) > 0:
+            rate = rates.cache_write_1h
+            lines.append(Line(tokens, rate))
+            total += tokens * rate.units
+        elif tokens:
+            raise ValueError
+        if (tokens := usage.output_tokens) > 0:
+            if (output := rates.output) is None:
+                raise InvalidUsage(f"impossible usage: {tokens} output tokens, and {price.row} has no output")
+            lines.append(Line(tokens, output))
+            total += tokens * output.units
+        elif tokens:
+            raise ValueError
+        if type(total) is not int:
+            raise TypeError
+        total *= rates.unit
+        if price.flags:
+            flags += price.flags
+        if searches := usage.web_searches:
+            if type(searches) is not int or searches < 0:
+                raise TypeError
+            if (fee := rates.web_search) is None:
+                flags += ("unpriced_web_search",)
+            else:
+                lines.append(Line(searches, fee))
+                total += searches * fee.femto_usd
+        return Cost(total, lines, flags)
+    except _INEXACT:
+        counted = exact(usage)  # names the count that is none
+        if counted is usage:
+            raise
+        terms: Any = {"book": book, "vendor": vendor, "batch": batch, "endpoint": endpoint}
+        terms |= {"stop_reason": stop_reason, "explicit_cache": explicit_cache, "partial": partial}
+        return cost(counted, model=model, at=at, unknown=unknown, **terms)
 
 
 def _by_the_rules(
     usage: Usage,
     model: str,
-    at: datetime | date,
+    at: datetime | date | str,
     book: PriceBook,
     vendor: str | None,
     batch: bool,
@@ -159,6 +192,8 @@ def _by_the_rules(
     """The price of any usage, and flags; the whole cost where it is not simply its counts at one price."""
     if endpoint not in _ENDPOINTS:
         raise ValueError(f"endpoint: {endpoint!r} is neither regional nor global")
+    if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # whoever has no types
+        raise UnknownModel(f"no price is known for {repr(model)[:40]}: `model` is the answer's model, as text")
     when, flags = _moment(at), usage.flags
     if (bill := usage.reported_femto_usd) is not None:  # the vendor's own wins over any table
         return Cost(bill, [Line(1, Rate("provider_reported", bill))], flags)
@@ -196,7 +231,14 @@ def _by_the_rules(
     return price, flags
 
 
-def _moment(at: datetime | date) -> datetime:
+def _moment(at: datetime | date | str) -> datetime:
+    if isinstance(at, str):
+        try:
+            return moment_of(at)
+        except ValueError as error:
+            raise ValueError(f"at: {error}") from None
+    if not isinstance(at, date):  # pyright: ignore[reportUnnecessaryIsInstance]  # whoever has no types
+        raise TypeError(f"at: a {type(at).__name__} is no moment; give a datetime, a UTC date or ISO 8601 text")
     moment = at if isinstance(at, datetime) else datetime.combine(at, time(), UTC)
     if moment.tzinfo is None:
         raise ValueError("at: a datetime needs its time zone")

@@ -1,10 +1,11 @@
 """Entry: what every log tells of one call, whoever wrote it; or Skipped, and why."""
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 
 from msgspec import Struct
 
+from nexusflow_core.moments import moment_of
 from nexusflow_core.usage import Usage
 
 __all__ = ["Entry", "NotAnEntry", "SaidElsewhere", "Skipped", "femto_of", "read_moment"]
@@ -64,20 +65,9 @@ class Skipped(Struct, frozen=True):
 def read_moment(text: str) -> datetime:
     """An ISO 8601 time with its zone, or a UTC day, as UTC. Raises NotAnEntry."""
     try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        pass
-    else:
-        return datetime.combine(day, time(), UTC)
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise NotAnEntry(f"the time {text[:40]!r} has no time zone")
-        return moment.astimezone(UTC)
-    except NotAnEntry:
-        raise
-    except (ValueError, OverflowError):
-        raise NotAnEntry(f"{text[:40]!r} is no ISO 8601 time") from None
+        return moment_of(text)
+    except ValueError as error:
+        raise NotAnEntry(str(error)) from None
 
 
 def femto_of(dollars: str) -> int:

@@ -199,6 +199,8 @@ class PriceBook:
         return Served(prices, fold(prices.vendor, prices.layer, prices.row, terms))
 
     def _find(self, model: str, vendor: str | None) -> tuple[ModelPrices, bool]:
+        if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # whoever has no types
+            raise UnknownModel(f"no price is known for {repr(model)[:40]}: a model's name is text")
         for candidate in candidates(model):
             for layer in reversed(self._layers):
                 if found := layer.find(candidate.id, vendor):

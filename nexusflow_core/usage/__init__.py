@@ -1,7 +1,7 @@
 """Token usage: as vendors send it, merged over a stream, and in buckets that do not overlap."""
 
 from nexusflow_core.usage.billing import EXPLICIT_CACHE, Billing, read_bill
-from nexusflow_core.usage.buckets import Iteration, Usage, Wire
+from nexusflow_core.usage.buckets import Iteration, Usage, Wire, exact
 from nexusflow_core.usage.merge import WireUsage, merge_usage
 from nexusflow_core.usage.wires import READERS
 
@@ -13,6 +13,7 @@ __all__ = [
     "Usage",
     "Wire",
     "WireUsage",
+    "exact",
     "merge_usage",
     "read_bill",
 ]

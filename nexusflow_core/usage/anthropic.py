@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder
 from nexusflow_core.usage.buckets import Iteration, Usage
-from nexusflow_core.usage.counts import MALFORMED, Count, Split, femto, invalid, read
+from nexusflow_core.usage.counts import MALFORMED, Count, Split, femto, invalid, plain, read
 from nexusflow_core.usage.merge import WireUsage, merge_usage
 
 __all__ = ["read_answer", "read_cost_report", "read_stream", "read_usage_report"]
@@ -221,7 +221,7 @@ def _credit_flags(credit: _Credit) -> tuple[str, ...]:
 
 def _converted(usages: object) -> list[Mapping[str, Any]]:
     try:
-        return msgspec.convert(usages, list[Mapping[str, Any]])
+        return msgspec.convert(plain(usages), list[Mapping[str, Any]])
     except MALFORMED as error:
         raise invalid(str(error)) from None
 

@@ -1,5 +1,6 @@
 """What every reader of a usage object shares: counts that can be, and errors that say which cannot."""
 
+import operator
 from collections.abc import Mapping
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -8,8 +9,19 @@ import msgspec
 from msgspec import Meta, Struct
 
 from nexusflow_core.errors import EventTooLarge, InvalidUsage
+from nexusflow_core.untyped import is_list, is_mapping
 
-__all__ = ["MALFORMED", "Count", "Split", "femto", "invalid", "read", "rounded_femto"]
+__all__ = [
+    "MALFORMED",
+    "Count",
+    "Split",
+    "exact_count",
+    "femto",
+    "invalid",
+    "plain",
+    "read",
+    "rounded_femto",
+]
 
 T = TypeVar("T")
 
@@ -31,16 +43,48 @@ _ROUNDING = Context(prec=60)
 _MAX_DIGITS = 12
 """Of an amount's whole part: no call costs a trillion."""
 
+_MAX_COUNT_DIGITS = 30
+
 MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, EventTooLarge)
 """What decoding raises for bytes or objects that are no usage."""
 
 
-def read(usage: bytes | Mapping[str, Any], decoder: "msgspec.json.Decoder[T]", form: type[T]) -> T:
+def read(usage: bytes | Mapping[str, Any] | object, decoder: "msgspec.json.Decoder[T]", form: type[T]) -> T:
     """A usage object in its form. Raises InvalidUsage naming the member that cannot be."""
     try:
         return decoder.decode(usage) if isinstance(usage, bytes) else msgspec.convert(usage, form)
     except MALFORMED as error:
+        why = str(error)
+    if isinstance(usage, bytes):
+        raise invalid(why)
+    if not is_mapping(usage) and not hasattr(usage, "model_dump"):
+        kind = type(usage).__name__
+        raise invalid(f"a {kind} is no usage object: give JSON as bytes, a dict, or the object of an SDK")
+    try:
+        return msgspec.convert(plain(usage), form)
+    except MALFORMED as error:
         raise invalid(str(error)) from None
+
+
+def exact_count(value: object, name: str, *, negative: bool = False) -> int:
+    """A count as Python's own integer: integers of any library, and decimals that are whole, convert exactly.
+
+    Raises InvalidUsage for anything else. A float is refused even where it is whole: it may have been rounded.
+    """
+    if type(value) is int:
+        found = value
+    elif isinstance(value, Decimal) and _is_whole(value):
+        found = int(value)
+    elif isinstance(value, bool) or not hasattr(value, "__index__"):
+        kind = type(value).__name__
+        raise invalid(
+            f"{name} is {' '.join(repr(value).split())[:40]}, a {kind}; give a whole number of tokens as an integer"
+        )
+    else:
+        found = _index(value, name)
+    if found < 0 and not negative:
+        raise invalid(f"{name} is {str(found)[:40]}; a count is 0 or more")
+    return found
 
 
 def femto(amount: Decimal, unit: int) -> int:
@@ -59,6 +103,35 @@ def rounded_femto(amount: Decimal, unit: int) -> tuple[int, tuple[str, ...]]:
     scaled = _ROUNDING.multiply(amount, Decimal(unit))
     whole = scaled.to_integral_value(context=_ROUNDING)
     return int(whole), () if scaled == whole else ("bill_rounded",)
+
+
+def _is_whole(value: Decimal) -> bool:
+    return value.is_finite() and value.adjusted() < _MAX_COUNT_DIGITS and value == value.to_integral_value()
+
+
+def _index(value: Any, name: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError as error:  # an array of several, or numpy's bool
+        raise invalid(f"{name} is a {type(value).__name__}, no whole number of tokens ({error})") from None
+
+
+def plain(value: Any) -> Any:
+    """A decoded usage with the integers of other libraries as Python's; an SDK's object as its members."""
+    if is_mapping(value):
+        return {name: plain(member) for name, member in value.items()}
+    if is_list(value):
+        return [plain(member) for member in value]
+    if isinstance(value, (bool, type)):
+        return value
+    if callable(dump := getattr(value, "model_dump", None)):  # pydantic's, as the SDKs make them
+        return plain(dump())
+    if hasattr(value, "__index__"):
+        try:
+            return operator.index(value)
+        except TypeError:  # an array, or numpy's bool
+            return value
+    return value
 
 
 def invalid(why: str) -> InvalidUsage:

@@ -1,12 +1,27 @@
 """The tree of errors, as its docstring draws it and as it goes over the wire."""
 
+import copy
 import json
+import pickle
 import re
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
+from nexusflow_asgi.body import ClientDisconnected
 from nexusflow_core import errors
-from nexusflow_core.errors import InvalidRequest, NexusFlowError, UpstreamStatus, error_body, error_event
+from nexusflow_core.errors import (
+    ConfigError,
+    InvalidRequest,
+    NexusFlowError,
+    PermissionDenied,
+    UpstreamStatus,
+    error_body,
+    error_event,
+)
+from nexusflow_core.logs import NotAnEntry
+from nexusflow_core.prices import read_prices
 from nexusflow_core.sse import SSEDecoder
 
 WIRE = {
@@ -80,3 +95,58 @@ def test_what_may_be_tried_again(status: int) -> None:
 def test_what_is_the_callers_making(status: int) -> None:
     """It would fail again, elsewhere too."""
     assert not UpstreamStatus(status, "api_error").retryable
+
+
+def made(cls: type[NexusFlowError]) -> list[NexusFlowError]:
+    """Errors of a class, with every argument that it takes."""
+    if issubclass(cls, ConfigError):
+        return [cls("routes[0]", "no upstream is called 'x'"), cls("", "why")]
+    if issubclass(cls, UpstreamStatus):
+        return [cls(529, "overloaded_error", "busy", headers={"retry-after": "3"}), cls(400, "api_error")]
+    details = {"error_code": "thread_unsupported_request"}
+    return [cls("a sentence"), cls("a sentence", headers={"allow": "POST"}, details=details)]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_error_crosses_processes(cls: type[NexusFlowError]) -> None:
+    """A worker's error reaches its parent as it was: pickled by every protocol, copied, with notes."""
+    for error in made(cls):
+        error.add_note("in line 7")
+        copies = [
+            pickle.loads(pickle.dumps(error, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+        ]
+        for again in (*copies, copy.copy(error), copy.deepcopy(error)):
+            assert type(again) is cls
+            assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
+            assert (again.status, again.type, again.message) == (error.status, error.type, error.message)
+
+
+def test_a_subclass_with_arguments_of_its_own() -> None:
+    """A host's error too, whatever its constructor takes."""
+    again = pickle.loads(pickle.dumps(OverBudget("alice", 12)))
+    assert (type(again), again.who, again.message) == (OverBudget, "alice", "alice has spent 12")
+
+
+class OverBudget(PermissionDenied):
+    """An error of a host's."""
+
+    def __init__(self, who: str, spent: int) -> None:
+        super().__init__(f"{who} has spent {spent}")
+        self.who = who
+
+
+def test_a_workers_error_reaches_its_parent() -> None:
+    """A bad price file in a pool of processes is an error there, and not a pool that hangs."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        with pytest.raises(ConfigError, match="is not a decimal number") as error:
+            pool.submit(read_prices, {"vendor": "v", "models": [BAD]}).result(timeout=60)
+    assert error.value.path.startswith("models[0]")
+
+
+BAD = {"id": "m", "periods": [{"tiers": [{"input": "1e-6"}]}]}
+
+
+def test_other_errors_of_ours_cross_processes() -> None:
+    """Those outside the tree: a line of a log, a client that left."""
+    for error in (NotAnEntry("no time"), ClientDisconnected("the client left")):
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)
