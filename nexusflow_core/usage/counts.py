@@ -76,10 +76,8 @@ def exact_count(value: object, name: str, *, negative: bool = False) -> int:
     elif isinstance(value, Decimal) and _is_whole(value):
         found = int(value)
     elif isinstance(value, bool) or not hasattr(value, "__index__"):
-        kind = type(value).__name__
-        raise invalid(
-            f"{name} is {' '.join(repr(value).split())[:40]}, a {kind}; give a whole number of tokens as an integer"
-        )
+        shown, kind = " ".join(repr(value).split())[:40], type(value).__name__
+        raise invalid(f"{name} is {shown}, a {kind}; give a whole number of tokens as an integer")
     else:
         found = _index(value, name)
     if found < 0 and not negative:
