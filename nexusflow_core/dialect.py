@@ -121,6 +121,8 @@ class UpstreamDialect(Protocol):
     default_base_url: str | None
     default_auth: AuthScheme | None
     """How a configured key is sent where the configuration does not say."""
+    options: frozenset[str]
+    """Settings of upstreams and routes that mean something here. Any other of them is a configuration error."""
 
     def open(self, call: Call, target: Target) -> Leg:
         """A fresh Leg. Raises CallerError for a call that this protocol cannot carry."""

@@ -22,12 +22,13 @@ NexusFlowError
 │   ├── InternalError          500 api_error
 │   └── Overloaded             529 overloaded_error
 ├── ConfigError            the operator's; carries the path in the configuration
+│   └── ConfigErrors           several of them
 ├── InvalidUsage           a usage object that cannot be; offline, and inside of metering
 ├── UnknownModel           no price for a model; offline, and inside of metering
 └── EventTooLarge          a server-sent event over its bound; on the wire it is a 502 api_error
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -36,6 +37,7 @@ __all__ = [
     "AuthenticationFailed",
     "CallerError",
     "ConfigError",
+    "ConfigErrors",
     "EventTooLarge",
     "GatewayError",
     "HeadersTooLarge",
@@ -231,12 +233,24 @@ class UnknownModel(NexusFlowError):
 
 
 class ConfigError(NexusFlowError):
-    """The configuration is wrong. `path` says where, as `routes[0].targets[1]`."""
+    """The configuration is wrong. `path` says where, as `routes[0].targets[1]`; `place`: file, line."""
 
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"{path}: {why}" if path else why)
+    def __init__(self, path: str, why: str, *, place: str = "") -> None:
+        super().__init__(": ".join(part for part in (place, path, why) if part))
         self.path = path
         self.why = why
+        self.place = place
+
+
+class ConfigErrors(ConfigError):
+    """Several mistakes in one configuration, a line each. `path`, `why` and `place` are those of the first."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        first = errors[0]
+        super().__init__(first.path, first.why, place=first.place)
+        self.errors = tuple(errors)
+        self.message = "\n".join(str(error) for error in errors)
+        self.args = (self.message,)
 
 
 class EventTooLarge(NexusFlowError):

@@ -54,6 +54,8 @@ class Gateway:
         shape with the price of the moment; in the order of the routes."""
         infos: dict[str, dict[str, Any]] = {}
         for route in self._router.routes:
+            if not route.targets:
+                continue
             for id in [route.model] if route.exact else self._known(route):
                 if id not in infos:
                     infos[id] = model_info(id, route, at, self.book)

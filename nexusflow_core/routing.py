@@ -60,7 +60,7 @@ class Retry(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Route(Struct, frozen=True):
     """A model name, or a pattern in which `*` stands for any characters, and the targets tried in order.
-    `display_name`: what the model list calls it."""
+    `display_name`: what the model list calls it. Without targets its models are unknown: all were left out."""
 
     model: str
     targets: tuple[Target, ...]
@@ -91,15 +91,19 @@ class Router:
                 self._patterns.append((_Pattern(route.model), route))
 
     def find(self, model: str) -> Route:
-        """The route of `model`. Raises NotFound (404) in Anthropic's words."""
+        """Returns the route of `model`. Raises NotFound (404) in Anthropic's words.
+
+        A route without targets raises it too: its models go to no other route, where nobody expects them.
+        """
         route = self._exact.get(model) or self._matching(model)
-        if route is None:
+        if route is None or not route.targets:
             raise NotFound(f"model: {model[:200]}")
         return route
 
     def serves(self, model: str) -> bool:
         """Whether a route of `model` exists."""
-        return model in self._exact or self._matching(model) is not None
+        route = self._exact.get(model) or self._matching(model)
+        return route is not None and bool(route.targets)
 
     def _matching(self, model: str) -> Route | None:
         for pattern, route in self._patterns:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 CORE = """untyped moments errors sse usage prices cost metering upstream retry_after peek thinking_blocks
     routing call record resilience logs summary messages answers dialect counting dialects.anthropic
-    dialects.openai_chat dialects exchange simulator config model_list gateway""".split()
+    dialects.openai_chat dialects exchange simulator toml config model_list gateway""".split()
 """nexusflow_core from the ground up."""
 
 ASGI = """backend transports hooks otel anonymous auth body settings call_log presence durable_log paths watch

@@ -45,6 +45,11 @@ class Secret:
         """The environment variable that it comes from, or ""."""
         return self._name
 
+    @property
+    def known(self) -> bool:
+        """True once there is a value."""
+        return self._value is not None
+
     def reveal(self) -> str:
         """The key itself. Raises ConfigError while it has not been resolved from the environment."""
         if self._value is None:
@@ -100,7 +105,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
     Without `api_key` the client's own credential goes through. `auth` None: `x-api-key`, or `bearer`
     for Anthropic's OAuth tokens (`sk-ant-oat...`); `none` sends no credential at all. `vendor`: whose
     row of quirks a translated upstream goes by, and in whose form any tells what it charged. `prices`: whose
-    price rows hold; None looks through all.
+    price rows hold; None looks through all. `optional`: left out where its key is not in the environment.
     """
 
     name: str
@@ -111,6 +116,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
     vendor: str | None = None
     prices: str | None = None
     ca_file: str | None = None
+    optional: bool = False
     connections: int = 1000
     timeouts: Timeouts = Timeouts()
 

@@ -55,6 +55,10 @@ class Billing(Struct, frozen=True, omit_defaults=True):
         )
 
 
+BILLING_VENDORS = frozenset(_BILLS)
+"""Vendors whose usage says what they charged."""
+
+
 def read_bill(vendor: str | None, usage: Mapping[str, Any]) -> Billing | None:
     """What a vendor's usage says that it charged; None where it says nothing. A charge that cannot be, a
     negative one say, is none and is flagged."""

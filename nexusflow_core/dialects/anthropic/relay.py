@@ -47,6 +47,7 @@ class AnthropicDialect:
 
     default_base_url: str | None = "https://api.anthropic.com"
     default_auth: AuthScheme | None = None
+    options = frozenset({"count_tokens", "thinking"})
 
     def open(self, call: Call, target: Target) -> "RelayLeg":
         """Raises InvalidRequest for a query or header that cannot stand in a request line."""

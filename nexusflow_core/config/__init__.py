@@ -1,0 +1,6 @@
+"""The configuration: its values, and how they are read from a nexusflow.toml."""
+
+from nexusflow_core.config.config import Config, Limits
+from nexusflow_core.config.decoding import decode_config
+
+__all__ = ["Config", "Limits", "decode_config"]

@@ -1,0 +1,97 @@
+"""Values that have the right type and are wrong all the same. Each check notes what it finds."""
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from nexusflow_core.config.config import Limits
+from nexusflow_core.dialects import DIALECTS
+from nexusflow_core.routing import Retry
+from nexusflow_core.toml import Complaints
+
+__all__ = ["check_effect", "check_limits", "check_retry", "check_seconds", "check_text", "checked_url"]
+
+_ENDINGS = {
+    "anthropic": ("/v1/messages", ("/v1/messages", "/v1")),
+    "openai-chat": ("/chat/completions", ("/chat/completions",)),
+}
+"""What is appended to a base URL, and endings that would then stand twice."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def check_text(complaints: Complaints, path: str, text: str | None) -> None:
+    """A path or a name is of one line, and moves no cursor when it is shown."""
+    if text is not None and _CONTROL.search(text):
+        complaints.add(path, "has a control character in it")
+
+
+def check_seconds(complaints: Complaints, path: str, seconds: float) -> None:
+    """A wait ends."""
+    if not 0 < seconds < float("inf"):
+        complaints.add(path, "must be a finite number of seconds above 0")
+
+
+def check_retry(complaints: Complaints, path: str, retry: Retry) -> None:
+    """A call has an attempt, and its waits are short."""
+    if retry.attempts is not None and retry.attempts < 1:
+        complaints.add(f"{path}.attempts", "must be at least 1")
+    check_seconds(complaints, f"{path}.deadline", retry.deadline)
+    for name, seconds in (("max_wait", retry.max_wait), ("backoff", retry.backoff)):
+        if not 0 <= seconds <= 60:
+            complaints.add(f"{path}.{name}", "must be a number of seconds from 0 to 60")
+
+
+def check_limits(complaints: Complaints, limits: Limits) -> None:
+    """Each bound lets something through."""
+    for name in ("body_bytes", "header_bytes", "calls", "calls_per_key"):
+        if getattr(limits, name) < 1:
+            complaints.add(f"limits.{name}", "must be at least 1")
+    if limits.queue < 0:
+        complaints.add("limits.queue", "must be at least 0")
+    check_seconds(complaints, "limits.body_seconds", limits.body_seconds)
+    check_seconds(complaints, "limits.queue_seconds", limits.queue_seconds)
+    if not 0 < limits.ping_seconds <= 15:  # clients take 15 s of silence for the end (PITFALLS B1)
+        complaints.add("limits.ping_seconds", "must be above 0 and at most 15")
+
+
+def check_effect(
+    complaints: Complaints, path: str, written: Mapping[str, object], dialects: Iterable[str]
+) -> None:
+    """A setting that nobody behind it goes by is a mistake: its author counts on it."""
+    known = {name: DIALECTS[name].options for name in dialects if name in DIALECTS}
+    every = frozenset[str]().union(*(dialect.options for dialect in DIALECTS.values()))
+    for name in written:
+        if known and name in every and not any(name in options for options in known.values()):
+            complaints.add(f"{path}.{name}", f"has no effect: {_reason(known)}")
+
+
+def _reason(known: Iterable[str]) -> str:
+    if set(known) == {"anthropic"}:
+        return "on dialect 'anthropic' a request passes as it came, and nothing in it is translated"
+    return f"dialect {' and '.join(sorted(map(repr, known)))} does not go by it"
+
+
+def checked_url(complaints: Complaints, path: str, url: str, dialect: str) -> str:
+    """Returns the URL without its last slash. What a URL cannot be is said here, not by the first call."""
+    why = _wrong_url(url, dialect)
+    if why is not None:
+        complaints.add(path, why)
+    return url.rstrip("/")
+
+
+def _wrong_url(url: str, dialect: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for one that is no port
+    except ValueError as error:
+        return f"is no URL: {error}"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "must be an absolute http or https URL"
+    if parts.username or parts.password or "?" in url or "#" in url:
+        return "must have no user, password, query or fragment"
+    if not re.fullmatch(r"[!-~]+", url):
+        return "must be printable ASCII without blanks: write anything else as %XX"
+    appended, twice = _ENDINGS[dialect]
+    ending = next((ending for ending in twice if url.rstrip("/").endswith(ending)), None)
+    return None if ending is None else f"must end before {ending}: {appended} is appended"

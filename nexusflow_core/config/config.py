@@ -1,0 +1,87 @@
+"""Config: what a gateway needs to know, made by hand or by `decode_config` from an operator's file."""
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nexusflow_core.errors import ConfigError, ConfigErrors
+from nexusflow_core.routing import Route
+from nexusflow_core.upstream import Secret, Upstream
+
+__all__ = ["Config", "Limits"]
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds on what comes in and stays. `body_bytes`: a request's body, as sent and after inflation;
+    `body_seconds`: how long it may take to arrive. `calls` and `calls_per_key`: calls at once in a process, of
+    which `queue` more may wait, `queue_seconds` at most. `ping_seconds`: silence towards the client of a
+    translated stream."""
+
+    body_bytes: int = 32 * 1024 * 1024
+    body_seconds: float = 120.0
+    header_bytes: int = 128 * 1024
+    calls: int = 5000
+    calls_per_key: int = 5000
+    queue: int = 1000
+    queue_seconds: float = 10.0
+    ping_seconds: float = 10.0
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Everything that a gateway needs to know. Make it by hand, or from TOML with `decode_config`.
+
+    `left_out`: optional upstreams that are not there, each with the environment variable that it misses.
+    """
+
+    upstreams: Mapping[str, Upstream]
+    routes: tuple[Route, ...]
+    keys: tuple[Secret, ...] = ()
+    anonymous: bool = False
+    call_log: str | None = None
+    durable: bool = False
+    price_files: tuple[str, ...] = ()
+    limits: Limits = Limits()
+
+    left_out: Mapping[str, str] = {}
+
+    def secrets(self) -> Iterator[tuple[str, Secret, bool]]:
+        """Returns each secret with its path, and whether the gateway starts without it."""
+        for name, upstream in self.upstreams.items():
+            if upstream.api_key is not None:
+                yield f"upstreams.{name}.api_key", upstream.api_key, upstream.optional
+        for index, key in enumerate(self.keys):
+            yield f"auth.keys[{index}]", key, False
+
+    def resolve(self, environ: Mapping[str, str]) -> None:
+        """Reads every `env:NAME` from `environ`. Raises ConfigError for those that no header can carry, and for
+        those that are missing or empty, unless their upstream is optional."""
+        wrong: list[ConfigError] = []
+        for path, secret, optional in self.secrets():
+            if optional and not environ.get(secret.name, "").strip():
+                continue
+            try:
+                secret.resolve(environ, path)
+            except ConfigError as error:
+                wrong.append(error)
+        if wrong:
+            raise ConfigErrors(wrong) if len(wrong) > 1 else wrong[0]
+
+    def without_missing(self) -> "Config":
+        """Returns the configuration without optional upstreams whose key is missing; call it after `resolve`.
+
+        `left_out` names them and their variables. A route that is left without targets serves no model.
+        """
+        missing = {
+            name: upstream.api_key.name
+            for name, upstream in self.upstreams.items()
+            if upstream.optional and upstream.api_key is not None and not upstream.api_key.known
+        }
+        if not missing:
+            return self
+        routes = tuple(
+            replace(route, targets=tuple(t for t in route.targets if t.upstream.name not in missing))
+            for route in self.routes
+        )
+        upstreams = {name: upstream for name, upstream in self.upstreams.items() if name not in missing}
+        return replace(self, upstreams=upstreams, routes=routes, left_out=missing)

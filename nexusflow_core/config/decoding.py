@@ -1,0 +1,249 @@
+"""A nexusflow.toml as a Config. All that is wrong with it is said at once, with file and line."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import asdict
+
+from nexusflow_core.config.checks import (
+    check_effect,
+    check_limits,
+    check_retry,
+    check_seconds,
+    check_text,
+    checked_url,
+)
+from nexusflow_core.config.config import Config, Limits
+from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
+from nexusflow_core.dialects import DIALECTS, VENDORS
+from nexusflow_core.prices.book import BUILTIN_VENDORS
+from nexusflow_core.routing import Options, Retry, Route, Target
+from nexusflow_core.toml import Complaints, Places, Reader, parse_toml
+from nexusflow_core.untyped import is_list, is_object, object_of
+from nexusflow_core.upstream import Secret, Upstream
+from nexusflow_core.usage.billing import BILLING_VENDORS
+
+__all__ = ["decode_config"]
+
+_TABLES = "upstreams routes auth log retry prices limits".split()
+_ANTHROPIC = "https://api.anthropic.com"
+
+
+def decode_config(data: bytes, source: str = "") -> Config:
+    """Returns a Config from the bytes of a nexusflow.toml. Its secrets are still names: see `Config.resolve`.
+
+    `source` is the file's name, for messages. Raises ConfigErrors, which has every mistake with its line; a
+    ConfigError for what is not TOML.
+    """
+    tree, text = parse_toml(data, source)
+    complaints = Complaints(source, Places(text))
+    config = _Decoding(complaints).config(tree)
+    complaints.raise_any()
+    assert config is not None  # noqa: S101 - nothing was complained of
+    return config
+
+
+class _Decoding:
+    """One file. A table with a mistake is None from there on, and nothing is said of it twice."""
+
+    def __init__(self, complaints: Complaints) -> None:
+        self._complaints = complaints
+        self._reader = Reader(complaints, _decode_secret)
+        self._tables: dict[str, UpstreamTable | None] = {}
+        self._upstreams: dict[str, Upstream] = {}
+
+    def config(self, tree: dict[str, Any]) -> Config | None:
+        self._reader.note_unknown(tree, _TABLES, "")
+        self._read_upstreams(tree.get("upstreams", {}))
+        retry = self._retry("retry", tree.get("retry", {}))
+        routes = self._routes(tree.get("routes", []), tree.get("retry", {}) if retry is not None else {})
+        auth = self._reader.table(tree.get("auth", {}), AuthTable, "auth")
+        log = self._log(tree.get("log", {}))
+        prices = self._reader.table(tree.get("prices", {}), PricesTable, "prices")
+        for index, path in enumerate(prices.files if prices is not None else ()):
+            check_text(self._complaints, f"prices.files[{index}]", path)
+        limits = self._reader.table(tree.get("limits", {}), Limits, "limits")
+        if limits is not None:
+            check_limits(self._complaints, limits)
+        if retry is None or auth is None or log is None or prices is None or limits is None:
+            return None
+        return Config(
+            upstreams=self._upstreams,
+            routes=routes,
+            keys=tuple(auth.keys),
+            anonymous=auth.anonymous,
+            call_log=log.calls,
+            durable=log.durable,
+            price_files=tuple(prices.files),
+            limits=limits,
+        )
+
+    def _log(self, table: Any) -> LogTable | None:
+        log = self._reader.table(table, LogTable, "log")
+        if log is not None:
+            check_text(self._complaints, "log.calls", log.calls)
+            if log.durable and log.calls is None:
+                self._complaints.add("log.durable", "needs a file: set log.calls")
+        return log
+
+    def _retry(self, path: str, table: Any) -> Retry | None:
+        before = self._complaints.count
+        retry = self._reader.table(table, Retry, path)
+        if retry is not None:
+            check_retry(self._complaints, path, retry)
+        return retry if self._complaints.count == before else None
+
+    # Upstreams
+
+    def _read_upstreams(self, tables: Any) -> None:
+        if not is_object(tables):
+            self._complaints.add("upstreams", "write each as a table of its own: [upstreams.NAME]")
+            return
+        for name, written in tables.items():
+            path = f"upstreams.{name}"
+            if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+                self._complaints.add(path, "a name has letters, digits, '_', '-' and '.' only")
+            table = self._tables[name] = self._reader.table(written, UpstreamTable, path)
+            if table is not None:
+                self._upstream(name, path, table, object_of(written))
+
+    def _upstream(self, name: str, path: str, table: UpstreamTable, written: Mapping[str, Any]) -> None:
+        complaints = self._complaints
+        dialect = DIALECTS.get(table.dialect)
+        if dialect is None:
+            hint = complaints.meant(table.dialect, DIALECTS)
+            complaints.add(f"{path}.dialect", f"{table.dialect!r} is not one of {', '.join(DIALECTS)}{hint}")
+            return
+        base_url = table.base_url or dialect.default_base_url
+        if base_url is None:
+            complaints.add(f"{path}.base_url", "is missing")
+            return
+        check_effect(complaints, path, written, [table.dialect])
+        self._check_vendor(path, table)
+        self._check_key(path, table)
+        check_text(complaints, f"{path}.ca_file", table.ca_file)
+        if table.connections < 1:
+            complaints.add(f"{path}.connections", "must be at least 1")
+        for limit, seconds in asdict(table.timeouts).items():
+            check_seconds(complaints, f"{path}.timeouts.{limit}", seconds)
+        base_url = checked_url(complaints, f"{path}.base_url", base_url, table.dialect)
+        self._upstreams[name] = Upstream(
+            name=name,
+            dialect=table.dialect,
+            base_url=base_url,
+            api_key=table.api_key,
+            auth=table.auth or dialect.default_auth,
+            vendor=table.vendor,
+            prices=_price_vendor(table, base_url),
+            ca_file=table.ca_file,
+            optional=table.optional,
+            connections=table.connections,
+            timeouts=table.timeouts,
+        )
+
+    def _check_vendor(self, path: str, table: UpstreamTable) -> None:
+        """A name that nobody knows would turn nothing on: neither deviations nor prices."""
+        known = {*VENDORS, *BILLING_VENDORS}
+        if table.dialect == "anthropic":
+            known |= {*BUILTIN_VENDORS}
+        if table.vendor is None or table.vendor in known:
+            return
+        row = next((name for name, row in VENDORS.items() if row.prices == table.vendor), None)
+        hint = (
+            self._complaints.meant(table.vendor, sorted(known)) if row is None else f" (did you mean {row!r}?)"
+        )
+        why = (
+            f"no vendor is called {table.vendor!r}{hint}. A host without deviations needs none: leave it out; "
+        )
+        self._complaints.add(f"{path}.vendor", why + "`prices` says whose price rows hold")
+
+    def _check_key(self, path: str, table: UpstreamTable) -> None:
+        if table.auth == "none" and table.api_key is not None:
+            self._complaints.add(f"{path}.api_key", 'has no effect: with auth = "none" no key is sent')
+        if table.optional and table.api_key is None:
+            why = "has no effect: an upstream is left out where its api_key is missing, and this one has none"
+            self._complaints.add(f"{path}.optional", why)
+
+    # Routes
+
+    def _routes(self, tables: Any, retry: dict[str, Any]) -> tuple[Route, ...]:
+        if not is_list(tables):
+            self._complaints.add("routes", "write each as a table of its own: [[routes]]")
+            return ()
+        routes: list[Route] = []
+        seen: set[str] = set()
+        for index, written in enumerate(tables):
+            path = f"routes[{index}]"
+            table = self._reader.table(written, RouteTable, path)
+            if table is None:
+                continue
+            if table.model in seen:
+                self._complaints.add(f"{path}.model", f"{table.model!r} has a route already")
+            seen.add(table.model)
+            route = self._route(path, table, object_of(written), retry)
+            routes += [route] if route is not None else []
+        return tuple(routes)
+
+    def _route(
+        self, path: str, table: RouteTable, written: Mapping[str, Any], retry: dict[str, Any]
+    ) -> Route | None:
+        complaints = self._complaints
+        if not table.model:
+            complaints.add(f"{path}.model", "is empty")
+        if not written.get("targets"):
+            complaints.add(f"{path}.targets", "is empty: name at least one upstream")
+        if table.max_tokens is not None and table.max_tokens < 1:
+            complaints.add(f"{path}.max_tokens", "must be at least 1")
+        check_text(complaints, f"{path}.model", table.model)
+        check_text(complaints, f"{path}.display_name", table.display_name)
+        targets = [self._target(f"{path}.targets[{at}]", text, table) for at, text in enumerate(table.targets)]
+        found = [target for target in targets if target is not None]
+        if len(found) == len(targets):
+            check_effect(complaints, path, written, {target.upstream.dialect for target in found})
+        own = self._retry(f"{path}.retry", {**retry, **table.retry})
+        if own is None:
+            return None
+        return Route(
+            table.model, tuple(found), display_name=table.display_name, retry=own, thinking=table.thinking
+        )
+
+    def _target(self, path: str, text: str, route: RouteTable) -> Target | None:
+        name, _, model = text.partition("/")
+        check_text(self._complaints, path, text)
+        if name not in self._tables:
+            self._complaints.add(
+                path, f"no upstream is called {name!r}{self._complaints.meant(name, self._tables)}"
+            )
+        upstream, table = self._upstreams.get(name), self._tables.get(name)
+        if upstream is None or table is None:
+            return None
+        return Target(upstream, model or None, route.strict or table.strict, _options(route, table))
+
+
+def _price_vendor(table: UpstreamTable, base_url: str) -> str | None:
+    if table.prices is not None:
+        return table.prices
+    if table.vendor is None:
+        return "anthropic" if base_url == _ANTHROPIC else None
+    return VENDORS[table.vendor].prices if table.vendor in VENDORS else table.vendor
+
+
+def _options(route: RouteTable, upstream: UpstreamTable) -> Options:
+    return Options(
+        max_tokens=route.max_tokens,
+        count_tokens=route.count_tokens,
+        images=upstream.images,
+        tool_images=upstream.tool_images,
+        server_tools=route.server_tools or upstream.server_tools,
+    )
+
+
+def _decode_secret(type: type, value: Any) -> Any:
+    if type is not Secret:
+        raise NotImplementedError(f"no decoding for {type}")  # msgspec's word for "not a type of this hook"
+    if not isinstance(value, str) or not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError(
+            'write the name of an environment variable, as "env:NAME": keys do not belong in files'
+        )
+    return Secret(None, value.removeprefix("env:"))

@@ -1,0 +1,65 @@
+"""The tables of a nexusflow.toml, as they are written."""
+
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct, field
+
+from nexusflow_core.routing import Thinking, ToolImages
+from nexusflow_core.upstream import AuthScheme, Secret, Timeouts
+
+__all__ = ["AuthTable", "LogTable", "PricesTable", "RouteTable", "UpstreamTable"]
+
+_ServerTools: TypeAlias = Literal["refuse", "drop"]
+
+
+class UpstreamTable(Struct):
+    """`[upstreams.NAME]`."""
+
+    dialect: str
+    base_url: str | None = None
+    api_key: Secret | None = None
+    auth: AuthScheme | None = None
+    optional: bool = False
+    vendor: str | None = None
+    prices: str | None = None
+    strict: bool = False
+    images: Literal["send", "omit"] = "send"
+    tool_images: ToolImages | None = None
+    server_tools: _ServerTools = "refuse"
+    ca_file: str | None = None
+    connections: int = 1000
+    timeouts: Timeouts = Timeouts()
+
+
+class RouteTable(Struct):
+    """`[[routes]]`."""
+
+    model: str
+    targets: list[str]
+    strict: bool = False
+    server_tools: _ServerTools | None = None
+    max_tokens: int | None = None
+    count_tokens: Literal["estimate"] | None = None
+    display_name: str | None = None
+    retry: dict[str, Any] = field(default_factory=dict[str, Any])
+    thinking: Thinking = "keep"
+
+
+class AuthTable(Struct):
+    """`[auth]`."""
+
+    keys: list[Secret] = field(default_factory=list[Secret])
+    anonymous: bool = False
+
+
+class LogTable(Struct):
+    """`[log]`."""
+
+    calls: str | None = None
+    durable: bool = False
+
+
+class PricesTable(Struct):
+    """`[prices]`."""
+
+    files: list[str] = field(default_factory=list[str])

@@ -1,0 +1,81 @@
+"""On which line of a TOML file a setting stands. The parser of the standard library does not say."""
+
+import re
+from collections.abc import Iterator
+
+__all__ = ["Places"]
+
+_KEY = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
+_DOTTED = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
+_HEADER = re.compile(rf"[ \t]*(?P<open>\[\[?)[ \t]*(?P<name>{_DOTTED})[ \t]*\]")
+_SETTING = re.compile(rf"[ \t]*(?P<name>{_DOTTED})[ \t]*=")
+_PART = re.compile(_KEY)
+_INLINE = re.compile(rf"(?:[{{,][ \t]*)(?P<name>{_DOTTED})[ \t]*=")
+_TEXT = re.compile(r""""(?:[^"\\\n]|\\.)*"|'[^'\n]*\'""")
+_LONG_TEXT = re.compile(r'"""|\'\'\'')
+
+
+class Places:
+    """Finds lines by path. Reads the text once, when it is first asked: most files have no mistake."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines: dict[str, int] | None = None
+
+    def line(self, path: str) -> int | None:
+        """Returns the line of a path, or of the nearest table around it; None where that is unknown."""
+        if self._lines is None:
+            self._lines = _scan(self._text)
+        while path:
+            if path in self._lines:
+                return self._lines[path]
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return None
+
+
+def _scan(text: str) -> dict[str, int]:
+    """Returns the line of each path, by a look at line beginnings: the text is known to be TOML."""
+    lines: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    table, key, elements, closing = "", "", 0, ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if closing:  # inside a text of several lines
+            closing = "" if closing in line else closing
+            continue
+        begun = _LONG_TEXT.search(line)
+        if begun and line.count(begun[0]) % 2:
+            closing = begun[0]
+        if header := _HEADER.match(line):
+            table, key = _path(header["name"]), ""
+            if header["open"] == "[[":
+                counts[table] = counts.get(table, -1) + 1
+                table = f"{table}[{counts[table]}]"
+            for prefix in _prefixes(table):
+                lines.setdefault(prefix, number)
+            continue
+        rest = line
+        if setting := _SETTING.match(line):
+            key, elements, rest = _inside(table, setting["name"]), 0, line[setting.end() :]
+            for prefix in _prefixes(key):
+                lines.setdefault(prefix, number)
+            for member in _INLINE.finditer(rest):
+                lines.setdefault(_inside(key, member["name"]), number)
+        for _ in _TEXT.finditer(rest) if key else ():
+            lines.setdefault(f"{key}[{elements}]", number)
+            elements += 1
+    return lines
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    """Returns the path, and that of each table around it, the longest first."""
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        yield ".".join(parts[:length])
+
+
+def _inside(table: str, name: str) -> str:
+    return f"{table}.{_path(name)}" if table else _path(name)
+
+
+def _path(name: str) -> str:
+    return ".".join(part.strip("\"'") for part in _PART.findall(name))
