@@ -60,7 +60,7 @@ class NexusFlow:
     ) -> None:
         config = config if isinstance(config, Config) else load_config(config)
         check_files(config)
-        resolve_secrets(config, os.environ, offline=transport == "offline")
+        config = resolve_secrets(config, os.environ, offline=transport == "offline")
         gateway = Gateway(config, book or price_book(config))
         admission = Admission(config, authenticate)
         kind = DurableCallLog if config.durable else CallLog

@@ -7,9 +7,11 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
+from nexusflow_asgi.hooks import logger
 from nexusflow_core.config import Config, decode_config
-from nexusflow_core.errors import ConfigError
+from nexusflow_core.errors import ConfigError, ConfigErrors
 from nexusflow_core.prices import PriceBook
+from nexusflow_core.toml import printable
 
 __all__ = [
     "ANTHROPIC_ONLY",
@@ -18,6 +20,7 @@ __all__ = [
     "extended_by_file",
     "load_config",
     "price_book",
+    "read_config",
     "resolve_secrets",
 ]
 
@@ -81,19 +84,33 @@ anonymous = true
 
 
 def load_config(path: str | os.PathLike[str]) -> Config:
-    """A Config from a file; its secrets are still names. Raises ConfigError."""
+    """Returns a Config from a file; its secrets are still names. Raises ConfigError with all mistakes."""
+    return decode_config(read_config(path), printable(os.fspath(path)))
+
+
+def read_config(path: str | os.PathLike[str]) -> bytes:
+    """Returns the bytes of a configuration file. Raises ConfigError."""
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError("", f"{os.fspath(path)} cannot be read: {error.strerror}") from None
-    return decode_config(data)
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        name = printable(os.fspath(path))
+        raise ConfigError("", f"{name} cannot be read: {_why(error)}") from None
 
 
 def check_files(config: Config) -> None:
-    """Raises ConfigError for a file that the configuration names and that is not what it should be."""
-    for name, upstream in config.upstreams.items():
-        if upstream.ca_file is not None and (why := _no_authority(upstream.ca_file)):
-            raise ConfigError(f"upstreams.{name}.ca_file", f"{upstream.ca_file} {why}")
+    """Raises ConfigError for files that the configuration names and that are not what they should be."""
+    wrong = [
+        ConfigError(f"upstreams.{name}.ca_file", f"{printable(upstream.ca_file)} {why}")
+        for name, upstream in config.upstreams.items()
+        if upstream.ca_file is not None and (why := _no_authority(upstream.ca_file))
+    ]
+    if wrong:
+        raise ConfigErrors(wrong) if len(wrong) > 1 else wrong[0]
+
+
+def _why(error: OSError | ValueError) -> str:
+    """Returns why a file cannot be opened; a path with a NUL in it is no path to Python."""
+    return error.strerror or "it fails" if isinstance(error, OSError) else "no file can have this name"
 
 
 def _no_authority(path: str) -> str | None:
@@ -103,8 +120,8 @@ def _no_authority(path: str) -> str | None:
             authorities = ssl.create_default_context(cafile=path).cert_store_stats()["x509"]
     except ssl.SSLError:
         authorities = 0
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {_why(error)}"
     return None if authorities else "holds no certificate in PEM form"
 
 
@@ -120,8 +137,8 @@ def extended_by_file(book: PriceBook, path: str) -> PriceBook:
     """A book with a price file on top, which names itself in each cost. Raises ConfigError."""
     try:
         data = Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError("prices", f"{path} cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError("prices", f"{printable(path)} cannot be read: {_why(error)}") from None
     try:
         return book.extended(data, layer=path)
     except ConfigError as error:
@@ -139,10 +156,17 @@ def _line(data: bytes, error: ConfigError) -> int | None:
     return data.count(b"\n", 0, found.start()) + 1 if found else None
 
 
-def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool = False) -> None:
-    """Reads the secrets from the environment. Offline no upstream needs one, so a placeholder will do."""
+def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool = False) -> Config:
+    """Returns the configuration with its secrets read, less optional upstreams without one; logs which.
+
+    Offline no upstream needs a key, so a placeholder will do. Raises ConfigError.
+    """
     if offline:
         names = [upstream.api_key.name for upstream in config.upstreams.values() if upstream.api_key]
         given = {name: value for name, value in environ.items() if value.strip()}
         environ = {**dict.fromkeys(names, "offline"), **given}
     config.resolve(environ)
+    config = config.without_missing()
+    for name, variable in config.left_out.items():
+        logger.warning("upstream %s is left out: the environment variable %s is not set", name, variable)
+    return config

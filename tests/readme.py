@@ -1,5 +1,6 @@
 """What the README shows of the code: `python -m tests.readme` writes it anew between its markers."""
 
+import argparse
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -7,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import FieldInfo
 
-from nexusflow_core import Attempt, CallRecord, Limits, Timeouts, Usage, cost
+from nexusflow_asgi.cli import parser
+from nexusflow_core import Attempt, CallRecord, Limits, Usage, cost
+from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
 from nexusflow_core.routing import Retry
 from tests.hosts.shown import FORMS, folded
 from tests.matrix.results import clients_table, hosts_table, versions
@@ -18,48 +22,129 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 def settings() -> str:
-    """The settings with a default, and the defaults."""
-    rows = [
-        ("upstreams.NAME.connections", "connections held at once", 1000),
-        *(
-            (f"upstreams.NAME.timeouts.{name}", about, getattr(Timeouts(), name))
-            for name, about in _TIMEOUTS.items()
-        ),
-        *((f"limits.{name}", about, getattr(Limits(), name)) for name, about in _LIMITS.items()),
-        *(
-            (f"retry.{name}", about, getattr(Retry(), name) or "3, or one a target")
-            for name, about in _RETRY.items()
-        ),
-        ("routes.thinking", "what becomes of signed thinking that a target refuses: `keep` or `strip`", "keep"),
-        ("log.durable", "a line before each upstream call, on the disk before it is made", "false"),
-    ]
+    """Every setting of a nexusflow.toml, from the tables that it is read into, with its default."""
     lines = ["| setting | what | default |", "| --- | --- | --- |"]
-    return "\n".join(lines + [f"| `{name}` | {about} | {default} |" for name, about, default in rows])
+    for path, field in setting_fields().items():
+        lines.append(f"| `{path}` | {SETTINGS[path]} | {_default(path, field)} |")
+    return "\n".join(lines)
 
 
-_TIMEOUTS = {
-    "connect": "seconds to get a connection",
-    "first_byte": "seconds from sending to the first event, or the first byte of a sync answer",
-    "idle": "seconds between two reads",
-    "total": "seconds of one attempt",
-    "grace": "seconds from the stop reason to the end of the connection; pings and comments do not prolong it",
+def setting_fields() -> dict[str, FieldInfo]:
+    """The fields of all tables by path, nested ones in their place."""
+    found: dict[str, FieldInfo] = {}
+    for path, table in _TABLES.items():
+        for field in msgspec.structs.fields(table):
+            inner = field.type if hasattr(field.type, "__struct_fields__") else None
+            for below in msgspec.structs.fields(inner) if inner else ():
+                found[f"{path}.{field.encode_name}.{below.encode_name}"] = below
+            if inner is None:
+                found[f"{path}.{field.encode_name}"] = field
+    return found
+
+
+def _default(path: str, field: FieldInfo) -> str:
+    if path in _DEFAULTS:
+        return _DEFAULTS[path]
+    if field.required:
+        return "required"
+    value = None if field.default is msgspec.NODEFAULT else field.default
+    return "" if value is None else str(value).lower()
+
+
+_TABLES: dict[str, Any] = {
+    "upstreams.NAME": UpstreamTable,
+    "routes": RouteTable,
+    "auth": AuthTable,
+    "log": LogTable,
+    "prices": PricesTable,
+    "retry": Retry,
+    "limits": Limits,
 }
-_LIMITS = {
-    "body_bytes": "bytes of a request, as sent and after inflation",
-    "body_seconds": "seconds that a request's body may take to arrive",
-    "header_bytes": "bytes of a request's headers and query",
-    "calls": "calls at once in a process, or event loop where it has several",
-    "calls_per_key": "calls at once of one caller",
-    "queue": "calls that wait for their turn; beyond it a call is refused with 529",
-    "queue_seconds": "seconds that a call waits for its turn",
-    "ping_seconds": "seconds of silence towards the client of a translated stream, 15 at most",
+_DEFAULTS = {
+    "upstreams.NAME.base_url": "Anthropic's own for `anthropic`",
+    "upstreams.NAME.api_key": "the client's own",
+    "upstreams.NAME.auth": "`x-api-key`; `bearer` for `sk-ant-oat...` and `openai-chat`",
+    "upstreams.NAME.prices": "the vendor's, else all by model name",
+    "upstreams.NAME.tool_images": "the vendor's",
+    "routes.server_tools": "the upstream's",
+    "routes.retry": "`[retry]`",
+    "routes.display_name": "the model behind the name",
+    "retry.attempts": "3, or one a target",
 }
-_RETRY = {
-    "attempts": "attempts of one call, all targets together; a route may set its own `retry`",
-    "deadline": "seconds from a call's arrival until its last attempt is ended",
-    "max_wait": "the longest `retry-after` that is waited for, in seconds",
-    "backoff": "seconds before the first retry where the upstream states none, then doubled",
+SETTINGS = {
+    "upstreams.NAME.dialect": "`anthropic` (relayed) or `openai-chat` (translated)",
+    "upstreams.NAME.base_url": "address up to `/v1/messages` or `/chat/completions`, which is appended",
+    "upstreams.NAME.api_key": "the variable that holds the key, as `env:NAME`",
+    "upstreams.NAME.auth": "header of the key: `x-api-key`, `bearer`, or `none` for no key at all",
+    "upstreams.NAME.optional": "without its key the upstream is left out; else the gateway does not start",
+    "upstreams.NAME.vendor": "turns on known deviations; a host without any needs none",
+    "upstreams.NAME.prices": "whose price rows hold, one of a price file's vendors or a built-in one",
+    "upstreams.NAME.strict": "translated: refuse what cannot be sent and could change the answer",
+    "upstreams.NAME.images": "translated: `send`, or `omit` for a model that sees none",
+    "upstreams.NAME.tool_images": "translated: tool results' images (`hoist`, `inline`, `bridge`, `placeholder`)",
+    "upstreams.NAME.server_tools": "translated: tools that only Anthropic runs: `refuse` or `drop`",
+    "upstreams.NAME.ca_file": "certificates, in PEM form, that the upstream's is checked against",
+    "upstreams.NAME.connections": "connections held at once",
+    "upstreams.NAME.timeouts.connect": "seconds to get a connection",
+    "upstreams.NAME.timeouts.first_byte": "seconds from sending to the first event, or byte of a sync answer",
+    "upstreams.NAME.timeouts.idle": "seconds between two reads",
+    "upstreams.NAME.timeouts.total": "seconds of one attempt",
+    "upstreams.NAME.timeouts.grace": "seconds from `message_stop` to the end of the connection",
+    "routes.model": "a model's name, or a pattern in which `*` stands for any characters",
+    "routes.targets": "upstreams in the order of trial, as `NAME` or `NAME/MODEL`",
+    "routes.strict": "as of an upstream",
+    "routes.server_tools": "as of an upstream, and goes before it",
+    "routes.max_tokens": "translated: the most that the model can write",
+    "routes.count_tokens": "`estimate`: where nothing counts tokens, an estimate instead of a 404",
+    "routes.display_name": "the name in `GET /v1/models`",
+    "routes.retry": "the settings of `[retry]`, for this route",
+    "routes.thinking": "what becomes of signed thinking that a relayed target refuses: `keep` or `strip`",
+    "auth.keys": "gateway keys, each as `env:NAME`",
+    "auth.anonymous": "anyone may call",
+    "log.calls": "file for a line a call",
+    "log.durable": "a line before each upstream call, on the disk before it is made",
+    "prices.files": "price files of your own, the last one first",
+    "retry.attempts": "attempts of one call, all targets together",
+    "retry.deadline": "seconds from a call's arrival until its last attempt is ended",
+    "retry.max_wait": "the longest `retry-after` that is waited for, in seconds",
+    "retry.backoff": "seconds before the first retry where the upstream states none, then doubled",
+    "limits.body_bytes": "bytes of a request, as sent and after inflation",
+    "limits.body_seconds": "seconds that a request's body may take to arrive",
+    "limits.header_bytes": "bytes of a request's headers and query",
+    "limits.calls": "calls at once in a process, or event loop where it has several",
+    "limits.calls_per_key": "calls at once of one caller",
+    "limits.queue": "calls that wait for their turn; beyond it a call is refused with 529",
+    "limits.queue_seconds": "seconds that a call waits for its turn",
+    "limits.ping_seconds": "seconds of silence towards the client of a translated stream, 15 at most",
 }
+"""What each setting is for."""
+
+
+def commands() -> str:
+    """Every command with its arguments, as `--help` says them."""
+    lines = ["| command | argument | what |", "| --- | --- | --- |"]
+    for name, command in _subcommands().items():
+        for action in command._actions:
+            if action.dest == "help":
+                continue
+            shown = (
+                ", ".join(f"`{option}`" for option in action.option_strings)
+                or f"`{action.metavar or action.dest}`"
+            )
+            about = _about(action)
+            lines.append(f"| `nexusflow {name}` | {shown} | {about} |")
+    return "\n".join(lines)
+
+
+def _about(action: argparse.Action) -> str:
+    words = ", ".join(map(str, action.choices or ()))
+    about = (action.help or "") % {"default": action.default}
+    return f"{about} ({words})" if about and words else about or words
+
+
+def _subcommands() -> dict[str, argparse.ArgumentParser]:
+    [found] = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(found.choices)
 
 
 def record() -> str:
@@ -293,6 +378,7 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings,
+    "commands": commands,
     "record": record,
     "billing": billing,
     "vendors": vendors_table,

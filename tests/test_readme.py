@@ -14,7 +14,7 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import decode_config
 from tests.hosts.shown import FORMS, shown
-from tests.readme import README, regenerated
+from tests.readme import README, SETTINGS, commands, regenerated, setting_fields
 from tests.servers import Served
 
 TEXT = README.read_text()
@@ -26,6 +26,18 @@ SNIPPETS = {
 def test_generated_parts_are_current() -> None:
     """`poe docs` has been run."""
     assert regenerated(TEXT) == TEXT
+
+
+def test_every_setting_is_explained() -> None:
+    """One that is new has its line, and none is explained that is no more."""
+    assert set(SETTINGS) == set(setting_fields())
+
+
+def test_every_argument_is_explained() -> None:
+    """A flag of the command says what it does, or which words it takes."""
+    rows = [line.split(" | ") for line in commands().splitlines()[2:]]
+    assert len(rows) >= 15
+    assert [row[:2] for row in rows if not row[2].rstrip(" |")] == []
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.run(arguments)
     except ConfigError as error:
-        print(f"nexusflow: {error}", file=sys.stderr)
+        for line in str(error).split("\n"):
+            print(f"nexusflow: {line}", file=sys.stderr)
         return 2
     return status
 

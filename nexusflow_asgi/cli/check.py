@@ -3,42 +3,73 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec.structs import asdict
 
-from nexusflow_asgi.settings import check_files, load_config, price_book
-from nexusflow_core.config import Config
-from nexusflow_core.errors import ConfigError
+from nexusflow_asgi.settings import check_files, price_book, read_config
+from nexusflow_core.config import Config, decode_config
+from nexusflow_core.errors import ConfigError, ConfigErrors
 from nexusflow_core.routing import Options, Retry, Route, Router, Target
-from nexusflow_core.upstream import Secret
+from nexusflow_core.toml import Places, printable
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What follows `nexusflow check`."""
-    parser.add_argument("file", help="a nexusflow.toml")
+    """Adds what may follow `nexusflow check`."""
+    parser.add_argument("file", help="a nexusflow.toml; - reads it from standard input")
+    parser.add_argument(
+        "--embedded",
+        action="store_true",
+        help="for an app that mounts the gateway with an authenticate function of its own: needs no [auth]",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit status."""
-    config = load_config(arguments.file)
-    check_files(config)
-    price_book(config)
-    for line in _description(config):
-        print(line)
+    """Runs the command. Returns 0, 1 where the file is found wanting, 2 where nothing can be made of it."""
+    data = sys.stdin.buffer.read() if arguments.file == "-" else read_config(arguments.file)
+    source = "-" if arguments.file == "-" else printable(arguments.file)
+    config = decode_config(data, source)
+    broken = [*_errors(lambda: check_files(config)), *_errors(lambda: price_book(config))]
     complaints = [*_missing_secrets(config), *_unreachable(config), *_unwritable(config)]
-    if not config.keys and not config.anonymous:
-        complaints.append("auth: no keys and no anonymous = true: starts only with an authenticate function")
-    for complaint in complaints:
-        print(f"wrong: {complaint}", file=sys.stderr)
-    return 1 if complaints else 0
+    if not arguments.embedded and not config.keys and not config.anonymous:
+        why = "no keys and no anonymous = true: starts only with an authenticate function (--embedded)"
+        complaints.append(ConfigError("auth", why))
+    if not broken:
+        for line in _description(config.without_missing(), embedded=arguments.embedded):
+            print(printable(line))
+    places = Places(data.decode(errors="replace").replace("\r\n", "\n"))
+    for error in broken:
+        print(f"nexusflow: {_with_place(error, source, places)}", file=sys.stderr)
+    for error in complaints:
+        print(f"wrong: {_with_place(error, source, places)}", file=sys.stderr)
+    return 2 if broken else 1 if complaints else 0
 
 
-def _description(config: Config) -> list[str]:
+def _errors(check: Callable[[], object]) -> Sequence[ConfigError]:
+    """Returns what a check raises, one by one."""
+    try:
+        check()
+    except ConfigErrors as errors:
+        return errors.errors
+    except ConfigError as error:
+        return [error]
+    return []
+
+
+def _with_place(error: ConfigError, source: str, places: Places) -> str:
+    line = places.line(error.path)
+    return printable(f"{source}:{line}: {error}" if line else str(error))
+
+
+def _description(config: Config, *, embedded: bool) -> list[str]:
     lines = [_route(route) for route in config.routes]
-    if config.keys:
+    lines += [f"left out: upstream {name}, {variable} is not set" for name, variable in config.left_out.items()]
+    if embedded:
+        lines.append("callers: whoever the host's authenticate function knows")
+    elif config.keys:
         lines.append("callers: " + ", ".join(f"the key in {key.name}" for key in config.keys))
     elif config.anonymous:
         lines.append("callers: anyone (anonymous = true)")
@@ -62,7 +93,7 @@ def _route(route: Route) -> str:
     said = _changed(route.retry)
     said += [f"thinking = {route.thinking}"] if route.thinking != "keep" else []
     said += [f"shown as {route.display_name!r}"] if route.display_name else []
-    targets = ", then ".join(map(_target, route.targets))
+    targets = ", then ".join(map(_target, route.targets)) or "nowhere, its upstreams are left out"
     return f"{route.model} -> {targets}" + (f"; {', '.join(said)}" if said else "")
 
 
@@ -72,45 +103,33 @@ def _changed(settings: Options | Retry) -> list[str]:
     return [f"{name} = {value}" for name, value in asdict(settings).items() if value != default[name]]
 
 
-def _missing_secrets(config: Config) -> list[str]:
-    secrets: list[tuple[str, Secret]] = [
-        (f"upstreams.{name}.api_key", upstream.api_key)
-        for name, upstream in config.upstreams.items()
-        if upstream.api_key is not None
-    ]
-    secrets += [(f"auth.keys[{index}]", key) for index, key in enumerate(config.keys)]
-    missing: list[str] = []
-    for path, secret in secrets:
-        try:
-            secret.resolve(os.environ, path)
-        except ConfigError as error:
-            missing.append(str(error))
-    return missing
+def _missing_secrets(config: Config) -> Sequence[ConfigError]:
+    return _errors(lambda: config.resolve(os.environ))
 
 
-def _unreachable(config: Config) -> list[str]:
+def _unreachable(config: Config) -> list[ConfigError]:
     used = {target.upstream.name for route in config.routes for target in route.targets}
-    complaints = [f"upstreams.{name}: no route leads there" for name in config.upstreams if name not in used]
+    unused = [name for name in config.upstreams if name not in used]
+    complaints = [ConfigError(f"upstreams.{name}", "no route leads there") for name in unused]
     if not config.routes:
-        complaints.append("routes: there are none, so every model is unknown")
+        complaints.append(ConfigError("routes", "there are none, so every model is unknown"))
     for index, route in enumerate(config.routes):
         # A star stands for a star as well: a pattern that matches another's text takes all that it would.
         earlier = (other for other in config.routes[:index] if not other.exact)
         taken_by = next((other for other in earlier if Router([other]).serves(route.model)), None)
         if taken_by is not None and not route.exact:
-            complaints.append(
-                f"routes[{index}]: never reached, {taken_by.model!r} before it takes all of its models"
-            )
+            why = f"never reached, {taken_by.model!r} before it takes all of its models"
+            complaints.append(ConfigError(f"routes[{index}]", why))
     return complaints
 
 
-def _unwritable(config: Config) -> list[str]:
+def _unwritable(config: Config) -> list[ConfigError]:
     """A gateway serves its calls all the same; here it is said before they go unrecorded."""
     if config.call_log is None:
         return []
     path = Path(config.call_log)
     if path.is_dir():
-        return [f"log.calls: {path} is a folder"]
+        return [ConfigError("log.calls", f"{path} is a folder")]
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        return [f"log.calls: {path} cannot be written"]
+        return [ConfigError("log.calls", f"{path} cannot be written")]
     return []

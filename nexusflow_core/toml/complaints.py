@@ -37,7 +37,7 @@ class Complaints:
         return "" if self.full else meant(name, known)
 
     def add(self, path: str, why: str, *, at: str = "") -> None:
-        """Notes one mistake at `path`, such as `routes[0].targets[1]`, with the line of `at` or else its own."""
+        """Notes one mistake at `path`, such as `routes[0].targets[1]`, with the line of `at` or of itself."""
         if self.full:
             self._more += 1
             return

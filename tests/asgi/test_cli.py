@@ -507,6 +507,79 @@ def test_check_a_file_found_wanting(
     assert all(line.startswith("wrong: ") for line in told.splitlines())
 
 
+@pytest.mark.usefixtures("keys")
+def test_check_tells_every_mistake(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line each, with the file and the line of the file."""
+    text = file.read_text().replace('targets = ["anthropic"]', 'targets = ["antropic"]')
+    file.write_text(text.replace("[auth]", "[auth]\nanonymus = true"))
+    status, told = check(file, capsys)
+    assert status == 2
+    first, second = told.splitlines()
+    lines = file.read_text().splitlines()
+    for said, name in ((first, '["antropic"]'), (second, "anonymus")):
+        [number] = [number for number, line in enumerate(lines, 1) if name in line]
+        assert said.startswith(f"nexusflow: {file}:{number}: ")
+    assert first.endswith("routes[1].targets[0]: no upstream is called 'antropic' (did you mean 'anthropic'?)")
+    assert second.endswith("unknown field `anonymus` (did you mean 'anonymous'?)")
+
+
+@pytest.mark.usefixtures("keys")
+def test_check_tells_files_and_the_rest_at_once(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A certificate that is none does not hide a folder in the place of the log."""
+    text = file.read_text().replace('calls = "calls.jsonl"', 'calls = "."')
+    dialects = text.replace('dialect = "anthropic"', f'dialect = "anthropic"\nca_file = "{__file__}"')
+    file.write_text(dialects)
+    status, told = check(file, capsys)
+    assert status == 2
+    assert told.count("holds no certificate") == dialects.count("ca_file") == 2
+    assert "log.calls: . is a folder" in told
+    assert all(re.match(r"(nexusflow|wrong): \S+\.toml:\d+: ", line) for line in told.splitlines())
+
+
+@pytest.mark.usefixtures("keys")
+def test_check_for_an_app_that_authenticates(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own function knows the callers, so no key is missed; the same text may come from standard input."""
+    text = file.read_text()
+    file.write_text(text[: text.index("[auth]")])
+    assert main(["check", "--embedded", str(file)]) == 0
+    assert "callers: whoever the host's authenticate function knows" in capsys.readouterr().out
+    status, told = check(file, capsys)
+    assert (status, "--embedded" in told) == (1, True)
+    done = subprocess.run(
+        [COMMAND, "check", "--embedded", "-"],
+        input=file.read_text(),
+        env=environment(KEYS),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_check_an_optional_upstream(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its key it is said to be left out, and nothing is wrong."""
+    monkeypatch.setenv("TEAM_KEY", "nxf-team")
+    monkeypatch.delenv("VENDOR_KEY", raising=False)
+    file.write_text(
+        file.read_text().replace('api_key = "env:VENDOR_KEY"', 'api_key = "env:VENDOR_KEY"\noptional = true', 1)
+    )
+    status = main(["check", str(file)])
+    told = capsys.readouterr()
+    assert (status, told.err) == (0, "")
+    assert "left out: upstream anthropic, VENDOR_KEY is not set" in told.out
+    assert "claude-* -> nowhere, its upstreams are left out" in told.out
+
+
+def test_check_a_path_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """A NUL and an escape in a name: a sentence, shown as text."""
+    for name in ("a\0b.toml", "\x1b[31m.toml"):
+        status, told = check(Path(name), capsys)
+        assert status == 2
+        assert told.rstrip("\n").isprintable()
+
+
 def test_check_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A missing file, and a folder: its name and why."""
     for path in (tmp_path / "none.toml", tmp_path):

@@ -1,8 +1,12 @@
 """Configuration: what is wrong is said with its place; what is right becomes routes and upstreams."""
 
+import time
+from datetime import UTC, datetime
+
 import pytest
 
 from nexusflow_core import ConfigError, Gateway, NotFound, Timeouts, decode_config
+from nexusflow_core.errors import ConfigErrors
 
 GOOD = """
 [upstreams.anthropic]
@@ -176,3 +180,255 @@ def test_exact_names_go_before_patterns_and_patterns_by_their_order(model: str, 
     else:
         route = gateway._router.find(model)
         assert route.targets[0].model == target
+
+
+# Everything at once
+
+
+WRONG = """\
+[upstream.x]
+[upstreams.anthropic]
+dialect = "anthropic"
+strict = true
+base_url = "https://api.anthropic.com/v1"
+timeouts = { idel = 3, connect = 0 }
+
+[upstreams.qwen]
+dialect = "openai-chat"
+base_url = "http://x/v1"
+vendor = "qwne"
+conections = 3
+auth = "baerer"
+
+[[routes]]
+model = "a"
+targets = ["anthropic"]
+max_tokens = 4
+
+[[routes]]
+model = "b"
+targets = [
+  "anthropic",
+  "antropic/claude",  # the fallback
+]
+retry = { attempts = 0 }
+
+[limits]
+calls = 0
+"""
+
+
+def complaints(text: str, source: str = "nexusflow.toml") -> list[str]:
+    """What is said of a file, line by line."""
+    with pytest.raises(ConfigErrors) as caught:
+        decode_config(text.encode(), source)
+    assert caught.value.errors[0].path in str(caught.value)
+    return str(caught.value).splitlines()
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    """Each with file, line, place, and the name that was probably meant."""
+    told = complaints(WRONG)
+    for line, start, end in [
+        (1, "upstream: ", "(did you mean 'upstreams'?)"),
+        (4, "upstreams.anthropic.strict: has no effect", "nothing in it is translated"),
+        (5, "upstreams.anthropic.base_url: must end before /v1", "is appended"),
+        (6, "upstreams.anthropic.timeouts: ", "(did you mean 'idle'?)"),
+        (6, "upstreams.anthropic.timeouts.connect: ", "above 0"),
+        (11, "upstreams.qwen.vendor: no vendor is called 'qwne' (did you mean 'qwen'?)", ""),
+        (12, "upstreams.qwen: ", "(did you mean 'connections'?)"),
+        (13, "upstreams.qwen.auth: ", "(did you mean 'bearer'?)"),
+        (18, "routes[0].max_tokens: has no effect", "nothing in it is translated"),
+        (24, "routes[1].targets[1]: no upstream is called 'antropic' (did you mean 'anthropic'?)", ""),
+        (26, "routes[1].retry.attempts: ", "at least 1"),
+        (29, "limits.calls: ", "at least 1"),
+    ]:
+        [found] = [one for one in told if one.startswith(f"nexusflow.toml:{line}: {start}")]
+        assert found.endswith(end)
+        told.remove(found)
+    assert told == []
+
+
+def test_the_lines_of_a_text_are_said_too() -> None:
+    """A host that has its configuration in a variable has no file to name."""
+    assert complaints("[limits]\n\ncalls = 0\n", "") == ["line 3: limits.calls: must be at least 1"]
+
+
+def test_lines_behind_texts_of_several_lines() -> None:
+    """What looks like a setting inside of a text is none; arrays and Windows' line ends count as they stand."""
+    text = '[prices]\nfiles = [\n"""a\nmodel = 1\n[limits]\n""",\n"b\\u0000"]\r\n[limits]\r\ncalls = 0\r\n'
+    told = complaints(text)
+    assert told[-1] == "nexusflow.toml:9: limits.calls: must be at least 1"
+    assert all("limits" not in one or one.startswith("nexusflow.toml:9") for one in told)
+
+
+def test_many_mistakes_are_bounded() -> None:
+    """The first fifty, and how many more there are."""
+    told = complaints("[limits]\n" + "".join(f"k{number} = 1\n" for number in range(500)))
+    assert (len(told), told[-1]) == (51, "and 450 more")
+
+
+LOCAL = '[upstreams.local]\ndialect = "openai-chat"\nbase_url = "http://x/v1"\n'
+ROUTE = '[[routes]]\nmodel = "x"\ntargets = ["{}"]\n'
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["strict = false", 'images = "send"', 'images = "omit"', 'tool_images = "hoist"', 'server_tools = "drop"'],
+)
+def test_an_upstreams_setting_without_effect_is_a_mistake(setting: str) -> None:
+    """On a relayed upstream nothing is translated, not even by default; elsewhere it is taken."""
+    name = setting.partition(" ")[0]
+    [told] = complaints(UPSTREAM + setting, "")
+    assert told.startswith(f"line 3: upstreams.a.{name}: has no effect: on dialect 'anthropic'")
+    decode_config((LOCAL + setting).encode())
+
+
+@pytest.mark.parametrize("setting", ["strict = true", "max_tokens = 9", 'server_tools = "refuse"'])
+def test_a_routes_setting_without_effect_is_a_mistake(setting: str) -> None:
+    """Where every target is relayed; one translated target is enough to give it a meaning."""
+    name = setting.partition(" ")[0]
+    [told] = complaints(UPSTREAM + ROUTE.format("a") + setting, "")
+    assert f"routes[0].{name}: has no effect" in told
+    both = ROUTE.format('a", "local')
+    decode_config((UPSTREAM + LOCAL + both + setting).encode())
+    decode_config((LOCAL + ROUTE.format("local") + setting).encode())
+
+
+def test_thinking_has_no_effect_where_all_is_translated() -> None:
+    """Only a relayed target can refuse signed thinking."""
+    [told] = complaints(LOCAL + ROUTE.format("local") + 'thinking = "strip"', "")
+    assert "routes[0].thinking: has no effect: dialect 'openai-chat' does not go by it" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (UPSTREAM + 'auth = "none"\napi_key = "env:A"', "upstreams.a.api_key: has no effect"),
+        (UPSTREAM + "optional = true", "upstreams.a.optional: has no effect"),
+        (UPSTREAM + 'vendor = "antropic"', r"no vendor is called 'antropic' \(did you mean 'anthropic'\?\)"),
+        (
+            LOCAL + 'vendor = "moonshot"',
+            r"'moonshot' \(did you mean 'kimi'\?\). A host without deviations needs none",
+        ),
+        (LOCAL + 'vendor = "acme-inference"', "leave it out; `prices` says whose price rows hold"),
+        (LOCAL.replace("/v1", "/v1/chat/completions/"), "local.base_url: must end before /chat/completions"),
+        (UPSTREAM + 'base_url = "https://x/v1/"', "upstreams.a.base_url: must end before /v1: /v1/messages is"),
+        (UPSTREAM + 'ca_file = "a\\u0000b"', "upstreams.a.ca_file: has a control character"),
+        ('[prices]\nfiles = ["a\\u0000b"]', r"prices.files\[0\]: has a control character"),
+        ('[log]\ncalls = "a\\u0000b"', "log.calls: has a control character"),
+        ("upstreams = 1", r"upstreams: write each as a table of its own: \[upstreams.NAME\]"),
+        ("[routes]\na = 1", r"routes: write each as a table of its own: \[\[routes\]\]"),
+        ("upstreams.a = 1", "upstreams.a: Expected a table, got a int"),
+        (UPSTREAM + "connections = 1" + "0" * 400, "upstreams.a.connections: is too large"),
+    ],
+)
+def test_more_mistakes_are_named(text: str, message: str) -> None:
+    """Where a base URL ends, whose vendor it is, what has no effect, which path cannot be one."""
+    with pytest.raises(ConfigError, match=message):
+        decode_config(text.encode())
+
+
+def test_a_vendors_prices_are_named_apart() -> None:
+    """A host without deviations needs no `vendor`; its own price rows have a name of their own."""
+    config = decode_config((LOCAL + 'prices = "acme"').encode())
+    assert (config.upstreams["local"].vendor, config.upstreams["local"].prices) == (None, "acme")
+    config = decode_config((UPSTREAM + 'vendor = "zai"').encode())
+    assert (config.upstreams["a"].vendor, config.upstreams["a"].prices) == ("zai", "zai")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"x = " + b"[" * 100_000, "nested too deeply"),
+        (b"x = " + b"{a=" * 100_000, "nested too deeply"),
+        (b"x = " + b"1" * 5000, "too many digits"),
+        (b".".join([b"a"] * 50_000) + b" = 1", "more than 32 parts"),
+        (b"[" + b".".join([b"a"] * 50_000) + b"]", "more than 32 parts"),
+        (b"x = {" + b" . ".join([b'"a"'] * 50_000) + b" = 1}", "more than 32 parts"),
+        (b"# fine\n\xff\xfe", "not UTF-8 (line 2)"),
+        (b"# " + b"x" * 5_000_000, "is larger than"),
+    ],
+    ids=["arrays", "tables", "digits", "dots", "header", "inline", "bytes", "size"],
+)
+def test_what_no_parser_should_be_given(text: bytes, why: str) -> None:
+    """A sentence, never a traceback; and it is said before the parser spends minutes."""
+    started = time.process_time()
+    with pytest.raises(ConfigError) as caught:
+        decode_config(text, "nexusflow.toml")
+    assert why in str(caught.value)
+    assert str(caught.value).startswith("nexusflow.toml")
+    assert time.process_time() - started < 5
+
+
+def test_nothing_that_is_shown_moves_a_cursor() -> None:
+    """Names with an escape character are told as text, and are mistakes themselves."""
+    odd = "\\u001b[31mx"
+    upstream = f'[upstreams."{odd}"]\ndialect = "anthropic"\n"{odd}" = 1\n'
+    route = f'[[routes]]\nmodel = "{odd}"\ntargets = ["{odd}"]\ndisplay_name = "{odd}"\n'
+    told = complaints(upstream + route)
+    assert len(told) >= 5
+    assert all(line.isprintable() for line in told)
+
+
+# Upstreams that may be missing
+
+
+OPTIONAL = """
+[upstreams.main]
+dialect = "anthropic"
+api_key = "env:MAIN_KEY"
+[upstreams.spare]
+dialect = "openai-chat"
+base_url = "http://x/v1"
+api_key = "env:SPARE_KEY"
+optional = true
+[[routes]]
+model = "both"
+targets = ["main", "spare/other"]
+[[routes]]
+model = "gpt-*"
+targets = ["spare"]
+[[routes]]
+model = "*"
+targets = ["main"]
+"""
+
+
+@pytest.mark.parametrize("environ", [{}, {"SPARE_KEY": ""}, {"SPARE_KEY": " "}])
+def test_an_optional_upstream_without_its_key_is_left_out(environ: dict[str, str]) -> None:
+    """Its targets with it; a route that had no other serves nothing, and no other route takes its models."""
+    config = decode_config(OPTIONAL.encode())
+    config.resolve({"MAIN_KEY": "sk-main", **environ})
+    config = config.without_missing()
+    assert config.left_out == {"spare": "SPARE_KEY"}
+    assert list(config.upstreams) == ["main"]
+    assert [[target.upstream.name for target in route.targets] for route in config.routes] == [
+        ["main"],
+        [],
+        ["main"],
+    ]
+    gateway = Gateway(config)
+    for find in (gateway._router.find, lambda model: gateway.model(model, datetime.now(UTC))):
+        with pytest.raises(NotFound, match="model: gpt-4o"):
+            find("gpt-4o")
+    listed = [model["id"] for model in gateway.models(datetime.now(UTC))]
+    assert "both" in listed
+    assert not [id for id in listed if id.startswith("gpt-")]
+
+
+def test_an_optional_upstream_with_its_key_is_one_like_others() -> None:
+    """And a key that is there but cannot be one is an error all the same."""
+    config = decode_config(OPTIONAL.encode())
+    config.resolve({"MAIN_KEY": "sk-main", "SPARE_KEY": "sk-spare"})
+    assert config.without_missing() is config
+    with pytest.raises(ConfigError, match="SPARE_KEY has a control character"):
+        decode_config(OPTIONAL.encode()).resolve({"MAIN_KEY": "sk-main", "SPARE_KEY": "a\x00b"})
+
+
+def test_every_missing_key_is_told() -> None:
+    """Not one at a time."""
+    config = decode_config(GOOD.encode())
+    with pytest.raises(ConfigErrors) as caught:
+        config.resolve({})
+    assert [error.path for error in caught.value.errors] == ["upstreams.anthropic.api_key", "auth.keys[0]"]

@@ -114,7 +114,7 @@ def answered_here(config: str, body: bytes = BODY) -> tuple[int, dict[str, str],
 
 def test_an_upstream_without_a_counter_is_a_404() -> None:
     """In Anthropic's shape; the record says that it was refused here, not that an upstream failed."""
-    for vendor in ("openai", "qwen", "nobody-knows-it"):
+    for vendor in ("openai", "qwen", "perplexity"):
         status, _, body, record = answered_here(chat(vendor))
         assert (status, body["error"]["type"]) == (404, "not_found_error")
         assert (record.status, record.ending, record.attempts, record.usage) == (404, "refused", (), None)
