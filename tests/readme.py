@@ -81,7 +81,7 @@ SETTINGS = {
     "upstreams.NAME.prices": "whose price rows hold, one of a price file's vendors or a built-in one",
     "upstreams.NAME.strict": "translated: refuse what cannot be sent and could change the answer",
     "upstreams.NAME.images": "translated: `send`, or `omit` for a model that sees none",
-    "upstreams.NAME.tool_images": "translated: tool results' images (`hoist`, `inline`, `bridge`, `placeholder`)",
+    "upstreams.NAME.tool_images": "translated: images of tools: `hoist`, `inline`, `bridge`, `placeholder`",
     "upstreams.NAME.server_tools": "translated: tools that only Anthropic runs: `refuse` or `drop`",
     "upstreams.NAME.ca_file": "certificates, in PEM form, that the upstream's is checked against",
     "upstreams.NAME.connections": "connections held at once",
