@@ -248,9 +248,14 @@ class ConfigErrors(ConfigError):
     def __init__(self, errors: Sequence[ConfigError]) -> None:
         first = errors[0]
         super().__init__(first.path, first.why, place=first.place)
-        self.errors = tuple(errors)
+        self._mistakes = tuple((error.path, error.why, error.place) for error in errors)
         self.message = "\n".join(str(error) for error in errors)
         self.args = (self.message,)
+
+    @property
+    def errors(self) -> tuple[ConfigError, ...]:
+        """Each mistake as an error of its own."""
+        return tuple(ConfigError(path, why, place=place) for path, why, place in self._mistakes)
 
 
 class EventTooLarge(NexusFlowError):

@@ -13,6 +13,7 @@ from nexusflow_asgi.body import ClientDisconnected
 from nexusflow_core import errors
 from nexusflow_core.errors import (
     ConfigError,
+    ConfigErrors,
     InvalidRequest,
     NexusFlowError,
     PermissionDenied,
@@ -99,6 +100,8 @@ def test_what_is_the_callers_making(status: int) -> None:
 
 def made(cls: type[NexusFlowError]) -> list[NexusFlowError]:
     """Errors of a class, with every argument that it takes."""
+    if issubclass(cls, ConfigErrors):
+        return [cls([ConfigError("routes[0]", "no", place="a.toml:3"), ConfigError("", "why")])]
     if issubclass(cls, ConfigError):
         return [cls("routes[0]", "no upstream is called 'x'"), cls("", "why")]
     if issubclass(cls, UpstreamStatus):
