@@ -18,7 +18,7 @@ from nexusflow_asgi.pages import Pages
 from nexusflow_asgi.paths import match_scope
 from nexusflow_asgi.runtime import LoopStates
 from nexusflow_asgi.settings import check_files, load_config, price_book, resolve_secrets
-from nexusflow_asgi.transports import Transport, TransportName, transport_factory
+from nexusflow_asgi.transports import Transport, TransportName, describe_transport, transport_factory
 from nexusflow_core.config import Config
 from nexusflow_core.gateway import Gateway
 from nexusflow_core.prices import PriceBook
@@ -34,7 +34,8 @@ class NexusFlow:
     - `prefix`: the path that we are under as a middleware, or alone.
     - `authenticate`: the host's own authentication, instead of `[auth]` keys.
     - `hooks`: objects with `before(call)` or `after(record)`.
-    - `transport`: "httpx", "aiohttp", "offline" (the simulator), or a Transport of yours.
+    - `transport`: "auto" (aiohttp on asyncio where it is installed, else httpx), "httpx", "aiohttp", "offline"
+      (the simulator), or a Transport of yours.
     - `book`: prices of yours; without it the built-in ones, and those of the configuration's `[prices]`.
     - `grace`: seconds that calls in flight get to end when we are closed. Those that do not are ended, and get
       six more to say so and to be recorded.
@@ -53,7 +54,7 @@ class NexusFlow:
         prefix: str = "",
         authenticate: Authenticate | None = None,
         hooks: Iterable[Hook] = (),
-        transport: TransportName | Transport = "httpx",
+        transport: TransportName | Transport = "auto",
         book: PriceBook | None = None,
         grace: float = 5.0,
         upstream_server_headers: bool = False,
@@ -68,7 +69,8 @@ class NexusFlow:
         self._app = app
         self._prefix = prefix
         self._hooks = Hooks([*hooks, *log])
-        self._loops = LoopStates(transport_factory(transport), config.limits)
+        self._transport = describe_transport(transport)
+        self._loops = LoopStates(transport_factory(transport, config.upstreams.values()), config.limits)
         self._calls = Calls(
             gateway,
             admission,
@@ -78,6 +80,9 @@ class NexusFlow:
         )
         self._pages = Pages(gateway, admission)
         self._grace = grace
+
+    def __repr__(self) -> str:
+        return f"<NexusFlow transport={self._transport!r}>"
 
     # Real types in the signature: Litestar resolves them at runtime.
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,5 +1,6 @@
 """Obeys the orders of an Exchange: opens, reads and closes the upstream, writes to the client."""
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,7 +11,7 @@ from starlette.types import Receive, Send
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.transports import Transport, TransportResponse
 from nexusflow_asgi.watch import Watch, open_watch
-from nexusflow_core.errors import InternalError, NexusFlowError, UpstreamError
+from nexusflow_core.errors import InternalError, NexusFlowError, UpstreamError, UpstreamUnreachable
 from nexusflow_core.exchange import Close, Exchange, Read, Sleep
 from nexusflow_core.exchange import Send as SendOrder
 from nexusflow_core.upstream import Upstream
@@ -88,10 +89,18 @@ class Relay:
                 await self._close_upstream()
                 await anyio.sleep_forever()  # the watch ends it
         except UpstreamError as error:
+            self._log_cause(error)
             return exchange.transport_failed(error, _now())
         except NexusFlowError as error:  # what this transport cannot carry is nobody else's fault
             return exchange.fail(error, _now())
         return b""
+
+    def _log_cause(self, error: UpstreamError) -> None:
+        """Tells the host what the operating system said. No connection at all is the operator's to mend."""
+        if error.cause:
+            level = logging.WARNING if isinstance(error, UpstreamUnreachable) else logging.INFO
+            request_id = self._exchange.request_id
+            logger.log(level, "call %s: %s: %s: %s", request_id, error.message, error.reason, error.cause)
 
     async def _read_on(self, order: Read, upstream: TransportResponse, watch: Watch) -> bytes:
         """The hot loop: one pass a chunk."""

@@ -69,11 +69,13 @@ class NexusFlowError(Exception):
     """Root of the tree. `status` is the HTTP status, `type` Anthropic's error type on the wire.
 
     `headers` go out with the answer (`retry-after`, `allow`), `details` in its body: clients go by their
-    `error_code`. The message is meant for the client: it never holds a key, a URL with credentials or a body.
+    `error_code`. `reason` is one word for the record, where the type says too little. The message is meant for
+    the client: it never holds a key, a URL with credentials or a body.
     """
 
     status: int = 500
     type: str = "api_error"
+    reason: str = ""
 
     def __init__(
         self,
@@ -170,10 +172,28 @@ class HeadersTooLarge(CallerError):
 
 
 class UpstreamError(NexusFlowError):
-    """The upstream failed. `retryable`: another attempt, perhaps elsewhere, may succeed."""
+    """The upstream failed. `retryable`: another attempt, perhaps elsewhere, may succeed.
+
+    `reason` is one word for the record, such as "dns" or "refused"; "" leaves the error's type there. `cause`
+    is what the operating system or TLS said. It goes into the host's log, and never to the client.
+    """
 
     status = 502
     retryable: bool = True
+    cause: str = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        details: Mapping[str, Any] | None = None,
+        reason: str = "",
+        cause: str = "",
+    ) -> None:
+        super().__init__(message, headers=headers, details=details)
+        self.reason = reason
+        self.cause = cause
 
 
 class UpstreamUnreachable(UpstreamError):

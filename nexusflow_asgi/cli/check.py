@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from nexusflow_asgi.settings import check_files, price_book, read_config
+from nexusflow_asgi.transports import Proxies, describe_transport
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.errors import ConfigError, ConfigErrors
 from nexusflow_core.routing import Options, Retry, Route, Router, Target
@@ -34,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = decode_config(data, source)
     broken = [*_errors(lambda: check_files(config)), *_errors(lambda: price_book(config))]
     complaints = [*_missing_secrets(config), *_unreachable(config), *_unwritable(config)]
+    complaints += _errors(lambda: Proxies.of_environment().check(config.upstreams.values()))
     if not arguments.embedded and not config.keys and not config.anonymous:
         why = "no keys and no anonymous = true: starts only with an authenticate function (--embedded)"
         complaints.append(ConfigError("auth", why))
@@ -74,6 +76,7 @@ def _description(config: Config, *, embedded: bool) -> list[str]:
     elif config.anonymous:
         lines.append("callers: anyone (anonymous = true)")
     lines.append(f"call log: {config.call_log or 'none'}")
+    lines.append(f"transport: {describe_transport('auto')}")
     return lines
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from nexusflow_asgi.app import NexusFlow
 from nexusflow_asgi.hooks import LoggingHook, logger
 from nexusflow_asgi.settings import ANTHROPIC_ONLY, OFFLINE, load_config
-from nexusflow_asgi.transports import TransportName
+from nexusflow_asgi.transports import TransportName, describe_transport
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.routing import Router
@@ -42,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=_number(1, 1024), default=1, help="processes (default: %(default)s)")
     parser.add_argument(
-        "--transport", choices=("httpx", "aiohttp"), help="default: aiohttp where it is installed"
+        "--transport",
+        choices=("auto", "httpx", "aiohttp"),
+        default="auto",
+        help="how upstreams are called; auto is aiohttp where it is installed (default: %(default)s)",
     )
 
 
@@ -88,12 +91,8 @@ def _config(path: str | None, *, offline: bool) -> Config:
 
 
 def _transport(arguments: argparse.Namespace) -> TransportName:
-    if arguments.offline:
-        return "offline"
-    if arguments.transport:
-        chosen: TransportName = arguments.transport
-        return chosen
-    return "aiohttp" if importlib.util.find_spec("aiohttp") else "httpx"
+    chosen: TransportName = "offline" if arguments.offline else arguments.transport
+    return chosen
 
 
 def _find_something_to_serve(arguments: argparse.Namespace) -> str | None:
@@ -161,7 +160,7 @@ def _greet(
     host, port = address
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"nexusflow serves {', '.join(route.model for route in config.routes)} on {url}")
-    print(f"transport: {transport}")
+    print(f"transport: {describe_transport(transport)}")
     if made_key is not None:
         print(f"gateway key, made for this run: {made_key}")
     print(f"try it:\n\n  {_curl(url, config, made_key)}\n", flush=True)

@@ -1,14 +1,25 @@
 """How bytes reach an upstream: one small protocol, one class a library, each imported only when used."""
 
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Iterable
 from typing import Final, Literal, Protocol, TypeAlias, get_args
 
+from nexusflow_asgi.backend import runs_on_asyncio
+from nexusflow_asgi.transports.proxies import Proxies
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
 
-__all__ = ["Transport", "TransportName", "TransportResponse", "transport_factory"]
+__all__ = [
+    "Proxies",
+    "Transport",
+    "TransportName",
+    "TransportResponse",
+    "describe_transport",
+    "transport_factory",
+]
 
-TransportName: TypeAlias = Literal["httpx", "aiohttp", "offline"]
+TransportName: TypeAlias = Literal["auto", "httpx", "aiohttp", "offline"]
+"""`auto`, the default everywhere: aiohttp on asyncio where it is installed, else httpx."""
 
 
 class TransportResponse(Protocol):
@@ -47,36 +58,67 @@ class Transport(Protocol):
     async def aclose(self) -> None: ...
 
 
-def transport_factory(transport: TransportName | Transport) -> Callable[[Upstream], Transport]:
-    """What makes the transport of an upstream: a fresh one by name, or always the given one."""
+def transport_factory(
+    transport: TransportName | Transport, upstreams: Iterable[Upstream] = ()
+) -> Callable[[Upstream], Transport]:
+    """Returns what makes the transport of an upstream: a new one by name, or always the given one.
+
+    The proxies of the environment are read now, once. Raises ConfigError for an unknown name, for one whose
+    library is not installed, and for a proxy of these `upstreams` that cannot be used.
+    """
     if not isinstance(transport, str):
         return lambda upstream: transport
-    try:
-        return _FACTORIES[transport]
-    except KeyError:
+    if transport not in _FACTORIES:
         known = ", ".join(get_args(TransportName))
-        raise ConfigError("transport", f"{transport!r} is not one of {known}") from None
+        raise ConfigError("transport", f"{transport!r} is not one of {known}")
+    if transport == "aiohttp" and not _has_aiohttp():
+        raise ConfigError("transport", "aiohttp is not installed: pip install 'nexusflow[server]'")
+    proxies = Proxies.of_environment()
+    if transport != "offline":
+        proxies.check(upstreams)
+    make = _FACTORIES[transport]
+    return lambda upstream: make(upstream, proxies)
 
 
-def _httpx(upstream: Upstream) -> Transport:
+def describe_transport(transport: TransportName | Transport) -> str:
+    """Returns the transport that a name stands for on this machine's asyncio, for people: "aiohttp"."""
+    if not isinstance(transport, str):
+        return type(transport).__name__
+    if transport != "auto":
+        return transport
+    return "aiohttp" if _has_aiohttp() else "httpx"
+
+
+def _has_aiohttp() -> bool:
+    return importlib.util.find_spec("aiohttp") is not None
+
+
+def _auto(upstream: Upstream, proxies: Proxies) -> Transport:
+    """Chosen on the event loop that the transport is for: aiohttp knows asyncio alone."""
+    make = _aiohttp if runs_on_asyncio() and _has_aiohttp() else _httpx
+    return make(upstream, proxies)
+
+
+def _httpx(upstream: Upstream, proxies: Proxies) -> Transport:
     from nexusflow_asgi.transports.httpx import HttpxTransport
 
-    return HttpxTransport.for_upstream(upstream)
+    return HttpxTransport.for_upstream(upstream, proxies)
 
 
-def _aiohttp(upstream: Upstream) -> Transport:
+def _aiohttp(upstream: Upstream, proxies: Proxies) -> Transport:
     from nexusflow_asgi.transports.aiohttp import AiohttpTransport
 
-    return AiohttpTransport.for_upstream(upstream)
+    return AiohttpTransport.for_upstream(upstream, proxies)
 
 
-def _offline(upstream: Upstream) -> Transport:
+def _offline(upstream: Upstream, proxies: Proxies) -> Transport:
     from nexusflow_asgi.transports.offline import OfflineTransport
 
     return OfflineTransport()
 
 
-_FACTORIES: Final[dict[str, Callable[[Upstream], Transport]]] = {
+_FACTORIES: Final[dict[str, Callable[[Upstream, Proxies], Transport]]] = {
+    "auto": _auto,
     "httpx": _httpx,
     "aiohttp": _aiohttp,
     "offline": _offline,

@@ -1,29 +1,36 @@
-"""The fast transport: aiohttp, asyncio only. `nexusflow serve` takes it where it is installed."""
+"""The fast transport, the default on asyncio where it is installed: aiohttp."""
 
-import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from io import BytesIO
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import aiohttp
 from multidict import CIMultiDict, istr
 from yarl import URL
 
-from nexusflow_core.errors import (
-    InvalidRequest,
-    UpstreamError,
-    UpstreamProtocolError,
-    UpstreamTimeout,
-    UpstreamUnreachable,
+from nexusflow_asgi.transports.aiohttp_guard import (
+    AnswerTooEarly,
+    GuardedConnector,
+    GuardedHandler,
+    HeadTooLarge,
+    guarded,
 )
+from nexusflow_asgi.transports.failures import (
+    HEAD_BYTES,
+    broken,
+    early_answer,
+    head_too_large,
+    slow_connect,
+    unreachable,
+)
+from nexusflow_asgi.transports.proxies import Proxies
+from nexusflow_core.errors import InvalidRequest, UpstreamError
 from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
 
 __all__ = ["AiohttpTransport"]
 
 _NO_HEADERS_OF_ITS_OWN = tuple(map(istr, ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")))
-_MAX_HEADER_BYTES = 64 * 1024
 _LARGE_BODY = 2**20
 
 
@@ -33,86 +40,105 @@ class AiohttpTransport:
     The session must neither decompress nor keep cookies (`auto_decompress=False`, `DummyCookieJar()`).
     """
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, proxies: Proxies | None = None) -> None:
         self._session = session
         self._owned = False
         # The library's `trust_env` would also send credentials from ~/.netrc upstream.
-        self._proxies = getproxies()
-        self._guards: WeakKeyDictionary[object, _Guard] = WeakKeyDictionary()
+        self._proxies = Proxies.of_environment() if proxies is None else proxies
 
     @classmethod
-    def for_upstream(cls, upstream: Upstream) -> "AiohttpTransport":
+    def for_upstream(cls, upstream: Upstream, proxies: Proxies | None = None) -> "AiohttpTransport":
         """A transport with a session and pool of its own. Proxies come from the environment."""
         verify = ssl.create_default_context(cafile=upstream.ca_file) if upstream.ca_file else True
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=upstream.connections, ssl=verify),
+            connector=GuardedConnector(limit=upstream.connections, ssl=verify),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            max_line_size=_MAX_HEADER_BYTES,
-            max_field_size=_MAX_HEADER_BYTES,
+            max_line_size=HEAD_BYTES,
+            max_field_size=HEAD_BYTES,
             skip_auto_headers=_NO_HEADERS_OF_ITS_OWN,
         )
-        transport = cls(session)
+        transport = cls(session, proxies)
         transport._owned = True
         return transport
 
     async def send(self, request: UpstreamRequest) -> "_Response":
+        sending = _Sending()
+        while True:
+            try:
+                return _Response(await self._request(request, sending), request)
+            except _Stale:
+                continue  # nothing was sent, and its connection is closed: there is one less to meet
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                if not sending.may_repeat(error):
+                    raise _translated(error, request) from None
+                sending.repeated = True
+
+    async def _request(self, request: UpstreamRequest, sending: "_Sending") -> aiohttp.ClientResponse:
         connect = request.upstream.timeouts.connect
-        try:
-            response = await self._session.request(
-                request.method,
-                URL(request.url, encoded=True),
-                headers=_headers(request.headers),
-                skip_auto_headers=None if self._owned else _NO_HEADERS_OF_ITS_OWN,
-                # In pieces beyond 1 MiB, between which other calls get their turn.
-                data=request.body if len(request.body) <= _LARGE_BODY else BytesIO(request.body),
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, connect=connect, sock_connect=connect, sock_read=None
-                ),
-                proxy=self._proxy(request.url),
-            )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _translated(error, request) from None
-        self._guard(response)
-        return _Response(response, request)
+        ours = () if self._owned else tuple(getattr(self._session, "_middlewares", ()))
+        return await self._session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            headers=_headers(request.headers),
+            skip_auto_headers=None if self._owned else _NO_HEADERS_OF_ITS_OWN,
+            # In pieces beyond 1 MiB, between which other calls get their turn.
+            data=request.body if len(request.body) <= _LARGE_BODY else BytesIO(request.body),
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=None),
+            proxy=self._proxies.for_url(request.url),
+            middlewares=(*ours, sending.guard),
+        )
 
     async def aclose(self) -> None:
         if self._owned:
             await self._session.close()
 
-    def _guard(self, response: aiohttp.ClientResponse) -> None:
-        """Sees to it that a read ends when its connection does."""
-        protocol = response.connection.protocol if response.connection is not None else None
-        if protocol is None or protocol.closed is None:
-            return  # the whole body has come already
-        guard = self._guards.get(protocol)
-        if guard is None:
-            guard = self._guards[protocol] = _Guard()
-            protocol.closed.add_done_callback(guard)
-        guard.content = response.content
 
-    def _proxy(self, url: str) -> str | None:
-        if not self._proxies:
-            return None
-        parts = urlsplit(url)
-        proxy = self._proxies.get(parts.scheme) or self._proxies.get("all")
-        return None if proxy is None or proxy_bypass(parts.netloc) else proxy
+class _Stale(aiohttp.ClientError):
+    """The pool gave a kept connection that must not be used."""
 
 
-class _Guard:
-    """One a connection. The library's parser, where it meets garbage in a chunked body, closes the connection
-    and leaves whoever waits for the body waiting."""
+class _Sending:
+    """One call's way to a connection: looks at what the pool hands out before the request is written."""
 
     def __init__(self) -> None:
-        self.content: aiohttp.StreamReader | None = None
+        self.repeated = False  # a kept connection was dead: now only a new one will do
+        self.connection: GuardedHandler | None = None
 
-    def __call__(self, closed: "asyncio.Future[None]") -> None:
-        if not closed.cancelled():
-            closed.exception()  # marks it as seen
-        content, self.content = self.content, None  # it holds on to its protocol, which would live for ever
-        if content is not None and not content.is_eof() and content.exception() is None:
-            content.set_exception(aiohttp.ClientPayloadError("the connection broke"))
+    async def guard(
+        self,
+        request: aiohttp.ClientRequest,
+        handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+    ) -> aiohttp.ClientResponse:
+        """The library's middleware: between it and the wire there is only the pool."""
+        send = request.send
+        self.connection = None
+
+        async def checked(connection: Any) -> aiohttp.ClientResponse:
+            request.__dict__.pop("send", None)
+            self.connection = protocol = guarded(connection.protocol)
+            kept = protocol.requests > 1
+            if not protocol.begin() or (kept and self.repeated):
+                raise _Stale if kept else AnswerTooEarly
+            response = await send(connection)
+            protocol.begun(getattr(response, "_stream_writer", None))
+            return response
+
+        request.__dict__["send"] = checked
+        try:
+            return await handler(request)
+        finally:
+            request.__dict__.pop("send", None)  # no cycle: it would keep the body until a collection
+
+    def may_repeat(self, error: Exception) -> bool:
+        """True if a kept connection turned out to be dead before it gave a byte of answer: once only."""
+        connection = self.connection
+        if self.repeated or connection is None or connection.requests < 2 or connection.received:
+            return False
+        return isinstance(error, AnswerTooEarly | aiohttp.ServerDisconnectedError | ConnectionError) or (
+            isinstance(error, aiohttp.ClientOSError) and not isinstance(error, aiohttp.ClientConnectorError)
+        )
 
 
 class _Response:
@@ -154,7 +180,12 @@ def _translated(error: Exception, request: UpstreamRequest) -> UpstreamError:
     """The library's exception as ours; its own text may hold the URL and is not repeated."""
     name = request.upstream.name
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return UpstreamTimeout(f"upstream {name}: connecting took too long")
+        return slow_connect(name)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError):
-        return UpstreamUnreachable(f"upstream {name}: could not connect")
-    return UpstreamProtocolError(f"upstream {name}: the connection broke ({type(error).__name__})")
+        proxy = isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError)
+        return unreachable(name, error, proxy=proxy)
+    if isinstance(error, AnswerTooEarly):
+        return early_answer(name)
+    if isinstance(error, HeadTooLarge):
+        return head_too_large(name)
+    return broken(name, error)

@@ -1,4 +1,4 @@
-"""The default transport: httpx2, or an AsyncClient of httpx or httpx2 that the host brings along."""
+"""The transport for every event loop: httpx2, or an AsyncClient of httpx or httpx2 that the host hands in."""
 
 import ssl
 import sys
@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
 
-from nexusflow_core.errors import (
-    InvalidRequest,
-    UpstreamError,
-    UpstreamProtocolError,
-    UpstreamTimeout,
-    UpstreamUnreachable,
+from nexusflow_asgi.transports.failures import (
+    broken,
+    early_answer,
+    head_too_large,
+    slow_connect,
+    unreachable,
 )
+from nexusflow_asgi.transports.httpx_guard import SENDING, AnswerTooEarly, HeadTooLarge, Sending
+from nexusflow_asgi.transports.proxies import Proxies
+from nexusflow_core.errors import InvalidRequest, UpstreamError
 from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
 
 __all__ = ["HttpxTransport"]
@@ -32,7 +35,7 @@ class HttpxTransport:
         self._library = sys.modules[self._request_class.__module__.partition(".")[0]]
 
     @classmethod
-    def for_upstream(cls, upstream: Upstream) -> "HttpxTransport":
+    def for_upstream(cls, upstream: Upstream, proxies: Proxies | None = None) -> "HttpxTransport":
         """A transport with a client and pool of its own. Proxies come from the environment."""
         import httpx2
 
@@ -40,20 +43,51 @@ class HttpxTransport:
             max_connections=upstream.connections, max_keepalive_connections=upstream.connections
         )
         verify = ssl.create_default_context(cafile=upstream.ca_file) if upstream.ca_file else True
-        transport = cls(httpx2.AsyncClient(limits=limits, verify=verify, http2=False, follow_redirects=False))
+        proxies = Proxies.of_environment() if proxies is None else proxies
+        # With a transport of its own the client does not look for proxies itself.
+        pool = httpx2.AsyncHTTPTransport(
+            verify=verify, limits=limits, http2=False, proxy=proxies.for_url(upstream.base_url)
+        )
+        transport = cls(httpx2.AsyncClient(transport=pool, follow_redirects=False))
         transport._owned = True
         return transport
 
     async def send(self, request: UpstreamRequest) -> "_Response":
+        repeated = False
+        while True:
+            sending = Sending(new_only=repeated)
+            try:
+                response = await self._send_once(request, sending)
+            except AnswerTooEarly:
+                if not sending.kept:
+                    raise early_answer(request.upstream.name) from None
+            except HeadTooLarge:
+                raise head_too_large(request.upstream.name) from None
+            except (
+                self._library.LocalProtocolError
+            ):  # the request itself: no upstream has seen it, nor ever will
+                raise InvalidRequest("a header of this request cannot be sent on") from None
+            except self._library.HTTPError as error:
+                if repeated or not self._met_a_dead_connection(error, sending):
+                    raise _translated(self._library, error, request) from None
+                repeated = True
+            else:
+                return _Response(response, self._library, request)
+
+    async def _send_once(self, request: UpstreamRequest, sending: Sending) -> Any:
+        built = self._build(request)
+        built.extensions["trace"] = sending.trace
+        token = SENDING.set(sending)
         try:
-            response = await self._client.send(
-                self._build(request), stream=True, follow_redirects=False, auth=None
-            )
-        except self._library.LocalProtocolError:  # the request itself: no upstream has seen it, nor ever will
-            raise InvalidRequest("a header of this request cannot be sent on") from None
-        except self._library.HTTPError as error:
-            raise _translated(self._library, error, request) from None
-        return _Response(response, self._library, request)
+            return await self._client.send(built, stream=True, follow_redirects=False, auth=None)
+        finally:
+            SENDING.reset(token)
+
+    def _met_a_dead_connection(self, error: Exception, sending: Sending) -> bool:
+        """True if a kept connection broke before it gave a byte of answer."""
+        library = self._library
+        broke = isinstance(error, library.ReadError | library.WriteError | library.RemoteProtocolError)
+        return broke and sending.kept and not sending.received
 
     async def aclose(self) -> None:
         if self._owned:
@@ -140,10 +174,8 @@ def _retire_if_polluted(stream: Any) -> None:
 def _translated(library: Any, error: Exception, request: UpstreamRequest) -> UpstreamError:
     """The library's exception as ours; its own text may hold the URL and is not repeated."""
     name = request.upstream.name
-    if isinstance(error, library.PoolTimeout):
-        return UpstreamTimeout(f"upstream {name}: no connection was free in time")
-    if isinstance(error, library.ConnectTimeout):
-        return UpstreamTimeout(f"upstream {name}: connecting took too long")
+    if isinstance(error, library.PoolTimeout | library.ConnectTimeout):
+        return slow_connect(name, pool=isinstance(error, library.PoolTimeout))
     if isinstance(error, library.ConnectError | library.ProxyError):
-        return UpstreamUnreachable(f"upstream {name}: could not connect")
-    return UpstreamProtocolError(f"upstream {name}: the connection broke ({type(error).__name__})")
+        return unreachable(name, error, proxy=isinstance(error, library.ProxyError))
+    return broken(name, error)

@@ -185,7 +185,7 @@ class Exchange:
         if self._over:
             return b""
         if self.response_head is None:
-            self._end_attempt(error.type, now)
+            self._end_attempt(error.reason or error.type, now)
             self._abandon()
             return self._answer(error, now)
         out = self._current_leg().fail(error)
@@ -243,7 +243,7 @@ class Exchange:
         """Ends the attempt; what comes next, None for nothing."""
         if not self._attempting:
             return None
-        self._end_attempt(error.type, now)
+        self._end_attempt(error.reason or error.type, now)
         self._failed_with = error
         plan, failure = self._plan, self._failure(error, now)
         if plan is None:
@@ -364,7 +364,8 @@ class Exchange:
             failure = self._failure(error, now)
             if failure is not None:
                 self._plan.broke(failure, now)
-        self._end_attempt("client_gone" if self._outcome.client_gone else error.type if error else "", now)
+        reason = (error.reason or error.type) if error is not None else ""
+        self._end_attempt("client_gone" if self._outcome.client_gone else reason, now)
         self._over = True
         self.order = Close(whole)
 

@@ -94,9 +94,12 @@ _PREFIXES_BESIDE_OURS = _NEVER_UPSTREAM_PREFIXES + _STEERING_PREFIXES
 def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Returns an upstream's headers for the client: all that are end-to-end, less any posing as ours.
 
+    A `content-length` beside `transfer-encoding` goes too: the body was framed without it, and may be longer.
     Raises UpstreamProtocolError for a value with a control character in it.
     """
     kept = [pair for pair in _end_to_end(headers) if not pair[0].startswith(b"x-nexusflow-")]
+    if any(name == b"transfer-encoding" for name, _ in headers):
+        kept = [pair for pair in kept if pair[0] != b"content-length"]
     if name := with_control(kept):
         raise UpstreamProtocolError(f"the upstream's header {name} has a control character in it")
     return kept

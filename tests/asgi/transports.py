@@ -94,6 +94,8 @@ class Kind(NamedTuple):
                 with anyio.fail_after(LIMIT):
                     return await work(transport)
 
+        if self.backend == "uvloop":
+            return anyio.run(main, backend_options={"use_uvloop": True})
         return anyio.run(main, backend=self.backend)
 
 
@@ -111,8 +113,16 @@ KINDS = [
     Kind("aiohttp", "asyncio", named("aiohttp")),
     Kind("session of aiohttp", "asyncio", injected_session),
 ]
+EVERYWHERE = [
+    *KINDS,
+    Kind("httpx", "uvloop", named("httpx")),
+    Kind("aiohttp", "uvloop", named("aiohttp")),
+    Kind("session of aiohttp", "uvloop", injected_session),
+]
+"""The transports on each event loop that serves them, for what hangs on the order of its events."""
 OWN = [kind for kind in KINDS if kind.name in ("httpx", "aiohttp")]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.name}-{kind.backend}")
+each_loop = pytest.mark.parametrize("kind", EVERYWHERE, ids=lambda kind: f"{kind.name}-{kind.backend}")
 each_own = pytest.mark.parametrize("kind", OWN, ids=lambda kind: f"{kind.name}-{kind.backend}")
 each_on_asyncio = pytest.mark.parametrize(
     "kind", [kind for kind in KINDS if kind.backend == "asyncio"], ids=lambda kind: kind.name

@@ -98,6 +98,8 @@ class Received:
     def __init__(self, line: bytes, headers: list[tuple[bytes, bytes]], closed: threading.Event) -> None:
         self.line, self.headers, self.body = line, headers, b""
         self.answered = threading.Event()
+        self.over = threading.Event()
+        self.early = False
         self._closed = closed
 
     @property
@@ -106,6 +108,10 @@ class Received:
 
     def values(self, name: bytes) -> list[bytes]:
         return [value for key, value in self.headers if key.lower() == name]
+
+    def settled(self, timeout: float = LIMIT) -> None:
+        """Returns once the script is through, or its connection is gone. Blocks the thread."""
+        assert self.over.wait(timeout), "the script is not through"
 
     def wait_closed(self, timeout: float = LIMIT) -> bool:
         """True once the socket of this request was seen to close."""
@@ -161,11 +167,17 @@ class _Connection(asyncio.Protocol):
 
     async def serve(self) -> None:
         try:
+            await self.obey(self.upstream.greeting)
+            self.upstream.greeted.set()
             while True:
                 received = await self.read_request()
                 self.upstream._received(received)
-                await self.obey(self.upstream.script(received))
-                received.answered.set()
+                try:
+                    if not received.early:
+                        await self.obey(self.upstream.script(received))
+                    received.answered.set()
+                finally:
+                    received.over.set()
         except _Gone:
             pass
         except Exception as error:
@@ -208,6 +220,9 @@ class _Connection(asyncio.Protocol):
     async def read_request(self) -> Received:
         line, headers = parse_head(await self.take_until(b"\r\n\r\n"))
         received = Received(line, headers, self.closed)
+        if self.upstream.on_head is not None and (early := self.upstream.on_head(received)):
+            received.early = True
+            await self.obey(early)
         if received.values(b"transfer-encoding"):
             received.body = await self.take_chunks()
         else:
@@ -241,10 +256,25 @@ class _Connection(asyncio.Protocol):
 
 
 class ScriptedUpstream:
-    """Serves `script` on 127.0.0.1 in its own thread; leaving the context leaves no thread and no socket."""
+    """Serves `script` on 127.0.0.1 in its own thread; leaving the context leaves no thread and no socket.
 
-    def __init__(self, script: Script) -> None:
+    `greeting` is what it says on each connection before it is asked anything. `on_head` is what it says to the
+    head of a request, before the body; where that is something, the script is not asked. `accepted` counts
+    connections.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        greeting: Sequence[Step] = (),
+        on_head: Callable[[Received], Iterable[Step]] | None = None,
+    ) -> None:
         self.script = script
+        self.on_head = on_head
+        self.greeting = greeting
+        self.greeted = threading.Event()
+        self.accepted = 0
         self.port = 0
         self.errors: list[Exception] = []
         self._requests: list[Received] = []
@@ -321,6 +351,7 @@ class ScriptedUpstream:
 
     def _count(self, connection: _Connection, *, opened: bool) -> None:
         with self._changed:
+            self.accepted += opened
             (self._open.add if opened else self._open.discard)(connection)
             self._changed.notify_all()
 

@@ -1,0 +1,126 @@
+"""Why an upstream could not be reached, or broke off: a word for the record, a sentence for the host's log."""
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+from nexusflow_core.errors import UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+
+__all__ = ["HEAD_BYTES", "broken", "early_answer", "head_too_large", "slow_connect", "unreachable"]
+
+HEAD_BYTES: Final = 128 * 1024
+"""Bytes that may come before the body of an answer: its head, and every 1xx answer before it."""
+
+_MOST_TEXT = 300
+_DEEPEST = 12
+
+_WORDS: Final[dict[int | None, str]] = {
+    errno.ECONNREFUSED: "refused",
+    errno.ECONNRESET: "reset",
+    errno.EPIPE: "reset",
+    errno.ECONNABORTED: "reset",
+    errno.ENETUNREACH: "no_route",
+    errno.EHOSTUNREACH: "no_route",
+    errno.ETIMEDOUT: "connect_timeout",
+}
+
+
+def unreachable(upstream: str, error: BaseException, *, proxy: bool = False) -> UpstreamUnreachable:
+    """No connection could be made. `proxy`: it was the proxy that said no."""
+    word, text = _why(error)
+    if proxy and not word:
+        word = "proxy"
+    return UpstreamUnreachable(
+        f"upstream {upstream}: could not connect", reason=word or "unreachable", cause=text
+    )
+
+
+def broken(upstream: str, error: BaseException) -> UpstreamProtocolError:
+    """The connection was made, and did not carry a whole answer."""
+    word, text = _why(error)
+    name = type(error).__name__
+    if not word:
+        word = "closed" if any(map(_is_early_end, _chain(error))) else "garbage"
+    message = f"upstream {upstream}: the connection broke ({name})"
+    return UpstreamProtocolError(message, reason=word, cause=text or name)
+
+
+def _is_early_end(error: BaseException) -> bool:
+    """True for an end before the answer's. Of httpcore's protocol errors only the text tells."""
+    return type(error).__name__ in _ENDS or str(error).startswith(_END_TEXTS)
+
+
+_ENDS: Final = set(
+    "ServerDisconnectedError ReadError WriteError TransferEncodingError ContentLengthError".split()
+)
+_END_TEXTS: Final = ("Server disconnected without", "peer closed connection without")
+
+
+def slow_connect(upstream: str, *, pool: bool = False) -> UpstreamTimeout:
+    """`pool`: all connections stayed in use for as long as connecting may take."""
+    if pool:
+        message, word = "no connection was free in time", "pool_timeout"
+    else:
+        message, word = "connecting took too long", "connect_timeout"
+    return UpstreamTimeout(f"upstream {upstream}: {message}", reason=word, cause=message)
+
+
+def early_answer(upstream: str) -> UpstreamProtocolError:
+    """A server that speaks first speaks something else, or answers somebody else."""
+    message = f"upstream {upstream}: answered before it was asked"
+    return UpstreamProtocolError(message, reason="early_answer", cause="bytes came before the request was sent")
+
+
+def head_too_large(upstream: str) -> UpstreamProtocolError:
+    """More than HEAD_BYTES came, and no body."""
+    message = f"upstream {upstream}: the head of its answer is larger than {HEAD_BYTES} bytes"
+    return UpstreamProtocolError(message, reason="head_too_large", cause="headers, or 1xx answers, without end")
+
+
+def _why(error: BaseException) -> tuple[str, str]:
+    """The word and the text of the first cause that has a word of its own; ("", "") without one.
+
+    Only the texts of the operating system, the resolver and TLS are used: those of an HTTP library may hold
+    the URL, with a proxy's password.
+    """
+    for it in _chain(error):
+        if type(it).__module__ not in _TRUSTED:
+            continue
+        if isinstance(it, socket.gaierror):
+            return "dns", _text(it)
+        if isinstance(it, ssl.SSLCertVerificationError):
+            return "certificate", getattr(it, "verify_message", "") or _text(it)
+        if isinstance(it, ssl.SSLError):
+            return "tls", _text(it)
+        if isinstance(it, OSError) and (word := _WORDS.get(it.errno) or _BY_CLASS.get(type(it))):
+            return word, _text(it)
+    return "", ""
+
+
+_TRUSTED: Final = ("builtins", "socket", "ssl", "asyncio.exceptions")
+_BY_CLASS: Final[dict[type, str]] = {
+    ConnectionRefusedError: "refused",
+    ConnectionResetError: "reset",
+    ConnectionAbortedError: "reset",
+    BrokenPipeError: "reset",
+}
+
+
+def _text(error: OSError) -> str:
+    return " ".join(str(error).split())[:_MOST_TEXT] or type(error).__name__
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what led to it, the libraries' own attributes for that included."""
+    rest = [error]
+    for _ in range(_DEEPEST):
+        if not rest:
+            return
+        it = rest.pop(0)
+        yield it
+        led_here = [getattr(it, "os_error", None), getattr(it, "certificate_error", None), it.__cause__]
+        led_here.append(None if it.__suppress_context__ else it.__context__)
+        led_here += it.exceptions[:_DEEPEST] if isinstance(it, BaseExceptionGroup) else it.args[:1]
+        rest += [cause for cause in led_here if isinstance(cause, BaseException)]

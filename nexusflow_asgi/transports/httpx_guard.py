@@ -1,0 +1,93 @@
+"""Looks at a connection of httpx's just before a request is written, and counts what comes before the body.
+
+The library's pool gives up a kept connection whose socket has something to read. That leaves what was read
+already and lies in a buffer, and what comes between the pool's look and the first byte written. `trace`, the
+library's extension for observers, hands over each new connection; its read and write are then ours to watch.
+"""
+
+from contextvars import ContextVar
+from typing import Any
+
+from nexusflow_asgi.transports.failures import HEAD_BYTES
+
+__all__ = ["SENDING", "AnswerTooEarly", "HeadTooLarge", "Sending"]
+
+
+class AnswerTooEarly(Exception):
+    """Bytes came before the request was written: they answer somebody else, or nobody."""
+
+
+class HeadTooLarge(Exception):
+    """More came before the body than any head takes."""
+
+
+class Sending:
+    """One request on its way, until the head of its answer has come. `new_only`: no kept connection will do."""
+
+    def __init__(self, *, new_only: bool = False) -> None:
+        self._new_only = new_only
+        self.kept = True  # an earlier request went out on its connection
+        self.written = False
+        self.received = 0  # bytes
+
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        """The library's observer. Names end in what happened, as `connection.connect_tcp.complete`."""
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete", ".connect_unix_socket.complete")):
+            self.kept, self.written = False, False
+            _watch(info["return_value"])
+
+    def before_write(self, stream: Any) -> None:
+        """Raises AnswerTooEarly for a connection that must not be used: bytes lie ready that were not due."""
+        refused = self.kept and self._new_only
+        if not self.written and (refused or _has_unread(stream, new=not self.kept)):
+            raise AnswerTooEarly
+        self.written = True
+
+    def before_read(self) -> None:
+        """Raises HeadTooLarge where enough has come, and no head yet."""
+        if self.received > HEAD_BYTES:
+            raise HeadTooLarge
+
+
+SENDING: ContextVar[Sending | None] = ContextVar("nexusflow_sending", default=None)
+"""The request that the running task is sending. A host's client has requests of its own: they have none."""
+
+
+def _watch(stream: Any) -> None:
+    tls = stream.get_extra_info("ssl_object")
+    if tls is not None and tls.selected_alpn_protocol() == "h2":
+        return  # a host's own client: many requests share this connection
+    read, write = stream.read, stream.write
+
+    async def watched_read(max_bytes: int, timeout: float | None = None) -> bytes:
+        sending = SENDING.get()
+        if sending is None:
+            data: bytes = await read(max_bytes, timeout)
+            return data
+        sending.before_read()
+        data = await read(max_bytes, timeout)
+        sending.received += len(data)
+        return data
+
+    async def watched_write(buffer: bytes, timeout: float | None = None) -> None:
+        sending = SENDING.get()
+        if sending is not None:
+            sending.before_write(stream)
+        await write(buffer, timeout)
+
+    stream.read, stream.write = watched_read, watched_write
+
+
+def _has_unread(stream: Any, *, new: bool) -> bool:
+    """True if bytes, or the end, wait in the socket or in a buffer above it. A new connection with TLS may hold
+    the server's session tickets."""
+    if new and stream.get_extra_info("ssl_object") is not None:
+        return False
+    return bool(stream.get_extra_info("is_readable")) or bool(_buffered(stream))
+
+
+def _buffered(stream: Any) -> Any:
+    """What anyio has read from the socket and not handed on: no public name leads there."""
+    inner = getattr(stream, "_stream", None)
+    inner = getattr(inner, "transport_stream", inner)  # below TLS
+    return getattr(getattr(inner, "_protocol", None), "read_queue", None)
