@@ -4,6 +4,7 @@ import secrets
 import time
 from datetime import UTC, datetime
 
+import anyio.to_thread
 from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
@@ -14,11 +15,17 @@ from nexusflow_asgi.relay import Relay
 from nexusflow_asgi.runtime import CallInFlight, LoopStates
 from nexusflow_asgi.slots import Slots
 from nexusflow_core.call import Call, Endpoint
-from nexusflow_core.errors import InternalError, NexusFlowError
+from nexusflow_core.errors import InternalError, NexusFlowError, kept
 from nexusflow_core.exchange import Exchange
 from nexusflow_core.gateway import Gateway
 
-__all__ = ["Calls", "new_request_id"]
+__all__ = ["LARGE_BODY", "Calls", "new_request_id"]
+
+LARGE_BODY = 64 * 1024
+"""Bytes of a body beyond which it is decoded in a thread, since that may take long."""
+
+_LONG_LOOK = 1024 * 1024
+"""Bytes of a body beyond which even a look at it is taken in a thread."""
 
 
 class Calls:
@@ -50,6 +57,7 @@ class Calls:
                 request_id=new_request_id(),
                 started_at=datetime.now(UTC),
                 query=scope.get("query_string", b""),
+                max_values=self._limits.body_values,
             )
             try:
                 call, refusal = await self._prepare(call, scope, receive, in_flight, loop.slots)
@@ -57,6 +65,7 @@ class Calls:
                 await self._settle(self._gateway.open(call, started=started))
                 raise
             exchange = self._gateway.open(call, started=started, refusal=refusal)
+            apart = refusal is None and len(call.text) > LARGE_BODY and self._gateway.decodes(call)
             del call  # the exchange lets go of its body before this ends
             try:
                 if not isinstance(refusal, ClientDisconnected):
@@ -65,6 +74,7 @@ class Calls:
                         loop.transport_for,
                         send,
                         upstream_server_headers=self._upstream_server_headers,
+                        workers=loop.workers if apart else None,
                     )
                     await in_flight.relay.run(receive)
             finally:
@@ -84,20 +94,28 @@ class Calls:
             call = await self._admit(call, scope, in_flight)
             await self._take_slot(call, in_flight, slots)
         except NexusFlowError as error:
-            refusal = error
+            refusal = kept(error)
         except Exception:  # the host's authenticate failed: its log says how, the client only that
             refusal = _not_admitted(call)
         try:
             call = replace(call, body=await read_body(receive, self._limits, keep=refusal is None))
             refusal = in_flight.refusal or refusal
             if refusal is None:
-                call = call.look(self._limits.body_bytes)
+                call = await self._look(call)
                 await self._hooks.before(call)
         except NexusFlowError as error:
-            refusal = error if refusal is None or isinstance(error, ClientDisconnected) else refusal
+            refusal = kept(error) if refusal is None or isinstance(error, ClientDisconnected) else refusal
         except Exception:  # the host's hook failed
             refusal = _not_admitted(call)
         return call, in_flight.refusal or refusal
+
+    async def _look(self, call: Call) -> Call:
+        """The call with a look at its body. A large or compressed one is looked at in a thread of its own, so
+        that it keeps nobody waiting."""
+        if len(call.body) <= _LONG_LOOK and not call.content_encoding:
+            return call.look(self._limits.body_bytes)
+        workers = self._loops.current().workers
+        return await anyio.to_thread.run_sync(call.look, self._limits.body_bytes, limiter=workers)
 
     async def _admit(self, call: Call, scope: Scope, in_flight: CallInFlight) -> Call:
         """The call with its caller. Raises what refuses it."""

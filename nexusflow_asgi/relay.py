@@ -4,8 +4,11 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
+from typing import NoReturn
 
 import anyio
+import anyio.to_thread
 from starlette.types import Receive, Send
 
 from nexusflow_asgi.hooks import logger
@@ -37,7 +40,10 @@ class Relay:
         send: Send,
         *,
         upstream_server_headers: bool = False,
+        workers: anyio.CapacityLimiter | None = None,
     ) -> None:
+        self._workers = workers
+        self._stopped: NexusFlowError | None = None
         self._exchange = exchange
         self._keeps_server_headers = upstream_server_headers
         self._transport_for = transport_for
@@ -50,10 +56,14 @@ class Relay:
     async def run(self, receive: Receive) -> None:
         """Performs orders until there is nothing left to do; whatever happens, the upstream is closed."""
         exchange = self._exchange
+        started = await self._start_apart() if self._workers is not None else None
         async with open_watch(exchange, receive, self._send) as watch:
             self._watch = watch
             try:
-                out = exchange.start(_now())
+                out = exchange.start(_now()) if started is None else started()
+                if self._stopped is not None:
+                    watch.fail(self._stopped)
+                    out += watch.take()
                 while not isinstance(exchange.order, Close):
                     with watch:
                         out = await self._obey(watch)
@@ -70,8 +80,22 @@ class Relay:
 
     def stop(self, error: NexusFlowError) -> None:
         """Ends the call from outside: the client gets this error in the place where its answer stands."""
-        if self._watch is not None:
+        if self._watch is None:
+            self._stopped = error
+        else:
             self._watch.fail(error)
+
+    async def _start_apart(self) -> Callable[[], bytes]:
+        """Starts the exchange in a thread, while nobody else touches it. Returns what tells how that went."""
+
+        def start() -> Callable[[], bytes]:
+            try:
+                out = self._exchange.start(_now())
+            except Exception as error:
+                return partial(_raise, error)
+            return lambda: out
+
+        return await anyio.to_thread.run_sync(start, limiter=self._workers)
 
     async def _obey(self, watch: Watch) -> bytes:
         """Performs one order. The bytes that it returns are the last ones: they are said once it is Close."""
@@ -183,3 +207,7 @@ class Relay:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             await upstream.aclose()
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error

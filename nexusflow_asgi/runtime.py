@@ -23,6 +23,10 @@ _SETTLE_SECONDS = 1.0
 bytes get LAST_WORDS_SECONDS besides."""
 
 
+WORKERS = 2
+"""Threads of one event loop that read and translate large bodies."""
+
+
 class CallInFlight:
     """A call from its first byte to its record, so that closing can wait for it, or end it."""
 
@@ -46,6 +50,7 @@ class LoopState:
         self._make_transport = make_transport
         self._transports: dict[str, Transport] = {}
         self.slots = Slots(limits)
+        self.workers = anyio.CapacityLimiter(WORKERS)
         self._left = anyio.Event()
         self.calls: set[CallInFlight] = set()
         self.closing = False

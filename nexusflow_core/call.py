@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nexusflow_core.json_size import MAX_VALUES
 from nexusflow_core.peek import Peek, inflate, peek
 from nexusflow_core.upstream import Credential, Headers, header
 
@@ -31,7 +32,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """One `POST` to messages or count_tokens, as it came.
 
     `headers` are the client's without the credentials; `credential` is its own key for an upstream, if it
-    brought one. `started_at` is UTC. `body` is untouched; `seen` is what a look at it showed.
+    brought one. `started_at` is UTC. `body` is untouched; `seen` is what a look at it showed. `max_values`
+    bounds the JSON values of a body that must be decoded.
     """
 
     endpoint: Endpoint
@@ -43,11 +45,17 @@ class Call(Struct, frozen=True, kw_only=True):
     credential: Credential | None = None
     principal: Principal | None = None
     seen: Peek | None = None
+    max_values: int = MAX_VALUES
 
     @property
     def model(self) -> str:
         """The model that the body names; "" where the body was not read."""
         return self.seen.model if self.seen else ""
+
+    @property
+    def text(self) -> bytes:
+        """The body's JSON text, inflated where the body is compressed."""
+        return self.seen.text if self.seen else self.body
 
     @property
     def stream(self) -> bool:

@@ -128,6 +128,10 @@ class UpstreamDialect(Protocol):
         """A fresh Leg. Raises CallerError for a call that this protocol cannot carry."""
         ...
 
+    def decodes(self, call: Call) -> bool:
+        """Returns whether `open` decodes the body of this call, where other legs pass it on."""
+        ...
+
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
         """What a model can be asked for through this protocol, as Anthropic's model list says it; None where
         that is not known here."""

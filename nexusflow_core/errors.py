@@ -29,7 +29,7 @@ NexusFlowError
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -62,7 +62,17 @@ __all__ = [
     "UpstreamUnreachable",
     "error_body",
     "error_event",
+    "kept",
 ]
+
+MAX_TYPE = 100
+"""Bound on the characters of an error type that an upstream made up: records have it once an attempt."""
+
+E = TypeVar("E", bound="NexusFlowError")
+
+MAX_MESSAGE = 4000
+"""Bound on the characters of a message that goes to a client: it may repeat what a caller or an upstream
+wrote."""
 
 
 class NexusFlowError(Exception):
@@ -221,6 +231,7 @@ class UpstreamStatus(UpstreamError):
     def __init__(
         self, status: int, type: str, message: str = "", *, headers: Mapping[str, str] | None = None
     ) -> None:
+        type = type[:MAX_TYPE]
         super().__init__(message or f"upstream answered {status} {type}", headers=headers)
         self.status = status
         self.type = type
@@ -290,9 +301,23 @@ def _unpickled(cls: type[NexusFlowError], args: tuple[Any, ...], members: dict[s
     return error
 
 
+def kept(error: E) -> E:
+    """Returns the error, without its traceback and causes. Their frames hold the request, so an error that is
+    kept without this keeps the whole body until the garbage collector finds the cycle."""
+    linked: list[BaseException | None] = [error]
+    while linked:
+        if (one := linked.pop()) is not None:
+            linked += (one.__cause__, one.__context__)
+            if isinstance(one, BaseExceptionGroup):
+                linked += cast("BaseExceptionGroup[BaseException]", one).exceptions
+            # A library's frame may hold the very exception that has it in its traceback.
+            one.__traceback__ = one.__context__ = one.__cause__ = None
+    return error
+
+
 def error_body(error: NexusFlowError, request_id: str) -> bytes:
     """The error as Anthropic's JSON body: `{"type":"error","error":{"type","message"},"request_id"}`."""
-    shown: dict[str, Any] = {"type": error.type, "message": error.message}
+    shown: dict[str, Any] = {"type": error.type, "message": error.message[:MAX_MESSAGE]}
     if error.details is not None:
         shown["details"] = error.details
     return msgspec.json.encode({"type": "error", "error": shown, "request_id": request_id})

@@ -9,10 +9,10 @@ from nexusflow_core.dialect import Leg
 from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange import Exchange
-from nexusflow_core.model_list import model_info
+from nexusflow_core.model_list import Listed
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.resilience import CircuitMemory, CircuitStore, Health
-from nexusflow_core.routing import Route, Router, Target
+from nexusflow_core.routing import Router, Target
 
 __all__ = ["Gateway"]
 
@@ -27,6 +27,7 @@ class Gateway:
         self.config = config
         self.book = book or PriceBook.builtin()
         self._router = Router(config.routes)
+        self._listed: dict[str, Listed] = {}  # the models of the list, once it was asked for
         self._health = Health(CircuitMemory() if circuits is None else circuits)
 
     def open(self, call: Call, *, started: float, refusal: NexusFlowError | None = None) -> Exchange:
@@ -49,35 +50,44 @@ class Gateway:
             refusal=refusal,
         )
 
+    def decodes(self, call: Call) -> bool:
+        """Returns whether opening this call decodes its body, which takes time in proportion to it."""
+        if not self._router.serves(call.model):
+            return False
+        target = self._router.find(call.model).targets[0]
+        return DIALECTS[target.upstream.dialect].decodes(call)
+
     def models(self, at: datetime) -> list[dict[str, Any]]:
-        """Every model that a route names, or that a pattern matches and the price book knows, in Anthropic's
-        shape with the price of the moment; in the order of the routes."""
-        infos: dict[str, dict[str, Any]] = {}
-        for route in self._router.routes:
-            if not route.targets:
-                continue
-            for id in [route.model] if route.exact else self._known(route):
-                if id not in infos:
-                    infos[id] = model_info(id, route, at, self.book)
-        return list(infos.values())
+        """Returns every model that a route names, or that a pattern matches and the price book knows, in
+        Anthropic's shape with the price of the moment; in the order of the routes. Only prices are looked up
+        anew with each call."""
+        if not self._listed:
+            known = self._known()
+            for route in self._router.routes:
+                if not route.targets:
+                    continue
+                for id in [route.model] if route.exact else known.get(route.model, ()):
+                    if id not in self._listed:
+                        self._listed[id] = Listed(id, route, self.book)
+        return [model.info(at) for model in self._listed.values()]
 
     def model(self, model: str, at: datetime) -> dict[str, Any]:
         """One model that a route serves. Raises NotFound."""
-        return model_info(model, self._router.find(model), at, self.book)
+        return Listed(model, self._router.find(model), self.book).info(at)
 
-    def _known(self, route: Route) -> list[str]:
-        """The models of the price book that this pattern, and no earlier route, serves today; of any vendor
-        where it sends them all to one model."""
-        target = route.targets[0]
-        vendor = target.upstream.prices if target.model is None else None
-        return [
-            model.row.id
-            for model in self.book.models()
-            if (vendor is None or model.vendor == vendor)
-            and model.row.status != "retired"
-            and self._router.serves(model.row.id)
-            and self._router.find(model.row.id) is route
-        ]
+    def _known(self) -> dict[str, list[str]]:
+        """The models of the price book by the pattern that serves them; those of any vendor where the pattern
+        sends them all to one model."""
+        known: dict[str, list[str]] = {}
+        for model in self.book.models():
+            if model.row.status == "retired" or not self._router.serves(model.row.id):
+                continue
+            route = self._router.find(model.row.id)
+            target = route.targets[0]
+            vendor = target.upstream.prices if target.model is None else None
+            if vendor is None or model.vendor == vendor:
+                known.setdefault(route.model, []).append(model.row.id)
+        return known
 
 
 def _open_leg(call: Call, target: Target) -> Leg:

@@ -6,41 +6,52 @@ from typing import Any
 from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.errors import UnknownModel
 from nexusflow_core.prices import ModelPrices, PriceBook, usd
+from nexusflow_core.prices.rows import ModelRow
 from nexusflow_core.routing import Route
 
-__all__ = ["model_info"]
+__all__ = ["Listed"]
 
 _UNKNOWN_DATE = date(1970, 1, 1)  # what Anthropic itself gives where a release date is not known
 _RATES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 
 
-def model_info(id: str, route: Route, at: datetime, book: PriceBook) -> dict[str, Any]:
-    """One model, by the first target of its route. An alias shows the name of the model behind it; what is not
-    known of a model is left out."""
-    target = route.targets[0]
-    model, vendor = target.model or id, target.upstream.prices
-    info: dict[str, Any] = {
-        "type": "model",
-        "id": id,
-        "display_name": route.display_name or model,
-        "created_at": _timestamp(_UNKNOWN_DATE),
-        "lifecycle": "active",
-        **_capabilities(route, model),
-    }
-    try:
-        known = book.find(model, vendor)
-    except UnknownModel:
-        return info
-    row = known.row
+class Listed:
+    """One model of the list, by the first target of its route. An alias shows the name of the model behind it;
+    what is not known of a model is left out."""
+
+    def __init__(self, id: str, route: Route, book: PriceBook) -> None:
+        target = route.targets[0]
+        self._model, self._vendor = target.model or id, target.upstream.prices
+        self._book = book
+        try:
+            self._known: ModelPrices | None = book.find(self._model, self._vendor)
+        except UnknownModel:
+            self._known = None
+        self._info: dict[str, Any] = {
+            "type": "model",
+            "id": id,
+            "display_name": route.display_name or self._model,
+            "created_at": _timestamp(_UNKNOWN_DATE),
+            "lifecycle": "active",
+            **_capabilities(route, self._model),
+            **(_facts(self._known.row) if self._known is not None else {}),
+        }
+
+    def info(self, at: datetime) -> dict[str, Any]:
+        """Returns the model in Anthropic's shape, with its price at this moment."""
+        if self._known is None:
+            return dict(self._info)
+        return {**self._info, "price": _price(self._known, self._model, self._vendor, at, self._book)}
+
+
+def _facts(row: ModelRow) -> dict[str, Any]:
     return {
-        **info,
         "created_at": _timestamp(row.released or _UNKNOWN_DATE),
         "lifecycle": row.status,
         "deprecated_at": _timestamp(row.deprecated_since),
         "retires_at": _timestamp(row.retired_on or row.retires_on),
         "max_input_tokens": row.context_window,
         "max_tokens": row.max_output,
-        "price": _price(known, model, vendor, at, book),
     }
 
 

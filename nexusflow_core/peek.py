@@ -3,7 +3,6 @@
 The bytes are never rebuilt. Whatever else the body says is the upstream's to judge.
 """
 
-import json
 import re
 import zlib
 from typing import TypeAlias
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from nexusflow_core.errors import InvalidRequest, RequestTooLarge
+from nexusflow_core.untyped import MALFORMED
 
 __all__ = ["Peek", "elements", "inflate", "members", "peek", "rename_model"]
 
@@ -24,9 +24,11 @@ MAX_MODEL = 1000
 _MAX_GZIP_MEMBERS = 100
 """Bound on the members of one gzip body: each costs a copy of what follows it, and senders make one."""
 
-_KEY = re.compile(rb'[ \t\n\r]*+("(?:[^"\\]|\\.)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
+_KEY = re.compile(rb'[ \t\n\r]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
 _NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
-_SPACE = " \t\n\r"
+_BETWEEN = re.compile(rb"[ \t\n\r,]*+")
+_TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
+_BLANKS = b" \t\n\r"
 
 Member: TypeAlias = tuple[str, int, int]
 """Key, start and end of the value's bytes."""
@@ -55,13 +57,15 @@ _plain = msgspec.json.Decoder(_Plain)
 _members = msgspec.json.Decoder(dict[str, Raw])
 _elements = msgspec.json.Decoder(list[Raw])
 _string = msgspec.json.Decoder(str)
+_value = msgspec.json.Decoder(Raw)
 
 
 def peek(text: bytes) -> Peek:
     """Reads `model` and `stream` of a JSON object.
 
     Raises InvalidRequest for what is no JSON object, nests too deeply, or has no `model`, one that is no
-    string or too long, or two different ones (who is right would depend on the reader).
+    string or too long, two different ones, or one beside a key that differs in case alone: which one counts
+    would depend on the reader.
     """
     seen = _peek_plain(text) or _peek_closely(text)
     if len(seen.model) > MAX_MODEL:
@@ -70,7 +74,7 @@ def peek(text: bytes) -> Peek:
 
 
 def rename_model(seen: Peek, model: str) -> bytes:
-    """The text with another model's name in each place where it stood; every other byte as it was."""
+    """Returns the text with another model's name in each place where it stood; every other byte as it was."""
     text, name = seen.text, msgspec.json.encode(model)
     pieces: list[bytes] = []
     done = 0
@@ -83,11 +87,11 @@ def rename_model(seen: Peek, model: str) -> bytes:
 
 def _peek_plain(text: bytes) -> Peek | None:
     """The quick way for a small body in which only one key can be `model`; None for any other."""
-    if len(text) > _SMALL or text.count(b'"model"') != 1 or text.find(b"\\u006") >= 0:
+    if len(text) > _SMALL or text.lower().count(b'"model"') != 1 or text.find(b"\\u00") >= 0:
         return None
     try:
         plain = _plain.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except MALFORMED:
         return None
     return Peek(plain.model, bytes(plain.stream) == b"true", text)
 
@@ -97,9 +101,11 @@ def _peek_closely(text: bytes) -> Peek:
     values = [text[start:end] for key, start, end in found if key == "model"]
     if not values:
         raise InvalidRequest("model: Field required")
+    if other := next((key for key, _, _ in found if len(key) == 5 and key.lower() == "model" != key), None):
+        raise InvalidRequest(f"model: given twice, as 'model' and as {other!r}; send 'model' alone")
     try:
         names = {_string.decode(value) for value in values}
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except MALFORMED:
         raise InvalidRequest("model: Input should be a valid string") from None
     if len(names) > 1:
         raise InvalidRequest("model: given more than once, with different values")
@@ -133,7 +139,7 @@ def members(text: bytes) -> list[Member]:
     """Key, start and end of each member of a JSON object, in order. Raises InvalidRequest."""
     try:
         values = _members.decode(text)
-        return _walk(text, values) or _walk_repeated(text)
+        return _walk(text, values)
     except msgspec.ValidationError:
         raise InvalidRequest("request body: Input should be a valid JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -146,62 +152,51 @@ def elements(text: bytes) -> list[tuple[int, int]]:
     """Start and end of each element of a JSON array; none where it is something else."""
     try:
         values = _elements.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except MALFORMED:
         return []
     found: list[tuple[int, int]] = []
     position = text.index(b"[") + 1
     for value in values:
-        position = text.index(bytes(value), position)  # only white space and a comma stand before it
-        found.append((position, position + len(bytes(value))))
-        position = found[-1][1]
+        between = _BETWEEN.match(text, position)
+        start = between.end() if between is not None else position
+        position = start + memoryview(value).nbytes
+        found.append((start, position))
     return found
 
 
-def _walk(text: bytes, values: dict[str, Raw]) -> list[Member] | None:
-    """The members in order, by the lengths that the decoder measured; None where a repeated key hid a value.
-
-    msgspec's Raw has no offset, but its length is enough to step over the value.
-    """
+def _walk(text: bytes, values: dict[str, Raw]) -> list[Member]:
+    """The members in order, by the lengths that the decoder measured: its Raw has no offset."""
     found: list[Member] = []
+    texts: dict[str, bytes] = {}  # a repeated key's last value is copied once
     position = text.index(b"{") + 1
     while key := _KEY.match(text, position):
         _check_count(len(found))
         name = _string.decode(key[1])
-        value = bytes(values[name])
-        position = key.end()
+        if name not in texts:
+            texts[name] = bytes(values[name])
+        value, position = texts[name], key.end()
         end = position + len(value)
         after = _NEXT.match(text, end)
-        if after is None or not text.startswith(value, position):
-            return None
+        if after is None or not text.startswith(value, position):  # a later value of the same key hid this one
+            end = _end_of_value(text, position)
+            after = _NEXT.match(text, end)
+        if after is None:
+            raise InvalidRequest("request body: a key that is given more than once cannot be read")
         found.append((name, position, end))
         position = after.end()
     return found
 
 
-def _walk_repeated(text: bytes) -> list[Member]:
-    """The same for bodies that repeat a key: slower, since each value is decoded to find its end."""
-    decode = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
-    chars = text.decode()
-    found: list[Member] = []
-    at = chars.index("{") + 1
-    counted, offset = 0, 0  # characters and bytes up to there
-    while (at := _skip(chars, at)) < len(chars) and chars[at] == '"':
-        _check_count(len(found))
-        name, at = decode(chars, at)
-        start = _skip(chars, _skip(chars, at) + 1)
-        _, at = decode(chars, start)
-        offset += len(chars[counted:start].encode())
-        end = offset + len(chars[start:at].encode())
-        found.append((name, offset, end))
-        counted, offset = at, end
-        at = _skip(chars, at) + 1
-    return found
-
-
-def _skip(chars: str, at: int) -> int:
-    while at < len(chars) and chars[at] in _SPACE:
-        at += 1
-    return at
+def _end_of_value(text: bytes, start: int) -> int:
+    """Where the value at `start` ends. The decoder skips it and says at which byte something else follows."""
+    try:
+        _value.decode(memoryview(text)[start:])
+    except msgspec.DecodeError as error:
+        if (told := _TRAILING.search(str(error))) is None:
+            raise
+        behind = start + int(told[1]) - 1
+        return start + len(text[start:behind].rstrip(_BLANKS))
+    return len(text)
 
 
 def _check_count(members: int) -> None:

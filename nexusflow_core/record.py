@@ -1,16 +1,30 @@
 """CallRecord: what happened to one call, for hooks and the log. One a call, refused ones included."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from nexusflow_core.usage import Billing
 
-__all__ = ["SCHEMA_VERSION", "Attempt", "CallRecord", "Ending", "Loss", "UsageSource"]
+__all__ = [
+    "MAX_LISTED",
+    "SCHEMA_VERSION",
+    "Attempt",
+    "CallRecord",
+    "Ending",
+    "Loss",
+    "Places",
+    "UsageSource",
+    "and_more",
+]
 
 SCHEMA_VERSION = 1
+
+MAX_LISTED = 100
+"""Entries of `dropped`, and of `edits`. One more entry says how many are left out: callers decide how many
+there are, and every reader of the log must be able to read the line."""
 
 Ending: TypeAlias = Literal["complete", "error", "client_gone", "refused", "started", "lost"]
 """`complete`: the answer reached its own end. `error`: an upstream's error, or one of ours after the call
@@ -26,6 +40,30 @@ class Loss(Struct, frozen=True):
 
     path: str
     why: str
+
+
+class Places(Struct):
+    """Places in a body: the paths of the first ones, and how many there are."""
+
+    first: list[str] = field(default_factory=list[str])
+    count: int = 0
+
+    def add(self, path: str) -> None:
+        """Counts a place; keeps its path while fewer than MAX_LISTED are kept."""
+        self.count += 1
+        if len(self.first) < MAX_LISTED:
+            self.first.append(path)
+
+    def listed(self, words: Sequence[str] = ()) -> tuple[str, ...]:
+        """Returns `words` and then the paths, MAX_LISTED together at most, and `and N more` for the rest."""
+        shown = self.first[: MAX_LISTED - len(words)]
+        left = self.count - len(shown)
+        return (*words, *shown, and_more(left)) if left else (*words, *shown)
+
+
+def and_more(count: int) -> str:
+    """Returns the last entry of a list that was cut."""
+    return f"and {count} more"
 
 
 class Attempt(Struct, frozen=True, kw_only=True):

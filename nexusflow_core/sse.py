@@ -69,20 +69,19 @@ class SSEDecoder:
     Raises EventTooLarge once an event passes `max_event_bytes`; memory never grows beyond that.
     """
 
-    __slots__ = ("_after_cr", "_data", "_event", "_head", "_held", "_id", "_max", "_partial", "_retry", "_size")
+    __slots__ = ("_after_cr", "_data", "_event", "_head", "_id", "_max", "_partial", "_retry", "_size")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
         self._head: bytes | None = b""  # the first bytes, until they are a BOM or are not; None after that
         self._after_cr = False  # the last byte was a CR that ended a line: a LF now belongs to it
-        self._partial: list[bytes] = []  # pieces of the line that has not ended yet, joined once
-        self._held = 0  # bytes in those pieces
+        self._partial = bytearray()  # the line that has not ended yet
         self._begin_event()
 
     @property
     def pending(self) -> bool:
         """True while an event has begun and its blank line has not come."""
-        return bool(self._held or self._size)
+        return bool(self._partial or self._size)
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """The events that these bytes complete, in order."""
@@ -95,20 +94,16 @@ class SSEDecoder:
         lines = data.split(b"\n")
         tail = lines.pop()
         if lines and self._partial:
-            self._partial.append(lines[0])
-            lines[0] = b"".join(self._partial)
+            lines[0] = bytes(self._partial + lines[0])
             self._partial.clear()
-            self._held = 0
         events: list[ServerSentEvent] = []
         for line in lines:
             if line:
                 self._take_field(line)
             else:
                 self._end_event(events)
-        if tail:
-            self._partial.append(tail)
-            self._held += len(tail)
-        if self._held + self._size > self._max:
+        self._partial += tail
+        if len(self._partial) + self._size > self._max:
             raise EventTooLarge(f"a server-sent event is longer than {self._max} bytes")
         return events
 
@@ -122,7 +117,7 @@ class SSEDecoder:
     def _whole_events(self, data: bytes) -> list[ServerSentEvent] | None:
         """Events of one data line each and nothing else, as nearly every chunk of a stream brings them; else
         None. The general way gives the same."""
-        if self._head is not None or self._after_cr or self._held or self._size or 13 in data:
+        if self._head is not None or self._after_cr or self._partial or self._size or 13 in data:
             return None
         if len(data) > self._max:
             return None

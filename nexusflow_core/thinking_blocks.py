@@ -9,18 +9,23 @@ that thought it the reasoning is restored from it; before Anthropic sees it the 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.json_size import MAX_VALUES, check_values, count_values
 from nexusflow_core.peek import elements, members
+from nexusflow_core.record import Places
+from nexusflow_core.untyped import MALFORMED
 
 __all__ = [
     "Mark",
     "MarkKind",
     "has_signed_thinking",
+    "may_be_marked",
     "read_mark",
     "strip_marked",
     "without_signed_thinking",
@@ -61,45 +66,64 @@ def read_mark(signature: str) -> Mark | None:
         return None
     try:
         return _mark.decode(urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    except (msgspec.DecodeError, Base64Error, UnicodeDecodeError, ValueError):
+    except (*MALFORMED, Base64Error, ValueError):
         return None
 
 
-def strip_marked(text: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """A request's body without the blocks that bear our mark, and the paths of those. Every other byte stays,
-    and a body without the mark is not looked into. A turn of nothing else goes whole: none may be empty."""
-    return _strip(text, _MARKED, lambda signature: signature.startswith(_PREFIX))
+def may_be_marked(text: bytes) -> bool:
+    """Returns whether a request's body must be looked into for blocks with our mark."""
+    return _MARKED in text
+
+
+def strip_marked(
+    text: bytes, edits: Sequence[str] = (), most: int = MAX_VALUES
+) -> tuple[bytes, tuple[str, ...]]:
+    """Returns a request's body without the blocks that bear our mark, and the paths of those blocks, behind the
+    other `edits`; no edits where there are no such blocks. Every other byte stays. A body without the mark is
+    not looked into. A turn of nothing else goes whole: none may be empty.
+
+    Raises RequestTooLarge for a body with the mark and more than `most` JSON values."""
+    if may_be_marked(text):
+        check_values(text, most)
+    left, places = _strip(text, _MARKED, lambda signature: signature.startswith(_PREFIX))
+    return left, places.listed(edits) if places.count else ()
 
 
 def without_signed_thinking(text: bytes) -> bytes:
-    """A request's body without thinking that a model has signed; the same object where there is none."""
+    """Returns a request's body without thinking that a model has signed; the same object where there is none,
+    and for a body of too many JSON values to be looked into."""
+    if _THINKING not in text or count_values(text, MAX_VALUES) > MAX_VALUES:
+        return text
     return _strip(text, _THINKING, lambda signature: signature != "" and not signature.startswith(_PREFIX))[0]
 
 
 def has_signed_thinking(text: bytes) -> bool:
-    """Whether an earlier turn holds thinking that a model has signed."""
-    return without_signed_thinking(text) is not text
+    """Whether an earlier turn holds thinking that a model has signed, or may hold some: a body of too many JSON
+    values is not looked into."""
+    if _THINKING not in text:
+        return False
+    return count_values(text, MAX_VALUES) > MAX_VALUES or without_signed_thinking(text) is not text
 
 
-def _strip(text: bytes, needle: bytes, goes: Callable[[str], bool]) -> tuple[bytes, tuple[str, ...]]:
+def _strip(text: bytes, needle: bytes, goes: Callable[[str], bool]) -> tuple[bytes, Places]:
     """Without the thinking blocks whose signature `goes`; where the needle is not, none is."""
+    places = Places()
     if needle not in text:
-        return text, ()
+        return text, places
     pieces: list[bytes] = []
-    paths: list[str] = []
     done = 0
     for start, end in _values(text, "messages"):
-        kept, found = _without(text[start:end], needle, goes)
-        if found:
+        before = places.count
+        kept = _without(text[start:end], needle, goes, places)
+        if places.count > before:
             pieces += (text[done:start], kept)
             done = end
-            paths += found
-    return (b"".join((*pieces, text[done:])), tuple(paths)) if paths else (text, ())
+    return (b"".join((*pieces, text[done:])) if pieces else text), places
 
 
-def _without(messages: bytes, needle: bytes, goes: Callable[[str], bool]) -> tuple[bytes, list[str]]:
+def _without(messages: bytes, needle: bytes, goes: Callable[[str], bool], places: Places) -> bytes:
+    """Adds the places of what goes to `places`."""
     cuts: list[tuple[int, int]] = []
-    paths: list[str] = []
     turns = elements(messages)
     whole: set[int] = set()
     for index, (start, end) in enumerate(turns):
@@ -109,12 +133,13 @@ def _without(messages: bytes, needle: bytes, goes: Callable[[str], bool]) -> tup
         for at, stop in _values(turn, "content"):
             blocks = elements(turn[at:stop])
             gone = {n for n, (first, last) in enumerate(blocks) if _goes(turn[at + first : at + last], goes)}
-            paths += [f"messages[{index}].content[{number}]" for number in sorted(gone)]
+            for number in sorted(gone):
+                places.add(f"messages[{index}].content[{number}]")
             if gone and len(gone) == len(blocks):
                 whole.add(index)
             else:
                 cuts += [(start + at + first, start + at + last) for first, last in _gaps(blocks, gone)]
-    return _cut(messages, sorted(cuts + _gaps(turns, whole))), paths
+    return _cut(messages, sorted(cuts + _gaps(turns, whole)))
 
 
 def _gaps(spans: list[tuple[int, int]], gone: set[int]) -> list[tuple[int, int]]:
@@ -164,7 +189,11 @@ def _goes(block: bytes, goes: Callable[[str], bool]) -> bool:
         return False
     try:
         found = _thinking.decode(block)
-    except msgspec.DecodeError:
+    except MALFORMED as error:
+        if _MARKED in block and isinstance(error, UnicodeError):  # it cannot be told whether the mark is ours
+            raise InvalidRequest(
+                "The request body is not valid JSON: invalid UTF-8 in a thinking block"
+            ) from None
         return False
     signature = {"thinking": found.signature, "redacted_thinking": found.data}.get(found.type)
     return isinstance(signature, str) and goes(signature)

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, TypeGuard, cast
 
-__all__ = ["is_blank", "is_empty", "is_list", "is_mapping", "is_object", "object_of", "whole"]
+import msgspec
+
+__all__ = ["MALFORMED", "is_blank", "is_empty", "is_list", "is_mapping", "is_object", "object_of", "whole"]
+
+MALFORMED = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""What decoding JSON that somebody else wrote may raise: bad JSON or another shape, bad UTF-8, deep nesting."""
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:

@@ -109,6 +109,7 @@ SETTINGS = {
     "retry.max_wait": "the longest `retry-after` that is waited for, in seconds",
     "retry.backoff": "seconds before the first retry where the upstream states none, then doubled",
     "limits.body_bytes": "bytes of a request, as sent and after inflation",
+    "limits.body_values": "JSON values of a request that must be decoded, as on a translated route",
     "limits.body_seconds": "seconds that a request's body may take to arrive",
     "limits.header_bytes": "bytes of a request's headers and query",
     "limits.calls": "calls at once in a process, or event loop where it has several",

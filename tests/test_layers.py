@@ -10,9 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-CORE = """untyped moments errors sse usage prices cost metering upstream retry_after peek thinking_blocks
-    routing call record resilience logs summary messages answers dialect counting dialects.anthropic
-    dialects.openai_chat dialects exchange simulator toml config model_list gateway""".split()
+CORE = """untyped moments errors sse usage prices cost metering upstream retry_after record json_size
+    peek thinking_blocks routing call resilience logs summary messages answers dialect counting
+    dialects.anthropic dialects.openai_chat dialects exchange simulator toml config model_list
+    gateway""".split()
 """nexusflow_core from the ground up."""
 
 ASGI = """backend transports hooks otel anonymous auth body settings call_log presence durable_log paths watch

@@ -44,7 +44,7 @@ def check_retry(complaints: Complaints, path: str, retry: Retry) -> None:
 
 def check_limits(complaints: Complaints, limits: Limits) -> None:
     """Each bound lets something through."""
-    for name in ("body_bytes", "header_bytes", "calls", "calls_per_key"):
+    for name in ("body_bytes", "body_values", "header_bytes", "calls", "calls_per_key"):
         if getattr(limits, name) < 1:
             complaints.add(f"limits.{name}", "must be at least 1")
     if limits.queue < 0:

@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.errors import ConfigError, ConfigErrors
+from nexusflow_core.json_size import MAX_VALUES
 from nexusflow_core.routing import Route
 from nexusflow_core.upstream import Secret, Upstream
 
@@ -14,11 +15,12 @@ __all__ = ["Config", "Limits"]
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds on what comes in and stays. `body_bytes`: a request's body, as sent and after inflation;
-    `body_seconds`: how long it may take to arrive. `calls` and `calls_per_key`: calls at once in a process, of
-    which `queue` more may wait, `queue_seconds` at most. `ping_seconds`: silence towards the client of a
-    translated stream."""
+    `body_values`: its JSON values, where it must be decoded; `body_seconds`: how long it may take to arrive.
+    `calls` and `calls_per_key`: calls at once in a process, of which `queue` more may wait, `queue_seconds` at
+    most. `ping_seconds`: silence towards the client of a translated stream."""
 
     body_bytes: int = 32 * 1024 * 1024
+    body_values: int = MAX_VALUES
     body_seconds: float = 120.0
     header_bytes: int = 128 * 1024
     calls: int = 5000

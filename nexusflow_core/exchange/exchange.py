@@ -16,6 +16,7 @@ from nexusflow_core.errors import (
     UpstreamError,
     UpstreamTimeout,
     error_body,
+    kept,
 )
 from nexusflow_core.exchange.heads import error_headers, who_answered
 from nexusflow_core.exchange.orders import Close, Order, Read, Send, Sleep
@@ -188,7 +189,7 @@ class Exchange:
             self._end_attempt(error.reason or error.type, now)
             self._abandon()
             return self._answer(error, now)
-        out = self._current_leg().fail(error)
+        out = self._current_leg().fail(kept(error))
         self._finish(now, whole=out is not None)
         return out or b""
 
@@ -221,7 +222,7 @@ class Exchange:
         try:
             leg = self._open_leg(self._call, target)
         except NexusFlowError as error:
-            return error
+            return kept(error)
         if self._route is not None and would_be_refused(self._call, self._route, target, leg):
             return InvalidRequest("thinking: signed by another model than the one that is available")
         self._leg = self._outcome.leg = leg
@@ -244,7 +245,7 @@ class Exchange:
         if not self._attempting:
             return None
         self._end_attempt(error.reason or error.type, now)
-        self._failed_with = error
+        self._failed_with = kept(error)
         plan, failure = self._plan, self._failure(error, now)
         if plan is None:
             return None
@@ -269,7 +270,7 @@ class Exchange:
             if step is not None:
                 self._call, self._outcome.edits = stripped, edits
                 self._end_attempt(error.type, now)
-                self._failed_with = error
+                self._failed_with = kept(error)
                 return step
         return self._after_failure(error, now)
 
@@ -350,7 +351,7 @@ class Exchange:
         if isinstance(error, UpstreamError):
             headers = [*headers, *who_answered(self._outcome.target)]
         self._set_head(ResponseHead(error.status, headers), now)
-        self._outcome.error = error
+        self._outcome.error = kept(error)
         self._over = True
         self.order = Close()
         return body

@@ -1,6 +1,7 @@
 """The record of a call, from what its exchange and its last leg know in the end."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,10 +14,10 @@ from nexusflow_core.prices import PriceBook
 from nexusflow_core.record import Attempt, CallRecord, Ending, UsageSource
 from nexusflow_core.routing import Route, Target
 
-__all__ = ["Outcome", "begun", "cost_of", "settle"]
+__all__ = ["MAX_TEXT", "Outcome", "begun", "cost_of", "settle"]
 
-_MAX_NAME = 256
-"""Characters of a model's name that a record keeps, whatever a client calls it."""
+MAX_TEXT = 256
+"""Characters of a name or word that a record keeps, whatever a client or an upstream calls it."""
 
 
 class Outcome(Struct, kw_only=True):
@@ -43,7 +44,7 @@ class Outcome(Struct, kw_only=True):
     def end_attempt(self, call: Call, status: int | None, reason: str, duration: float) -> None:
         """Notes the attempt at the current target."""
         if self.target is not None:
-            upstream, model = self.target.upstream.name, self.target.model or call.model[:_MAX_NAME]
+            upstream, model = self.target.upstream.name, self.target.model or call.model[:MAX_TEXT]
             made = Attempt(upstream=upstream, model=model, status=status, reason=reason, duration=duration)
             self.attempts.append(made)
 
@@ -64,13 +65,13 @@ def settle(
     facts = usage or {}
     return CallRecord(
         request_id=call.request_id,
-        upstream_request_id=leg.upstream_request_id if leg is not None else None,
+        upstream_request_id=_text(leg.upstream_request_id) if leg is not None else None,
         started_at=call.started_at,
         duration=now - started,
         time_to_first_byte=None if it.first_byte_at is None else it.first_byte_at - started,
         endpoint=call.endpoint,
-        model=call.model[:_MAX_NAME],
-        response_model=leg.response_model if leg is not None else None,
+        model=call.model[:MAX_TEXT],
+        response_model=_text(leg.response_model) if leg is not None else None,
         route=route.model if route is not None else None,
         principal=principal.id if principal is not None else None,
         metadata=principal.metadata if principal is not None else {},
@@ -81,16 +82,16 @@ def settle(
         attempts=tuple(it.attempts),
         usage=usage,
         usage_source=_usage_source(it),
-        service_tier=(billing and billing.service_tier) or facts.get("service_tier"),
-        speed=facts.get("speed"),
-        inference_geo=facts.get("inference_geo"),
+        service_tier=_text((billing and billing.service_tier) or facts.get("service_tier")),
+        speed=_text(facts.get("speed")),
+        inference_geo=_text(facts.get("inference_geo")),
         cost_usd=cost.usd,
         price_row=cost.row,
         cost_flags=cost.flags,
         billing=billing,
         cache_saved_usd=cost.cache_saved_usd,
         cache_write_extra_usd=cost.cache_write_extra_usd,
-        stop_reason=leg.stop_reason if leg is not None else None,
+        stop_reason=_text(leg.stop_reason) if leg is not None else None,
         price_vendor=it.target.upstream.prices if it.target is not None else None,
         dropped=tuple(leg.losses) if leg is not None else (),
         edits=_edits(leg, it.edits),
@@ -108,7 +109,7 @@ def cost_of(call: Call, it: Outcome, book: PriceBook) -> CallCost:
     return price_call(
         leg.usage,
         billing=leg.billing,
-        models=(leg.response_model or sent, sent),
+        models=((_text(leg.response_model) or sent)[:MAX_TEXT], sent),
         at=call.started_at,
         vendor=target.upstream.prices,
         partial=not it.complete,
@@ -116,6 +117,11 @@ def cost_of(call: Call, it: Outcome, book: PriceBook) -> CallCost:
         stream=call.stream,
         book=book,
     )
+
+
+def _text(value: Any) -> str | None:
+    """What an upstream said where a word belongs; None where it is no text."""
+    return value[:MAX_TEXT] if isinstance(value, str) else None
 
 
 def _edits(leg: Leg | None, ours: Sequence[str]) -> tuple[str, ...]:

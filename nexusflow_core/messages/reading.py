@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.json_size import MAX_VALUES, check_values
 from nexusflow_core.messages.vocabulary import (
     Block,
     DocumentBlock,
@@ -72,8 +73,10 @@ _READ = frozenset(
 )
 
 
-def read_body(text: bytes) -> dict[str, Any]:
-    """A body that is a JSON object, as data. Raises InvalidRequest in the wire's words."""
+def read_body(text: bytes, most: int = MAX_VALUES) -> dict[str, Any]:
+    """Returns a body that is a JSON object, as data. Raises InvalidRequest in the wire's words, RequestTooLarge
+    for more than `most` JSON values."""
+    check_values(text, most)
     try:
         body = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -85,10 +88,11 @@ def read_body(text: bytes) -> dict[str, Any]:
     return cast(dict[str, Any], body)
 
 
-def read_request(text: bytes) -> MessagesRequest:
-    """A body that is a JSON object, as a request. Raises InvalidRequest with the path, in the wire's words."""
+def read_request(text: bytes, most: int = MAX_VALUES) -> MessagesRequest:
+    """Returns a body that is a JSON object, as a request. Raises InvalidRequest with the path, in the wire's
+    words, RequestTooLarge for more than `most` JSON values."""
     try:
-        return _request(read_body(text))
+        return _request(read_body(text, most))
     except RecursionError:
         raise InvalidRequest("The request body nests too deeply") from None
 

@@ -2,18 +2,29 @@
 
 from nexusflow_core.usage.billing import EXPLICIT_CACHE, Billing, read_bill
 from nexusflow_core.usage.buckets import Iteration, Usage, Wire, exact
-from nexusflow_core.usage.merge import WireUsage, merge_usage
+from nexusflow_core.usage.merge import (
+    MAX_USAGE_BYTES,
+    MAX_USAGE_MEMBERS,
+    WireUsage,
+    add_members,
+    merge_usage,
+    read_wire_usage,
+)
 from nexusflow_core.usage.wires import READERS
 
 __all__ = [
     "EXPLICIT_CACHE",
+    "MAX_USAGE_BYTES",
+    "MAX_USAGE_MEMBERS",
     "READERS",
     "Billing",
     "Iteration",
     "Usage",
     "Wire",
     "WireUsage",
+    "add_members",
     "exact",
     "merge_usage",
     "read_bill",
+    "read_wire_usage",
 ]

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from nexusflow_core.errors import EventTooLarge, InvalidUsage
+from nexusflow_core.untyped import MALFORMED as MALFORMED_JSON
 from nexusflow_core.untyped import is_list, is_mapping
 
 __all__ = [
@@ -45,7 +46,7 @@ _MAX_DIGITS = 12
 
 _MAX_COUNT_DIGITS = 30
 
-MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, EventTooLarge)
+MALFORMED = (*MALFORMED_JSON, EventTooLarge)
 """What decoding raises for bytes or objects that are no usage."""
 
 

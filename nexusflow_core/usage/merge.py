@@ -1,14 +1,58 @@
 """Usage as it comes over the wire, merged over a stream."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-__all__ = ["WireUsage", "merge_usage"]
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+__all__ = ["MAX_USAGE_BYTES", "MAX_USAGE_MEMBERS", "WireUsage", "add_members", "merge_usage", "read_wire_usage"]
 
 WireUsage = dict[str, Any]
 """A `usage` object with the names and values of the wire, unknown members included."""
 
+MAX_USAGE_MEMBERS = 64
+"""Bound on the members of a usage object, beside those that Anthropic's own has."""
+
+MAX_USAGE_BYTES = 64 * 1024
+"""Of a longer usage object only the members that Anthropic's own has are read."""
+
 _PROMPT_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+
+
+class _Split(Struct, omit_defaults=True):
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class _Details(Struct, omit_defaults=True):
+    thinking_tokens: int | None = None
+
+
+class _Tools(Struct, omit_defaults=True):
+    web_search_requests: int | None = None
+    web_fetch_requests: int | None = None
+
+
+class _Known(Struct, omit_defaults=True):
+    """The members of Anthropic's own usage. msgspec skips all others without making objects of them."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation: _Split | None = None
+    output_tokens_details: _Details | None = None
+    server_tool_use: _Tools | None = None
+    service_tier: Annotated[str, Meta(max_length=256)] | None = None
+    inference_geo: Annotated[str, Meta(max_length=256)] | None = None
+    speed: Annotated[str, Meta(max_length=256)] | None = None
+    iterations: Raw = Raw(b"null")
+
+
+_NAMES = frozenset((*_Known.__struct_fields__, "fallback_credit"))
+_usage = msgspec.json.Decoder(dict[str, Any] | None)
+_known = msgspec.json.Decoder(_Known)
 
 
 def merge_usage(earlier: WireUsage, later: Mapping[str, Any], *, third_party: bool = False) -> WireUsage:
@@ -23,7 +67,37 @@ def merge_usage(earlier: WireUsage, later: Mapping[str, Any], *, third_party: bo
     if total is not None and total < (_prompt_total(earlier) or 0) and (third_party or total == 0):
         for name in (*_PROMPT_COUNTS, "cache_creation"):
             news.pop(name, None)
-    return {**earlier, **news}
+    merged = dict(earlier)
+    add_members(merged, news)
+    return merged
+
+
+def add_members(usage: WireUsage, news: Mapping[str, Any]) -> None:
+    """Puts members into a usage object, of unknown ones as many as its bound allows: an upstream that sends
+    ever new ones fills no memory and no record."""
+    for name, value in news.items():
+        if len(usage) < MAX_USAGE_MEMBERS or name in usage or name in _NAMES:
+            usage[name] = value
+
+
+def read_wire_usage(raw: Raw) -> WireUsage | None:
+    """Returns a usage object as data, None for null. Raises msgspec.DecodeError or UnicodeError.
+
+    Of one that is longer than MAX_USAGE_BYTES the known members alone are made. Its `iterations`, which may be
+    as long, become a text, so that no cost is worked out without them.
+    """
+    if memoryview(raw).nbytes <= MAX_USAGE_BYTES:
+        usage: WireUsage | None = _usage.decode(raw)
+        if usage is None or len(usage) <= MAX_USAGE_MEMBERS:
+            return usage
+        kept: WireUsage = {}
+        add_members(kept, usage)
+        return kept
+    known = _known.decode(raw)
+    iterations, known.iterations = bytes(known.iterations), Raw(b"null")
+    found: WireUsage = msgspec.to_builtins(known)
+    found.pop("iterations", None)
+    return found if iterations == b"null" else {**found, "iterations": f"longer than {MAX_USAGE_BYTES} bytes"}
 
 
 def _prompt_total(usage: Mapping[str, Any]) -> int | None:

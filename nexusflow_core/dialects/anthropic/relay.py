@@ -8,6 +8,7 @@ from nexusflow_core.counting import ESTIMATED, estimated, is_absent
 from nexusflow_core.dialect import LegState, ResponseHead
 from nexusflow_core.dialects.anthropic.tap import Answer, StreamTap, read_answer
 from nexusflow_core.errors import (
+    CallerError,
     InvalidRequest,
     NexusFlowError,
     UpstreamProtocolError,
@@ -18,7 +19,7 @@ from nexusflow_core.messages import read_body
 from nexusflow_core.peek import Peek, rename_model
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
-from nexusflow_core.thinking_blocks import strip_marked
+from nexusflow_core.thinking_blocks import may_be_marked, strip_marked
 from nexusflow_core.upstream import (
     AuthScheme,
     Headers,
@@ -60,8 +61,12 @@ class AnthropicDialect:
             edits=edits,
             third_party=_is_third_party(call, target),
             counting=counting,
-            estimate_from=call.seen.text if call.seen and estimates else None,
+            estimate_from=call if call.seen and estimates else None,
         )
+
+    def decodes(self, call: Call) -> bool:
+        """Only a body with marked thinking is looked into."""
+        return may_be_marked(call.text)
 
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
         """Not known: whatever the upstream knows passes."""
@@ -87,7 +92,6 @@ def _relayed_request(call: Call, target: Target) -> tuple[UpstreamRequest, tuple
     body, edits = _edited_body(call, target)
     if edits and call.content_encoding:  # an edited text goes out plain
         headers = [pair for pair in headers if pair[0] != b"content-encoding"]
-        edits += ("content-encoding",)
     url = upstream.base_url + _PATHS[call.endpoint]
     if call.query:
         url += "?" + _checked_query(call.query)
@@ -99,10 +103,12 @@ def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
     that we made of another vendor's reasoning, which Anthropic would refuse (PITFALLS F2)."""
     if call.seen is None:
         return call.body, ()
-    text, edits = strip_marked(call.seen.text)
-    if target.model is not None and target.model != call.model:
-        text = rename_model(Peek(call.seen.model, call.seen.stream, text), target.model)
-        edits = ("model", *edits)
+    model = target.model if target.model != call.model else None
+    words = (*(("model",) if model else ()), *(("content-encoding",) if call.content_encoding else ()))
+    text, edits = strip_marked(call.seen.text, words, call.max_values)
+    if model is not None:
+        text = rename_model(Peek(call.seen.model, call.seen.stream, text), model)
+        edits = edits or words
     return (text, edits) if edits else (call.body, ())
 
 
@@ -123,7 +129,7 @@ class RelayLeg:
         edits: Sequence[str] = (),
         third_party: bool = False,
         counting: bool = False,
-        estimate_from: bytes | None = None,
+        estimate_from: Call | None = None,
     ) -> None:
         self.request = request
         self.losses: Sequence[Loss] = ()
@@ -135,7 +141,7 @@ class RelayLeg:
         self._request_id = request_id
         self._third_party = third_party
         self._counting = counting
-        self._estimate_from = estimate_from  # the request, where an estimate stands in for a count
+        self._estimate_from = estimate_from  # the call, where an estimate stands in for a count
         self._uncounted = False  # the upstream has no count_tokens
         self._answer_head: ResponseHead | None = None  # as received; becomes `head` once it may go out
         self._encoded = False  # the answer is compressed all the same, and cannot be read on the side
@@ -231,8 +237,9 @@ class RelayLeg:
         if self._estimate_from is None or self._held is None:
             return self._release()
         try:
-            self.head, body = estimated(read_body(self._estimate_from), self._request_id)
-        except InvalidRequest:
+            body_read = read_body(self._estimate_from.text, self._estimate_from.max_values)
+            self.head, body = estimated(body_read, self._request_id)
+        except CallerError:
             return self._release()
         self.losses = (ESTIMATED,)
         return body

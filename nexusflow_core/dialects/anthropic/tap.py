@@ -1,22 +1,25 @@
 """What a passing Messages answer says about itself: usage, model, its end or its error."""
 
-from typing import Any
+import re
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from nexusflow_core.errors import EventTooLarge
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder
-from nexusflow_core.usage import WireUsage, merge_usage
+from nexusflow_core.untyped import MALFORMED
+from nexusflow_core.usage import WireUsage, merge_usage, read_wire_usage
 
 __all__ = ["Answer", "StreamTap", "read_answer"]
 
-# An event that matters has one of these in its data: the type is a JSON string, and a quote inside the text of
-# another event is escaped, so that text which merely speaks of them does not match.
+# An event that matters has one of these in its data. Text that speaks of them has them too, behind a backslash:
+# such an event is framed for nothing, which costs time in proportion to its length.
 _MESSAGE = b'"message_'
 _ERROR = b'"error"'
+_MARK = re.compile(rb'"(?:message_|error")')
 
 _BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
+_BLANK_LINE = re.compile(rb"\n(?:\n|\r\n)|\r\r")
 
 _MAX_TAIL = 4096
 """An unfinished event longer than this goes to the decoder, which keeps its pieces apart."""
@@ -36,29 +39,40 @@ class Answer(Struct):
     error: _Error | None = None
 
 
+class _Message(Struct):
+    """An answer as it is decoded: the usage is read apart, under its bounds."""
+
+    type: str = ""
+    model: str | None = None
+    stop_reason: str | None = None
+    usage: Raw = Raw(b"null")
+    error: _Error | None = None
+
+
 class _Delta(Struct):
     stop_reason: str | None = None
 
 
 class _Event(Struct):
     type: str = ""
-    message: Answer | None = None
+    message: _Message | None = None
     delta: _Delta | None = None
-    usage: dict[str, Any] | None = None
+    usage: Raw = Raw(b"null")
     error: _Error | None = None
 
 
-_answer = msgspec.json.Decoder(Answer)
+_answer = msgspec.json.Decoder(_Message)
 _event = msgspec.json.Decoder(_Event)
 
 
 def read_answer(body: bytes) -> Answer | None:
     """A sync body's usage, model and error; None where it is no JSON object."""
     try:
-        return _answer.decode(body)
+        it = _answer.decode(body)
+        return Answer(it.type, it.model, it.stop_reason, read_wire_usage(it.usage), it.error)
     except msgspec.ValidationError:  # an object of another shape: nothing to meter, nothing wrong with it
         return Answer() if body.lstrip()[:1] == b"{" else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except MALFORMED:
         return None
 
 
@@ -109,12 +123,15 @@ class StreamTap:
         return self._blind
 
     def feed(self, data: bytes) -> None:
-        while self._framing and data:
+        at = 0
+        while self._framing and at < len(data):
             if self._blind:
                 return
-            cut = _end_of_event(data, 0) or len(data)
-            self._frame(data[:cut])
-            data = data[cut:]
+            end = _end_of_event(data, at) or len(data)
+            self._frame(data[at:end])
+            at = end
+        if at:
+            data = data[at:]
         if self._tail:
             data = self._tail + data
         if data.find(_MESSAGE) < 0 and data.find(_ERROR) < 0 and data.endswith(b"\n\n"):
@@ -125,9 +142,9 @@ class StreamTap:
     def _skim(self, data: bytes) -> None:
         """Frames the events that matter, each by itself, and keeps the unfinished one at the end."""
         at = 0
-        while (mark := _next_mark(data, at)) >= 0:
-            at = max(at, _end_of_last_event(data, at, mark))
-            end = _end_of_event(data, mark)
+        while mark := _MARK.search(data, at):
+            at = max(at, _end_of_last_event(data, at, mark.start()))
+            end = _end_of_event(data, mark.start())
             if not end:
                 break
             self._frame(data[at:end])
@@ -161,17 +178,18 @@ class StreamTap:
     def _read(self, data: bytes) -> None:
         try:
             event = _event.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            usage = read_wire_usage(event.message.usage if event.message is not None else event.usage)
+        except MALFORMED:
             return  # on a relayed stream it is not ours to judge
         if event.type == "message_start" and event.message is not None:
             self.model = event.message.model
             self.stop_reason = event.message.stop_reason
-            self._merge(event.message.usage)
+            self._merge(usage)
         elif event.type == "message_delta":
             if event.delta is not None and event.delta.stop_reason is not None:
                 self.stop_reason = event.delta.stop_reason
                 self.stopped = True
-            self._merge(event.usage)
+            self._merge(usage)
         elif event.type == "message_stop":
             self.ended = True
         elif event.type == "error":
@@ -183,19 +201,15 @@ class StreamTap:
             self.usage = merge_usage(self.usage or {}, usage, third_party=self._third_party)
 
 
-def _next_mark(data: bytes, at: int) -> int:
-    """Where the next event that matters has its mark; -1 where none does."""
-    message, error = data.find(_MESSAGE, at), data.find(_ERROR, at)
-    return max(message, error) if message < 0 or error < 0 else min(message, error)
-
-
 def _end_of_event(data: bytes, at: int) -> int:
     """Where the first blank line after `at` ends; 0 where there is none."""
-    return min((i + len(blank) for blank in _BLANK_LINES if (i := data.find(blank, at)) >= 0), default=0)
+    blank = _BLANK_LINE.search(data, at)
+    return blank.end() if blank is not None else 0
 
 
 def _end_of_last_event(data: bytes, at: int, before: int) -> int:
-    """Where the last blank line between the two places ends; 0 where there is none."""
+    """Where the last blank line between the two places ends; 0 where there is none. Reads what lies between
+    them once, and no byte before `at`."""
     return max(
         (i + len(blank) for blank in _BLANK_LINES if (i := data.rfind(blank, at, before)) >= 0), default=0
     )

@@ -169,13 +169,13 @@ class Conversation:
     # The assistant's turns
 
     def _assistant(self, blocks: list[Placed], start: int) -> list[Part]:
-        text = ""
+        texts: list[str] = []
         calls: list[ToolUseBlock] = []
         thoughts = Thoughts()
         for path, block in blocks:
             if isinstance(block, TextBlock):
                 self._parts.citations(block, path)
-                text += block.text
+                texts.append(block.text)
             elif isinstance(block, ToolUseBlock):
                 self._check_call(block, path)
                 calls.append(block)
@@ -187,6 +187,7 @@ class Conversation:
                 raise InvalidRequest(
                     f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream"
                 )
+        text = "".join(texts)
         if not text and not calls:
             for path in thoughts.paths:
                 self._losses.drop(path, "this upstream takes no turn of thinking alone")

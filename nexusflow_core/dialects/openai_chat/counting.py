@@ -1,7 +1,6 @@
 """count_tokens by the vendor's own counter, where it has one: of the prompt as the model would get it."""
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -33,6 +32,7 @@ from nexusflow_core.errors import (
 from nexusflow_core.messages import read_body, read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
+from nexusflow_core.untyped import MALFORMED
 from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
 
 __all__ = ["CountLeg", "open_count"]
@@ -60,9 +60,9 @@ def open_count(call: Call, target: Target, vendor: Vendor, headers: Headers) -> 
     to be had, InvalidRequest for a request that would be refused anyway."""
     if vendor.counts_at is None and target.options.count_tokens is None:
         raise NotFound(NOT_COUNTED)
-    given = read_body(call.seen.text if call.seen else call.body)
+    given = read_body(call.text, call.max_values)
     # Counting takes no max_tokens; all else is read as it would be to be answered.
-    request = read_request(msgspec.json.encode({"max_tokens": 1, **given}))
+    request = read_request(msgspec.json.encode({"max_tokens": 1, **given}), call.max_values + 1)
     if vendor.counts_at is None:
         return EstimateLeg(given, call.request_id)
     losses = Losses(strict=target.strict)
@@ -70,7 +70,7 @@ def open_count(call: Call, target: Target, vendor: Vendor, headers: Headers) -> 
     body = msgspec.json.encode({name: made[name] for name in _COUNTED if name in made})
     url = _beside(target.upstream.base_url, vendor.counts_at)
     sent = UpstreamRequest(target.upstream, "POST", url, headers, body)
-    return CountLeg(sent, call, vendor, losses.found, given if target.options.count_tokens else None)
+    return CountLeg(sent, call, vendor, losses.found, call.text if target.options.count_tokens else None)
 
 
 def _beside(base_url: str, path: str) -> str:
@@ -98,7 +98,7 @@ class CountLeg:
         call: Call,
         vendor: Vendor,
         losses: list[Loss],
-        body: dict[str, Any] | None,
+        body: bytes | None,
     ) -> None:
         self.request = request
         self.losses: Sequence[Loss] = losses
@@ -146,12 +146,12 @@ class CountLeg:
             if self._body is None:
                 return not_counted(call.request_id)
             self.losses = (*self.losses, ESTIMATED)
-            return estimated(self._body, call.request_id)
+            return estimated(read_body(self._body, call.max_values), call.request_id)
         if self._status >= 400:
             raise self._failed(bytes(self._held))
         try:
             found = _count.decode(bytes(self._held))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except MALFORMED:
             raise UpstreamProtocolError("the upstream's count is not one") from None
         told = warning(self.losses)
         return counted(found.count, call.request_id, [(b"x-nexusflow-warning", told)] if told else ())

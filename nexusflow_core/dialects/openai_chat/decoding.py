@@ -7,11 +7,9 @@ from typing import Any
 import msgspec
 
 from nexusflow_core.dialects.openai_chat.schema import Chunk
-from nexusflow_core.untyped import is_list, is_object, whole
+from nexusflow_core.untyped import MALFORMED, is_list, is_object, whole
 
 __all__ = ["decode_chunk", "decode_json", "decode_leniently"]
-
-_NO_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 _TEXTS = ("id", "name", "model", "content", "refusal", "finish_reason", "native_finish_reason")
 _OBJECTS = ("delta", "message", "function", "function_call", "x_groq", "base_resp")
@@ -27,7 +25,7 @@ def decode_chunk(data: bytes) -> Chunk:
     msgspec.ValidationError where it is JSON all the same."""
     try:
         return _chunk.decode(data)
-    except _NO_JSON:
+    except MALFORMED:
         return _second_try(data)
 
 
@@ -35,7 +33,7 @@ def decode_json(data: bytes) -> Any:
     """Raises msgspec.DecodeError for what is no JSON even leniently."""
     try:
         return msgspec.json.decode(data)
-    except _NO_JSON:
+    except MALFORMED:
         return decode_leniently(data)
 
 

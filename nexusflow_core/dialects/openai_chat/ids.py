@@ -4,6 +4,7 @@ time."""
 import hashlib
 import re
 from array import array
+from bisect import bisect_left
 from collections.abc import Container, Iterable
 
 from nexusflow_core.dialects.openai_chat.vendors import IdForm
@@ -32,6 +33,7 @@ class CallIds:
             self._form = "functions"
         self._count = 0
         self._sent: set[str] = set()
+        self._tried: dict[str, int] = {}  # by name: all numbers up to this one that were tried are taken
 
     def sent(self, id: str, name: str) -> str:
         """The id of the next call, of the tool that the upstream knows by this name."""
@@ -41,10 +43,11 @@ class CallIds:
             return id if len(id) <= _MAX_ID else f"call_{_hash(id)[:24]}"
         given = _NUMBERED.fullmatch(id)
         made = f"functions.{name}:{int(given[1]) if given else self._count}"
-        number = self._count
+        number = max(self._count, self._tried.get(name, 0))
         while made in self._sent:
             made = f"functions.{name}:{number}"
             number += 1
+            self._tried[name] = number
         self._count += 1
         self._sent.add(made)
         return made
@@ -57,10 +60,12 @@ class UsedIds:
     __slots__ = ("_hashes",)
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
-        self._hashes = array("q", map(hash, ids))
+        self._hashes = array("q", sorted(map(hash, ids)))
 
     def __contains__(self, id: object) -> bool:
-        return hash(id) in self._hashes
+        sought = hash(id)
+        at = bisect_left(self._hashes, sought)
+        return at < len(self._hashes) and self._hashes[at] == sought
 
 
 def tool_id(id: str | None, request_id: str, index: int, taken: Container[str] = ()) -> str:

@@ -13,6 +13,8 @@ _DATA = frozenset({"enum", "const", "default", "examples"})
 _NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
 """Keywords that hold schemas by names, which are no keywords."""
 
+_MAX_PATH = 200
+
 _ANNOTATIONS = frozenset({"$id", "$schema"})
 
 
@@ -48,7 +50,8 @@ def without(refused: frozenset[str], schema: Any, path: str, losses: Losses) -> 
         return schema
     kept: dict[str, Any] = {}
     for name, value in schema.items():
-        at = f"{path}.{name}"
+        # each path begins with its parent's, so a long name would be copied often
+        at = f"{path}.{name}"[:_MAX_PATH]
         if name in refused:
             if name not in _ANNOTATIONS and value is not True:
                 losses.drop(at, "not taken by this upstream in a tool's schema")

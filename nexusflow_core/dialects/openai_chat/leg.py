@@ -56,11 +56,15 @@ class OpenAIChatDialect:
         if call.endpoint == "count_tokens":
             return open_count(call, target, vendor_row(target.upstream.vendor), _request_headers(call, target))
         losses = Losses(strict=target.strict)
-        made = chat_request(read_request(call.seen.text if call.seen else call.body), call, target, losses)
+        made = chat_request(read_request(call.text, call.max_values), call, target, losses)
         headers = _request_headers(call, target)
         url = target.upstream.base_url + "/chat/completions"
         sent = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
-        return ChatLeg(sent, call, made.asked, losses.found)
+        return ChatLeg(sent, call, made.asked, losses)
+
+    def decodes(self, call: Call) -> bool:
+        """Each is translated."""
+        return True
 
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
         """By the vendor's row; None for a vendor without one."""
@@ -90,14 +94,15 @@ class ChatLeg:
         request: UpstreamRequest,
         call: Call,
         asked: Asked,
-        losses: list[Loss],
+        losses: Losses,
     ) -> None:
         self.request = request
-        self.losses: list[Loss] = losses
+        self.losses: Sequence[Loss] = losses.found
         self.head: ResponseHead | None = None
         self.state = LegState.OPEN
         self.failure: NexusFlowError | None = None
         self.upstream_request_id: str | None = None
+        self._losses = losses
         self._asked = asked
         self._origin = Origin(asked.vendor, asked.model, request.upstream, call.credential)
         self._streams = call.stream
@@ -259,7 +264,7 @@ class ChatLeg:
         if self._stream is not None:
             self._notice(self._stream.noticed)
             if self._stream.estimated:
-                self.losses.append(Loss("usage", ESTIMATED))
+                self._losses.add("usage", ESTIMATED)
             self.failure = self._stream.failure
         return out
 
@@ -297,7 +302,7 @@ class ChatLeg:
         self._answer = translate_answer(answer, self._asked)
         self._notice(self._answer.noticed)
         if self._answer.estimated:
-            self.losses.append(Loss("usage", ESTIMATED))
+            self._losses.add("usage", ESTIMATED)
         return self._message(self._answer)
 
     def _refusal(self) -> bytes:
@@ -344,7 +349,8 @@ class ChatLeg:
         self._headers = ()
 
     def _notice(self, noticed: Sequence[str]) -> None:
-        self.losses += [Loss(f"answer.{what}", "has no place in this answer") for what in noticed]
+        for what in noticed:
+            self._losses.add(f"answer.{what}", "has no place in this answer")
 
     def _failed(self, told: ErrorTold) -> UpstreamStatus:
         return failure(told, self._status, self._headers, origin=self._origin, now=self._started_at)

@@ -12,7 +12,7 @@ class ToolNames:
     """Tool names as the upstream knows them, at most 64 characters, and back again."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._shown = {self.sent(name): name for name in names}
+        self._shown = {self.sent(name): name for name in names if len(name) > _MAX_NAME}
 
     @staticmethod
     def sent(name: str) -> str:

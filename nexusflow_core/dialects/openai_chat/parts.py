@@ -35,7 +35,6 @@ class Parts:
         self._losses = losses
         self._omit_images = options.images == "omit"
         self._tool_images = options.tool_images or vendor.tool_images
-        self._documents = Documents(vendor, losses, self.of_user)
 
     def of_user(self, block: Block, path: str) -> list[Part]:
         if isinstance(block, TextBlock):
@@ -44,10 +43,14 @@ class Parts:
         if isinstance(block, ImageBlock):
             return [self._image(block, path)]
         if isinstance(block, DocumentBlock):
-            return self._documents.document(block, path)
+            return self._documents().document(block, path)
         if isinstance(block, SearchResultBlock):
-            return self._documents.search_result(block, path)
+            return self._documents().search_result(block, path)
         raise InvalidRequest(f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream")
+
+    def _documents(self) -> Documents:
+        """One for a block: kept, it would make a cycle, and hold what was refused."""
+        return Documents(self._vendor, self._losses, self.of_user)
 
     def _image(self, block: ImageBlock, path: str) -> Part:
         if self._omit_images:

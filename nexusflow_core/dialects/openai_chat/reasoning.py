@@ -37,18 +37,20 @@ def reasoning_text(delta: Delta) -> str:
 
 def parts(content: Sequence[Any]) -> list[Piece]:
     """A content that is a list (Mistral): its thinking and text in order, neighbours of one kind as one."""
-    found: list[Piece] = []
+    found: list[tuple[bool, list[str]]] = []
     for part in map(object_of, content):
-        if part.get("type") == "thinking":
+        thinking = part.get("type") == "thinking"
+        if thinking:
             inner = part.get("thinking")
-            texts = [inner] if isinstance(inner, str) else [object_of(one).get("text") for one in _list(inner)]
-            piece = Piece(True, "".join(text for text in texts if isinstance(text, str)))
+            told = [inner] if isinstance(inner, str) else [object_of(one).get("text") for one in _list(inner)]
+            texts = [text for text in told if isinstance(text, str)]
         else:
-            piece = Piece(False, str(part.get("text") or "") if part.get("type") == "text" else "")
-        if found and found[-1].thinking is piece.thinking:
-            piece = Piece(piece.thinking, found.pop().text + piece.text)
-        found.append(piece)
-    return found
+            texts = [str(part.get("text") or "") if part.get("type") == "text" else ""]
+        if found and found[-1][0] is thinking:
+            found[-1][1].extend(texts)
+        else:
+            found.append((thinking, texts))
+    return [Piece(thinking, "".join(texts)) for thinking, texts in found]
 
 
 class Details:

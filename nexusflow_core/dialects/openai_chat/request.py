@@ -15,6 +15,7 @@ from nexusflow_core.dialects.openai_chat.ids import CallIds, UsedIds
 from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.recall import Recall
+from nexusflow_core.dialects.openai_chat.stops import MAX_STOP_CHARS, MAX_STOPS
 from nexusflow_core.dialects.openai_chat.structure import answer_format
 from nexusflow_core.dialects.openai_chat.thinking import steer_thinking
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
@@ -133,8 +134,17 @@ def _max_tokens(asked: int, options: Options, losses: Losses) -> int:
 
 
 def _stop(request: MessagesRequest, model: str, vendor: Vendor, body: dict[str, Any]) -> tuple[str, ...]:
-    """Sends what the vendor takes, all or none; returns what must be found here."""
+    """Sends what the vendor takes, all or none; returns what must be found here. Raises InvalidRequest for more
+    than this search is made for."""
     stops = request.stop_sequences
+    if len(stops) > MAX_STOPS:
+        raise InvalidRequest(
+            f"stop_sequences: at most {MAX_STOPS} are possible on this upstream, not {len(stops)}"
+        )
+    if sum(map(len, stops)) > MAX_STOP_CHARS:
+        raise InvalidRequest(
+            f"stop_sequences: at most {MAX_STOP_CHARS} characters together are possible on this upstream"
+        )
     too_long = vendor.stop_bytes is not None and any(len(stop.encode()) > vendor.stop_bytes for stop in stops)
     if not stops or len(stops) > vendor.stop or too_long or vendor.reasons(model):
         return tuple(stops)

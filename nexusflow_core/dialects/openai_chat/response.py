@@ -21,7 +21,7 @@ from nexusflow_core.dialects.openai_chat.schema import (
 )
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
 from nexusflow_core.errors import UpstreamError, UpstreamProtocolError
-from nexusflow_core.untyped import is_object
+from nexusflow_core.untyped import MALFORMED, is_object
 from nexusflow_core.usage import Billing
 
 __all__ = ["Translated", "the_choice", "translate_answer"]
@@ -147,7 +147,7 @@ def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(arguments.encode(), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except MALFORMED:
         pass
     if (found := _leniently(arguments)) is not None:
         return found
@@ -193,7 +193,7 @@ def _readable_prefix(arguments: str) -> dict[str, Any]:
     for text in tries:
         try:
             return msgspec.json.decode(text.encode(), type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+        except MALFORMED:
             continue
     return {}
 

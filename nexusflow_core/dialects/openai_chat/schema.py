@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.errors import UpstreamProtocolError
-from nexusflow_core.untyped import object_of
+from nexusflow_core.untyped import MALFORMED, object_of
 
 __all__ = [
     "Choice",
@@ -166,7 +166,7 @@ def plain_text(data: bytes) -> tuple[str, str | None] | None:
     """Text and model of a data line that brings a text and nothing else, as nearly all do; else None."""
     try:
         chunk: Any = _plain.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except MALFORMED:
         return None
     choices = chunk.choices
     if len(choices) != 1 or choices[0].index:

@@ -1,12 +1,24 @@
-"""Stop strings that the upstream was not given: found on the text as it passes."""
+"""Stop strings that the upstream was not given: found on the text as it passes.
 
+One search finds all of them (Aho and Corasick, 1975). It reads each character once, whatever the cuts and
+however many strings there are.
+"""
+
+import re
 from collections.abc import Sequence
 
-__all__ = ["StopFinder", "longest_beginning"]
+__all__ = ["MAX_STOPS", "MAX_STOP_CHARS", "StopFinder", "longest_beginning"]
+
+MAX_STOPS = 256
+"""Bound on the stop sequences of a translated request. Anthropic states none; OpenAI takes four."""
+
+MAX_STOP_CHARS = 16_384
+"""Bound on the characters of all of them together: the tree of them stays for as long as the answer lasts."""
 
 
 def longest_beginning(text: str, word: str) -> int:
-    """How many characters at the end of a text could be the beginning of a word, short of the whole."""
+    """Returns how many characters at the end of a text could be the beginning of a word, short of the whole.
+    For short words: the time grows with the square of the word."""
     longest = min(len(word) - 1, len(text))
     return next((n for n in range(longest, 0, -1) if text.endswith(word[:n])), 0)
 
@@ -18,35 +30,102 @@ class StopFinder:
     """
 
     def __init__(self, stops: Sequence[str], echo: str = "") -> None:
-        self._stops = [stop for stop in stops if stop]
+        stops = [stop for stop in stops if stop]
+        self._search = _Search(stops) if stops else None
         self._echo = echo
-        self._held: str = ""
+        self._echoed = 0  # so many characters of it have come, and nothing else
+        self._held = ""  # the beginning of a stop string, perhaps
         self.found: str | None = None
 
     def feed(self, text: str) -> str:
-        """The text that may go out. Sets `found`, after which nothing more does."""
+        """Returns the text that may go out. Sets `found`, after which nothing more does."""
         if self._echo:
-            text = self._held + text
-            if len(text) < len(self._echo) and self._echo.startswith(text):
-                self._held = text
-                return ""
-            text, self._echo, self._held = text.removeprefix(self._echo), "", ""
-        if not self._stops:
+            text = self._behind_echo(text)
+        if self._search is None:
             return text
         if self.found is not None:
             return ""
-        text = self._held + text
-        # The stop string that is whole first, as whoever reads the text letter by letter finds it.
-        hits = [(at + len(stop), at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
-        if hits:
-            _, at, self.found = min(hits)
-            self._held = ""
-            return text[:at]
-        keep = max((longest_beginning(text, stop) for stop in self._stops), default=0)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+        end, self.found, begun = self._search.read(text)
+        text = self._held + text[:end]
+        keep = begun if self.found is None else len(self.found)
+        out = text[: len(text) - keep]
+        self._held = text[len(out) :] if self.found is None else ""
+        return out
 
     def flush(self) -> str:
-        """What was held back, at the end."""
-        held, self._held, self._echo = self._held, "", ""
+        """Returns what was held back, at the end."""
+        held = self._echo[: self._echoed] + self._held
+        self._held, self._echo = "", ""
         return held
+
+    def _behind_echo(self, text: str) -> str:
+        """The text without the echo that it begins with, nothing while it may still be one."""
+        came = self._echo[self._echoed : self._echoed + len(text)]
+        if text.startswith(came) and self._echoed + len(came) == len(self._echo):
+            self._echo = ""
+            return text[len(came) :]
+        if text == came:
+            self._echoed += len(text)
+            return ""
+        text, self._echo = self._echo[: self._echoed] + text, ""
+        return text
+
+
+class _Search:
+    """A tree of the stop strings, character by character, and where the search is in it. Node 0 is the root."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._next: dict[tuple[int, str], int] = {}
+        self._depth = [0]  # of each node: characters from the root
+        self._stop: list[str | None] = [None]  # the longest stop string that ends at the node
+        self._other = [0]  # the node of the longest other beginning that ends with the same characters
+        for stop in stops:
+            self._add(stop)
+        self._link()
+        self._first = re.compile(f"[{''.join({re.escape(stop[0]) for stop in stops})}]")
+        self._at = 0
+
+    def read(self, text: str) -> tuple[int, str | None, int]:
+        """Returns how much of the text was read, the stop string that ends there, and how many characters
+        before that place could be the beginning of one."""
+        following, other, ends, node = self._next, self._other, self._stop, self._at
+        at, length = 0, len(text)
+        while at < length:
+            if not node:  # most text begins no stop string
+                found = self._first.search(text, at)
+                if found is None:
+                    break
+                at = found.start()
+            char = text[at]
+            while (onward := following.get((node, char))) is None and node:
+                node = other[node]
+            node = onward or 0
+            at += 1
+            if (stop := ends[node]) is not None:
+                return at, stop, 0
+        self._at = node
+        return length, None, self._depth[node]
+
+    def _add(self, stop: str) -> None:
+        node = 0
+        for char in stop:
+            onward = self._next.get((node, char))
+            if onward is None:
+                onward = self._next[node, char] = len(self._depth)
+                self._depth.append(self._depth[node] + 1)
+                self._stop.append(None)
+                self._other.append(0)
+            node = onward
+        self._stop[node] = stop
+
+    def _link(self) -> None:
+        """Sets `_other` of each node, those nearest the root first, from that of the node before it."""
+        for (before, char), node in sorted(self._next.items(), key=lambda edge: self._depth[edge[1]]):
+            other = before
+            while other:
+                other = self._other[other]
+                if (onward := self._next.get((other, char))) is not None:
+                    self._other[node] = onward
+                    break
+            if self._stop[node] is None:
+                self._stop[node] = self._stop[self._other[node]]
