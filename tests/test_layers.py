@@ -17,7 +17,7 @@ CORE = """untyped moments errors sse usage prices cost metering upstream retry_a
 """nexusflow_core from the ground up."""
 
 ASGI = """backend transports hooks otel anonymous auth body settings call_log presence durable_log paths watch
-    relay slots runtime calls pages app cli""".split()
+    relay slots runtime calls pages app server cli""".split()
 """nexusflow_asgi from the ground up."""
 
 PURE = """__future__ abc array base64 binascii bisect collections contextlib copy csv dataclasses datetime

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import json
 import logging
@@ -10,6 +11,7 @@ import secrets
 import shlex
 import socket
 from collections.abc import Callable
+from typing import Any, cast
 
 from nexusflow_asgi.app import NexusFlow
 from nexusflow_asgi.hooks import LoggingHook, logger
@@ -25,6 +27,8 @@ _SETTINGS = "NEXUSFLOW_SERVE"  # how a worker process learns what its parent was
 _EXAMPLE_MODEL = "claude-haiku-4-5"
 _SHUTDOWN_SECONDS = 30
 _BACKLOG = 2048
+_LINES_BYTES = 32 * 1024
+"""What the head of a request has beside headers and query: path, colons, ends of lines."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,9 +120,16 @@ def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: st
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    from nexusflow_asgi.server import GatewayProtocol, ServerLimits
+
+    served = _config(arguments.config, offline=arguments.offline)
+    limits = ServerLimits(head_bytes=served.limits.header_bytes + _LINES_BYTES)
     config = uvicorn.Config(
         "nexusflow_asgi.cli.serve:app",
         factory=True,
+        interface="asgi3",
+        http=cast(Any, functools.partial(GatewayProtocol, limits=limits)),
+        ws="none",
         host=arguments.host,
         port=arguments.port,
         workers=arguments.workers,

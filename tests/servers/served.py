@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgspec
 import uvicorn
@@ -20,6 +21,7 @@ from tests.servers.upstream import LIMIT
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from nexusflow_asgi.server import ServerLimits
     from nexusflow_core.record import CallRecord
 
 T = TypeVar("T")
@@ -29,7 +31,12 @@ class Served:
     """`with Served(app) as served:` listens on 127.0.0.1:`served.port`; leaving stops server and thread."""
 
     def __init__(
-        self, app: ASGIApp, *, loop: Literal["asyncio", "uvloop"] = "asyncio", own_headers: bool = False
+        self,
+        app: ASGIApp,
+        *,
+        loop: Literal["asyncio", "uvloop"] = "asyncio",
+        limits: ServerLimits | None = None,  # then by the protocol of `nexusflow serve`
+        own_headers: bool = False,
     ) -> None:
         self._app = app
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -42,7 +49,7 @@ class Served:
                 self._entry,
                 interface="asgi3",
                 loop=loop,
-                http="httptools",
+                http="httptools" if limits is None else _protocol(limits),
                 ws="none",
                 lifespan="auto",
                 log_config=None,
@@ -131,6 +138,12 @@ class Served:
             self._server.run(sockets=[self._socket])
         finally:
             self._server.ready.set()
+
+
+def _protocol(limits: ServerLimits) -> Any:
+    from nexusflow_asgi.server import GatewayProtocol
+
+    return functools.partial(GatewayProtocol, limits=limits)
 
 
 class _Server(uvicorn.Server):
