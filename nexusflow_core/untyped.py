@@ -5,7 +5,7 @@ from typing import Any, TypeGuard, cast
 
 import msgspec
 
-__all__ = ["MALFORMED", "is_blank", "is_empty", "is_list", "is_mapping", "is_object", "object_of", "whole"]
+__all__ = ["MALFORMED", "is_blank", "is_list", "is_mapping", "is_object", "is_zero", "object_of", "whole"]
 
 MALFORMED = (msgspec.DecodeError, UnicodeError, RecursionError)
 """What decoding JSON that somebody else wrote may raise: bad JSON or another shape, bad UTF-8, deep nesting."""
@@ -32,14 +32,12 @@ def is_blank(value: Any) -> bool:
     return value is None or value in ("", [])
 
 
-def is_empty(value: Any) -> bool:
-    """Whether a value is what some writers put for an absent one: null, "", 0, false, an empty list or object,
-    or a structure of those. For known members, where each of them means what happens without the member."""
-    if is_object(value):
-        return all(map(is_empty, value.values()))
-    if is_list(value):
-        return all(map(is_empty, value))
-    return not value
+def is_zero(value: Any, *, deepest: int = 8) -> bool:
+    """Whether a value says no more than its absence: null, "", 0, false, [], {}, or a structure of those."""
+    if not value:
+        return True
+    items = value.values() if is_object(value) else value if is_list(value) else None
+    return items is not None and deepest > 0 and all(is_zero(item, deepest=deepest - 1) for item in items)
 
 
 def object_of(value: Any) -> dict[str, Any]:

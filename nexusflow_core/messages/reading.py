@@ -26,7 +26,7 @@ from nexusflow_core.messages.vocabulary import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from nexusflow_core.untyped import is_blank, is_empty, whole
+from nexusflow_core.untyped import is_blank, is_zero, whole
 
 __all__ = ["read_blocks", "read_body", "read_request"]
 
@@ -115,7 +115,7 @@ def _request(body: dict[str, Any]) -> MessagesRequest:
         tools=[_tool(item, index) for index, item in enumerate(_optional(body, "tools", list[Any]) or [])],
         tool_choice=_tool_choice(body, unknown),
         metadata=_optional(body, "metadata", dict[str, Any]) or {},
-        extra={name: value for name, value in body.items() if name in EXTRA and not is_empty(value)},
+        extra={name: value for name, value in body.items() if name in EXTRA and not is_zero(value)},
         unknown=unknown,
     )
 
@@ -160,13 +160,13 @@ def _block(item: Any, path: str, unknown: list[str]) -> Block:
     if cls is None:
         return OtherBlock(kind, block)
     members = _MEMBERS[cls]
-    if not is_empty(block.get("cache_control")) and "cache_control" not in members:  # thinking
+    if not is_zero(block.get("cache_control")) and "cache_control" not in members:  # thinking
         raise InvalidRequest(f"{path}.{kind}.cache_control: Extra inputs are not permitted")
     optional = _OPTIONAL[cls]
     known = {
         name: value
         for name, value in block.items()
-        if name in members and not (name in optional and is_empty(value))
+        if name in members and not (name in optional and is_zero(value))
     }
     unknown += [f"{_bracketed(path)}.{name}" for name in _others(block, members)]
     inner = block.get("content")
@@ -179,7 +179,7 @@ def _block(item: Any, path: str, unknown: list[str]) -> Block:
 
 
 def _system(system: Any, unknown: list[str]) -> list[TextBlock]:
-    if is_empty(system):
+    if is_zero(system):
         return []
     blocks = read_blocks(system, "system", unknown)
     for index, block in enumerate(blocks):

@@ -23,7 +23,7 @@ from nexusflow_core.messages import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from nexusflow_core.untyped import is_blank, is_empty, is_list, is_object, object_of
+from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
 __all__ = ["BILLING", "CacheMarkers", "cache_key"]
 
@@ -194,7 +194,7 @@ def _beginning(system: Sequence[TextBlock]) -> list[str]:
     """The system prompt up to its first marker, which says that it stays; without one the head of its first
     text."""
     texts = [block for block in system if block.text and not _is_billing(block)]
-    marked = next((i for i, block in enumerate(texts) if not is_empty(block.cache_control)), None)
+    marked = next((i for i, block in enumerate(texts) if not is_zero(block.cache_control)), None)
     if marked is not None:
         return [block.text for block in texts[: marked + 1]]
     return [block.text[:_HEAD] for block in texts[:1]]
@@ -236,7 +236,7 @@ def _mark_of(block: Block, path: str, at: str | None = None) -> Iterator[_Mark]:
 
 
 def _mark(given: Any, path: str, at: str | None = None) -> Iterator[_Mark]:
-    if is_empty(given):
+    if is_zero(given):
         return
     name = dotted(_named(path))
     if not is_object(given):

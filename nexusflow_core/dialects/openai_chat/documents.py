@@ -7,7 +7,7 @@ from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import Block, DocumentBlock, ImageBlock, SearchResultBlock, TextBlock, read_blocks
-from nexusflow_core.untyped import is_blank, is_empty, is_list, is_object
+from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero
 
 __all__ = ["Documents", "Part", "source_members"]
 
@@ -73,12 +73,12 @@ class Documents:
         return {"type": "file", "file": file}
 
     def _inside(self, block: TextBlock | ImageBlock, path: str) -> list[Part]:
-        if not is_empty(block.cache_control):
+        if not is_zero(block.cache_control):
             self._losses.hint(f"{path}.cache_control", "only the whole document can be marked")
         return self._make(block, path)
 
     def _citations(self, citations: Any, path: str) -> None:
-        if is_empty(citations):
+        if is_zero(citations):
             return
         if not is_object(citations):
             raise InvalidRequest(f"{dotted(path)}.citations: Input should be a valid dictionary")

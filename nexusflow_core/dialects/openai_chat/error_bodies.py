@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.decoding import decode_json
 from nexusflow_core.dialects.openai_chat.schema import Chunk
-from nexusflow_core.untyped import is_list, is_object, object_of
+from nexusflow_core.untyped import is_list, is_object, is_zero, object_of
 
 __all__ = ["LONGEST", "ErrorTold", "error_in", "read_error", "read_error_body", "seconds_of"]
 
@@ -30,12 +30,13 @@ _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)
 class ErrorTold(Struct, frozen=True):
     """`message` is for people and may repeat what the client wrote; `words` are the vendor's own: type, code,
     status, reason. `status` is an HTTP status that the error itself names, `wait` the seconds after which to
-    come back."""
+    come back, `raw` what the provider behind a router said."""
 
     message: str = ""
     words: str = ""
     status: int | None = None
     wait: float | None = None
+    raw: str = ""
 
 
 def read_error_body(body: bytes) -> ErrorTold:
@@ -49,24 +50,79 @@ def read_error_body(body: bytes) -> ErrorTold:
     return read_error(error)
 
 
-def error_in(chunk: Chunk, data: bytes) -> ErrorTold | None:
-    """The error that a line or a whole answer is, or has in it. `data`: what the chunk was decoded from."""
-    error = chunk.failure()
+def error_in(chunk: Chunk, data: bytes, *, whole: bool = False) -> ErrorTold | None:
+    """Returns the error that a line or a `whole` answer is, or has in it; None where all is well. `data`: what
+    the chunk was decoded from."""
+    error = chunk.failure() or _error_of_choice(chunk)
     if error is None and not chunk.choices and not chunk.usages():
-        error = _lone_error(data)
+        error = _lone_error(data, whole=whole)
     return read_error(error) if error is not None else None
 
 
-def _lone_error(data: bytes) -> dict[str, Any] | None:
-    """An error with no `error` around it: Z.ai's `{"code": 1302, "msg": ...}`; None where it is none."""
+def _error_of_choice(chunk: Chunk) -> Any:
+    """OpenRouter's error of the one choice that was asked for, whatever its finish reason says."""
+    for choice in chunk.choices or ():
+        if not choice.index and not is_zero(choice.error) and _fails(choice.error):
+            return choice.error
+    return None
+
+
+def _fails(error: Any) -> bool:
+    """Whether an error says more than that there was none."""
+    told = object_of(error)
+    if not told:
+        return str(error).lower() not in _GOOD
+    says = [value for name, value in told.items() if name not in ("code", "status") and not is_zero(value)]
+    good = all(str(told.get(name) or "").lower() in _GOOD for name in ("code", "status"))
+    return not good or any(str(value).lower() not in _GOOD for value in says)
+
+
+def _lone_error(data: bytes, *, whole: bool) -> dict[str, Any] | None:
+    """An error with no `error` around it: Z.ai's `{"code": 1302, "msg": ...}`; None where it is none. A whole
+    answer with a message and no choices is one, whatever else it says."""
     try:
         told = object_of(decode_json(data))
     except msgspec.DecodeError:
         return None
-    code = told.get("code")
-    says = told.get("message") or told.get("msg") or told.get("detail")
-    failed = isinstance(code, str | int) and str(code).lower() not in _GOOD
-    return told if says and (failed or told.get("object") == "error") else None
+    message = _message_of(told)
+    if is_zero(message) or str(message).lower() in _GOOD:
+        return None
+    failed = (
+        any(_is_code(told.get(name)) for name in ("code", "error_code", "errorCode"))
+        or told.get("object") == "error"
+        or told.get("type") == "error"
+        or told.get("success") is False
+        or not is_zero(told.get("errors"))
+        or ("detail" in told and "choices" not in told)  # FastAPI's
+        or _status(told) is not None
+    )
+    return told if failed or whole else None
+
+
+def _is_code(code: Any) -> bool:
+    return isinstance(code, str | int) and str(code).lower() not in _GOOD
+
+
+_MESSAGES = (
+    "message",
+    "msg",
+    "detail",
+    "error_msg",
+    "error_message",
+    "errorMessage",
+    "error_description",
+    "err_msg",
+    "errors",
+    "title",
+)
+"""Where vendors write what went wrong, in this order."""
+
+
+def _message_of(error: dict[str, Any]) -> Any:
+    found = next((error[name] for name in _MESSAGES if not is_zero(error.get(name))), None)
+    if is_list(found) and len(found) == 1:  # Cloudflare's `errors`
+        found = object_of(found[0]).get("message") or found[0]
+    return found
 
 
 def read_error(error: Any) -> ErrorTold:
@@ -86,13 +142,29 @@ def read_error(error: Any) -> ErrorTold:
             error = error["error"]
         else:
             break
+    raw = ErrorTold()
     if is_object(error):
-        error = error.get("message") or error.get("msg") or error.get("detail")
-    return ErrorTold(_text(error), " ".join(words), status, wait)
+        raw, error = _raw_of(error), _message_of(error)
+    message = _text(error)
+    if message.strip().rstrip(".").lower() in _HOLLOW:
+        message = raw.message or message
+    return ErrorTold(message, " ".join([*words, *filter(None, [raw.words])]), status, wait, raw.message)
+
+
+_HOLLOW = frozenset({"", "provider returned error", "upstream error", "error", "bad request", "internal error"})
+"""Messages that say nothing: then the reason of the provider behind it is shown."""
+
+
+def _raw_of(error: dict[str, Any]) -> ErrorTold:
+    """OpenRouter's `metadata.raw`: what its provider answered, as text or as JSON in it."""
+    raw = object_of(error.get("metadata")).get("raw")
+    if isinstance(raw, str):
+        return read_error_body(raw.encode(errors="replace"))
+    return read_error(raw) if is_object(raw) or is_list(raw) else ErrorTold()
 
 
 def _words(error: dict[str, Any]) -> Iterator[str]:
-    for name in ("type", "code", "status"):
+    for name in ("type", "code", "status", "error_code"):
         if (value := error.get(name)) and isinstance(value, str | int):
             yield str(value)
     for detail in _details(error):
@@ -101,10 +173,6 @@ def _words(error: dict[str, Any]) -> Iterator[str]:
     for name in ("innererror", "inner_error"):  # Azure's
         if isinstance(code := object_of(error.get(name)).get("code"), str):
             yield code
-    if isinstance(
-        raw := object_of(error.get("metadata")).get("raw"), str
-    ):  # OpenRouter's: its provider's error
-        yield read_error_body(raw.encode()).words
 
 
 def _status(error: dict[str, Any]) -> int | None:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.cleaning import cleaned
 from nexusflow_core.dialects.openai_chat.error_bodies import LONGEST, ErrorTold, seconds_of
+from nexusflow_core.dialects.openai_chat.overflow import too_long
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import UpstreamStatus
 from nexusflow_core.retry_after import stated_wait
@@ -36,7 +37,6 @@ _TYPES = {
 }
 
 _SPENT = re.compile(r"insufficient_quota|credit_balance|insufficient balance|exceeded_current_quota", re.I)
-_TOO_LONG = re.compile(r"context_length_exceeded|exceed_context_size|maximum context|context window", re.I)
 _BUSY = re.compile(r"slow_down|overloaded", re.I)
 _FILTER = re.compile(r"content_?filter|content_policy|ResponsibleAIPolicyViolation", re.I)
 _NO_MODEL = re.compile(r"model_not_found", re.I)
@@ -52,6 +52,11 @@ _MEANT = (
 )
 """What the words of an error in an answer of 200 mean, in this order: OpenAI's `invalid_api_key` is an
 `invalid_request_error` too."""
+_TOO_LONG = "prompt is too long"
+"""Anthropic's words, on which agents shorten their conversation."""
+_MAY_BE_TOO_LONG = (400, 413, 422, 500)
+_LOOK = 10_000
+"""Characters of a message that are searched for a reason: vendors repeat what they were asked behind it."""
 _LONGEST_WAIT = 60
 _COUNT = re.compile(rb"[0-9]{1,18}")
 
@@ -91,7 +96,9 @@ def failure(
 
 def _failure(told: ErrorTold, status: int, origin: Origin) -> UpstreamStatus:
     message, words, vendor = origin.cleaned(told.message), told.words, origin.vendor
+    unknown = status < 400
     status = status if status >= 400 else _status_told(told)
+    unknown = unknown and status == 502
     if status == 400 and _KEY.search(words):
         status = 401
     text = f"{told.message} {words}"
@@ -99,8 +106,9 @@ def _failure(told: ErrorTold, status: int, origin: Origin) -> UpstreamStatus:
         text
     ):
         return UpstreamStatus(404, "not_found_error", f"model: {origin.model}")
-    if status in (400, 413) and _TOO_LONG.search(text):
-        return UpstreamStatus(400, "invalid_request_error", f"prompt is too long: {message}")
+    if (status in _MAY_BE_TOO_LONG or unknown) and too_long(f"{told.message[:_LOOK]} {told.raw}", words):
+        said = message if message.startswith(_TOO_LONG) else f"{_TOO_LONG}: {message}"
+        return UpstreamStatus(400, "invalid_request_error", said)
     if status in (401, 403) and origin.own_key:
         quiet = {"x-should-retry": "false"}
         return UpstreamStatus(

@@ -1,6 +1,7 @@
 """The translated leg: a Messages call over a Chat Completions upstream."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from nexusflow_core.answers import message_body, message_delta, message_start, m
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, LegState, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.body_text import BodyText
 from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
 from nexusflow_core.dialects.openai_chat.counting import open_count
 from nexusflow_core.dialects.openai_chat.decoding import decode_chunk
@@ -18,7 +20,9 @@ from nexusflow_core.dialects.openai_chat.error_bodies import (
     read_error_body,
 )
 from nexusflow_core.dialects.openai_chat.failures import Origin, failure, filtered, rate_limits
+from nexusflow_core.dialects.openai_chat.folding import folded
 from nexusflow_core.dialects.openai_chat.ids import answer_id
+from nexusflow_core.dialects.openai_chat.lines import is_done, is_idle, is_stream
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES
 from nexusflow_core.dialects.openai_chat.request import chat_request
@@ -37,7 +41,7 @@ from nexusflow_core.errors import (
 from nexusflow_core.messages import read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
-from nexusflow_core.sse import SSEDecoder
+from nexusflow_core.sse import ServerSentEvent, SSEDecoder
 from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest, upstream_id
 from nexusflow_core.usage import Billing
 
@@ -109,6 +113,7 @@ class ChatLeg:
         self._started_at = call.started_at
         self._status = 0
         self._headers: Headers = ()
+        self._text: BodyText | None = None  # None: the body passes as it is
         self._held = bytearray()  # a sync answer, an error, or a stream that has not shown to be one
         self._decoder = SSEDecoder()
         self._stream: ChatStream | None = None
@@ -151,6 +156,7 @@ class ChatLeg:
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
         self._status, self._headers = status, headers
+        self._text = BodyText(headers)
         self.upstream_request_id = upstream_id(headers, self.request.headers, b"x-request-id", b"request-id")
         if status >= 400:
             self.failure = self._failed(ErrorTold())
@@ -158,6 +164,27 @@ class ChatLeg:
             self._stream = ChatStream(self._asked)
 
     def receive_data(self, data: bytes) -> bytes:
+        if self._text is None:
+            return self._receive(data)
+        return self._read(self._text.feed(data))
+
+    def _read(self, pieces: Iterable[bytes]) -> bytes:
+        """Takes pieces of the body as UTF-8, for as long as it is read at all."""
+        out: list[bytes] = []
+        try:
+            for piece in pieces:
+                out.append(self._receive(piece))
+                if self.state is LegState.ENDED:
+                    break
+        except UpstreamProtocolError as error:  # what cannot be inflated
+            if self._status < 400:
+                return b"".join(out) + self._broken(error)
+            self._text, self._held = BodyText(()), bytearray()  # an error: its status says enough
+        if self._text is not None and self._text.passes:
+            self._text = None
+        return b"".join(out)
+
+    def _receive(self, data: bytes) -> bytes:
         if self._stream is None:
             return self._hold(data)
         if self.head is None:
@@ -167,16 +194,17 @@ class ChatLeg:
         except EventTooLarge:
             return self._broken(UpstreamProtocolError("the upstream sent an event beyond every bound"))
         if len(events) == 1:
-            return self._line(events[0].data)
-        return b"".join([self._line(event.data) for event in events])
+            return self._line(events[0])
+        return b"".join([self._line(event) for event in events])
 
     def receive_eof(self) -> bytes:
+        out = self._read(self._text.flush()) if self._text is not None else b""
         self.state = LegState.ENDED
         stream = self._stream
         if stream is None:
             return self._whole()
-        out = b"".join([self._line(event.data) for event in self._decoder.flush()])
-        if stream.done or self._refused:
+        out += b"".join([self._line(event) for event in self._decoder.flush()])
+        if stream.done or self._refused or self.failure is not None:
             return out
         if not stream.started:
             return out + self._stream_of_one(stream)
@@ -201,15 +229,15 @@ class ChatLeg:
 
     # Streams
 
-    def _line(self, data: bytes) -> bytes:
-        stream = self._stream
+    def _line(self, event: ServerSentEvent) -> bytes:
+        stream, data = self._stream, event.data
         if stream is None:
             return b""
-        if (event := stream.plain(data)) is not None:
-            return event
+        if (words := stream.plain(data)) is not None:
+            return words
         if stream.done or self._refused or not data.strip():
             return b""
-        if data.strip() == b"[DONE]":
+        if is_done(data):
             if not stream.started or stream.finish is None:
                 return b""  # nothing, or an end without a reason: EOF tells
             self._wind_down()  # EOF is at hand: then the connection can be used again
@@ -217,8 +245,10 @@ class ChatLeg:
         try:
             chunk = decode_chunk(data)
         except msgspec.DecodeError as error:
+            if stream.finish is not None or is_idle(event):
+                return b""
             return self._broken(UpstreamProtocolError(f"the upstream sent a line that is {error}"))
-        return self._chunk(chunk, error_in(chunk, data), stream)
+        return self._chunk(chunk, error_in(chunk, data, whole=event.event == "error"), stream)
 
     def _chunk(self, chunk: Chunk, told: ErrorTold | None, stream: ChatStream) -> bytes:
         if told is not None:
@@ -251,7 +281,7 @@ class ChatLeg:
             raise UpstreamProtocolError(f"the upstream's answer is {error}") from None
         except msgspec.DecodeError:
             raise UpstreamProtocolError("the upstream's stream ended before its first event") from None
-        told = error_in(chunk, body)
+        told = error_in(chunk, body, whole=True)
         if told is None:
             chunk.choices = [the_choice(chunk)]
         out = self._chunk(chunk, told, stream)
@@ -290,20 +320,41 @@ class ChatLeg:
             if self._status == 400 and filtered(error):
                 return self._refusal()
             raise self._failed(error)
+        if is_stream(body):
+            return self._of_stream(body)
         try:
-            answer = decode_chunk(body)
+            chunk = decode_chunk(body)
         except msgspec.DecodeError as unread:
             raise UpstreamProtocolError(f"the upstream's answer is {unread}") from None
-        if (told := error_in(answer, body)) is not None:
+        if (told := error_in(chunk, body, whole=True)) is not None:
             if filtered(told):
                 return self._refusal()
             raise self._failed(told)
-        self._answer_model = answer.model
-        self._answer = translate_answer(answer, self._asked)
-        self._notice(self._answer.noticed)
-        if self._answer.estimated:
+        self._answer_model = chunk.model
+        return self._answered(translate_answer(chunk, self._asked))
+
+    def _of_stream(self, body: bytes) -> bytes:
+        """The upstream sent a stream that was not asked for: it is read as one, and told as a whole."""
+        inner = copy(self)
+        inner._losses = Losses()
+        inner.losses, inner.state, inner._held = inner._losses.found, LegState.OPEN, bytearray()
+        inner._streams, inner._decoder, inner._stream = True, SSEDecoder(), ChatStream(self._asked)
+        out = inner.receive_data(body)
+        if inner.state is not LegState.ENDED:
+            out += inner.receive_eof()
+        if inner._refused:
+            return self._refusal()
+        if inner.failure is not None:
+            raise inner.failure
+        self._answer_model = inner.response_model
+        return self._answered(folded(out, inner._stream))
+
+    def _answered(self, answer: Translated) -> bytes:
+        self._answer = answer
+        self._notice(answer.noticed)
+        if answer.estimated:
             self._losses.add("usage", ESTIMATED)
-        return self._message(self._answer)
+        return self._message(answer)
 
     def _refusal(self) -> bytes:
         self._refused = True

@@ -20,7 +20,7 @@ from nexusflow_core.messages import (
     ToolResultBlock,
 )
 from nexusflow_core.routing import Options
-from nexusflow_core.untyped import is_empty
+from nexusflow_core.untyped import is_zero
 
 __all__ = ["Part", "Parts", "kind_of"]
 
@@ -58,7 +58,7 @@ class Parts:
             return _text("[image omitted]")
         if not self._vendor.vision:
             raise InvalidRequest(f"{dotted(path)}: this upstream takes no images")
-        if not is_empty(block.transformations) and block.transformations != {"oversized_image": "downsize"}:
+        if not is_zero(block.transformations) and block.transformations != {"oversized_image": "downsize"}:
             self._losses.drop(f"{path}.transformations", "images are sent as they are")
         kind = str(block.source.get("type"))
         members = _IMAGE_MEMBERS.get(kind)

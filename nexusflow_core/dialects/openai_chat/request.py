@@ -23,7 +23,7 @@ from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest, ToolUseBlock
 from nexusflow_core.routing import Options, Target
-from nexusflow_core.untyped import is_blank, is_empty, is_list, is_object, object_of
+from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
 __all__ = ["ChatRequest", "chat_request"]
 
@@ -209,7 +209,7 @@ def _extra(extra: dict[str, Any], vendor: Vendor, body: dict[str, Any], losses: 
 
 def _context_management(value: Any, losses: Losses) -> None:
     edits = object_of(value).get("edits")
-    if is_empty(edits):
+    if is_zero(edits):
         edits = []
     if not is_list(edits):
         raise InvalidRequest("context_management.edits: Input should be a valid list")
@@ -228,7 +228,7 @@ def _output_config(value: Any, losses: Losses) -> None:
         if member not in ("effort", "task_budget", "format"):
             if not is_blank(given):
                 losses.unknown(f"output_config.{member}")
-        elif member == "task_budget" and not is_empty(
+        elif member == "task_budget" and not is_zero(
             given
         ):  # effort: `steer_thinking`; format: `answer_format`
             losses.drop(f"output_config.{member}", "not controlled on this upstream")

@@ -100,6 +100,7 @@ class Choice(Struct):
     stop_reason: Any = None
     matched_stop: Any = None
     usage: Any = None
+    error: Any = None
 
     def stop_string(self) -> str | None:
         """The stop string that ended the answer, where the vendor tells: vLLM and SGLang (PITFALLS E18). Where

@@ -9,7 +9,7 @@ from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest
-from nexusflow_core.untyped import is_blank, is_empty, is_list, is_object, object_of
+from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
 __all__ = ["answer_format"]
 
@@ -47,10 +47,10 @@ def _asked(request: MessagesRequest, losses: Losses) -> tuple[str, dict[str, Any
     """The path of the format and its schema, under its name or the one that it had before."""
     path, given = "output_config.format", object_of(request.extra.get("output_config")).get("format")
     if "output_format" in request.extra:
-        if not is_empty(given):
+        if not is_zero(given):
             raise InvalidRequest("output_format: not together with output_config.format, its new name")
         path, given = "output_format", request.extra["output_format"]
-    if is_empty(given):
+    if is_zero(given):
         return path, None
     if not is_object(given):
         raise InvalidRequest(f"{path}: Input should be a valid dictionary")

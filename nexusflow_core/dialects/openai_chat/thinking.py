@@ -8,7 +8,7 @@ from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.vendors import Thinking, Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest
-from nexusflow_core.untyped import is_blank, is_empty, is_object, object_of, whole
+from nexusflow_core.untyped import is_blank, is_object, is_zero, object_of, whole
 
 __all__ = ["Steered", "steer_thinking"]
 
@@ -78,12 +78,12 @@ def _read(request: MessagesRequest, losses: Losses) -> _Wish:
     budget = whole(budget)
     if kind == "enabled" and (type(budget) is not int or budget < 1):
         raise InvalidRequest("thinking.enabled.budget_tokens: Input should be a positive integer")
-    if not is_empty(display) and display not in ("summarized", "omitted"):
+    if not is_zero(display) and display not in ("summarized", "omitted"):
         losses.hint("thinking.display", "only `summarized` and `omitted` are possible here")
     if kind == "between_tools":
         losses.drop("thinking.type", "sent as `adaptive`")
     for name, value in thinking.items():
-        told = not (is_empty(value) if name == "budget_tokens" else is_blank(value))
+        told = not (is_zero(value) if name == "budget_tokens" else is_blank(value))
         if told and (name not in _MEMBERS or (name == "budget_tokens" and kind != "enabled")):
             losses.unknown(f"thinking.{name}")
     return _Wish(kind, budget if kind == "enabled" else None, effort, hidden=display == "omitted")
