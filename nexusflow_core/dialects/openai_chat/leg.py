@@ -8,11 +8,9 @@ import msgspec
 
 from nexusflow_core.answers import message_body, message_delta, message_start, message_stop
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import Leg, LegState, ResponseHead
+from nexusflow_core.dialect import LegState, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.body_text import BodyText
-from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
-from nexusflow_core.dialects.openai_chat.counting import open_count
 from nexusflow_core.dialects.openai_chat.decoding import decode_chunk
 from nexusflow_core.dialects.openai_chat.error_bodies import (
     ErrorTold,
@@ -25,11 +23,9 @@ from nexusflow_core.dialects.openai_chat.ids import answer_id
 from nexusflow_core.dialects.openai_chat.lines import is_done, is_idle, is_stream
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES
-from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.response import Translated, the_choice, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
-from nexusflow_core.dialects.openai_chat.vendors import VENDORS, vendor_row
 from nexusflow_core.errors import (
     EventTooLarge,
     InternalError,
@@ -38,54 +34,12 @@ from nexusflow_core.errors import (
     UpstreamProtocolError,
     UpstreamStatus,
 )
-from nexusflow_core.messages import read_request
 from nexusflow_core.record import Loss
-from nexusflow_core.routing import Target
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder
-from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest, upstream_id
+from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
 from nexusflow_core.usage import Billing
 
-__all__ = ["ChatLeg", "OpenAIChatDialect"]
-
-
-class OpenAIChatDialect:
-    """Chat Completions, as OpenAI made it and everybody else speaks it."""
-
-    default_base_url: str | None = None
-    default_auth: AuthScheme | None = "bearer"
-    options = frozenset("strict images tool_images server_tools max_tokens count_tokens".split())
-
-    def open(self, call: Call, target: Target) -> Leg:
-        """Raises InvalidRequest for what cannot be asked there, NotFound for count_tokens."""
-        if call.endpoint == "count_tokens":
-            return open_count(call, target, vendor_row(target.upstream.vendor), _request_headers(call, target))
-        losses = Losses(strict=target.strict)
-        made = chat_request(read_request(call.text, call.max_values), call, target, losses)
-        headers = _request_headers(call, target)
-        url = target.upstream.base_url + "/chat/completions"
-        sent = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
-        return ChatLeg(sent, call, made.asked, losses)
-
-    def decodes(self, call: Call) -> bool:
-        """Each is translated."""
-        return True
-
-    def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
-        """By the vendor's row; None for a vendor without one."""
-        row = VENDORS.get(upstream.vendor or "")
-        return capabilities_of(row, model) if row is not None else None
-
-
-def _request_headers(call: Call, target: Target) -> Headers:
-    accept = b"text/event-stream" if call.stream else b"application/json"
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"accept", accept),
-        (b"accept-encoding", b"identity"),
-        (b"user-agent", b"nexusflow"),
-    ]
-    credential = target.upstream.credential_header(call.credential)
-    return [*headers, credential] if credential is not None else headers
+__all__ = ["ChatLeg"]
 
 
 class ChatLeg:

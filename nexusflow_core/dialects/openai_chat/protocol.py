@@ -1,0 +1,57 @@
+"""The dialect: a Messages call opened as a Chat Completions request, and what its models can be asked for."""
+
+from typing import Any
+
+from nexusflow_core.call import Call
+from nexusflow_core.dialect import Leg
+from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
+from nexusflow_core.dialects.openai_chat.counting import open_count
+from nexusflow_core.dialects.openai_chat.leg import ChatLeg
+from nexusflow_core.dialects.openai_chat.losses import Losses
+from nexusflow_core.dialects.openai_chat.request import chat_request
+from nexusflow_core.dialects.openai_chat.vendors import VENDORS, vendor_row
+from nexusflow_core.messages import read_request
+from nexusflow_core.routing import Target
+from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest
+
+__all__ = ["OpenAIChatDialect"]
+
+
+class OpenAIChatDialect:
+    """Chat Completions, as OpenAI made it and everybody else speaks it."""
+
+    default_base_url: str | None = None
+    default_auth: AuthScheme | None = "bearer"
+    options = frozenset("strict images tool_images server_tools max_tokens count_tokens".split())
+
+    def open(self, call: Call, target: Target) -> Leg:
+        """Raises InvalidRequest for what cannot be asked there, NotFound for count_tokens."""
+        if call.endpoint == "count_tokens":
+            return open_count(call, target, vendor_row(target.upstream.vendor), _request_headers(call, target))
+        losses = Losses(strict=target.strict)
+        made = chat_request(read_request(call.text, call.max_values), call, target, losses)
+        headers = _request_headers(call, target)
+        url = target.upstream.base_url + "/chat/completions"
+        sent = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
+        return ChatLeg(sent, call, made.asked, losses)
+
+    def decodes(self, call: Call) -> bool:
+        """Each is translated."""
+        return True
+
+    def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
+        """By the vendor's row; None for a vendor without one."""
+        row = VENDORS.get(upstream.vendor or "")
+        return capabilities_of(row, model) if row is not None else None
+
+
+def _request_headers(call: Call, target: Target) -> Headers:
+    accept = b"text/event-stream" if call.stream else b"application/json"
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"accept", accept),
+        (b"accept-encoding", b"identity"),
+        (b"user-agent", b"nexusflow"),
+    ]
+    credential = target.upstream.credential_header(call.credential)
+    return [*headers, credential] if credential is not None else headers
