@@ -2,21 +2,29 @@
 
 import hashlib
 import hmac
+import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
 
+import anyio.to_thread
+from msgspec.structs import replace
 from starlette.types import Scope
 
 from nexusflow_asgi.anonymous import check_anonymous
+from nexusflow_asgi.host_errors import refusal_of
 from nexusflow_core.call import Principal
 from nexusflow_core.config import Config
-from nexusflow_core.errors import AuthenticationFailed, ConfigError
+from nexusflow_core.errors import AuthenticationFailed, ConfigError, NexusFlowError
 from nexusflow_core.upstream import Credential, Headers, KeySearch, Secret, client_credentials
 
 __all__ = ["Admission", "Admitted", "Authenticate", "GatewayKeys"]
 
-Authenticate: TypeAlias = Callable[[Scope], Awaitable[Principal | str | None]]
-"""The host's own answer to "who is this?": a Principal, its id alone, or None for nobody (401)."""
+Known: TypeAlias = Principal | str | int | UUID | None
+
+Authenticate: TypeAlias = Callable[[Scope], Awaitable[Known] | Known]
+"""The host's own answer to "who is this?": a Principal, its id alone, or None for nobody (401). A plain
+function runs in a thread. An exception with a `status_code`, as web frameworks have, is the client's answer."""
 
 _CREDENTIAL_HEADERS = (b"x-api-key", b"authorization")
 
@@ -56,6 +64,7 @@ class Admission:
         self._keys = GatewayKeys(config.keys)
         self._search = KeySearch(key.reveal().encode() for key in config.keys)
         self._authenticate = authenticate
+        self._in_thread = authenticate is not None and not _is_async(authenticate)
         if authenticate is None and not self._keys and not config.anonymous:
             raise ConfigError(
                 "auth", "nobody may call: give keys, an authenticate function, or anonymous = true, written out"
@@ -82,16 +91,47 @@ class Admission:
 
     async def _admit_by_host(self, scope: Scope, headers: Headers, authenticate: Authenticate) -> Admitted:
         """Asks the host. Raises AuthenticationFailed where it knows nobody, TypeError for what is no text."""
-        who = await authenticate(scope)
+        who = await self._ask(authenticate, scope)
         if who is None:
             raise AuthenticationFailed("the caller is not authenticated")
-        principal = Principal(who) if isinstance(who, str) else who
+        principal = who if isinstance(who, Principal) else Principal(_id(who))
+        principal = replace(principal, id=_id(principal.id))
         _check_text(principal)
         spent = {name.lower().encode("latin-1") for name in principal.consumes}
         search = self._search
         if spent:
             search = search.together_with(_tokens([value for name, value in headers if name in spent]))
         return _admitted(principal, scope, [pair for pair in headers if pair[0] not in spent], search)
+
+    async def _ask(self, authenticate: Authenticate, scope: Scope) -> Known:
+        try:
+            who = await _in_thread(authenticate, scope) if self._in_thread else authenticate(scope)
+            return await who if inspect.isawaitable(who) else who
+        except NexusFlowError:
+            raise
+        except Exception as error:
+            refusal = refusal_of(error)
+            if refusal is None:
+                raise
+            raise refusal from None
+
+
+async def _in_thread(authenticate: Authenticate, scope: Scope) -> Any:
+    """Returns what the function returns. It may have to be awaited, and trio lets no thread return that."""
+    [who] = await anyio.to_thread.run_sync(lambda: [authenticate(scope)])
+    return who
+
+
+def _is_async(function: Any) -> bool:
+    called = getattr(type(function), "__call__", None)  # noqa: B004 - of an object that is called like a function
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+
+
+def _id(who: Any) -> str:
+    """Returns the id of a user as text: databases number them. Raises TypeError for anything else."""
+    if isinstance(who, str | int | UUID) and not isinstance(who, bool):
+        return str(who)
+    raise TypeError(f"authenticate: of the principal, 'id' is {type(who).__name__}, not str")
 
 
 def _tokens(values: Iterable[bytes]) -> Iterable[bytes]:

@@ -13,7 +13,7 @@ from nexusflow_core.record import CallRecord
 __all__ = ["AfterHook", "BeforeHook", "Hook", "Hooks", "LoggingHook", "logger"]
 
 logger = logging.getLogger("nexusflow")
-logger.addHandler(logging.NullHandler())
+"""Without a handler: where a host configures no logging, Python itself prints warnings and errors to stderr."""
 
 
 class BeforeHook(Protocol):

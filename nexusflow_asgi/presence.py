@@ -5,12 +5,16 @@ is gone, and a living neighbour is never judged, in whatever container it runs.
 """
 
 import contextlib
+import glob
+import gzip
 import os
 import secrets
+import stat
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +27,9 @@ if sys.platform != "win32":
     from fcntl import LOCK_EX, LOCK_NB, flock
 
 __all__ = ["Presence", "mark_lost", "stamped", "supported"]
+
+_CLOCK_SECONDS = 2.0
+"""What file systems may round times of files to."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -85,7 +92,7 @@ class Presence:
 def mark_lost(log: Path) -> int:
     """Writes a line with the ending `lost` for each call that a dead process began and did not settle; returns
     how many there are. Raises OSError."""
-    return sum(_judge(log, path) for path in sorted(log.parent.glob(f"{log.name}.*.alive")))
+    return sum(_judge(log, path) for path in sorted(log.parent.glob(f"{glob.escape(log.name)}.*.alive")))
 
 
 def _judge(log: Path, path: Path) -> int:
@@ -101,8 +108,8 @@ def _judge(log: Path, path: Path) -> int:
     try:
         if not _is_at(descriptor, path):
             return 0
-        offset = os.read(descriptor, 32)
-        lost = _unsettled(log, path.name.split(".")[-2], int(offset) if offset.isdigit() else 0)
+        offset, begun_at = os.read(descriptor, 32), os.fstat(descriptor).st_mtime
+        lost = _unsettled(log, path.name.split(".")[-2], int(offset) if offset.isdigit() else 0, begun_at)
         if lost:
             append(log, b"".join(lost), sync=True)
         path.unlink()
@@ -111,22 +118,43 @@ def _judge(log: Path, path: Path) -> int:
         os.close(descriptor)
 
 
-def _unsettled(log: Path, id: str, offset: int) -> list[bytes]:
-    """The lines that say `lost`, of the calls that process `id` began and did not settle."""
-    mark, begun = b'"id":"%s"' % id.encode(), dict[str, bytes]()
-    with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
-        if offset <= file.seek(0, os.SEEK_END):
-            file.seek(offset)
-        else:
-            file.seek(0)  # another file has taken its place
-        for line, raw in _lines(file, mark, log):
-            if line.process.id != id:
-                continue
-            if line.ending == "started":
-                begun[line.request_id] = raw
+def _unsettled(log: Path, id: str, offset: int, since: float) -> list[bytes]:
+    """Returns the lines that say `lost`, of the calls that process `id` began and did not settle.
+
+    The log may have been rotated meanwhile, so files beside it that were written to `since` then are read too.
+    """
+    mark, begun, settled = b'"id":"%s"' % id.encode(), dict[str, bytes](), set[str]()
+    for path in [log, *_rotated(log, since)]:
+        with contextlib.suppress(OSError, EOFError, zlib.error), _opened(path) as file:
+            if path == log and offset <= file.seek(0, os.SEEK_END):
+                file.seek(offset)
             else:
-                begun.pop(line.request_id, None)
-    return [lost for raw in begun.values() if (lost := _as_lost(raw, log))]
+                file.seek(0)  # another file has taken its place
+            for line, raw in _lines(file, mark, log):
+                if line.process.id != id:
+                    continue
+                if line.ending == "started":
+                    begun[line.request_id] = raw
+                else:
+                    settled.add(line.request_id)
+    lost = [_as_lost(raw, log) for request_id, raw in begun.items() if request_id not in settled]
+    return [line for line in lost if line]
+
+
+def _rotated(log: Path, since: float) -> list[Path]:
+    """Returns what may once have been the log: `calls.jsonl.1`, `calls-20261128.jsonl`, `calls.jsonl.2.gz`."""
+    found: list[Path] = []
+    for path in log.parent.glob(f"{glob.escape(log.stem)}*"):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            recent = status.st_mtime >= since - _CLOCK_SECONDS
+            if path != log and path.suffix != ".alive" and stat.S_ISREG(status.st_mode) and recent:
+                found.append(path)
+    return sorted(found)
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def _as_lost(raw: bytes, log: Path) -> bytes:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from nexusflow_core.json_size import MAX_VALUES
 from nexusflow_core.peek import Peek, inflate, peek
@@ -17,7 +17,7 @@ Endpoint: TypeAlias = Literal["messages", "count_tokens"]
 
 
 class Principal(Struct, frozen=True):
-    """Who calls. `id` and `metadata` go into the record.
+    """Who calls. `id` and `metadata` go into the record. `id` is text; the number of a user becomes text.
 
     `consumes` names the credential headers that were spent on knowing this principal and must not travel
     on: `("authorization",)` for a host that signs its own users in with a bearer token.
@@ -26,6 +26,11 @@ class Principal(Struct, frozen=True):
     id: str
     metadata: Mapping[str, str] = {}
     consumes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        number: Any = self.id
+        if isinstance(number, int) and not isinstance(number, bool):
+            force_setattr(self, "id", str(number))
 
 
 class Call(Struct, frozen=True, kw_only=True):

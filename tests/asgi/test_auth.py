@@ -359,7 +359,7 @@ def test_an_authenticate_that_returns_nonsense() -> None:
 
 @pytest.mark.parametrize(
     "principal",
-    [Principal(7), Principal("a", {"team": 7}), Principal("a", {"team": None}), Principal("a", {7: "x"})],  # type: ignore[arg-type, dict-item]
+    [Principal(None), Principal("a", {"team": 7}), Principal("a", {"team": None}), Principal("a", {7: "x"})],  # type: ignore[arg-type, dict-item]
 )
 def test_a_principal_that_is_not_text(principal: Principal, caplog: pytest.LogCaptureFixture) -> None:
     """500, and the log names the field: a record with it could not be read back from a log."""

@@ -306,6 +306,61 @@ def test_a_log_that_was_rotated_away(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+ROTATED = """
+import os, shutil, sys, time, anyio, gzip
+from datetime import datetime, UTC
+from tests.asgi.asking import BODY
+from nexusflow_asgi.durable_log import DurableCallLog
+from nexusflow_core.call import Call
+path, way = sys.argv[1:]
+log = DurableCallLog(path)
+def call(name):
+    found = Call(endpoint="messages", request_id=name, started_at=datetime.now(UTC), body=BODY)
+    return found.look(1000)
+def settle(name):
+    from nexusflow_core.exchange import begun
+    from msgspec.structs import replace
+    log.after(replace(begun(call(name)), ending="complete"))
+def rotate():
+    if way == "copytruncate":
+        shutil.copy(path, path + ".1")
+        os.truncate(path, 0)
+        return
+    to = path.replace(".jsonl", "-20261128.jsonl") if way == "dated" else path + ".1"
+    if os.path.exists(path + ".1"):
+        os.rename(path + ".1", path + ".2")
+    os.rename(path, to)
+    if way == "compressed":
+        with open(to, "rb") as file, gzip.open(to + ".gz", "wb") as packed:
+            packed.write(file.read())
+        os.unlink(to)
+anyio.run(log.before, call("lost"))
+anyio.run(log.before, call("settled"))
+rotate()
+if way == "twice":
+    anyio.run(log.before, call("between"))
+    rotate()
+settle("settled")
+anyio.run(log.before, call("late"))
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("way", ["renamed", "dated", "compressed", "copytruncate", "twice"])
+def test_a_log_that_is_rotated_under_way_forgets_no_call(tmp_path: Path, way: str) -> None:
+    """The next start finds what was begun in the file that was moved away, and says so in the new one."""
+    path = tmp_path / "calls.jsonl"
+    (tmp_path / "calls.jsonl.9").write_text("an old one\n")
+    os.utime(tmp_path / "calls.jsonl.9", (1, 1))
+    died = subprocess.run([sys.executable, "-c", ROTATED, path, way], cwd=ROOT, timeout=LIMIT, check=False)
+    assert died.returncode == -signal.SIGKILL
+    lost = {"lost", "late", "between"} if way == "twice" else {"lost", "late"}
+    assert mark_lost(path) == len(lost)
+    assert {line["request_id"] for line in lines(path) if line["ending"] == "lost"} == lost
+    assert mark_lost(path) == 0
+    assert not list(tmp_path.glob("*.alive"))
+
+
 def test_a_fork_has_a_sign_of_life_of_its_own(tmp_path: Path) -> None:
     """The parent dies while its child lives on: the parent's call is lost, the child's is not."""
     path = tmp_path / "calls.jsonl"
