@@ -6,7 +6,8 @@ from typing import Any
 from nexusflow_core.call import Call
 from nexusflow_core.counting import ESTIMATED, estimated, is_absent
 from nexusflow_core.dialect import LegState, ResponseHead
-from nexusflow_core.dialects.anthropic.tap import Answer, StreamTap, read_answer
+from nexusflow_core.dialects.anthropic.billing_header import without_billing_header
+from nexusflow_core.dialects.anthropic.tap import Answer, StreamTap, is_stream, may_be_stream, read_answer
 from nexusflow_core.errors import (
     CallerError,
     InvalidRequest,
@@ -39,6 +40,9 @@ HELD_BYTES = 16 * 1024 * 1024
 and one that is whole is metered; a larger one passes as it comes, unmetered."""
 
 _OLDEST_VERSION = (b"anthropic-version", b"2023-06-01")
+
+_ENOUGH = 1024
+"""Bytes after which a body that begins with blanks alone is taken for what it is called."""
 
 _PATHS = {"messages": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"}
 
@@ -99,13 +103,17 @@ def _relayed_request(call: Call, target: Target) -> tuple[UpstreamRequest, tuple
 
 
 def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
-    """The body that came, but for the two edits that there are: another model's name, and without the thinking
-    that we made of another vendor's reasoning, which Anthropic would refuse (PITFALLS F2)."""
+    """The body that came, but for the three edits that there are: another model's name; without the thinking
+    that we made of another vendor's reasoning, which Anthropic would refuse (PITFALLS F2); and, for who only
+    speaks the protocol, without the billing header (PITFALLS E13)."""
     if call.seen is None:
         return call.body, ()
     model = target.model if target.model != call.model else None
     words = (*(("model",) if model else ()), *(("content-encoding",) if call.content_encoding else ()))
     text, edits = strip_marked(call.seen.text, words, call.max_values)
+    if _is_third_party(call, target):
+        text, cut = without_billing_header(text)
+        edits = (*(edits or words), *cut) if cut else edits
     if model is not None:
         text = rename_model(Peek(call.seen.model, call.seen.stream, text), model)
         edits = edits or words
@@ -144,6 +152,8 @@ class RelayLeg:
         self._estimate_from = estimate_from  # the call, where an estimate stands in for a count
         self._uncounted = False  # the upstream has no count_tokens
         self._answer_head: ResponseHead | None = None  # as received; becomes `head` once it may go out
+        self._undecided = False  # whether it is a stream or a whole answer
+        self._called_stream = False  # by its content-type
         self._encoded = False  # the answer is compressed all the same, and cannot be read on the side
         self._held: list[bytes] | None = []  # the body so far while nothing may go out; None after that
         self._held_bytes = 0
@@ -190,13 +200,30 @@ class RelayLeg:
             self.failure = UpstreamStatus(status, "api_error")
         elif media_type == b"text/event-stream" and self._encoded:
             self._hold_limit = 0  # it cannot be followed, and must not be held back either
-        elif media_type == b"text/event-stream":
-            self._tap = StreamTap(third_party=self._third_party)
-            # A stream that breaks off gets an error event, which no stated length has room for.
-            kept = [pair for pair in kept if pair[0] != b"content-length"]
+        elif not self._encoded and not self._counting:
+            self._undecided = True
+            self._called_stream = media_type == b"text/event-stream"
         self._answer_head = ResponseHead(status, kept)
 
+    def _decide(self, head: bytes, *, last: bool = False) -> None:
+        """Tells a stream from a whole answer by its first bytes, whatever it is called: some upstreams stream
+        as text/plain, or without any type. JSON is no stream, and of anything else the type decides."""
+        seen = is_stream(head)
+        if seen is None and not last and len(head) < _ENOUGH and may_be_stream(head):
+            return
+        self._undecided = False
+        if self._called_stream if seen is None else seen:
+            self._tap = StreamTap(third_party=self._third_party)
+            if self._answer_head is not None:
+                # A stream that breaks off gets an error event, which no stated length has room for.
+                kept = [pair for pair in self._answer_head.headers if pair[0] != b"content-length"]
+                self._answer_head = ResponseHead(self._answer_head.status, kept)
+
     def receive_data(self, data: bytes) -> bytes:
+        if self._undecided:
+            if self._held:
+                data, self._held, self._held_bytes = b"".join((*self._held, data)), [], 0
+            self._decide(data)
         tap = self._tap
         if tap is not None:
             tap.feed(data)
@@ -212,6 +239,8 @@ class RelayLeg:
 
     def receive_eof(self) -> bytes:
         self.state = LegState.ENDED
+        if self._undecided:
+            self._decide(b"".join(self._held or ()), last=True)
         if self._tap is not None:
             early = UpstreamProtocolError("the upstream's stream ended early")
             return self._end_stream(self._tap, early, clean=True)
@@ -223,6 +252,8 @@ class RelayLeg:
 
     def fail(self, error: NexusFlowError) -> bytes | None:
         self.state = LegState.ENDED
+        if self._undecided:
+            self._decide(b"".join(self._held or ()), last=True)
         if self._tap is not None:
             return self._end_stream(self._tap, error, clean=False)
         self.failure = error

@@ -10,7 +10,7 @@ from nexusflow_core.sse import ServerSentEvent, SSEDecoder
 from nexusflow_core.untyped import MALFORMED
 from nexusflow_core.usage import WireUsage, merge_usage, read_wire_usage
 
-__all__ = ["Answer", "StreamTap", "read_answer"]
+__all__ = ["Answer", "StreamTap", "is_stream", "may_be_stream", "read_answer"]
 
 # An event that matters has one of these in its data. Text that speaks of them has them too, behind a backslash:
 # such an event is framed for nothing, which costs time in proportion to its length.
@@ -65,8 +65,30 @@ _answer = msgspec.json.Decoder(_Message)
 _event = msgspec.json.Decoder(_Event)
 
 
+_BOM = b"\xef\xbb\xbf"
+_FIELD = re.compile(rb"(?:event|data|id|retry)[ \t]*:|:")
+_FIELDS = (b"event", b"data", b"id", b"retry")
+
+
+def is_stream(head: bytes) -> bool | None:
+    """Whether a body that begins so is a stream of events, called so or not; None where that cannot be told."""
+    head = head.removeprefix(_BOM).lstrip()
+    if _FIELD.match(head):
+        return True
+    if head[:1] in (b"{", b"["):
+        return False
+    return None
+
+
+def may_be_stream(head: bytes) -> bool:
+    """Whether so few bytes may still be the beginning of a stream's first line."""
+    head = head.removeprefix(_BOM).lstrip()
+    return not head or _BOM.startswith(head) or any(field.startswith(head) for field in _FIELDS)
+
+
 def read_answer(body: bytes) -> Answer | None:
     """A sync body's usage, model and error; None where it is no JSON object."""
+    body = body.removeprefix(_BOM)
     try:
         it = _answer.decode(body)
         return Answer(it.type, it.model, it.stop_reason, read_wire_usage(it.usage), it.error)

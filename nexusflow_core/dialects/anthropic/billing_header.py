@@ -1,0 +1,52 @@
+"""The system block in which Claude Code sends its billing header. It is another one with each request, so that
+no prefix behind it is found in the cache of an upstream that only speaks Anthropic's protocol."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.peek import elements, members
+from nexusflow_core.untyped import MALFORMED
+
+__all__ = ["without_billing_header"]
+
+_HEADER = "x-anthropic-billing-header"
+_NEEDLE = _HEADER.encode()
+
+
+class _Block(Struct):
+    type: str = ""
+    text: Any = None
+
+
+_block = msgspec.json.Decoder(_Block)
+
+
+def without_billing_header(text: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Returns a request's body without the leading system blocks that are billing headers, and their paths.
+    Every other byte stays; a body without such a header is not looked into."""
+    if _NEEDLE not in text:
+        return text, ()
+    for name, start, end in members(text):
+        if name == "system":
+            system = text[start:end]
+            blocks = elements(system)
+            count = 0
+            while count < len(blocks) and _is_header(system[slice(*blocks[count])]):
+                count += 1
+            if count:
+                last = blocks[count][0] if count < len(blocks) else blocks[-1][1]
+                kept = system[: blocks[0][0]] + system[last:]
+                return text[:start] + kept + text[end:], tuple(f"system[{number}]" for number in range(count))
+    return text, ()
+
+
+def _is_header(block: bytes) -> bool:
+    if _NEEDLE not in block:
+        return False
+    try:
+        found = _block.decode(block)
+    except MALFORMED:
+        return False
+    return found.type == "text" and isinstance(found.text, str) and found.text.startswith(_HEADER)
