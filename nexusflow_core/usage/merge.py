@@ -47,12 +47,16 @@ class _Known(Struct, omit_defaults=True):
     service_tier: Annotated[str, Meta(max_length=256)] | None = None
     inference_geo: Annotated[str, Meta(max_length=256)] | None = None
     speed: Annotated[str, Meta(max_length=256)] | None = None
+
+
+class _Iterations(Struct):
     iterations: Raw = Raw(b"null")
 
 
-_NAMES = frozenset((*_Known.__struct_fields__, "fallback_credit"))
+_NAMES = frozenset((*_Known.__struct_fields__, "iterations", "fallback_credit"))
 _usage = msgspec.json.Decoder(dict[str, Any] | None)
 _known = msgspec.json.Decoder(_Known)
+_iterations = msgspec.json.Decoder(_Iterations)
 
 
 def merge_usage(earlier: WireUsage, later: Mapping[str, Any], *, third_party: bool = False) -> WireUsage:
@@ -93,11 +97,10 @@ def read_wire_usage(raw: Raw) -> WireUsage | None:
         kept: WireUsage = {}
         add_members(kept, usage)
         return kept
-    known = _known.decode(raw)
-    iterations, known.iterations = bytes(known.iterations), Raw(b"null")
-    found: WireUsage = msgspec.to_builtins(known)
-    found.pop("iterations", None)
-    return found if iterations == b"null" else {**found, "iterations": f"longer than {MAX_USAGE_BYTES} bytes"}
+    found: WireUsage = msgspec.to_builtins(_known.decode(raw))
+    if bytes(_iterations.decode(raw).iterations) != b"null":
+        found["iterations"] = f"longer than {MAX_USAGE_BYTES} bytes"
+    return found
 
 
 def _prompt_total(usage: Mapping[str, Any]) -> int | None:
