@@ -170,8 +170,14 @@ def test_answers_keep_every_end_to_end_header() -> None:
         (b"retry-after", b"3"),
         (b"anthropic-ratelimit-requests-remaining", b"9"),
     ]
-    ours: Headers = [(b"x-nexusflow-cost-usd", b"0"), (b"transfer-encoding", b"chunked")]
+    ours: Headers = [(b"x-nexusflow-cost-usd", b"0"), (b"keep-alive", b"timeout=5")]
     assert relayed_response_headers([*headers, *ours]) == headers
+
+
+def test_a_length_beside_chunks_is_no_length() -> None:
+    """The body was framed by its chunks; a stated length could be another one."""
+    headers: Headers = [(b"content-length", b"3"), (b"x-a", b"1"), (b"transfer-encoding", b"chunked")]
+    assert relayed_response_headers(headers) == [(b"x-a", b"1")]
 
 
 @pytest.mark.parametrize(
