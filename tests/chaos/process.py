@@ -48,8 +48,13 @@ class GatewayProcess:
 
 
 @contextlib.contextmanager
-def gateway_process(config: str, transport: str, tmp_path: Path) -> Iterator[GatewayProcess]:
-    """Serves this configuration on a free port. Warnings are errors there, and leave their trace on stderr."""
+def gateway_process(
+    config: str, transport: str, tmp_path: Path, *, server: str = _SERVER
+) -> Iterator[GatewayProcess]:
+    """Serves this configuration on a free port. Warnings are errors there, and leave their trace on stderr.
+
+    `server` is a program that is given the configuration's path, the transport and a listening socket's number.
+    """
     import socket
 
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -60,7 +65,7 @@ def gateway_process(config: str, transport: str, tmp_path: Path) -> Iterator[Gat
         listener.bind(("127.0.0.1", 0))
         listener.listen(2048)
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", _SERVER, path, transport, str(listener.fileno())],
+            [sys.executable, "-W", "error", "-c", server, path, transport, str(listener.fileno())],
             cwd=ROOT,
             pass_fds=[listener.fileno()],
             stderr=subprocess.PIPE,

@@ -1,0 +1,119 @@
+"""Long: ten thousand hostile calls before hostile upstreams; one record each, level memory, a quiet log."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.hostile import answers, be_hostile
+from tests.chaos.process import GatewayProcess, gateway_process, settled
+from tests.servers import ScriptedUpstream
+
+pytestmark = pytest.mark.soak
+
+CONFIG = """
+[upstreams.anthropic]
+dialect = "anthropic"
+base_url = "{url}"
+auth = "none"
+timeouts = {{ first_byte = 5, idle = 2, total = 10, grace = 1 }}
+
+[upstreams.chat]
+dialect = "openai-chat"
+base_url = "{url}"
+auth = "none"
+timeouts = {{ first_byte = 5, idle = 2, total = 10, grace = 1 }}
+
+[[routes]]
+model = "anthropic"
+targets = ["anthropic"]
+[[routes]]
+model = "openai-chat"
+targets = ["chat"]
+
+[retry]
+attempts = 2
+backoff = 0.001
+
+[auth]
+anonymous = true
+
+[log]
+calls = "{log}"
+"""
+
+COUNTING = """
+import contextlib, gc, logging, resource, sys
+import uvicorn
+from nexusflow_asgi import NexusFlow
+
+logging.basicConfig(level=logging.ERROR)
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+gateway = NexusFlow(config=sys.argv[1], transport=sys.argv[2])
+asked = 0
+
+async def app(scope, receive, send):
+    global asked
+    asked += scope["type"] == "http" and scope["path"] == "/v1/messages" and scope["method"] == "POST"
+    await gateway(scope, receive, send)
+
+config = uvicorn.Config(app, fd=int(sys.argv[3]), http="httptools", log_config=None, lifespan="on",
+                        access_log=False, timeout_graceful_shutdown=5)
+uvicorn.Server(config).run()
+open(sys.argv[1] + ".asked", "w").write(str(asked))
+"""
+
+
+def run(served: GatewayProcess, upstream: ScriptedUpstream, count: int, seed: int) -> None:
+    problems: list[str] = []
+
+    def many(thread: int) -> None:
+        rng = random.Random(1000 * seed + thread)
+        for _ in range(count // 8):
+            try:
+                be_hostile(served.port, rng)
+            except Exception as error:
+                problems.append(repr(error))
+                return
+
+    threads = [threading.Thread(target=many, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(900)
+        assert not thread.is_alive()
+    assert problems == []
+    with upstream._changed:
+        upstream._requests.clear()
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_ten_thousand_hostile_calls(transport: str, tmp_path: Path) -> None:
+    """Each call that reached the app has one record; memory grows by less than 2 MB; no traceback is logged."""
+    random.seed(7)
+    log = tmp_path / "calls.jsonl"
+    with ScriptedUpstream(answers) as upstream:
+        config = CONFIG.format(url=upstream.url, log=log)
+        with gateway_process(config, transport, tmp_path, server=COUNTING) as served:
+            run(served, upstream, 4000, seed=1)
+            at_rest, before = settled(served), served.memory()
+            run(served, upstream, 10_000, seed=2)
+            descriptors, after = settled(served), served.memory()
+    asked = int((tmp_path / "nexusflow.toml.asked").read_text())
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    endings = {
+        ending: sum(it["ending"] == ending for it in records) for ending in {it["ending"] for it in records}
+    }
+    print(
+        f"{transport}: {asked} calls, {endings}; {before / 1e6:.1f} MB, then {after / 1e6:.1f} MB; {descriptors} fds"
+    )
+    assert len({it["request_id"] for it in records}) == len(records) == asked
+    assert asked > 9000
+    assert after - before < 2_000_000
+    assert descriptors <= at_rest + 16, "a pool may hold as many connections as there are clients"
+    assert served.stderr == ""
