@@ -6,7 +6,7 @@ from typing import Any
 
 from anyio.lowlevel import current_token
 
-__all__ = ["loop_identity", "post_to_loop", "runs_on_asyncio"]
+__all__ = ["loop_identity", "means_closed", "post_to_loop", "runs_on_asyncio"]
 
 
 def runs_on_asyncio() -> bool:
@@ -41,3 +41,13 @@ def post_to_loop() -> Callable[[Callable[[], None]], None]:
             pass
 
     return safely
+
+
+def means_closed(error: Exception) -> bool:
+    """True if a server's `send` failed because the client's connection is closed.
+
+    An OSError says so. uvloop raises a RuntimeError, which only its text tells from a defect.
+    """
+    if isinstance(error, OSError):
+        return True
+    return isinstance(error, RuntimeError) and str(error).startswith("unable to perform operation on <")

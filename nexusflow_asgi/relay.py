@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 from starlette.types import Receive, Send
 
+from nexusflow_asgi.backend import means_closed
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.transports import Transport, TransportResponse
 from nexusflow_asgi.watch import Watch, open_watch
@@ -146,7 +147,9 @@ class Relay:
                 if self._head_sent:
                     try:
                         await send({"type": "http.response.body", "body": out, "more_body": True})
-                    except OSError:
+                    except (OSError, RuntimeError) as error:
+                        if not means_closed(error):
+                            raise
                         self._nobody_listens()
                         return b""
                 elif not await self._write(out):
@@ -186,7 +189,9 @@ class Relay:
                 if isinstance(order, Close) and not order.whole:
                     return False  # the server cuts the connection: the only honest end of a body that broke off
             await self._send({"type": "http.response.body", "body": body, "more_body": not last})
-        except OSError:
+        except (OSError, RuntimeError) as error:
+            if not means_closed(error):
+                raise
             self._nobody_listens()
             return False
         return True

@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 from starlette.types import Receive, Send
 
-from nexusflow_asgi.backend import runs_on_asyncio
+from nexusflow_asgi.backend import means_closed, runs_on_asyncio
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange import Close, Exchange
 
@@ -144,7 +144,9 @@ class Watch(ABC):
         done = self.pinging
         try:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        except OSError:
+        except (OSError, RuntimeError) as error:
+            if not means_closed(error):
+                raise
             self._exchange.client_gone(time.monotonic())
             self._interrupt()
         finally:
