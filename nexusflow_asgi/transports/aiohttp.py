@@ -20,6 +20,7 @@ from nexusflow_asgi.transports.failures import (
     HEAD_BYTES,
     broken,
     early_answer,
+    forget_traceback,
     head_too_large,
     slow_connect,
     unreachable,
@@ -179,6 +180,7 @@ def _headers(pairs: Headers) -> CIMultiDict[str]:
 def _translated(error: Exception, request: UpstreamRequest) -> UpstreamError:
     """The library's exception as ours; its own text may hold the URL and is not repeated."""
     name = request.upstream.name
+    forget_traceback(error)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return slow_connect(name)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError):

@@ -8,7 +8,15 @@ from typing import Final
 
 from nexusflow_core.errors import UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
 
-__all__ = ["HEAD_BYTES", "broken", "early_answer", "head_too_large", "slow_connect", "unreachable"]
+__all__ = [
+    "HEAD_BYTES",
+    "broken",
+    "early_answer",
+    "forget_traceback",
+    "head_too_large",
+    "slow_connect",
+    "unreachable",
+]
 
 HEAD_BYTES: Final = 128 * 1024
 """Bytes that may come before the body of an answer: its head, and every 1xx answer before it."""
@@ -79,6 +87,13 @@ def head_too_large(upstream: str) -> UpstreamProtocolError:
     return UpstreamProtocolError(message, reason="head_too_large", cause="headers, or 1xx answers, without end")
 
 
+def forget_traceback(error: BaseException) -> None:
+    """Drops the tracebacks of an error and of what led to it. Their frames hold the request, and the error in
+    turn: the request's body would stay until a garbage collection."""
+    for it in _chain(error):
+        it.__traceback__ = None
+
+
 def _why(error: BaseException) -> tuple[str, str]:
     """The word and the text of the first cause that has a word of its own; ("", "") without one.
 
@@ -121,6 +136,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         it = rest.pop(0)
         yield it
         led_here = [getattr(it, "os_error", None), getattr(it, "certificate_error", None), it.__cause__]
-        led_here.append(None if it.__suppress_context__ else it.__context__)
+        led_here.append(it.__context__)
         led_here += it.exceptions[:_DEEPEST] if isinstance(it, BaseExceptionGroup) else it.args[:1]
         rest += [cause for cause in led_here if isinstance(cause, BaseException)]

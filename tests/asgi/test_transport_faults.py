@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 from collections.abc import Iterator
 
@@ -17,6 +18,7 @@ from nexusflow_core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from nexusflow_core.upstream import UpstreamRequest
 from tests.asgi.transports import (
     OK,
     Kind,
@@ -64,6 +66,32 @@ def test_an_upstream_that_refuses(kind: Kind) -> None:
         error = failure(kind, at(f"http://127.0.0.1:{port}"))
     assert type(error) is UpstreamUnreachable
     assert (error.status, error.retryable) == (502, True)
+
+
+@each_on_asyncio
+def test_a_refused_request_is_let_go(kind: Kind) -> None:
+    """What was to be sent does not wait in memory for a garbage collection."""
+
+    def held() -> int:
+        return sum(isinstance(it, UpstreamRequest) and it.url.endswith("/let-go") for it in gc.get_objects())
+
+    async def refused(transport: Transport, upstream: Upstream) -> None:
+        with contextlib.suppress(UpstreamError):
+            await transport.send(a_request(upstream, "/let-go"))
+
+    async def work(transport: Transport) -> None:
+        gc.disable()
+        try:
+            for _ in range(3):
+                await refused(transport, upstream)
+            await anyio.sleep(0)
+            assert held() == 0
+        finally:
+            gc.enable()
+
+    with refusing_port() as port:
+        upstream = at(f"http://127.0.0.1:{port}")
+        kind.use(upstream, work)
 
 
 @each_on_asyncio
