@@ -29,6 +29,7 @@ NexusFlowError
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -228,11 +229,20 @@ class UpstreamStatus(UpstreamError):
     """The upstream answered with an error of its own. On a relayed route its body goes back as it came and
     this only names it; on a translated one this is the answer."""
 
+    regained_at: datetime | None = None
+    """When an upstream whose money is used up serves again, in UTC, where it says so."""
+
     def __init__(
-        self, status: int, type: str, message: str = "", *, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        type: str,
+        message: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        reason: str = "",
     ) -> None:
         type = type[:MAX_TYPE]
-        super().__init__(message or f"upstream answered {status} {type}", headers=headers)
+        super().__init__(message or f"upstream answered {status} {type}", headers=headers, reason=reason)
         self.status = status
         self.type = type
         # 408, 409, 429 and every 5xx, 529 among them (PITFALLS H5); other 4xx are the caller's making. A

@@ -10,9 +10,16 @@ from typing import Literal, Protocol, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nexusflow_core.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from nexusflow_core.errors import (
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamStatus,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from nexusflow_core.retry_after import stated_wait
 from nexusflow_core.routing import Retry, Target
+from nexusflow_core.spending import EXHAUSTED
 from nexusflow_core.upstream import Headers, header
 
 __all__ = [
@@ -28,7 +35,7 @@ __all__ = [
     "failure_of",
 ]
 
-Reason: TypeAlias = Literal["unreachable", "timeout", "overloaded", "rate_limited", "failed"]
+Reason: TypeAlias = Literal["unreachable", "timeout", "overloaded", "rate_limited", "failed", "exhausted"]
 
 _ATTEMPTS = 3
 
@@ -45,6 +52,10 @@ class Failure(Struct, frozen=True):
 def failure_of(error: UpstreamError, headers: Headers, at: datetime) -> Failure | None:
     """What an error tells about its target; None for one that is the caller's own making. `headers` are the
     upstream's, `at` is the moment in UTC, for a `retry-after` that is a date."""
+    if error.reason == EXHAUSTED:
+        regained = error.regained_at if isinstance(error, UpstreamStatus) else None
+        wait = (regained - at).total_seconds() if regained is not None else None
+        return Failure("exhausted", False, wait)
     if not error.retryable:
         return None
     reason: Reason = "failed"
@@ -125,6 +136,7 @@ _COOLING: dict[Reason, _Cooling] = {
     "overloaded": _Cooling(3, 2.0, 15.0),  # a spike is short, and must not grow into an hour (PITFALLS H6)
     "rate_limited": _Cooling(5, 2.0, 30.0),
     "failed": _Cooling(5, 2.0, 60.0),
+    "exhausted": _Cooling(1, 3600.0, 3600.0),  # where no date is named
 }
 
 _PROBE_SECONDS = 60.0
@@ -176,7 +188,9 @@ class Health:
         if opens:
             seconds = min(rule.first * 2 ** min(it.opened, 30), rule.most)
             it = replace(it, opened=it.opened + 1, until=now + seconds)
-        if stated and failure.wait is not None:
+        if failure.reason == "exhausted" and failure.wait is not None:
+            it = replace(it, until=now + failure.wait)
+        elif stated and failure.wait is not None:
             it = replace(it, until=max(it.until, now + failure.wait))
         self._store.put(target, {**circuits, failure.reason: it})
 
@@ -303,7 +317,7 @@ class Plan:
         target = self._current
         if self._health is None or target is None:
             return
-        if failure.reason == "rate_limited" and target.upstream.api_key is None:
+        if failure.reason in ("rate_limited", "exhausted") and target.upstream.api_key is None:
             self._abandon()  # the limit of the caller's own key is nobody else's
         else:
             stated = failure.wait is not None and failure.wait > self._policy.max_wait

@@ -138,6 +138,7 @@ class _Decoding:
             prices=_price_vendor(table, base_url),
             ca_file=table.ca_file,
             optional=table.optional,
+            threads=table.threads,
             connections=table.connections,
             timeouts=table.timeouts,
         )

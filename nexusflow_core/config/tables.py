@@ -26,6 +26,7 @@ class UpstreamTable(Struct):
     images: Literal["send", "omit"] = "send"
     tool_images: ToolImages | None = None
     server_tools: _ServerTools = "refuse"
+    threads: bool | None = None
     ca_file: str | None = None
     connections: int = 1000
     timeouts: Timeouts = Timeouts()

@@ -19,11 +19,16 @@ from nexusflow_core.errors import (
     kept,
 )
 from nexusflow_core.exchange.heads import error_headers, who_answered
-from nexusflow_core.exchange.orders import Close, Order, Read, Send, Sleep
+from nexusflow_core.exchange.orders import PING, Close, Order, Read, Send, Sleep
 from nexusflow_core.exchange.patience import Patience
 from nexusflow_core.exchange.planning import moment, plan_of
 from nexusflow_core.exchange.settling import Outcome, cost_of, settle
-from nexusflow_core.exchange.thinking import refuses_thinking, without_thinking, would_be_refused
+from nexusflow_core.exchange.thinking import (
+    refuses_choice,
+    refuses_thinking,
+    without_thinking,
+    would_be_refused,
+)
 from nexusflow_core.metering import CallCost
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.record import CallRecord
@@ -32,8 +37,6 @@ from nexusflow_core.routing import Route, Target
 from nexusflow_core.upstream import Headers, Timeouts
 
 __all__ = ["Exchange"]
-
-PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 _ERROR_BODY_SECONDS = 5.0
 """How long an error answer's body is waited for where something else can be tried."""
@@ -72,6 +75,7 @@ class Exchange:
         self._leg_headers: Headers = ()
         self._patience = Patience(Timeouts(), started, ping=ping)
         self._failed_with: UpstreamError | None = None  # why the leg before this one was given up
+        self._words: tuple[Leg, bytes, Target | None] | None = None  # of the last failure that had any
         self._otherwise: tuple[Leg, bytes] | None = None  # its answer, to go out where nothing else comes of it
         self._cost: CallCost | None = None
         self._over = False
@@ -237,6 +241,8 @@ class Exchange:
 
     def _leg_failed(self, error: UpstreamError, now: float) -> bytes:
         """Nothing has gone out yet: another attempt, or the error as the answer."""
+        if self._failed_with is not None and refuses_choice(error, b""):
+            return self._not_carried(error, now)
         step = self._after_failure(error, now)
         return self._answer(error, now) if step is None else self._take(step, now)
 
@@ -256,11 +262,25 @@ class Exchange:
 
     def _error_answer(self, leg: Leg, error: UpstreamError, out: bytes, now: float) -> bytes:
         """An error in the upstream's own words, none of which has gone out: another attempt, or the words."""
+        if self._failed_with is not None and refuses_choice(error, out):
+            return self._not_carried(error, now)
         step = self._after_error_answer(error, out, now)
         if step is None:
             return self._pass_on(leg, out, now)
-        self._otherwise = leg, out
+        self._otherwise, self._words = (leg, out), (leg, out, self._outcome.target)
         return self._take(step, now)
+
+    def _not_carried(self, error: UpstreamError, now: float) -> bytes:
+        """A target tried in place of another one cannot carry the call: the next one, or the failure before."""
+        self._end_attempt(error.reason or error.type, now)
+        step = self._plan.instead(now, failed=True) if self._plan is not None else None
+        if step is not None:
+            return self._take(step, now)
+        if self._words is None:
+            return self._answer(self._failed_with or error, now)
+        leg, out, self._outcome.target = self._words
+        self._leg = self._outcome.leg = leg
+        return self._pass_on(leg, out, now)
 
     def _after_error_answer(self, error: UpstreamError, body: bytes, now: float) -> Step | None:
         strips = self._route is not None and self._route.thinking == "strip" and not self._outcome.edits

@@ -6,7 +6,10 @@ from msgspec import Struct
 
 from nexusflow_core.upstream import UpstreamRequest
 
-__all__ = ["Close", "Order", "Read", "Send", "Sleep"]
+__all__ = ["PING", "Close", "Order", "Read", "Send", "Sleep"]
+
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+"""What the client of a silent upstream hears meanwhile."""
 
 
 class Send(Struct, frozen=True):

@@ -4,11 +4,12 @@ from msgspec.structs import replace
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg
+from nexusflow_core.errors import UpstreamError
 from nexusflow_core.routing import Route, Target
 from nexusflow_core.thinking_blocks import has_signed_thinking, without_signed_thinking
 from nexusflow_core.upstream import header
 
-__all__ = ["refuses_thinking", "without_thinking", "would_be_refused"]
+__all__ = ["refuses_choice", "refuses_thinking", "without_thinking", "would_be_refused"]
 
 
 def would_be_refused(call: Call, route: Route, target: Target, leg: Leg) -> bool:
@@ -26,6 +27,12 @@ def would_be_refused(call: Call, route: Route, target: Target, leg: Leg) -> bool
 def refuses_thinking(body: bytes) -> bool:
     """Whether an error answer of status 400 is about the signature of a thinking block."""
     return b"signature" in body and b"thinking" in body
+
+
+def refuses_choice(error: UpstreamError, body: bytes) -> bool:
+    """Whether an error answer is about a forced tool, which some families of models refuse: a good request for
+    one target is none for another."""
+    return error.status == 400 and (b"tool_choice" in body or "tool_choice" in error.message)
 
 
 def without_thinking(call: Call) -> tuple[Call, tuple[str, ...]]:

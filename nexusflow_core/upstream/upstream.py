@@ -106,6 +106,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
     for Anthropic's OAuth tokens (`sk-ant-oat...`); `none` sends no credential at all. `vendor`: whose
     row of quirks a translated upstream goes by, and in whose form any tells what it charged. `prices`: whose
     price rows hold; None looks through all. `optional`: left out where its key is not in the environment.
+    `threads`: keeps message threads; None: where it is Anthropic's own address.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
     prices: str | None = None
     ca_file: str | None = None
     optional: bool = False
+    threads: bool | None = None
     connections: int = 1000
     timeouts: Timeouts = Timeouts()
 

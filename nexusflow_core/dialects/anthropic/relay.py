@@ -1,13 +1,21 @@
 """The relayed leg: the body that came is the body that leaves, and every byte of the answer goes back."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from nexusflow_core.call import Call
 from nexusflow_core.counting import ESTIMATED, estimated, is_absent
 from nexusflow_core.dialect import LegState, ResponseHead
 from nexusflow_core.dialects.anthropic.billing_header import without_billing_header
-from nexusflow_core.dialects.anthropic.tap import Answer, StreamTap, is_stream, may_be_stream, read_answer
+from nexusflow_core.dialects.anthropic.tap import (
+    Answer,
+    AnswerError,
+    StreamTap,
+    is_stream,
+    may_be_stream,
+    read_answer,
+)
 from nexusflow_core.errors import (
     CallerError,
     InvalidRequest,
@@ -20,7 +28,9 @@ from nexusflow_core.messages import read_body
 from nexusflow_core.peek import Peek, rename_model
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
+from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
 from nexusflow_core.thinking_blocks import may_be_marked, strip_marked
+from nexusflow_core.threads import thread_of, thread_refused
 from nexusflow_core.upstream import (
     AuthScheme,
     Headers,
@@ -52,16 +62,19 @@ class AnthropicDialect:
 
     default_base_url: str | None = "https://api.anthropic.com"
     default_auth: AuthScheme | None = None
-    options = frozenset({"count_tokens", "thinking"})
+    options = frozenset({"count_tokens", "thinking", "threads"})
 
     def open(self, call: Call, target: Target) -> "RelayLeg":
         """Raises InvalidRequest for a query or header that cannot stand in a request line."""
+        if thread_of(call.text) and not _keeps_threads(target.upstream):
+            raise thread_refused()
         request, edits = _relayed_request(call, target)
         counting = call.endpoint == "count_tokens"
         estimates = counting and target.options.count_tokens == "estimate"
         return RelayLeg(
             request,
             call.request_id,
+            started_at=call.started_at,
             edits=edits,
             third_party=_is_third_party(call, target),
             counting=counting,
@@ -75,6 +88,12 @@ class AnthropicDialect:
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
         """Not known: whatever the upstream knows passes."""
         return None
+
+
+def _keeps_threads(upstream: Upstream) -> bool:
+    """By its setting, else where it is Anthropic itself: who only speaks the protocol ignores the member."""
+    own = upstream.base_url == AnthropicDialect.default_base_url
+    return own if upstream.threads is None else upstream.threads
 
 
 def _is_third_party(call: Call, target: Target) -> bool:
@@ -134,6 +153,7 @@ class RelayLeg:
         request: UpstreamRequest,
         request_id: str,
         *,
+        started_at: datetime,
         edits: Sequence[str] = (),
         third_party: bool = False,
         counting: bool = False,
@@ -147,6 +167,7 @@ class RelayLeg:
         self.failure: NexusFlowError | None = None
         self.upstream_request_id: str | None = None
         self._request_id = request_id
+        self._started_at = started_at
         self._third_party = third_party
         self._counting = counting
         self._estimate_from = estimate_from  # the call, where an estimate stands in for a count
@@ -286,11 +307,20 @@ class RelayLeg:
         answer = None if self._encoded else read_answer(body)
         if isinstance(self.failure, UpstreamStatus):
             if answer is not None and answer.error is not None:
-                self.failure = UpstreamStatus(self.failure.status, answer.error.type)
+                self.failure = self._status_of(answer.error, self.failure.status)
         elif answer is not None:
             self._answer = answer
         elif not self._encoded:
             raise UpstreamProtocolError("the upstream's answer is not a JSON object")
+
+    def _status_of(self, told: AnswerError, status: int) -> UpstreamStatus:
+        words = f"{told.type} {told.code()}"
+        message = told.message if isinstance(told.message, str) else ""
+        if not is_exhausted(status, words, message):
+            return UpstreamStatus(status, told.type)
+        error = UpstreamStatus(status, told.type, reason=EXHAUSTED)
+        error.regained_at = regained_at(message, self._started_at)
+        return error
 
     def _end_stream(self, tap: StreamTap, error: NexusFlowError, *, clean: bool) -> bytes:
         """The stream is over; unless it came to an end of its own, `error` is its one last event. `clean`: HTTP

@@ -1,16 +1,17 @@
 """What a passing Messages answer says about itself: usage, model, its end or its error."""
 
 import re
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from nexusflow_core.errors import EventTooLarge
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder
-from nexusflow_core.untyped import MALFORMED
+from nexusflow_core.untyped import MALFORMED, object_of
 from nexusflow_core.usage import WireUsage, merge_usage, read_wire_usage
 
-__all__ = ["Answer", "StreamTap", "is_stream", "may_be_stream", "read_answer"]
+__all__ = ["Answer", "AnswerError", "StreamTap", "is_stream", "may_be_stream", "read_answer"]
 
 # An event that matters has one of these in its data. Text that speaks of them has them too, behind a backslash:
 # such an event is framed for nothing, which costs time in proportion to its length.
@@ -25,8 +26,14 @@ _MAX_TAIL = 4096
 """An unfinished event longer than this goes to the decoder, which keeps its pieces apart."""
 
 
-class _Error(Struct):
+class AnswerError(Struct):
     type: str = "api_error"
+    message: Any = None
+    details: Any = None
+
+    def code(self) -> str:
+        """The stable reason code, "" where there is none."""
+        return str(object_of(self.details).get("error_code") or "")
 
 
 class Answer(Struct):
@@ -36,7 +43,7 @@ class Answer(Struct):
     model: str | None = None
     stop_reason: str | None = None
     usage: WireUsage | None = None
-    error: _Error | None = None
+    error: AnswerError | None = None
 
 
 class _Message(Struct):
@@ -46,7 +53,7 @@ class _Message(Struct):
     model: str | None = None
     stop_reason: str | None = None
     usage: Raw = Raw(b"null")
-    error: _Error | None = None
+    error: AnswerError | None = None
 
 
 class _Delta(Struct):
@@ -58,7 +65,7 @@ class _Event(Struct):
     message: _Message | None = None
     delta: _Delta | None = None
     usage: Raw = Raw(b"null")
-    error: _Error | None = None
+    error: AnswerError | None = None
 
 
 _answer = msgspec.json.Decoder(_Message)

@@ -11,6 +11,7 @@ from nexusflow_core.dialects.openai_chat.overflow import too_long
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import UpstreamStatus
 from nexusflow_core.retry_after import stated_wait
+from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
 from nexusflow_core.upstream import Credential, Headers, Upstream, header
 
 __all__ = ["Origin", "failure", "filtered", "rate_limits"]
@@ -36,7 +37,6 @@ _TYPES = {
     529: (529, "overloaded_error"),
 }
 
-_SPENT = re.compile(r"insufficient_quota|credit_balance|insufficient balance|exceeded_current_quota", re.I)
 _BUSY = re.compile(r"slow_down|overloaded", re.I)
 _FILTER = re.compile(r"content_?filter|content_policy|ResponsibleAIPolicyViolation", re.I)
 _NO_MODEL = re.compile(r"model_not_found", re.I)
@@ -89,12 +89,12 @@ def failure(
     told: ErrorTold, status: int, headers: Headers = (), *, origin: Origin, now: datetime
 ) -> UpstreamStatus:
     """The error of an answer with this status, which may be 200. `now`: for a `retry-after` that is a date."""
-    made = _failure(told, status, origin)
+    made = _failure(told, status, origin, now)
     made.headers = {**made.headers, **_retry_headers(made.status, headers, told.wait, now)}
     return made
 
 
-def _failure(told: ErrorTold, status: int, origin: Origin) -> UpstreamStatus:
+def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> UpstreamStatus:
     message, words, vendor = origin.cleaned(told.message), told.words, origin.vendor
     unknown = status < 400
     status = status if status >= 400 else _status_told(told)
@@ -109,13 +109,17 @@ def _failure(told: ErrorTold, status: int, origin: Origin) -> UpstreamStatus:
     if (status in _MAY_BE_TOO_LONG or unknown) and too_long(f"{told.message[:_LOOK]} {told.raw}", words):
         said = message if message.startswith(_TOO_LONG) else f"{_TOO_LONG}: {message}"
         return UpstreamStatus(400, "invalid_request_error", said)
+    if is_exhausted(400 if unknown else status, words, f"{told.message} {told.raw}"):
+        error = UpstreamStatus(
+            402, "billing_error", message, headers={"x-should-retry": "false"}, reason=EXHAUSTED
+        )
+        error.regained_at = regained_at(told.message, now)
+        return error
     if status in (401, 403) and origin.own_key:
         quiet = {"x-should-retry": "false"}
         return UpstreamStatus(
             500, "api_error", "the gateway's own credential was refused upstream", headers=quiet
         )
-    if status == 402 or (status == 429 and _SPENT.search(text)):
-        return UpstreamStatus(402, "billing_error", message, headers={"x-should-retry": "false"})
     if _BUSY.search(words):
         status = 503
     mapped, kind = _TYPES.get(status, (400, "invalid_request_error") if status < 500 else (500, "api_error"))

@@ -23,6 +23,7 @@ from nexusflow_core.dialects.openai_chat.vendors import Vendor, vendor_row
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest, ToolUseBlock
 from nexusflow_core.routing import Options, Target
+from nexusflow_core.threads import UNSUPPORTED
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
 __all__ = ["ChatRequest", "chat_request"]
@@ -38,9 +39,7 @@ REFUSED = {
 }
 """A guarantee, a price or a tool would vanish: 400."""
 
-DETAILS: dict[str, dict[str, Any]] = {
-    "thread": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
-}
+DETAILS: dict[str, dict[str, Any]] = {"thread": UNSUPPORTED}
 """What clients look for: the anthropic SDK's tool runner asks for a thread, and then goes on without one."""
 
 DROPPED = {

@@ -1,0 +1,65 @@
+"""Errors that say that money is used up: a spend cap of the organisation, a prepaid credit, a paid quota.
+
+No repetition mends them. Another target may serve; this one stays closed until the date that the error names.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["EXHAUSTED", "is_exhausted", "regained_at"]
+
+EXHAUSTED = "exhausted"
+"""The reason in the record."""
+
+_CODES = re.compile(
+    r"""
+    spend_?limit_reached | billing_unavailable                              # Anthropic
+    | insufficient_quota | credit_balance | billing_hard_limit | billing_not_active   # OpenAI
+    | insufficient_(?:credits?|balance|funds) | out_of_credits
+    | exceeded_current_quota                                                # Kimi
+    | \barrearage\b                                                         # Qwen
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_WORDS = re.compile(
+    r"""
+    reached\ your\ specified\ API\ usage\ limits | credit\ balance\ is\ too\ low      # Anthropic
+    | insufficient\ (?:account\ )?(?:balance|credits?|funds|quota)          # DeepSeek, GLM, MiniMax, OpenRouter
+    | requires\ more\ credits | out\ of\ credits | no\ credits?\ (?:left|remaining)   # OpenRouter
+    | key\ limit\ exceeded | used\ all\ (?:available\ |of\ your\ )*credits            # OpenRouter, xAI
+    | monthly\ spending\ limit | spend(?:ing)?\ (?:limit|cap)\ (?:has\ been\ |was\ )?(?:reached|exceeded)
+    | check\ your\ plan\ and\ billing\ details.{0,200}insufficient_quota
+    | 余额不足
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_LOOK = 2000
+
+_DATE = re.compile(
+    r"(?:access|reset|again|until|after).{0,40}?(\d{4})-(\d{2})-(\d{2})(?:(?:T|\s+at\s+|\s+)(\d{2}):(\d{2}))?",
+    re.IGNORECASE | re.DOTALL,
+)
+_LONGEST = timedelta(days=40)
+"""Caps are by the month. A date beyond that is none."""
+
+
+def is_exhausted(status: int, words: str, message: str) -> bool:
+    """Returns whether an error answer says that money is used up. `words`: its type and codes."""
+    if status == 402:
+        return True
+    if status not in (400, 403, 429):
+        return False
+    return _CODES.search(words) is not None or _WORDS.search(message[:_LOOK]) is not None
+
+
+def regained_at(message: str, now: datetime) -> datetime | None:
+    """Returns when access comes back, in UTC, as the message says; None where it names no date to come."""
+    found = _DATE.search(message[:_LOOK])
+    if found is None:
+        return None
+    year, month, day, hour, minute = (int(part) for part in found.groups(default="0"))
+    try:
+        moment = datetime(year, month, day, hour, minute, tzinfo=UTC)
+    except ValueError:
+        return None
+    return moment if now < moment < now + _LONGEST else None

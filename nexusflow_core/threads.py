@@ -1,0 +1,40 @@
+"""Message threads: the provider keeps the history, and a `continue` sends the new turn alone. Who does not keep
+threads would take that turn for the whole conversation."""
+
+from typing import Any
+
+import msgspec
+
+from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.peek import members
+from nexusflow_core.untyped import MALFORMED, is_zero, object_of
+
+__all__ = ["UNSUPPORTED", "continues_thread", "thread_of", "thread_refused"]
+
+UNSUPPORTED: dict[str, Any] = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+"""Details by which the SDK and Claude Code know to send everything again."""
+
+
+def thread_of(text: bytes) -> dict[str, Any]:
+    """The thread that a request's body asks for; an empty one where it asks for none."""
+    if b'"thread"' not in text:
+        return {}
+    found = [text[start:end] for name, start, end in members(text) if name == "thread"]
+    try:
+        asked = object_of(msgspec.json.decode(found[-1])) if found else {}
+    except MALFORMED:
+        return {}
+    return {} if is_zero(asked) else asked
+
+
+def continues_thread(text: bytes) -> bool:
+    """Whether the history of a request lies at the provider."""
+    return thread_of(text).get("type") == "continue"
+
+
+def thread_refused() -> InvalidRequest:
+    """The error upon which clients send the whole conversation."""
+    return InvalidRequest(
+        "thread: this upstream keeps no threads; send the whole conversation without `thread`",
+        details=UNSUPPORTED,
+    )
