@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider, ge
 
 from nexusflow_core.errors import InvalidUsage
 from nexusflow_core.record import CallRecord
-from nexusflow_core.usage import Usage
+from nexusflow_core.usage import Usage, read_metered
 
 __all__ = ["OpenTelemetryHook"]
 
@@ -113,7 +113,7 @@ class OpenTelemetryHook:
 
 def _usage(record: CallRecord) -> Usage | None:
     try:
-        return None if record.usage is None else Usage.from_wire(record.usage, wire="anthropic")
+        return None if record.usage is None else read_metered(record.usage, stream=record.stream)
     except InvalidUsage:
         return None
 

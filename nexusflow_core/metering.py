@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from nexusflow_core.cost import Cost, cost
 from nexusflow_core.errors import InvalidUsage, UnknownModel
 from nexusflow_core.prices import PriceBook, usd
-from nexusflow_core.usage import Billing, Usage
+from nexusflow_core.usage import Billing, Usage, read_metered
 
 __all__ = ["CallCost", "price_call"]
 
@@ -46,11 +46,7 @@ def price_call(
     itself charged wins over any."""
     told = billing or Billing()
     try:
-        counts = told.applied(
-            Usage.from_wire([usage], wire="anthropic-stream")
-            if stream
-            else Usage.from_wire(usage, wire="anthropic")
-        )
+        counts = told.applied(read_metered(usage, stream=stream))
     except InvalidUsage:
         if told.reported_femto_usd is None:
             return CallCost(flags=("impossible_usage",))

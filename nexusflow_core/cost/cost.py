@@ -4,11 +4,13 @@ import functools
 from datetime import UTC, date, datetime, time
 from typing import Any, Literal, overload
 
+from msgspec.structs import replace
+
 from nexusflow_core.cost.amounts import Cost, Line
 from nexusflow_core.cost.iterations import iterated
 from nexusflow_core.errors import InvalidUsage, UnknownModel
 from nexusflow_core.moments import moment_of
-from nexusflow_core.prices import Price, PriceBook, Rate, Served
+from nexusflow_core.prices import OUTPUT_BY_TOTAL, Price, PriceBook, Rate, Served
 from nexusflow_core.usage import Usage, exact
 
 __all__ = ["cost"]
@@ -119,7 +121,7 @@ def cost(
             raise
         if isinstance(found, Cost):
             return found
-        price, flags = found
+        usage, price, flags = found
     try:
         total, rates = 0, price.rates
         lines: list[Line] = []
@@ -188,8 +190,8 @@ def _by_the_rules(
     stop_reason: str | None,
     explicit_cache: bool,
     partial: bool,
-) -> tuple[Price, tuple[str, ...]] | Cost:
-    """The price of any usage, and flags; the whole cost where it is not simply its counts at one price."""
+) -> tuple[Usage, Price, tuple[str, ...]] | Cost:
+    """Returns the usage as it is charged, its price and flags; or the whole cost."""
     if endpoint not in _ENDPOINTS:
         raise ValueError(f"endpoint: {endpoint!r} is neither regional nor global")
     if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # whoever has no types
@@ -202,6 +204,9 @@ def _by_the_rules(
     explicit, thought = explicit_cache or usage.explicit_cache, usage.thinking or usage.reasoning_tokens > 0
     terms = batch, usage.service_tier, usage.speed, usage.inference_geo, endpoint, explicit, thought
     served = book.served[model, vendor, *terms]
+    if usage.uncounted_tokens and served.prices.vendor in OUTPUT_BY_TOTAL:
+        usage = replace(usage, output_tokens=usage.output_tokens + usage.uncounted_tokens, uncounted_tokens=0)
+        flags = tuple(flag for flag in flags if flag != "total_differs")
     flags += served.doubts(when)
     refused = stop_reason == "refusal" and not usage.output_tokens and served.prices.vendor == "anthropic"
     if usage.iterations:
@@ -228,7 +233,7 @@ def _by_the_rules(
         flags = ("cache_write_assumed_5m", *flags)
     if refused:
         return Cost(0, [], (*flags, "refusal_free"))
-    return price, flags
+    return usage, price, flags
 
 
 def _moment(at: datetime | date | str) -> datetime:

@@ -1,6 +1,7 @@
 """Our own call log: one CallRecord a line."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -8,7 +9,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from nexusflow_core.errors import InvalidUsage
 from nexusflow_core.logs.entry import Entry, NotAnEntry, SaidElsewhere, femto_of, read_moment
 from nexusflow_core.record import SCHEMA_VERSION
-from nexusflow_core.usage import Billing, Usage
+from nexusflow_core.usage import Billing, Usage, read_metered
 
 __all__ = ["read_record"]
 
@@ -48,6 +49,7 @@ class _Head(Struct):
 
 _record = msgspec.json.Decoder(_Record)
 _head = msgspec.json.Decoder(_Head)
+_members = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_record(line: bytes, at: datetime | None = None) -> Entry:
@@ -115,6 +117,8 @@ def _usage(it: _Record) -> Usage | None:
 
 def _counts(usage: bytes, stream: bool) -> Usage:
     """A stream's usage is a merged one, whose later total may be below its earlier split."""
-    if stream:
-        return Usage.from_wire(b"[%s]" % usage, "anthropic-stream")
-    return Usage.from_wire(usage, "anthropic")
+    try:
+        members = _members.decode(usage)
+    except msgspec.DecodeError as error:
+        raise InvalidUsage(f"impossible usage: {error}") from None
+    return read_metered(members, stream=stream)

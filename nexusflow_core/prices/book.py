@@ -15,10 +15,13 @@ from nexusflow_core.prices.model_id import candidates
 from nexusflow_core.prices.price import Price
 from nexusflow_core.prices.rows import ModelRow, Source, VendorPrices, read_prices
 
-__all__ = ["BUILTIN_VENDORS", "ModelPrices", "PriceBook", "Served"]
+__all__ = ["BUILTIN_VENDORS", "OUTPUT_BY_TOTAL", "ModelPrices", "PriceBook", "Served"]
 
 BUILTIN_VENDORS = ("anthropic openai deepseek moonshot zai minimax google mistral xai groq alibaba").split()
 """In the order in which a model is looked for where no vendor is named; no id stands in two of them."""
+
+OUTPUT_BY_TOTAL = frozenset({"google"})
+"""Vendors whose Chat Completions count thoughts in the total alone. They are billed as output."""
 
 STALE_AFTER = timedelta(days=90)
 """A book that was checked longer ago than this, seen from the request, flags its costs."""
@@ -60,7 +63,8 @@ class Served:
         self._fresh_until = _LAST_MOMENT
         if prices.as_of is not None:
             self._fresh_until = datetime.combine(prices.as_of, time(), UTC) + STALE_AFTER
-        self.plain_until = _FIRST_MOMENT if folded.listed or prices.row.by_kind else self._fresh_until
+        by_rule = folded.listed or prices.row.by_kind or prices.vendor in OUTPUT_BY_TOTAL
+        self.plain_until = _FIRST_MOMENT if by_rule else self._fresh_until
 
     def price(self, at: datetime, prompt_tokens: int) -> Price:
         """Raises UnknownModel where the row has no price on that day."""

@@ -1,5 +1,6 @@
 """Token usage: as vendors send it, merged over a stream, and in buckets that do not overlap."""
 
+from nexusflow_core.usage.anthropic import read_metered
 from nexusflow_core.usage.billing import EXPLICIT_CACHE, Billing, read_bill
 from nexusflow_core.usage.buckets import Iteration, Usage, Wire, exact
 from nexusflow_core.usage.merge import (
@@ -26,5 +27,6 @@ __all__ = [
     "exact",
     "merge_usage",
     "read_bill",
+    "read_metered",
     "read_wire_usage",
 ]

@@ -13,12 +13,14 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nexusflow_core.errors import InvalidUsage
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder
 from nexusflow_core.usage.buckets import Iteration, Usage
 from nexusflow_core.usage.counts import MALFORMED, Count, Split, femto, invalid, plain, read
+from nexusflow_core.usage.forms import refuse_foreign, without_foreign
 from nexusflow_core.usage.merge import WireUsage, merge_usage
 
-__all__ = ["read_answer", "read_cost_report", "read_stream", "read_usage_report"]
+__all__ = ["read_answer", "read_cost_report", "read_metered", "read_stream", "read_usage_report"]
 
 _FEMTO_PER_CENT = 10**13
 _AMOUNT = re.compile(r"-?\d{1,40}(\.\d{1,20})?", re.ASCII)
@@ -60,6 +62,10 @@ class _Answer(Struct, gc=False):
     speed: str | None = None
     iterations: list[_Step] | None = None
     fallback_credit: _Credit | None = None
+    # Only other forms have these: their presence is an error, at no cost where they are absent.
+    input_tokens_details: None = None
+    total_tokens: None = None
+    prompt_tokens: None = None
 
 
 class _ReportRow(Struct):
@@ -103,9 +109,11 @@ def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
     """The `usage` of a message. A write total without its split is all 5m, and so is what a split leaves."""
     try:  # the hot path
         it = _decode_answer(usage) if isinstance(usage, bytes) else read(usage, _answer, _Answer)
-    except MALFORMED as error:
-        raise invalid(str(error)) from None
+    except (*MALFORMED, InvalidUsage) as error:
+        refuse_foreign(usage, "anthropic")
+        raise error if isinstance(error, InvalidUsage) else invalid(str(error)) from None
     if it.input_tokens is None and it.output_tokens is None:
+        refuse_foreign(usage, "anthropic")
         _check_any(it)
     short = hour = rest = 0
     if (split := it.cache_creation) is not None:
@@ -138,6 +146,7 @@ def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
         raise invalid("a stream without any usage")
     merged: WireUsage = {}
     for part in parts:
+        refuse_foreign(part, "anthropic-stream")
         read(part, _answer, _Answer)
         merged = merge_usage(merged, part)
     it = read(merged, _answer, _Answer)
@@ -152,9 +161,17 @@ def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
     return replace(found, flags=found.flags + flags) if flags else found
 
 
+def read_metered(usage: Mapping[str, Any], *, stream: bool) -> Usage:
+    """The usage of a call that the gateway made: Anthropic's form, merged where it was a stream. Members that a
+    server added are left alone. Raises InvalidUsage."""
+    own = without_foreign(usage)
+    return read_stream([own]) if stream else read_answer(own)
+
+
 def read_usage_report(row: bytes | Mapping[str, Any]) -> Usage:
     """A row of the usage report: a sum over many requests, whose tier is its `context_window`."""
     it = read(row, _report_row, _ReportRow)
+    refuse_foreign(row, "anthropic-usage-report")
     split = it.cache_creation or Split()
     if it.context_window is not None and it.context_window not in _WINDOWS:
         raise invalid(f"context_window {it.context_window[:40]!r} is not one of {', '.join(_WINDOWS)}")

@@ -41,6 +41,8 @@ class Billing(Struct, frozen=True, omit_defaults=True):
     """The answer thought, though its usage does not count how much."""
     flags: tuple[str, ...] = ()
     """What makes the bill less than certain."""
+    uncounted_tokens: int = 0
+    """As a Usage has them."""
 
     def applied(self, usage: Usage) -> Usage:
         """The usage with all of this in it."""
@@ -52,6 +54,7 @@ class Billing(Struct, frozen=True, omit_defaults=True):
             thinking=self.thinking or usage.thinking,
             reported_femto_usd=self.reported_femto_usd,
             flags=(*usage.flags, *reported, *self.flags),
+            uncounted_tokens=self.uncounted_tokens or usage.uncounted_tokens,
         )
 
 

@@ -72,6 +72,8 @@ class Usage(Struct, frozen=True, gc=False):
     """The cache was used by markers, where the vendor prices that apart (Qwen)."""
     thinking: bool = False
     """It thought, though `reasoning_tokens` do not count how much."""
+    uncounted_tokens: int = 0
+    """What the vendor's total has beyond prompt and output: Gemini's thoughts, or nobody knows what."""
 
     @staticmethod
     def from_wire(usage: bytes | Mapping[str, Any] | list[Any] | object, wire: Wire) -> "Usage":
@@ -121,7 +123,7 @@ _STEP_COUNTS = (
     "output_tokens",
     "assumed_5m_tokens",
 )
-_COUNTS = (*_STEP_COUNTS, "web_searches", "reasoning_tokens")
+_COUNTS = (*_STEP_COUNTS, "web_searches", "reasoning_tokens", "uncounted_tokens")
 _OPTIONAL = ("prompt_above", "reported_femto_usd")
 
 

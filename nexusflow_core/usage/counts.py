@@ -10,23 +10,27 @@ from msgspec import Meta, Struct
 
 from nexusflow_core.errors import EventTooLarge, InvalidUsage
 from nexusflow_core.untyped import MALFORMED as MALFORMED_JSON
-from nexusflow_core.untyped import is_list, is_mapping
+from nexusflow_core.untyped import is_list, is_mapping, is_object
 
 __all__ = [
     "MALFORMED",
+    "MAX_COUNT",
     "Count",
     "Split",
     "exact_count",
     "femto",
     "invalid",
     "plain",
+    "plain_object",
     "read",
     "rounded_femto",
 ]
 
 T = TypeVar("T")
 
-Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+MAX_COUNT = 2**63 - 1
+
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 """A number of tokens. Null and absent count as none."""
 
 
@@ -58,13 +62,19 @@ def read(usage: bytes | Mapping[str, Any] | object, decoder: "msgspec.json.Decod
         why = str(error)
     if isinstance(usage, bytes):
         raise invalid(why)
-    if not is_mapping(usage) and not hasattr(usage, "model_dump"):
-        kind = type(usage).__name__
-        raise invalid(f"a {kind} is no usage object: give JSON as bytes, a dict, or the object of an SDK")
     try:
-        return msgspec.convert(plain(usage), form)
+        return msgspec.convert(plain_object(usage), form)
     except MALFORMED as error:
         raise invalid(str(error)) from None
+
+
+def plain_object(usage: object) -> dict[str, Any]:
+    """Returns a decoded usage with Python's own integers. Raises InvalidUsage for what is no object."""
+    found = plain(usage)
+    if not is_object(found):
+        kind = type(usage).__name__
+        raise invalid(f"a {kind} is no usage object: give JSON as bytes, a dict, or the object of an SDK")
+    return found
 
 
 def exact_count(value: object, name: str, *, negative: bool = False) -> int:

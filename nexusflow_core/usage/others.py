@@ -6,10 +6,13 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nexusflow_core.usage.billing import EXPLICIT_CACHE
 from nexusflow_core.usage.buckets import Usage
-from nexusflow_core.usage.counts import Count, Split, invalid, read, rounded_femto
+from nexusflow_core.usage.chat import OUTPUT, PROMPT, check_counts, read_counts
+from nexusflow_core.usage.counts import MALFORMED, Count, Split, invalid, plain_object, read, rounded_femto
+from nexusflow_core.usage.forms import refuse_foreign
 
 __all__ = ["read_bedrock", "read_chat", "read_deepseek", "read_openrouter", "read_responses"]
 
@@ -24,34 +27,23 @@ class _PromptDetails(Struct):
     cache_creation_input_tokens: Count | None = None
     cache_creation: Split | None = None
     cache_type: str | None = None
+    audio_tokens: Count | None = None
 
 
 class _OutputDetails(Struct):
     reasoning_tokens: Count | None = None
+    audio_tokens: Count | None = None
 
 
-class _Chat(Struct):
-    prompt_tokens: Count | None = None
-    completion_tokens: Count | None = None
-    total_tokens: Count | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-    service_tier: str | None = None
-
-
-class _OpenRouter(_Chat):
+class _Bill(Struct):
     cost: Decimal | None = None
     is_byok: bool | None = None
-
-
-class _DeepSeek(_Chat):
-    prompt_cache_hit_tokens: Count | None = None
-    prompt_cache_miss_tokens: Count | None = None
 
 
 class _Responses(Struct):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
+    total_tokens: Count | None = None
     input_tokens_details: _PromptDetails | None = None
     output_tokens_details: _OutputDetails | None = None
     service_tier: str | None = None
@@ -70,68 +62,69 @@ class _Bedrock(Struct, rename="camel"):
     cache_details: list[_CacheDetail] | None = None
 
 
-_chat = msgspec.json.Decoder(_Chat)
-_openrouter = msgspec.json.Decoder(_OpenRouter)
-_deepseek = msgspec.json.Decoder(_DeepSeek)
+_members = msgspec.json.Decoder(dict[str, Any])
+_bill = msgspec.json.Decoder(_Bill)
 _responses = msgspec.json.Decoder(_Responses)
 _bedrock = msgspec.json.Decoder(_Bedrock)
 
 
 def read_chat(usage: bytes | Mapping[str, Any]) -> Usage:
     """Chat Completions: `prompt_tokens` includes what was cached and written. Source: OpenAI's reference."""
-    return _chat_usage(read(usage, _chat, _Chat))
+    members = _plain_members(usage)
+    refuse_foreign(members, "openai-chat")
+    return _chat_usage(members)
 
 
 def read_openrouter(usage: bytes | Mapping[str, Any]) -> Usage:
     """OpenRouter: Chat Completions and `cost`, which is the bill, in dollars."""
-    form = _with_exact_cost(usage) if isinstance(usage, Mapping) else usage
-    it = read(form, _openrouter, _OpenRouter)
-    bill_alone = it.cost is not None and it.prompt_tokens is None and it.completion_tokens is None
-    counted = Usage() if bill_alone else _chat_usage(it)
-    if it.cost is None:
-        return msgspec.structs.replace(counted, flags=("bill_missing",))
-    bill, flags = rounded_femto(it.cost, _FEMTO_PER_USD)
+    members = _plain_members(usage)
+    refuse_foreign(members, "openrouter")
+    bill = read(usage if isinstance(usage, bytes) else _with_exact_cost(members), _bill, _Bill)
+    alone = bill.cost is not None and not any(members.get(name) for name in (*PROMPT, *OUTPUT))
+    counted = Usage() if alone else _chat_usage(members)
+    if bill.cost is None:
+        return replace(counted, flags=(*counted.flags, "bill_missing"))
+    femto, flags = rounded_femto(bill.cost, _FEMTO_PER_USD)
     # With a key of one's own the vendor behind it sends a bill of its own.
-    byok = ("byok_fee_only",) if it.is_byok else ()
-    return msgspec.structs.replace(counted, reported_femto_usd=bill, flags=("provider_reported", *flags, *byok))
+    byok = ("byok_fee_only",) if bill.is_byok else ()
+    return replace(
+        counted, reported_femto_usd=femto, flags=(*counted.flags, "provider_reported", *flags, *byok)
+    )
 
 
 def read_deepseek(usage: bytes | Mapping[str, Any]) -> Usage:
     """DeepSeek: `prompt_tokens` is what hit the cache and what missed it. Source: DeepSeek's API reference."""
-    it = read(usage, _deepseek, _DeepSeek)
-    hit, miss = it.prompt_cache_hit_tokens, it.prompt_cache_miss_tokens
-    if hit is None and miss is None:
-        return _chat_usage(it)
-    if it.prompt_tokens is not None:
-        hit = it.prompt_tokens - (miss or 0) if hit is None else hit
-        miss = it.prompt_tokens - hit if miss is None else miss
-        if min(hit, miss) < 0 or hit + miss != it.prompt_tokens:
-            raise invalid(f"{hit} cached and {miss} uncached tokens of a prompt of {it.prompt_tokens}")
-    return Usage(
-        input_tokens=miss or 0,
-        cache_read_tokens=hit or 0,
-        output_tokens=it.completion_tokens or 0,
-        reasoning_tokens=_reasoning(it.completion_tokens_details),
-    )
+    members = _plain_members(usage)
+    refuse_foreign(members, "deepseek-chat")
+    return _chat_usage(members)
 
 
 def read_responses(usage: bytes | Mapping[str, Any]) -> Usage:
     """Responses: `input_tokens` includes what was cached, unlike Anthropic's member of the same name."""
     it = read(usage, _responses, _Responses)
+    refuse_foreign(usage, "openai-responses")
     _check_any(it.input_tokens, it.output_tokens, form="Responses")
-    details = it.input_tokens_details or _PromptDetails()
-    return _split(
+    details, said = it.input_tokens_details or _PromptDetails(), it.output_tokens_details or _OutputDetails()
+    found = _split(
         it.input_tokens or 0,
         details,
         output_tokens=it.output_tokens or 0,
-        reasoning_tokens=_reasoning(it.output_tokens_details),
+        reasoning_tokens=said.reasoning_tokens or 0,
         service_tier=it.service_tier,
     )
+    total = it.total_tokens or 0
+    flags: tuple[str, ...] = ()
+    if total not in (0, found.prompt_tokens + found.output_tokens):
+        flags = ("total_differs",)
+    if details.audio_tokens or said.audio_tokens:
+        flags += ("unpriced_audio",)
+    return replace(found, flags=flags) if flags else found
 
 
 def read_bedrock(usage: bytes | Mapping[str, Any]) -> Usage:
     """Bedrock's Converse: `inputTokens` is what was neither read nor written. Source: its API reference."""
     it = read(usage, _bedrock, _Bedrock)
+    refuse_foreign(usage, "bedrock-converse")
     _check_any(
         it.input_tokens,
         it.output_tokens,
@@ -158,17 +151,34 @@ def read_bedrock(usage: bytes | Mapping[str, Any]) -> Usage:
     )
 
 
-def _chat_usage(it: _Chat) -> Usage:
-    _check_any(it.prompt_tokens, it.completion_tokens, form="Chat Completions")
-    prompt, output = it.prompt_tokens or 0, it.completion_tokens or 0
-    reasoning = _reasoning(it.completion_tokens_details)
-    # xAI counts reasoning beside completion_tokens, and its total says so; everybody else counts it inside.
-    if reasoning and it.total_tokens == prompt + output + reasoning:
-        output += reasoning
-    details = it.prompt_tokens_details or _PromptDetails()
-    return _split(
-        prompt, details, output_tokens=output, reasoning_tokens=reasoning, service_tier=it.service_tier
+def _chat_usage(members: Mapping[str, Any]) -> Usage:
+    check_counts(members)
+    it = read_counts(members)
+    if it.wrong:
+        raise invalid(it.wrong)
+    short, hour = it.lives or (0, 0)
+    tier = members.get("service_tier")
+    return Usage(
+        input_tokens=it.prompt - it.read - it.written,
+        cache_read_tokens=it.read,
+        cache_write_5m_tokens=it.written - hour,
+        cache_write_1h_tokens=hour,
+        output_tokens=it.output,
+        reasoning_tokens=it.reasoning,
+        service_tier=tier if isinstance(tier, str) else None,
+        assumed_5m_tokens=it.written - short - hour,
+        explicit_cache=it.explicit,
+        flags=it.flags,
+        uncounted_tokens=max(it.uncounted, 0),
     )
+
+
+def _plain_members(usage: bytes | Mapping[str, Any]) -> dict[str, Any]:
+    """A usage object as Python's own values. Raises InvalidUsage for what is no object."""
+    try:
+        return _members.decode(usage) if isinstance(usage, bytes) else plain_object(usage)
+    except MALFORMED as error:
+        raise invalid(str(error)) from None
 
 
 def _split(
@@ -201,11 +211,7 @@ def _check_any(*counts: int | None, form: str) -> None:
         raise invalid(f"it has none of the counts of {form}")
 
 
-def _reasoning(details: _OutputDetails | None) -> int:
-    return (details.reasoning_tokens or 0) if details is not None else 0
-
-
-def _with_exact_cost(usage: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_exact_cost(usage: dict[str, Any]) -> dict[str, Any]:
     """A cost that was decoded as a float has its shortest text, which is what the vendor wrote."""
     cost = usage.get("cost")
     return {**usage, "cost": Decimal(repr(cost))} if isinstance(cost, float) else usage

@@ -52,7 +52,7 @@ COUNTED = {
 """Without any of them a usage says nothing."""
 
 
-def buckets(usage: dict[str, Any], wire: str) -> dict[str, int]:
+def buckets(usage: dict[str, Any], wire: str, vendor: str = "") -> dict[str, int]:
     """Disjoint counts of one of the wires that are tried at random."""
     if wire == "anthropic":
         split = usage.get("cache_creation") or {}
@@ -68,13 +68,10 @@ def buckets(usage: dict[str, Any], wire: str) -> dict[str, int]:
     else:
         details = usage.get("prompt_tokens_details") or {}
         read, short = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
-        plain, hour = (usage.get("prompt_tokens") or 0) - read - short, 0
+        prompt, output = whole_counts(usage, vendor)
+        plain, hour = prompt - read - short, 0
         if plain < 0:
             raise Impossible("cached above prompt")
-        output = usage.get("completion_tokens") or 0
-        thought = thinking(usage)
-        if usage.get("total_tokens") == plain + read + short + output + thought:
-            output += thought
     return {
         "input": plain,
         "cache_read": read,
@@ -82,6 +79,23 @@ def buckets(usage: dict[str, Any], wire: str) -> dict[str, int]:
         "cache_write_1h": hour,
         "output": output,
     }
+
+
+def whole_counts(usage: dict[str, Any], vendor: str) -> tuple[int, int]:
+    """All of the prompt and all of the output; what is not told follows from the total."""
+    prompt, output = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+    total, thought = usage.get("total_tokens") or 0, thinking(usage)
+    if total == prompt + output + thought:
+        output += thought
+    if not (prompt or output or thought) and total:
+        raise Impossible("a total alone")
+    if not output:
+        output = max(thought, total - prompt if prompt else 0)
+    if not prompt and output:
+        prompt = max(0, total - output)
+    if vendor == "google" and total > prompt + output:
+        output = total - prompt
+    return prompt, output
 
 
 def thinking(usage: dict[str, Any]) -> int:
@@ -113,7 +127,7 @@ def bill(
     }
     silent = stop_reason == "refusal" and not usage.get("output_tokens") and vendor == "anthropic"
     parts: Parts = {}
-    counts = buckets(usage, wire)
+    counts = buckets(usage, wire, vendor)
     if all(usage.get(name) in (None, []) for name in COUNTED[wire]):
         raise Impossible("none of the counts")
     steps = usage.get("iterations") or []

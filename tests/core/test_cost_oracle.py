@@ -82,7 +82,7 @@ def chat_usage(draw: st.DrawFn) -> dict[str, Any]:
         "service_tier": draw(st.sampled_from([None, "default", "flex", "priority", "fast", "batch"])),
     }
     if draw(st.booleans()):
-        usage["total_tokens"] = (prompt or 0) + (output or 0) + draw(st.sampled_from([0, thought or 0]))
+        usage["total_tokens"] = (prompt or 0) + (output or 0) + draw(st.sampled_from([0, thought or 0, 7]))
     return usage
 
 

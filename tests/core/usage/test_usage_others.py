@@ -185,10 +185,11 @@ def test_responses(usage: dict[str, Any], expected: Usage) -> None:
 
 
 def test_the_same_name_on_two_wires() -> None:
-    """One object, two meanings: which one it is comes from the caller."""
-    usage = {"input_tokens": 100, "cache_read_input_tokens": 5, "input_tokens_details": {"cached_tokens": 60}}
-    assert read(usage, "anthropic").prompt_tokens == 105
-    assert read(usage, "openai-responses").prompt_tokens == 100
+    """One name, two meanings: which one it is comes from the caller."""
+    usage = {"input_tokens": 100, "output_tokens": 7}
+    assert read(usage | {"cache_read_input_tokens": 5}, "anthropic").prompt_tokens == 105
+    cached = {"input_tokens_details": {"cached_tokens": 60}}
+    assert read(usage | cached, "openai-responses").prompt_tokens == 100
 
 
 def test_responses_that_cannot_be() -> None:

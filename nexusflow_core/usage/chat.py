@@ -1,0 +1,247 @@
+"""Chat Completions' usage, as its many servers write it: one reader for the gateway and for the offline core.
+
+Equivalent members are tried in order, and the first that is not 0 counts: a server that writes every member
+writes 0 for absent. The gateway clamps what cannot be; offline it is an error.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from nexusflow_core.untyped import is_object, object_of, whole
+from nexusflow_core.usage.billing import EXPLICIT_CACHE
+from nexusflow_core.usage.counts import MAX_COUNT, exact_count, invalid
+
+__all__ = ["OUTPUT", "PROMPT", "ChatCounts", "check_counts", "count", "first", "is_count", "read_counts"]
+
+PROMPT = (
+    "prompt_tokens",
+    "input_tokens",
+    "promptTokens",
+    "inputTokens",
+    "promptTokenCount",
+    "prompt_eval_count",
+)
+OUTPUT = (
+    "completion_tokens",
+    "output_tokens",
+    "completionTokens",
+    "outputTokens",
+    "candidatesTokenCount",
+    "eval_count",
+)
+_TOTAL = ("total_tokens", "totalTokens", "totalTokenCount")
+"""The same count under the names of Chat Completions, of Responses, of the AI SDK, of Gemini and of Ollama."""
+_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "promptTokensDetails", "inputTokensDetails")
+_OUTPUT_DETAILS = (
+    "completion_tokens_details",
+    "output_tokens_details",
+    "completionTokensDetails",
+    "outputTokensDetails",
+)
+_READ = (
+    "cached_tokens",
+    "cachedTokens",
+    "cache_read_tokens",
+    "cache_read_input_tokens",
+    "prompt_cache_hit_tokens",
+    "num_cached_tokens",
+    "cachedContentTokenCount",
+)
+_WRITTEN = (
+    "cache_write_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation_tokens",
+    "cache_write_input_tokens",
+)
+_SPLITS = ("cache_creation", "cache_creation_token_details")
+_LIVES = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+_REASONING = ("reasoning_tokens", "reasoningTokens", "thinking_tokens", "thoughtsTokenCount")
+_AUDIO = ("audio_tokens", "audioTokens")
+_HIT, _MISS = "prompt_cache_hit_tokens", "prompt_cache_miss_tokens"
+
+_NAMED = (*PROMPT, *OUTPUT, *_TOTAL, *_READ, *_WRITTEN, *_LIVES, *_REASONING, *_AUDIO, _MISS)
+_DIGITS = re.compile(r"[0-9]{1,15}")
+
+
+class ChatCounts(Struct, frozen=True):
+    """The counts of one answer. `read` and `written` are part of `prompt`, `reasoning` is part of `output`."""
+
+    prompt: int
+    output: int
+    read: int
+    written: int
+    lives: tuple[int, int] | None
+    """Of the written tokens those for 5 minutes and those for an hour; None where that is not told."""
+    reasoning: int
+    audio: int
+    """Tokens of the prompt and of the output that were sound."""
+    uncounted: int
+    """What the total has beyond prompt and output, unexplained; negative where it has less."""
+    explicit: bool
+    """The cache was used by markers (Qwen)."""
+    in_blocks: bool = False
+    """Cached tokens were counted in whole blocks, beyond the prompt, and were cut to it (Mistral)."""
+    wrong: str = ""
+    """What cannot be, and was clamped: cached tokens above the prompt, say."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What makes the counts less than certain."""
+        clamped = ("clamped_usage",) if self.in_blocks or self.wrong else ()
+        differs = ("total_differs",) if self.uncounted else ()
+        return (*clamped, *differs, "unpriced_audio") if self.audio else (*clamped, *differs)
+
+
+def read_counts(usage: Mapping[str, Any], *, output_by_total: bool = False) -> ChatCounts:
+    """Returns the counts under whichever names they have: none is negative, no part exceeds its whole.
+
+    `output_by_total`: the vendor counts its thoughts in the total alone (Gemini).
+    """
+    reasoning, audio = _reasoning(usage), _audio(usage)
+    told_read, told_written, split = _cached(usage)
+    prompt, output = _prompt_and_output(usage, reasoning, told_read + told_written)
+    total = first(usage, _TOTAL)
+    if not told_read and usage.get(_HIT) is None and (miss := count(usage, _MISS)):
+        told_read = max(prompt - miss, 0)  # what did not miss the cache hit it
+    rest = total - prompt - output if total else 0
+    if rest > 0 and rest == sum(audio):
+        rest = 0  # Mistral's sound stands beside the text, and is charged by the minute
+    elif rest > 0 and output_by_total and prompt:
+        output, rest = output + rest, 0
+    in_blocks = prompt < told_read == count(usage, "num_cached_tokens")
+    told_read = prompt if in_blocks else told_read
+    read = min(told_read, prompt)
+    written = min(told_written, prompt - read)
+    lives = None
+    if split is not None and written:
+        told_short, told_hour = (count(split, life) for life in _LIVES)
+        hour = min(told_hour, written)
+        lives = min(told_short, written - hour), hour
+    wrong = _wrong(usage, prompt, told_read, told_written, split)
+    explicit = any(held.get("cache_type") in EXPLICIT_CACHE for held in _held(usage, _PROMPT_DETAILS))
+    return ChatCounts(
+        prompt, output, read, written, lives, reasoning, sum(audio), rest, explicit, in_blocks, wrong
+    )
+
+
+def check_counts(usage: Mapping[str, Any]) -> None:
+    """Raises InvalidUsage for a count that is none, and for an object in which no count stands."""
+    for held, path in _every(usage):
+        for name in _NAMED:
+            value = held.get(name)
+            if value is None or is_object(value):
+                continue
+            if exact_count(whole(value), f"{path}{name}") > MAX_COUNT:
+                raise invalid(f"{path}{name} is beyond 64 bits")
+    named = (*PROMPT, *OUTPUT, _HIT, _MISS)
+    if not any(usage.get(name) is not None for name in named):
+        raise invalid("it has none of the counts of Chat Completions")
+    total = first(usage, _TOTAL)
+    if total and not any(count(usage, name) for name in (*named, *_REASONING)) and not _reasoning(usage):
+        raise invalid(f"its total is {total}, and it tells neither prompt nor completion")
+
+
+def _every(usage: Mapping[str, Any]) -> Iterable[tuple[Mapping[str, Any], str]]:
+    """The object itself and those in it that hold counts, with the path of each."""
+    yield usage, ""
+    for name in (*_PROMPT_DETAILS, *_OUTPUT_DETAILS, *_SPLITS):
+        value = usage.get(name)
+        if not value:
+            continue
+        if not is_object(value):
+            raise invalid(f"{name} is a {type(value).__name__}, no object")
+        yield value, f"{name}."
+        for inner in _SPLITS:
+            if is_object(split := value.get(inner)):
+                yield split, f"{name}.{inner}."
+
+
+def _prompt_and_output(usage: Mapping[str, Any], reasoning: int, cached: int) -> tuple[int, int]:
+    """Tokens of the whole prompt and of the whole output, under whichever names the vendor has for them."""
+    prompt, output, total = (first(usage, names) for names in (PROMPT, OUTPUT, _TOTAL))
+    prompt = prompt or count(usage, _HIT) + count(usage, _MISS)
+    if _disjoint(usage, prompt, output, total):
+        prompt += cached
+    if reasoning and total == prompt + output + reasoning:
+        output += reasoning  # as xAI counts it, beside the completion; its total proves that
+    if not output:  # reasoning is output, even where nothing else was said
+        output = max(total - prompt, reasoning) if prompt else reasoning
+    if not prompt and output:
+        prompt = max(total - output, 0)
+    return prompt, output
+
+
+def _disjoint(usage: Mapping[str, Any], prompt: int, output: int, total: int) -> bool:
+    """Whether the prompt is told as Anthropic tells it: less what was read from the cache or written to it."""
+    if first(usage, ("prompt_tokens",)) or not first(usage, ("input_tokens",)):
+        return False
+    anthropics = any(usage.get(name) for name in ("cache_read_input_tokens", "cache_creation_input_tokens"))
+    return anthropics and total != prompt + output
+
+
+def _reasoning(usage: Mapping[str, Any]) -> int:
+    holders = (*_held(usage, _OUTPUT_DETAILS), usage)
+    return next((found for held in holders if (found := first(held, _REASONING))), 0)
+
+
+def _audio(usage: Mapping[str, Any]) -> tuple[int, int]:
+    """Tokens of sound in the prompt and in the output."""
+    heard, said = (
+        next((found for held in _held(usage, details) if (found := first(held, _AUDIO))), 0)
+        for details in (_PROMPT_DETAILS, _OUTPUT_DETAILS)
+    )
+    return heard, said
+
+
+def _cached(usage: Mapping[str, Any]) -> tuple[int, int, dict[str, Any] | None]:
+    """Tokens read, tokens written, and the written ones by lifetime, wherever the vendor puts them."""
+    holders = (*_held(usage, _PROMPT_DETAILS), usage)
+    splits = [held[name] for held in holders for name in _SPLITS if is_object(held.get(name))]
+    split: dict[str, Any] | None = next((it for it in splits if any(count(it, life) for life in _LIVES)), None)
+    by_lifetime = sum(count(split, life) for life in _LIVES) if split else 0
+    read = next((found for held in holders if (found := first(held, _READ))), 0)
+    written = next((found for held in holders if (found := first(held, _WRITTEN))), by_lifetime)
+    return read, written, split
+
+
+def _wrong(usage: Mapping[str, Any], prompt: int, read: int, written: int, split: dict[str, Any] | None) -> str:
+    """What cannot be, in a sentence; "" where all adds up."""
+    for name in (*PROMPT[:2], *OUTPUT[:2]):
+        if usage.get(name) and not count(usage, name):
+            return f"{name} is {str(usage[name])[:40]}"
+    if read + written > prompt:
+        return f"{read} cached and {written} written tokens of a prompt of {prompt}"
+    if split is not None and (parts := sum(count(split, life) for life in _LIVES)) > written:
+        return f"cache_creation adds up to {parts}, written were {written}"
+    hit, miss = count(usage, _HIT), count(usage, _MISS)
+    if miss and (miss > prompt or (usage.get(_HIT) is not None and hit + miss != prompt)):
+        return f"{hit} cached and {miss} uncached tokens of a prompt of {prompt}"
+    return ""
+
+
+def _held(usage: Mapping[str, Any], names: Iterable[str]) -> list[dict[str, Any]]:
+    return [object_of(usage[name]) for name in names if usage.get(name)]
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a whole number, however it is spelled."""
+    return type(_number(value)) is int  # `true` is an int in Python
+
+
+def count(usage: Mapping[str, Any], name: str) -> int:
+    """Returns a member's count; 0 for what is none."""
+    value = _number(usage.get(name))
+    return value if type(value) is int and value > 0 else 0
+
+
+def _number(value: Any) -> Any:
+    """A whole number as an int; some servers write it as text."""
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else whole(value)
+
+
+def first(usage: Mapping[str, Any], names: Iterable[str]) -> int:
+    """Returns the first of equivalent counts that is not 0."""
+    return next((found for name in names if (found := count(usage, name))), 0)
