@@ -65,10 +65,10 @@ class NexusFlow:
         gateway = Gateway(config, book or price_book(config))
         admission = Admission(config, authenticate)
         kind = DurableCallLog if config.durable else CallLog
-        log = [kind(config.call_log)] if config.call_log else []
+        log = kind(config.call_log) if config.call_log else None
         self._app = app
         self._prefix = prefix
-        self._hooks = Hooks([*hooks, *log])
+        self._hooks = Hooks(hooks, log)
         self._transport = describe_transport(transport)
         self._loops = LoopStates(transport_factory(transport, config.upstreams.values()), config.limits)
         self._calls = Calls(

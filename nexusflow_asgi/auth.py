@@ -144,12 +144,16 @@ def _tokens(values: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _check_text(principal: Principal) -> None:
-    """What goes into records is text, or a log could not be read back. Nothing is made into text here: a team
-    that is missing would become the team `None`."""
+    """What goes into records is text that UTF-8 can hold, or a log could not be written. Nothing is made into
+    text here: a team that is missing would become the team `None`."""
     fields: list[tuple[Any, Any]] = [("id", principal.id), *principal.metadata.items()]
     for name, value in fields:
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"authenticate: of the principal, {name!r} is {type(value).__name__}, not str")
+        try:
+            (name + value).encode()
+        except UnicodeEncodeError:
+            raise TypeError(f"authenticate: of the principal, {name!r} is no Unicode text: {value!r}") from None
 
 
 def _admitted(principal: Principal | None, scope: Scope, headers: Headers, search: KeySearch) -> Admitted:

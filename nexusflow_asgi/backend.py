@@ -1,12 +1,14 @@
 """Which event loop we run on: asyncio, where bare tasks and timers are cheap, or anyio's other one, trio."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 from anyio.lowlevel import current_token
 
-__all__ = ["loop_identity", "means_closed", "post_to_loop", "runs_on_asyncio"]
+__all__ = ["is_failure", "loop_identity", "means_closed", "post_to_loop", "runs_on_asyncio"]
 
 
 def runs_on_asyncio() -> bool:
@@ -23,6 +25,27 @@ def loop_identity() -> object:
         return asyncio.get_running_loop()
     except RuntimeError:
         return current_token().native_token
+
+
+def is_failure(error: BaseException) -> bool:
+    """Returns True where the host's code has failed, False where this task or the process is being ended.
+
+    Code that awaits a cancelled future raises a cancellation too: nobody has cancelled this task then."""
+    if isinstance(error, Exception):
+        return True
+    if isinstance(error, BaseExceptionGroup):
+        several: tuple[BaseException, ...] = error.exceptions  # pyright: ignore[reportUnknownMemberType]
+        return all(map(is_failure, several))
+    if isinstance(error, asyncio.CancelledError | anyio.get_cancelled_exc_class()):
+        return not _is_cancelled()
+    return False
+
+
+def _is_cancelled() -> bool:
+    if runs_on_asyncio():
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return anyio.current_effective_deadline() == -math.inf
 
 
 def post_to_loop() -> Callable[[Callable[[], None]], None]:
@@ -43,11 +66,14 @@ def post_to_loop() -> Callable[[Callable[[], None]], None]:
     return safely
 
 
-def means_closed(error: Exception) -> bool:
-    """True if a server's `send` failed because the client's connection is closed.
+_CLOSED = ("unable to perform operation on <", "ASGI transport error")
+"""How the RuntimeErrors of uvloop and granian begin."""
 
-    An OSError says so. uvloop raises a RuntimeError, which only its text tells from a defect.
-    """
-    if isinstance(error, OSError):
-        return True
-    return isinstance(error, RuntimeError) and str(error).startswith("unable to perform operation on <")
+
+def means_closed(error: Exception) -> bool:
+    """Returns True if a server's `send` failed because the client's connection is closed.
+
+    An OSError says so. uvloop and granian raise a RuntimeError, which only its text tells from a defect."""
+    if isinstance(error, RuntimeError):
+        return str(error).startswith(_CLOSED)
+    return isinstance(error, OSError | anyio.BrokenResourceError | anyio.ClosedResourceError)

@@ -1,15 +1,17 @@
 """Reads a request's body under its limits."""
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
 
 import anyio
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from nexusflow_asgi.backend import runs_on_asyncio
 from nexusflow_core.config import Limits
 from nexusflow_core.errors import CallerError, RequestTimeout, RequestTooLarge
 
-__all__ = ["ClientDisconnected", "check_head", "read_body"]
+__all__ = ["Arriving", "ClientDisconnected", "check_head"]
 
 
 class ClientDisconnected(CallerError):
@@ -26,38 +28,102 @@ def check_head(scope: Scope, limits: Limits) -> None:
         raise RequestTooLarge(f"Request headers exceed the maximum size of {limits.header_bytes} bytes")
 
 
-async def read_body(receive: Receive, limits: Limits, *, keep: bool = True) -> bytes:
-    """The whole body; nothing of it where it is not to be kept, for a caller who is refused.
+class Arriving:
+    """A request's body while it arrives. `stop()` ends the reading from outside."""
 
-    Raises RequestTooLarge, RequestTimeout or ClientDisconnected.
-    A body over the limit is still read, unkept, for as much again: several servers break the connection of
-    a client that is answered while it sends, and it would never see why.
-    """
-    try:
-        if runs_on_asyncio():
-            async with asyncio.timeout(limits.body_seconds):  # a tenth of anyio's price
-                return await _collect(receive, limits.body_bytes, keep)
-        with anyio.fail_after(limits.body_seconds):
-            return await _collect(receive, limits.body_bytes, keep)
-    except TimeoutError:
-        raise RequestTimeout(f"the request body took longer than {limits.body_seconds:g} s to arrive") from None
+    def __init__(self, receive: Receive, limits: Limits) -> None:
+        self._receive = receive
+        self._limits = limits
+        self._kept: deque[Message] = deque()  # what came while the call waited for its turn
+        self._stop: Callable[[], None] | None = None
+
+    async def receive(self) -> Message:
+        """The next message of the request."""
+        return self._kept.popleft() if self._kept else await self._receive()
+
+    async def until_gone(self, room: Callable[[int], bool]) -> None:
+        """Returns once the client has left. What it sends meanwhile is kept, as long as `room(bytes)` says
+        that there is room for it; beyond that nothing is read."""
+        while True:
+            message = await self._receive()
+            self._kept.append(message)
+            if message["type"] == "http.disconnect":
+                return
+            if not room(len(message.get("body", b""))):
+                await anyio.sleep_forever()
+
+    def stop(self) -> None:
+        """Ends a reading that is under way: `read` raises RequestTimeout."""
+        if self._stop is not None:
+            self._stop()
+
+    async def read(self, *, keep: bool = True) -> bytes:
+        """Returns the body. With `keep=False`, reads and discards it, for a caller who is refused.
+
+        Raises RequestTooLarge, RequestTimeout or ClientDisconnected.
+        A body over the limit is still read, unkept, for as much again: several servers break the connection of
+        a client that is answered while it sends, and it would never see why.
+        """
+        seconds, idle = self._limits.body_seconds, self._limits.body_idle_seconds
+        try:
+            if runs_on_asyncio():
+                return await self._read_on_asyncio(seconds, idle, keep)
+            return await self._read_on_trio(seconds, idle, keep)
+        except TimeoutError as late:
+            why = str(late) or f"took longer than {seconds:g} s to arrive"
+            raise RequestTimeout(f"the request body {why}") from None
+        finally:
+            self._stop = None
+
+    async def _read_on_asyncio(self, seconds: float, idle: float, keep: bool) -> bytes:
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+
+        def stop() -> None:
+            if not timer.expired():
+                timer.reschedule(0.0)
+
+        try:
+            async with asyncio.timeout_at(min(end, clock() + idle)) as timer:  # a tenth of anyio's price
+                self._stop = stop
+                return await self._collect(keep, lambda: timer.reschedule(min(end, clock() + idle)))
+        except TimeoutError:
+            raise _late(clock() < end, idle) from None
+
+    async def _read_on_trio(self, seconds: float, idle: float, keep: bool) -> bytes:
+        clock = anyio.current_time
+        end = clock() + seconds
+
+        def go_on() -> None:
+            scope.deadline = min(end, clock() + idle)
+
+        with anyio.CancelScope(deadline=min(end, clock() + idle)) as scope:
+            self._stop = scope.cancel
+            return await self._collect(keep, go_on)
+        raise _late(clock() < end, idle)
+
+    async def _collect(self, keep: bool, go_on: Callable[[], None]) -> bytes:
+        """`go_on` gives the next piece its time, after each one that brought something."""
+        pieces: list[bytes] = []
+        size, limit = 0, self._limits.body_bytes
+        more = True
+        while more and size <= 2 * limit:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected("the client left")
+            piece: bytes = message.get("body", b"")
+            size += len(piece)
+            if size <= limit and keep:
+                pieces.append(piece)
+            else:
+                pieces.clear()
+            more = message.get("more_body", False)
+            if more and piece:
+                go_on()
+        if size > limit:
+            raise RequestTooLarge(f"Request exceeds the maximum size of {limit} bytes")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def _collect(receive: Receive, limit: int, keep: bool) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    more = True
-    while more and size <= 2 * limit:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected("the client left")
-        piece: bytes = message.get("body", b"")
-        size += len(piece)
-        if size <= limit and keep:
-            pieces.append(piece)
-        else:
-            pieces.clear()
-        more = message.get("more_body", False)
-    if size > limit:
-        raise RequestTooLarge(f"Request exceeds the maximum size of {limit} bytes")
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+def _late(idle: bool, seconds: float) -> TimeoutError:
+    return TimeoutError(f"stopped arriving: no byte came for {seconds:g} s" if idle else "")

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
 from nexusflow_asgi.auth import Admission
-from nexusflow_asgi.body import ClientDisconnected, check_head, read_body
+from nexusflow_asgi.backend import is_failure
+from nexusflow_asgi.body import Arriving, ClientDisconnected, check_head
 from nexusflow_asgi.hooks import Hooks, logger
-from nexusflow_asgi.relay import Relay
+from nexusflow_asgi.relay import Relay, answer_nobody
 from nexusflow_asgi.runtime import CallInFlight, LoopStates
 from nexusflow_asgi.slots import Slots
 from nexusflow_core.call import Call, Endpoint
@@ -50,7 +51,7 @@ class Calls:
     async def serve(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         loop = self._loops.current()
-        in_flight = loop.enter()
+        in_flight = loop.enter(Arriving(receive, self._limits))
         try:
             call = Call(
                 endpoint=endpoint,
@@ -59,16 +60,20 @@ class Calls:
                 query=scope.get("query_string", b""),
                 max_values=self._limits.body_values,
             )
+            in_flight.call = call
             try:
-                call, refusal = await self._prepare(call, scope, receive, in_flight, loop.slots)
+                call, refusal = await self._prepare(call, scope, in_flight, loop.slots)
             except BaseException:  # cancelled by the host: a call that reached us has its record all the same
-                await self._settle(self._gateway.open(call, started=started))
+                await self._settle(self._gateway.open(in_flight.call, started=started))
                 raise
             exchange = self._gateway.open(call, started=started, refusal=refusal)
             apart = refusal is None and len(call.text) > LARGE_BODY and self._gateway.decodes(call)
             del call  # the exchange lets go of its body before this ends
+            in_flight.call = None
             try:
-                if not isinstance(refusal, ClientDisconnected):
+                if isinstance(refusal, ClientDisconnected):
+                    await answer_nobody(send)
+                else:
                     in_flight.relay = Relay(
                         exchange,
                         loop.transport_for,
@@ -76,7 +81,7 @@ class Calls:
                         upstream_server_headers=self._upstream_server_headers,
                         workers=loop.workers if apart else None,
                     )
-                    await in_flight.relay.run(receive)
+                    await in_flight.relay.run(in_flight.arriving.receive)
             finally:
                 await self._settle(exchange)
         finally:
@@ -85,28 +90,29 @@ class Calls:
             loop.leave(in_flight)
 
     async def _prepare(
-        self, call: Call, scope: Scope, receive: Receive, in_flight: CallInFlight, slots: Slots
+        self, call: Call, scope: Scope, in_flight: CallInFlight, slots: Slots
     ) -> tuple[Call, NexusFlowError | None]:
         """The call with all that is known of it by then, and why it is refused, if it is. Who calls and
         whether there is a place for the call is known before its body is read."""
         refusal: NexusFlowError | None = None
         try:
-            call = await self._admit(call, scope, in_flight)
+            in_flight.call = call = await self._admit(call, scope, in_flight)
             await self._take_slot(call, in_flight, slots)
-        except NexusFlowError as error:
-            refusal = kept(error)
-        except Exception:  # the host's authenticate failed: its log says how, the client only that
-            refusal = _not_admitted(call)
+        except BaseException as error:
+            refusal = _refusal(error, call)
         try:
-            call = replace(call, body=await read_body(receive, self._limits, keep=refusal is None))
-            refusal = in_flight.refusal or refusal
+            if not isinstance(refusal, ClientDisconnected):
+                body = await in_flight.arriving.read(keep=refusal is None)
+                call = replace(call, body=body)
+                refusal = in_flight.refusal or refusal
             if refusal is None:
-                call = await self._look(call)
+                in_flight.call = call = await self._look(call)
                 await self._hooks.before(call)
-        except NexusFlowError as error:
-            refusal = kept(error) if refusal is None or isinstance(error, ClientDisconnected) else refusal
-        except Exception:  # the host's hook failed
-            refusal = _not_admitted(call)
+        except BaseException as error:
+            found = _refusal(error, call)
+            refusal = found if refusal is None or isinstance(found, ClientDisconnected) else refusal
+        if isinstance(refusal, ClientDisconnected):
+            return call, refusal
         return call, in_flight.refusal or refusal
 
     async def _look(self, call: Call) -> Call:
@@ -129,7 +135,7 @@ class Calls:
 
     async def _take_slot(self, call: Call, in_flight: CallInFlight, slots: Slots) -> None:
         key = call.principal.id if call.principal is not None else None
-        await slots.take(key)
+        await slots.take(key, in_flight.arriving)
         in_flight.has_slot, in_flight.key = True, key
 
     async def _settle(self, exchange: Exchange) -> None:
@@ -139,8 +145,13 @@ class Calls:
         await self._hooks.after(exchange.record(now))
 
 
-def _not_admitted(call: Call) -> InternalError:
-    """To be called while the exception is being handled: the log says what it was, the client does not hear."""
+def _refusal(error: BaseException, call: Call) -> NexusFlowError:
+    """Returns what refuses the call, to be asked while the exception is being handled: for a failure of the
+    host's code an internal error, whose reason is in the log. Raises what ends the task or the process."""
+    if isinstance(error, NexusFlowError):
+        return kept(error)
+    if not is_failure(error):
+        raise error
     logger.exception("call %s could not be admitted", call.request_id)
     return InternalError("internal error")
 

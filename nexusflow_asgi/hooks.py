@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 import anyio
 
+from nexusflow_asgi.backend import is_failure
 from nexusflow_core.call import Call
 from nexusflow_core.record import CallRecord
 
@@ -40,17 +41,20 @@ Hook: TypeAlias = BeforeHook | AfterHook
 
 
 class Hooks:
-    """The hooks of an app, in their order."""
+    """The hooks of an app, in their order. The call log is the last one before a call, so that it writes
+    what the others let pass; and the first one after it, so that no other can keep it from writing."""
 
-    def __init__(self, hooks: Iterable[Hook]) -> None:
-        every: list[Any] = list(hooks)
+    def __init__(self, hooks: Iterable[Hook], log: Hook | None = None) -> None:
+        theirs: list[Any] = list(hooks)
+        ours: list[Any] = [log] if log is not None else []
+        every = [*theirs, *ours]
         for hook in every:
             if not hasattr(hook, "before") and not hasattr(hook, "after"):
                 raise TypeError(
                     f"a hook has a method before(call) or after(record); {type(hook).__name__} has neither"
                 )
         self._before = [hook.before for hook in every if hasattr(hook, "before")]
-        self._after = [hook.after for hook in every if hasattr(hook, "after")]
+        self._after = [hook.after for hook in [*ours, *theirs] if hasattr(hook, "after")]
         self._close = [hook.aclose for hook in every if hasattr(hook, "aclose")]
 
     async def before(self, call: Call) -> None:
@@ -60,21 +64,34 @@ class Hooks:
                 await waiting
 
     async def after(self, record: CallRecord) -> None:
+        """Every hook has its turn, whatever the others raise. What ends the task or the process goes on after
+        that: a cancellation, KeyboardInterrupt."""
+        ended: BaseException | None = None
         for after in self._after:
             try:
                 waiting = after(record)
                 if waiting is not None and inspect.isawaitable(waiting):
                     with anyio.CancelScope(shield=True):
                         await waiting
-            except Exception:  # a hook's failure is the host's to read about, not the client's
+            except BaseException as error:  # a hook's failure is the host's to read about, not the client's
                 logger.exception("hook %s failed after call %s", _name(after), record.request_id)
+                if ended is None and not is_failure(error):
+                    ended = error
+        if ended is not None:
+            raise ended
 
     async def aclose(self) -> None:
+        """Closes each hook, whatever the others raise."""
+        ended: BaseException | None = None
         for close in self._close:
             try:
                 await close()
-            except Exception:  # the others are still to be closed
+            except BaseException as error:  # the others are still to be closed
                 logger.exception("hook %s failed to close", _name(close))
+                if ended is None and not is_failure(error):
+                    ended = error
+        if ended is not None:
+            raise ended
 
 
 def _name(function: Any) -> str:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from nexusflow_asgi.auth import Admission
+from nexusflow_asgi.backend import is_failure
 from nexusflow_asgi.calls import new_request_id
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.paths import MAX_PATH, Match
@@ -39,7 +40,9 @@ class Pages:
             response = _json(await self._answer(match, scope))
         except NexusFlowError as error:
             response = _error(error)
-        except Exception:  # the host's authenticate failed
+        except BaseException as error:  # the host's authenticate failed
+            if not is_failure(error):
+                raise
             logger.exception("%s could not be answered", match.place)
             response = _error(InternalError("internal error"))
         await response(scope, receive, send)

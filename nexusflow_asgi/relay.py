@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import NoReturn
 
@@ -14,18 +14,21 @@ from starlette.types import Receive, Send
 from nexusflow_asgi.backend import means_closed
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.transports import Transport, TransportResponse
-from nexusflow_asgi.watch import Watch, open_watch
+from nexusflow_asgi.watch import LAST_WORDS_SECONDS, Watch, open_watch
 from nexusflow_core.errors import InternalError, NexusFlowError, UpstreamError, UpstreamUnreachable
 from nexusflow_core.exchange import Close, Exchange, Read, Sleep
 from nexusflow_core.exchange import Send as SendOrder
 from nexusflow_core.upstream import Upstream
 
-__all__ = ["Relay"]
+__all__ = ["Relay", "answer_nobody"]
 
 _now = time.monotonic
 
 _SERVER_HEADERS = frozenset((b"server", b"date"))
 """Our own server adds both, and neither may stand twice."""
+
+_NOBODY = 499
+"""The status that proxies log for a client that left before its answer began."""
 
 _PIECE = 64 * 1024
 """So much of a large last body is sent at once: each piece has its own time, and a slow client gets it all."""
@@ -147,7 +150,7 @@ class Relay:
                 if self._head_sent:
                     try:
                         await send({"type": "http.response.body", "body": out, "more_body": True})
-                    except (OSError, RuntimeError) as error:
+                    except Exception as error:
                         if not means_closed(error):
                             raise
                         self._nobody_listens()
@@ -161,6 +164,9 @@ class Relay:
     async def _end(self, body: bytes, watch: Watch) -> None:
         """The last words. Who does not take them is not waited for: the server cuts the connection."""
         closed = _now()
+        if self._exchange.response_head is None:
+            await answer_nobody(self._send)
+            return
         for at in range(0, len(body) or 1, _PIECE):
             watch.end_by(self._exchange.rest_until(_now(), closed))
             taken = False
@@ -189,7 +195,7 @@ class Relay:
                 if isinstance(order, Close) and not order.whole:
                     return False  # the server cuts the connection: the only honest end of a body that broke off
             await self._send({"type": "http.response.body", "body": body, "more_body": not last})
-        except (OSError, RuntimeError) as error:
+        except Exception as error:
             if not means_closed(error):
                 raise
             self._nobody_listens()
@@ -216,3 +222,11 @@ class Relay:
 
 def _raise(error: Exception) -> NoReturn:
     raise error
+
+
+async def answer_nobody(send: Send) -> None:
+    """Sends an empty answer that nobody reads: the client has left. A middleware that waits for a response
+    would take its absence for a crash."""
+    with anyio.move_on_after(LAST_WORDS_SECONDS), suppress(Exception):
+        await send({"type": "http.response.start", "status": _NOBODY, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

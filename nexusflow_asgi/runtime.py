@@ -7,11 +7,13 @@ from weakref import WeakKeyDictionary
 import anyio
 
 from nexusflow_asgi.backend import loop_identity
+from nexusflow_asgi.body import Arriving
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.relay import Relay
 from nexusflow_asgi.slots import COME_BACK, Slots
 from nexusflow_asgi.transports import Transport
 from nexusflow_asgi.watch import LAST_WORDS_SECONDS
+from nexusflow_core.call import Call
 from nexusflow_core.config import Limits
 from nexusflow_core.errors import NexusFlowError, Overloaded
 from nexusflow_core.upstream import Upstream
@@ -30,7 +32,9 @@ WORKERS = 2
 class CallInFlight:
     """A call from its first byte to its record, so that closing can wait for it, or end it."""
 
-    def __init__(self) -> None:
+    def __init__(self, arriving: Arriving) -> None:
+        self.arriving = arriving
+        self.call: Call | None = None  # what is known of it, until it has an exchange
         self.relay: Relay | None = None
         self.refusal: NexusFlowError | None = None
         self.has_slot = False  # of the caller `key`, None for a nameless one
@@ -39,6 +43,7 @@ class CallInFlight:
     def stop(self, error: NexusFlowError) -> None:
         """Ends the answer with this error; a call that has no answer yet will be refused with it."""
         self.refusal = error
+        self.arriving.stop()
         if self.relay is not None:
             self.relay.stop(error)
 
@@ -61,9 +66,9 @@ class LoopState:
             transport = self._transports[upstream.name] = self._make_transport(upstream)
         return transport
 
-    def enter(self) -> CallInFlight:
+    def enter(self, arriving: Arriving) -> CallInFlight:
         """A call begins. While closing it is refused at once."""
-        call = CallInFlight()
+        call = CallInFlight(arriving)
         if self.closing:
             call.stop(_closing())
         self.calls.add(call)

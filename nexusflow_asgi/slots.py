@@ -4,6 +4,7 @@ from collections import deque
 
 import anyio
 
+from nexusflow_asgi.body import Arriving, ClientDisconnected
 from nexusflow_core.config import Limits
 from nexusflow_core.errors import Overloaded
 
@@ -35,63 +36,96 @@ class _Gate:
             self.free += 1
 
 
+class _Caller:
+    """What one caller has of the places: its gate, its calls that run or wait, and those of them that wait."""
+
+    __slots__ = ("calls", "gate", "waiting")
+
+    def __init__(self, places: int) -> None:
+        self.gate = _Gate(places)
+        self.calls = 0
+        self.waiting = 0
+
+
 class Slots:
     """The places of one event loop. A call takes one of its caller's, then one of all, and gives both back."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._share = max(1, int(limits.queue * limits.queue_share))
         self._all = _Gate(limits.calls)
-        self._keys: dict[str, tuple[_Gate, int]] = {}  # with the calls that run or wait there
+        self._keys: dict[str, _Caller] = {}
         self._waiting = 0
+        self._room = limits.body_bytes  # for what clients send while they wait, all together
         self._closed = False
 
-    async def take(self, key: str | None) -> None:
-        """Returns once the call may go on. Raises Overloaded where the queue is full, or the wait too long."""
-        if key is not None:
-            gate, calls = self._keys.get(key) or (_Gate(self._limits.calls_per_key), 0)
-            self._keys[key] = gate, calls + 1
-            try:
-                await self._enter(gate)
-            except BaseException:
-                self._forget(key)
-                raise
+    async def take(self, key: str | None, arriving: Arriving | None = None) -> None:
+        """Returns once the call may go on. `arriving` is its request, which tells when the client leaves.
+
+        Raises Overloaded where the queue or the caller's share of it is full, or the wait too long, and
+        ClientDisconnected."""
+        caller = self._caller(key)
+        inside = False
         try:
-            await self._enter(self._all)
+            inside = caller is None or caller.gate.enter()
+            if not (inside and self._all.enter()):
+                await self._wait(caller, arriving, inside=inside)
         except BaseException:
-            if key is not None:
-                self._keys[key][0].leave()
-                self._forget(key)
+            if caller is not None:
+                if inside:
+                    caller.gate.leave()
+                self._forget(key, caller)
             raise
 
     def give(self, key: str | None) -> None:
         """The call is over."""
         self._all.leave()
-        if key is not None:
-            self._keys[key][0].leave()
-            self._forget(key)
+        caller = self._keys.get(key) if key is not None else None
+        if caller is not None:
+            caller.gate.leave()
+            self._forget(key, caller)
 
     def close(self) -> None:
         """Whoever waits is refused, as is whoever would have to."""
         self._closed = True
-        for gate in [self._all, *(gate for gate, _ in self._keys.values())]:
+        for gate in [self._all, *(caller.gate for caller in self._keys.values())]:
             for event in gate.waiting:
                 event.set()
 
-    async def _enter(self, gate: _Gate) -> None:
-        if gate.enter():
-            return
-        if self._closed or self._waiting >= self._limits.queue:
+    async def _wait(self, caller: _Caller | None, arriving: Arriving | None, *, inside: bool) -> None:
+        """Waits for the places that are not free, all within one time. `inside`: the caller's own is taken."""
+        full = caller is not None and caller.waiting >= self._share
+        if self._closed or full or self._waiting >= self._limits.queue:
             raise self._refusal()
-        event = anyio.Event()
-        gate.waiting.append(event)
+        until = anyio.current_time() + self._limits.queue_seconds
         self._waiting += 1
-        given = False
+        if caller is not None:
+            caller.waiting += 1
         try:
-            with anyio.move_on_after(self._limits.queue_seconds):
-                await event.wait()
-            given = event not in gate.waiting
+            if caller is not None and not inside:
+                await self._enter(caller.gate, until, arriving)
+                try:
+                    await self._enter(self._all, until, arriving)
+                except BaseException:
+                    caller.gate.leave()
+                    raise
+            else:
+                await self._enter(self._all, until, arriving)
         finally:
             self._waiting -= 1
+            if caller is not None:
+                caller.waiting -= 1
+
+    async def _enter(self, gate: _Gate, until: float, arriving: Arriving | None) -> None:
+        if gate.enter():
+            return
+        event = anyio.Event()
+        gate.waiting.append(event)
+        given = False
+        try:
+            await self._until_set(event, until, arriving)
+            given = event not in gate.waiting
+        finally:
             if event in gate.waiting:
                 gate.waiting.remove(event)
             elif not given:  # cancelled in the moment that the place was given
@@ -99,13 +133,57 @@ class Slots:
         if not given:
             raise self._refusal()
 
+    async def _until_set(self, event: anyio.Event, until: float, arriving: Arriving | None) -> None:
+        """Returns once the event is set or the time is up. Raises ClientDisconnected, and what the server's
+        `receive` raises."""
+        if arriving is None:
+            with anyio.CancelScope(deadline=until):
+                await event.wait()
+            return
+        failed: Exception | None = None
+        held = 0
+
+        def room(size: int) -> bool:
+            nonlocal held
+            held += size
+            self._room -= size
+            return self._room > 0
+
+        async def listen() -> None:
+            nonlocal failed
+            try:
+                await arriving.until_gone(room)
+                failed = ClientDisconnected("the client left")
+            except Exception as error:
+                failed = error
+            group.cancel_scope.cancel()
+
+        try:
+            async with anyio.create_task_group() as group:
+                group.cancel_scope.deadline = until
+                group.start_soon(listen)
+                await event.wait()
+                group.cancel_scope.cancel()
+        finally:
+            self._room += held
+        if failed is not None and not event.is_set():
+            raise failed
+
     def _refusal(self) -> Overloaded:
         why = "the gateway is shutting down" if self._closed else "too many calls at once"
         return Overloaded(why, headers=COME_BACK)
 
-    def _forget(self, key: str) -> None:
-        gate, calls = self._keys[key]
-        if calls > 1:
-            self._keys[key] = gate, calls - 1
-        else:
+    def _caller(self, key: str | None) -> _Caller | None:
+        """The caller of a call that begins; None for a nameless one."""
+        if key is None:
+            return None
+        caller = self._keys.get(key)
+        if caller is None:
+            caller = self._keys[key] = _Caller(self._limits.calls_per_key)
+        caller.calls += 1
+        return caller
+
+    def _forget(self, key: str | None, caller: _Caller) -> None:
+        caller.calls -= 1
+        if not caller.calls and key is not None:
             del self._keys[key]

@@ -144,7 +144,7 @@ class Watch(ABC):
         done = self.pinging
         try:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        except (OSError, RuntimeError) as error:
+        except Exception as error:
             if not means_closed(error):
                 raise
             self._exchange.client_gone(time.monotonic())

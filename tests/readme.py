@@ -91,7 +91,7 @@ SETTINGS = {
     "upstreams.NAME.timeouts.first_byte": "seconds from sending to the first event, or byte of a sync answer",
     "upstreams.NAME.timeouts.idle": "seconds between two reads",
     "upstreams.NAME.timeouts.total": "seconds of one attempt",
-    "upstreams.NAME.timeouts.grace": "seconds from `message_stop` to the end of the connection",
+    "upstreams.NAME.timeouts.grace": "seconds from the stop reason to the end of the connection; no ping prolongs it",
     "routes.model": "a model's name, or a pattern in which `*` stands for any characters",
     "routes.targets": "upstreams in the order of trial, as `NAME` or `NAME/MODEL`",
     "routes.strict": "as of an upstream",
@@ -113,11 +113,13 @@ SETTINGS = {
     "limits.body_bytes": "bytes of a request, as sent and after inflation",
     "limits.body_values": "JSON values of a request that must be decoded, as on a translated route",
     "limits.body_seconds": "seconds that a request's body may take to arrive",
+    "limits.body_idle_seconds": "seconds between two pieces of a request's body",
     "limits.header_bytes": "bytes of a request's headers and query",
     "limits.calls": "calls at once in a process, or event loop where it has several",
     "limits.calls_per_key": "calls at once of one caller",
     "limits.queue": "calls that wait for their turn; beyond it a call is refused with 529",
     "limits.queue_seconds": "seconds that a call waits for its turn",
+    "limits.queue_share": "share of the queue that one caller's calls may take, from 0 to 1",
     "limits.ping_seconds": "seconds of silence towards the client of a translated stream, 15 at most",
 }
 """What each setting is for."""

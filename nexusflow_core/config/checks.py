@@ -50,7 +50,10 @@ def check_limits(complaints: Complaints, limits: Limits) -> None:
     if limits.queue < 0:
         complaints.add("limits.queue", "must be at least 0")
     check_seconds(complaints, "limits.body_seconds", limits.body_seconds)
+    check_seconds(complaints, "limits.body_idle_seconds", limits.body_idle_seconds)
     check_seconds(complaints, "limits.queue_seconds", limits.queue_seconds)
+    if not 0 < limits.queue_share <= 1:
+        complaints.add("limits.queue_share", "must be above 0 and at most 1")
     if not 0 < limits.ping_seconds <= 15:  # clients take 15 s of silence for the end (PITFALLS B1)
         complaints.add("limits.ping_seconds", "must be above 0 and at most 15")
 

@@ -15,18 +15,21 @@ __all__ = ["Config", "Limits"]
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds on what comes in and stays. `body_bytes`: a request's body, as sent and after inflation;
-    `body_values`: its JSON values, where it must be decoded; `body_seconds`: how long it may take to arrive.
-    `calls` and `calls_per_key`: calls at once in a process, of which `queue` more may wait, `queue_seconds` at
-    most. `ping_seconds`: silence towards the client of a translated stream."""
+    `body_values`: its JSON values, where it must be decoded; `body_seconds`: how long it may take to arrive,
+    `body_idle_seconds` between two pieces. `calls` and `calls_per_key`: calls at once in a process. `queue` more
+    may wait, `queue_seconds` at most; one caller's take up to `queue_share` of the queue, from 0 to 1, and
+    always one. `ping_seconds`: silence towards the client of a translated stream."""
 
     body_bytes: int = 32 * 1024 * 1024
     body_values: int = MAX_VALUES
     body_seconds: float = 120.0
+    body_idle_seconds: float = 10.0
     header_bytes: int = 128 * 1024
     calls: int = 5000
     calls_per_key: int = 5000
     queue: int = 1000
     queue_seconds: float = 10.0
+    queue_share: float = 0.25
     ping_seconds: float = 10.0
 
 

@@ -172,7 +172,7 @@ def test_places_survive_cancellation(backend: str) -> None:
     """Waiting calls that are cancelled, in whatever moment, give up their turn and no more than that."""
 
     async def main() -> None:
-        slots = Slots(Limits(calls=2, calls_per_key=2, queue=100))
+        slots = Slots(Limits(calls=2, calls_per_key=2, queue=200))
         running = 0
 
         async def work(key: str, seconds: float) -> None:
