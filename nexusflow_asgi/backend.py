@@ -34,8 +34,8 @@ def is_failure(error: BaseException) -> bool:
     if isinstance(error, Exception):
         return True
     if isinstance(error, BaseExceptionGroup):
-        several: tuple[BaseException, ...] = error.exceptions  # pyright: ignore[reportUnknownMemberType]
-        return all(map(is_failure, several))
+        group: Any = error
+        return all(map(is_failure, group.exceptions))
     if isinstance(error, asyncio.CancelledError | anyio.get_cancelled_exc_class()):
         return not _is_cancelled()
     return False

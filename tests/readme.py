@@ -91,7 +91,7 @@ SETTINGS = {
     "upstreams.NAME.timeouts.first_byte": "seconds from sending to the first event, or byte of a sync answer",
     "upstreams.NAME.timeouts.idle": "seconds between two reads",
     "upstreams.NAME.timeouts.total": "seconds of one attempt",
-    "upstreams.NAME.timeouts.grace": "seconds from the stop reason to the end of the connection; no ping prolongs it",
+    "upstreams.NAME.timeouts.grace": "seconds from the stop reason to the end; no ping prolongs it",
     "routes.model": "a model's name, or a pattern in which `*` stands for any characters",
     "routes.targets": "upstreams in the order of trial, as `NAME` or `NAME/MODEL`",
     "routes.strict": "as of an upstream",

@@ -158,7 +158,7 @@ def test_a_host_under_uvicorn_logs_no_crash(body: bytes, caplog: pytest.LogCaptu
     hook = RecordingHook()
     with ScriptedUpstream(lambda _: [Fault.HANG]) as upstream:
         config = decode_config(CONFIG.format(dialect="anthropic", url=upstream.url).encode())
-        gateway = NexusFlow(config=config, hooks=[hook])
+        gateway = NexusFlow(config=config, hooks=[hook], transport="httpx")
         with (
             caplog.at_level(logging.ERROR),
             Served(mounted(gateway, 1)) as served,
@@ -247,7 +247,7 @@ def test_a_pipelining_client_that_leaves(dialect: str, caplog: pytest.LogCapture
     hook = RecordingHook()
     with ScriptedUpstream(lambda _: steps) as upstream:
         config = decode_config(CONFIG.format(dialect=dialect, url=upstream.url).encode())
-        gateway = NexusFlow(config=config, hooks=[hook])
+        gateway = NexusFlow(config=config, hooks=[hook], transport="httpx")
         with (
             caplog.at_level(logging.ERROR),
             Served(gateway, loop="uvloop") as served,
