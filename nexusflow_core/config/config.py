@@ -16,9 +16,9 @@ __all__ = ["Config", "Limits"]
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds on what comes in and stays. `body_bytes`: a request's body, as sent and after inflation;
     `body_values`: its JSON values, where it must be decoded; `body_seconds`: how long it may take to arrive,
-    `body_idle_seconds` between two pieces. `calls` and `calls_per_key`: calls at once in a process. `queue` more
-    may wait, `queue_seconds` at most; one caller's take up to `queue_share` of the queue, from 0 to 1, and
-    always one. `ping_seconds`: silence towards the client of a translated stream."""
+    `body_idle_seconds` between two pieces. `calls` and `calls_per_key`: calls at once in a process. `queue`
+    more may wait, `queue_seconds` at most; one caller's take up to `queue_share` of the queue, from 0 to 1,
+    and always one. `ping_seconds`: silence towards the client of a translated stream."""
 
     body_bytes: int = 32 * 1024 * 1024
     body_values: int = MAX_VALUES
