@@ -23,6 +23,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     names: ToolNames
     used_ids: UsedIds
     """The ids of the calls in the conversation: no call of the answer may have one of them again."""
+    stops: tuple[str, ...] = ()
+    """What the client asked to stop at."""
     stop_here: tuple[str, ...] = ()
     """Stop strings that the upstream was not given, to be found on the text."""
     echo: str = ""

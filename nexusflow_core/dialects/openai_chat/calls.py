@@ -1,84 +1,50 @@
-"""The tool calls of a stream: which fragment belongs to which call, whatever a vendor makes of index and id."""
+"""The tool calls of an answer: which fragment belongs to which call, whatever a vendor makes of index and id,
+and which call is told twice."""
 
-from nexusflow_core.dialects.openai_chat.json_end import JSONEnd
-from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
-from nexusflow_core.dialects.openai_chat.schema import ToolCall
+from nexusflow_core.dialects.openai_chat.arguments import NO_ARGUMENTS, read_arguments
+from nexusflow_core.dialects.openai_chat.call_slot import CallSlot
+from nexusflow_core.dialects.openai_chat.pieces import Held
+from nexusflow_core.dialects.openai_chat.schema import Delta, ToolCall
 
-__all__ = ["CallSlot", "CallSlots"]
+__all__ = ["OLD_FORM", "CallSlots", "distinct_calls"]
 
 _CALL_BYTES = 1000
 """What is known of a call beside its texts, of one too many as well."""
 
-_PLACEHOLDERS = ("{}", "null")
+_ID_BYTES = 150
+
+OLD_FORM = -1
+"""The index of `function_call`, the form that `tool_calls` replaced."""
 
 
-class CallSlot:
-    """One tool call as it arrives. `ignored`: one too many; its fragments must not reach another call."""
+def distinct_calls(message: Delta) -> list[ToolCall]:
+    """Returns the calls of a whole message. One with the same id, name and arguments is the same call,
+    and `function_call` may repeat what `tool_calls` says. An entry without name and arguments is none."""
+    found: list[ToolCall] = []
+    for call in message.tool_calls or ():
+        id = call.given_id()
+        if not call.says_nothing() and not any(
+            id is not None and id == one.given_id() and _says_the_same(call, one) for one in found
+        ):
+            found.append(call)
+    old = ToolCall(index=OLD_FORM, function=message.function_call)
+    if not old.says_nothing() and not any(_says_the_same(old, one) for one in found):
+        found.append(old)
+    return found
 
-    def __init__(self, number: int, id: str | None, held: Held, *, ignored: bool = False) -> None:
-        self.number = number
-        self.id = id
-        self.name = ""
-        self.ignored = ignored
-        self.named_again = False
-        """Its name came once more behind whole arguments: what follows is another call's."""
-        self.closed = False
-        self.thought_signature: str | None = None
-        self._kept = held
-        self._end = JSONEnd()
-        self._waiting: Pieces | None = Pieces(held)  # arguments, until the block is open
-        self._held = ""  # a first fragment that may be a mere placeholder for what follows (PITFALLS A6)
 
-    @property
-    def begun(self) -> bool:
-        """Whether arguments have come."""
-        return self._end.begun or bool(self._held)
-
-    @property
-    def ready(self) -> bool:
-        """Whether its block can be opened: while no arguments have come, the name may still grow."""
-        return self.begun and bool(self.name)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the arguments are a whole JSON value. A placeholder is none, before the end."""
-        return self._end.reached
-
-    def call_it(self, name: str) -> None:
-        """Takes a name, or a further piece of one that comes in pieces; some vendors repeat it instead."""
-        self.named_again = self.complete
-        if not self.name or (not self.begun and name != self.name):
-            self.name += name
-            self._kept.bytes += len(name)
-
-    def add(self, fragment: str) -> str:
-        """Takes a fragment; returns what of it is sure to be part of the input."""
-        if not fragment:
-            return ""
-        if not self._end.begun:
-            text = self._held + fragment
-            if text.strip() == "{}" or "null".startswith(text.strip()):  # in pieces too, with blanks around it
-                self._held = text.strip()
-                return ""
-            fragment = fragment if self._held in _PLACEHOLDERS else text
-            self._held = ""
-        self._end.feed(fragment)
-        if self._waiting is not None:
-            self._waiting.add(fragment)
-        return fragment
-
-    def opened(self) -> str:
-        """Its block is open: all that has come so far. What comes from now on is not kept."""
-        waiting, self._waiting = self._waiting, None
-        return waiting.take() if waiting is not None else ""
-
-    def rest(self) -> str:
-        """What is left at the end: a placeholder after which nothing came means an input without members."""
-        return "{}" if self._held in _PLACEHOLDERS else self._held
+def _says_the_same(call: ToolCall, other: ToolCall) -> bool:
+    one, two = call.called(), other.called()
+    if one is None or two is None or one.name != two.name:
+        return False
+    if one.text() == two.text():
+        return True
+    read = read_arguments(one.text())
+    return read is not None and read == read_arguments(two.text())
 
 
 class CallSlots:
-    """All calls of an answer, in the order in which they began."""
+    """All calls of a stream, in the order in which they began."""
 
     def __init__(self, held: Held) -> None:
         self._held = held
@@ -86,35 +52,45 @@ class CallSlots:
         self._last: CallSlot | None = None
         self._by_index: dict[int, CallSlot] = {}
         self._by_id: dict[str, CallSlot] = {}
+        self._delta = 0
+
+    def next_delta(self) -> None:
+        """Another delta begins: two entries of one delta are more likely to be two calls."""
+        self._delta += 1
 
     def find(self, call: ToolCall) -> CallSlot | None:
-        """The slot that a fragment goes on with; None where it begins a new call.
-
-        By `index`; where that is missing or repeated, by `id`: a new one is a new call. "" and null are none.
-        Where both are repeated, the name tells, behind arguments that are whole.
-        """
-        id, name = call.id or None, _name(call)
-        slot = self._by_index.get(call.index) if call.index is not None else self._without_index(id, name)
-        if slot is None:
+        """Returns the slot that a fragment goes on with; None where it begins a new call."""
+        id, name = call.given_id(), _name(call)
+        slot = self._candidate(call, id, name)
+        if slot is None or not self._goes_on(slot, call, id, name):
             return None
-        another_id = id is not None and slot.id is not None and id != slot.id
-        another_name = name is not None and bool(slot.name) and name != slot.name and slot.begun
-        new_id = id is not None and id not in self._by_id
-        another = slot.complete and (name is not None or slot.named_again) and (new_id or _has_arguments(call))
-        if another_id or another_name or another:
-            return None
-        if id is not None and slot.id is None and new_id:
-            slot.id, self._by_id[id] = id, slot
+        if call.index is not None:
+            self._by_index[call.index] = slot
+        if id is not None and id not in self._by_id:
+            self._by_id[id] = slot
+            self._held.bytes += len(id) + _ID_BYTES
+            slot.id, slot.many_ids = slot.id or id, slot.given is not None
         return slot
 
     def begin(self, call: ToolCall, *, ignored: bool = False) -> CallSlot:
-        """A new call. An id that an earlier call of the answer has, as old Ollama repeats it, is none."""
-        id, before = call.id or None, self._last if call.index is None else self._by_index.get(call.index)
+        """Returns the slot of a new call. An id that an earlier call of the answer has, as old Ollama repeats
+        it, is none; the call may be that call once more."""
+        id, before = call.given_id(), self._last if call.index is None else self._by_index.get(call.index)
         self._held.bytes += len(id or "") + _CALL_BYTES
-        known = id in self._by_id
-        slot = self._last = CallSlot(len(self.all), None if known else id, self._held, ignored=ignored)
+        same_id = self._by_id.get(id) if id is not None else None
+        slot = CallSlot(len(self.all), id if same_id is None else None, self._held, ignored=ignored)
+        slot.delta, slot.given = self._delta, id
+        if same_id is not None:
+            slot.repeats_one_of = (same_id, *(one for one in self.all if one.given == id))
         if before is not None and before.named_again and _name(call) is None:
             slot.name = before.name
+            slot.repeats_one_of = (before,) if before.named_again == "by id" else slot.repeats_one_of
+        slot.needs_arguments = before is not None and before.many_ids and before.name == _name(call)
+        if call.index == OLD_FORM:
+            slot.repeats_one_of = tuple(self.all)
+        elif (old := self._by_index.get(OLD_FORM)) is not None and not slot.repeats_one_of:
+            slot.repeats_one_of = (old,)
+        self._last = slot
         if not ignored:
             self.all.append(slot)
         if call.index is not None:
@@ -123,18 +99,69 @@ class CallSlots:
             self._by_id[id] = slot
         return slot
 
-    def _without_index(self, id: str | None, name: str | None) -> CallSlot | None:
-        if id is not None:
-            return self._by_id.get(id)
-        last = self._last
-        if last is not None and name is not None and (last.begun or last.name not in ("", name)):
-            return None
-        return last
+    def told_before(self, call: ToolCall, taken: set[int]) -> tuple[CallSlot, str] | None:
+        """Returns the slot of a call that a whole message tells once more, and the arguments that it has beyond
+        it; None for a call that is new. `taken`: numbers of slots that other calls of the message have."""
+        id, name, function = call.given_id(), _name(call), call.called()
+        arguments = function.text() if function is not None else ""
+        known = [slot for slot in self.all if slot.name == name and not slot.ignored]
+        free = [slot for slot in known if slot.number not in taken]
+        free.sort(key=lambda slot: slot.id != id)  # the one of its own id first
+        for slot in free:
+            if slot.has(arguments):
+                return slot, ""
+        for slot in free:
+            if (rest := slot.beyond(arguments)) is not None:
+                return slot, rest
+        return None
+
+    def _candidate(self, call: ToolCall, id: str | None, name: str | None) -> CallSlot | None:
+        owner, last = self._by_id.get(id) if id is not None else None, self._last
+        if call.index is None:
+            return owner or last
+        slot = self._by_index.get(call.index)
+        if owner is not None and owner is not slot and (slot is None or slot.given != id):
+            open_there = slot is not None and owner.name == name and owner.begun and not owner.complete
+            if name is None or open_there:
+                return owner
+        if slot is not None or last is None or last.complete or call.index == OLD_FORM:
+            return slot
+        if name is None:
+            return last  # an index that differs between the fragments of one call
+        same = id is not None and name == last.name and last.begun
+        return last if same and not _could_begin(_arguments(call)) else None
+
+    def _goes_on(self, slot: CallSlot, call: ToolCall, id: str | None, name: str | None) -> bool:
+        """Whether a fragment goes on with a slot. While arguments are not whole only a name begins a new call;
+        behind them a new id does, or a name that comes with arguments, or arguments behind the name."""
+        new_id = id is not None and id not in self._by_id
+        visible = bool(_arguments(call).strip())
+        if name is None:
+            return not (slot.complete and visible and (new_id or slot.named_again))
+        if slot.complete:
+            own_id = id is None or id == slot.given or self._by_id.get(id) is slot
+            return own_id and not visible
+        if slot.name and name != slot.name:
+            unplaced = call.index is None and (id is None or new_id)
+            return not (slot.begun or unplaced or (new_id and slot.id is not None))
+        if slot.only_placeholder and (new_id or (id is None and call.index is None)):
+            return False
+        if slot.begun or not new_id or slot.id is None:
+            return True
+        return visible and call.index is not None and slot.delta != self._delta
+
+
+def _could_begin(arguments: str) -> bool:
+    """Whether a fragment looks like the beginning of arguments, not like their going on."""
+    text = arguments.strip()
+    return not text or text[0] == "{" or text in NO_ARGUMENTS
 
 
 def _name(call: ToolCall) -> str | None:
-    return (call.function.name or None) if call.function is not None else None
+    function = call.called()
+    return (function.name or None) if function is not None else None
 
 
-def _has_arguments(call: ToolCall) -> bool:
-    return call.function is not None and bool(call.function.text().strip())
+def _arguments(call: ToolCall) -> str:
+    function = call.called()
+    return function.text() if function is not None else ""

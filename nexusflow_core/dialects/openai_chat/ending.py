@@ -1,12 +1,19 @@
 """Why an answer stopped, in Anthropic's words: one table for streams and whole answers."""
 
+import re
+from collections.abc import Container
+from enum import Enum, auto
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
 
 from nexusflow_core.errors import UpstreamError, UpstreamStatus
 
-__all__ = ["Ending", "ending", "unknown_finish"]
+__all__ = ["CUT_SHORT", "End", "Ending", "Stopped", "end_of", "ending"]
+
+CUT_SHORT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
+"""Stop reasons of answers that end in the middle of whatever they were saying."""
 
 
 class Ending(Struct, frozen=True):
@@ -15,40 +22,156 @@ class Ending(Struct, frozen=True):
     stop_reason: str
     stop_sequence: str | None = None
     stop_details: dict[str, Any] | None = None
+    guessed: bool = False
+    """The vendor's word was not known, and only its parts told what it means."""
 
 
-_CUT = frozenset({"length", "max_tokens", "max_output_tokens", "MAX_TOKENS"})
-_FILTERED = frozenset({"content_filter", "sensitive"})
-_FULL = frozenset({"model_length", "model_context_window_exceeded"})
-_FAILED = frozenset({"error", "network_error", "insufficient_system_resource"})
-_DONE = frozenset({"stop", "eos", "end_turn", "tool_calls", "function_call"})
+class End(Enum):
+    """What a finish reason means."""
+
+    NATURAL = auto()
+    CUT = auto()  # by the most tokens that were asked for
+    FULL = auto()  # the model's context
+    FILTERED = auto()
+    BUSY = auto()
+    LATE = auto()
+    FAILED = auto()  # given up
 
 
-def ending(
-    finish: str | None, *, native: str | None, stop_text: Any, refusal: str, calls: bool, found: str | None
-) -> Ending | UpstreamError:
-    """The ending of a finish reason and what came with it; an error where the vendor calls its failure one.
+_MEANINGS = {
+    End.NATURAL: """
+        stop stopped eos eos_token eosfound eos_found end_of_text endoftext end end_turn ended stop_sequence
+        stop_str stop_string stopstringfound stop_token stop_token_id stopped_eos stopped_word complete
+        completed done normal finish finished success succeeded ok tool_calls tool_call toolcalls tool_use
+        function_call function_calls
+        """,
+    End.CUT: """
+        length max_tokens max_token max_output_tokens max_completion_tokens max_new_tokens maxtokens max_output
+        max_len max_length maxpredictedtokensreached stopped_limit limit token_limit truncated truncation
+        cut_off cutoff incomplete repetition repetition_truncation repetition_detected not_finished
+        """,
+    End.FULL: """
+        model_length model_context_window_exceeded context_length context_length_exceeded contextlengthreached
+        context_window_exceeded context_limit max_context max_context_length
+        """,
+    End.FILTERED: """
+        content_filter content_filtered contentfilter content_filter_error content_policy
+        content_policy_violation sensitive safety refusal refused recitation prohibited_content blocklist spii
+        language image_safety image_prohibited_content image_recitation model_armor guardrail guardrails
+        guardrail_intervened error_toxic toxic moderation moderated flagged blocked policy_violation jailbreak
+        """,
+    End.BUSY: "insufficient_system_resource overloaded server_overloaded engine_overloaded",
+    End.LATE: "timeout timed_out time_limit deadline_exceeded",
+    End.FAILED: """
+        error errored failed failure network_error abort aborted cancel canceled cancelled user_cancel
+        userstopped interrupted terminated other malformed_function_call unexpected_tool_call
+        function_call_filter no_image image_other malformed_response malformed_model_output malformed_tool_use
+        too_many_tool_calls missing_thought_signature error_limit unload modelunloaded load
+        """,
+}
+_KNOWN = {word: end for end, words in _MEANINGS.items() for word in words.split()}
 
-    `native` is OpenRouter's native_finish_reason, `stop_text` vLLM's stop_reason, `found` a stop string that
-    was found here.
+_PARTS = (
+    (End.FAILED, r"malformed|error|fail|abort|cancel|invalid|interrupt|terminat|exception|unexpected|network"),
+    (End.LATE, r"time_?out|time_?limit|deadline|timed"),
+    (End.BUSY, r"overload|resource|capacity|busy|unavailable"),
+    (
+        End.FILTERED,
+        r"filter|safety|polic|guard|moderat|block|refus|prohibit|toxic|harm|sensitive|recitation|jailbreak|censor"
+        r"|copyright|pii\b|unsafe|violat",
+    ),
+    (End.FULL, r"context|model_?length"),
+    (End.CUT, r"length|max|limit|truncat|token|incomplete|repetit|cut"),
+)
+"""What the parts of a word that is not known tell, in this order. Nothing here is a natural end."""
+_PART = tuple((end, re.compile(pattern)) for end, pattern in _PARTS)
+
+_NOTHING = frozenset({"", "null", "none", "nil", "undefined", "unspecified", "finish_reason_unspecified"})
+"""Words that say no more than an absent finish reason: DashScope writes null as a text."""
+
+_ENUM = re.compile(r"^(?:finish_?reason\w*\.|finish_reason_|reason_)")
+_SHOWN = re.compile(r"[\w .:/-]{1,60}")
+
+
+class Stopped(Struct, frozen=True):
+    """What an answer says of its end. `native` is OpenRouter's native_finish_reason, `text` the stop string
+    that vLLM and SGLang name, `refusal` the model's own, `found` a stop string that was found here."""
+
+    finish: str | None = None
+    native: str | None = None
+    text: str | None = None
+    refusal: str = ""
+    calls: bool = False
+    found: str | None = None
+
+
+def ending(stopped: Stopped, stops: Container[str] = ()) -> Ending | UpstreamError:
+    """Returns the ending; an error where the vendor gave its answer up, or nobody knows what it says.
+
+    `stops`: what the client asked to stop at. A string of the model's own template ends a turn, as always.
     """
-    if found is not None or isinstance(stop_text, str):
-        return Ending("stop_sequence", found if found is not None else stop_text)
-    if refusal:
-        return Ending("refusal", None, {"type": "refusal", "category": None, "explanation": refusal})
-    if finish in _FILTERED:
-        return Ending("refusal", None, {"type": "refusal", "category": None, "explanation": None})
-    if finish in _CUT or native in _CUT:
-        return Ending("max_tokens")
-    if finish in _FULL:
-        return Ending("model_context_window_exceeded")
-    if finish in ("error", "network_error"):
-        return UpstreamStatus(502, "api_error", "the upstream ended its answer with an error")
-    if finish == "insufficient_system_resource":
-        return UpstreamStatus(529, "overloaded_error", "the upstream has no resources left")
-    return Ending("tool_use") if calls else Ending("end_turn")
+    if stopped.found is not None:
+        return Ending("stop_sequence", stopped.found)
+    end, guessed = end_of(stopped.finish)
+    if end in _FAILURES:
+        return _failure(end, stopped.finish)
+    native, _ = end_of(stopped.native)
+    if end in (None, End.NATURAL) and native in (End.CUT, End.FULL, End.FILTERED):
+        end = native
+    if stopped.refusal.strip():
+        return _refused(stopped.refusal, guessed=guessed)
+    if end is End.FILTERED:
+        return _refused(None, guessed=guessed)
+    if end is End.CUT:
+        return Ending("max_tokens", guessed=guessed)
+    if end is End.FULL:
+        return Ending("model_context_window_exceeded", guessed=guessed)
+    if stopped.calls:
+        return Ending("tool_use")
+    if stopped.text is not None and stopped.text in stops:
+        return Ending("stop_sequence", stopped.text)
+    return Ending("end_turn")
 
 
-def unknown_finish(finish: str | None) -> bool:
-    """Whether a finish reason is none that is known, so that it was taken for a natural end."""
-    return bool(finish) and finish not in _DONE | _CUT | _FILTERED | _FULL | _FAILED
+def end_of(finish: str | None) -> tuple[End | None, bool]:
+    """Returns what a finish reason means, None where it says nothing; and whether that is a guess."""
+    if finish is None or len(finish) > _LONGEST:
+        return (None if finish is None else End.FAILED), False
+    return _end_of(finish)
+
+
+_LONGEST = 200
+
+
+@lru_cache(maxsize=256)
+def _end_of(finish: str) -> tuple[End | None, bool]:
+    word = finish.strip().lower()
+    word = _ENUM.sub("", word.partition(":")[0].strip().replace("-", "_").replace(" ", "_"))
+    if word in _NOTHING:
+        return None, False
+    if word in _KNOWN:
+        return _KNOWN[word], False
+    return next((end for end, part in _PART if part.search(word)), End.FAILED), True
+
+
+_FAILURES: dict[End | None, tuple[int, str, str]] = {
+    End.FAILED: (502, "api_error", "the upstream ended its answer with an error"),
+    End.LATE: (504, "timeout_error", "the upstream ran out of time in its answer"),
+    End.BUSY: (529, "overloaded_error", "the upstream has no resources left"),
+}
+
+
+_PLAIN = frozenset({"error", "network_error", "insufficient_system_resource"})
+"""Words that the message says already."""
+
+
+def _failure(end: End | None, finish: str | None) -> UpstreamStatus:
+    status, kind, message = _FAILURES[end]
+    word = (finish or "").strip()
+    told = f": {word}" if word.lower() not in _PLAIN and _SHOWN.fullmatch(word) else ""
+    return UpstreamStatus(status, kind, message + told)
+
+
+def _refused(explanation: str | None, *, guessed: bool) -> Ending:
+    details = {"type": "refusal", "category": None, "explanation": explanation}
+    return Ending("refusal", None, details, guessed)

@@ -1,38 +1,169 @@
-"""JSON text that comes in pieces: whether it is whole yet, told by its braces alone."""
+"""JSON text that comes in pieces: whether it is whole yet, and whether it is JSON at all."""
 
 import re
+import zlib
 
 __all__ = ["JSONEnd"]
 
-_OUTSIDE = re.compile(r'["{}\[\]]')
-_INSIDE = re.compile(r'["\\]')  # a string
+_TOKEN = re.compile(r'[ \t\n\r]*([{}\[\],:"]|[^ \t\n\r{}\[\],:"]+)')
+_MARKS = frozenset('{}[],:"')
+_INSIDE = re.compile('["\\\\\x00-\x1f]')  # a string
+_WORD = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_HEX = re.compile(r"[0-9a-fA-F]*")
+_LONGEST_WORD = 1000
+_DEEPEST = 1000
+"""Objects and lists inside each other; readers of JSON take no more."""
+
+_ESCAPED = {**{chr(code): f"\\u{code:04x}" for code in range(32)}, "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_LETTERS = frozenset('"\\/bfnrt')
+_LETTER = 5
+"""Of an escape sequence the letter is to come; below it, so many digits."""
+
+_VALUE, _ITEM, _MEMBER, _KEY, _COLON, _COMMA, _END = range(7)
+"""What comes next: a value; a value or `]`; a key or `}`; a key; `:`; `,` or what closes; nothing."""
 
 
 class JSONEnd:
-    """Follows a text piece by piece and keeps nothing of it."""
+    """Follows a text piece by piece and keeps nothing of it but where in it a reader stands."""
 
     def __init__(self) -> None:
         self.begun = False
+        self.size = 0
+        self.digest = 0
+        """Length and checksum of the text without blanks between its tokens."""
+        self._broken = False  # no end can make it JSON any more
         self._depth = 0
+        self._lists: list[bool] = []  # for each open list or object, whether it is a list
+        self._next = _VALUE
         self._in_string = False
-        self._escaped = False  # the next character means nothing
+        self._in_key = False
+        self._escape = 0  # what is still to come of an escape sequence
+        self._word = ""  # a number or a literal, as far as it has come
+        self._begins_as_object = False
 
     @property
     def reached(self) -> bool:
         """Whether all that was opened is closed: nothing but blanks can follow."""
         return self.begun and self._depth <= 0 and not self._in_string
 
-    def feed(self, text: str) -> None:
-        """The next piece, of which the very first shows something visible."""
+    @property
+    def is_object(self) -> bool:
+        """Whether the text so far is one whole JSON object."""
+        return self._begins_as_object and self._next == _END and not self._broken and not self._word
+
+    def feed(self, text: str) -> str:
+        """Takes the next piece, of which the very first shows something visible. Returns it, with the bare
+        control characters inside its strings escaped."""
         self.begun = True
-        at = 1 if self._escaped else 0
-        self._escaped = bool(at) and not text
-        while found := (_INSIDE if self._in_string else _OUTSIDE).search(text, at):
-            at, mark = found.end(), found[0]
-            if mark == '"':
-                self._in_string = not self._in_string
-            elif mark == "\\":
-                self._escaped = at == len(text)
-                at += 1
+        told: list[str] = []
+        kept: list[str] = []
+        at, size = 0, len(text)
+        while at < size:
+            before, count = at, len(told)
+            if self._in_string:
+                at = self._string(text, at, told)
+                kept += told[count:]
             else:
-                self._depth += 1 if mark in "{[" else -1
+                at = self._token(text, at, kept)
+                told.append(text[before:at])
+        visible = "".join(kept)
+        self.size += len(visible)
+        self.digest = zlib.crc32(visible.encode(errors="surrogatepass"), self.digest)
+        return "".join(told)
+
+    # In a string
+
+    def _string(self, text: str, at: int, told: list[str]) -> int:
+        """Goes on to the next mark; returns where that ends."""
+        start = at
+        if self._escape:
+            at = self._escape_sequence(text, at)
+        found = _INSIDE.search(text, at)
+        if found is None or self._escape:
+            told.append(text[start:])
+            return len(text)
+        mark, end = found[0], found.end()
+        if mark < " ":
+            told += (text[start : end - 1], _ESCAPED[mark])
+            return end
+        if mark == "\\":
+            self._escape = _LETTER
+        else:
+            self._in_string = False
+            self._next = _COLON if self._in_key else self._behind_a_value()
+        told.append(text[start:end])
+        return end
+
+    def _escape_sequence(self, text: str, at: int) -> int:
+        if self._escape == _LETTER:
+            letter, at = text[at], at + 1
+            self._escape = 4 if letter == "u" else 0
+            self._broken = self._broken or not (letter == "u" or letter in _LETTERS)
+        if self._escape:
+            found = _HEX.match(text, at, at + self._escape)
+            came = len(found[0]) if found is not None else 0
+            at += came
+            self._escape -= came
+            if self._escape and at < len(text):
+                self._broken, self._escape = True, 0
+        return at
+
+    # Between strings
+
+    def _token(self, text: str, at: int, kept: list[str]) -> int:
+        found = _TOKEN.match(text, at)
+        if found is None:  # blanks alone
+            self._end_word()
+            return len(text)
+        token = found[1]
+        kept.append(token)
+        if token in _MARKS:
+            self._end_word()
+            self._mark(token)
+            return found.end()
+        if found.start(1) > at:
+            self._end_word()
+        self._word += token
+        if len(self._word) > _LONGEST_WORD:
+            self._word, self._broken = "", True
+        return found.end()
+
+    def _end_word(self) -> None:
+        if self._word:
+            word, self._word = self._word, ""
+            self._expects(_VALUE, _ITEM)
+            self._broken = self._broken or _WORD.fullmatch(word) is None
+            self._next = self._behind_a_value()
+
+    def _mark(self, mark: str) -> None:
+        if mark == '"':
+            self._in_string, self._in_key = True, self._next in (_KEY, _MEMBER)
+            self._expects(_VALUE, _ITEM, _KEY, _MEMBER)
+        elif mark in "{[":
+            self._expects(_VALUE, _ITEM)
+            self._begins_as_object = self._begins_as_object or (mark == "{" and not self._lists)
+            self._depth += 1
+            self._lists.append(mark == "[")
+            self._next = _ITEM if mark == "[" else _MEMBER
+            if len(self._lists) > _DEEPEST:
+                self._broken = True
+                self._lists.clear()
+        elif mark in "}]":
+            self._expects(_COMMA, _ITEM if mark == "]" else _MEMBER)
+            self._depth -= 1
+            if self._lists:
+                self._broken = self._lists.pop() is not (mark == "]") or self._broken
+            self._next = self._behind_a_value()
+        elif mark == ",":
+            self._expects(_COMMA)
+            self._next = _VALUE if self._lists and self._lists[-1] else _KEY
+        else:
+            self._expects(_COLON)
+            self._next = _VALUE
+
+    def _expects(self, *states: int) -> None:
+        if self._next not in states:
+            self._broken = True
+
+    def _behind_a_value(self) -> int:
+        return _COMMA if self._lists else _END

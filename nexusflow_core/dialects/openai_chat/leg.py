@@ -192,12 +192,12 @@ class ChatLeg:
         if stream.done or self._refused or not data.strip():
             return b""
         if is_done(data):
-            if not stream.started or stream.finish is None:
+            if not stream.started or (stream.finish is None and not stream.whole):
                 return b""  # nothing, or an end without a reason: EOF tells
             self._wind_down()  # EOF is at hand: then the connection can be used again
             return self._last(stream.finalize())
         try:
-            chunk = decode_chunk(data)
+            chunk = decode_chunk(data, in_pieces=True)
         except msgspec.DecodeError as error:
             if stream.finish is not None or is_idle(event):
                 return b""

@@ -1,27 +1,22 @@
-"""Reasoning in an answer, wherever a vendor puts it: fields, details, parts of the content, <think> tags."""
+"""The words of an answer, wherever a vendor puts them: fields, details, parts of the content, <think> tags."""
 
-from collections.abc import Sequence
-from enum import Enum, auto
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
-from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
+from nexusflow_core.dialects.openai_chat.reasoning_details import Details
 from nexusflow_core.dialects.openai_chat.schema import Delta
-from nexusflow_core.dialects.openai_chat.stops import longest_beginning
+from nexusflow_core.dialects.openai_chat.think_tags import Piece, ThinkTags, before_lone_end
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
-from nexusflow_core.untyped import is_list, object_of
+from nexusflow_core.untyped import is_list, is_object, is_zero
 
-__all__ = ["Details", "Piece", "ThinkTags", "Words", "parts", "read_words", "reasoning_text"]
+__all__ = ["Words", "as_parts", "other_parts", "parts", "read_words", "reasoning_text"]
 
-_OPEN, _CLOSE = "<think>", "</think>"
-
-
-class Piece(NamedTuple):
-    """Text, of the answer or of the thinking before it."""
-
-    thinking: bool
-    text: str
+_DEEPEST = 8
+"""Lists and objects inside each other, around a text."""
+_INNER = ("thinking", "reasoning", "reasoning_content", "text", "content", "summary", "value")
+"""Where the text of an object of reasoning stands: the first of these that has any."""
+_TEXTS = ("text", "output_text", "value", "content")
+_THINKING = ("think", "reason", "thought")
 
 
 def reasoning_text(delta: Delta) -> str:
@@ -29,175 +24,90 @@ def reasoning_text(delta: Delta) -> str:
     told = delta.reasoning_content or delta.reasoning
     if isinstance(told, str) and told:
         return told
-    texts = [
-        detail.get("text") or detail.get("summary") for detail in map(object_of, _list(delta.reasoning_details))
-    ]
-    return "".join(text for text in texts if isinstance(text, str))
+    places = (
+        delta.reasoning_content,
+        delta.reasoning,
+        delta.reasoning_text,
+        delta.thinking,
+        delta.thinking_blocks,
+        delta.reasoning_details,
+    )
+    return next((text for place in places if (text := _flat(place))), "")
+
+
+def _flat(value: Any, deepest: int = _DEEPEST) -> str:
+    """The text in it, whatever stands around it."""
+    if isinstance(value, str):
+        return value
+    if not value or not deepest:
+        return ""
+    if is_list(value):
+        return "".join(_flat(item, deepest - 1) for item in value)
+    if is_object(value):
+        return next((text for name in _INNER if (text := _flat(value.get(name), deepest - 1))), "")
+    return ""
 
 
 def parts(content: Sequence[Any]) -> list[Piece]:
-    """A content that is a list (Mistral): its thinking and text in order, neighbours of one kind as one."""
-    found: list[tuple[bool, list[str]]] = []
-    for part in map(object_of, content):
-        thinking = part.get("type") == "thinking"
-        if thinking:
-            inner = part.get("thinking")
-            told = [inner] if isinstance(inner, str) else [object_of(one).get("text") for one in _list(inner)]
-            texts = [text for text in told if isinstance(text, str)]
+    """A content that is a list: its thinking, text and refusals in order, neighbours of one kind as one."""
+    found: list[tuple[Piece, list[str]]] = []
+    for piece in (piece for part in content for piece in _pieces(part) or ()):
+        if found and found[-1][0][::2] == piece[::2]:
+            found[-1][1].append(piece.text)
         else:
-            texts = [str(part.get("text") or "") if part.get("type") == "text" else ""]
-        if found and found[-1][0] is thinking:
-            found[-1][1].extend(texts)
-        else:
-            found.append((thinking, texts))
-    return [Piece(thinking, "".join(texts)) for thinking, texts in found]
+            found.append((piece, [piece.text]))
+    return [piece._replace(text="".join(texts)) for piece, texts in found]
 
 
-class Details:
-    """OpenRouter's `reasoning_details` of one answer, put together from their fragments, so that they can go
-    back unchanged."""
-
-    def __init__(self, held: Held | None = None) -> None:
-        self._held = held or Held()
-        self._size = 0  # of what is held, beside texts in pieces
-        self._found: list[dict[str, Any]] = []
-        self._texts: dict[str, Pieces] = {}  # of the last one: as far as they have come in fragments
-
-    def add(self, details: Any, *, whole: bool = False) -> None:
-        """Those of a delta, or of a whole message: there none is a fragment."""
-        for number, detail in enumerate(map(object_of, _list(details))):
-            last = self._found[-1] if self._found else {}
-            if not detail:
-                continue
-            if not whole and _goes_on(last, detail, neighbours=number > 0):
-                self._merge(last, detail)
-            else:
-                self._close()
-                self._found.append(dict(detail))
-                self._count(detail)
-
-    def take(self) -> list[dict[str, Any]]:
-        """All so far, once."""
-        self._close()
-        self._held.bytes -= self._size
-        found, self._found, self._size = self._found, [], 0
-        return found
-
-    def _merge(self, last: dict[str, Any], fragment: dict[str, Any]) -> None:
-        for name, value in fragment.items():
-            before = last.get(name)
-            if name in ("text", "summary") and isinstance(value, str) and isinstance(before, str):
-                if name not in self._texts:
-                    self._texts[name] = Pieces(self._held, before)
-                self._texts[name].add(value)
-            elif value != before and (value is not None or name not in last):
-                last[name] = value
-                self._count(value)
-
-    def _close(self) -> None:
-        for name, pieces in self._texts.items():
-            self._found[-1][name] = text = pieces.take()
-            self._count(text)
-        self._texts = {}
-
-    def _count(self, value: Any) -> None:
-        size = len(msgspec.json.encode(value))
-        self._held.bytes += size
-        self._size += size
+def other_parts(content: Any) -> bool:
+    """Whether a content that is a list has parts without any words: images, references."""
+    return is_list(content) and any(_pieces(part) is None and not is_zero(part) for part in content)
 
 
-def _goes_on(last: dict[str, Any], detail: dict[str, Any], *, neighbours: bool) -> bool:
-    """Whether a detail is a fragment of the last one: of its kind and index, and of no other id or signature.
-    Without an index, two in one delta are two, and what is signed is whole."""
-    kind, index, signature = detail.get("type"), detail.get("index"), last.get("signature")
-    if kind == "reasoning.encrypted" or (kind, index) != (last.get("type"), last.get("index")):
-        return False
-    if index is None and (neighbours or signature):
-        return False
-    return all(
-        not last.get(name) or not detail.get(name) or last[name] == detail[name] for name in ("id", "signature")
-    )
+def as_parts(content: Any) -> list[Any] | None:
+    """A content as the list of its parts; None where it is a text, or an object that is JSON to be shown."""
+    if is_list(content):
+        return content
+    if is_object(content) and "type" in content and "text" in content:
+        kind = content["type"]
+        if is_zero(kind) or (isinstance(kind, str) and kind.endswith("text")):
+            return [content]
+    return None
 
 
-class _Where(Enum):
-    BEGINNING = auto()
-    INSIDE = auto()
-    BEHIND = auto()  # the closing tag: blanks there belong to it
-    OUTSIDE = auto()
+def _pieces(part: Any, deepest: int = _DEEPEST) -> list[Piece] | None:
+    """The words of a part; None for a part that has no place for any."""
+    if isinstance(part, str):
+        return [Piece(False, part)]
+    if not deepest:
+        return None
+    if is_list(part):
+        return _together(_pieces(item, deepest - 1) for item in part)
+    if not is_object(part):
+        return None
+    kind = part.get("type")
+    told = kind.lower() if isinstance(kind, str) else ""
+    if part.get("thought") is True or part.get("thinking") or any(word in told for word in _THINKING):
+        return [Piece(True, _flat(part))]
+    if isinstance(refusal := part.get("refusal"), str) and refusal:
+        return [Piece(False, refusal, refusal=True)]
+    named = [part[name] for name in _TEXTS if name in part]
+    found = _together(_pieces(inner, deepest - 1) for inner in named if not is_zero(inner))
+    return found if found is not None else ([] if named else None)
 
 
-class ThinkTags:
-    """Parts `<think>...</think>` at the very beginning of a text from the rest, in any cut. Without its end all
-    of it is thinking. Blanks around the tags belong to them."""
-
-    def __init__(self, held: Held | None = None) -> None:
-        self._where = _Where.BEGINNING
-        self._blanks = Pieces(held or Held())  # at the beginning: the tag's, or the text's
-        self._held = ""  # a part of a tag, perhaps
-
-    def feed(self, text: str) -> list[Piece]:
-        if self._where is _Where.OUTSIDE:
-            return [Piece(False, text)]
-        if not self._held and self._where is not _Where.INSIDE and not text.strip():
-            if self._where is _Where.BEGINNING:
-                self._blanks.add(text)
-            return []
-        self._held += text
-        found: list[Piece] = []
-        if self._where is _Where.BEGINNING:
-            self._begin(found)
-        if self._where is _Where.INSIDE:
-            self._inside(found)
-        if self._where is _Where.BEHIND:
-            self._behind(found)
-        return [piece for piece in found if piece.text]
-
-    def flush(self) -> list[Piece]:
-        """What was held back, at the end."""
-        thinking = self._where is _Where.INSIDE
-        held = self._release()
-        return [Piece(thinking, held)] if held else []
-
-    def _begin(self, found: list[Piece]) -> None:
-        visible = self._held.lstrip()
-        if visible.startswith(_OPEN):
-            self._where = _Where.INSIDE
-            self._blanks.take()
-            self._held = visible.removeprefix(_OPEN)
-        elif not _OPEN.startswith(visible):
-            self._where = _Where.OUTSIDE
-            found.append(Piece(False, self._release()))
-
-    def _inside(self, found: list[Piece]) -> None:
-        thought, closed, rest = self._held.partition(_CLOSE)
-        if closed:
-            self._where = _Where.BEHIND
-            self._held = rest
-        else:
-            keep = longest_beginning(thought, _CLOSE)
-            thought, self._held = thought[: len(thought) - keep], thought[len(thought) - keep :]
-        found.append(Piece(True, thought))
-
-    def _behind(self, found: list[Piece]) -> None:
-        self._held = self._held.lstrip()
-        if self._held:
-            self._where = _Where.OUTSIDE
-            found.append(Piece(False, self._release()))
-
-    def _release(self) -> str:
-        held, self._held = self._blanks.take() + self._held, ""
-        return held
-
-
-def _list(value: Any) -> list[Any]:
-    return value if is_list(value) else []
+def _together(found: Iterable[list[Piece] | None]) -> list[Piece] | None:
+    known = [pieces for pieces in found if pieces is not None]
+    return [piece for pieces in known for piece in pieces] if known else None
 
 
 class Words(NamedTuple):
-    """What a whole message says: its thinking, its text, and the details to go back with the thinking."""
+    """What a whole message says: its thinking, its text, its refusal, and the details to go back with the
+    thinking."""
 
     thinking: str
     text: str
+    refusal: str
     details: list[dict[str, Any]]
 
 
@@ -206,15 +116,24 @@ def read_words(message: Delta, vendor: Vendor) -> Words:
     details = Details()
     if vendor.replay == "reasoning_details" and not vendor.cumulative_reasoning:
         details.add(message.reasoning_details, whole=True)
-    pieces = [Piece(True, reasoning_text(message))]
-    if is_list(message.content):
-        pieces += parts(message.content)
-    elif vendor.think_tags:
-        tags = ThinkTags()
-        pieces += [*tags.feed(message.text()), *tags.flush()]
-    else:
-        pieces.append(Piece(False, message.text()))
-    thinking, text = (
-        "".join(piece.text for piece in pieces if piece.thinking is kind) for kind in (True, False)
-    )
-    return Words(thinking, text, details.take())
+    beside = reasoning_text(message)
+    content = as_parts(message.content)
+    pieces = parts(content) if content is not None else [Piece(False, message.text())]
+    text = "".join(piece.text for piece in pieces if not piece.thinking and not piece.refusal)
+    thinking = beside + "".join(piece.text for piece in pieces if piece.thinking)
+    if vendor.think_tags or beside.strip():
+        thought, text = _untagged(text, beside, vendor)
+        thinking += thought
+    refusal = (message.refusal or "") + "".join(piece.text for piece in pieces if piece.refusal)
+    return Words(thinking, text, refusal if refusal.strip() else "", details.take())
+
+
+def _untagged(text: str, beside: str, vendor: Vendor) -> tuple[str, str]:
+    """Thinking and text of a text that may have tags. Beside a field of reasoning they repeat it."""
+    tags = ThinkTags()
+    found = [*tags.feed(text), *tags.flush()]
+    thought, said = ("".join(piece.text for piece in found if piece.thinking is kind) for kind in (True, False))
+    lone = None if thought else before_lone_end(said)
+    if lone is not None and (vendor.think_tags or lone[0].strip() == beside.strip()):
+        thought, said = lone
+    return ("" if beside.strip() else thought), said

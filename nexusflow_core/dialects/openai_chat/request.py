@@ -107,6 +107,7 @@ def _chat_request(request: MessagesRequest, call: Call, target: Target, losses: 
         vendor=vendor,
         names=ToolNames(tool.name for tool in request.tools),
         used_ids=UsedIds(call_ids),
+        stops=tuple(request.stop_sequences),
         stop_here=stop_here,
         echo=(conversation.begun or "") if conversation.prefill.echoed else "",
         one_call=one_call,

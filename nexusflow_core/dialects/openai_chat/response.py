@@ -1,36 +1,23 @@
 """A whole Chat Completions answer as a Message."""
 
-import re
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from nexusflow_core.dialects.openai_chat.arguments import NO_OBJECT, read_arguments, readable_prefix
 from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.calls import distinct_calls
 from nexusflow_core.dialects.openai_chat.counts import UsageTap
-from nexusflow_core.dialects.openai_chat.decoding import decode_leniently
-from nexusflow_core.dialects.openai_chat.ending import ending, unknown_finish
+from nexusflow_core.dialects.openai_chat.ending import CUT_SHORT, Stopped, ending
 from nexusflow_core.dialects.openai_chat.names import ToolNames
-from nexusflow_core.dialects.openai_chat.reasoning import Words, read_words
-from nexusflow_core.dialects.openai_chat.schema import (
-    Choice,
-    Chunk,
-    Delta,
-    ToolCall,
-    utf8_length,
-)
+from nexusflow_core.dialects.openai_chat.reasoning import Words, other_parts, read_words
+from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, ToolCall, utf8_length
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
 from nexusflow_core.errors import UpstreamError, UpstreamProtocolError
-from nexusflow_core.untyped import MALFORMED, is_object
+from nexusflow_core.untyped import is_zero
 from nexusflow_core.usage import Billing
 
 __all__ = ["Translated", "the_choice", "translate_answer"]
-
-_CUT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
-"""Stop reasons of answers that end in the middle of whatever they were saying."""
-
-_MARKS = re.compile(r'\\.|["{}\[\],]', re.S)
-_LONGEST_ESCAPE = 12  # two halves of a surrogate pair: \ud83d\ude00
 
 
 class Translated(Struct):
@@ -50,30 +37,32 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
     """Raises UpstreamError for an answer without choices, or one that its vendor calls a failure, or whose
     tool arguments are no JSON object though it was not cut."""
     choice = the_choice(answer)
-    message = choice.message or choice.delta or Delta()
+    message = choice.whole()
     said = read_words(message, asked.vendor)
     stops = StopFinder(asked.stop_here, asked.echo)
     text = stops.feed(said.text) + stops.flush()
-    refusal = message.refusal or "" if stops.found is None else ""
+    refusal = said.refusal if stops.found is None else ""
     text += refusal
-    calls = list(message.tool_calls or ())
-    if message.function_call is not None:
-        calls.append(ToolCall(function=message.function_call))
-    calls = [] if stops.found is not None else calls[:1] if asked.one_call else calls
+    calls = distinct_calls(message) if stops.found is None else []
+    calls = calls[:1] if asked.one_call else calls
     how = ending(
-        choice.finish_reason,
-        native=choice.native_finish_reason,
-        stop_text=choice.stop_string(),
-        refusal=refusal,
-        calls=bool(calls),
-        found=stops.found,
+        Stopped(
+            finish=choice.finish_reason,
+            native=choice.native_finish_reason,
+            text=choice.stop_string(),
+            refusal=refusal,
+            calls=bool(calls),
+            found=stops.found,
+        ),
+        asked.stops,
     )
     if isinstance(how, UpstreamError):
         raise how
     noticed = [*message.unplaced()]
-    noticed += ["citations"] if answer.citations else []
-    noticed += ["finish_reason"] if unknown_finish(choice.finish_reason) else []
-    uses = _tool_uses(calls, asked, noticed, cut=how.stop_reason in _CUT)
+    noticed += ["content"] if other_parts(message.content) else []
+    noticed += ["citations"] if not is_zero(answer.citations) else []
+    noticed += ["finish_reason"] if how.guessed else []
+    uses = _tool_uses(calls, asked, noticed, cut=how.stop_reason in CUT_SHORT)
     content = _thinking(said, asked)
     content += [{"type": "text", "text": text}] if text.strip() else []
     content += _with_details(uses, said, asked)
@@ -121,9 +110,9 @@ def _tool_uses(calls: list[ToolCall], asked: Asked, noticed: list[str], *, cut: 
     made: list[dict[str, Any]] = []
     ids: set[str] = set()
     for number, call in enumerate(calls):
-        given = call.id if call.id and call.id not in ids else None
-        id = asked.tool_id(given, number)
-        ids.add(call.id or "")
+        own = call.given_id()
+        id = asked.tool_id(own if own not in ids else None, number)
+        ids.add(own or "")
         if (signature := call.thought_signature()) is not None:
             made.append({"type": "redacted_thinking", "data": asked.mark("signatures", {id: signature})})
         made.append(_tool_use(call, id, asked.names, noticed, cut=cut))
@@ -131,73 +120,27 @@ def _tool_uses(calls: list[ToolCall], asked: Asked, noticed: list[str], *, cut: 
 
 
 def _tool_use(call: ToolCall, id: str, names: ToolNames, noticed: list[str], *, cut: bool) -> dict[str, Any]:
-    if call.function is None or not call.function.name:
+    function = call.called()
+    if function is None or not function.name:
         raise UpstreamProtocolError("the upstream's answer has a tool call without a name")
     return {
         "type": "tool_use",
         "id": id,
-        "name": names.shown(call.function.name),
-        "input": _input(call.function.text(), noticed, cut=cut),
+        "name": names.shown(function.name),
+        "input": _input(function.text(), noticed, cut=cut),
     }
 
 
 def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     """The arguments as an object; of arguments that were cut, as far as they can be read."""
-    if arguments.strip() in ("", "null"):
-        return {}
-    try:
-        return msgspec.json.decode(arguments.encode(), type=dict[str, Any])
-    except MALFORMED:
-        pass
-    if (found := _leniently(arguments)) is not None:
+    if (found := read_arguments(arguments)) is not None:
         return found
     if not cut:
-        raise UpstreamProtocolError("the upstream's answer has tool arguments that are no JSON object")
+        raise UpstreamProtocolError(NO_OBJECT)
     noticed.append("tool_calls.arguments")
-    return _readable_prefix(arguments)
-
-
-def _leniently(arguments: str) -> dict[str, Any] | None:
-    try:
-        value = decode_leniently(arguments.encode())
-    except msgspec.DecodeError:
-        return None
-    return value if is_object(value) else None
-
-
-def _readable_prefix(arguments: str) -> dict[str, Any]:
-    """The longest beginning that can be read, closed; {} where there is none. A string counts as far as it
-    goes, a number that was cut does not: half of it says something else."""
-    closing: list[str] = []
-    whole, in_string = 0, False  # where the last member ends that is sure to be whole
-    for found in _MARKS.finditer(arguments):
-        mark = found[0]
-        if mark == '"':
-            in_string = not in_string
-        elif in_string or mark[0] == "\\":
-            continue
-        elif mark in "{[":
-            closing.append("}" if mark == "{" else "]")
-            whole = found.end()
-        elif mark == ",":
-            whole = found.start()
-        elif closing:
-            closing.pop()
-            whole = found.end()
-    end = "".join(reversed(closing))
-    tries = [arguments[:whole] + end]
-    if in_string:  # without the escape sequence that it was perhaps cut in
-        tries[:0] = [arguments[: len(arguments) - cut] + '"' + end for cut in range(_LONGEST_ESCAPE)]
-    elif not arguments[-1:].isdigit():
-        tries[:0] = [arguments + end]
-    for text in tries:
-        try:
-            return msgspec.json.decode(text.encode(), type=dict[str, Any])
-        except MALFORMED:
-            continue
-    return {}
+    return readable_prefix(arguments)
 
 
 def _bytes_said(text: str, calls: list[ToolCall]) -> int:
-    arguments = [call.function.text() for call in calls if call.function is not None]
+    arguments = [function.text() for call in calls if (function := call.called()) is not None]
     return utf8_length(text) + sum(map(utf8_length, arguments))

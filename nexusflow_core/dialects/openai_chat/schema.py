@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.errors import UpstreamProtocolError
-from nexusflow_core.untyped import MALFORMED, object_of
+from nexusflow_core.untyped import MALFORMED, is_list, is_object, is_zero, object_of
 
 __all__ = [
     "Choice",
@@ -33,6 +33,7 @@ class Function(Struct):
 
     name: str | None = None
     arguments: str | dict[str, Any] | None = None
+    id: str | None = None
 
     def text(self) -> str:
         """The arguments as JSON text; some vendors send them as an object."""
@@ -42,12 +43,32 @@ class Function(Struct):
 
 
 class ToolCall(Struct):
-    """A tool call, or a fragment of one."""
+    """A tool call, or a fragment of one. Name, arguments and id may stand in either of its two places."""
 
     index: int | None = None
     id: str | None = None
     function: Function | None = None
     extra_content: Any = None
+    call_id: str | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    arguments: str | dict[str, Any] | None = None
+
+    def called(self) -> Function | None:
+        """Returns what it calls; None where it says nothing of that."""
+        if self.function is None and (self.name or self.arguments):
+            return Function(self.name, self.arguments)
+        return self.function
+
+    def given_id(self) -> str | None:
+        """Returns its id; None where it has none, or an empty one."""
+        inner = self.function.id if self.function is not None else None
+        return self.id or self.call_id or self.tool_call_id or inner or None
+
+    def says_nothing(self) -> bool:
+        """Whether it has neither a name nor arguments, so that there is nothing to run."""
+        function = self.called()
+        return function is None or not (function.name or function.text().strip())
 
     def thought_signature(self) -> str | None:
         """Gemini's signature of the thoughts behind a call, which must come back with it."""
@@ -64,29 +85,45 @@ class Delta(Struct):
     function_call: Function | None = None
     reasoning_content: Any = None
     reasoning: Any = None
+    reasoning_text: Any = None
     reasoning_details: Any = None
+    reasoning_opaque: Any = None
+    thinking: Any = None
+    thinking_blocks: Any = None
     annotations: Any = None
     audio: Any = None
+    images: Any = None
 
     def text(self) -> str:
-        """The text; of a list of parts those that are text."""
-        if isinstance(self.content, list):
-            parts = [object_of(part) for part in self.content]
-            return "".join(str(part.get("text") or "") for part in parts if part.get("type") == "text")
+        """The text where it is one, or the JSON of an object; "" for a list of parts."""
         if isinstance(self.content, dict):
-            return _json(self.content)
-        return self.content or ""
+            return _json(self.content) if self.content else ""
+        return self.content if isinstance(self.content, str) else ""
+
+    def reasons(self) -> bool:
+        """Whether it may have reasoning beside its content."""
+        return bool(
+            self.reasoning_content
+            or self.reasoning
+            or self.reasoning_details
+            or self.reasoning_text
+            or self.thinking
+            or self.thinking_blocks
+        )
+
+    def says_nothing(self) -> bool:
+        """Whether every member of it is absent, or as good as absent."""
+        if self.reasons() or not is_zero(self.content) or (self.refusal or "").strip():
+            return False
+        called = self.function_call is not None and (self.function_call.name or self.function_call.text())
+        return not called and all(call.says_nothing() for call in self.tool_calls or ())
 
     def unplaced(self) -> Sequence[str]:
-        """What it has beside text, reasoning, refusal and calls: annotations, sound, parts of other kinds."""
-        if not (self.annotations or self.audio or isinstance(self.content, list)):
-            return ()
-        found = {"annotations": self.annotations, "audio": self.audio, "content": self._other_parts()}
-        return [name for name, there in found.items() if there]
+        """Names of members that have no place in Anthropic's form: annotations, sound, images."""
+        return [name for name in _UNPLACED if not is_zero(getattr(self, name))]
 
-    def _other_parts(self) -> bool:
-        parts = self.content if isinstance(self.content, list) else ()
-        return any(object_of(part).get("type") not in ("text", "thinking") for part in parts)
+
+_UNPLACED = ("annotations", "audio", "images", "reasoning_opaque")
 
 
 class Choice(Struct):
@@ -101,6 +138,12 @@ class Choice(Struct):
     matched_stop: Any = None
     usage: Any = None
     error: Any = None
+
+    def whole(self) -> Delta:
+        """Returns the message of a whole answer, which some vendors call a delta."""
+        if self.message is None or (self.delta is not None and self.message.says_nothing()):
+            return self.delta or self.message or Delta()
+        return self.message
 
     def stop_string(self) -> str | None:
         """The stop string that ended the answer, where the vendor tells: vLLM and SGLang (PITFALLS E18). Where
@@ -123,16 +166,17 @@ class Chunk(Struct):
     citations: Any = None
     error: Any = None
     service_tier: Any = None
+    object: Any = None
     x_groq: _Groq | None = None
     base_resp: dict[str, Any] | None = None
 
     def failure(self) -> Any:
         """The error object in it, wherever the vendor puts it; None where all is well."""
-        if self.error:
+        if _fails(self.error):
             return self.error
-        if self.x_groq is not None and self.x_groq.error:
+        if self.x_groq is not None and _fails(self.x_groq.error):
             return self.x_groq.error
-        if self.base_resp is not None and self.base_resp.get("status_code"):
+        if self.base_resp is not None and _fails(self.base_resp.get("status_code")):
             return {"message": self.base_resp.get("status_msg"), "code": self.base_resp["status_code"]}
         return None
 
@@ -144,9 +188,23 @@ class Chunk(Struct):
         return [usage for usage in found if usage and isinstance(usage, dict)]
 
 
+_NO_ERROR = frozenset({"", "0", "200", "ok", "success", "succeeded", "successful", "none", "null", "no error"})
+
+
+def _fails(error: Any, deepest: int = 8) -> bool:
+    """Whether an error says that something failed: all its members may be absent, or say that all is well."""
+    if is_object(error):
+        error = list(error.values())
+    if is_list(error) and deepest:
+        return any(_fails(item, deepest - 1) for item in error)
+    if not isinstance(error, str | int | float):
+        return bool(error)
+    return bool(error) and str(error).strip().lower() not in _NO_ERROR
+
+
 def _nothing_but(cls: type[Struct], *members: tuple[str, Any] | tuple[str, Any, Any]) -> type[Struct]:
     """A struct with these members, in which all others of `cls` must be null or absent."""
-    names = {member[0] for member in members}
+    names = {member[0] for member in members} | {"object"}
     others = [(name, None, None) for name in cls.__struct_fields__ if name not in names]
     return msgspec.defstruct(f"Plain{cls.__name__}", [*members, *others], gc=False)
 

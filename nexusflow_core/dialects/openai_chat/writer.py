@@ -21,11 +21,11 @@ from nexusflow_core.answers import (
     thinking_delta,
 )
 from nexusflow_core.dialects.openai_chat.asked import Asked
-from nexusflow_core.dialects.openai_chat.calls import CallSlot
+from nexusflow_core.dialects.openai_chat.call_slot import CallSlot
 from nexusflow_core.dialects.openai_chat.ending import Ending
 from nexusflow_core.dialects.openai_chat.ids import answer_id
 from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
-from nexusflow_core.dialects.openai_chat.reasoning import Details
+from nexusflow_core.dialects.openai_chat.reasoning_details import Details
 from nexusflow_core.errors import NexusFlowError, error_event
 
 __all__ = ["MessageWriter"]
@@ -62,6 +62,7 @@ class MessageWriter:
         self._index = -1  # of the block that was opened last
         self._lead = Pieces(held)  # white space at the beginning of words that may never become visible
         self._lead_of = _State.TEXT
+        self._tools = 0  # blocks of calls so far
         self._live: CallSlot | None = None
         self._queue: list[CallSlot | _Words] = []  # what waits for the open call
         self._hidden = Pieces(held)  # thinking that the client wants out of its sight
@@ -113,7 +114,11 @@ class MessageWriter:
             first = self._queue[0]
             if not isinstance(first, CallSlot) or not first.name:
                 return
+            if first.repeats_one_of and not first.complete:
+                return
             self._queue.pop(0)
+            if _told_before(first):
+                continue
             self._close(out)
             self._open_tool(first, out)
 
@@ -126,11 +131,15 @@ class MessageWriter:
         return True
 
     def drain(self, out: list[bytes]) -> bool:
-        """Closes the open block and writes all that waits. False: a call among it never got a name."""
+        """Closes the open block and writes all that waits, but for entries that say nothing. False: a call
+        among it never got a name."""
         self._close(out)
         for waiting in self._queue:
             self._state = _State.BETWEEN
             if isinstance(waiting, CallSlot):
+                if waiting.says_nothing or _told_before(waiting):
+                    waiting.ignored = True
+                    continue
                 if not waiting.name:
                     return False
                 self._open_tool(waiting, out)
@@ -211,7 +220,8 @@ class MessageWriter:
 
     def _open_tool(self, slot: CallSlot, out: list[bytes]) -> None:
         self._lead.take()
-        id = self._asked.tool_id(slot.id, slot.number)
+        id = self._asked.tool_id(slot.id, self._tools)
+        self._tools += 1
         self._redacted(out)
         if slot.thought_signature is not None:
             self._redact(self._asked.mark("signatures", {id: slot.thought_signature}), out)
@@ -256,3 +266,10 @@ class MessageWriter:
         if details:
             return self._asked.mark("details", details)
         return self._asked.mark("hidden", hidden) if hidden else self._asked.mark("text")
+
+
+def _told_before(slot: CallSlot) -> bool:
+    """Whether a call is one that the client has already; then nothing more of it may go out."""
+    slot.ignored = slot.ignored or slot.repeats()
+    slot.repeats_one_of = ()
+    return slot.ignored

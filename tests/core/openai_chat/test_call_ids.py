@@ -39,8 +39,9 @@ def test_an_upstream_that_uses_its_ids_again(ids: list[str], vendor: str | None,
     messages: list[Any] = ["hi"]
     for turn in range(TURNS):
         asked = request_of(*messages)["messages"]
-        uses = content_of([call(id, turn) for id in ids], stream, vendor=vendor, messages=asked)
-        assert [use["input"] for use in uses] == [{"n": turn}] * len(ids)
+        numbers = [10 * turn + n for n, _ in enumerate(ids)]
+        uses = content_of(list(map(call, ids, numbers)), stream, vendor=vendor, messages=asked)
+        assert [use["input"] for use in uses] == [{"n": number} for number in numbers]
         results = [{"type": "tool_result", "tool_use_id": use["id"], "content": use["id"]} for use in uses]
         messages += [{"role": "assistant", "content": uses}, {"role": "user", "content": results}]
     sent = translated(request_of(*messages), vendor or "generic").json["messages"]

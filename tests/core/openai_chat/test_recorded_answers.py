@@ -96,6 +96,9 @@ def told_by(exchange: Exchange) -> Told | None:
     finishes = [choice["finish_reason"] for choice in choices if choice.get("finish_reason")]
     natives = [choice["native_finish_reason"] for choice in choices if choice.get("native_finish_reason")]
     text, thinking = _untagged("".join(_text(one.get("content")) for one in said), exchange.provider)
+    if not exchange.body_is_sse and exchange.provider not in _NO_TAGS and "<think>" not in text:
+        before, tag, behind = text.partition("</think>")  # the template had begun the thinking itself
+        text, thinking = (behind.lstrip(), thinking + before) if tag else (text, thinking)
     return Told(
         text=text,
         thinking="".join(_reasoning(one) for one in said) + thinking,

@@ -1,0 +1,254 @@
+"""The words of a stream on their way to the client: text, thinking and refusal, each told once."""
+
+from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
+from nexusflow_core.dialects.openai_chat.reasoning import (
+    as_parts,
+    other_parts,
+    parts,
+    read_words,
+    reasoning_text,
+)
+from nexusflow_core.dialects.openai_chat.schema import Delta, utf8_length
+from nexusflow_core.dialects.openai_chat.stops import StopFinder
+from nexusflow_core.dialects.openai_chat.surrogates import Joint
+from nexusflow_core.dialects.openai_chat.think_tags import ThinkTags
+from nexusflow_core.dialects.openai_chat.unrepeated import Unrepeated
+from nexusflow_core.dialects.openai_chat.writer import MessageWriter
+
+__all__ = ["Said", "StreamWords"]
+
+_NO_STOPS = StopFinder(())
+"""One for all streams that look for none: it keeps nothing."""
+
+_HEAD = 16
+
+
+class Said:
+    """How much of one kind was said, and how it began, without blanks before it."""
+
+    __slots__ = ("head", "size")
+
+    def __init__(self) -> None:
+        self.size = 0  # bytes
+        self.head = ""
+
+    def add(self, text: str) -> None:
+        """Takes what goes out."""
+        if not self.size:
+            text = text.lstrip()
+        self.size += utf8_length(text)
+        if len(self.head) < _HEAD:
+            self.head = (self.head + text)[:_HEAD]
+
+    def beyond(self, whole: str) -> str | None:
+        """Returns what a whole text has beyond that; None where it is another text."""
+        if not self.size:
+            return whole
+        visible = whole.lstrip()
+        if visible[: len(self.head)] != self.head[: len(visible)]:
+            return None
+        return visible.encode(errors="replace")[self.size :].decode(errors="ignore")
+
+
+class StreamWords:
+    """Takes the words of deltas and of whole messages; writes what is new of them."""
+
+    def __init__(self, asked: Asked, writer: MessageWriter, held: Held, noticed: list[str]) -> None:
+        vendor = asked.vendor
+        self.said = Said()
+        self._asked = asked
+        self._writer = writer
+        self._held = held
+        self._noticed = noticed
+        self._stops = StopFinder(asked.stop_here, asked.echo) if asked.stop_here or asked.echo else _NO_STOPS
+        self._searches = bool(asked.stop_here)
+        self._tags = ThinkTags(held) if vendor.think_tags else None
+        self._unrepeated = Unrepeated() if vendor.cumulative_reasoning else None
+        self._keeps_details = vendor.replay == "reasoning_details" and not vendor.cumulative_reasoning
+        self._details_came = False
+        self._thought = Said()
+        self._refused = Said()
+        self._refusal = Pieces(held)
+        self._blank_refusal = ""  # it refuses nothing while nothing visible follows
+        self._text_joint, self._thought_joint, self._refusal_joint = Joint(), Joint(), Joint()
+        self._begun = False  # text came, said or held back
+        self._beside = False  # reasoning came beside the content
+        self.closely = True
+        """Whether a text must be looked at before it goes on: for tags, stop strings and halves of characters,
+        and while it is the beginning."""
+
+    @property
+    def written(self) -> int:
+        """Bytes that were said."""
+        return self.said.size + self._thought.size + self._refused.size
+
+    @property
+    def found(self) -> str | None:
+        """The stop string that was found here."""
+        return self._stops.found
+
+    @property
+    def any(self) -> bool:
+        """Whether an answer was said; thinking alone is none."""
+        return bool(self.said.size or self._refused.size)
+
+    def take(self, delta: Delta, out: list[bytes]) -> None:
+        """The words of a delta."""
+        reasons, content = delta.reasons(), delta.content
+        if reasons:
+            if not content:
+                self._flush_half(out)
+            self._reasoning(delta, out)
+        if content or delta.refusal or delta.tool_calls or delta.function_call:
+            self._end_thinking(out, joint=not reasons)
+        if isinstance(content, str):
+            if content:
+                self._text(content, out)
+        elif content:
+            self._content(delta, out)
+        if delta.refusal:
+            self._refuse(delta.refusal, out)
+        self.notice(*delta.unplaced())
+
+    def take_whole(self, message: Delta, out: list[bytes], *, behind_deltas: bool) -> None:
+        """The words of a whole message: what they have beyond the words before them."""
+        self._end_thinking(out, joint=True)
+        if not self.past_text(out):
+            return
+        words = read_words(message, self._asked.vendor)
+        if self._keeps_details and not self._details_came:
+            self._writer.details.add(message.reasoning_details, whole=True)
+        self._think(self._new(words.thinking, self._thought, behind_deltas=behind_deltas), out)
+        text = words.text.removeprefix(self._asked.echo) if self.said.size else words.text
+        self._say(self._stops.feed(self._new(text, self.said, behind_deltas=behind_deltas)), out)
+        refusal = self._new(words.refusal, self._refused, behind_deltas=behind_deltas)
+        if refusal.strip():
+            self._refuse(refusal, out)
+        self.notice(*message.unplaced(), *(["content"] if other_parts(message.content) else []))
+
+    def past_text(self, out: list[bytes]) -> bool:
+        """Whether anything may follow the text: what was held back goes out, and may be a stop string."""
+        if self._stops.found is None:
+            self._flush_text(out)
+        return self._stops.found is None
+
+    def flush(self, out: list[bytes]) -> None:
+        """What is still held back, at the end."""
+        self._end_thinking(out, joint=True)
+        self.past_text(out)
+        if half := self._refusal_joint.flush():
+            self._refuse(half, out)
+
+    def refusal(self) -> str:
+        """All that was refused, once."""
+        return self._refusal.take()
+
+    def notice(self, *names: str) -> None:
+        """Members of the answer that have no place in Anthropic's form, each once."""
+        self._noticed += [name for name in names if name not in self._noticed]
+
+    # Thinking
+
+    def _reasoning(self, delta: Delta, out: list[bytes]) -> None:
+        text = self._thought_joint.feed(reasoning_text(delta))
+        self._beside = self._beside or bool(text.strip())
+        if self._unrepeated is not None:
+            text = self._unrepeated.feed(text)
+        elif self._keeps_details and delta.reasoning_details:
+            self._details_came = True
+            self._writer.details.add(delta.reasoning_details)
+        self._think(text, out)
+
+    def _end_thinking(self, out: list[bytes], *, joint: bool) -> None:
+        if self._unrepeated is not None:
+            self._think(self._unrepeated.flush(), out)
+        if joint and self._thought_joint:
+            self._think(self._thought_joint.flush(), out)
+
+    def _think(self, text: str, out: list[bytes]) -> None:
+        if text:
+            self._thought.add(text)
+            self._writer.thinking(text, out)
+
+    # Text
+
+    def _content(self, delta: Delta, out: list[bytes]) -> None:
+        content = as_parts(delta.content)
+        if content is None:
+            self._text(delta.text(), out)
+            return
+        for piece in parts(content):
+            if piece.thinking:
+                self._think(piece.text, out)
+            elif piece.refusal:
+                self._refuse(piece.text, out)
+            else:
+                self._text(piece.text, out)
+        if other_parts(content):
+            self.notice("content")
+
+    def _text(self, text: str, out: list[bytes]) -> None:
+        text = self._text_joint.feed(text)
+        if text and self._beside and not self._begun and self._tags is None:
+            self._tags = ThinkTags(self._held)  # what repeats the reasoning, or is left of its end
+        self._begun = self._begun or bool(text)
+        if self._tags is None:
+            self._say(self._stops.feed(text), out)
+        else:
+            self._tagged(self._tags, text, out)
+        self._look()
+
+    def _tagged(self, tags: ThinkTags, text: str, out: list[bytes]) -> None:
+        for piece in tags.feed(text):
+            if piece.thinking:
+                self._think("" if self._beside else piece.text, out)
+            else:
+                self._tags = None  # they stand at the beginning only
+                self._say(self._stops.feed(piece.text), out)
+
+    def _flush_half(self, out: list[bytes]) -> None:
+        """Half a character at the end of a text, whose other half does not come."""
+        if self._text_joint:
+            self._text(self._text_joint.flush(), out)
+
+    def _flush_text(self, out: list[bytes]) -> None:
+        """What joints, tags and stop strings held back."""
+        self._flush_half(out)
+        for piece in self._tags.flush() if self._tags is not None else ():
+            if piece.thinking:
+                self._think("" if self._beside else piece.text, out)
+            else:
+                self._say(self._stops.feed(piece.text), out)
+        if self._stops.found is None:
+            self._say(self._stops.flush(), out)
+
+    def _look(self) -> None:
+        begins = len(self.said.head) < _HEAD
+        self.closely = begins or self._searches or self._tags is not None or bool(self._text_joint)
+
+    def _say(self, text: str, out: list[bytes]) -> None:
+        if text:
+            self.said.add(text)
+            self._writer.text(text, out)
+
+    # Refusals
+
+    def _refuse(self, text: str, out: list[bytes]) -> None:
+        text = self._blank_refusal + self._refusal_joint.feed(text)
+        self._blank_refusal = ""
+        if not self._refused.size and not text.strip():
+            self._blank_refusal = text[:_HEAD]
+        elif self.past_text(out):
+            self._refused.add(text)
+            self._refusal.add(text)
+            self._writer.text(text, out)
+
+    def _new(self, whole: str, before: Said, *, behind_deltas: bool) -> str:
+        """What a whole text has beyond what was said of its kind. One that differs from the deltas before it is
+        not told beside them; where there were none, it goes on."""
+        rest = before.beyond(whole)
+        if rest is None and behind_deltas:
+            self.notice("message")
+            return ""
+        return whole if rest is None else rest
