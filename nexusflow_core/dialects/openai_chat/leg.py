@@ -254,7 +254,7 @@ class ChatLeg:
 
     def _broken(self, error: UpstreamError) -> bytes:
         """Before the first event the error has a status of its own; after it, it is the last event."""
-        if self._stream is None or not self._stream.started:
+        if self._stream is None or self.head is None:
             raise error
         self.failure, self.state = error, LegState.ENDED
         return self._stream.fail(error)
