@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import FieldInfo
 
 from nexusflow_asgi.cli import parser
-from nexusflow_core import Attempt, CallRecord, Limits, Usage, cost
+from nexusflow_core import Attempt, Billing, CallRecord, Limits, Loss, Usage, cost
 from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
 from nexusflow_core.routing import Retry
 from tests.hosts.shown import FORMS, folded
@@ -188,6 +188,71 @@ def record() -> str:
         edits=(),
     )
     return f"```json\n{msgspec.json.format(msgspec.json.encode(example), indent=2).decode()}\n```"
+
+
+def members() -> str:
+    """Every member of a record, and what it says."""
+    lines = ["| member | what |", "| --- | --- |"]
+    return "\n".join(lines + [f"| `{name}` | {MEMBERS[name]} |" for name in member_names()])
+
+
+def member_names() -> list[str]:
+    """The members of a record, those of an attempt and of a bill behind the member that holds them."""
+    names: list[str] = []
+    for field in msgspec.structs.fields(CallRecord):
+        inside = {"attempts": Attempt, "billing": Billing, "dropped": Loss}.get(field.encode_name)
+        below = msgspec.structs.fields(inside) if inside else ()
+        names += [field.encode_name, *(f"{field.encode_name}.{one.encode_name}" for one in below)]
+    return names
+
+
+MEMBERS = {
+    "schema": "version of this form",
+    "request_id": "our id of the call",
+    "upstream_request_id": "the upstream's, 200 characters at most, without its key",
+    "started_at": "when the request arrived, UTC",
+    "duration": "seconds from then to the end of the answer",
+    "time_to_first_byte": "seconds from then to the first byte for the client",
+    "endpoint": "`messages` or `count_tokens`",
+    "model": "the model that was asked for",
+    "response_model": "the model that the upstream names",
+    "route": "the route's model name or pattern",
+    "principal": "the caller: variable of its gateway key, or what `authenticate` says",
+    "metadata": "what `authenticate` adds",
+    "stream": "whether a stream was asked for",
+    "status": "HTTP status that the client got; null if it left first",
+    "error_type": "Anthropic's type of the error that the client got",
+    "ending": "`complete`, `error`, `client_gone`, `refused`; in a durable log also `started` and `lost`",
+    "attempts": "upstreams that were asked, in order",
+    "attempts.upstream": "its name",
+    "attempts.model": "the model by its name there",
+    "attempts.status": "HTTP status of its answer; null if none came",
+    "attempts.reason": "why it failed; empty for the one that served",
+    "attempts.duration": "seconds",
+    "usage": "tokens in Anthropic's names, as the upstream counted them",
+    "usage_source": "`upstream`, `estimated`, `partial` or `none`",
+    "service_tier": "tier that served",
+    "speed": "`fast` where that was billed",
+    "inference_geo": "where the model ran",
+    "dropped": "fields that did not go along, 100 at most",
+    "dropped.path": "which",
+    "dropped.why": "and why",
+    "edits": "places where a relayed body was changed, 100 at most",
+    "cost_usd": "exact cost as text; null where no price is known",
+    "price_row": "the price row that made it",
+    "cost_flags": "what makes it less than certain",
+    "billing": "what else the bill stands on",
+    "billing.service_tier": "tier in the vendor's own word",
+    "billing.explicit_cache": "whether reads were cached by markers",
+    "billing.thinking": "whether the answer thought, where that has a price",
+    "billing.reported_femto_usd": "what the vendor says that it charged, in 10^-15 USD",
+    "billing.flags": "what that leaves out",
+    "cache_saved_usd": "what cache reads saved against the price of input",
+    "cache_write_extra_usd": "what cache writes cost on top of it",
+    "stop_reason": "why the answer stopped",
+    "price_vendor": "whose price rows hold; null where anybody's do",
+}
+"""What each member of a record is for."""
 
 
 def billing() -> str:
@@ -385,6 +450,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "commands": commands,
     "record": record,
+    "members": members,
     "billing": billing,
     "vendors": vendors_table,
     "columns": columns_table,

@@ -14,7 +14,15 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import decode_config
 from tests.hosts.shown import FORMS, shown
-from tests.readme import README, SETTINGS, commands, regenerated, setting_fields
+from tests.readme import (
+    MEMBERS,
+    README,
+    SETTINGS,
+    commands,
+    member_names,
+    regenerated,
+    setting_fields,
+)
 from tests.servers import Served
 
 TEXT = README.read_text()
@@ -31,6 +39,11 @@ def test_generated_parts_are_current() -> None:
 def test_every_setting_is_explained() -> None:
     """One that is new has its line, and none is explained that is no more."""
     assert set(SETTINGS) == set(setting_fields())
+
+
+def test_every_member_of_a_record_is_explained() -> None:
+    """One that is new has its line, and none is explained that is no more."""
+    assert set(MEMBERS) == set(member_names())
 
 
 def test_every_argument_is_explained() -> None:

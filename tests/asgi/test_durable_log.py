@@ -288,7 +288,7 @@ def test_a_line_that_is_no_record(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     path = tmp_path / "calls.jsonl"
     line = b'{"request_id":"%s","ending":"started",%s,"process":{"id":"0123456789abcdef","pid":1,"boot":""}}\n'
     odd = line % (b"a", b'"metadata":{"team":7},"new":[1.50]')
-    path.write_bytes(odd + line % (b"b", b'"deep":' + b"[" * 9000 + b"]" * 9000))
+    path.write_bytes(odd + line % (b"b", b'"deep":' + b"[" * 50_000 + b"]" * 50_000))
     (tmp_path / "calls.jsonl.0123456789abcdef.alive").write_bytes(b"0")
     NexusFlow(config=durable(path), transport="offline")
     [lost] = [line for line in path.read_bytes().split(b"\n") if b'"lost"' in line]
