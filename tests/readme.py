@@ -244,6 +244,7 @@ MEMBERS = {
     "billing": "what else the bill stands on",
     "billing.service_tier": "tier in the vendor's own word",
     "billing.explicit_cache": "whether reads were cached by markers",
+    "billing.uncounted_tokens": "tokens that are in the total and in no other count",
     "billing.thinking": "whether the answer thought, where that has a price",
     "billing.reported_femto_usd": "what the vendor says that it charged, in 10^-15 USD",
     "billing.flags": "what that leaves out",
