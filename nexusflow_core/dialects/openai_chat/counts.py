@@ -8,7 +8,7 @@ from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.documents import Part
 from nexusflow_core.dialects.openai_chat.schema import Chunk
 from nexusflow_core.untyped import is_list, is_object
-from nexusflow_core.usage import Billing, read_bill
+from nexusflow_core.usage import MAX_USAGE_MEMBERS, Billing, read_bill
 from nexusflow_core.usage.chat import OUTPUT, PROMPT, ChatCounts, count, is_count, read_counts
 
 __all__ = ["UsageTap", "estimated_prompt", "estimated_usage"]
@@ -127,16 +127,18 @@ def estimated_usage(prompt_tokens: int, output_bytes: int) -> dict[str, Any]:
     }
 
 
-def _merge(known: dict[str, Any], usage: dict[str, Any]) -> None:
+def _merge(known: dict[str, Any], usage: dict[str, Any], deepest: int = 2) -> None:
     """Field by field the last that tells something. A zero behind a count tells nothing: what has been used
-    stays used."""
+    stays used. Ever new members are left out beyond a bound, `deepest` objects down."""
     for name, value in usage.items():
         before = known.get(name)
         if value is None or (not value and count(known, name)):
             continue
-        if is_object(value) and is_object(before):
-            known[name] = {**before}
-            _merge(known[name], value)
+        if len(known) >= MAX_USAGE_MEMBERS and name not in known:
+            continue
+        if is_object(value) and deepest:
+            known[name] = {**before} if is_object(before) else {}
+            _merge(known[name], value, deepest - 1)
         else:
             known[name] = value
 

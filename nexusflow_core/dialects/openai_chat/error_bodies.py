@@ -15,6 +15,8 @@ __all__ = ["LONGEST", "ErrorTold", "error_in", "read_error", "read_error_body", 
 
 _LONGEST_MESSAGE = 64 * 1024
 """Characters of a message that anybody reads on; a vendor may repeat a whole prompt."""
+_LONGEST_WORD = 200
+"""Characters of a type, a code or a status."""
 _DEEPEST = 8
 """Wrappings of an error; nobody means more."""
 _MOST_DETAILS = 20
@@ -39,7 +41,7 @@ class ErrorTold(Struct, frozen=True):
     raw: str = ""
 
 
-def read_error_body(body: bytes) -> ErrorTold:
+def read_error_body(body: bytes, deepest: int = _DEEPEST) -> ErrorTold:
     """The body of an error answer, JSON or not. Vendors send JSON under any content-type."""
     try:
         error: Any = decode_json(body)
@@ -47,7 +49,7 @@ def read_error_body(body: bytes) -> ErrorTold:
         error = body.decode(errors="replace").strip()
         if error[:1] == "<":
             error = ""  # a proxy's page
-    return read_error(error)
+    return read_error(error, deepest)
 
 
 def error_in(chunk: Chunk, data: bytes, *, whole: bool = False) -> ErrorTold | None:
@@ -125,8 +127,9 @@ def _message_of(error: dict[str, Any]) -> Any:
     return found
 
 
-def read_error(error: Any) -> ErrorTold:
-    """An error object, wrapped in others or in a list, a text, or nothing."""
+def read_error(error: Any, deepest: int = _DEEPEST) -> ErrorTold:
+    """An error object, wrapped in others or in a list, a text, or nothing. `deepest`: how many errors of
+    providers behind it are looked at."""
     words: list[str] = []
     status: int | None = None
     wait: float | None = None
@@ -144,7 +147,7 @@ def read_error(error: Any) -> ErrorTold:
             break
     raw = ErrorTold()
     if is_object(error):
-        raw, error = _raw_of(error), _message_of(error)
+        raw, error = _raw_of(error, deepest - 1) if deepest else raw, _message_of(error)
     message = _text(error)
     if message.strip().rstrip(".").lower() in _HOLLOW:
         message = raw.message or message
@@ -155,24 +158,24 @@ _HOLLOW = frozenset({"", "provider returned error", "upstream error", "error", "
 """Messages that say nothing: then the reason of the provider behind it is shown."""
 
 
-def _raw_of(error: dict[str, Any]) -> ErrorTold:
+def _raw_of(error: dict[str, Any], deepest: int) -> ErrorTold:
     """OpenRouter's `metadata.raw`: what its provider answered, as text or as JSON in it."""
     raw = object_of(error.get("metadata")).get("raw")
     if isinstance(raw, str):
-        return read_error_body(raw.encode(errors="replace"))
-    return read_error(raw) if is_object(raw) or is_list(raw) else ErrorTold()
+        return read_error_body(raw.encode(errors="replace"), deepest)
+    return read_error(raw, deepest) if is_object(raw) or is_list(raw) else ErrorTold()
 
 
 def _words(error: dict[str, Any]) -> Iterator[str]:
     for name in ("type", "code", "status", "error_code"):
         if (value := error.get(name)) and isinstance(value, str | int):
-            yield str(value)
+            yield str(value)[:_LONGEST_WORD]
     for detail in _details(error):
         if isinstance(reason := detail.get("reason"), str):
-            yield reason
+            yield reason[:_LONGEST_WORD]
     for name in ("innererror", "inner_error"):  # Azure's
         if isinstance(code := object_of(error.get(name)).get("code"), str):
-            yield code
+            yield code[:_LONGEST_WORD]
 
 
 def _status(error: dict[str, Any]) -> int | None:
