@@ -422,6 +422,11 @@ TRANSLATED: dict[str, Callable[[int], bytes]] = {
     "an error": lambda n: (
         b'data: {"error":{"code":"%b","message":"%b"}}\n\n' % (b"c" * 100 * n, b"m" * 100 * n)
     ),
+    "usage of ever new members below": lambda n: (
+        chunk(content="a")
+        + b"".join(b'data: {"choices":[],"usage":{"prompt_tokens":1,"a":{"m%d":1}}}\n\n' % i for i in range(n))
+        + STOP
+    ),
     "annotations": lambda n: chunk(content="a", annotations=[{"type": "url"}] * n) + STOP,
 }
 

@@ -1,0 +1,309 @@
+"""Every bound on what a caller or an upstream decides: its number, and the test that goes over its edge and
+stays just under it. The README's list is made of this table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from nexusflow_asgi import call_log, calls, paths, runtime
+from nexusflow_core import Limits, errors, peek, record, sse
+from nexusflow_core.dialects.anthropic import relay
+from nexusflow_core.dialects.openai_chat import cleaning, error_bodies, losses, pieces, stops, stream
+from nexusflow_core.exchange import settling
+from nexusflow_core.prices import book
+from nexusflow_core.resilience import CircuitMemory
+from nexusflow_core.usage import merge
+
+ROOT = Path(__file__).parent.parent.parent
+LIMITS = Limits()
+EDGES = "tests/asgi/test_edges.py"
+
+
+class Bound(NamedTuple):
+    """`number` as it stands here and `held` as the code has it; `beyond` says what happens over the edge."""
+
+    what: str
+    number: int
+    unit: str
+    held: int
+    beyond: str
+    test: str
+
+
+BOUNDS = [
+    # requests
+    Bound(
+        "a path",
+        2048,
+        "characters",
+        paths.MAX_PATH,
+        "414",
+        "tests/asgi/test_paths.py::test_the_length_of_a_path_has_a_bound",
+    ),
+    Bound(
+        "headers and query",
+        131_072,
+        "bytes",
+        LIMITS.header_bytes,
+        "413",
+        "tests/asgi/test_limits.py::test_headers_have_a_bound",
+    ),
+    Bound(
+        "a body, as sent and inflated",
+        33_554_432,
+        "bytes",
+        LIMITS.body_bytes,
+        "413",
+        "tests/asgi/test_limits.py::test_an_inflation_bomb",
+    ),
+    Bound(
+        "members of a gzip body",
+        100,
+        "members",
+        peek._MAX_GZIP_MEMBERS,
+        "400",
+        "tests/asgi/test_limits.py::test_a_bomb_of_many_members",
+    ),
+    Bound(
+        "members of a body",
+        1000,
+        "at the top",
+        peek.MAX_MEMBERS,
+        "400",
+        "tests/core/test_peek.py::test_a_body_that_cannot_be_routed_says_why",
+    ),
+    Bound(
+        "a model's name",
+        1000,
+        "characters",
+        peek.MAX_MODEL,
+        "400",
+        "tests/core/test_peek.py::test_a_models_name_has_a_bound",
+    ),
+    Bound(
+        "a body that is decoded: translated, estimated, or with marked thinking",
+        250_000,
+        "JSON values",
+        LIMITS.body_values,
+        "413",
+        "tests/asgi/test_large_bodies.py::test_more_values_than_the_bound_are_refused",
+    ),
+    Bound(
+        "stop sequences of a translated call",
+        256,
+        "sequences",
+        stops.MAX_STOPS,
+        "400",
+        f"{EDGES}::test_stop_sequences",
+    ),
+    Bound(
+        "stop sequences together",
+        16_384,
+        "characters",
+        stops.MAX_STOP_CHARS,
+        "400",
+        f"{EDGES}::test_stop_sequences",
+    ),
+    # work
+    Bound(
+        "calls at once",
+        5000,
+        "calls",
+        LIMITS.calls,
+        "they wait",
+        "tests/asgi/test_limits.py::test_beyond_the_queue_a_call_is_refused",
+    ),
+    Bound(
+        "calls at once of one caller",
+        5000,
+        "calls",
+        LIMITS.calls_per_key,
+        "they wait",
+        "tests/asgi/test_limits.py::test_one_caller_cannot_take_every_place",
+    ),
+    Bound(
+        "calls that wait",
+        1000,
+        "calls",
+        LIMITS.queue,
+        "529",
+        "tests/asgi/test_limits.py::test_beyond_the_queue_a_call_is_refused",
+    ),
+    Bound(
+        "a body that is decoded on the event loop",
+        65_536,
+        "bytes",
+        calls.LARGE_BODY,
+        "decoded in a thread",
+        "tests/asgi/test_large_bodies.py::test_a_large_body_is_translated_beside_the_loop",
+    ),
+    Bound(
+        "threads that decode",
+        2,
+        "threads a loop",
+        runtime.WORKERS,
+        "calls wait for one",
+        f"{EDGES}::test_threads_that_decode",
+    ),
+    # answers
+    Bound(
+        "an event of a stream",
+        33_554_432,
+        "bytes",
+        sse.MAX_EVENT_BYTES,
+        "translated: 502; relayed: not metered",
+        "tests/core/test_sse.py::test_an_event_over_the_bound_is_a_typed_error",
+    ),
+    Bound(
+        "a relayed sync answer that is held",
+        16_777_216,
+        "bytes",
+        relay.HELD_BYTES,
+        "passes unmetered",
+        f"{EDGES}::test_a_large_relayed_answer",
+    ),
+    Bound(
+        "what is held of a translated answer",
+        16_777_216,
+        "bytes",
+        pieces.HELD_BYTES,
+        "502, or an error event",
+        "tests/core/openai_chat/test_held.py::test_what_cannot_go_out_is_bounded",
+    ),
+    Bound(
+        "tool calls of a translated stream",
+        256,
+        "calls",
+        stream._MAX_CALLS,
+        "left out and listed",
+        f"{EDGES}::test_calls_of_an_answer",
+    ),
+    Bound(
+        "unknown members of usage",
+        64,
+        "members",
+        merge.MAX_USAGE_MEMBERS,
+        "left out",
+        f"{EDGES}::test_members_of_usage",
+    ),
+    Bound(
+        "a usage object",
+        65_536,
+        "bytes",
+        merge.MAX_USAGE_BYTES,
+        "only known members count",
+        f"{EDGES}::test_a_long_usage_object",
+    ),
+    Bound(
+        "an upstream's message in an error of ours",
+        2000,
+        "characters",
+        cleaning._LONGEST,
+        "cut",
+        f"{EDGES}::test_messages_of_errors",
+    ),
+    Bound(
+        "what is read of such a message",
+        16_384,
+        "characters",
+        cleaning._READ,
+        "cut first",
+        f"{EDGES}::test_messages_of_errors",
+    ),
+    Bound(
+        "a type or code in an upstream's error",
+        200,
+        "characters",
+        error_bodies._LONGEST_WORD,
+        "cut",
+        f"{EDGES}::test_words_of_errors",
+    ),
+    Bound(
+        "errors inside of errors",
+        8,
+        "errors",
+        error_bodies._DEEPEST,
+        "not read",
+        f"{EDGES}::test_errors_inside_of_errors",
+    ),
+    Bound(
+        "any message to a client",
+        4000,
+        "characters",
+        errors.MAX_MESSAGE,
+        "cut",
+        f"{EDGES}::test_messages_of_errors",
+    ),
+    # records
+    Bound(
+        "`dropped`, and `edits`",
+        100,
+        "entries",
+        record.MAX_LISTED,
+        "then `and N more`",
+        f"{EDGES}::test_lists_of_a_record",
+    ),
+    Bound(
+        "a path in `dropped`", 200, "characters", losses._MAX_PATH, "cut", f"{EDGES}::test_lists_of_a_record"
+    ),
+    Bound(
+        "`x-nexusflow-warning`",
+        1000,
+        "characters",
+        losses._MAX_WARNING,
+        "then `and N more`",
+        f"{EDGES}::test_the_warning",
+    ),
+    Bound(
+        "a name or word of a client or an upstream",
+        256,
+        "characters",
+        settling.MAX_TEXT,
+        "cut",
+        f"{EDGES}::test_words_of_a_record",
+    ),
+    Bound("an error's type", 100, "characters", errors.MAX_TYPE, "cut", f"{EDGES}::test_words_of_a_record"),
+    Bound(
+        "lines of the call log that wait for the disk",
+        100_000,
+        "lines",
+        call_log._MAX_WAITING,
+        "counted and dropped",
+        "tests/asgi/test_call_log.py::test_a_disk_that_is_too_slow",
+    ),
+    # tables of a process
+    Bound(
+        "targets that cool down",
+        10_000,
+        "targets",
+        CircuitMemory()._most,
+        "the first is forgotten",
+        "tests/core/test_resilience.py::test_the_memory_is_bounded",
+    ),
+    Bound(
+        "models whose price is remembered",
+        4096,
+        "models",
+        book._MAX_REMEMBERED,
+        "all are forgotten",
+        f"{EDGES}::test_remembered_prices",
+    ),
+]
+
+
+def table() -> str:
+    """The bounds as the README lists them."""
+    lines = ["| bound | number | beyond it |", "| --- | --- | --- |"]
+    return "\n".join(lines + [f"| {it.what} | {it.number:,} {it.unit} | {it.beyond} |" for it in BOUNDS])
+
+
+@pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: bound.what)
+def test_each_bound_is_the_codes_and_has_its_test(bound: Bound) -> None:
+    """A number that changes in the code changes here, and in the README."""
+    assert bound.held == bound.number
+    file, _, name = bound.test.partition("::")
+    assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), bound.test
