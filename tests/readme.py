@@ -14,7 +14,7 @@ from nexusflow_asgi.cli import parser
 from nexusflow_core import Attempt, Billing, CallRecord, Limits, Loss, Usage, cost
 from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
 from nexusflow_core.routing import Retry
-from tests.asgi.test_bounds import table
+from tests.asgi.test_bounds import table as bounds_table
 from tests.hosts.shown import FORMS, folded
 from tests.matrix.results import clients_table, hosts_table, versions
 from tests.readme_vendors import columns_table, losses_table, vendors_table
@@ -461,7 +461,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "handover": lambda: folded("starlette_session", "django_project/asgi_session"),
     "hosts": hosts_table,
     "clients": clients_table,
-    "bounds": table,
+    "bounds": bounds_table,
     "servers": lambda: f"Servers: {versions()}.",
 }
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from nexusflow_asgi import call_log, calls, paths, runtime
+from nexusflow_asgi.server import ServerLimits
 from nexusflow_core import Limits, errors, peek, record, sse
 from nexusflow_core.dialects.anthropic import relay
 from nexusflow_core.dialects.openai_chat import cleaning, error_bodies, losses, pieces, stops, stream
@@ -20,6 +21,7 @@ from nexusflow_core.usage import merge
 
 ROOT = Path(__file__).parent.parent.parent
 LIMITS = Limits()
+SERVER = ServerLimits()
 EDGES = "tests/asgi/test_edges.py"
 
 
@@ -107,6 +109,38 @@ BOUNDS = [
         stops.MAX_STOP_CHARS,
         "400",
         f"{EDGES}::test_stop_sequences",
+    ),
+    Bound(
+        "`nexusflow serve`: a head, while it arrives",
+        163_840,
+        "bytes",
+        SERVER.head_bytes,
+        "431",
+        "tests/asgi/test_server_protocol.py::test_headers_that_never_end",
+    ),
+    Bound(
+        "`nexusflow serve`: a URL",
+        16_384,
+        "bytes",
+        SERVER.url_bytes,
+        "414",
+        "tests/asgi/test_server_protocol.py::test_a_url_that_is_too_long",
+    ),
+    Bound(
+        "`nexusflow serve`: connections without a request",
+        512,
+        "connections",
+        SERVER.waiting,
+        "the oldest is closed",
+        "tests/asgi/test_server_protocol.py::test_connections_without_a_request_are_bounded",
+    ),
+    Bound(
+        "`nexusflow serve`: what a client sends ahead of its answer",
+        65_536,
+        "bytes",
+        SERVER.held_bytes,
+        "not read before its turn",
+        "tests/asgi/test_server_protocol.py::test_a_pipelined_body_beyond_what_is_held",
     ),
     # work
     Bound(

@@ -218,13 +218,13 @@ def test_words_of_errors() -> None:
 
 
 def test_errors_inside_of_errors() -> None:
-    """Eight deep they are read; a thousand deep they end nothing."""
+    """Eight deep they are read; deeper ones end nothing."""
 
     def nested(depth: int) -> bytes:
         return b'{"metadata":{"raw":' * depth + b'{"message":"why"}' + b"}}" * depth
 
     assert error_bodies.read_error_body(nested(8)).message == "why"
-    assert error_bodies.read_error_body(nested(480)).message == ""
+    assert error_bodies.read_error_body(nested(100)).message == ""
 
 
 # Records
