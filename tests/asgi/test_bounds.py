@@ -13,7 +13,7 @@ from nexusflow_asgi import call_log, calls, paths, runtime
 from nexusflow_asgi.server import ServerLimits
 from nexusflow_core import Limits, errors, peek, record, sse
 from nexusflow_core.dialects.anthropic import relay
-from nexusflow_core.dialects.openai_chat import cleaning, error_bodies, losses, pieces, stops, stream
+from nexusflow_core.dialects.openai_chat import cleaning, error_bodies, losses, pieces, stops, stream_calls
 from nexusflow_core.exchange import settling
 from nexusflow_core.prices import book
 from nexusflow_core.resilience import CircuitMemory
@@ -212,7 +212,7 @@ BOUNDS = [
         "tool calls of a translated stream",
         256,
         "calls",
-        stream._MAX_CALLS,
+        stream_calls._MAX_CALLS,
         "left out and listed",
         f"{EDGES}::test_calls_of_an_answer",
     ),
