@@ -166,6 +166,7 @@ def _limits(model: ModelPrices) -> Iterator[str]:
     yield ", ".join([row.status, *(f"{what} {day}" for what, day in dates.items() if day)])
     limits = {
         "context": row.context_window,
+        "context in a beta": row.beta_context_window,
         "output at most": row.max_output,
         "cacheable from": row.min_cacheable_tokens,
     }

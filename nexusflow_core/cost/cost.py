@@ -10,7 +10,7 @@ from nexusflow_core.cost.amounts import Cost, Line
 from nexusflow_core.cost.iterations import iterated
 from nexusflow_core.errors import InvalidUsage, UnknownModel
 from nexusflow_core.moments import moment_of
-from nexusflow_core.prices import OUTPUT_BY_TOTAL, Price, PriceBook, Rate, Served
+from nexusflow_core.prices import MAX_PROMPT, OUTPUT_BY_TOTAL, Price, PriceBook, Rate, Served
 from nexusflow_core.usage import Usage, exact
 
 __all__ = ["cost"]
@@ -43,6 +43,7 @@ def cost(
     stop_reason: str | None = None,
     explicit_cache: bool = False,
     partial: bool = False,
+    many_requests: bool = False,
     unknown: Literal["error"] = "error",
 ) -> Cost: ...
 @overload
@@ -58,6 +59,7 @@ def cost(
     stop_reason: str | None = None,
     explicit_cache: bool = False,
     partial: bool = False,
+    many_requests: bool = False,
     unknown: Literal["none"],
 ) -> Cost | None: ...
 def cost(
@@ -71,6 +73,7 @@ def cost(
     stop_reason: str | None = None,
     explicit_cache: bool = False,
     partial: bool = False,
+    many_requests: bool = False,
     unknown: Literal["error", "none"] = "error",
 ) -> Cost | None:
     """Returns what `usage` cost when `model` (the answer's, not an alias) ran at `at`: an aware datetime, a UTC
@@ -79,6 +82,8 @@ def cost(
     - `vendor`: whose row; None looks through all of them.
     - `batch`: it ran through a batch API. `endpoint`: "regional" or "global" on Bedrock and Vertex; None reads
       it from the id. `explicit_cache`: the cache hit came from markers (Qwen).
+    - `many_requests`: the usage is a sum, a day's say. Its prompts are not one prompt: the lowest tier counts,
+      and `tier_unknown` flags that there is another. A prompt beyond the model's window is taken as a sum too.
     - `stop_reason`: a refusal of Anthropic's without output is free. `partial`: the stream was cut short.
     - `unknown="none"`: None for a model without a price, instead of raising.
 
@@ -98,22 +103,32 @@ def cost(
             and ((geo := usage.inference_geo) is None or geo == "not_available" or geo == "global")
             and endpoint is None
             and (stop_reason is None or usage.output_tokens)
-            and not (batch or partial or usage.iterations or usage.assumed_5m_tokens)
+            and not (batch or partial or many_requests or usage.iterations or usage.assumed_5m_tokens)
             and usage.prompt_above is None
             and usage.reported_femto_usd is None
         ):
             served = book.plainly[model]
             if moment <= served.plain_until:
                 price = served.always
-                if price is None and not usage.web_searches:
-                    price = served.price(moment, usage.prompt_tokens)
+                if price is None and not usage.web_searches and (size := usage.prompt_tokens) <= served.window:
+                    price = served.price(moment, size)
     except _BY_THE_RULES:
         pass
     if price is None:
         usage = exact(usage)
         try:
             found = _by_the_rules(
-                usage, model, at, book, vendor, batch, endpoint, stop_reason, explicit_cache, partial
+                usage,
+                model,
+                at,
+                book,
+                vendor,
+                batch,
+                endpoint,
+                stop_reason,
+                explicit_cache,
+                partial,
+                many_requests,
             )
         except UnknownModel:
             if unknown == "none":
@@ -176,6 +191,7 @@ def cost(
             raise
         terms: Any = {"book": book, "vendor": vendor, "batch": batch, "endpoint": endpoint}
         terms |= {"stop_reason": stop_reason, "explicit_cache": explicit_cache, "partial": partial}
+        terms["many_requests"] = many_requests
         return cost(counted, model=model, at=at, unknown=unknown, **terms)
 
 
@@ -190,6 +206,7 @@ def _by_the_rules(
     stop_reason: str | None,
     explicit_cache: bool,
     partial: bool,
+    many_requests: bool,
 ) -> tuple[Usage, Price, tuple[str, ...]] | Cost:
     """Returns the usage as it is charged, its price and flags; or the whole cost."""
     if endpoint not in _ENDPOINTS:
@@ -227,7 +244,7 @@ def _by_the_rules(
             return cost(counts, model=other, at=when, book=book, vendor=served.prices.vendor)
 
         return iterated(usage, served, own, theirs, flags, model=model, at=when, book=book, refused=refused)
-    price, doubts = _tiered(usage, served, when)
+    price, doubts = _summed(served, when) if many_requests else _tiered(usage, served, when)
     flags += doubts
     if usage.assumed_5m_tokens and price.cache_write_1h != price.cache_write_5m:
         flags = ("cache_write_assumed_5m", *flags)
@@ -250,11 +267,24 @@ def _moment(at: datetime | date | str) -> datetime:
     return moment
 
 
+def _summed(served: Served, at: datetime) -> tuple[Price, tuple[str, ...]]:
+    """The price of a sum over many requests, whose sizes and hours are not known."""
+    price = served.price(at, 0)
+    flags = (
+        ("many_requests", "tier_unknown") if served.price(at, MAX_PROMPT) is not price else ("many_requests",)
+    )
+    return price, (*flags, "hours_unknown") if served.by_hour else flags
+
+
 def _tiered(usage: Usage, served: Served, at: datetime) -> tuple[Price, tuple[str, ...]]:
     """The price by the size of the prompt, and a flag where that is not known: a report's row may not tell it,
     and the server's own tools sum the prompts of several calls."""
     if usage.prompt_above is None:
-        price = served.price(at, usage.prompt_tokens)
+        size = usage.prompt_tokens
+        if size > served.window:  # no single request has such a prompt
+            price = served.price(at, 0)
+            return price, ("tier_unknown",) if served.price(at, size) is not price else ()
+        price = served.price(at, size)
         return price, ("tier_unknown",) if usage.web_searches and served.price(at, 0) is not price else ()
     price = served.price(at, usage.prompt_above + 1)
     one_tier = usage.prompt_above > 0 or served.price(at, _REPORTED_BELOW) is price

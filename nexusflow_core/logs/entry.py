@@ -43,6 +43,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     explicit_cache: bool = False
     partial: bool = False
     """The stream was cut short."""
+    many_requests: bool = False
+    """It is a sum over many requests."""
     logged_femto_usd: int | None = None
     """What the line itself says that the call cost."""
     flags: tuple[str, ...] = ()

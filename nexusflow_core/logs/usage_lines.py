@@ -29,6 +29,7 @@ class _Line(Struct):
     stop_reason: str | None = None
     explicit_cache: bool = False
     partial: bool = False
+    many_requests: bool = False
 
 
 _line = msgspec.json.Decoder(_Line)
@@ -54,6 +55,7 @@ def read_usage_line(line: bytes, at: datetime | None = None) -> Entry:
         stop_reason=it.stop_reason,
         explicit_cache=it.explicit_cache,
         partial=it.partial,
+        many_requests=it.many_requests,
     )
 
 

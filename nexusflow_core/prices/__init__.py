@@ -1,6 +1,13 @@
 """Dated prices of models, by vendor, and the names that models go by."""
 
-from nexusflow_core.prices.book import BUILTIN_VENDORS, OUTPUT_BY_TOTAL, ModelPrices, PriceBook, Served
+from nexusflow_core.prices.book import (
+    BUILTIN_VENDORS,
+    MAX_PROMPT,
+    OUTPUT_BY_TOTAL,
+    ModelPrices,
+    PriceBook,
+    Served,
+)
 from nexusflow_core.prices.folding import Terms
 from nexusflow_core.prices.model_id import candidates
 from nexusflow_core.prices.price import Price, Rate, usd
@@ -8,6 +15,7 @@ from nexusflow_core.prices.rows import read_prices
 
 __all__ = [
     "BUILTIN_VENDORS",
+    "MAX_PROMPT",
     "OUTPUT_BY_TOTAL",
     "ModelPrices",
     "Price",

@@ -23,6 +23,9 @@ BUILTIN_VENDORS = ("anthropic openai deepseek moonshot zai minimax google mistra
 OUTPUT_BY_TOTAL = frozenset({"google"})
 """Vendors whose Chat Completions count thoughts in the total alone. They are billed as output."""
 
+MAX_PROMPT = 2**63 - 1
+"""Stands for the window of a model whose own is not known."""
+
 STALE_AFTER = timedelta(days=90)
 """A book that was checked longer ago than this, seen from the request, flags its costs."""
 
@@ -49,11 +52,12 @@ class ModelPrices(Struct, frozen=True):
 class Served:
     """A model under given terms: all but the moment and the size of the prompt is decided.
 
-    `always` is its price where neither of them matters. Up to `plain_until` nothing else matters at all: there
-    are no `doubts`, and no other price for an answer that thought, or for a kind of cache.
+    `window`: no prompt of one request is longer; a longer one is the sum of several. `always` is its price
+    where neither of them matters. Up to `plain_until` nothing else matters at all: there are no `doubts`, and
+    no other price for an answer that thought, or for a kind of cache.
     """
 
-    __slots__ = ("_folded", "_fresh_until", "always", "plain_until", "prices", "varied")
+    __slots__ = ("_folded", "_fresh_until", "always", "plain_until", "prices", "varied", "window")
 
     def __init__(self, prices: ModelPrices, folded: Folded) -> None:
         self.prices = prices
@@ -64,6 +68,9 @@ class Served:
         if prices.as_of is not None:
             self._fresh_until = datetime.combine(prices.as_of, time(), UTC) + STALE_AFTER
         by_rule = folded.listed or prices.row.by_kind or prices.vendor in OUTPUT_BY_TOTAL
+        above = max(tier.above for tier in prices.row.tiers())
+        window = prices.row.beta_context_window or prices.row.context_window
+        self.window = window if window is not None and window > above else MAX_PROMPT
         self.plain_until = _FIRST_MOMENT if by_rule else self._fresh_until
 
     def price(self, at: datetime, prompt_tokens: int) -> Price:
@@ -77,6 +84,11 @@ class Served:
                 if prompt_tokens > above:
                     price = higher
         return price
+
+    @property
+    def by_hour(self) -> bool:
+        """Whether prices change within a day."""
+        return bool(self._folded.hours)
 
     def doubts(self, at: datetime) -> tuple[str, ...]:
         """`stale_book` long after the row was checked; `outside_listing` for a variant that is applied on a
@@ -196,19 +208,21 @@ class PriceBook:
 
     def _serve(self, asked: _Asked) -> Served:
         model, vendor, batch, service_tier, speed, inference_geo, endpoint, explicit_cache, thinking = asked
-        prices, regional = self._find(model, vendor)
-        if regional and endpoint is None:
-            endpoint = "regional"
+        prices, told = self._find(model, vendor)
+        if told == "us-gov" or endpoint is None:
+            endpoint = told
         terms = Terms(batch, service_tier, speed, inference_geo, endpoint, explicit_cache, thinking)
         return Served(prices, fold(prices.vendor, prices.layer, prices.row, terms))
 
-    def _find(self, model: str, vendor: str | None) -> tuple[ModelPrices, bool]:
+    def _find(self, model: str, vendor: str | None) -> tuple[ModelPrices, str | None]:
+        """The row, and the endpoint that the name tells."""
         if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # whoever has no types
             raise UnknownModel(f"no price is known for {repr(model)[:40]}: a model's name is text")
         for candidate in candidates(model):
             for layer in reversed(self._layers):
-                if found := layer.find(candidate.id, vendor):
-                    return self._newest(found), candidate.regional
+                found = layer.find(candidate.id, vendor)
+                if found and (candidate.vendors is None or found.vendor in candidate.vendors):
+                    return self._newest(found), candidate.endpoint
         raise UnknownModel(f"no price is known for {model[:200]!r}" + (f" of {vendor}" if vendor else ""))
 
     def _newest(self, model: ModelPrices) -> ModelPrices:

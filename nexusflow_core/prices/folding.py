@@ -18,7 +18,7 @@ _STANDARD = {
     "service_tier": {"standard", "default", "auto", "on_demand", "provisioned", "batch"},
     "speed": {"standard"},
     "inference_geo": {"global", "not_available"},
-    "endpoint": {"global"},
+    "endpoint": {"global", "regional"},
     "processing": set[str](),
 }
 """Values that an answer may carry at the plain price. Others without a variant are flagged."""
@@ -158,7 +158,7 @@ def _variants(
     unpriced = [
         f"unpriced_{name}:{value[:40]}"
         for name, value in conditions.items()
-        if name not in known and name != "endpoint" and value not in _STANDARD[name]
+        if name not in known and value not in _STANDARD[name]
     ]
     if "processing" in known and not known.isdisjoint(("service_tier", "speed")):
         unpriced.append("terms_combined")  # no vendor sells a batch that is also fast, or of another tier

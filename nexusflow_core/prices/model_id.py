@@ -1,47 +1,118 @@
 """The grammar of model ids: which rows a name may mean, most exact first.
 
 Ids are taken apart by these rules and compared whole. Nothing is matched by prefix or substring:
-`claude-opus-4-70` is an unknown model, not `claude-opus-4-7`.
+`claude-opus-4-70` is an unknown model, not `claude-opus-4-7`. What stands before a slash may name a seller with
+prices of its own: only the sellers below are known to charge the list price.
 """
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 __all__ = ["Candidate", "candidates"]
 
 _SUFFIX = re.compile(r"\[[^\]]*\]$")  # Claude Code's context suffix: `[1m]`
-_BEDROCK = re.compile(r"(?:(us|eu|apac|jp|au|global)\.)?anthropic\.(.+?)(?:-v\d+(?::\d+)?)?")
+_BEDROCK = re.compile(r"(?:(us-gov|us|eu|apac|jp|au|global)\.)?anthropic\.(.+?)(?:-v\d+(?::\d+)?)?")
 _VERTEX_DATE = re.compile(r"@(\d{8})$")
+_VERTEX_NEWEST = re.compile(r"@(?:default|latest)$")
 _DATE = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2})$")
 _DOTTED = re.compile(r"(?<=\d)\.(?=\d)")
 
+_ARN = re.compile(r"arn:(aws|aws-us-gov):bedrock:[a-z0-9-]+:\d*:(?:inference-profile|foundation-model)")
+_VERTEX_PATH = re.compile(r"projects/[^/]+/locations/([a-z0-9-]+)/publishers/(anthropic|google)/models")
+_REGION = re.compile(r"[a-z]{2}(?:-gov)?(?:-[a-z]+)+-\d")
+
+_GOOGLES = frozenset({"anthropic", "google"})
+_SELLERS: Final[Mapping[str, frozenset[str] | None]] = {
+    "anthropic": frozenset({"anthropic"}),
+    **dict.fromkeys(("bedrock", "bedrock_converse"), frozenset({"anthropic"})),
+    **dict.fromkeys(("vertex_ai", "vertex", "google-vertex"), _GOOGLES),
+    "azure_ai": frozenset({"anthropic", "openai"}),
+    **dict.fromkeys(("openai", "azure"), frozenset({"openai"})),
+    **dict.fromkeys(("google", "gemini", "models"), frozenset({"google"})),
+    **dict.fromkeys(("xai", "x-ai"), frozenset({"xai"})),
+    "deepseek": frozenset({"deepseek"}),
+    **dict.fromkeys(("moonshot", "moonshotai"), frozenset({"moonshot"})),
+    **dict.fromkeys(("zai", "z-ai"), frozenset({"zai"})),
+    "minimax": frozenset({"minimax"}),
+    **dict.fromkeys(("mistral", "mistralai"), frozenset({"mistral"})),
+    "groq": frozenset({"groq"}),
+    **dict.fromkeys(("alibaba", "dashscope", "qwen"), frozenset({"alibaba"})),
+    **dict.fromkeys(("openrouter", "responses", "invoke", "converse"), None),
+}
+"""What may stand before a slash, and whose list prices hold there; None: whoever is named behind it."""
+
 
 class Candidate(NamedTuple):
-    """A name to look for. `regional`: the id says that it ran on a regional endpoint of Bedrock."""
+    """A name to look for.
+
+    `regional`: the id says that it ran on a regional endpoint of a cloud; `gov`: in AWS' GovCloud. `vendors`:
+    whose rows may be meant, None for anybody's.
+    """
 
     id: str
     regional: bool = False
+    gov: bool = False
+    vendors: frozenset[str] | None = None
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint that the id names."""
+        return "us-gov" if self.gov else "regional" if self.regional else None
+
+
+class _Seller(NamedTuple):
+    vendors: frozenset[str] | None = None
+    regional: bool = False
+    gov: bool = False
 
 
 def candidates(model: str) -> Iterator[Candidate]:
-    """The ids that a model's name may stand for, in lower case: as written, then without what providers add
+    """The ids that a model's name may stand for, in lower case: as written, then without what sellers add
     around it (`vendor/`, `[1m]`, Bedrock's and Vertex' forms), then without its date."""
     name = model.strip().lower()
     if not name:
         return
     yield Candidate(name)
-    bare = _SUFFIX.sub("", name.rpartition("/")[2])
-    regional = False
+    before, slash, bare = name.rpartition("/")
+    seller = _seller(before) if slash else _Seller()
+    if seller is None:
+        return
+    vendors, regional, gov = seller
+    bare = _SUFFIX.sub("", bare)
     if bedrock := _BEDROCK.fullmatch(bare):
         regional = bedrock[1] != "global"
+        gov = gov or bedrock[1] == "us-gov"
         bare = bedrock[2]
-    bare = _VERTEX_DATE.sub(r"-\1", bare)
+    bare = _VERTEX_NEWEST.sub("", _VERTEX_DATE.sub(r"-\1", bare))
     if bare and bare != name:
-        yield Candidate(bare, regional)
+        yield Candidate(bare, regional, gov, vendors)
     if bare.startswith("claude") and (dashed := _DOTTED.sub("-", bare)) != bare:
-        yield Candidate(dashed, regional)  # after the dotted name, as there is a claude-2.1
+        yield Candidate(dashed, regional, gov, vendors)  # after the dotted name, as there is a claude-2.1
         bare = dashed
     undated = _DATE.sub("", bare)
     if undated and undated != bare:
-        yield Candidate(undated, regional)
+        yield Candidate(undated, regional, gov, vendors)
+
+
+def _seller(before: str) -> _Seller | None:
+    """What stands before the last slash; None where its prices are not known."""
+    if arn := _ARN.fullmatch(before):
+        return _Seller(_SELLERS["bedrock"], gov=arn[1] == "aws-us-gov" or ":us-gov-" in before)
+    if path := _VERTEX_PATH.fullmatch(before):
+        return _Seller(frozenset({path[2]}), regional=path[1] != "global")
+    return _named(before.split("/"))
+
+
+def _named(words: Sequence[str]) -> _Seller | None:
+    vendors: frozenset[str] | None = None
+    gov = False
+    for number, word in enumerate(words):
+        if number and words[0] == "bedrock" and _REGION.fullmatch(word):
+            gov = word.startswith("us-gov-")
+        elif word not in _SELLERS:
+            return None
+        else:
+            theirs = _SELLERS[word]
+            vendors = theirs if vendors is None else vendors if theirs is None else vendors & theirs
+    return _Seller(vendors, gov=gov)

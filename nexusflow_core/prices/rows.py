@@ -100,6 +100,8 @@ class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
     retires_on: date | None = None
     retired_on: date | None = None
     context_window: int | None = None
+    beta_context_window: int | None = None
+    """The longest prompt where a beta once allowed more than `context_window`."""
     max_output: int | None = None
     min_cacheable_tokens: int | None = None
     windows: tuple[Window, ...] = ()

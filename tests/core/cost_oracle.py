@@ -159,6 +159,10 @@ def add(parts: Parts, more: Parts) -> None:
 
 def charge(row: Row, counts: dict[str, int], at: datetime, asked: dict[str, Any]) -> Parts:
     prompt = sum(count for bucket, count in counts.items() if bucket != "output")
+    window = row.get("beta_context_window") or row.get("context_window")
+    edges = [t.get("above", 0) for period in row["periods"] for t in period["tiers"]]
+    if window and window > max(edges) and prompt > window:
+        prompt = 0  # no request has such a prompt: it is a sum of several, of which the lowest tier is known
     prices = prices_of(row, at, prompt, asked)
     charged: Parts = {}
     for bucket, count in counts.items():

@@ -1,13 +1,18 @@
 """Which row a model's name means: taken apart by its grammar, and compared whole."""
 
+from datetime import date
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core import PriceBook, UnknownModel
+from nexusflow_core import PriceBook, UnknownModel, Usage, cost
+from nexusflow_core.logs import Entry, Pricer, read_line
 from nexusflow_core.prices import candidates
 
 BOOK = PriceBook.builtin()
+DAY = date(2026, 11, 20)
 NAMES = {name.lower(): model for model in BOOK.models() for name in (model.row.id, *model.row.aliases)}
 
 
@@ -49,7 +54,19 @@ NAMES = {name.lower(): model for model in BOOK.models() for name in (model.row.i
         ("claude-sonnet-4-5@20250929", "anthropic/claude-sonnet-4-5"),
         ("vertex_ai/claude-sonnet-4-5@20250929", "anthropic/claude-sonnet-4-5"),
         ("claude-opus-5@20991231", "anthropic/claude-opus-5"),
+        ("claude-opus-4-6@default", "anthropic/claude-opus-4-6"),
+        ("vertex_ai/claude-sonnet-4-6@latest", "anthropic/claude-sonnet-4-6"),
+        (
+            "projects/p-1/locations/us-east5/publishers/anthropic/models/claude-opus-5@default",
+            "anthropic/claude-opus-5",
+        ),
+        ("models/gemini-2.5-pro", "google/gemini-2.5-pro"),
+        ("azure/responses/gpt-5.1", "openai/gpt-5.1"),
+        ("openrouter/moonshotai/kimi-k3", "moonshot/kimi-k3"),
         # Bedrock.
+        ("bedrock/us-gov-west-1/anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic/claude-sonnet-4-5"),
+        ("bedrock/eu-central-1/anthropic.claude-opus-5", "anthropic/claude-opus-5"),
+        ("us-gov.anthropic.claude-opus-5", "anthropic/claude-opus-5"),
         ("anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic/claude-sonnet-4-5"),
         ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic/claude-haiku-4-5"),
         ("eu.anthropic.claude-opus-4-7", "anthropic/claude-opus-4-7"),
@@ -90,7 +107,20 @@ def test_a_name_and_its_row(name: str, row: str) -> None:
         "claude-opus-4-7-2025092",
         "claude-opus-4-7-202509291",
         "claude-opus-4-7@2025092",
-        "claude-opus-4-7@latest",
+        "claude-opus-4-7@newest",
+        "claude-opus-4-7@default@latest",
+        # Sellers whose prices are their own.
+        "kyma/claude-opus-4-7",
+        "replicate/anthropic/claude-opus-4-7",
+        "anthropic/replicate/claude-opus-4-7",
+        "azure/eu/gpt-4o",
+        "groq/claude-opus-4-7",
+        "azure_ai/deepseek-chat",
+        "bedrock/us-east-1/1-month-commitment/anthropic.claude-opus-4-7",
+        "us-east-1/anthropic.claude-opus-4-7",
+        "arn:aws-cn:bedrock:cn-north-1:1:inference-profile/anthropic.claude-opus-5",
+        "arn:aws:bedrock:us-east-1:1:provisioned-model/claude-opus-5",
+        "projects/p/locations/us-east5/publishers/meta/models/claude-opus-5",
         "claude-opus-4-7-20250929-20250929",
         "claude-opus-4-7[1m][1m]",
         "claude-opus-4-7 [1m]",
@@ -165,6 +195,82 @@ def test_any_string(name: str) -> None:
     try:
         found = BOOK.find(name)
     except UnknownModel:
-        assert not NAMES.keys() & set(ids)
+        sold = {c.id: c.vendors for c in candidates(name)}
+        assert not [id for id in NAMES.keys() & set(ids) if sold[id] is None or NAMES[id].vendor in sold[id]]
         return
-    assert found is NAMES[next(id for id in ids if id in NAMES)]
+    assert found in [NAMES[id] for id in ids if id in NAMES]
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [
+        ("claude-sonnet-4-5", "3"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "3.3"),
+        ("us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0", "3.6"),
+        ("bedrock/us-gov-west-1/anthropic.claude-sonnet-4-5-20250929-v1:0", "3.6"),
+        ("bedrock/us-gov-east-1/us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0", "3.6"),
+        (
+            "arn:aws-us-gov:bedrock:us-gov-west-1:1:inference-profile/us-gov.anthropic.claude-sonnet-4-5-v1:0",
+            "3.6",
+        ),
+        ("arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/anthropic.claude-sonnet-4-5", "3.6"),
+        ("bedrock/us-east-1/anthropic.claude-sonnet-4-5", "3.3"),
+        ("us-gov.anthropic.claude-3-7-sonnet-20250219-v1:0", "3.6"),
+        ("projects/p/locations/us-east5/publishers/anthropic/models/claude-sonnet-4-5@default", "3.3"),
+        ("projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-5@default", "3"),
+    ],
+)
+def test_premiums_that_an_id_names(name: str, factor: str) -> None:
+    """A region costs 1.1x and GovCloud 1.2x; a million tokens of Sonnet are $3 elsewhere."""
+    found = cost(Usage(100_000), model=name, at=DAY)
+    assert (found.usd * 10, found.flags) == (Decimal(factor), ())
+
+
+def test_a_premium_that_no_source_lists() -> None:
+    """Opus 4.7 in GovCloud: the plain price, flagged."""
+    found = cost(Usage(1), model="us-gov.anthropic.claude-opus-4-7", at=DAY)
+    assert found.flags == ("unpriced_endpoint:us-gov",)
+    asked = cost(Usage(1), model="us-gov.anthropic.claude-opus-5", at=DAY, endpoint="regional")
+    assert asked.femto_usd == 6 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "at", "dollars", "flags"),
+    [
+        ("claude-haiku-5-5", 31_493_594, DAY, "3.1493594", ("tier_unknown",)),
+        ("claude-haiku-5-5", 1_000_001, DAY, "0.1000001", ("tier_unknown",)),
+        ("claude-haiku-5-5", 1_000_000, DAY, "0.5", ()),
+        ("claude-sonnet-4-5", 31_493_594, DAY, "94.480782", ("tier_unknown",)),
+        ("claude-sonnet-4-5", 1_000_000, date(2026, 2, 1), "6", ()),
+        ("gpt-5.6-sol", 31_493_594, DAY, "125.974376", ("tier_unknown",)),
+        ("claude-opus-4-7", 31_493_594, DAY, "157.46797", ()),
+    ],
+)
+def test_a_prompt_beyond_the_window(
+    model: str, tokens: int, at: date, dollars: str, flags: tuple[str, ...]
+) -> None:
+    """No request has it: it is a sum, at the lowest tier, and flagged where there is another."""
+    for usage in (Usage(tokens), Usage(tokens - 9, 9)):
+        found = cost(usage, model=model, at=at)
+        assert (found.flags, found.row) == (flags, found.row)
+    assert cost(Usage(tokens), model=model, at=at).usd == Decimal(dollars)
+    assert cost(Usage(tokens), model=model, at=at, vendor=BOOK.find(model).vendor).usd == Decimal(dollars)
+
+
+def test_a_sum_that_is_called_one() -> None:
+    """`many_requests`: the lowest tier whatever the size; hours are not known either."""
+    for tokens in (5, 500_000, 50_000_000):
+        found = cost(Usage(tokens), model="claude-haiku-5-5", at=DAY, many_requests=True)
+        assert (found.femto_usd, found.flags) == (tokens * 10**8, ("many_requests", "tier_unknown"))
+    flat = cost(Usage(5), model="claude-opus-4-7", at=DAY, many_requests=True)
+    assert flat.flags == ("many_requests",)
+    hours = cost(Usage(5), model="deepseek-flash", at=DAY, many_requests=True)
+    assert hours.flags[:2] == ("many_requests", "hours_unknown")
+    line = (
+        b'{"usage":{"input_tokens":500000},"model":"claude-haiku-5-5","at":"2026-11-20","many_requests":true}'
+    )
+    entry = read_line(line)
+    assert isinstance(entry, Entry)
+    priced = Pricer().price(entry).cost
+    assert priced is not None
+    assert priced.femto_usd == 500_000 * 10**8
