@@ -12,6 +12,7 @@ from nexusflow_asgi.auth import Admission
 from nexusflow_asgi.backend import is_failure
 from nexusflow_asgi.body import Arriving, ClientDisconnected, check_head
 from nexusflow_asgi.hooks import Hooks, logger
+from nexusflow_asgi.host_errors import refusal_of
 from nexusflow_asgi.relay import Relay, answer_nobody
 from nexusflow_asgi.runtime import CallInFlight, LoopStates
 from nexusflow_asgi.slots import Slots
@@ -152,6 +153,8 @@ def _refusal(error: BaseException, call: Call) -> NexusFlowError:
         return kept(error)
     if not is_failure(error):
         raise error
+    if isinstance(error, Exception) and (refusal := refusal_of(error)) is not None:
+        return refusal
     logger.exception("call %s could not be admitted", call.request_id)
     return InternalError("internal error")
 

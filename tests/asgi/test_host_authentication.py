@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from nexusflow_asgi import NexusFlow
-from nexusflow_core import CallRecord, Principal
+from nexusflow_core import Call, CallRecord, Principal
 from nexusflow_core.config import decode_config
 from tests.asgi.asking import OFFLINE, Answer, ask
 from tests.servers import RawClient
@@ -88,6 +88,23 @@ def test_a_frameworks_exception_is_the_answer(status: int, kind: str, made: Any,
     if record is not None:
         assert (record.status, record.principal) == (status, None)
         assert record.ending == "refused"
+
+
+@pytest.mark.parametrize("made", [HTTPException, Litestar])
+def test_so_is_that_of_a_hook_before_the_call(made: Any) -> None:
+    """A budget that is used up is a 402 or a 429 in the host's own words there too."""
+
+    class Budget:
+        def before(self, call: Call) -> None:
+            raise made(429, "spent for today", {"Retry-After": "3600"})
+
+    hook = Records()
+    app = NexusFlow(config=decode_config(OFFLINE), transport="offline", hooks=[Budget(), hook])
+    answer = anyio.run(lambda: ask(app))
+    assert (answer.status, answer.error) == (429, "rate_limit_error")
+    assert answer.json["error"]["message"] == "spent for today"
+    assert answer.value(b"retry-after") == b"3600"
+    assert [(record.status, record.ending) for record in hook.records] == [(429, "refused")]
 
 
 @pytest.mark.parametrize("detail", ["", None, {"code": 7}, ["no"], 7])
