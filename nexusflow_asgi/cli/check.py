@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 from nexusflow_asgi.settings import check_files, price_book, read_config
 from nexusflow_asgi.transports import Proxies, describe_transport
 from nexusflow_core.config import Config, decode_config
+from nexusflow_core.dialects import tools_limit
 from nexusflow_core.errors import ConfigError, ConfigErrors
 from nexusflow_core.routing import Options, Retry, Route, Router, Target
 from nexusflow_core.toml import Places, printable
@@ -42,6 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not broken:
         for line in _description(config.without_missing(), embedded=arguments.embedded):
             print(printable(line))
+    if not broken:
+        for warning in _without_tools(config):
+            print(f"warning: {printable(warning)}", file=sys.stderr)
     places = Places(data.decode(errors="replace").replace("\r\n", "\n"))
     for error in broken:
         print(f"nexusflow: {_with_place(error, source, places)}", file=sys.stderr)
@@ -124,6 +128,18 @@ def _unreachable(config: Config) -> list[ConfigError]:
             why = f"never reached, {taken_by.model!r} before it takes all of its models"
             complaints.append(ConfigError(f"routes[{index}]", why))
     return complaints
+
+
+def _without_tools(config: Config) -> list[str]:
+    """Targets whose model takes tools in part only: each call with tools will say so, this does before."""
+    said: list[str] = []
+    for index, route in enumerate(config.routes):
+        for number, target in enumerate(route.targets):
+            model = target.model or (route.model if route.exact else "")
+            why = tools_limit(target.upstream, model)
+            if why is not None:
+                said.append(f"routes[{index}].targets[{number}]: {why}")
+    return said
 
 
 def _unwritable(config: Config) -> list[ConfigError]:

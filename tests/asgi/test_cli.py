@@ -611,3 +611,33 @@ def test_the_printed_line_for_any_route(model: str) -> None:
     body = json.loads(shown.stdout.splitlines()[-1])
     assert body["model"]
     assert Router(config.routes).find(body["model"]).model == model
+
+
+def test_check_warns_of_models_that_take_tools_in_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before a call with tools is refused, or loses its thinking; other models are not spoken of."""
+    file = tmp_path / "nexusflow.toml"
+    file.write_text(
+        """
+        [upstreams.openai]
+        dialect = "openai-chat"
+        base_url = "https://api.openai.com/v1"
+        vendor = "openai"
+        auth = "none"
+        [[routes]]
+        model = "best"
+        targets = ["openai/gpt-6.1-sol", "openai/gpt-5.5"]
+        [[routes]]
+        model = "gpt-5.6-sol"
+        targets = ["openai"]
+        [auth]
+        anonymous = true
+        """
+    )
+    assert main(["check", str(file)]) == 0
+    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(warned) == 2
+    assert "routes[0].targets[0]: gpt-6.1-sol takes no tools" in warned[0]
+    assert "openai-responses" in warned[0]
+    assert "routes[1].targets[0]: gpt-5.6-sol takes tools" in warned[1]

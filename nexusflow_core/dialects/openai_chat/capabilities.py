@@ -4,7 +4,7 @@ from typing import Any
 
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 
-__all__ = ["capabilities_of"]
+__all__ = ["capabilities_of", "tools_limit"]
 
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _TOOLS_AT_ANTHROPIC = ("code_execution", "web_search")
@@ -38,6 +38,18 @@ def capabilities_of(vendor: Vendor, model: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def tools_limit(vendor: Vendor, model: str) -> str | None:
+    """Returns in a sentence what limits a model's tools on Chat Completions; None where nothing does."""
+    thinking = vendor.thinking_of(model)
+    if thinking is None or thinking.with_tools == "any":
+        return None
+    if thinking.with_tools == "off":
+        return f"{model} takes tools on Chat Completions only without thinking, which is switched off for them"
+    return (
+        f'{model} takes no tools on Chat Completions: they are refused; it needs dialect = "openai-responses"'
+    )
 
 
 def _supported(supported: bool) -> dict[str, Any]:

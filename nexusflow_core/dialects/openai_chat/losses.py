@@ -18,7 +18,8 @@ NO_OPS: dict[str, str] = {
     "service_tier": "`auto` is what happens anyway; there is no other tier to stay out of",
     "speed": "`standard` is what happens anyway",
     "inference_geo": "`global` promises nothing",
-    "thinking.type": "`enabled` and `adaptive` both ask to think; how hard, budget and effort say",
+    "thinking.type": "`enabled` and `adaptive` both ask to think; how hard, budget and effort say; `disabled` "
+    "is what happens anyway where a model takes tools only without thinking",
     "thinking.display": "`summarized` is the default; reasoning is shown as the vendor tells it",
     "context_management": "`clear_thinking` that keeps `all` clears nothing",
     "tool_choice": "without tools there is nothing to choose from",

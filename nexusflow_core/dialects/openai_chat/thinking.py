@@ -14,6 +14,7 @@ __all__ = ["Steered", "steer_thinking"]
 
 _EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 _KINDS: Final = ("enabled", "adaptive", "disabled", "between_tools")
+_TOOLS_ONLY: Final = "switched off: with tools, Chat Completions takes this model only without thinking"
 _MEMBERS: Final = ("type", "budget_tokens", "display")
 
 
@@ -41,13 +42,14 @@ def steer_thinking(
     InvalidRequest for a wish that contradicts itself."""
     wish = _read(request, losses)
     row = vendor.thinking_of(model)
-    if row is None or (request.tools and not row.with_tools):
-        why = "not steered on this upstream" if row is None else "not steered together with tools here"
+    if row is None:
         if wish.kind is not None:
-            losses.drop("thinking", why)
+            losses.drop("thinking", "not steered on this upstream")
         if wish.effort is not None:
-            losses.drop("output_config.effort", why)
+            losses.drop("output_config.effort", "not steered on this upstream")
         return Steered(hidden=wish.hidden)
+    if "tools" in body and row.with_tools != "any":
+        return _without(row, model, wish, body, losses)
     if wish.kind == "disabled":
         return _switch_off(row, wish, body, losses)
     forced = request.tool_choice is not None and request.tool_choice.type in ("any", "tool")
@@ -87,6 +89,23 @@ def _read(request: MessagesRequest, losses: Losses) -> _Wish:
         if told and (name not in _MEMBERS or (name == "budget_tokens" and kind != "enabled")):
             losses.unknown(f"thinking.{name}")
     return _Wish(kind, budget if kind == "enabled" else None, effort, hidden=display == "omitted")
+
+
+def _without(row: Thinking, model: str, wish: _Wish, body: dict[str, Any], losses: Losses) -> Steered:
+    """The model takes tools here only while it does not think, or not at all."""
+    if row.with_tools == "never" or row.off is None:
+        raise InvalidRequest(
+            f"tools: {model[:100]} takes no tools on Chat Completions; call it through an upstream with "
+            'dialect = "openai-responses"'
+        )
+    if wish.effort is not None:
+        losses.drop("output_config.effort", _TOOLS_ONLY)
+    if wish.kind not in (None, "disabled"):
+        losses.drop("thinking", _TOOLS_ONLY)
+    elif wish.kind is None and wish.effort is None and row.by_default:
+        losses.hint("thinking", _TOOLS_ONLY)
+    body.update(row.off)
+    return Steered(off=True, hidden=wish.hidden)
 
 
 def _switch_off(row: Thinking, wish: _Wish, body: dict[str, Any], losses: Losses) -> Steered:

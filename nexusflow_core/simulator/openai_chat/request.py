@@ -32,6 +32,9 @@ MAX_NAME = 64
 _MOST_STOPS = {True: 4, False: 16}
 
 _OPENAI = re.compile(r"(chat)?gpt-|o[0-9]")
+# What OpenAI's models take here, read in 2026-11: none of these stops to think, and these take tools only then.
+_NEVER_OFF = re.compile(r"gpt-6-astra|gpt-6\.1-sol")
+_TOOLS_ONLY_OFF = re.compile(r"gpt-5\.6|gpt-6-(sol|luna)")
 _REASONS_ALOUD = ("deepseek", "qwen")
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _RANGES = {
@@ -94,6 +97,7 @@ def decode_request(body: bytes) -> ChatRequest:
     tools = _tools(fields)
     stream = optional_bool(fields, "stream") is True
     reasons, aloud = _reasoning(fields, model)
+    _tools_of_model(model, tools, fields)
     return ChatRequest(
         model=model,
         messages=messages,
@@ -164,6 +168,24 @@ def _reasoning(fields: Object, model: str) -> tuple[bool, bool]:
     aloud = aloud or model.lower().rpartition("/")[2].startswith(_REASONS_ALOUD)
     off = False in switches or kind == "disabled" or effort == "none"
     return not off and (aloud or effort is not None), aloud
+
+
+def _tools_of_model(model: str, tools: list[Tool], fields: Object) -> None:
+    """The newest models take function tools here without reasoning, or not at all."""
+    effort = fields.get("reasoning_effort")
+    never = _NEVER_OFF.match(model) is not None
+    if never and effort == "none":
+        raise InvalidRequest(
+            f"Unsupported value: 'reasoning_effort' does not support 'none' with {model}.",
+            "reasoning_effort",
+            "unsupported_value",
+        )
+    if tools and (never or (_TOOLS_ONLY_OFF.match(model) and effort != "none")):
+        raise InvalidRequest(
+            f"Function tools with reasoning are not supported for {model} in /v1/chat/completions. "
+            "Please use /v1/responses instead.",
+            "reasoning_effort",
+        )
 
 
 def _tools(fields: Object) -> list[Tool]:

@@ -107,6 +107,12 @@ def _numbers_calls(seen: Seen) -> bool:
     return seen.row.tool_ids == "functions"
 
 
+def _off_with_tools(seen: Seen) -> bool:
+    row = seen.row.thinking_of(seen.request["model"])
+    tools = bool(seen.request.get("tools"))
+    return seen.value == "disabled" and tools and row is not None and row.with_tools == "off"
+
+
 def _anything(seen: Seen) -> bool:
     return True
 
@@ -116,7 +122,7 @@ HOLDS: dict[str, Callable[[Seen], bool]] = {
     "service_tier": lambda seen: seen.value == "auto" or not seen.row.service_tiers,
     "speed": lambda seen: seen.value == "standard",
     "inference_geo": lambda seen: seen.value == "global",
-    "thinking.type": lambda seen: seen.value in ("enabled", "adaptive"),
+    "thinking.type": lambda seen: seen.value in ("enabled", "adaptive") or _off_with_tools(seen),
     "thinking.display": lambda seen: seen.value == "summarized",
     "context_management": lambda seen: (
         seen.value["edits"] == [{"type": "clear_thinking_20251015", "keep": "all"}]

@@ -36,7 +36,8 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any], list[str]]] = [
     ("openai", "gpt-5.5", {"thinking": DISABLED}, {"reasoning_effort": "none"}, []),
     ("openai", "gpt-5-mini", {"thinking": DISABLED}, {"reasoning_effort": "minimal"}, []),
     ("openai", "o3", {"thinking": DISABLED}, {}, ["thinking"]),
-    ("openai", "gpt-5.5", {"thinking": ADAPTIVE}, {}, ["thinking"]),
+    ("openai", "gpt-5.4", {"thinking": ADAPTIVE}, {}, ["thinking"]),
+    ("openai", "gpt-5.5", {"thinking": ADAPTIVE}, {}, []),
     ("openai", "gpt-5", {"thinking": ADAPTIVE}, {}, []),
     ("openai", "gpt-4.1", {"thinking": ADAPTIVE, **effort("low")}, {}, ["thinking", "output_config.effort"]),
     # one switch and words of their own
@@ -95,10 +96,56 @@ def test_each_vendors_own_words(
     assert steered(vendor, model, **wish) == (sent, named)
 
 
-def test_effort_beside_tools_where_the_model_refuses_it() -> None:
-    """PITFALLS E9: gpt-5.6 takes no reasoning_effort together with tools; the caller is told."""
-    assert steered("openai", "gpt-5.6-sol", **effort("high")) == ({"reasoning_effort": "high"}, [])
-    assert steered("openai", "gpt-5.6-sol", tools=TOOLS, **effort("high")) == ({}, ["output_config.effort"])
+@pytest.mark.parametrize(
+    "model", ["gpt-5.6", "gpt-5.6-sol", "gpt-5.6-luna", "gpt-6-sol", "gpt-6-luna-2026-08-01"]
+)
+@pytest.mark.parametrize("vendor", ["openai", "azure"])
+def test_models_that_take_tools_only_without_thinking(vendor: str, model: str) -> None:
+    """PITFALLS E9: they refuse any other effort, their default too. What is lost is told."""
+    none = {"reasoning_effort": "none"}
+    assert steered(vendor, model, **effort("high")) == ({"reasoning_effort": "high"}, [])
+    assert steered(vendor, model) == ({}, [])
+    assert steered(vendor, model, tools=TOOLS) == (none, ["thinking"])
+    assert steered(vendor, model, tools=TOOLS, **effort("high")) == (none, ["output_config.effort"])
+    assert steered(vendor, model, tools=TOOLS, thinking=ADAPTIVE) == (none, ["thinking"])
+    assert steered(vendor, model, tools=TOOLS, thinking=DISABLED) == (none, [])
+    forced = {"tools": TOOLS, "tool_choice": {"type": "any"}}
+    assert steered(vendor, model, **forced) == (none, ["thinking"])
+    asked = {**request_of(), "model": model, "tools": TOOLS}
+    assert translated(asked, vendor, strict=True).refusal is None, "nothing that was asked for is lost"
+    assert translated({**asked, **effort("high")}, vendor, strict=True).refusal is not None
+
+
+@pytest.mark.parametrize("model", ["gpt-6-astra", "gpt-6.1-sol", "gpt-6.1-sol-2026-10-01"])
+def test_models_that_take_no_tools_here(model: str) -> None:
+    """They always think. The refusal says where they do take tools."""
+    refused = translated({**request_of(), "model": model, "tools": TOOLS}, "openai").refusal
+    assert refused is not None
+    assert refused.startswith("tools: ")
+    assert "openai-responses" in refused
+    assert steered("openai", model, **effort("max")) == ({"reasoning_effort": "max"}, [])
+    assert steered("openai", model, thinking=DISABLED) == ({}, ["thinking"])
+
+
+@pytest.mark.parametrize(
+    ("model", "wish", "sent"),
+    [
+        ("gpt-5.5", "max", "xhigh"),
+        ("gpt-5.4", "max", "xhigh"),
+        ("gpt-5.1", "xhigh", "high"),
+        ("gpt-5.4-pro", "low", "medium"),
+        ("gpt-5-pro", "low", "high"),
+        ("gpt-5.2-chat-latest", "high", "medium"),
+        ("gpt-5-mini", "max", "high"),
+        ("gpt-5-chat-latest", "high", None),
+        ("gpt-4.1", "high", None),
+    ],
+)
+def test_openais_words_of_effort(model: str, wish: str, sent: str | None) -> None:
+    """The nearest that a model has; some have none, and refuse the field."""
+    body, named = steered("openai", model, tools=TOOLS, **effort(wish))
+    assert body.get("reasoning_effort") == sent
+    assert named == ([] if sent == wish else ["output_config.effort"])
 
 
 def test_a_forced_tool_where_thinking_forbids_it() -> None:

@@ -275,3 +275,33 @@ def test_unknown_fields_and_nulls_pass():
         ["max_tokens", "stop", "stream", "tools", "tool_choice", "temperature", "response_format"]
     )
     assert message(**nulls, top_k=3, brand_new={"x": 1})["content"] == "You said: hello there"
+
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "tools", "status"),
+    [
+        ("gpt-5.6-sol", None, True, 400),
+        ("gpt-5.6-sol", "high", True, 400),
+        ("gpt-5.6-sol", "none", True, 200),
+        ("gpt-5.6-sol", "high", False, 200),
+        ("gpt-6-luna", None, True, 400),
+        ("gpt-6-luna", "none", True, 200),
+        ("gpt-6-astra", None, True, 400),
+        ("gpt-6-astra", "none", True, 400),
+        ("gpt-6.1-sol", "none", False, 400),
+        ("gpt-6.1-sol", "max", False, 200),
+        ("gpt-5.5", "high", True, 200),
+    ],
+)
+def test_the_newest_models_take_tools_only_without_reasoning(
+    model: str, effort: str | None, tools: bool, status: int
+):
+    """Their default counts as reasoning; those that always reason take none."""
+    more = {**({"tools": [TOOL]} if tools else {}), **({"reasoning_effort": effort} if effort else {})}
+    response = post(request(model=model, **more))
+    assert response.status == status
+    if status == 400:
+        assert error(response)["param"] == "reasoning_effort"

@@ -15,6 +15,7 @@ from nexusflow_core.routing import ToolImages
 __all__ = ["IdForm", "Prefill", "Thinking", "Vendor", "ladder"]
 
 ToolChoices: TypeAlias = Literal["named", "required", "auto"]
+WithTools: TypeAlias = Literal["any", "off", "never"]
 IdForm: TypeAlias = Literal["any", "nine", "functions"]
 Replay: TypeAlias = Literal["reasoning_content", "reasoning", "reasoning_details", "parts"]
 
@@ -47,8 +48,11 @@ class Thinking(Struct, frozen=True, kw_only=True):
     effort_at: tuple[str, ...] = ("reasoning_effort",)
     budget_at: tuple[str, ...] | None = None
     """Where a budget in tokens goes; then never an effort beside it (PITFALLS E10)."""
-    with_tools: bool = True
-    """False: a request with tools must not steer it (PITFALLS E9)."""
+    with_tools: WithTools = "any"
+    """What a request with tools may ask for. `off`: only no thinking; `never`: nothing, tools are refused there
+    (PITFALLS E9)."""
+    checked: str = ""
+    """When these facts were read, as YYYY-MM."""
     forced_choice: bool = True
     """False: while thinking, no tool can be forced."""
 

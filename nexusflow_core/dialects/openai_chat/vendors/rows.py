@@ -3,6 +3,7 @@
 from typing import Final
 
 from nexusflow_core.dialects.openai_chat.vendors.columns import Prefill, Thinking, Vendor, ladder
+from nexusflow_core.dialects.openai_chat.vendors.openai import OPENAI
 
 __all__ = ["GENERIC", "VENDORS", "vendor_row"]
 
@@ -15,21 +16,6 @@ _TEMPLATE: Final = Thinking(
 )
 _NO_EFFORT: Final = {"reasoning_effort": "none"}
 
-_OPENAI: Final = (
-    Thinking(
-        models=r"gpt-5\.6",
-        by_default=True,
-        efforts=ladder("low medium high xhigh max"),
-        off=_NO_EFFORT,
-        with_tools=False,
-    ),
-    Thinking(models=r"gpt-[6-9]", by_default=True, efforts=ladder("low medium high xhigh max"), off=_NO_EFFORT),
-    Thinking(models=r"gpt-5\.[2-9]", efforts=ladder("low medium high xhigh"), off=_NO_EFFORT),
-    Thinking(models=r"gpt-5\.1", efforts=_THREE, off=_NO_EFFORT),
-    Thinking(models=r"gpt-5", by_default=True, efforts=_THREE, off={"reasoning_effort": "minimal"}),
-    Thinking(models=r"o\d", by_default=True, efforts=_THREE),
-)
-
 GENERIC: Final = Vendor(think_tags=True)
 
 VENDORS: Final[dict[str, Vendor]] = {
@@ -39,7 +25,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         reasoning_models=r"o\d|gpt-[5-9]",
         strict_tools=True,
         pdf=True,
-        thinking=_OPENAI,
+        thinking=OPENAI,
         user_field="safety_identifier",
         service_tiers=True,
         caches_itself=True,
@@ -54,7 +40,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         max_tokens="max_completion_tokens",
         reasoning_models=r"o\d|gpt-[5-9]",
         strict_tools=True,
-        thinking=_OPENAI,
+        thinking=OPENAI,
         user_field="user",
         caches_itself=True,
         uncertain=frozenset({"thinking", "user_field"}),
