@@ -8,8 +8,9 @@ notes what it is waiting for.
 
 import enum
 import select
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -45,6 +46,7 @@ class GuardedHandler(ResponseHandler):
     received: int = 0  # bytes, since the current request was begun
     _ours: bool = False  # the current request is of this transport, not of the host's
     _clean: bool = True  # nothing had come as the connection was handed out
+    _poll: Callable[[int], Any] | None = None
     _writer: Any = None  # the library's writer of the current request
     _answer: Any = None  # the body of the final answer, once its head has come
 
@@ -60,8 +62,7 @@ class GuardedHandler(ResponseHandler):
     def begin(self) -> bool:
         """A request of ours is about to be written. Returns False where that must not be."""
         self._ours = True
-        clean = self._clean and self.phase is Phase.TAKEN and self.is_connected() and not self.should_close
-        return clean and not self._has_unread()
+        return self._clean and self.phase is Phase.TAKEN and self.is_connected() and not self._has_unread()
 
     def begun(self, writer: Any) -> None:
         """The library has begun to write the request, or will do so in the loop's next turn."""
@@ -138,27 +139,26 @@ class GuardedHandler(ResponseHandler):
             self.transport.abort()
 
     def _has_unread(self) -> bool:
-        """True if the socket holds bytes, or its end, that nobody has read. With TLS a new one may hold the
-        server's session tickets."""
-        transport = self.transport
-        if transport is None or (self.requests < 2 and transport.get_extra_info("ssl_object") is not None):
-            return False
-        return is_readable(transport.get_extra_info("socket"))
+        """True if the socket holds bytes, or its end, that nobody has read. Never waits.
+
+        With TLS a new connection may hold the server's session tickets.
+        """
+        if self._poll is None:
+            transport = self.transport
+            if transport is None or (self.requests < 2 and transport.get_extra_info("ssl_object") is not None):
+                return False
+            self._poll = _poll(transport.get_extra_info("socket"))
+        return bool(self._poll(0))
 
 
-_READABLE: Final = select.POLLIN if hasattr(select, "poll") else 0
-
-
-def is_readable(raw: Any) -> bool:
-    """True if a read from this socket would not wait: there are bytes, or it was closed. Never waits itself."""
-    descriptor = raw.fileno() if raw is not None else -1
-    if descriptor < 0:
-        return raw is not None
-    if not _READABLE:  # Windows
-        return bool(select.select([descriptor], [], [], 0)[0])
+def _poll(raw: Any) -> Callable[[int], Any]:
+    """Returns a function that tells whether a read from this socket would not wait: there is something, or it
+    was closed."""
+    if not hasattr(select, "poll"):  # Windows
+        return lambda _: select.select([raw], [], [], 0)[0]
     poll = select.poll()
-    poll.register(descriptor, _READABLE)
-    return bool(poll.poll(0))
+    poll.register(raw.fileno(), select.POLLIN)
+    return poll.poll
 
 
 class GuardedConnector(aiohttp.TCPConnector):
@@ -176,7 +176,7 @@ def guarded(handler: ResponseHandler) -> GuardedHandler:
         return handler
     handler.__class__ = GuardedHandler
     adopted = cast(GuardedHandler, handler)
-    adopted.phase, adopted.requests = Phase.TAKEN, 1
+    adopted.phase, adopted.requests, adopted._clean = Phase.TAKEN, 1, not adopted.should_close
     if adopted.transport is not None:
         adopted.transport.set_protocol(adopted)
     return adopted

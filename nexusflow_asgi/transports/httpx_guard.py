@@ -5,6 +5,7 @@ already and lies in a buffer, and what comes between the pool's look and the fir
 library's extension for observers, hands over each new connection; its read and write are then ours to watch.
 """
 
+import weakref
 from contextvars import ContextVar
 from typing import Any
 
@@ -57,23 +58,22 @@ def _watch(stream: Any) -> None:
     tls = stream.get_extra_info("ssl_object")
     if tls is not None and tls.selected_alpn_protocol() == "h2":
         return  # a host's own client: many requests share this connection
-    read, write = stream.read, stream.write
+    kind, here = type(stream), weakref.ref(stream)  # no cycle: it would wait for a garbage collection
 
     async def watched_read(max_bytes: int, timeout: float | None = None) -> bytes:
         sending = SENDING.get()
-        if sending is None:
-            data: bytes = await read(max_bytes, timeout)
-            return data
-        sending.before_read()
-        data = await read(max_bytes, timeout)
-        sending.received += len(data)
+        if sending is not None:
+            sending.before_read()
+        data: bytes = await kind.read(here(), max_bytes, timeout)
+        if sending is not None:
+            sending.received += len(data)
         return data
 
     async def watched_write(buffer: bytes, timeout: float | None = None) -> None:
         sending = SENDING.get()
         if sending is not None:
-            sending.before_write(stream)
-        await write(buffer, timeout)
+            sending.before_write(here())
+        await kind.write(here(), buffer, timeout)
 
     stream.read, stream.write = watched_read, watched_write
 
