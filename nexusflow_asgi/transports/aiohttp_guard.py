@@ -59,6 +59,12 @@ class GuardedHandler(ResponseHandler):
             self.phase = Phase.TAKEN
         super().set_response_params(**params)
 
+    def adopt(self) -> None:
+        """The library made this object, for a host's session, and has just handed its connection out."""
+        self.phase, self.requests, self._clean = Phase.TAKEN, 1, not self.should_close
+        if self.transport is not None:
+            self.transport.set_protocol(self)
+
     def begin(self) -> bool:
         """A request of ours is about to be written. Returns False where that must not be."""
         self._ours = True
@@ -165,7 +171,7 @@ class GuardedConnector(aiohttp.TCPConnector):
     """A pool whose connections are guarded from their first byte on."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
         self._factory: Any = partial(GuardedHandler, loop=self._loop)
 
 
@@ -176,7 +182,5 @@ def guarded(handler: ResponseHandler) -> GuardedHandler:
         return handler
     handler.__class__ = GuardedHandler
     adopted = cast(GuardedHandler, handler)
-    adopted.phase, adopted.requests, adopted._clean = Phase.TAKEN, 1, not adopted.should_close
-    if adopted.transport is not None:
-        adopted.transport.set_protocol(adopted)
+    adopted.adopt()
     return adopted

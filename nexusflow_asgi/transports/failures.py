@@ -137,5 +137,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield it
         led_here = [getattr(it, "os_error", None), getattr(it, "certificate_error", None), it.__cause__]
         led_here.append(it.__context__)
-        led_here += it.exceptions[:_DEEPEST] if isinstance(it, BaseExceptionGroup) else it.args[:1]
+        led_here += getattr(it, "exceptions", it.args[:1])[:_DEEPEST]  # of a group, or of httpcore's errors
         rest += [cause for cause in led_here if isinstance(cause, BaseException)]

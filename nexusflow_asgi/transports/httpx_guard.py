@@ -7,7 +7,7 @@ library's extension for observers, hands over each new connection; its read and 
 
 import weakref
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 from nexusflow_asgi.transports.failures import HEAD_BYTES
 
@@ -58,7 +58,8 @@ def _watch(stream: Any) -> None:
     tls = stream.get_extra_info("ssl_object")
     if tls is not None and tls.selected_alpn_protocol() == "h2":
         return  # a host's own client: many requests share this connection
-    kind, here = type(stream), weakref.ref(stream)  # no cycle: it would wait for a garbage collection
+    kind = cast(Any, type(stream))
+    here = weakref.ref(stream)  # no cycle: it would wait for a garbage collection
 
     async def watched_read(max_bytes: int, timeout: float | None = None) -> bytes:
         sending = SENDING.get()
