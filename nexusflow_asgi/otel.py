@@ -137,7 +137,11 @@ def _span_attributes(record: CallRecord, usage: Usage | None) -> Iterator[tuple[
         ("nexusflow.route", record.route),
         ("nexusflow.principal", record.principal),
         ("nexusflow.cost_usd", record.cost_usd),
-        ("gen_ai.conversation.id", record.metadata.get("session")),
+        ("gen_ai.conversation.id", record.metadata.get("session") or record.session_id),
+        ("gen_ai.usage.cost", None if record.cost_usd is None else float(record.cost_usd)),
+        ("gen_ai.agent.id", record.agent_id),
+        ("nexusflow.error_code", record.error_code),
+        ("nexusflow.cache_miss", record.cache_miss),
     ):
         if value is not None:
             yield name, value

@@ -9,6 +9,7 @@ from msgspec.structs import force_setattr, replace
 
 from nexusflow_core.json_size import MAX_VALUES
 from nexusflow_core.peek import Peek, inflate, peek
+from nexusflow_core.session import Session, read_session
 from nexusflow_core.upstream import Credential, Headers, header
 
 __all__ = ["Call", "Endpoint", "Principal"]
@@ -50,6 +51,7 @@ class Call(Struct, frozen=True, kw_only=True):
     credential: Credential | None = None
     principal: Principal | None = None
     seen: Peek | None = None
+    session: Session = Session()
     max_values: int = MAX_VALUES
 
     @property
@@ -79,7 +81,7 @@ class Call(Struct, frozen=True, kw_only=True):
         """
         encoding = self.content_encoding
         text = inflate(self.body, encoding, limit) if encoding else self.body
-        return replace(self, seen=peek(text))
+        return replace(self, seen=peek(text), session=read_session(self.headers, text))
 
     def answered(self) -> "Call":
         """What a record needs of it. The rest may be large, or secret, and an answer may take an hour."""

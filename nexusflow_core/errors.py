@@ -239,10 +239,12 @@ class UpstreamStatus(UpstreamError):
         message: str = "",
         *,
         headers: Mapping[str, str] | None = None,
+        details: Mapping[str, Any] | None = None,
         reason: str = "",
     ) -> None:
         type = type[:MAX_TYPE]
-        super().__init__(message or f"upstream answered {status} {type}", headers=headers, reason=reason)
+        shown = message or f"upstream answered {status} {type}"
+        super().__init__(shown, headers=headers, details=details, reason=reason)
         self.status = status
         self.type = type
         # 408, 409, 429 and every 5xx, 529 among them (PITFALLS H5); other 4xx are the caller's making. A

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+import msgspec
 from msgspec import Struct, field
 
 from nexusflow_core.usage import Billing
@@ -84,7 +85,8 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     `cost_usd` is exact decimal text; None where nothing was metered or no price is known (`cost_flags` say so).
     `price_vendor`: whose price rows hold for it, None where anybody's do.
     `billing` is what the bill needs beside the counts. Cache reads saved, and cache writes cost on top, so much
-    against the price of input.
+    against the price of input. `session_id`, `agent_id` and `parent_agent_id` are what Claude Code says of
+    itself; `error_code` is the error's stable code; `cache_miss` is why the provider's prompt cache missed.
     """
 
     schema: int = SCHEMA_VERSION
@@ -119,3 +121,14 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     cache_write_extra_usd: str | None = None
     stop_reason: str | None = None
     price_vendor: str | None = None
+    session_id: str | None = None
+    agent_id: str | None = None
+    parent_agent_id: str | None = None
+    error_code: str | None = None
+    cache_miss: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the record as its line in the call log has it: dicts, lists, texts and numbers alone, the
+        time as ISO 8601 text. Any JSON encoder takes it, and FastAPI."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found

@@ -11,7 +11,7 @@ from nexusflow_core.usage import Usage, exact
 
 __all__ = ["By", "Group", "Summary", "Totals"]
 
-By: TypeAlias = Literal["model", "day", "key", "session"]
+By: TypeAlias = Literal["model", "day", "key", "session", "agent"]
 """`model`: the price row's id, or the name as written. `day`: of the call, UTC."""
 
 _SUMS = """calls without_usage unpriced input_tokens cache_read_tokens cache_write_5m_tokens
@@ -42,6 +42,8 @@ class Totals(Struct):
     wasted_femto_usd: int = 0
     """The part of `extra` that was paid where no call read anything from the cache: in the same session, or,
     of calls without one, with the same key and model on the same day."""
+    unknown: bool = False
+    """Nothing is known of what this sums: no line could be read."""
     flags: dict[str, int] = field(default_factory=dict[str, int])
     """How many calls carry each flag."""
 
@@ -53,7 +55,7 @@ class Totals(Struct):
     @property
     def known_femto_usd(self) -> int | None:
         """The cost of the priced calls; None where there is usage and none of it has a price."""
-        return None if self.unpriced and not self.priced else self.femto_usd
+        return None if self.unknown or (self.unpriced and not self.priced) else self.femto_usd
 
     def add(self, other: "Totals") -> None:
         """Takes in the sums of another."""
@@ -74,7 +76,7 @@ _Scope: TypeAlias = tuple[str | None, ...]  # where a written cache entry might 
 
 
 class Summary:
-    """Adds calls up by model, day, key or session, or by several of them at once.
+    """Adds calls up by model, day, key, session or agent, or by several of them at once.
 
     What it holds grows with the groups and the sessions, not with the calls.
     """
@@ -147,6 +149,8 @@ def _value(name: By, entry: Entry, priced: Priced) -> str | None:
             return entry.key
         case "session":
             return entry.session
+        case "agent":
+            return entry.agent
 
 
 def _scope(entry: Entry, priced: Priced) -> _Scope:

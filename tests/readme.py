@@ -182,6 +182,7 @@ def record() -> str:
         cache_write_extra_usd="0",
         stop_reason="end_turn",
         price_vendor="anthropic",
+        session_id="3f0c1b1e-6f0e-4f6e-9a51-0c8a4b7d2e90",
         service_tier="standard",
         speed=None,
         inference_geo="global",
@@ -253,6 +254,11 @@ MEMBERS = {
     "cache_write_extra_usd": "what cache writes cost on top of it",
     "stop_reason": "why the answer stopped",
     "price_vendor": "whose price rows hold; null where anybody's do",
+    "session_id": "Claude Code's session, from `x-claude-code-session-id`",
+    "agent_id": "its agent, from `x-claude-code-agent-id`",
+    "parent_agent_id": "the agent that started that one",
+    "error_code": "the error's stable code, `details.error_code` on the wire",
+    "cache_miss": "why the provider's prompt cache missed, `diagnostics.cache_miss_reason` on the wire",
 }
 """What each member of a record is for."""
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 CORE = """untyped moments errors sse usage prices cost metering upstream spending retry_after record json_size
-    peek threads thinking_blocks routing call resilience logs summary messages answers dialect counting
+    peek threads thinking_blocks session routing call resilience logs summary messages answers dialect counting
     dialects.anthropic dialects.openai_chat dialects exchange simulator toml config model_list
     gateway""".split()
 """nexusflow_core from the ground up."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from nexusflow_asgi.cli import check, cost, prices, serve
+from nexusflow_asgi.cli import check, check_prices, cost, prices, serve
 from nexusflow_core.errors import ConfigError
 
 __all__ = ["main", "parser"]
@@ -44,4 +44,5 @@ _COMMANDS: Final = {
     "check": (check, "say what a configuration will do, and what is wrong with it"),
     "cost": (cost, "say what the calls of a log cost"),
     "prices": (prices, "say what a model costs, since when, and who says so"),
+    "check-prices": (check_prices, "compare all prices with those of genai-prices"),
 }

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, get_args
 from nexusflow_asgi.cli.prices import add_book_argument, book_of, moment
 from nexusflow_asgi.cli.table import exact, printable, shown, table, write
 from nexusflow_core.errors import ConfigError
-from nexusflow_core.logs import IMPORTERS, Pricer, Skipped, read_line
+from nexusflow_core.logs import HEAD_BYTES, IMPORTERS, Pricer, Skipped, read_line, shortened
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.summary import By, Summary, Totals
 
@@ -22,6 +22,13 @@ __all__ = ["add_arguments", "run"]
 _MAX_LINE = 16 * 2**20
 _CHUNK = 2**20
 _BOM = b"\xef\xbb\xbf"
+_TOO_LONG = "longer than"
+_OTHER_FORMS = {
+    b"\x1f\x8b": "compressed with gzip: unpack it first",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it first",
+    b"\xff\xfe": "UTF-16: convert it to UTF-8 first",
+    b"\xfe\xff": "UTF-16: convert it to UTF-8 first",
+}
 
 _COUNTS = {
     "calls": "calls",
@@ -45,7 +52,7 @@ class _Tally:
     """What was not priced: each line named on stderr, and all of them counted."""
 
     def __init__(self) -> None:
-        self.skipped = self.unpriced = 0
+        self.skipped = self.unpriced = self.unread = 0
 
     def name(self, place: str, what: str, why: str) -> None:
         print(f"{place}: {what}: {why}", file=sys.stderr)
@@ -56,6 +63,7 @@ class _Tally:
             for count, word, what in (
                 (self.skipped, "line", "skipped"),
                 (self.unpriced, "call", "without a known price"),
+                (self.unread, "long line", "that could not be read, whose cost is in no total"),
             )
             if count
         ]
@@ -80,6 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from", dest="source", choices=tuple(IMPORTERS), help="the lines' format; default: told by each line"
     )
     parser.add_argument("--at", type=moment, metavar="TIME", help="the time of lines that have none")
+    parser.add_argument(
+        "--logged", action="store_true", help="take the costs that the lines have; price nothing anew"
+    )
     parser.add_argument("--strict", action="store_true", help="exit 1 if a line was skipped or had no price")
     add_book_argument(parser)
 
@@ -99,8 +110,11 @@ def run(arguments: argparse.Namespace) -> int:
         case "csv":
             write(_as_csv(summary))
         case _:
-            write(_as_table(summary))
+            write(_as_table(summary, tally))
     tally.conclude()
+    nothing = tally.skipped and not summary.total().calls
+    if nothing or tally.unread:
+        return 1
     return 1 if arguments.strict and (tally.skipped or tally.unpriced) else 0
 
 
@@ -144,9 +158,10 @@ def _add_file(
                     if entry.expected:
                         continue
                     tally.skipped += 1
+                    tally.unread += isinstance(line, Skipped) and line.reason.startswith(_TOO_LONG)
                     tally.name(place, "skipped", entry.reason)
                     continue
-                priced = pricer.price(entry)
+                priced = pricer.logged(entry) if arguments.logged else pricer.price(entry)
                 summary.add(entry, priced)
                 if priced.why:
                     tally.unpriced += 1
@@ -161,13 +176,24 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | Skipped]]:
     while line := file.readline(_MAX_LINE + 1):
         number += 1
         if number == 1:
+            if form := next((name for magic, name in _OTHER_FORMS.items() if line.startswith(magic)), None):
+                yield number, Skipped(f"the file is {form}")
+                return
             line = line.removeprefix(_BOM)
         if len(line) > _MAX_LINE and not line.endswith(b"\n"):
-            while (piece := file.readline(_CHUNK)) and not piece.endswith(b"\n"):
-                pass
-            yield number, Skipped(f"longer than {_MAX_LINE} bytes")
+            yield number, _long_line(file, line[:HEAD_BYTES]) or Skipped(f"{_TOO_LONG} {_MAX_LINE} bytes")
         elif not line.isspace():
             yield number, line
+
+
+def _long_line(file: BinaryIO, head: bytes) -> bytes | None:
+    """Returns a record whose lists made it long, without them; None for another line. No line is held whole."""
+    tail = b""
+    while piece := file.readline(_CHUNK):
+        tail = (tail + piece)[-HEAD_BYTES:]
+        if piece.endswith(b"\n"):
+            break
+    return shortened(head, tail)
 
 
 # Writing
@@ -180,7 +206,7 @@ def _as_json(summary: Summary, tally: _Tally, book: PriceBook) -> dict[str, Any]
             {**dict(zip(summary.by, group.values, strict=True)), **_members(group.totals)}
             for group in summary.groups()
         ],
-        "total": _members(summary.total()),
+        "total": _members(_total(summary, tally)),
         "skipped_lines": tally.skipped,
         "prices_as_of": None if book.as_of is None else str(book.as_of),
     }
@@ -209,8 +235,16 @@ def _as_csv(summary: Summary) -> list[str]:
     return out.getvalue().split("\n")[:-1]
 
 
-def _as_table(summary: Summary) -> list[str]:
-    groups, total = summary.groups(), summary.total()
+def _total(summary: Summary, tally: _Tally) -> Totals:
+    """The sum over all groups. Where no line could be read it is unknown, not 0."""
+    total = summary.total()
+    if tally.skipped and not total.calls:
+        total.unknown = True
+    return total
+
+
+def _as_table(summary: Summary, tally: _Tally) -> list[str]:
+    groups, total = summary.groups(), _total(summary, tally)
     # A column of nothing but zeros says nothing; how many calls there are is always said.
     counts = [name for name in _COUNTS if name == "calls" or getattr(total, name)]
     amounts = [name for name in _AMOUNTS if any(getattr(group.totals, name) for group in groups)]

@@ -1,4 +1,4 @@
-"""`nexusflow prices MODEL`: a model's prices, since when, and who says so; `prices check` compares them."""
+"""`nexusflow prices MODEL`: a model's prices, since when, and who says so; `check-prices` compares them."""
 
 import argparse
 import difflib
@@ -20,7 +20,7 @@ from nexusflow_core.prices.rows import PRICES, Period, Tier, Variant, Window
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider
 
-__all__ = ["add_arguments", "add_book_argument", "book_of", "moment", "run"]
+__all__ = ["add_arguments", "add_book_argument", "book_of", "compare", "moment", "run"]
 
 _COLUMNS = {name: name.replace("cache_", "").replace("_", " ") for name in PRICES}
 _WIDTH = 100
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="a model's id; none lists the models; `check` compares all prices with those of genai-prices",
+        help="a model's id; none lists the models",
     )
     parser.add_argument(
         "--at", type=moment, metavar="DATE", help="the day, UTC, or a time with its zone (default: now)"
@@ -87,8 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model is None:
         write(_list(book, [arguments.vendor] if arguments.vendor else vendors))
         return 0
-    if arguments.model == "check":
-        return _check(book, at)
+    if arguments.model == "check" and all(model.row.id != "check" for model in book.models()):
+        return compare(book, at)
     try:
         found = book.find(arguments.model, arguments.vendor)
     except UnknownModel as error:
@@ -245,12 +245,13 @@ def _aside(note: str) -> str:
 # Comparing
 
 
-def _check(book: PriceBook, at: datetime) -> int:
-    """Every difference from the prices that come with genai-prices; nothing is fetched."""
+def compare(book: PriceBook, at: datetime) -> int:
+    """Prints every difference from the prices that come with genai-prices; nothing is fetched. Returns the exit
+    status."""
     try:
         from genai_prices.data import providers
     except ImportError:
-        print("nexusflow: `prices check` needs genai-prices: pip install genai-prices", file=sys.stderr)
+        print("nexusflow: check-prices needs genai-prices: pip install genai-prices", file=sys.stderr)
         return 2
     theirs = {provider.id: provider for provider in providers}
     lines: list[str] = []

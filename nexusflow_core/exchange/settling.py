@@ -93,6 +93,11 @@ def settle(
         cache_write_extra_usd=cost.cache_write_extra_usd,
         stop_reason=_text(leg.stop_reason) if leg is not None else None,
         price_vendor=it.target.upstream.prices if it.target is not None else None,
+        session_id=call.session.session_id,
+        agent_id=call.session.agent_id,
+        parent_agent_id=call.session.parent_agent_id,
+        error_code=_error_code(it),
+        cache_miss=_text(getattr(leg, "cache_miss", None)),
         dropped=tuple(leg.losses) if leg is not None else (),
         edits=_edits(leg, it.edits),
     )
@@ -106,7 +111,7 @@ def cost_of(call: Call, it: Outcome, book: PriceBook) -> CallCost:
     if leg.estimated:
         return CallCost(flags=("estimated_usage",))
     sent = target.model or call.model
-    return price_call(
+    found = price_call(
         leg.usage,
         billing=leg.billing,
         models=((_text(leg.response_model) or sent)[:MAX_TEXT], sent),
@@ -117,6 +122,15 @@ def cost_of(call: Call, it: Outcome, book: PriceBook) -> CallCost:
         stream=call.stream,
         book=book,
     )
+    if call.session.bill_to is None:
+        return found
+    return replace(found, flags=(*found.flags, f"billed_to_{call.session.bill_to}"))
+
+
+def _error_code(it: Outcome) -> str | None:
+    """The stable code of the error that the client was told, where it has one."""
+    error = it.error or (it.leg.failure if it.leg is not None else None)
+    return None if error is None or error.details is None else _text(error.details.get("error_code"))
 
 
 def _text(value: Any) -> str | None:

@@ -1,10 +1,12 @@
 """Usage logs: a line of bytes in, an entry out or the reason why not, and the price of an entry."""
 
+from nexusflow_core.logs.call_log import HEAD_BYTES, shortened
 from nexusflow_core.logs.entry import Entry, NotAnEntry, Skipped, read_moment
 from nexusflow_core.logs.importers import IMPORTERS, Importer, read_line
 from nexusflow_core.logs.pricing import Priced, Pricer
 
 __all__ = [
+    "HEAD_BYTES",
     "IMPORTERS",
     "Entry",
     "Importer",
@@ -14,4 +16,5 @@ __all__ = [
     "Skipped",
     "read_line",
     "read_moment",
+    "shortened",
 ]

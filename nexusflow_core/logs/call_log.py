@@ -11,9 +11,16 @@ from nexusflow_core.logs.entry import Entry, NotAnEntry, SaidElsewhere, femto_of
 from nexusflow_core.record import SCHEMA_VERSION
 from nexusflow_core.usage import Billing, Usage, read_metered
 
-__all__ = ["read_record"]
+__all__ = ["HEAD_BYTES", "read_record", "shortened"]
 
 _NULL = b"null"
+
+HEAD_BYTES = 256 * 1024
+"""So much of the beginning and of the end of a long line is looked at."""
+
+_LISTS, _AFTER = b',"dropped":[', b'],"cost_usd":'
+"""What stands before and behind the only members of a record that may be long. Inside of a text each quote has
+a backslash before it."""
 
 
 class _Attempt(Struct):
@@ -41,6 +48,8 @@ class _Record(Struct):
     billing: Billing | None = None
     stop_reason: str | UnsetType | None = UNSET
     price_vendor: str | None = None
+    session_id: str | None = None
+    agent_id: str | None = None
 
 
 class _Head(Struct):
@@ -53,7 +62,7 @@ _members = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_record(line: bytes, at: datetime | None = None) -> Entry:
-    """A line of the call log. `principal` is the key, `metadata["session"]` the session, where there is one.
+    """A line of the call log. `principal` is the key, `metadata["session"]` or else `session_id` the session.
 
     Raises NotAnEntry for a schema that is newer than ours, SaidElsewhere for a line from before the call, which
     a later one settles, InvalidUsage, or msgspec's errors.
@@ -71,13 +80,29 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
         at=read_moment(it.started_at),
         usage=_usage(it),
         key=it.principal,
-        session=it.metadata.get("session"),
+        session=it.metadata.get("session") or it.session_id,
+        agent=it.agent_id,
         vendor=it.price_vendor or (it.price_row.partition("/")[0] if it.price_row else None),
         stop_reason=_stop_reason(it),
         partial=it.usage_source == "partial",
         logged_femto_usd=None if it.cost_usd is None else femto_of(it.cost_usd),
-        flags=("estimated_usage",) if it.usage_source == "estimated" else (),
+        flags=_flags(it),
     )
+
+
+def shortened(head: bytes, tail: bytes) -> bytes | None:
+    """Returns a record without its `dropped` and `edits`, from the beginning and the end of its line; None
+    where the line is no such record."""
+    before, lists, _ = head.partition(_LISTS)
+    _, after, rest = tail.rpartition(_AFTER)
+    return before + b',"dropped":[],"edits":[' + _AFTER + rest if lists and after else None
+
+
+def _flags(it: _Record) -> tuple[str, ...]:
+    """What a price made anew could not know."""
+    estimated = ("estimated_usage",) if it.usage_source == "estimated" else ()
+    payer = tuple(flag for flag in it.cost_flags if flag.startswith("billed_to_"))
+    return (*estimated, *payer)
 
 
 def _check_schema(schema: int) -> None:

@@ -36,6 +36,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     key: str | None = None
     """Whose call: the principal, the name of a key."""
     session: str | None = None
+    agent: str | None = None
     vendor: str | None = None
     batch: bool = False
     endpoint: str | None = None

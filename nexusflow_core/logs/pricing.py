@@ -63,6 +63,13 @@ class Pricer:
             return Priced(name, None, why)
         return Priced(name, Cost(entry.logged_femto_usd, [], (*entry.flags, "logged_cost")))
 
+    def logged(self, entry: Entry) -> Priced:
+        """What the line itself says that the call cost; nothing is priced anew."""
+        name = self._name(entry, entry.models[0])
+        if entry.logged_femto_usd is None:
+            return Priced(name, None, "" if entry.usage is None else "the line has no cost")
+        return Priced(name, Cost(entry.logged_femto_usd, [], (*entry.flags, "logged_cost")))
+
     def _cost(self, entry: Entry, usage: Usage, model: str) -> Cost:
         found = cost(
             usage,

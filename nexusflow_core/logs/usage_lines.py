@@ -23,6 +23,7 @@ class _Line(Struct):
     wire: Wire = "anthropic"
     key: str | None = None
     session: str | None = None
+    agent: str | None = None
     vendor: str | None = None
     batch: bool = False
     endpoint: Literal["regional", "global"] | None = None
@@ -49,6 +50,7 @@ def read_usage_line(line: bytes, at: datetime | None = None) -> Entry:
         usage=Usage.from_wire(bytes(it.usage), it.wire),
         key=it.key,
         session=it.session,
+        agent=it.agent,
         vendor=it.vendor,
         batch=it.batch,
         endpoint=it.endpoint,

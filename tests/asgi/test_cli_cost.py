@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import subprocess
+import tracemalloc
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -244,6 +246,103 @@ def test_prices_of_ones_own(cost: Any, log: Path, tmp_path: Path) -> None:
     assert "models[0]" in told.err
 
 
+RECORD = {
+    "schema": 1,
+    "request_id": "req_1",
+    "started_at": "2026-11-22T12:00:00Z",
+    "model": "claude-haiku-4-5",
+    "principal": "mallory",
+    "metadata": {},
+    "stream": False,
+    "ending": "complete",
+    "attempts": [{"model": "claude-haiku-4-5"}],
+    "usage": {"input_tokens": 1_000_000, "output_tokens": 0},
+    "usage_source": "upstream",
+    "dropped": [],
+    "edits": [],
+    "cost_usd": "1",
+    "price_row": "anthropic/claude-haiku-4-5",
+    "cost_flags": [],
+    "billing": None,
+    "stop_reason": "end_turn",
+    "price_vendor": "anthropic",
+    "session_id": "s-1",
+    "agent_id": "a-1",
+}
+
+
+@pytest.mark.parametrize("name", ["edits", "dropped"])
+def test_a_long_record_is_priced(cost: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lists may have made it long; its caller's cost is in the total all the same, in bounded memory."""
+    monkeypatch.setattr("nexusflow_asgi.cli.cost._MAX_LINE", 2**20)
+    entry: Any = {"edits": "messages[0]", "dropped": {"path": '],"cost_usd":', "why": ',"dropped":['}}[name]
+    path = tmp_path / "log"
+    with path.open("w") as file:
+        for record in ({**RECORD, name: [entry] * 400_000}, RECORD):
+            file.write(json.dumps(record, separators=(",", ":")) + "\n")
+    tracemalloc.start()
+    told = cost(path, "--by", "key", "--format", "json")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (told.status, told.err) == (0, "")
+    assert (told.json["total"]["calls"], told.json["total"]["cost_usd"]) == (2, "2")
+    assert told.json["groups"][0]["key"] == "mallory"
+    assert peak < 16 * 2**20
+
+
+def test_a_long_line_of_another_kind(cost: Any, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be read in part may have a cost: status 1, said aloud."""
+    monkeypatch.setattr("nexusflow_asgi.cli.cost._MAX_LINE", 400)
+    log.write_text(log.read_text() + json.dumps({"usage": {"input_tokens": 1}, **HAIKU, "x": "x" * 999}) + "\n")
+    told = cost(log)
+    assert told.status == 1
+    assert "1 long line that could not be read, whose cost is in no total" in told.err
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (gzip.compress(b"{}\n"), "compressed with gzip: unpack it first"),
+        (b"\x28\xb5\x2f\xfd0000", "compressed with zstd"),
+        ("{}\n".encode("utf-16"), "UTF-16: convert it to UTF-8 first"),
+        (b"A transcript of a call.\n\nMore of it.\n", "JSON is malformed"),
+        (b'{"spend": 12}\n', "has not the members of any known format"),
+    ],
+)
+def test_a_file_of_which_nothing_was_read(cost: Any, tmp_path: Path, data: bytes, why: str) -> None:
+    """Its cost is unknown, never 0, and the status says so."""
+    path = tmp_path / "log"
+    path.write_bytes(data)
+    told = cost(path, "--format", "json")
+    assert (told.status, told.json["total"]["cost_usd"]) == (1, None)
+    assert why in told.err
+    told = cost(path)
+    assert told.status == 1
+    assert "unknown" in told.out
+    path.write_bytes(b"\n")
+    assert cost(path, "--format", "json").json["total"]["cost_usd"] == "0"
+
+
+def test_the_costs_that_were_logged(cost: Any, tmp_path: Path) -> None:
+    """`--logged`: the sum of what the records say, as negotiated prices had it."""
+    path = tmp_path / "log"
+    path.write_text(lines({**RECORD, "cost_usd": "0.75"}, {**RECORD, "cost_usd": None}))
+    told = cost(path, "--logged", "--format", "json")
+    assert (told.json["total"]["cost_usd"], told.json["total"]["unpriced"]) == ("0.75", 1)
+    assert "the line has no cost" in told.err
+    anew = cost(path, "--format", "json").json["total"]
+    assert (anew["cost_usd"], anew["flags"]) == ("2", {"logged_cost_differs": 1})
+
+
+def test_by_session_and_agent(cost: Any, tmp_path: Path) -> None:
+    """As Claude Code names them; a session that the host named goes before."""
+    path = tmp_path / "log"
+    path.write_text(lines(RECORD, {**RECORD, "agent_id": None}, {**RECORD, "metadata": {"session": "mine"}}))
+    told = cost(path, "--by", "session,agent", "--format", "json")
+    groups = [(group["session"], group["agent"], group["calls"]) for group in told.json["groups"]]
+    assert sorted(groups, key=str) == [("mine", "a-1", 1), ("s-1", "a-1", 1), ("s-1", None, 1)]
+
+
 # Exit status
 
 
@@ -297,8 +396,11 @@ def test_every_line_is_counted_or_named(
     """Whatever bytes a file holds, each line of it that is not blank is a call or has its reason."""
     path = tmp_path / "any"
     path.write_bytes(b"\n".join(parts))
-    assert main(["cost", str(path), "--format", "json"]) == 0
+    status = main(["cost", str(path), "--format", "json"])
     told = capsys.readouterr()
+    if "the file is " in told.err:  # compressed, or UTF-16: a reason for all of it
+        return
+    assert status == (1 if told.err and not json.loads(told.out)["total"]["calls"] else 0)
     whole = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     count = sum(bool(line.strip()) for line in whole.split(b"\n"))
     assert json.loads(told.out)["total"]["calls"] + told.err.count(": skipped: ") == count

@@ -112,6 +112,7 @@ def test_a_span() -> None:
         "nexusflow.attempts": 1,
         "nexusflow.route": MODEL,
         "nexusflow.cost_usd": record.cost_usd,
+        "gen_ai.usage.cost": float(record.cost_usd or 0),
     }
     assert span.start_time == pytest.approx(record.started_at.timestamp() * 1e9, abs=1000)
     assert span.end_time - span.start_time == pytest.approx(record.duration * 1e9, abs=1000)

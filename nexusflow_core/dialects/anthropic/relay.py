@@ -204,6 +204,12 @@ class RelayLeg:
         metered = self._tap or self._answer
         return metered.stop_reason if metered is not None else None
 
+    @property
+    def cache_miss(self) -> str | None:
+        """Why the provider's prompt cache missed, once the answer has said so."""
+        metered = self._tap or self._answer
+        return metered.cache_miss if metered is not None else None
+
     def receive_head(self, status: int, headers: Headers) -> None:
         if 300 <= status < 400:
             raise UpstreamProtocolError(
@@ -317,8 +323,8 @@ class RelayLeg:
         words = f"{told.type} {told.code()}"
         message = told.message if isinstance(told.message, str) else ""
         if not is_exhausted(status, words, message):
-            return UpstreamStatus(status, told.type)
-        error = UpstreamStatus(status, told.type, reason=EXHAUSTED)
+            return UpstreamStatus(status, told.type, details=_details(told.code()))
+        error = UpstreamStatus(status, told.type, details=_details(told.code()), reason=EXHAUSTED)
         error.regained_at = regained_at(message, self._started_at)
         return error
 
@@ -339,4 +345,8 @@ class RelayLeg:
         if self.state is LegState.OPEN and (tap.ended or tap.stopped):
             self.state = LegState.WINDING_DOWN
         if tap.error_type is not None:
-            self.failure = UpstreamStatus(200, tap.error_type)
+            self.failure = UpstreamStatus(200, tap.error_type, details=_details(tap.error_code))
+
+
+def _details(code: str) -> dict[str, str] | None:
+    return {"error_code": code} if code else None

@@ -36,6 +36,14 @@ class AnswerError(Struct):
         return str(object_of(self.details).get("error_code") or "")
 
 
+class _Miss(Struct):
+    type: str = ""
+
+
+class _Diagnostics(Struct):
+    cache_miss_reason: _Miss | None = None
+
+
 class Answer(Struct):
     """A sync body, or the `message` of message_start; members that do not matter here are skipped."""
 
@@ -44,6 +52,7 @@ class Answer(Struct):
     stop_reason: str | None = None
     usage: WireUsage | None = None
     error: AnswerError | None = None
+    cache_miss: str | None = None
 
 
 class _Message(Struct):
@@ -54,6 +63,20 @@ class _Message(Struct):
     stop_reason: str | None = None
     usage: Raw = Raw(b"null")
     error: AnswerError | None = None
+    diagnostics: Raw = Raw(b"null")
+
+    @property
+    def cache_miss(self) -> str | None:
+        """Why the provider's prompt cache missed."""
+        try:
+            told = _diagnostics.decode(self.diagnostics)
+        except MALFORMED:
+            return None
+        reason = told.cache_miss_reason if told is not None else None
+        return (reason.type or None) if reason is not None else None
+
+
+_diagnostics = msgspec.json.Decoder(_Diagnostics | None)
 
 
 class _Delta(Struct):
@@ -98,7 +121,7 @@ def read_answer(body: bytes) -> Answer | None:
     body = body.removeprefix(_BOM)
     try:
         it = _answer.decode(body)
-        return Answer(it.type, it.model, it.stop_reason, read_wire_usage(it.usage), it.error)
+        return Answer(it.type, it.model, it.stop_reason, read_wire_usage(it.usage), it.error, it.cache_miss)
     except msgspec.ValidationError:  # an object of another shape: nothing to meter, nothing wrong with it
         return Answer() if body.lstrip()[:1] == b"{" else None
     except MALFORMED:
@@ -118,7 +141,9 @@ class StreamTap:
         "_framing",
         "_tail",
         "_third_party",
+        "cache_miss",
         "ended",
+        "error_code",
         "error_type",
         "model",
         "started",
@@ -132,6 +157,8 @@ class StreamTap:
         self.ended = False  # message_stop or an `error` event has passed
         self.stopped = False  # a message_delta with a stop reason has passed
         self.error_type: str | None = None  # of an `error` event
+        self.error_code = ""
+        self.cache_miss: str | None = None
         self.model: str | None = None
         self.stop_reason: str | None = None
         self.usage: WireUsage | None = None
@@ -213,6 +240,7 @@ class StreamTap:
         if event.type == "message_start" and event.message is not None:
             self.model = event.message.model
             self.stop_reason = event.message.stop_reason
+            self.cache_miss = event.message.cache_miss
             self._merge(usage)
         elif event.type == "message_delta":
             if event.delta is not None and event.delta.stop_reason is not None:
@@ -224,6 +252,7 @@ class StreamTap:
         elif event.type == "error":
             self.ended = True
             self.error_type = event.error.type if event.error else "api_error"
+            self.error_code = event.error.code() if event.error else ""
 
     def _merge(self, usage: WireUsage | None) -> None:
         if usage is not None:

@@ -1,0 +1,59 @@
+"""Session: what a client's headers and body say of where a call belongs and who pays for it."""
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.upstream import Headers, header
+
+__all__ = ["Session", "read_session"]
+
+_MAX_ID = 128
+_PAYER = b'"user_profile"'
+
+
+class Session(Struct, frozen=True):
+    """Ids that Claude Code sends with each call; None where there is none. `bill_to` is the body's word for
+    who pays, where it is not the caller."""
+
+    session_id: str | None = None
+    agent_id: str | None = None
+    parent_agent_id: str | None = None
+    bill_to: str | None = None
+
+
+class _Policy(Struct):
+    bill_to: str = ""
+
+
+class _Body(Struct):
+    billing_policy: _Policy | None = None
+
+
+_body = msgspec.json.Decoder(_Body)
+
+
+def read_session(headers: Headers, text: bytes) -> Session:
+    """Returns the ids of a call's headers and the payer that its JSON text names.
+
+    An id of more than 128 characters, or with any that cannot be printed, counts as none.
+    """
+    return Session(
+        _id(headers, b"x-claude-code-session-id"),
+        _id(headers, b"x-claude-code-agent-id"),
+        _id(headers, b"x-claude-code-parent-agent-id"),
+        _payer(text) if _PAYER in text else None,
+    )
+
+
+def _id(headers: Headers, name: bytes) -> str | None:
+    value = (header(headers, name) or b"").strip()
+    fits = 0 < len(value) <= _MAX_ID and all(0x20 <= byte < 0x7F for byte in value)
+    return value.decode("ascii") if fits else None
+
+
+def _payer(text: bytes) -> str | None:
+    try:
+        policy = _body.decode(text).billing_policy
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return "user_profile" if policy is not None and policy.bill_to == "user_profile" else None
