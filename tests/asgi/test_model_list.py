@@ -10,6 +10,7 @@ import pytest
 
 from nexusflow_asgi import NexusFlow
 from nexusflow_core import Gateway, decode_config
+from nexusflow_core.routing import Router
 from tests.servers import RawClient, Served
 
 CONFIG = """
@@ -165,3 +166,27 @@ def test_a_model_on_its_way_out() -> None:
     sonnet = models["claude-sonnet-4-5"]
     assert sonnet["lifecycle"] == "deprecated"
     assert str(sonnet["retires_at"]).startswith("2026-11-30")
+
+
+def test_the_list_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred patterns are matched with the first request alone. The price is that of each moment."""
+    matched = 0
+    serves = Router.serves
+
+    def counted(router: Router, model: str) -> bool:
+        nonlocal matched
+        matched += 1
+        return serves(router, model)
+
+    monkeypatch.setattr(Router, "serves", counted)
+    patterns = "".join(f'[[routes]]\nmodel = "*-{i}-x"\ntargets = ["anthropic"]\n' for i in range(200))
+    gateway = Gateway(decode_config((CONFIG + patterns).encode()))
+    night, day = (datetime(2026, 11, 16, hour, tzinfo=UTC) for hour in (2, 12))
+    first = {model["id"]: model for model in gateway.models(night)}
+    once = matched
+    assert 0 < once < 2000
+    second = {model["id"]: model for model in gateway.models(day)}
+    assert matched == once
+    assert first.keys() == second.keys()
+    peak, plain = (models["claude-flash"]["price"]["input"] for models in (first, second))
+    assert float(peak) == 2 * float(plain)

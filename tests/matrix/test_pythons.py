@@ -14,6 +14,7 @@ SUITES = [
     "tests/asgi/test_cross_talk.py",
     "tests/asgi/test_answer_framing.py",
     "tests/asgi/test_growth.py",
+    "tests/asgi/test_memory.py",
     "tests/core/test_endings_property.py",
 ]
 """Files whose tests hang on an event loop, a library's insides or the garbage collector of a Python."""
