@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 import anyio.to_thread
@@ -123,7 +123,7 @@ async def _in_thread(authenticate: Authenticate, scope: Scope) -> Any:
 
 
 def _is_async(function: Any) -> bool:
-    called = getattr(type(function), "__call__", None)  # noqa: B004 - of an object that is called like a function
+    called = getattr(cast(object, type(function)), "__call__", None)  # noqa: B004 - of an object that is called like a function
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 

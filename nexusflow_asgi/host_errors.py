@@ -1,7 +1,7 @@
 """Exceptions of a host's framework (Starlette, FastAPI, Litestar and others) as errors on the wire."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -60,9 +60,7 @@ def _message(error: Exception, status: int) -> str:
 
 
 def _headers(headers: Any) -> dict[str, str]:
-    if not isinstance(headers, Mapping):
-        return {}
-    pairs: list[tuple[Any, Any]] = list(headers.items())
+    pairs: Iterable[tuple[object, object]] = headers.items() if hasattr(headers, "items") else ()
     return {
         name.lower(): str(value)
         for name, value in pairs

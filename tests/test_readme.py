@@ -14,15 +14,8 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import decode_config
 from tests.hosts.shown import FORMS, shown
-from tests.readme import (
-    MEMBERS,
-    README,
-    SETTINGS,
-    commands,
-    member_names,
-    regenerated,
-    setting_fields,
-)
+from tests.readme import README, regenerated
+from tests.readme_reference import MEMBERS, SETTINGS, commands, member_names, setting_fields
 from tests.servers import Served
 
 TEXT = README.read_text()
