@@ -121,7 +121,8 @@ def read_counts(usage: Mapping[str, Any], *, output_by_total: bool = False) -> C
         hour = min(told_hour, written)
         lives = min(told_short, written - hour), hour
     wrong = _wrong(usage, prompt, told_read, told_written, split)
-    explicit = any(held.get("cache_type") in EXPLICIT_CACHE for held in _held(usage, _PROMPT_DETAILS))
+    kinds = [held.get("cache_type") for held in _held(usage, _PROMPT_DETAILS)]
+    explicit = any(kind in EXPLICIT_CACHE for kind in kinds if isinstance(kind, str))
     return ChatCounts(
         prompt, output, read, written, lives, reasoning, sum(audio), rest, explicit, in_blocks, wrong
     )

@@ -6,12 +6,10 @@ from typing import Any
 import msgspec
 
 from nexusflow_core.dialects.openai_chat.decoding import decode_leniently
+from nexusflow_core.dialects.openai_chat.schema import NO_ARGUMENTS
 from nexusflow_core.untyped import MALFORMED, is_object
 
-__all__ = ["NO_ARGUMENTS", "NO_OBJECT", "read_arguments", "readable_prefix"]
-
-NO_ARGUMENTS = frozenset({"{}", "null", "[]", '""', "0", "false"})
-"""What servers write for an input without members, beside nothing at all."""
+__all__ = ["NO_OBJECT", "read_arguments", "readable_prefix"]
 
 NO_OBJECT = "the upstream's answer has tool arguments that are no JSON object"
 

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from nexusflow_core.dialects.openai_chat.arguments import NO_ARGUMENTS
 from nexusflow_core.dialects.openai_chat.json_end import JSONEnd
 from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
+from nexusflow_core.dialects.openai_chat.schema import NO_ARGUMENTS
 from nexusflow_core.dialects.openai_chat.surrogates import Joint
 
 __all__ = ["CallSlot"]

@@ -7,7 +7,7 @@ from nexusflow_core.counting import IMAGE_TOKENS, PAGE_TOKENS, TOKEN_BYTES, page
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.documents import Part
 from nexusflow_core.dialects.openai_chat.schema import Chunk
-from nexusflow_core.untyped import is_list, is_object
+from nexusflow_core.untyped import is_list, is_object, is_zero
 from nexusflow_core.usage import MAX_USAGE_MEMBERS, Billing, read_bill
 from nexusflow_core.usage.chat import OUTPUT, PROMPT, ChatCounts, count, is_count, read_counts
 
@@ -132,7 +132,8 @@ def _merge(known: dict[str, Any], usage: dict[str, Any], deepest: int = 2) -> No
     stays used. Ever new members are left out beyond a bound, `deepest` objects down."""
     for name, value in usage.items():
         before = known.get(name)
-        if value is None or (not value and count(known, name)):
+        number = isinstance(value, int | float) and value is not False
+        if (is_zero(value) and not number) or (not value and count(known, name)):
             continue
         if len(known) >= MAX_USAGE_MEMBERS and name not in known:
             continue

@@ -11,6 +11,7 @@ from nexusflow_core.errors import UpstreamProtocolError
 from nexusflow_core.untyped import MALFORMED, is_list, is_object, is_zero, object_of
 
 __all__ = [
+    "NO_ARGUMENTS",
     "Choice",
     "Chunk",
     "Delta",
@@ -26,6 +27,10 @@ def _json(value: dict[str, Any]) -> str:
         return msgspec.json.encode(value).decode()
     except RecursionError:
         raise UpstreamProtocolError("the upstream's answer is JSON nested beyond every bound") from None
+
+
+NO_ARGUMENTS = frozenset({"{}", "null", "[]", '""', "0", "false"})
+"""What servers write for an input without members, beside nothing at all."""
 
 
 class Function(Struct):
@@ -68,7 +73,7 @@ class ToolCall(Struct):
     def says_nothing(self) -> bool:
         """Whether it has neither a name nor arguments, so that there is nothing to run."""
         function = self.called()
-        return function is None or not (function.name or function.text().strip())
+        return function is None or (not function.name and function.text().strip() in ("", *NO_ARGUMENTS))
 
     def thought_signature(self) -> str | None:
         """Gemini's signature of the thoughts behind a call, which must come back with it."""
