@@ -117,6 +117,7 @@ class MessageWriter:
             if first.repeats_one_of and not first.complete:
                 return
             self._queue.pop(0)
+            first.ignored = first.ignored or (first.says_nothing and bool(self._queue))
             if _told_before(first):
                 continue
             self._close(out)
