@@ -27,6 +27,8 @@ _MAX_TAIL = 4096
 
 
 class AnswerError(Struct):
+    """The `error` of an answer: its type on the wire, and what it says."""
+
     type: str = "api_error"
     message: Any = None
     details: Any = None
