@@ -50,6 +50,7 @@ SHOPS = [
 ]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("shop", [pytest.param(shop, id=shop.app) for shop in SHOPS])
 def test_the_shops_own_tests_pass(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Its TestClient and an ASGITransport, with the simulator behind the gateway."""
