@@ -191,7 +191,7 @@ def test_a_long_message_is_not_searched_to_its_end() -> None:
 
 CHOICE = anthropic("invalid_request_error", 'tool_choice: "any" is not supported by this model')
 BUSY = anthropic("overloaded_error", "busy")
-FORCED = {"tools": [{"name": "a", "input_schema": {}}], "tool_choice": {"type": "any"}}
+FORCED: dict[str, Any] = {"tools": [{"name": "a", "input_schema": {}}], "tool_choice": {"type": "any"}}
 
 
 def test_a_fallback_that_refuses_a_forced_tool_cannot_carry_the_call() -> None:

@@ -49,7 +49,7 @@ class BodyText:
         self._encodings = [name for it in named.split(",") if (name := it.strip()) not in ("", "identity")]
         self._inflaters: list[_Inflater] = []
         self._charset = _Charset(headers)
-        self._first = b""
+        self._first: bytes = b""
         self._begun = False
 
     @property
@@ -91,7 +91,7 @@ class _Charset:
     def __init__(self, headers: Headers) -> None:
         self._named = _charset_of(headers)
         self._begun = False
-        self._first = b""
+        self._first: bytes = b""
         self._decoder: codecs.IncrementalDecoder | None = None
         self._strict: codecs.IncrementalDecoder | None = (
             None  # tells whether text with a name is UTF-8 after all

@@ -289,10 +289,7 @@ class ChatLeg:
 
     def _of_stream(self, body: bytes) -> bytes:
         """The upstream sent a stream that was not asked for: it is read as one, and told as a whole."""
-        inner = copy(self)
-        inner._losses = Losses()
-        inner.losses, inner.state, inner._held = inner._losses.found, LegState.OPEN, bytearray()
-        inner._streams, inner._decoder, inner._stream = True, SSEDecoder(), ChatStream(self._asked)
+        inner = self._streaming()
         out = inner.receive_data(body)
         if inner.state is not LegState.ENDED:
             out += inner.receive_eof()
@@ -301,7 +298,15 @@ class ChatLeg:
         if inner.failure is not None:
             raise inner.failure
         self._answer_model = inner.response_model
-        return self._answered(folded(out, inner._stream))
+        return self._answered(folded(out, inner._stream or ChatStream(self._asked)))
+
+    def _streaming(self) -> "ChatLeg":
+        """A copy of this leg that reads a stream."""
+        inner = copy(self)
+        inner._losses = Losses()
+        inner.losses, inner.state, inner._held = inner._losses.found, LegState.OPEN, bytearray()
+        inner._streams, inner._decoder, inner._stream = True, SSEDecoder(), ChatStream(self._asked)
+        return inner
 
     def _answered(self, answer: Translated) -> bytes:
         self._answer = answer

@@ -22,7 +22,9 @@ class OpenAIChatDialect:
 
     default_base_url: str | None = None
     default_auth: AuthScheme | None = "bearer"
-    options = frozenset("strict images tool_images server_tools max_tokens count_tokens".split())
+    options: frozenset[str] = frozenset(
+        "strict images tool_images server_tools max_tokens count_tokens".split()
+    )
 
     def open(self, call: Call, target: Target) -> Leg:
         """Raises InvalidRequest for what cannot be asked there, NotFound for count_tokens."""

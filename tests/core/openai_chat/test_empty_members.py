@@ -81,7 +81,7 @@ def test_members_of_members(outer: str, name: str, value: Any) -> None:
         (RESULT, "toolset_name"),
         (RESULT, "cache_control"),
     ],
-    ids=lambda it: it["type"] if isinstance(it, dict) else it,
+    ids=str,
 )
 def test_members_of_blocks(block: dict[str, Any], name: str, value: Any) -> None:
     """On either side of the conversation."""
@@ -119,14 +119,16 @@ def test_members_that_nobody_knows(value: Any) -> None:
         "messages": [{"role": "user", "content": [{**TEXT, "of_the_future": value}], "of_the_future": value}],
     }
     same(odd, plain)
-    for told in (0, False, {}, "x"):
+    says: list[Any] = [0, False, {}, "x"]
+    for told in says:
         outcome = translated({**request_of("hi"), "of_the_future": told})
         assert outcome.dropped == ("of_the_future",)
 
 
 def test_required_members_stay_required() -> None:
     """An empty one is not what was meant."""
-    for name, value in (("messages", []), ("max_tokens", None), ("max_tokens", "")):
+    required: list[tuple[str, Any]] = [("messages", []), ("max_tokens", None), ("max_tokens", "")]
+    for name, value in required:
         refusal = translated({**request_of("hi"), name: value}).refusal
         assert refusal is not None
         assert refusal.startswith(name)
