@@ -221,11 +221,15 @@ def _variant(variant: Variant) -> str:
 
 def _window(window: Window) -> str:
     when = f"{window.utc[0]} to {window.utc[1]} UTC on {' '.join(window.weekdays)}"
-    return f"{when} {_days(window.start, None)}".rstrip() + f": {_tiers(window.tiers)}"
+    hour = "" if window.from_time == "00:00" else f" {window.from_time} UTC"
+    return f"{when} {_days(window.start, None)}{hour}".rstrip() + f": {_tiers(window.tiers)}"
 
 
 def _period(period: Period) -> str:
-    return f"{_days(period.start, period.until) or 'always'}: {_tiers(period.tiers)}"
+    ends = (("from", period.start, period.from_time), ("until before", period.until, period.until_time))
+    hours = {word: f" {clock} UTC" if clock != "00:00" else "" for word, _, clock in ends}
+    days = " ".join(f"{word} {day}{hours[word]}" for word, day, _ in ends if day)
+    return f"{days or 'always'}: {_tiers(period.tiers)}"
 
 
 def _sources(model: ModelPrices) -> Iterator[str]:

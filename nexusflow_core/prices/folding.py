@@ -121,17 +121,21 @@ def fold(vendor: str, layer: str, row: ModelRow, terms: Terms) -> Folded:
         )
 
     spans = tuple(
-        _Span(_midnight(period.start), _midnight(period.until), brackets(_day(period.start), period.tiers))
+        _Span(
+            _moment(period.start, period.from_time),
+            _moment(period.until, period.until_time),
+            brackets(_begin(period.start, period.from_time), period.tiers),
+        )
         for period in row.periods
     )
     hours = tuple(
         _Hours(
-            _midnight(w.start),
+            _moment(w.start, w.from_time),
             *w.utc,
             w.weekdays,
             _at_hours(w, brackets(f"{_day(w.start)}T{w.utc[0]}", w.tiers)),
         )
-        for w in sorted(row.windows, key=lambda w: w.start or date.min, reverse=True)
+        for w in sorted(row.windows, key=lambda w: (w.start or date.min, w.from_time), reverse=True)
     )
     always = len(spans) == 1 and not hours and spans[0].start is None and spans[0].until is None
     listed = tuple(
@@ -212,6 +216,15 @@ def _times(text: str, factor: Fraction) -> int:
 
 def _midnight(day: date | None) -> datetime | None:
     return None if day is None else datetime.combine(day, time(), UTC)
+
+
+def _moment(day: date | None, clock: str) -> datetime | None:
+    return None if day is None else datetime.combine(day, time.fromisoformat(clock), UTC)
+
+
+def _begin(day: date | None, clock: str) -> str:
+    """A period's place in the name of a price row."""
+    return _day(day) + (f"T{clock}" if clock != "00:00" else "")
 
 
 def _day(day: date | None) -> str:

@@ -58,11 +58,14 @@ class Tier(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Period(Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from"}):
-    """Tiers from the day `from` up to but not including the day `until`, both UTC; open where absent."""
+    """Tiers from the day `from` up to but not including the day `until`, both UTC; open where absent. A change
+    inside a day has its hour in `from_time` and `until_time`, `16:00` say."""
 
     tiers: tuple[Tier, ...]
     start: date | None = None
     until: date | None = None
+    from_time: str = "00:00"
+    until_time: str = "00:00"
 
 
 class Window(Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from"}):
@@ -73,6 +76,7 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "
     weekdays: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...]
     tiers: tuple[Tier, ...]
     start: date | None = None
+    from_time: str = "00:00"
 
 
 class Variant(Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,15 +170,29 @@ def _check_model(place: str, model: ModelRow) -> None:
         raise ConfigError(place, "has no prices")
     for number, period in enumerate(model.periods):
         _check_tiers(f"{place}.periods[{number}]", period.tiers)
-        if period.start is not None and period.until is not None and period.start >= period.until:
+        for time in (period.from_time, period.until_time):
+            if not _TIME.fullmatch(time) or time == "24:00":
+                raise ConfigError(f"{place}.periods[{number}]", f"{time[:20]!r} is no time of a day, as 16:00")
+        begins, ends = (period.start, period.from_time), (period.until, period.until_time)
+        if period.start is not None and period.until is not None and begins >= ends:
             raise ConfigError(f"{place}.periods[{number}]", "ends before it begins")
     for number, (earlier, later) in enumerate(pairwise(model.periods), 1):
-        if earlier.until is None or later.start is None or earlier.until != later.start:
+        if (
+            earlier.until is None
+            or later.start is None
+            or (earlier.until, earlier.until_time)
+            != (
+                later.start,
+                later.from_time,
+            )
+        ):
             raise ConfigError(f"{place}.periods[{number}]", "does not begin on the day the one before it ends")
     for number, window in enumerate(model.windows):
         _check_tiers(f"{place}.windows[{number}]", window.tiers)
         if not all(_TIME.fullmatch(time) for time in window.utc) or window.utc[0] >= window.utc[1]:
             raise ConfigError(f"{place}.windows[{number}]", "utc is a pair of times, as 01:00 and 04:00")
+        if not _TIME.fullmatch(window.from_time) or window.from_time == "24:00":
+            raise ConfigError(f"{place}.windows[{number}]", "from_time is a time of a day, as 16:00")
         if any(_overlap(window, other) for other in model.windows[:number]):
             raise ConfigError(f"{place}.windows[{number}]", "overlaps another window of its time")
     for number, variant in enumerate(model.variants):
@@ -215,7 +233,8 @@ def _prices(tier: Tier) -> list[str]:
 
 def _overlap(one: Window, other: Window) -> bool:
     hours = one.utc[0] < other.utc[1] and other.utc[0] < one.utc[1]
-    return hours and one.start == other.start and not set(one.weekdays).isdisjoint(other.weekdays)
+    begin = (one.start, one.from_time) == (other.start, other.from_time)
+    return hours and begin and not set(one.weekdays).isdisjoint(other.weekdays)
 
 
 def _check_tiers(place: str, tiers: Sequence[Tier], *, complete: bool = True) -> None:

@@ -213,16 +213,18 @@ def tiers_at(row: Row, at: datetime) -> list[Row]:
     found = [
         window
         for window in row.get("windows", [])
-        if window.get("from", "") <= day
+        if f"{window.get('from', '')}T{window.get('from_time', '00:00')}" <= f"{day}T{minute}"
         and DAYS[utc.weekday()] in window["weekdays"]
         and window["utc"][0] <= minute < window["utc"][1]
-    ] or list(periods_at(row, day))
+    ] or list(periods_at(row, f"{day}T{minute}"))
     if not found:
         raise Impossible("no price on that day")
     return found[-1]["tiers"]
 
 
-def periods_at(row: Row, day: str) -> Iterator[Row]:
+def periods_at(row: Row, moment: str) -> Iterator[Row]:
     for period in row["periods"]:
-        if (period.get("from") or "") <= day and day < (period.get("until") or "9999"):
+        begin = f"{period.get('from') or ''}T{period.get('from_time', '00:00')}"
+        end = f"{period.get('until') or '9999'}T{period.get('until_time', '00:00')}"
+        if (not period.get("from") or begin <= moment) and moment < end:
             yield period

@@ -29,7 +29,7 @@ NAMES = {name.lower(): model for model in BOOK.models() for name in (model.row.i
         ("claude-4-opus", "anthropic/claude-opus-4-0"),
         ("claude-3-5-haiku-latest", "anthropic/claude-3-5-haiku-20241022"),
         ("gpt-5-chat-latest", "openai/gpt-5"),
-        ("deepseek-v3.2", "deepseek/deepseek-chat"),
+        ("deepseek-v3.2", "deepseek/deepseek-v3.2"),
         # Dated: listed, or only the date cut off.
         ("claude-opus-4-20250514", "anthropic/claude-opus-4-0"),
         ("claude-sonnet-4-5-20250929", "anthropic/claude-sonnet-4-5"),

@@ -1,12 +1,13 @@
 """The book: layers, days, hours, age, and the row that every price names."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from nexusflow_core import ConfigError, Price, PriceBook, UnknownModel, Usage, cost
-from nexusflow_core.prices import Terms
+from nexusflow_core.prices import Terms, read_prices
 
 BUILTIN = PriceBook.builtin()
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -232,3 +233,53 @@ def test_rates_in_units_are_the_rates(rates: tuple[int, int, int, int, int | Non
     buckets = [made.input, made.cache_read, made.cache_write_5m, made.cache_write_1h, made.output]
     assert [rate and rate.femto_usd for rate in buckets] == list(rates)
     assert [rate and rate.units * made.unit for rate in buckets] == list(rates)
+
+
+@pytest.mark.parametrize(
+    ("model", "at", "dollars"),
+    [
+        ("deepseek-v4-pro", "2026-08-16T15:59:59Z", "1.305"),
+        ("deepseek-v4-pro", "2026-08-16T16:00:00Z", "2.64"),
+        ("deepseek-v4-flash", "2026-08-16T15:59:59Z", "0.42"),
+        ("deepseek-v4-flash", "2026-08-16T16:00:00Z", "0.88"),
+        ("deepseek-v4-flash", "2026-08-24T02:00:00Z", "1.76"),
+        ("deepseek-v4-flash", "2026-08-22T02:00:00Z", "0.88"),
+        ("deepseek-v4-flash", "2026-09-10T03:59:59Z", "1.76"),
+        ("deepseek-v4-flash", "2026-09-10T04:00:00Z", "0.75"),
+        ("deepseek-v4-flash", "2026-09-10T06:00:00Z", "1.5"),
+        ("deepseek-chat", "2026-04-23", "0.7"),
+        ("deepseek-chat", "2026-04-24", "0.42"),
+        ("deepseek-reasoner", "2026-07-01", "0.42"),
+        ("deepseek-v3.2", "2026-07-01", "0.7"),
+        ("deepseek-v4-flash-vision-exp", "2026-11-01", "0.75"),
+        ("gemini-4-hydrogen", "2026-11-28", "9"),
+    ],
+)
+def test_a_change_inside_a_day(model: str, at: str, dollars: str) -> None:
+    """A million tokens in and a million out, to the minute of DeepSeek's changes."""
+    assert cost(Usage(10**6, output_tokens=10**6), model=model, at=at, many_requests=False).usd == Decimal(
+        dollars
+    )
+
+
+@pytest.mark.parametrize("clock", ["25:00", "24:00", "4", "", "04:00:00"])
+def test_an_hour_that_is_none(clock: str) -> None:
+    """It is refused with its place."""
+    row = {"id": "m", "periods": [{"from": "2026-01-01", "from_time": clock, "tiers": [{"input": "1"}]}]}
+    with pytest.raises(ConfigError, match=r"periods\[0\].*no time of a day"):
+        read_prices({"vendor": "v", "models": [row]})
+
+
+def test_hours_that_leave_a_gap() -> None:
+    """A period begins at the hour at which the one before it ends."""
+    tiers = [{"input": "1"}]
+    periods = [
+        {"until": "2026-01-01", "until_time": "16:00", "tiers": tiers},
+        {"from": "2026-01-01", "tiers": tiers},
+    ]
+    with pytest.raises(ConfigError, match="does not begin"):
+        read_prices({"vendor": "v", "models": [{"id": "m", "periods": periods}]})
+    whole = [periods[0], {**periods[1], "from_time": "16:00"}]
+    book = BUILTIN.extended({"vendor": "v", "models": [{"id": "m", "periods": whole}]}, "mine")
+    found = cost(Usage(1), model="m", at="2026-01-01T16:00:00Z", book=book)
+    assert found.row == "v/m@2026-01-01T16:00"
