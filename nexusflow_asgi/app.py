@@ -18,6 +18,7 @@ from nexusflow_asgi.pages import Pages
 from nexusflow_asgi.paths import match_scope
 from nexusflow_asgi.runtime import LoopStates
 from nexusflow_asgi.settings import check_files, load_config, price_book, resolve_secrets
+from nexusflow_asgi.signals import OnSignals
 from nexusflow_asgi.transports import Transport, TransportName, describe_transport, transport_factory
 from nexusflow_core.config import Config
 from nexusflow_core.gateway import Gateway
@@ -39,6 +40,8 @@ class NexusFlow:
     - `book`: prices of yours; without it the built-in ones, and those of the configuration's `[prices]`.
     - `grace`: seconds that calls in flight get to end when we are closed. Those that do not are ended, and get
       six more to say so and to be recorded.
+    - `close_on_signals`: True closes at SIGTERM and SIGINT already, beside the server's own handlers. uvicorn
+      tells the lifespan only after it has cancelled what runs. Needs the lifespan, asyncio and the main thread.
     - `upstream_server_headers`: True passes an upstream's `server` and `date` on. Only for a server that adds
       neither, or the client gets each of them twice.
 
@@ -57,6 +60,7 @@ class NexusFlow:
         transport: TransportName | Transport = "auto",
         book: PriceBook | None = None,
         grace: float = 5.0,
+        close_on_signals: bool = False,
         upstream_server_headers: bool = False,
     ) -> None:
         config = config if isinstance(config, Config) else load_config(config)
@@ -67,6 +71,7 @@ class NexusFlow:
         kind = DurableCallLog if config.durable else CallLog
         log = kind(config.call_log) if config.call_log else None
         self._app = app
+        self._close_on_signals = close_on_signals
         self._prefix = prefix
         self._hooks = Hooks(hooks, log)
         self._transport = describe_transport(transport)
@@ -112,40 +117,54 @@ class NexusFlow:
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncGenerator[None]:
         """For a host that mounts us: `Starlette(..., lifespan=gateway.lifespan)`."""
-        async with self:
-            yield
+        with self._signals():
+            async with self:
+                yield
 
-    async def aclose(self) -> None:
+    async def aclose(self, grace: float | None = None) -> None:
         """Refuses new calls, gives those in flight their grace, closes transports, writes the call log."""
-        await self._loops.aclose(self._grace)
+        await self._loops.aclose(self._grace if grace is None else grace)
         with anyio.CancelScope(shield=True):
             await self._hooks.aclose()
+
+    def refuse(self) -> None:
+        """Refuses every call from now on with 529, also after `aclose`: for a process that is about to end."""
+        self._loops.refuse()
+
+    def _signals(self) -> contextlib.AbstractContextManager[object]:
+        return OnSignals(self._close_at_signal) if self._close_on_signals else contextlib.nullcontext()
+
+    async def _close_at_signal(self, hurry: bool) -> None:
+        self.refuse()
+        await self.aclose(0.0 if hurry else None)
 
     async def _pass_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As a middleware we close with the host; alone, or before a host without lifespan, we answer."""
         begun = False
+        with contextlib.ExitStack() as signals:
 
-        async def receive_and_close() -> Message:
-            nonlocal begun
-            begun = True
-            message = await receive()
-            if message["type"] == "lifespan.shutdown":
-                await self.aclose()
-            return message
+            async def receive_and_close() -> Message:
+                nonlocal begun
+                message = await receive()
+                if not begun:
+                    begun = True
+                    signals.enter_context(self._signals())
+                if message["type"] == "lifespan.shutdown":
+                    await self.aclose()
+                return message
 
-        if self._app is not None:
-            try:
-                await self._app(scope, receive_and_close, send)
-                if begun:
-                    return
-            except Exception:  # Django refuses the scope before it reads anything; anything later is real
-                if begun:
-                    raise
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self.aclose()
-        await send({"type": "lifespan.shutdown.complete"})
+            if self._app is not None:
+                try:
+                    await self._app(scope, receive_and_close, send)
+                    if begun:
+                        return
+                except Exception:  # Django refuses the scope before it reads anything; anything later is real
+                    if begun:
+                        raise
+            await receive_and_close()
+            await send({"type": "lifespan.startup.complete"})
+            await receive_and_close()
+            await send({"type": "lifespan.shutdown.complete"})
 
     async def _hand_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._app is not None:

@@ -41,7 +41,8 @@ class CallInFlight:
         self.key: str | None = None
 
     def stop(self, error: NexusFlowError) -> None:
-        """Ends the answer with this error; a call that has no answer yet will be refused with it."""
+        """Ends the answer with this error; a call that has no answer yet will be refused with it. A body that
+        is still arriving is not waited for."""
         self.refusal = error
         self.arriving.stop()
         if self.relay is not None:
@@ -79,10 +80,14 @@ class LoopState:
         self.calls.discard(call)
         self._left.set()
 
-    async def aclose(self, grace: float) -> None:
-        """Refuses new calls, gives those in flight `grace` seconds, ends the rest, closes the transports."""
+    def refuse(self) -> None:
+        """Refuses new calls, and those that wait for their turn."""
         self.closing = True
         self.slots.close()
+
+    async def aclose(self, grace: float) -> None:
+        """Refuses new calls, gives those in flight `grace` seconds, ends the rest, closes the transports."""
+        self.refuse()
         with anyio.CancelScope(shield=True):
             await self._wait(lambda: not self.calls, grace)
             for call in list(self.calls):
@@ -115,14 +120,21 @@ class LoopStates:
         self._make_transport = make_transport
         self._limits = limits
         self._states: WeakKeyDictionary[object, LoopState] = WeakKeyDictionary()
+        self._refusing = False
 
     def current(self) -> LoopState:
         loop = loop_identity()
         state = self._states.get(loop)
-        if state is None or (state.closing and not state.calls):
+        if state is None or (state.closing and not state.calls and not self._refusing):
             self._forget_closed_loops()
             state = self._states[loop] = LoopState(self._make_transport, self._limits)
+            if self._refusing:
+                state.refuse()
         return state
+
+    def refuse(self) -> None:
+        """No call begins any more, before or after `aclose`: the process is ending."""
+        self._refusing = True
 
     def _forget_closed_loops(self) -> None:
         """A state points back at its loop, so a loop that ended without `aclose` would stay for ever."""

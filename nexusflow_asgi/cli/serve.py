@@ -11,7 +11,7 @@ import secrets
 import shlex
 import socket
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from nexusflow_asgi.app import NexusFlow
 from nexusflow_asgi.hooks import LoggingHook, logger
@@ -20,6 +20,9 @@ from nexusflow_asgi.transports import TransportName, describe_transport
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.routing import Router
+
+if TYPE_CHECKING:
+    from nexusflow_asgi.server import Reloading
 
 __all__ = ["add_arguments", "app", "run"]
 
@@ -75,8 +78,14 @@ def _number(lowest: int, highest: int) -> Callable[[str], int]:
     return parse
 
 
-def app() -> NexusFlow:
-    """The gateway that the environment describes: what each worker process makes for itself."""
+def app() -> "Reloading":
+    """Returns the app that the environment describes: what each worker process makes for itself."""
+    from nexusflow_asgi.server import Reloading
+
+    return Reloading(_gateway)
+
+
+def _gateway() -> NexusFlow:
     settings = json.loads(os.environ[_SETTINGS])
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logger.setLevel(logging.INFO)
@@ -118,9 +127,8 @@ def _find_something_to_serve(arguments: argparse.Namespace) -> str | None:
 
 def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: str | None) -> None:
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
 
-    from nexusflow_asgi.server import GatewayProtocol, ServerLimits
+    from nexusflow_asgi.server import GatewayProtocol, ServerLimits, Workers
 
     served = _config(arguments.config, offline=arguments.offline)
     limits = ServerLimits(head_bytes=served.limits.header_bytes + _LINES_BYTES)
@@ -143,7 +151,7 @@ def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: st
     _greet(listener.getsockname()[:2], transport, made_key, arguments)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once it has shut down
         if arguments.workers > 1:
-            Multiprocess(config, sockets=[listener]).run()
+            Workers(config, sockets=[listener]).run()
         else:
             uvicorn.Server(config).run(sockets=[listener])
 

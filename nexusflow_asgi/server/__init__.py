@@ -2,5 +2,7 @@
 
 from nexusflow_asgi.server.limits import ServerLimits
 from nexusflow_asgi.server.protocol import GatewayProtocol
+from nexusflow_asgi.server.reloading import Reloading
+from nexusflow_asgi.server.workers import Workers
 
-__all__ = ["GatewayProtocol", "ServerLimits"]
+__all__ = ["GatewayProtocol", "Reloading", "ServerLimits", "Workers"]

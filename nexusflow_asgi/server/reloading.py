@@ -1,0 +1,68 @@
+"""The app that `nexusflow serve` runs: the gateway of the moment, until a signal asks for another."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from nexusflow_asgi.app import NexusFlow
+from nexusflow_asgi.signals import OnSignals
+from nexusflow_core.errors import ConfigError
+
+__all__ = ["Reloading"]
+
+_logger = logging.getLogger("nexusflow")
+
+_UNTIL_THEY_END = float("inf")
+
+
+class Reloading:
+    """Serves with the gateway that `make` returns. At SIGHUP it makes another one: new calls go there, those
+    in flight end where they began. A configuration that is wrong changes nothing, and the log says what is.
+    """
+
+    def __init__(self, make: Callable[[], NexusFlow]) -> None:
+        self._make = make
+        self._current = make()
+        self._before: set[NexusFlow] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await self._current(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        with OnSignals(self._close, self.reload):
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self._close(hurry=False)
+            await send({"type": "lifespan.shutdown.complete"})
+
+    def reload(self) -> None:
+        """Reads the configuration again. To be called on the event loop."""
+        try:
+            new = self._make()
+        except ConfigError as error:
+            _logger.error("the configuration is not taken, the one before goes on: %s", error)
+            return
+        old, self._current = self._current, new
+        self._before.add(old)
+        task = asyncio.ensure_future(self._let_end(old))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        _logger.info("the configuration was read again")
+
+    async def _let_end(self, gateway: NexusFlow) -> None:
+        await gateway.aclose(_UNTIL_THEY_END)
+        self._before.discard(gateway)
+
+    async def _close(self, hurry: bool) -> None:
+        gateways: list[Any] = [self._current, *self._before]
+        for gateway in gateways:
+            gateway.refuse()
+        await asyncio.gather(*[gateway.aclose(0.0 if hurry else None) for gateway in gateways])
