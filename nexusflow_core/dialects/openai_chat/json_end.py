@@ -55,6 +55,9 @@ class JSONEnd:
         """Takes the next piece, of which the very first shows something visible. Returns it, with the bare
         control characters inside its strings escaped."""
         self.begun = True
+        if self._in_string and not self._escape and _INSIDE.search(text) is None:  # as most pieces are
+            self._count(text)
+            return text
         told: list[str] = []
         kept: list[str] = []
         at, size = 0, len(text)
@@ -66,10 +69,12 @@ class JSONEnd:
             else:
                 at = self._token(text, at, kept)
                 told.append(text[before:at])
-        visible = "".join(kept)
+        self._count("".join(kept))
+        return "".join(told)
+
+    def _count(self, visible: str) -> None:
         self.size += len(visible)
         self.digest = zlib.crc32(visible.encode(errors="surrogatepass"), self.digest)
-        return "".join(told)
 
     # In a string
 

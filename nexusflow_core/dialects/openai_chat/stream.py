@@ -34,6 +34,7 @@ class ChatStream:
         self._held = Held()
         self._writer = MessageWriter(asked, self._held)
         self._words = StreamWords(asked, self._writer, self._held, self.noticed)
+        self._said = self._words.said
         self._calls: StreamCalls | None = None
         self._tap = UsageTap(asked)
         self._native: str | None = None
@@ -72,8 +73,7 @@ class ChatStream:
     def plain(self, data: bytes) -> bytes | None:
         """The event of a data line that goes on with the open text and brings nothing else, as nearly all do;
         None for any other line, or where it may not simply go on. `feed` would do the same."""
-        words = self._words
-        if not self._writer.in_text or words.closely:
+        if not self._writer.in_text or self._words.closely:
             return None
         if (found := plain_text(data)) is None:
             return None
@@ -82,7 +82,7 @@ class ChatStream:
             self.upstream_model = model
         if not text:
             return b""
-        words.said.size += len(text) if text.isascii() else len(text.encode())
+        self._said.size += len(text) if text.isascii() else len(text.encode())
         return self._writer.more_text(text)
 
     def feed(self, chunk: Chunk) -> bytes:

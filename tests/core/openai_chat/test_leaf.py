@@ -4,10 +4,11 @@ answer does, or the member is named as dropped, or it asks for what happens anyw
 What a row refuses of the maximal request is taken out of it and pinned in REFUSED; the rest is changed leaf by
 leaf. A member that the product learns to carry leaves REFUSED; one that is new enters the maximal request."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat import VENDORS, Vendor
 from nexusflow_core.dialects.openai_chat.losses import NO_OPS
+from tests.core.openai_chat import asking
 from tests.core.openai_chat.apart import Path, at, changed, leaves, named, objects, pattern
-from tests.core.openai_chat.asking import ROWS, Outcome, shown, translated
+from tests.core.openai_chat.asking import ROWS, Outcome
 from tests.core.openai_chat.maximal import LONG_NAME, MARKED, MAXIMAL, PLAIN
 
 MODELS = {
@@ -202,6 +204,26 @@ ONLY_REFUSED = re.compile(
     r"|output_config\.format\.(schema\.)?type|(.*\.)?cache_control\.type"
 )
 """What a block, a source, a tool or a marker is, whose, and the one caller that counts: 400 for any other."""
+
+
+@lru_cache(maxsize=64)
+def _translated(request: bytes, vendor: str, strict: bool) -> Outcome:
+    return asking.translated(request, vendor, strict=strict)
+
+
+@lru_cache(maxsize=64)
+def _shown(request: bytes, vendor: str, message: str) -> bytes:
+    return asking.shown(request, vendor, json.loads(message))
+
+
+def translated(request: Mapping[str, Any], vendor: str, *, strict: bool = False) -> Outcome:
+    """The request as this vendor gets it; the one that others are compared with is translated once."""
+    return _translated(json.dumps(request).encode(), vendor, strict)
+
+
+def shown(request: Mapping[str, Any], vendor: str, message: Mapping[str, Any]) -> bytes:
+    """What the client gets of this answer to the request."""
+    return _shown(json.dumps(request).encode(), vendor, json.dumps(message))
 
 
 def row_of(vendor: str) -> Vendor:
