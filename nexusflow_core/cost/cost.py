@@ -110,8 +110,11 @@ def cost(
             served = book.plainly[model]
             if moment <= served.plain_until:
                 price = served.always
-                if price is None and not usage.web_searches and (size := usage.prompt_tokens) <= served.window:
-                    price = served.price(moment, size)
+                if price is None and not usage.web_searches:
+                    size = usage.input_tokens + usage.cache_read_tokens  # faster than `prompt_tokens`
+                    size += usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+                    if size <= served.window:
+                        price = served.price(moment, size)
     except _BY_THE_RULES:
         pass
     if price is None:
