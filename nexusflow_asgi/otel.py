@@ -20,6 +20,7 @@ _SCOPE: Final = "nexusflow"
 _OPERATIONS: Final = {"messages": "chat"}  # the conventions have no name for counting: ours is kept
 _TOKEN_BUCKETS: Final = [float(4**power) for power in range(14)]
 _SECOND_BUCKETS: Final = [0.01 * 2**power for power in range(14)]
+_MAX_MODELS: Final = 200
 _BILLION: Final = 1_000_000_000
 
 _Attributes = dict[str, str | bool | int | float]
@@ -41,6 +42,7 @@ class OpenTelemetryHook:
         meter_provider: MeterProvider | None = None,
     ) -> None:
         self._providers = dict(providers or {})
+        self._models: set[str] = set()  # that have a time series of their own
         self._tracer = get_tracer(_SCOPE, tracer_provider=tracer_provider)
         meter = get_meter(_SCOPE, meter_provider=meter_provider)
         self._tokens = meter.create_histogram(
@@ -79,13 +81,22 @@ class OpenTelemetryHook:
         if record.attempts:
             upstream = record.attempts[-1].upstream
             common["gen_ai.provider.name"] = self._providers.get(upstream, upstream)
-            common["gen_ai.request.model"] = record.model
+            common["gen_ai.request.model"] = self._series(record)
         if record.response_model is not None:
             common["gen_ai.response.model"] = record.response_model
         error = record.error_type or (record.ending if record.ending != "complete" else None)
         if error is not None:
             common["error.type"] = error
         return common
+
+    def _series(self, record: CallRecord) -> str:
+        """Returns the model of an answered call, else the route: anyone can make up names that match a pattern,
+        and each would be a time series. Of answered ones too there are only so many."""
+        model = record.model
+        answered = record.ending == "complete"
+        if answered and len(self._models) < _MAX_MODELS:
+            self._models.add(model)
+        return model if model in self._models else record.route or ""
 
     def _trace(self, record: CallRecord, usage: Usage | None, common: _Attributes) -> None:
         operation = str(common["gen_ai.operation.name"])

@@ -179,7 +179,7 @@ class Exchange:
         """The client went away; does nothing once the answer is finished."""
         if self._over:
             return
-        leg = self._leg if self._attempting else None
+        leg = self._leg if self._attempting or self.response_head is not None else None
         if leg is not None:
             leg.client_gone()
         self._outcome.client_gone = leg is None or leg.state is not LegState.ENDED

@@ -224,3 +224,14 @@ def test_without_an_sdk() -> None:
     """The API alone does nothing, and harms nothing."""
     gateway = NexusFlow(config=offline(), transport="offline", hooks=[OpenTelemetryHook()])
     assert anyio.run(lambda: ask(gateway)).status == 200
+
+
+def test_made_up_names_of_a_pattern_make_one_time_series() -> None:
+    """Whatever a caller calls a model that its upstream refuses, the metrics speak of the route."""
+    telemetry = Telemetry()
+    for number in range(5):
+        made_up = BODY.replace(MODEL.encode(), b"claude-made-up-%d" % number)
+        made_up = made_up.replace(b"hello", b"simulate error not_found_error")
+        assert called(telemetry, made_up).status == 404
+    points = telemetry.points("gen_ai.client.operation.duration")
+    assert [point.attributes["gen_ai.request.model"] for point in points] == ["claude-*"]

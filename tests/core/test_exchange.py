@@ -440,4 +440,5 @@ def test_any_course_of_events_obeys_the_rules(verbs: list[tuple[Any, ...]]) -> N
     assert out.count(b"event: error") == before
     record = x.record(100.0)
     assert len(record.attempts) <= 2
-    assert (record.ending == "complete") == (record.error_type is None and record.ending != "client_gone")
+    failed = before or (x.response_head is not None and x.response_head.status >= 400)
+    assert failed == (record.ending in ("error", "refused"))

@@ -39,6 +39,8 @@ _TYPES = {
 
 _BUSY = re.compile(r"slow_down|overloaded", re.I)
 _FILTER = re.compile(r"content_?filter|content_policy|ResponsibleAIPolicyViolation", re.I)
+_FLAGGED = re.compile(r"\bflagged\b|\bmoderat", re.I)
+"""A 403 that speaks of what the caller wrote, not of the key."""
 _NO_MODEL = re.compile(r"model_not_found", re.I)
 _LIMIT = re.compile(r"rate.?limit", re.I)
 _KEY = re.compile(r"api.?key", re.I)
@@ -115,7 +117,7 @@ def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> Ups
         )
         error.regained_at = regained_at(told.message, now)
         return error
-    if status in (401, 403) and origin.own_key:
+    if status in (401, 403) and origin.own_key and not (status == 403 and _FLAGGED.search(text[:_LOOK])):
         quiet = {"x-should-retry": "false"}
         return UpstreamStatus(
             500, "api_error", "the gateway's own credential was refused upstream", headers=quiet

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.driving import answered, error, sse, streamed
+from tests.core.openai_chat.driving import answered, asking, drive, error, exchange_of, sse, streamed
 from tests.core.openai_chat.grammar import checked
 
 
@@ -74,3 +74,13 @@ def test_nothing_follows_a_refusal() -> None:
     broken = b"data: %b\n\n" % json.dumps(error()).encode()
     for pieces in ([broken + line], [broken, line]):
         assert streamed(pieces).status == 502
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_flagged_prompt_is_the_callers_mistake(stream: bool) -> None:
+    """OpenRouter's 403 speaks of the input: it goes out as it is, and no other target gets the prompt."""
+    told = error('google/gemini requires moderation. Your input was flagged for "hate".', code=403)
+    exchange = exchange_of(asking(stream=stream), targets=2)
+    driven = drive(exchange, [json.dumps(told).encode()], status=403, headers=[])
+    assert (driven.status, driven.json["error"]["type"]) == (403, "permission_error")
+    assert [attempt.upstream for attempt in driven.record.attempts] == ["u0"]
