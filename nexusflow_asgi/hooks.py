@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
 
 import anyio
@@ -116,17 +116,35 @@ class LoggingHook:
         self._logger = logger
 
     def after(self, record: CallRecord) -> None:
-        tokens = record.usage or {}
         self._logger.log(
             self._level,
-            "%s %s %s %s %s in=%s out=%s %.3fs",
-            record.request_id,
-            record.endpoint,
-            _printable(record.model) or "-",
-            record.status,
-            record.ending,
-            tokens.get("input_tokens", "-"),
-            tokens.get("output_tokens", "-"),
+            "%s %.3fs",
+            " ".join(_words(record)),
             record.duration,
             extra={"record": record},
         )
+
+
+def _words(record: CallRecord) -> Iterator[str]:
+    """The call in a line: `req_1 messages claude-haiku-4-5 -> gpt (2 attempts) 200 complete in=6 out=4 $0.01`.
+
+    Where the client saw the upstream's own request id, that stands beside ours.
+    """
+    tokens = record.usage or {}
+    yield record.request_id
+    if record.upstream_request_id:
+        yield f"upstream-id={_printable(record.upstream_request_id)}"
+    yield f"{record.endpoint} {_printable(record.model) or '-'}"
+    if record.attempts:
+        yield f"-> {_printable(record.attempts[-1].upstream)}"
+    if len(record.attempts) > 1:
+        yield f"({len(record.attempts)} attempts)"
+    yield f"{record.status} {record.ending}"
+    yield f"in={tokens.get('input_tokens', '-')} out={tokens.get('output_tokens', '-')}"
+    if record.cost_usd is not None:
+        yield f"${record.cost_usd}"
+    if record.principal is not None:
+        yield f"key={_printable(record.principal)}"
+    reasons = [attempt.reason for attempt in record.attempts if attempt.reason]
+    if reasons or record.error_type:
+        yield "reason=" + ",".join(map(_printable, reasons or [record.error_type or ""]))

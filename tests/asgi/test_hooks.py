@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 import trio
 
@@ -27,6 +28,7 @@ from nexusflow_core import (
     UpstreamError,
 )
 from nexusflow_core.errors import InternalError, MethodNotAllowed, RequestTimeout, RequestTooLarge
+from nexusflow_core.record import Attempt
 from tests.asgi.asking import BODY, MODEL, Answer, ask, http_scope, offline
 from tests.asgi.asking import send as send_scope
 
@@ -355,7 +357,11 @@ def test_a_log_line_a_call(caplog: pytest.LogCaptureFixture) -> None:
     assert (line.name, line.levelno) == ("nexusflow", logging.DEBUG)
     assert line.__dict__["record"] is record
     message = line.getMessage()
-    assert message.startswith(f"{record.request_id} messages {MODEL} 200 complete in=")
+    assert message.startswith(f"{record.request_id} ")
+    assert f" messages {MODEL} -> sim 200 complete in=" in message
+    assert f" ${record.cost_usd} " in message
+    if record.upstream_request_id:  # which the client of a relayed call saw
+        assert f" upstream-id={record.upstream_request_id} " in message
     assert record.usage is not None
     assert f"in={record.usage['input_tokens']} out={record.usage['output_tokens']}" in message
 
@@ -398,3 +404,18 @@ def test_logging_is_the_hosts_to_configure() -> None:
     logger = logging.getLogger("nexusflow")
     assert logger.handlers == []
     assert logger.level == logging.NOTSET
+
+
+def test_a_log_line_of_a_call_that_failed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """Who answered, after how many attempts and why, for whom and at what price."""
+    kept = Kept()
+    asked(kept)
+    first = Attempt(upstream="one", model="m", status=429, reason="rate_limit_error", duration=0.1)
+    last = Attempt(upstream="two", model="m", status=200, reason="", duration=0.1)
+    told = {"principal": "TEAM", "cost_usd": "0.000026", "upstream_request_id": "req_up"}
+    record = msgspec.structs.replace(kept.records[0], attempts=(first, last), **told)
+    with caplog.at_level(logging.INFO, "nexusflow"):
+        LoggingHook().after(record)
+    [line] = [line.getMessage() for line in caplog.records if "req_up" in line.getMessage()]
+    assert line.startswith(f"{record.request_id} upstream-id=req_up messages {MODEL} -> two (2 attempts) 200 ")
+    assert " $0.000026 key=TEAM reason=rate_limit_error " in line
