@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from anyio.lowlevel import current_token
@@ -34,8 +34,7 @@ def is_failure(error: BaseException) -> bool:
     if isinstance(error, Exception):
         return True
     if isinstance(error, BaseExceptionGroup):
-        group: Any = error
-        return all(map(is_failure, group.exceptions))
+        return all(map(is_failure, cast("BaseExceptionGroup[BaseException]", error).exceptions))
     if isinstance(error, asyncio.CancelledError | anyio.get_cancelled_exc_class()):
         return not _is_cancelled()
     return False

@@ -186,7 +186,7 @@ def test_a_tools_marker_goes_to_the_last_system_text(vendor: str) -> None:
     assert "cache" not in json.dumps(made.json["tools"])
     assert made.dropped == LOST_BESIDE_TOOLS.get(vendor, ())
     alone = sent(vendor, tools=[tool("get", MARK)])
-    assert alone.dropped == ("tools[0].cache_control", *LOST_BESIDE_TOOLS.get(vendor, ()))
+    assert alone.dropped == (*LOST_BESIDE_TOOLS.get(vendor, ()), "tools[0].cache_control")
     assert "ephemeral" not in alone.body.decode()
 
 
