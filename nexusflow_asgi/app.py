@@ -10,12 +10,12 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nexusflow_asgi.auth import Admission, Authenticate
-from nexusflow_asgi.call_log import CallLog
 from nexusflow_asgi.calls import Calls
-from nexusflow_asgi.durable_log import DurableCallLog
+from nexusflow_asgi.durable_log import configured_log
 from nexusflow_asgi.hooks import Hook, Hooks
 from nexusflow_asgi.pages import Pages
 from nexusflow_asgi.paths import match_scope
+from nexusflow_asgi.readiness import Readiness
 from nexusflow_asgi.runtime import LoopStates
 from nexusflow_asgi.settings import check_files, load_config, price_book, resolve_secrets
 from nexusflow_asgi.signals import OnSignals
@@ -45,8 +45,9 @@ class NexusFlow:
     - `upstream_server_headers`: True passes an upstream's `server` and `date` on. Only for a server that adds
       neither, or the client gets each of them twice.
 
-    Raises ConfigError where nothing says who may call. Nothing is opened before the first call, and no
-    lifespan is needed; with one (`lifespan`, `async with`, or as a middleware) closing is orderly.
+    Raises ConfigError where nothing says who may call, or where the call log cannot be written. Nothing is
+    opened before the first call, and no lifespan is needed; with one (`lifespan`, `async with`, or as a
+    middleware) closing is orderly.
     """
 
     def __init__(
@@ -68,8 +69,7 @@ class NexusFlow:
         config = resolve_secrets(config, os.environ, offline=transport == "offline")
         gateway = Gateway(config, book or price_book(config))
         admission = Admission(config, authenticate)
-        kind = DurableCallLog if config.durable else CallLog
-        log = kind(config.call_log) if config.call_log else None
+        log = configured_log(config)
         self._app = app
         self._close_on_signals = close_on_signals
         self._prefix = prefix
@@ -83,7 +83,7 @@ class NexusFlow:
             self._loops,
             upstream_server_headers=upstream_server_headers,
         )
-        self._pages = Pages(gateway, admission)
+        self._pages = Pages(gateway, admission, Readiness(gateway, self._loops, log))
         self._grace = grace
 
     def __repr__(self) -> str:

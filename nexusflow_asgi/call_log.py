@@ -1,8 +1,10 @@
 """The call log: one JSON line a call, written in batches by one thread."""
 
 import atexit
+import errno
 import os
 import queue
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +17,7 @@ import msgspec
 from nexusflow_asgi.hooks import logger
 from nexusflow_core.record import CallRecord
 
-__all__ = ["CallLog", "append"]
+__all__ = ["CallLog", "append", "why_unwritable"]
 
 _BATCH_SECONDS = 0.05
 _MAX_WAITING = 100_000
@@ -23,6 +25,10 @@ _MAX_WAITING = 100_000
 
 _TORN_SECONDS = 0.02
 """For so long a line stands unfinished that was torn by a death or a full disk."""
+
+_FAILURE_SECONDS = 30.0
+"""So long a failed write counts against the log. Only a write tells that a disk is full. A gateway that is not
+ready gets no calls, so it must be tried again after a while."""
 
 _Told: TypeAlias = Callable[[bool], None]
 """To be called from the writing thread once a line is on the disk (True), or could not be written (False)."""
@@ -60,6 +66,51 @@ def _ends_torn(path: Path) -> bool:
         return False
 
 
+def why_unwritable(path: Path) -> str | None:
+    """Returns why no line can be appended to this file, in words that do not name it; None where one can.
+
+    Neither writes to the file nor makes it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return _why_not_made(Path(os.path.realpath(path)).parent)
+    except (OSError, ValueError) as error:
+        return f"cannot be written: {_reason(error)}"
+    if stat.S_ISDIR(mode):
+        return "is a folder"
+    if not stat.S_ISREG(mode):  # opening a pipe waits for its reader
+        return None if os.access(path, os.W_OK) else "cannot be written: permission denied"
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)))
+    except OSError as error:
+        return f"cannot be written: {_reason(error)}"
+    return None
+
+
+def _why_not_made(folder: Path) -> str | None:
+    """Returns why no file can be made in this folder; None where one can."""
+    try:
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            return "cannot be written: its folder is a file"
+    except FileNotFoundError:
+        return "cannot be written: its folder does not exist"
+    except OSError as error:
+        return f"cannot be written: {_reason(error)}"
+    if os.access(folder, os.W_OK | os.X_OK):
+        return None
+    return "cannot be written: no file may be made in its folder"
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Returns the system's words without the path; a path with a NUL in it is no path to Python."""
+    if not isinstance(error, OSError):
+        return "no file can have this name"
+    if error.errno == errno.ENOTDIR:
+        return "its folder is a file"
+    return (error.strerror or "it fails").lower()
+
+
 class CallLog:
     """A hook that appends each record to a file, for as many threads, event loops and processes as there are.
 
@@ -69,9 +120,25 @@ class CallLog:
 
     batch_seconds = _BATCH_SECONDS
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
+        self._clock = clock
+        self._failed: tuple[float, str] | None = None  # when the last write failed, and why
         self._begin()
+
+    @staticmethod
+    def why_unwritable(path: str | os.PathLike[str]) -> str | None:
+        """Returns why such a log could not be kept at this path; None where it could."""
+        return why_unwritable(Path(path))
+
+    def why_not_ready(self) -> str | None:
+        """Returns why records cannot be written now; None where they can. Looks at the disk."""
+        if (why := self.why_unwritable(self._path)) is not None:
+            return why
+        failed = self._failed
+        if failed is None or self._clock() - failed[0] >= _FAILURE_SECONDS:
+            return None
+        return f"could not be written: {failed[1]}"
 
     def _begin(self) -> None:
         self._process = os.getpid()
@@ -152,8 +219,10 @@ class CallLog:
         try:
             if batch:
                 append(self._path, batch, sync=bool(waiting))
-        except OSError:
+                self._failed = None
+        except OSError as error:
             written = False
+            self._failed = self._clock(), _reason(error)
             count = sum(1 for line, _ in items if line)
             logger.exception("call log %s: %d lines were not written", self._path, count)
         for told in waiting:

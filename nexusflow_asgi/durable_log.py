@@ -1,19 +1,24 @@
 """The durable call log: a line on the disk before an upstream is called, another once the call is settled."""
 
 import os
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 
 from nexusflow_asgi.backend import post_to_loop
-from nexusflow_asgi.call_log import CallLog
+from nexusflow_asgi.call_log import CallLog, why_unwritable
 from nexusflow_asgi.hooks import logger
-from nexusflow_asgi.presence import Presence, mark_lost, stamped, supported
+from nexusflow_asgi.presence import Presence, mark_lost, sign_of_life, stamped, supported
 from nexusflow_core.call import Call
+from nexusflow_core.config import Config
 from nexusflow_core.errors import ConfigError, InternalError
 from nexusflow_core.exchange import begun
 from nexusflow_core.record import CallRecord
+from nexusflow_core.toml import printable
 
-__all__ = ["DurableCallLog"]
+__all__ = ["DurableCallLog", "check_log", "configured_log"]
 
 
 class DurableCallLog(CallLog):
@@ -27,10 +32,10 @@ class DurableCallLog(CallLog):
 
     _presence: Presence | None
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.monotonic) -> None:
         if not supported():
             raise ConfigError("log.durable", "this system has no file locks")
-        super().__init__(path)
+        super().__init__(path, clock=clock)
         try:
             lost = mark_lost(self._path)
         except OSError:
@@ -38,6 +43,15 @@ class DurableCallLog(CallLog):
         else:
             if lost:
                 logger.warning("call log %s: %d calls were lost with their process", self._path, lost)
+
+    @staticmethod
+    def why_unwritable(path: str | os.PathLike[str]) -> str | None:
+        log = Path(path)
+        if (why := why_unwritable(log)) is not None or not log.name:
+            return why
+        if (why := why_unwritable(sign_of_life(log, "0" * 16))) is not None:
+            return f"needs a file of its process beside it, which {why}"
+        return None
 
     async def before(self, call: Call) -> None:
         """Returns once the call has its line on the disk. Raises InternalError where that fails."""
@@ -85,3 +99,19 @@ class DurableCallLog(CallLog):
         if self._presence is None:
             self._presence = Presence(self._path)
         return stamped(record, self._presence.process)
+
+
+def check_log(config: Config) -> None:
+    """Raises ConfigError where the call log cannot be written, since nobody could account for its calls."""
+    if config.call_log and (why := _kind(config).why_unwritable(config.call_log)) is not None:
+        raise ConfigError("log.calls", f"{printable(config.call_log)} {why}")
+
+
+def configured_log(config: Config) -> CallLog | None:
+    """Returns the call log of a configuration, if it has one. Raises ConfigError."""
+    check_log(config)
+    return _kind(config)(config.call_log) if config.call_log else None
+
+
+def _kind(config: Config) -> type[CallLog]:
+    return DurableCallLog if config.durable else CallLog

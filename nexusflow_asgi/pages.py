@@ -1,4 +1,4 @@
-"""What is answered here, without an upstream: the model list, health, and every error beside a call."""
+"""What is answered here, without an upstream: the model list, probes, and every error beside a call."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from nexusflow_asgi.backend import is_failure
 from nexusflow_asgi.calls import new_request_id
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.paths import MAX_PATH, Match
+from nexusflow_asgi.readiness import Readiness
 from nexusflow_core.errors import (
     InternalError,
     InvalidRequest,
@@ -31,13 +32,14 @@ __all__ = ["Pages"]
 class Pages:
     """Serves the endpoints that are no calls; nothing here is recorded."""
 
-    def __init__(self, gateway: Gateway, admission: Admission) -> None:
+    def __init__(self, gateway: Gateway, admission: Admission, readiness: Readiness) -> None:
         self._gateway = gateway
         self._admission = admission
+        self._readiness = readiness
 
     async def serve(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            response = _json(await self._answer(match, scope))
+            response = await self._answer(match, scope)
         except NexusFlowError as error:
             response = _error(error)
         except BaseException as error:  # the host's authenticate failed
@@ -47,7 +49,7 @@ class Pages:
             response = _error(InternalError("internal error"))
         await response(scope, receive, send)
 
-    async def _answer(self, match: Match, scope: Scope) -> Any:
+    async def _answer(self, match: Match, scope: Scope) -> Response:
         place = match.place
         if place == "too_long":
             raise PathTooLong(f"the path is longer than {MAX_PATH} characters")
@@ -61,11 +63,14 @@ class Pages:
         if scope["method"] not in allowed:
             raise MethodNotAllowed("this method is not allowed here", headers={"allow": ", ".join(allowed)})
         if place == "health":
-            return {"status": "ok"}
+            return _json({"status": "ok"})
+        if place == "ready":
+            status, report = await self._readiness.report()
+            return _json(report, status)
         await self._admission.admit(scope)
         if place == "model":
-            return self._gateway.model(match.model, datetime.now(UTC))
-        return _page(self._gateway.models(datetime.now(UTC)), Request(scope))
+            return _json(self._gateway.model(match.model, datetime.now(UTC)))
+        return _json(_page(self._gateway.models(datetime.now(UTC)), Request(scope)))
 
 
 def _page(models: list[dict[str, Any]], request: Request) -> dict[str, Any]:
@@ -90,9 +95,9 @@ def _page(models: list[dict[str, Any]], request: Request) -> dict[str, Any]:
     return {"data": page, "has_more": has_more, "first_id": first, "last_id": last}
 
 
-def _json(value: Any) -> Response:
+def _json(value: Any, status: int = 200) -> Response:
     headers = {"request-id": new_request_id()}
-    return Response(msgspec.json.encode(value), media_type="application/json", headers=headers)
+    return Response(msgspec.json.encode(value), status, media_type="application/json", headers=headers)
 
 
 def _error(error: NexusFlowError) -> Response:

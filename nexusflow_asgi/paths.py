@@ -10,7 +10,7 @@ MAX_PATH: Final = 2048
 """Characters of a path, its mount included. A longer one is refused before anything is compared with it."""
 
 Place: TypeAlias = Literal[
-    "messages", "count_tokens", "models", "model", "health", "unserved", "unknown", "too_long"
+    "messages", "count_tokens", "models", "model", "health", "ready", "unserved", "unknown", "too_long"
 ]
 
 
@@ -32,6 +32,7 @@ _PLACES: dict[tuple[str, ...], Place] = {
     ("messages", "count_tokens"): "count_tokens",
     ("v1", "models"): "models",
     ("health",): "health",
+    ("ready",): "ready",
 }
 _FAST = {"/" + "/".join(segments): Match(place) for segments, place in _PLACES.items()}
 _LONGEST = max(len(segments) for segments in _PLACES)

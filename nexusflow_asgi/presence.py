@@ -26,7 +26,7 @@ from nexusflow_core.record import CallRecord
 if sys.platform != "win32":
     from fcntl import LOCK_EX, LOCK_NB, flock
 
-__all__ = ["Presence", "mark_lost", "stamped", "supported"]
+__all__ = ["Presence", "mark_lost", "sign_of_life", "stamped", "supported"]
 
 _CLOCK_SECONDS = 2.0
 """What file systems may round times of files to."""
@@ -63,12 +63,17 @@ def stamped(record: CallRecord, process: _Process) -> bytes:
     return msgspec.json.encode(record)[:-1] + b',"process":' + msgspec.json.encode(process) + b"}\n"
 
 
+def sign_of_life(log: Path, id: str) -> Path:
+    """Returns the file that the process `id` keeps locked while it lives."""
+    return log.with_name(f"{log.name}.{id}.alive")
+
+
 class Presence:
     """This process's sign of life, until `end()` or its own end."""
 
     def __init__(self, log: Path) -> None:
         self.process = _Process(secrets.token_hex(8), os.getpid(), _boot_id())
-        self._path = log.with_name(f"{log.name}.{self.process.id}.alive")
+        self._path = sign_of_life(log, self.process.id)
         while True:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             flock(self._descriptor, LOCK_EX)

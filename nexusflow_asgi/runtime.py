@@ -57,6 +57,7 @@ class LoopState:
         self._transports: dict[str, Transport] = {}
         self.slots = Slots(limits)
         self.workers = anyio.CapacityLimiter(WORKERS)
+        self.disk = anyio.CapacityLimiter(1)  # one look at a time, however many ask
         self._left = anyio.Event()
         self.calls: set[CallInFlight] = set()
         self.closing = False
@@ -131,6 +132,11 @@ class LoopStates:
             if self._refusing:
                 state.refuse()
         return state
+
+    @property
+    def closing(self) -> bool:
+        """True if a call that came now on this event loop would be refused."""
+        return self._refusing or self.current().closing
 
     def refuse(self) -> None:
         """No call begins any more, before or after `aclose`: the process is ending."""

@@ -4,10 +4,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from msgspec.structs import asdict
 
+from nexusflow_asgi.durable_log import check_log
 from nexusflow_asgi.settings import check_files, price_book, read_config
 from nexusflow_asgi.transports import Proxies, describe_transport
 from nexusflow_core.config import Config, decode_config
@@ -142,13 +142,6 @@ def _without_tools(config: Config) -> list[str]:
     return said
 
 
-def _unwritable(config: Config) -> list[ConfigError]:
-    """A gateway serves its calls all the same; here it is said before they go unrecorded."""
-    if config.call_log is None:
-        return []
-    path = Path(config.call_log)
-    if path.is_dir():
-        return [ConfigError("log.calls", f"{path} is a folder")]
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        return [ConfigError("log.calls", f"{path} cannot be written")]
-    return []
+def _unwritable(config: Config) -> Sequence[ConfigError]:
+    """What keeps a gateway from starting with this call log."""
+    return _errors(lambda: check_log(config))

@@ -289,18 +289,13 @@ def test_two_event_loops(tmp_path: Path) -> None:
     assert len({record.request_id for record in read(path)}) == 40
 
 
-@pytest.mark.parametrize("where", ["a folder", "a missing folder", "a file as folder"])
-def test_a_path_that_cannot_be_written(where: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_path_that_can_be_written_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The calls are served all the same; the host's log says what was not written, and where to."""
-    (tmp_path / "file").touch()
-    path = {
-        "a folder": tmp_path,
-        "a missing folder": tmp_path / "none" / "calls.jsonl",
-        "a file as folder": tmp_path / "file" / "calls.jsonl",
-    }[where]
+    path = tmp_path / "calls.jsonl"
 
     async def main() -> None:
         async with NexusFlow(config=logged_to(path), transport="offline") as gateway:
+            path.mkdir()
             assert (await ask(gateway)).status == 200
             assert (await ask(gateway)).status == 200
 

@@ -286,6 +286,7 @@ def test_one_record_a_call(
     ("method", "path"),
     [
         ("GET", "/health"),
+        ("GET", "/ready"),
         ("GET", "/v1/models"),
         ("GET", "/v1/models/claude-x"),
         ("GET", "/v1/messages"),

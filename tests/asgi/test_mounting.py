@@ -35,6 +35,8 @@ DOCUMENTED = {
     ("GET", f"/v1/models/{MODEL}"): 200,
     ("GET", "/health"): 200,
     ("HEAD", "/health"): 200,
+    ("GET", "/ready"): 200,
+    ("HEAD", "/ready"): 200,
     ("GET", "/v1/messages"): 405,
     ("PUT", "/v1/messages"): 405,
     ("DELETE", "/v1/messages"): 405,
@@ -42,10 +44,12 @@ DOCUMENTED = {
     ("POST", "/v1/models"): 405,
     ("DELETE", f"/v1/models/{MODEL}"): 405,
     ("POST", "/health"): 405,
+    ("POST", "/ready"): 405,
     ("POST", "/v1/messages/batches"): 404,
     ("POST", "/v1/files"): 404,
     ("GET", "/v1/models/gpt-6"): 404,
 }
+HOME = ["/", "/health", "/ready", "/messages", "/v1/files", "/llmfoo/v1/messages"]
 HIDDEN = ["/", "/v1", "/docs", "/openapi.json", "/metrics", "/admin", "/v1/messages/x", "/v1/organizations"]
 STREAM = BODY.replace(b'"model"', b'"stream":true,"model"')
 MESSAGE = b'{"type":"message","id":"m","usage":{"input_tokens":3,"output_tokens":1}}'
@@ -70,7 +74,7 @@ async def home(request: Request) -> Response:
 
 def starlette(*routes: Any, **options: Any) -> Starlette:
     """A host with pages of its own, some of them near to ours."""
-    own = [Route(path, home) for path in ("/", "/health", "/messages", "/v1/files", "/llmfoo/v1/messages")]
+    own = [Route(path, home) for path in HOME]
     return Starlette(routes=[*routes, *own], **options)
 
 
@@ -210,7 +214,7 @@ def test_the_hosts_own_paths(host: Callable[[], tuple[ASGIApp, str]]) -> None:
     """Outside the prefix the host answers, its 404 included, even where the names are the same as ours."""
     app, _ = host()
     with Client(app) as client:
-        for path in ("/", "/health", "/messages", "/v1/files", "/llmfoo/v1/messages"):
+        for path in HOME:
             assert client.get(path).text == "the host's"
         for path in ("/v1/messages", "/v1/models", "/llm2", "/nowhere"):
             got = client.post(path, content=BODY)
@@ -231,7 +235,7 @@ def test_a_middleware_without_a_prefix(way: str) -> None:
         assert client.get("/v1/models").status_code == 200
         assert client.get("/v1/models/claude-x").status_code == 200
         assert client.get("/v1/messages").json()["error"]["type"] == "invalid_request_error"
-        for path in ("/", "/health", "/messages", "/v1/files"):
+        for path in HOME:
             assert client.get(path).text == "the host's"
         for path in ("/v1/messages/batches", "/v1", "/messages/count_tokens", "/x/v1/messages"):
             assert client.post(path, content=BODY).text == "Not Found"

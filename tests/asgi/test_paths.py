@@ -21,6 +21,7 @@ SERVED = {
     "/v1/models/claude-opus-4-7": Match("model", "claude-opus-4-7"),
     "/v1/models/qwen/qwen3": Match("model", "qwen/qwen3"),
     "/health": Match("health"),
+    "/ready": Match("ready"),
 }
 UNSERVED = [
     "/v1/messages/batches",
@@ -44,6 +45,9 @@ UNKNOWN = [
     "/v1/Messages",
     "/healthz",
     "/health/x",
+    "/readyz",
+    "/ready/x",
+    "/v1/ready",
     "/v1/messages.json",
     "/v1/messages;x",
     "/v1%2Fmessages",
@@ -206,6 +210,7 @@ def test_paths_are_not_kept() -> None:
         ("/llm//v1/models/", Match("models")),
         ("/llm/v1/models/claude-x", Match("model", "claude-x")),
         ("/llm/health", Match("health")),
+        ("/llm/ready", Match("ready")),
         ("/llm/v1/files", Match("unserved")),
         ("/llm", Match("unknown")),
         ("/llm/", Match("unknown")),
@@ -214,6 +219,7 @@ def test_paths_are_not_kept() -> None:
         ("/v1/messages", None),
         ("/messages", None),
         ("/health", None),
+        ("/ready", None),
         ("/", None),
         ("/llmfoo/v1/messages", None),  # only whole segments make a prefix
         ("/ll/m/v1/messages", None),
