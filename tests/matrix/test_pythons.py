@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.matrix, pytest.mark.smoke]
 SUITES = [
     "tests/asgi/test_cross_talk.py",
     "tests/asgi/test_answer_framing.py",
-    "tests/asgi/test_growth.py",
+    "tests/asgi/growth",
     "tests/asgi/test_memory.py",
     "tests/core/test_endings_property.py",
 ]

@@ -1,7 +1,7 @@
 """A JSON value, taken apart: its leaves, its objects, what stands at a path, and a copy that differs there."""
 
+import pickle
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
 from typing import Any, TypeAlias
 
 __all__ = ["Path", "at", "changed", "leaves", "named", "objects", "pattern"]
@@ -41,8 +41,8 @@ def at(request: Any, path: Path) -> Any:
 
 
 def changed(request: Mapping[str, Any], path: Path, change: Callable[[Any], None]) -> dict[str, Any]:
-    """A copy after `change` of the container at `path`."""
-    copy = deepcopy(dict(request))
+    """A copy after `change` of the container at `path`. One that stands in several places changes in all."""
+    copy: dict[str, Any] = pickle.loads(pickle.dumps(dict(request)))  # several times as fast as deepcopy
     change(at(copy, path))
     return copy
 

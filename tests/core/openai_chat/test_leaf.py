@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from msgspec import Struct
+from msgspec.json import encode
 
 from nexusflow_core.dialects.openai_chat import VENDORS, Vendor
 from nexusflow_core.dialects.openai_chat.losses import NO_OPS
@@ -218,12 +219,12 @@ def _shown(request: bytes, vendor: str, message: str) -> bytes:
 
 def translated(request: Mapping[str, Any], vendor: str, *, strict: bool = False) -> Outcome:
     """The request as this vendor gets it; the one that others are compared with is translated once."""
-    return _translated(json.dumps(request).encode(), vendor, strict)
+    return _translated(encode(request), vendor, strict)
 
 
 def shown(request: Mapping[str, Any], vendor: str, message: Mapping[str, Any]) -> bytes:
     """What the client gets of this answer to the request."""
-    return _shown(json.dumps(request).encode(), vendor, json.dumps(message))
+    return _shown(encode(request), vendor, json.dumps(message))
 
 
 def row_of(vendor: str) -> Vendor:
