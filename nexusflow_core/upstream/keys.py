@@ -45,6 +45,9 @@ _NEEDED = frozenset(b"content-type content-encoding anthropic-version".split())
 
 _PLAIN_NAMES = (b"accept", b"anthropic-", b"content-", b"user-agent")
 
+_ODD = re.compile(r"[^0-9A-Za-z_.~-]")
+"""Whatever could be an escape, a part of one, or a sign that does not count."""
+
 _BASIC = re.compile(rb"basic ", re.I)
 _IN_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
 _FROM_URL_FORM = bytes.maketrans(b"-_", b"+/")
@@ -118,6 +121,8 @@ class KeySearch:
 
 def masked(text: str, key: str) -> str:
     """Returns `text` with `[removed]` wherever `key` stands, in any dress."""
+    if not _ODD.search(text) and not _ODD.search(key) and key.lower() not in text.lower():
+        return text  # as ids are: nothing is hidden there, so case is all that could differ
     if len(key) < SHORT:
         for known in (key, quote(key, safe="")):
             text = re.sub(rf"(?<!\w){re.escape(known)}(?!\w)", REMOVED, text)
