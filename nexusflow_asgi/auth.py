@@ -26,7 +26,7 @@ Authenticate: TypeAlias = Callable[[Scope], Awaitable[Known] | Known]
 """The host's own answer to "who is this?": a Principal, its id alone, or None for nobody (401). A plain
 function runs in a thread. An exception with a `status_code`, as web frameworks have, is the client's answer."""
 
-_CREDENTIAL_HEADERS = (b"x-api-key", b"authorization")
+_CREDENTIAL_HEADERS = frozenset((b"x-api-key", b"authorization"))
 
 
 class Admitted(NamedTuple):
@@ -76,13 +76,13 @@ class Admission:
         if self._authenticate is not None:
             return await self._admit_by_host(scope, headers, self._authenticate)
         if self._keys:
-            return _admitted(self._owner(headers), scope, headers, self._search)
+            own = client_credentials(headers)
+            return _admitted(self._owner(own), scope, headers, own, self._search)
         check_anonymous(scope)
-        return _admitted(None, scope, headers, self._search)
+        return _admitted(None, scope, headers, client_credentials(headers), self._search)
 
-    def _owner(self, headers: Headers) -> Principal:
+    def _owner(self, credentials: list[Credential]) -> Principal:
         """Returns whose gateway key came, in whichever header. Raises AuthenticationFailed."""
-        credentials = client_credentials(headers)
         owners = [self._keys.principal(credential) for credential in credentials]
         principal = next((owner for owner in owners if owner is not None), None)
         if principal is None:
@@ -101,7 +101,8 @@ class Admission:
         search = self._search
         if spent:
             search = search.together_with(_tokens([value for name, value in headers if name in spent]))
-        return _admitted(principal, scope, [pair for pair in headers if pair[0] not in spent], search)
+        headers = [pair for pair in headers if pair[0] not in spent]
+        return _admitted(principal, scope, headers, client_credentials(headers), search)
 
     async def _ask(self, authenticate: Authenticate, scope: Scope) -> Known:
         try:
@@ -156,12 +157,13 @@ def _check_text(principal: Principal) -> None:
             raise TypeError(f"authenticate: of the principal, {name!r} is no Unicode text: {value!r}") from None
 
 
-def _admitted(principal: Principal | None, scope: Scope, headers: Headers, search: KeySearch) -> Admitted:
+def _admitted(
+    principal: Principal | None, scope: Scope, headers: Headers, own: list[Credential], search: KeySearch
+) -> Admitted:
     """Returns the caller with its own credential for an upstream: the first one that is no gateway key.
 
     Headers and query with a gateway key in them are left out, whatever is around it.
     """
-    own = client_credentials(headers)
     headers, query = _without_credentials(headers), scope.get("query_string", b"")
     if search:
         own = [credential for credential in own if not search.finds(credential.value)]

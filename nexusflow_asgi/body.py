@@ -108,7 +108,7 @@ class Arriving:
         size, limit = 0, self._limits.body_bytes
         more = True
         while more and size <= 2 * limit:
-            message = await self.receive()
+            message = self._kept.popleft() if self._kept else await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnected("the client left")
             piece: bytes = message.get("body", b"")

@@ -1,6 +1,6 @@
 """One call, from the first byte of its body to its record."""
 
-import secrets
+import os
 import time
 from datetime import UTC, datetime
 
@@ -161,4 +161,4 @@ def _refusal(error: BaseException, call: Call) -> NexusFlowError:
 
 def new_request_id() -> str:
     """An id in the form of Anthropic's own."""
-    return "req_" + secrets.token_hex(12)
+    return "req_" + os.urandom(12).hex()

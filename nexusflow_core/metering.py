@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from nexusflow_core.cost import Cost, cost
 from nexusflow_core.errors import InvalidUsage, UnknownModel
-from nexusflow_core.prices import PriceBook, usd
+from nexusflow_core.prices import PriceBook, usd_text
 from nexusflow_core.usage import Billing, Usage, read_metered
 
 __all__ = ["CallCost", "price_call"]
@@ -52,10 +52,11 @@ def price_call(
             return CallCost(flags=("impossible_usage",))
         counts = told.applied(Usage(flags=("impossible_usage",)))
     listed, why = None, "unknown_price"
+    priced = counts if counts.reported_femto_usd is None else replace(counts, reported_femto_usd=None)
     for model in models:
         try:
             listed = cost(
-                replace(counts, reported_femto_usd=None),
+                priced,
                 model=model,
                 at=at,
                 book=book,
@@ -85,7 +86,7 @@ def price_call(
 def _reported(femto: int, flags: tuple[str, ...], listed: Cost | None) -> CallCost:
     """The vendor's own bill; what caching did to it is seen by the list price, where there is one."""
     if listed is None:
-        return CallCost(_text(femto), flags=flags)
+        return CallCost(usd_text(femto), flags=flags)
     cached = listed.cache_saved_femto_usd or listed.cache_write_extra_femto_usd
     flags += ("cache_at_list_price",) if cached else ()
     return replace(_told(listed, femto, flags), row=None)
@@ -93,13 +94,9 @@ def _reported(femto: int, flags: tuple[str, ...], listed: Cost | None) -> CallCo
 
 def _told(listed: Cost, femto: int, flags: tuple[str, ...]) -> CallCost:
     return CallCost(
-        _text(femto),
+        usd_text(femto),
         listed.row or None,
         flags,
-        _text(listed.cache_saved_femto_usd),
-        _text(listed.cache_write_extra_femto_usd),
+        usd_text(listed.cache_saved_femto_usd),
+        usd_text(listed.cache_write_extra_femto_usd),
     )
-
-
-def _text(femto: int) -> str:
-    return f"{usd(femto):f}"

@@ -29,6 +29,9 @@ class _Body(Struct):
     billing_policy: _Policy | None = None
 
 
+_IDS = (b"x-claude-code-session-id", b"x-claude-code-agent-id", b"x-claude-code-parent-agent-id")
+_NAMES = frozenset(_IDS)
+_NONE = Session()
 _body = msgspec.json.Decoder(_Body)
 
 
@@ -37,12 +40,9 @@ def read_session(headers: Headers, text: bytes) -> Session:
 
     An id of more than 128 characters, or with any that cannot be printed, counts as none.
     """
-    return Session(
-        _id(headers, b"x-claude-code-session-id"),
-        _id(headers, b"x-claude-code-agent-id"),
-        _id(headers, b"x-claude-code-parent-agent-id"),
-        _payer(text) if _PAYER in text else None,
-    )
+    found = [pair for pair in headers if pair[0] in _NAMES]
+    payer = _payer(text) if _PAYER in text else None
+    return Session(*[_id(found, name) for name in _IDS], payer) if found or payer else _NONE
 
 
 def _id(headers: Headers, name: bytes) -> str | None:

@@ -1,5 +1,6 @@
 """The fast transport, the default on asyncio where it is installed: aiohttp."""
 
+import functools
 import ssl
 from collections.abc import Awaitable, Callable
 from io import BytesIO
@@ -86,7 +87,7 @@ class AiohttpTransport:
             # In pieces beyond 1 MiB, between which other calls get their turn.
             data=request.body if len(request.body) <= _LARGE_BODY else BytesIO(request.body),
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=None),
+            timeout=_timeout(connect),
             proxy=self._proxies.for_url(request.url),
             middlewares=(*ours, sending.guard),
         )
@@ -168,13 +169,24 @@ class _Response:
 
 def _headers(pairs: Headers) -> CIMultiDict[str]:
     """As text: the library writes it as UTF-8, so bytes that are something else cannot pass."""
-    headers: CIMultiDict[str] = CIMultiDict()
-    for name, value in pairs:
-        try:
-            headers.add(name.decode("ascii"), value.decode())
-        except UnicodeDecodeError:
-            raise InvalidRequest(f"header {name.decode('latin-1')}: neither ASCII nor UTF-8") from None
-    return headers
+    try:
+        return CIMultiDict([(name.decode("ascii"), value.decode()) for name, value in pairs])
+    except UnicodeDecodeError:
+        odd = next(name for name, value in pairs if not (name.isascii() and _is_utf8(value)))
+        raise InvalidRequest(f"header {odd.decode('latin-1')}: neither ASCII nor UTF-8") from None
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=64)
+def _timeout(connect: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=None)
 
 
 def _translated(error: Exception, request: UpstreamRequest) -> UpstreamError:

@@ -63,7 +63,7 @@ class Cost(Struct, frozen=True, gc=False):
     @property
     def row(self) -> str:
         """The price rows that made it, each once, joined by a space."""
-        return " ".join(dict.fromkeys(line.row for line in self.lines if line.row))
+        return " ".join(dict.fromkeys([line.by.row for line in self.lines if line.by.row]))
 
     @property
     def cache_saved_femto_usd(self) -> int:
@@ -77,8 +77,9 @@ class Cost(Struct, frozen=True, gc=False):
         return self._beside_input("cache_write_5m", "cache_write_1h")
 
     def _beside_input(self, *buckets: str) -> int:
-        return sum(
-            line.tokens * (line.by.femto_usd - line.by.as_input)
-            for line in self.lines
-            if line.by.as_input is not None and line.bucket in buckets
-        )
+        extra = 0
+        for line in self.lines:
+            by = line.by
+            if by.bucket in buckets and by.as_input is not None:
+                extra += line.tokens * (by.femto_usd - by.as_input)
+        return extra

@@ -1,5 +1,7 @@
 """Headers of the gateway's own: of its error answers, and the one that says who answered."""
 
+import functools
+
 from nexusflow_core.errors import CallerError, NexusFlowError
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import Headers
@@ -26,5 +28,10 @@ def who_answered(target: Target | None) -> Headers:
     """`x-nexusflow-upstream`; nothing before a target was asked."""
     if target is None:
         return ()
-    name = target.upstream.name.encode("ascii", "replace")  # one made by hand may be called anything
-    return [(b"x-nexusflow-upstream", bytes(byte if 0x20 < byte < 0x7F else 0x3F for byte in name))]
+    return (_called(target.upstream.name),)
+
+
+@functools.lru_cache(maxsize=256)
+def _called(upstream: str) -> tuple[bytes, bytes]:
+    name = upstream.encode("ascii", "replace")  # one made by hand may be called anything
+    return b"x-nexusflow-upstream", bytes(byte if 0x20 < byte < 0x7F else 0x3F for byte in name)

@@ -9,7 +9,7 @@ from msgspec.structs import force_setattr
 
 from nexusflow_core.errors import ConfigError
 
-__all__ = ["FEMTO_PER_USD", "Price", "Rate", "Rates", "femto_per_request", "femto_per_token", "usd"]
+__all__ = ["FEMTO_PER_USD", "Price", "Rate", "Rates", "femto_per_request", "femto_per_token", "usd", "usd_text"]
 
 FEMTO_PER_USD = 10**15
 _DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?")
@@ -106,6 +106,11 @@ def _femto(text: str, scale: int) -> int:
 
 def usd(femto: int) -> Decimal:
     """Femto-dollars as an exact Decimal of dollars, without trailing zeros."""
+    return Decimal(usd_text(femto))
+
+
+def usd_text(femto: int) -> str:
+    """Femto-dollars as exact decimal text of dollars, without trailing zeros."""
     sign = "-" if femto < 0 else ""
     whole, rest = divmod(abs(femto), FEMTO_PER_USD)
-    return Decimal(f"{sign}{whole}.{rest:015d}".rstrip("0").rstrip("."))
+    return f"{sign}{whole}.{rest:015d}".rstrip("0").rstrip(".")

@@ -1,7 +1,7 @@
 """Which headers may cross the gateway, in either direction."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TypeAlias
 
 from nexusflow_core.errors import InvalidRequest, UpstreamProtocolError
@@ -47,7 +47,11 @@ them beside a credential of the gateway's own."""
 
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5: none but the tab
 
-_NOT_IN_A_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")  # RFC 9110 section 5.6.2: a name is a token
+_WITHOUT_CONTROL = CONTROL.sub(b"", bytes(range(256)))
+"""Every other byte. A look at what is left without these takes half the time of a search."""
+
+_IN_A_NAME = re.sub(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]", b"", bytes(range(256)))
+"""RFC 9110 section 5.6.2: a name is a token."""
 
 BLANKS = b" \t"
 """RFC 9110 section 5.5: a value "does not include leading or trailing whitespace". Some servers leave it there,
@@ -75,17 +79,27 @@ def relayed_request_headers(
     prefixes: tuple[bytes, ...] = _NEVER_UPSTREAM_PREFIXES
     if own_credential:
         names, prefixes = _NAMES_BESIDE_OURS, _PREFIXES_BESIDE_OURS
+    if listed := _listed(headers):
+        names |= listed
     kept = [
         (name, value.strip(BLANKS))
-        for name, value in _end_to_end(headers)
-        if name not in names and not name.startswith(prefixes)
+        for name, value in headers
+        if name not in names and (name in _USUAL or not name.startswith(prefixes))
     ]
     found = [name for name, _ in kept]
-    if not all(found) or _NOT_IN_A_NAME.search(b"".join(found)):
+    if b"" in found or b"".join(found).translate(None, _IN_A_NAME):
         raise InvalidRequest("a header's name has characters that are not allowed there")
     refuse_control(kept)
     return [*kept, (b"accept-encoding", b"identity"), *([credential] if credential is not None else [])]
 
+
+_USUAL = frozenset(
+    b"accept content-type user-agent anthropic-version anthropic-beta x-app x-stainless-lang".split()
+    + b"x-stainless-package-version x-stainless-os x-stainless-arch x-stainless-runtime".split()
+    + b"x-stainless-runtime-version x-stainless-async x-stainless-retry-count x-stainless-timeout".split()
+    + b"x-stainless-read-timeout x-stainless-helper-method".split()
+)
+"""What the SDKs send with each call. None of the prefixes fits these, so they are not compared."""
 
 _NAMES_BESIDE_OURS = NEVER_UPSTREAM | _STEERING
 _PREFIXES_BESIDE_OURS = _NEVER_UPSTREAM_PREFIXES + _STEERING_PREFIXES
@@ -105,6 +119,10 @@ def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     return kept
 
 
+_ALONE = frozenset((b"keep-alive", b"close"))
+_NOTHING: frozenset[bytes] = frozenset()
+
+
 def refuse_control(headers: Headers) -> None:
     """Raises InvalidRequest for a client's value with a control character in it."""
     if name := with_control(headers):
@@ -113,15 +131,18 @@ def refuse_control(headers: Headers) -> None:
 
 def with_control(headers: Headers) -> str | None:
     """Returns the name of the first header with a control character in its value, or None."""
-    if not CONTROL.search(b" ".join([value for _, value in headers])):
+    if not b"".join([value for _, value in headers]).translate(None, _WITHOUT_CONTROL):
         return None
     return next(name.decode("latin-1") for name, value in headers if CONTROL.search(value))
 
 
 def _end_to_end(headers: Headers) -> Headers:
-    listed: set[bytes] = set()
-    for name, value in headers:
-        if name == b"connection" and value not in (b"keep-alive", b"close"):
-            listed.update(token.strip().lower() for token in value.split(b","))
+    listed = _listed(headers)
     dropped = HOP_BY_HOP | listed if listed else HOP_BY_HOP
     return [pair for pair in headers if pair[0] not in dropped]
+
+
+def _listed(headers: Headers) -> Set[bytes]:
+    """Returns the names that `Connection` lists; nearly all say `keep-alive` or `close` alone."""
+    values = [value for name, value in headers if name == b"connection" and value not in _ALONE]
+    return {token.strip().lower() for value in values for token in value.split(b",")} if values else _NOTHING

@@ -8,6 +8,7 @@ found only where it stands alone.
 import base64
 import binascii
 import html
+import itertools
 import re
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -90,7 +91,7 @@ class KeySearch:
 
     def without_keys(self, headers: Headers, query: bytes) -> tuple[Headers, bytes]:
         """Returns headers and query less each header and each parameter with a key in it."""
-        if self._is_clean(b"\n".join([part for pair in headers for part in pair]), query):
+        if self._is_clean(b"\n".join(itertools.chain.from_iterable(headers)), query):
             return headers, query
         kept = [pair for pair in headers if not self._in_header(*pair)]
         query = b"&".join([part for part in query.split(b"&") if not self.finds(part)])

@@ -25,6 +25,8 @@ AuthScheme: TypeAlias = Literal["x-api-key", "bearer", "none"]
 
 _LONGEST_ID = 200
 
+_CREDENTIAL_HEADERS = frozenset((b"x-api-key", b"authorization"))
+
 
 class Secret:
     """A key that shows itself to nobody: `repr`, `str` and pickling give its name, `reveal()` the value.
@@ -183,7 +185,7 @@ def client_credentials(headers: Headers) -> list[Credential]:
     """The credentials that a client sent, `x-api-key` first: it is the one Anthropic goes by if both come."""
     keys: list[Credential] = []
     tokens: list[Credential] = []
-    for name, value in headers:
+    for name, value in [pair for pair in headers if pair[0] in _CREDENTIAL_HEADERS]:
         if name == b"x-api-key" and (key := value.strip(BLANKS)):
             keys.append(Credential("x-api-key", key))
         elif name == b"authorization":
@@ -209,5 +211,6 @@ def upstream_id(headers: Headers, sent: Headers, *names: bytes) -> str | None:
 
 
 def _sendable(credential: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    refuse_control((credential,))
+    if CONTROL.search(credential[1]):
+        refuse_control((credential,))
     return credential

@@ -128,9 +128,12 @@ def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
     if call.seen is None:
         return call.body, ()
     model = target.model if target.model != call.model else None
+    third_party = _is_third_party(call, target)
+    if model is None and not third_party and not may_be_marked(call.seen.text):
+        return call.body, ()
     words = (*(("model",) if model else ()), *(("content-encoding",) if call.content_encoding else ()))
     text, edits = strip_marked(call.seen.text, words, call.max_values)
-    if _is_third_party(call, target):
+    if third_party:
         text, cut = without_billing_header(text)
         edits = (*(edits or words), *cut) if cut else edits
     if model is not None:

@@ -57,6 +57,9 @@ class Answer(Struct):
     cache_miss: str | None = None
 
 
+_NULL = Raw(b"null")
+
+
 class _Message(Struct):
     """An answer as it is decoded: the usage is read apart, under its bounds."""
 
@@ -65,11 +68,13 @@ class _Message(Struct):
     stop_reason: str | None = None
     usage: Raw = Raw(b"null")
     error: AnswerError | None = None
-    diagnostics: Raw = Raw(b"null")
+    diagnostics: Raw = _NULL
 
     @property
     def cache_miss(self) -> str | None:
         """Why the provider's prompt cache missed."""
+        if self.diagnostics is _NULL:
+            return None
         try:
             told = _diagnostics.decode(self.diagnostics)
         except MALFORMED:
