@@ -42,7 +42,10 @@ def read_session(headers: Headers, text: bytes) -> Session:
     """
     found = [pair for pair in headers if pair[0] in _NAMES]
     payer = _payer(text) if _PAYER in text else None
-    return Session(*[_id(found, name) for name in _IDS], payer) if found or payer else _NONE
+    if not found and payer is None:
+        return _NONE
+    session_id, agent_id, parent_agent_id = [_id(found, name) for name in _IDS]
+    return Session(session_id, agent_id, parent_agent_id, payer)
 
 
 def _id(headers: Headers, name: bytes) -> str | None:
