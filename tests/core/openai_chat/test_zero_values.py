@@ -4,6 +4,7 @@ optional: the client gets the same message, stop reason, usage and losses."""
 import json
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import pytest
@@ -145,6 +146,18 @@ def told(driven: Driven) -> Any:
     return [folded[name] for name in names], driven.dropped, driven.record.usage, driven.record.billing
 
 
+@cache
+def plain(kind: str, vendor: str | None, stream: bool) -> Any:
+    """What is told of a body without zero values."""
+    return told(answered(whole(kind), vendor=vendor, stream=stream))
+
+
+@cache
+def plain_chunk(kind: str, vendor: str | None) -> Any:
+    """What is told of a stream without zero values."""
+    return told(streamed(lines(END, whole(kind, "delta"), END), vendor=vendor))
+
+
 def same(driven: Driven, expected: Any) -> bool:
     """Whether an answer is the expected one; false for any error."""
     try:
@@ -157,6 +170,7 @@ def lines(*chunks: Any) -> bytes:
     return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
 
 
+END: Any = {"choices": [{"index": 0, "delta": {}, "finish_reason": None}], "usage": None}
 VENDORS = [None, "openai", "openrouter", "minimax"]
 
 
@@ -168,9 +182,8 @@ def test_a_whole_answer_with_a_zero_value(kind: str, zero: Any) -> None:
     for number, (name, answer) in enumerate(variants(kind, "message", zero)):
         vendor = VENDORS[number % len(VENDORS)]
         for stream in (False, True):
-            expected = told(answered(whole(kind), vendor=vendor, stream=stream))
             driven = answered(answer, vendor=vendor, stream=stream)
-            if not same(driven, expected):
+            if not same(driven, plain(kind, vendor, stream)):
                 wrong.append((name, vendor, stream, driven.status, driven.dropped, driven.body[-200:]))
     assert wrong == []
 
@@ -179,12 +192,10 @@ def test_a_whole_answer_with_a_zero_value(kind: str, zero: Any) -> None:
 @pytest.mark.parametrize("kind", ["text", "call"])
 def test_a_chunk_with_a_zero_value(kind: str, zero: Any) -> None:
     """Each optional member, in every chunk of a stream: what is said, the end, the usage."""
-    end: Any = {"choices": [{"index": 0, "delta": {}, "finish_reason": None}], "usage": None}
     wrong = []
     for number, (name, answer) in enumerate(variants(kind, "delta", zero)):
         vendor = VENDORS[number % len(VENDORS)]
-        expected = told(streamed(lines(end, whole(kind, "delta"), end), vendor=vendor))
-        before = deepcopy(end)
+        before = deepcopy(END)
         holder, _, member = name.rpartition(".")
         target: Any = {
             "": before,
@@ -194,7 +205,7 @@ def test_a_chunk_with_a_zero_value(kind: str, zero: Any) -> None:
         if target is not None and member not in ("index", "choices"):
             target[member] = deepcopy(zero)
         driven = streamed(lines(before, answer, before), vendor=vendor)
-        if not same(driven, expected):
+        if not same(driven, plain_chunk(kind, vendor)):
             wrong.append((name, vendor, driven.status, driven.dropped, driven.body[-300:]))
     assert wrong == []
 
@@ -215,7 +226,7 @@ def test_a_call_that_says_nothing_is_none(calls: Any, form: str) -> None:
     """Beside a text, beside a good call, and alone; in each chunk of a stream."""
     empty = calls if form == "tool_calls" else {"name": "", "arguments": calls if not calls else ""}
     said = {"content": "So.", form: empty}
-    plain = told(answered(whole("text")))
+    nothing = told(answered(whole("text")))
     answer = whole("text")
     answer["choices"][0]["message"] = said
     chunk = whole("text", "delta")
@@ -227,7 +238,7 @@ def test_a_call_that_says_nothing_is_none(calls: Any, form: str) -> None:
         streamed(lines(chunk)),
         streamed(lines(around, chunk, around)),
     ):
-        assert told(driven) == plain
+        assert told(driven) == nothing
     if isinstance(calls, list) and form == "tool_calls":
         good = told(answered(whole("call")))
         beside = whole("call")
@@ -277,8 +288,8 @@ def test_an_error_that_says_that_all_is_well_is_none(error: Any) -> None:
     """At the top, and in Groq's corner."""
     for place in ({"error": error}, {"x_groq": {"error": error}}):
         assert told(answered({**whole("text"), **place})) == told(answered(whole("text")))
-        plain = told(streamed(lines(whole("text", "delta"))))
-        assert told(streamed(lines({**whole("text", "delta"), **place}))) == plain
+        nothing = told(streamed(lines(whole("text", "delta"))))
+        assert told(streamed(lines({**whole("text", "delta"), **place}))) == nothing
 
 
 @pytest.mark.parametrize("code", ["0", 0, "", None, False, 0.0])
