@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import AsyncGenerator, Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -67,7 +68,7 @@ class NexusFlow:
         config = config if isinstance(config, Config) else load_config(config)
         check_files(config)
         config = resolve_secrets(config, os.environ, offline=transport == "offline")
-        gateway = Gateway(config, book or price_book(config))
+        gateway = Gateway(config, book or price_book(config), lock=threading.Lock())
         admission = Admission(config, authenticate)
         log = configured_log(config)
         self._app = app

@@ -16,6 +16,7 @@ NexusFlowError
 ├── UpstreamError          the upstream failed us; nothing the client did
 │   ├── UpstreamUnreachable    502 api_error       no connection
 │   ├── UpstreamProtocolError  502 api_error       closed early, garbage, a redirect
+│   │   └── AnswerUnusable         502 api_error       came whole, and cannot be translated
 │   ├── UpstreamTimeout        504 timeout_error
 │   └── UpstreamStatus         as it said          an error answer of the upstream's own
 ├── GatewayError           our own fault or state
@@ -35,6 +36,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 __all__ = [
+    "AnswerUnusable",
     "AuthenticationFailed",
     "CallerError",
     "ConfigError",
@@ -186,11 +188,13 @@ class UpstreamError(NexusFlowError):
     """The upstream failed. `retryable`: another attempt, perhaps elsewhere, may succeed.
 
     `reason` is one word for the record, such as "dns" or "refused"; "" leaves the error's type there. `cause`
-    is what the operating system or TLS said. It goes into the host's log, and never to the client.
+    is what the operating system or TLS said. It goes into the host's log, and never to the client. `counts`:
+    it says something about the health of its target. False where the caller's request can have led to it.
     """
 
     status = 502
     retryable: bool = True
+    counts: bool = True
     cause: str = ""
 
     def __init__(
@@ -213,6 +217,13 @@ class UpstreamUnreachable(UpstreamError):
 
 class UpstreamProtocolError(UpstreamError):
     """502: the connection broke, or what came was not an answer (garbage, a redirect, a cut body)."""
+
+
+class AnswerUnusable(UpstreamProtocolError):
+    """502: the model's answer came, and cannot be translated: no choices, arguments that are no JSON, too
+    large. A caller's prompt can have led to it, so it counts against no target."""
+
+    counts = False
 
 
 class UpstreamTimeout(UpstreamError):

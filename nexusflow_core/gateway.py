@@ -1,5 +1,6 @@
 """Gateway: a configuration at work. Calls go in, exchanges come out; the model list is answered here."""
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -19,16 +20,21 @@ __all__ = ["Gateway"]
 
 class Gateway:
     """Pure: no clock, no socket. `config` must be resolved; `book` defaults to the built-in prices. What
-    targets cool down is kept in `circuits`, a table of this gateway's own by default."""
+    targets cool down is kept in `circuits`, a table of this gateway's own by default. It is read and written
+    under `lock`, which a host gives whose threads have an event loop each."""
 
     def __init__(
-        self, config: Config, book: PriceBook | None = None, circuits: CircuitStore | None = None
+        self,
+        config: Config,
+        book: PriceBook | None = None,
+        circuits: CircuitStore | None = None,
+        lock: AbstractContextManager[Any] | None = None,
     ) -> None:
         self.config = config
         self.book = book or PriceBook.builtin()
         self._router = Router(config.routes)
         self._listed: dict[str, Listed] = {}  # the models of the list, once it was asked for
-        self._health = Health(CircuitMemory() if circuits is None else circuits)
+        self._health = Health(CircuitMemory() if circuits is None else circuits, lock)
 
     def open(self, call: Call, *, started: float, refusal: NexusFlowError | None = None) -> Exchange:
         """The exchange of a call, to be started. Never raises: a call that is refused, by `refusal` or

@@ -4,8 +4,11 @@ Pure: `now` is an argument, seconds of one clock; the health of targets lives be
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias
+from enum import Enum, auto
+from hashlib import blake2b
+from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,6 +30,7 @@ __all__ = [
     "CircuitMemory",
     "CircuitStore",
     "Circuits",
+    "Counts",
     "Failure",
     "Health",
     "Plan",
@@ -39,6 +43,17 @@ Reason: TypeAlias = Literal["unreachable", "timeout", "overloaded", "rate_limite
 
 _ATTEMPTS = 3
 
+_CONNECTING = "connect_timeout"
+"""The reason of a time limit that no caller has a part in."""
+
+
+class Counts(Enum):
+    """For whom a failure opens the circuit of its target."""
+
+    ALWAYS = auto()
+    WITH_OTHERS = auto()  # once another caller has met it too: one caller alone can cause it
+    NEVER = auto()  # a caller can have caused it
+
 
 class Failure(Struct, frozen=True):
     """Why an attempt failed. `again`: the same target may be asked once more; `wait`: the seconds that the
@@ -47,6 +62,7 @@ class Failure(Struct, frozen=True):
     reason: Reason
     again: bool
     wait: float | None = None
+    counts: Counts = Counts.ALWAYS
 
 
 def failure_of(error: UpstreamError, headers: Headers, at: datetime) -> Failure | None:
@@ -59,20 +75,23 @@ def failure_of(error: UpstreamError, headers: Headers, at: datetime) -> Failure 
     if not error.retryable:
         return None
     reason: Reason = "failed"
+    counts = Counts.ALWAYS if error.counts else Counts.NEVER
     again = True  # but for silence, which has cost its time, and garbage, which would come again
     if isinstance(error, UpstreamUnreachable):
         reason = "unreachable"
     elif isinstance(error, UpstreamTimeout):
         reason, again = "timeout", False
+        if error.reason != _CONNECTING:  # a slow prompt, or one caller that takes all connections
+            counts = Counts.WITH_OTHERS
     elif isinstance(error, UpstreamProtocolError):
-        again = not headers
+        again = not headers and error.counts
     elif error.status in (503, 529) or error.type == "overloaded_error":
         reason = "overloaded"
     elif error.status == 429 or error.type == "rate_limit_error":
         reason = "rate_limited"
     if header(headers, b"x-should-retry") == b"false" or error.headers.get("x-should-retry") == "false":
         again = False
-    return Failure(reason, again, stated_wait(headers, at))
+    return Failure(reason, again, stated_wait(headers, at), counts)
 
 
 # The health of targets
@@ -80,12 +99,15 @@ def failure_of(error: UpstreamError, headers: Headers, at: datetime) -> Failure 
 
 class Circuit(Struct, frozen=True):
     """What one reason did to one target. Closed while `until` is 0, open before `until`, half-open after it:
-    then one probe may go there, until `probing` at most. `opened` counts openings in a row."""
+    then one probe may go there, until `probing` at most. `opened` counts openings in a row. `caller`: a digest
+    of who met it last, of failures that count with others only; `shared`: somebody else had met it before."""
 
     failures: int = 0
     opened: int = 0
     until: float = 0.0
     probing: float = 0.0
+    caller: str = ""
+    shared: bool = False
 
 
 Circuits: TypeAlias = Mapping[Reason, Circuit]
@@ -144,55 +166,71 @@ _PROBE_SECONDS = 60.0
 
 
 class Health:
-    """Opens and closes circuits, and says who may go where."""
+    """Opens and closes circuits, and says who may go where. `lock`: what threads of one process share, each
+    with an event loop of its own; a circuit is read and written under it. Without threads none is needed."""
 
-    def __init__(self, store: CircuitStore) -> None:
+    def __init__(self, store: CircuitStore, lock: AbstractContextManager[Any] | None = None) -> None:
         self._store = store
+        self._lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
 
     def reopens(self, target: str) -> float:
         """When the target may be tried; a time that has passed where that is at once."""
-        circuits = self._store.get(target)
+        with self._lock:
+            circuits = self._store.get(target)
         return max((max(it.until, it.probing) for it in circuits.values()), default=0.0) if circuits else 0.0
 
     def enter(self, target: str, now: float) -> None:
         """A call goes there. Where a circuit is half-open it is the probe, and others stay away."""
-        circuits = self._store.get(target)
-        if circuits and any(it.until for it in circuits.values()):
-            probing: dict[Reason, Circuit] = {
-                reason: replace(it, probing=now + _PROBE_SECONDS) if 0 < it.until <= now else it
-                for reason, it in circuits.items()
-            }
-            self._store.put(target, probing)
+        with self._lock:
+            circuits = self._store.get(target)
+            if circuits and any(it.until for it in circuits.values()):
+                probing: dict[Reason, Circuit] = {
+                    reason: replace(it, probing=now + _PROBE_SECONDS) if 0 < it.until <= now else it
+                    for reason, it in circuits.items()
+                }
+                self._store.put(target, probing)
 
     def succeeded(self, target: str, now: float) -> None:
         """The target served: what was counted is forgotten. A circuit that is open stays so until its time."""
-        circuits = self._store.get(target)
-        if circuits:
-            self._store.put(target, {reason: it for reason, it in circuits.items() if it.until > now})
+        with self._lock:
+            circuits = self._store.get(target)
+            if circuits:
+                self._store.put(target, {reason: it for reason, it in circuits.items() if it.until > now})
 
     def abandoned(self, target: str) -> None:
         """The call ended without telling anything about the target: another may probe."""
-        circuits = self._store.get(target)
-        if circuits:
-            self._store.put(target, {reason: replace(it, probing=0.0) for reason, it in circuits.items()})
+        with self._lock:
+            circuits = self._store.get(target)
+            if circuits:
+                self._store.put(target, {reason: replace(it, probing=0.0) for reason, it in circuits.items()})
 
-    def failed(self, target: str, failure: Failure, now: float, *, stated: bool) -> None:
-        """Counts a failure. `stated`: the upstream's own wait is longer than anybody waits, so it counts."""
-        before = self._store.get(target)
-        circuits: dict[Reason, Circuit] = {name: replace(it, probing=0.0) for name, it in before.items()}
-        it = circuits.get(failure.reason, Circuit())
-        rule = _COOLING[failure.reason]
-        if it.until == 0:
-            it = replace(it, failures=it.failures + 1)
-        opens = it.failures >= rule.failures if it.until == 0 else it.until <= now
-        if opens:
-            seconds = min(rule.first * 2 ** min(it.opened, 30), rule.most)
-            it = replace(it, opened=it.opened + 1, until=now + seconds)
-        if failure.reason == "exhausted" and failure.wait is not None:
-            it = replace(it, until=now + failure.wait)
-        elif stated and failure.wait is not None:
-            it = replace(it, until=max(it.until, now + failure.wait))
-        self._store.put(target, {**circuits, failure.reason: it})
+    def failed(self, target: str, failure: Failure, now: float, *, stated: bool, caller: str = "") -> None:
+        """Counts a failure. `stated`: the upstream's own wait is longer than anybody waits, so it counts.
+        `caller`: who met it, "" for somebody who cannot be told from others."""
+        with self._lock:
+            before = self._store.get(target)
+            circuits: dict[Reason, Circuit] = {name: replace(it, probing=0.0) for name, it in before.items()}
+            it = circuits.get(failure.reason, Circuit())
+            rule = _COOLING[failure.reason]
+            who = _digest(caller)
+            others = failure.counts is Counts.ALWAYS or not who or it.caller not in ("", who)
+            if it.until == 0:
+                it = replace(it, failures=it.failures + 1, shared=it.shared or others)
+            opens = it.failures >= rule.failures and it.shared if it.until == 0 else it.until <= now and others
+            it = replace(it, caller=who or it.caller)
+            if opens:
+                seconds = min(rule.first * 2 ** min(it.opened, 30), rule.most)
+                it = replace(it, opened=it.opened + 1, until=now + seconds)
+            if failure.reason == "exhausted" and failure.wait is not None:
+                it = replace(it, until=now + failure.wait)
+            elif stated and failure.wait is not None:
+                it = replace(it, until=max(it.until, now + failure.wait))
+            self._store.put(target, {**circuits, failure.reason: it})
+
+
+def _digest(caller: str) -> str:
+    """What a circuit remembers of a caller: 16 characters, whatever its id is, and no key."""
+    return blake2b(caller.encode(errors="replace"), digest_size=8).hexdigest() if caller else ""
 
 
 # The course of one call
@@ -209,8 +247,8 @@ class Plan:
     """Which target a call goes to next, within one budget of attempts and one deadline.
 
     `spent`: attempts that the client has made before this one (`x-stainless-retry-count`). `jitter`: a number
-    from 0 to 1 that keeps calls which failed together apart. `health` None: the call neither heeds the health
-    of targets nor says anything about it.
+    from 0 to 1 that keeps calls which failed together apart. `caller`: who calls, "" where nobody knows.
+    `health` None: the call neither heeds the health of targets nor says anything about it.
     """
 
     def __init__(
@@ -223,12 +261,14 @@ class Plan:
         started: float,
         spent: int = 0,
         jitter: float = 0.0,
+        caller: str = "",
     ) -> None:
         self.deadline = started + policy.deadline
         self._targets = list(targets)  # those not tried yet
         self._policy = policy
         self._health = health
         self._model = model
+        self._caller = caller
         attempts = policy.attempts or max(_ATTEMPTS, len(self._targets))
         self._left = max(1, attempts - spent)
         self._spread = 0.5 + jitter / 2
@@ -317,11 +357,12 @@ class Plan:
         target = self._current
         if self._health is None or target is None:
             return
-        if failure.reason in ("rate_limited", "exhausted") and target.upstream.api_key is None:
-            self._abandon()  # the limit of the caller's own key is nobody else's
+        own_limit = failure.reason in ("rate_limited", "exhausted") and target.upstream.api_key is None
+        if own_limit or failure.counts is Counts.NEVER:
+            self._abandon()  # it says nothing to anybody else
         else:
             stated = failure.wait is not None and failure.wait > self._policy.max_wait
-            self._health.failed(self._key(target), failure, now, stated=stated)
+            self._health.failed(self._key(target), failure, now, stated=stated, caller=self._caller)
 
     def _reopens(self, target: Target) -> float:
         return self._health.reopens(self._key(target)) if self._health is not None else 0.0

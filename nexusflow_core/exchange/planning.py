@@ -24,7 +24,15 @@ def plan_of(call: Call, route: Route, health: Health | None, started: float) -> 
         started=started,
         spent=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
         jitter=zlib.crc32(call.request_id.encode()) / 2**32,
+        caller=_caller(call),
     )
+
+
+def _caller(call: Call) -> str:
+    """Who calls, by the name that authentication gave or by a credential of its own; "" where neither is."""
+    if call.principal is not None:
+        return f"principal {call.principal.id}"
+    return f"credential {call.credential.value!r}" if call.credential is not None else ""
 
 
 def moment(call: Call, seconds: float) -> datetime:

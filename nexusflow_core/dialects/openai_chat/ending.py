@@ -165,11 +165,17 @@ _PLAIN = frozenset({"error", "network_error", "insufficient_system_resource"})
 """Words that the message says already."""
 
 
+_OF_THE_MODEL = re.compile(r"malformed|tool|function|image|thought")
+"""Words for what the model wrote. Prompts lead to it, so it says nothing about the server."""
+
+
 def _failure(end: End | None, finish: str | None) -> UpstreamStatus:
     status, kind, message = _FAILURES[end]
     word = (finish or "").strip()
     told = f": {word}" if word.lower() not in _PLAIN and _SHOWN.fullmatch(word) else ""
-    return UpstreamStatus(status, kind, message + told)
+    error = UpstreamStatus(status, kind, message + told)
+    error.counts = _OF_THE_MODEL.search(word.lower()) is None
+    return error
 
 
 def _refused(explanation: str | None, *, guessed: bool) -> Ending:

@@ -39,8 +39,26 @@ _TYPES = {
 
 _BUSY = re.compile(r"slow_down|overloaded", re.I)
 _FILTER = re.compile(r"content_?filter|content_policy|ResponsibleAIPolicyViolation", re.I)
-_FLAGGED = re.compile(r"\bflagged\b|\bmoderat", re.I)
-"""A 403 that speaks of what the caller wrote, not of the key."""
+_OF_THE_PROMPT = re.compile(
+    r"\bflagged\b|\bmoderat|\bsafety\b|\bguardrail|\b(?:content|usage|acceptable use)[ _]polic|\bharmful\b",
+    re.I,
+)
+_OF_THE_GATEWAY = re.compile(
+    r"""
+    \bkeys?\b | api_?key | credential | authenti | authori[sz] | signature
+    | (?:access|auth\w*|bearer|invalid|expired)[ _-]tokens?\b | \btokens?\ (?:is|was|has)\b
+    | permission | privilege | \bscopes?\b | \broles?\b | \biam\b | access_?denied
+    | \baccess\ (?:to\ .{0,80}\ )?(?:is\ |was\ )?denied | (?:have|has|had|no|without)\ access\b
+    | account | organi[sz]ation | workspace | \bproject | tenant | subscri | entitle | suspend | deactivat
+    | region | country | countries | territor | location | \bip\b | service_?disabled
+    | billing | payment | credit | balance | quota | \bplans?\b | \btier
+    | 密钥 | 权限 | 账户 | 账号 | 帐号 | 余额 | 欠费 | 地区
+    """,
+    re.I | re.X,
+)
+"""What a 403 is about. Of the gateway is what only its operator can mend; anything else is the caller's."""
+_QUOTED = re.compile(r""""(?:\\.|[^"\\])*(?:"|$)|`[^`]*(?:`|$)|(?<!\w)\'(?:\\.|[^'\\])*\'(?!\w)""", re.S)
+"""Vendors repeat a caller's words so. They must not pass for the vendor's own."""
 _NO_MODEL = re.compile(r"model_not_found", re.I)
 _LIMIT = re.compile(r"rate.?limit", re.I)
 _KEY = re.compile(r"api.?key", re.I)
@@ -117,7 +135,7 @@ def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> Ups
         )
         error.regained_at = regained_at(told.message, now)
         return error
-    if status in (401, 403) and origin.own_key and not (status == 403 and _FLAGGED.search(text[:_LOOK])):
+    if origin.own_key and (status == 401 or (status == 403 and _is_of_the_gateway(told))):
         quiet = {"x-should-retry": "false"}
         return UpstreamStatus(
             500, "api_error", "the gateway's own credential was refused upstream", headers=quiet
@@ -126,6 +144,13 @@ def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> Ups
         status = 503
     mapped, kind = _TYPES.get(status, (400, "invalid_request_error") if status < 500 else (500, "api_error"))
     return UpstreamStatus(mapped, kind, message or f"the upstream answered with status {status}")
+
+
+def _is_of_the_gateway(told: ErrorTold) -> bool:
+    """Whether a 403 refuses the gateway's key, account or place, and not what the caller wrote."""
+    said = f"{told.message[:_LOOK]} {told.raw[:_LOOK]}"
+    text = f"{told.words} {_QUOTED.sub(' ', said)}"
+    return _OF_THE_PROMPT.search(text) is None and _OF_THE_GATEWAY.search(text) is not None
 
 
 def filtered(told: ErrorTold) -> bool:

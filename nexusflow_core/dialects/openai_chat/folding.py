@@ -7,7 +7,7 @@ import msgspec
 from nexusflow_core.dialects.openai_chat.decoding import decode_leniently
 from nexusflow_core.dialects.openai_chat.response import Translated
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
-from nexusflow_core.errors import UpstreamProtocolError
+from nexusflow_core.errors import AnswerUnusable
 from nexusflow_core.sse import SSEDecoder
 from nexusflow_core.untyped import is_object
 
@@ -18,7 +18,7 @@ _CUT = ("max_tokens", "model_context_window_exceeded")
 
 def folded(events: bytes, stream: ChatStream) -> Translated:
     """Returns the answer that these events tell, which the stream has made and ended. Raises
-    UpstreamProtocolError for a tool's arguments that are no JSON object."""
+    AnswerUnusable for a tool's arguments that are no JSON object."""
     content: list[dict[str, Any]] = []
     pieces: list[list[str]] = []
     ending: dict[str, Any] = {}
@@ -67,6 +67,6 @@ def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     if is_object(value):
         return value
     if not cut:
-        raise UpstreamProtocolError("the upstream's answer has tool arguments that are no JSON object")
+        raise AnswerUnusable("the upstream's answer has tool arguments that are no JSON object")
     noticed.append("tool_calls.arguments")
     return {}

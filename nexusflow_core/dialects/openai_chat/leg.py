@@ -27,6 +27,7 @@ from nexusflow_core.dialects.openai_chat.response import Translated, the_choice,
 from nexusflow_core.dialects.openai_chat.schema import Chunk
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
 from nexusflow_core.errors import (
+    AnswerUnusable,
     EventTooLarge,
     InternalError,
     NexusFlowError,
@@ -71,6 +72,7 @@ class ChatLeg:
         self._held = bytearray()  # a sync answer, an error, or a stream that has not shown to be one
         self._decoder = SSEDecoder()
         self._stream: ChatStream | None = None
+        self._done = False  # `[DONE]` came before anything that an answer can be made of
         self._refused = False  # by a filter's error, which is told as an answer
         self._answer: Translated | None = None
         self._answer_model: str | None = None
@@ -146,7 +148,7 @@ class ChatLeg:
         try:
             events = self._decoder.feed(data)
         except EventTooLarge:
-            return self._broken(UpstreamProtocolError("the upstream sent an event beyond every bound"))
+            return self._broken(AnswerUnusable("the upstream sent an event beyond every bound"))
         if len(events) == 1:
             return self._line(events[0])
         return b"".join([self._line(event) for event in events])
@@ -163,7 +165,7 @@ class ChatLeg:
         if not stream.started:
             return out + self._stream_of_one(stream)
         if stream.finish is None:
-            return out + self._broken(UpstreamProtocolError("the upstream closed the stream early"))
+            return out + self._broken(self._ended_early("the upstream closed the stream early"))
         return out + self._last(stream.finalize())
 
     def fail(self, error: NexusFlowError) -> bytes | None:
@@ -193,6 +195,7 @@ class ChatLeg:
             return b""
         if is_done(data):
             if not stream.started or (stream.finish is None and not stream.whole):
+                self._done = True
                 return b""  # nothing, or an end without a reason: EOF tells
             self._wind_down()  # EOF is at hand: then the connection can be used again
             return self._last(stream.finalize())
@@ -201,7 +204,7 @@ class ChatLeg:
         except msgspec.DecodeError as error:
             if stream.finish is not None or is_idle(event):
                 return b""
-            return self._broken(UpstreamProtocolError(f"the upstream sent a line that is {error}"))
+            return self._broken(_unread(f"the upstream sent a line that is {error}", data))
         return self._chunk(chunk, error_in(chunk, data, whole=event.event == "error"), stream)
 
     def _chunk(self, chunk: Chunk, told: ErrorTold | None, stream: ChatStream) -> bytes:
@@ -232,9 +235,9 @@ class ChatLeg:
         try:
             chunk = decode_chunk(body)
         except msgspec.ValidationError as error:
-            raise UpstreamProtocolError(f"the upstream's answer is {error}") from None
+            raise AnswerUnusable(f"the upstream's answer is {error}") from None
         except msgspec.DecodeError:
-            raise UpstreamProtocolError("the upstream's stream ended before its first event") from None
+            raise self._ended_early("the upstream's stream ended before its first event") from None
         told = error_in(chunk, body, whole=True)
         if told is None:
             chunk.choices = [the_choice(chunk)]
@@ -243,6 +246,10 @@ class ChatLeg:
             return out
         stream.finish = stream.finish or "stop"
         return out + self._last(stream.finalize())
+
+    def _ended_early(self, message: str) -> UpstreamProtocolError:
+        """A stream that says `[DONE]` was not cut off: it is the answer, and nothing can be made of it."""
+        return (AnswerUnusable if self._done else UpstreamProtocolError)(message)
 
     def _last(self, out: bytes) -> bytes:
         if self._stream is not None:
@@ -263,7 +270,7 @@ class ChatLeg:
 
     def _hold(self, data: bytes) -> bytes:
         if len(self._held) + len(data) > HELD_BYTES:
-            raise UpstreamProtocolError("the upstream's answer is larger than every bound")
+            raise AnswerUnusable("the upstream's answer is larger than every bound")
         self._held += data
         return b""
 
@@ -279,7 +286,7 @@ class ChatLeg:
         try:
             chunk = decode_chunk(body)
         except msgspec.DecodeError as unread:
-            raise UpstreamProtocolError(f"the upstream's answer is {unread}") from None
+            raise _unread(f"the upstream's answer is {unread}", body) from None
         if (told := error_in(chunk, body, whole=True)) is not None:
             if filtered(told):
                 return self._refusal()
@@ -364,3 +371,10 @@ class ChatLeg:
 
     def _failed(self, told: ErrorTold) -> UpstreamStatus:
         return failure(told, self._status, self._headers, origin=self._origin, now=self._started_at)
+
+
+def _unread(message: str, data: bytes) -> UpstreamProtocolError:
+    """The error of what could not be decoded. An object is an answer of the model's; a page, or nothing, is of
+    a server that does not work."""
+    kind = AnswerUnusable if data.lstrip()[:1] == b"{" else UpstreamProtocolError
+    return kind(message)

@@ -13,7 +13,7 @@ from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.reasoning import Words, other_parts, read_words
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, ToolCall, utf8_length
 from nexusflow_core.dialects.openai_chat.stops import StopFinder
-from nexusflow_core.errors import UpstreamError, UpstreamProtocolError
+from nexusflow_core.errors import AnswerUnusable, UpstreamError
 from nexusflow_core.untyped import is_zero
 from nexusflow_core.usage import Billing
 
@@ -81,10 +81,10 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
 
 
 def the_choice(answer: Chunk) -> Choice:
-    """The choice that a whole answer is: one was asked for. Raises UpstreamProtocolError for none."""
+    """The choice that a whole answer is: one was asked for. Raises AnswerUnusable for none."""
     choice = next((choice for choice in answer.choices or () if not choice.index), None)
     if choice is None:
-        raise UpstreamProtocolError("the upstream's answer has no choices")
+        raise AnswerUnusable("the upstream's answer has no choices")
     return choice
 
 
@@ -122,7 +122,7 @@ def _tool_uses(calls: list[ToolCall], asked: Asked, noticed: list[str], *, cut: 
 def _tool_use(call: ToolCall, id: str, names: ToolNames, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     function = call.called()
     if function is None or not function.name:
-        raise UpstreamProtocolError("the upstream's answer has a tool call without a name")
+        raise AnswerUnusable("the upstream's answer has a tool call without a name")
     return {
         "type": "tool_use",
         "id": id,
@@ -136,7 +136,7 @@ def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     if (found := read_arguments(arguments)) is not None:
         return found
     if not cut:
-        raise UpstreamProtocolError(NO_OBJECT)
+        raise AnswerUnusable(NO_OBJECT)
     noticed.append("tool_calls.arguments")
     return readable_prefix(arguments)
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.errors import UpstreamProtocolError
+from nexusflow_core.errors import AnswerUnusable
 from nexusflow_core.untyped import MALFORMED, is_list, is_object, is_zero, object_of
 
 __all__ = [
@@ -26,7 +26,7 @@ def _json(value: dict[str, Any]) -> str:
     try:
         return msgspec.json.encode(value).decode()
     except RecursionError:
-        raise UpstreamProtocolError("the upstream's answer is JSON nested beyond every bound") from None
+        raise AnswerUnusable("the upstream's answer is JSON nested beyond every bound") from None
 
 
 NO_ARGUMENTS = frozenset({"{}", "null", "[]", '""', "0", "false"})

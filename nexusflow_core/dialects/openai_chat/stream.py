@@ -11,7 +11,7 @@ from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, Delta, pla
 from nexusflow_core.dialects.openai_chat.stream_calls import StreamCalls
 from nexusflow_core.dialects.openai_chat.stream_words import StreamWords
 from nexusflow_core.dialects.openai_chat.writer import MessageWriter
-from nexusflow_core.errors import NexusFlowError, UpstreamProtocolError
+from nexusflow_core.errors import AnswerUnusable, NexusFlowError
 from nexusflow_core.untyped import is_zero
 from nexusflow_core.usage import Billing
 
@@ -103,9 +103,7 @@ class ChatStream:
         if self._words.found is not None:
             out.append(self.finalize())
         elif self._held.bytes > HELD_BYTES:
-            out.append(
-                self.fail(UpstreamProtocolError("the upstream's answer is held back beyond every bound"))
-            )
+            out.append(self.fail(AnswerUnusable("the upstream's answer is held back beyond every bound")))
         return b"".join(out)
 
     def finalize(self) -> bytes:
@@ -121,7 +119,7 @@ class ChatStream:
         else:
             self._writer.stop(out)
         if not named:
-            return b"".join(out) + self.fail(UpstreamProtocolError("a tool call without a name"))
+            return b"".join(out) + self.fail(AnswerUnusable("a tool call without a name"))
         how = ending(
             Stopped(
                 finish=self.finish,
@@ -137,7 +135,7 @@ class ChatStream:
             return b"".join(out) + self.fail(how)
         cut = words.found is not None or how.stop_reason in CUT_SHORT
         if calls is not None and not cut and not calls.whole:
-            return b"".join(out) + self.fail(UpstreamProtocolError(NO_OBJECT))
+            return b"".join(out) + self.fail(AnswerUnusable(NO_OBJECT))
         if how.guessed:
             words.notice("finish_reason")
         self.stop_reason = how.stop_reason
