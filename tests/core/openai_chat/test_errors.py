@@ -73,7 +73,7 @@ def test_the_table(status: int, body: Any, shown: int, kind: str, stream: bool) 
 def test_a_client_is_not_blamed_for_a_key_that_nobody_sent(status: int) -> None:
     """The upstream of `auth = "none"` wants one after all: that is the operator's to mend."""
     exchange = exchange_of(asking(stream=False), own_key=False, auth="none")
-    driven = drive(exchange, [json.dumps(error()).encode()], status=status, headers=[])
+    driven = drive(exchange, [json.dumps(error("Missing API key")).encode()], status=status, headers=[])
     assert (driven.status, driven.json["error"]["type"]) == (500, "api_error")
 
 

@@ -78,7 +78,7 @@ def test_an_error_that_stands_alone_at_200_is_told_in_its_own_words(
     [
         {"code": "invalid_api_key", "type": "invalid_request_error"},
         {"code": 401},
-        {"code": 403},
+        {"code": 403, "type": "permission_error"},
         {"type": "authentication_error"},
         {"status": "UNAUTHENTICATED"},
         {"status": "PERMISSION_DENIED"},
