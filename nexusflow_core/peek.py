@@ -25,6 +25,7 @@ _MAX_GZIP_MEMBERS = 100
 """Bound on the members of one gzip body: each costs a copy of what follows it, and senders make one."""
 
 _KEY = re.compile(rb'[ \t\n\r]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
+_OPENING = re.compile(rb"[ \t\n\r]*+\{")
 _NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
 _BETWEEN = re.compile(rb"[ \t\n\r,]*+")
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
@@ -49,6 +50,9 @@ class _Plain(Struct):
     model: str
     stream: Raw = Raw(b"")
 
+
+_MANY_COLONS = 20_000
+"""Of a text with no more of them the members are counted once they are decoded."""
 
 _SMALL = 16 * 1024
 """Beyond this size looking closely takes less time than decoding past every member."""
@@ -138,6 +142,8 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
 def members(text: bytes) -> list[Member]:
     """Key, start and end of each member of a JSON object, in order. Raises InvalidRequest."""
     try:
+        if text.count(b":") > _MANY_COLONS:
+            _check_beforehand(text)
         values = _members.decode(text)
         return _walk(text, values)
     except msgspec.ValidationError:
@@ -197,6 +203,16 @@ def _end_of_value(text: bytes, start: int) -> int:
         behind = start + int(told[1]) - 1
         return start + len(text[start:behind].rstrip(_BLANKS))
     return len(text)
+
+
+def _check_beforehand(text: bytes) -> None:
+    """Counts no further than the bound: the decoder would make an object of each member first, and nothing else
+    runs meanwhile. What is no JSON it leaves to the decoder to say."""
+    after, count = _OPENING.match(text), 0
+    while after is not None and (key := _KEY.match(text, after.end())):
+        _check_count(count)
+        after = _NEXT.match(text, _end_of_value(text, key.end()))
+        count += 1
 
 
 def _check_count(members: int) -> None:

@@ -10,11 +10,11 @@ __all__ = ["DEFAULT", "ServerLimits"]
 class ServerLimits(Struct, frozen=True, kw_only=True):
     """Bounds of a server that strangers may reach.
 
-    `head_bytes`: request line and headers as they arrive, beyond it 431; `url_bytes`: of these the URL, beyond
-    it 414. `head_seconds`: from the first byte of a head to its last. `idle_seconds`: a connection without a
-    request. `waiting`: connections without a request at once; the oldest makes room for another.
-    `held_bytes`: what a client may send ahead of its answer. `stalled_seconds`: a closing connection whose
-    client takes nothing.
+    `head_bytes`: request line and headers as they arrive, beyond it 431, and as much of a chunked body that is
+    no content; `url_bytes`: of these the URL, beyond it 414. `head_seconds`: from the first byte of a head to
+    its last. `idle_seconds`: a connection without a request. `waiting`: connections without a request at once;
+    the oldest makes room for another. `held_bytes`: what a client may send ahead of its answer.
+    `stalled_seconds`: a closing connection whose client takes nothing.
     """
 
     head_bytes: int = 160 * 1024

@@ -3,7 +3,7 @@
 Theory of operation. A connection is in one of the states of `State`. While it waits for a request, or has
 begun to get one, its bytes are counted before the parser sees them and two timers run: uvicorn's keep-alive
 timer until the first byte of a head, ours from there to its last. A head over a bound, or late, is answered
-here and the connection ends.
+here and the connection ends. So does one whose body has no content for as many bytes; trailers are dropped.
 
 A request behind one that is being answered is parsed and kept, as uvicorn does it; what follows that is held
 unparsed. uvicorn would stop reading there, and so not notice that the client leaves.
@@ -76,6 +76,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._waiting = _waiting.setdefault(server_state, {})
         self._closing: ClosingTransport
         self._head_bytes = 0
+        self._framing_bytes = 0  # of a chunked body, since the last byte of content
         self._head_timer: asyncio.TimerHandle | None = None
         self._without_upgrade = b""  # the head of a request that offers an upgrade, without the offer
         self._running: RequestResponseCycle | None = None
@@ -136,13 +137,20 @@ class GatewayProtocol(HttpToolsProtocol):
             if self._head_bytes >= most:
                 self._refuse(HeadersTooLarge(f"the head of a request exceeds {most} bytes"))
         if data and self.state is not State.REFUSED:
-            self._feed(data)
+            self._feed_body(data)
         if self.state is State.HEAD and self._head_timer is None:
             self._unset_keepalive_if_required()
             self._head_timer = self.loop.call_later(self._limits.head_seconds, self._head_is_late)
         if self.pipeline and self.state is not State.REFUSED:
             self._held = bytearray()
             self.flow.resume_reading()
+
+    def _feed_body(self, data: bytes) -> None:
+        """What is no content is counted: sizes and extensions of chunks, and trailers, may be without end."""
+        self._framing_bytes += len(data)
+        self._feed(data)
+        if self.state is State.BODY and self._framing_bytes > self._limits.head_bytes:
+            self._refuse(HeadersTooLarge(f"a body's framing exceeds {self._limits.head_bytes} bytes"))
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -187,7 +195,12 @@ class GatewayProtocol(HttpToolsProtocol):
         if len(self.url) > self._limits.url_bytes:
             self._stop(PathTooLong(f"the URL is longer than {self._limits.url_bytes} bytes"))
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.state is not State.BODY:  # trailers are no headers: the caller may be admitted by then
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        self._framing_bytes = 0
         self._no_longer_waiting()
         self._unset_keepalive_if_required()
         self.state = State.BODY
@@ -199,6 +212,7 @@ class GatewayProtocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        self._framing_bytes = 0
         if not self._without_upgrade:
             super().on_body(body)
 

@@ -119,6 +119,14 @@ BOUNDS = [
         "tests/asgi/test_server_protocol.py::test_headers_that_never_end",
     ),
     Bound(
+        "`nexusflow serve`: framing of a chunked body without content",
+        163_840,
+        "bytes",
+        SERVER.head_bytes,
+        "the connection is cut",
+        "tests/asgi/test_server_protocol.py::test_framing_that_never_ends",
+    ),
+    Bound(
         "`nexusflow serve`: a URL",
         16_384,
         "bytes",

@@ -13,7 +13,7 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.server import ServerLimits
 from nexusflow_core import Config
 from nexusflow_core.config import decode_config
-from tests.asgi.asking import BODY, LIMIT, offline
+from tests.asgi.asking import BODY, LIMIT, OFFLINE, offline
 from tests.servers import (
     JSON,
     LAST_CHUNK,
@@ -124,6 +124,54 @@ def test_a_url_that_is_too_long(served: Served, pieces: int) -> None:
         for at in range(0, len(whole), -(-len(whole) // pieces)):
             client.send(whole[at : at + -(-len(whole) // pieces)])
         assert error(client) == (414, "invalid_request_error")
+
+
+CHUNKED = (b"transfer-encoding", b"chunked")
+ENDLESS = {
+    "a trailer": chunk(BODY) + b"0\r\nx: ",
+    "a trailer's name": chunk(BODY) + b"0\r\nx",
+    "a chunk's extension": b"5;a",
+    "an extension behind content": chunk(BODY) + b"5;a",
+}
+
+
+@pytest.mark.parametrize("begin", ENDLESS.values(), ids=ENDLESS)
+def test_framing_that_never_ends(served: Served, begin: bytes) -> None:
+    """Of a chunked body without any more content as much is read as of a head; then the client is cut off."""
+    with RawClient(served.port) as client:
+        client.send(request_head("/v1/messages", [CHUNKED]) + begin)
+        assert flood(client, b"a" * 65_000, 1000) < 20_000_000
+
+
+def test_trailers_without_end(served: Served) -> None:
+    """The same for small ones."""
+    with RawClient(served.port) as client:
+        client.send(request_head("/v1/messages", [CHUNKED]) + chunk(BODY) + b"0\r\n")
+        assert flood(client, b"x: y\r\n" * 10_000, 1000) < 20_000_000
+
+
+def test_a_body_in_many_chunks(served: Served) -> None:
+    """Framing between pieces of content adds up to nothing, whatever its sum."""
+    whole = b"".join(
+        chunk(BODY[at : at + 1]).replace(b"\r\n", b";x=%s\r\n" % (b"y" * 500), 1) for at in range(len(BODY))
+    )
+    with RawClient(served.port) as client:
+        client.send(request_head("/v1/messages", [CHUNKED]) + whole + LAST_CHUNK)
+        assert client.head().status == 200
+
+
+def test_trailers_are_no_headers() -> None:
+    """A key that comes behind the body admits nobody, and no trailer goes upstream."""
+    config = decode_config(OFFLINE.replace(b"anonymous = true", b'keys = ["env:GATEWAY_KEY"]'))
+    config.resolve({"SIM_KEY": "sk-ant-simulated", "GATEWAY_KEY": "sk-ant-of-the-gateway"})
+    whole = request_head("/v1/messages", [CHUNKED]) + chunk(BODY)
+    with Served(NexusFlow(config=config, transport="offline"), limits=PATIENT) as served:
+        with RawClient(served.port) as client:
+            client.send(whole + b"0\r\nx-api-key: sk-ant-of-the-gateway\r\n\r\n")
+            assert client.head().status == 401
+            client.rest()
+            client.send(request("/v1/messages", [(b"x-api-key", b"sk-ant-of-the-gateway")], BODY))
+            assert client.head().status == 200
 
 
 def test_blank_lines_for_ever(served: Served) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import tracemalloc
 import zlib
 
 import pytest
@@ -96,6 +97,37 @@ def test_a_body_that_cannot_be_routed_says_why(body: bytes, message: str) -> Non
     """Each is a 400 with its place, in the wire's words."""
     with pytest.raises(InvalidRequest, match=message):
         peek(body)
+
+
+@pytest.mark.parametrize(
+    "members", [b'"%x":1', b' "k" : 1', b'"%x":{"a":[1]}'], ids=["keys", "one key", "deep"]
+)
+def test_members_beyond_the_bound_are_not_decoded(members: bytes) -> None:
+    """A body of a hundred thousand members is refused without an object for each."""
+    text = b"{" + b",".join(members % i if b"%" in members else members for i in range(100_000)) + b"}"
+    tracemalloc.start()
+    with pytest.raises(InvalidRequest, match="more than 1000 top-level members"):
+        peek(text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(text) / 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"[%b]", "valid JSON object"),
+        (b'{"model":"a","x":%b', "not valid JSON"),
+        (b'{"model":"a" "x":%b}', "not valid JSON"),
+        (b'{"model":"a",,"x":%b}', "not valid JSON"),
+        (b'{"model":"a","x":%b} more', "not valid JSON"),
+    ],
+)
+def test_a_large_body_that_is_no_object_says_so(text: bytes, message: str) -> None:
+    """Counting members beforehand changes nothing of what is said."""
+    large = b"{" + b",".join(b'"%x":1' % i for i in range(30_000)) + b"}"
+    with pytest.raises(InvalidRequest, match=message):
+        peek(text % large)
 
 
 @pytest.mark.parametrize("value", [b"null", b"false", b"1", b'"true"', b"[true]"])
