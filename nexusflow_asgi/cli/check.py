@@ -18,6 +18,9 @@ from nexusflow_core.toml import Places, printable
 
 __all__ = ["add_arguments", "run"]
 
+_TABLES = ("auth", "routes")
+"""What a file may lack altogether, and then has no line."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what may follow `nexusflow check`."""
@@ -67,7 +70,8 @@ def _errors(check: Callable[[], object]) -> Sequence[ConfigError]:
 
 def _with_place(error: ConfigError, source: str, places: Places) -> str:
     line = places.line(error.path)
-    return printable(f"{source}:{line}: {error}" if line else str(error))
+    place = f"{source}:{line}: " if line else f"{source}: " if error.path in _TABLES else ""
+    return printable(f"{place}{error}")
 
 
 def _description(config: Config, *, embedded: bool) -> list[str]:

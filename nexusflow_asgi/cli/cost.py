@@ -26,9 +26,21 @@ _TOO_LONG = "longer than"
 _OTHER_FORMS = {
     b"\x1f\x8b": "compressed with gzip: unpack it first",
     b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it first",
+    b"BZh": "compressed with bzip2: unpack it first",
+    b"\xfd7zXZ\x00": "compressed with xz: unpack it first",
+    b"PK\x03\x04": "a zip archive: unpack it first",
+    b"\xff\xfe\x00\x00": "UTF-32: convert it to UTF-8 first",
+    b"\x00\x00\xfe\xff": "UTF-32: convert it to UTF-8 first",
     b"\xff\xfe": "UTF-16: convert it to UTF-8 first",
     b"\xfe\xff": "UTF-16: convert it to UTF-8 first",
 }
+_WIDE: dict[tuple[bool, ...], str] = {
+    (False, True, True, True): "UTF-32: convert it to UTF-8 first",
+    (True, True, True, False): "UTF-32: convert it to UTF-8 first",
+    (False, True, False, True): "UTF-16: convert it to UTF-8 first",
+    (True, False, True, False): "UTF-16: convert it to UTF-8 first",
+}
+"""Text without a byte order mark, by which of its first four bytes are 0."""
 
 _COUNTS = {
     "calls": "calls",
@@ -52,7 +64,7 @@ class _Tally:
     """What was not priced: each line named on stderr, and all of them counted."""
 
     def __init__(self) -> None:
-        self.skipped = self.unpriced = self.unread = 0
+        self.read = self.skipped = self.unpriced = self.unread = self.lost = 0
 
     def name(self, place: str, what: str, why: str) -> None:
         print(f"{place}: {what}: {why}", file=sys.stderr)
@@ -64,6 +76,7 @@ class _Tally:
                 (self.skipped, "line", "skipped"),
                 (self.unpriced, "call", "without a known price"),
                 (self.unread, "long line", "that could not be read, whose cost is in no total"),
+                (self.lost, "file", "of which nothing could be read, whose cost is in no total"),
             )
             if count
         ]
@@ -103,7 +116,9 @@ def run(arguments: argparse.Namespace) -> int:
     by: list[By] = list(dict.fromkeys(arguments.by or ["model"]))
     summary, pricer, tally = Summary(by), Pricer(book), _Tally()
     for name in arguments.files:
+        read, skipped = tally.read, tally.skipped
         _add_file(name, arguments, summary, pricer, tally)
+        tally.lost += tally.read == read and tally.skipped > skipped
     match arguments.format:
         case "json":
             write([json.dumps(_as_json(summary, tally, book), indent=2)])
@@ -112,8 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
         case _:
             write(_as_table(summary, tally))
     tally.conclude()
-    nothing = tally.skipped and not summary.total().calls
-    if nothing or tally.unread:
+    if tally.lost or tally.unread:
         return 1
     return 1 if arguments.strict and (tally.skipped or tally.unpriced) else 0
 
@@ -161,6 +175,7 @@ def _add_file(
                     tally.unread += isinstance(line, Skipped) and line.reason.startswith(_TOO_LONG)
                     tally.name(place, "skipped", entry.reason)
                     continue
+                tally.read += 1
                 priced = pricer.logged(entry) if arguments.logged else pricer.price(entry)
                 summary.add(entry, priced)
                 if priced.why:
@@ -175,15 +190,20 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | Skipped]]:
     number = 0
     while line := file.readline(_MAX_LINE + 1):
         number += 1
-        if number == 1:
-            if form := next((name for magic, name in _OTHER_FORMS.items() if line.startswith(magic)), None):
-                yield number, Skipped(f"the file is {form}")
-                return
-            line = line.removeprefix(_BOM)
+        if number == 1 and (form := _other_form(line)):
+            yield number, Skipped(f"the file is {form}")
+            return
+        line = line.removeprefix(_BOM)  # files that were joined have one in the middle
         if len(line) > _MAX_LINE and not line.endswith(b"\n"):
             yield number, _long_line(file, line[:HEAD_BYTES]) or Skipped(f"{_TOO_LONG} {_MAX_LINE} bytes")
-        elif not line.isspace():
+        elif line and not line.isspace():
             yield number, line
+
+
+def _other_form(line: bytes) -> str | None:
+    """What a file is that has no lines of UTF-8, by how it begins."""
+    found = next((name for magic, name in _OTHER_FORMS.items() if line.startswith(magic)), None)
+    return found or _WIDE.get(tuple(byte == 0 for byte in line[:4]))
 
 
 def _long_line(file: BinaryIO, head: bytes) -> bytes | None:

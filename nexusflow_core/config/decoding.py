@@ -115,7 +115,7 @@ class _Decoding:
             hint = complaints.meant(table.dialect, DIALECTS)
             complaints.add(f"{path}.dialect", f"{table.dialect!r} is not one of {', '.join(DIALECTS)}{hint}")
             return
-        base_url = table.base_url or dialect.default_base_url
+        base_url = dialect.default_base_url if table.base_url is None else table.base_url
         if base_url is None:
             complaints.add(f"{path}.base_url", "is missing")
             return
@@ -190,7 +190,7 @@ class _Decoding:
         self, path: str, table: RouteTable, written: Mapping[str, Any], retry: dict[str, Any]
     ) -> Route | None:
         complaints = self._complaints
-        if not table.model:
+        if not table.model.strip():
             complaints.add(f"{path}.model", "is empty")
         if not written.get("targets"):
             complaints.add(f"{path}.targets", "is empty: name at least one upstream")

@@ -19,7 +19,9 @@ _DATE = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2})$")
 _DOTTED = re.compile(r"(?<=\d)\.(?=\d)")
 
 _ARN = re.compile(r"arn:(aws|aws-us-gov):bedrock:[a-z0-9-]+:\d*:(?:inference-profile|foundation-model)")
-_VERTEX_PATH = re.compile(r"projects/[^/]+/locations/([a-z0-9-]+)/publishers/(anthropic|google)/models")
+_VERTEX_PATH = re.compile(
+    r"(?:vertex_ai/)?(?:projects/[^/]+/locations/([a-z0-9-]+)/)?publishers/(anthropic|google)/models"
+)
 _REGION = re.compile(r"[a-z]{2}(?:-gov)?(?:-[a-z]+)+-\d")
 
 _GOOGLES = frozenset({"anthropic", "google"})
@@ -41,6 +43,8 @@ _SELLERS: Final[Mapping[str, frozenset[str] | None]] = {
     **dict.fromkeys(("openrouter", "responses", "invoke", "converse"), None),
 }
 """What may stand before a slash, and whose list prices hold there; None: whoever is named behind it."""
+
+_BEFORE_ARN = ("", "bedrock", "bedrock/converse", "bedrock/invoke", "bedrock_converse")
 
 
 class Candidate(NamedTuple):
@@ -97,10 +101,12 @@ def candidates(model: str) -> Iterator[Candidate]:
 
 def _seller(before: str) -> _Seller | None:
     """What stands before the last slash; None where its prices are not known."""
-    if arn := _ARN.fullmatch(before):
-        return _Seller(_SELLERS["bedrock"], gov=arn[1] == "aws-us-gov" or ":us-gov-" in before)
+    words, _, last = before.rpartition("/")
+    if arn := _ARN.fullmatch(last):  # alone, or behind LiteLLM's `bedrock/` and `bedrock/converse/`
+        gov = arn[1] == "aws-us-gov" or ":us-gov-" in last
+        return _Seller(_SELLERS["bedrock"], gov=gov) if words in _BEFORE_ARN else None
     if path := _VERTEX_PATH.fullmatch(before):
-        return _Seller(frozenset({path[2]}), regional=path[1] != "global")
+        return _Seller(frozenset({path[2]}), regional=path[1] not in (None, "global"))
     return _named(before.split("/"))
 
 

@@ -48,6 +48,7 @@ def _scan(text: str) -> dict[str, int]:
         if header := _HEADER.match(line):
             table, key = _path(header["name"]), ""
             if header["open"] == "[[":
+                lines.setdefault(table, number)
                 counts[table] = counts.get(table, -1) + 1
                 table = f"{table}[{counts[table]}]"
             for prefix in _prefixes(table):

@@ -43,7 +43,7 @@ class Iteration(Struct, frozen=True, gc=False):
 class Usage(Struct, frozen=True, gc=False):
     """What one answer used, in disjoint buckets: the prompt is the sum of the first four. All counts are
     tokens. `from_wire` checks them; those of one made by hand are checked by `cost`, which takes the integers
-    of any library and refuses floats."""
+    of any library (True is 1) and refuses floats."""
 
     input_tokens: int = 0
     """Prompt tokens that were neither read from the cache nor written to it."""
@@ -131,7 +131,9 @@ def _exact(it: S, names: tuple[str, ...]) -> S:
     changes: dict[str, int] = {}
     for name in names:
         value = getattr(it, name)
-        if type(value) is not int or value < 0:
+        if type(value) is bool:  # Python's own is an integer, and counts as one
+            changes[name] = int(value)
+        elif type(value) is not int or value < 0:
             changes[name] = exact_count(value, name)
     return replace(it, **changes) if changes else it
 

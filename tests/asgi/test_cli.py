@@ -589,13 +589,14 @@ def test_check_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert told.count("\n") == 1
 
 
-def test_check_an_empty_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing configured is not a good configuration."""
-    file.write_text("")
+@pytest.mark.parametrize("text", ["", "\ufeff", "# nothing\n"])
+def test_check_an_empty_file(file: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """Nothing configured is not a good configuration: what it lacks is said, and of which file."""
+    file.write_text(text, encoding="utf-8")
     status, told = check(file, capsys)
     assert status == 1
-    assert "routes" in told
-    assert "auth" in told
+    assert f"wrong: {file}: routes: there are none" in told
+    assert f"wrong: {file}: auth: no keys" in told
 
 
 @pytest.mark.parametrize("model", ["*", "claude-*", "claude-opus-*", "o'neill-*", 'quote"d'])

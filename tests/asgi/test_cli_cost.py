@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 import subprocess
 import tracemalloc
 from decimal import Decimal
@@ -305,6 +307,13 @@ def test_a_long_line_of_another_kind(cost: Any, log: Path, monkeypatch: pytest.M
         (gzip.compress(b"{}\n", mtime=0), "compressed with gzip: unpack it first"),
         (b"\x28\xb5\x2f\xfd0000", "compressed with zstd"),
         ("{}\n".encode("utf-16"), "UTF-16: convert it to UTF-8 first"),
+        ('{"a": 1}\n'.encode("utf-16-le"), "UTF-16: convert it to UTF-8 first"),
+        ('{"a": 1}\n'.encode("utf-16-be"), "UTF-16: convert it to UTF-8 first"),
+        ('{"a": 1}\n'.encode("utf-32"), "UTF-32: convert it to UTF-8 first"),
+        ('{"a": 1}\n'.encode("utf-32-be"), "UTF-32: convert it to UTF-8 first"),
+        (bz2.compress(b"{}\n"), "compressed with bzip2: unpack it first"),
+        (lzma.compress(b"{}\n"), "compressed with xz: unpack it first"),
+        (b"PK\x03\x04" + b"0" * 40, "a zip archive: unpack it first"),
         (b"A transcript of a call.\n\nMore of it.\n", "JSON is malformed"),
         (b'{"spend": 12}\n', "has not the members of any known format"),
     ],
@@ -321,6 +330,31 @@ def test_a_file_of_which_nothing_was_read(cost: Any, tmp_path: Path, data: bytes
     assert "unknown" in told.out
     path.write_bytes(b"\n")
     assert cost(path, "--format", "json").json["total"]["cost_usd"] == "0"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_lost_file_beside_others(cost: Any, log: Path, tmp_path: Path, first: bool) -> None:
+    """The sum of the others is told, and the status says that one is not in it."""
+    path = tmp_path / "log.1.gz"
+    path.write_bytes(gzip.compress(log.read_bytes(), mtime=0))
+    told = cost(*((path, log) if first else (log, path)))
+    assert told.status == 1
+    assert "0.062756" in told.out
+    assert "1 file of which nothing could be read, whose cost is in no total" in told.err
+    path.write_bytes(b"")
+    assert cost(log, path).status == 0
+
+
+def test_byte_order_marks(cost: Any, tmp_path: Path) -> None:
+    """One stands before the first line, and before others where files were joined; alone it is no line."""
+    mark, line = b"\xef\xbb\xbf", lines({"usage": {"input_tokens": 1}, **OPUS}).encode()
+    path = tmp_path / "log"
+    path.write_bytes((mark + line) * 3 + mark)
+    told = cost(path, "--format", "json")
+    assert (told.status, told.json["total"]["calls"], told.json["skipped_lines"]) == (0, 3, 0)
+    path.write_bytes(mark)
+    told = cost(path, "--format", "json")
+    assert (told.status, told.json["total"]["cost_usd"], told.err) == (0, "0", "")
 
 
 def test_the_costs_that_were_logged(cost: Any, tmp_path: Path) -> None:

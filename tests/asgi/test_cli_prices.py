@@ -261,3 +261,42 @@ def test_check_without_genai_prices(prices: Any, monkeypatch: pytest.MonkeyPatch
     status, told, err = prices("check")
     assert (status, told, err.count("\n")) == (2, "", 1)
     assert "pip install genai-prices" in err
+
+
+def verb(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = main(["check-prices", *map(str, arguments)])
+    told = capsys.readouterr()
+    return status, told.out, told.err
+
+
+def test_the_verb(prices: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`check-prices` compares as `prices check` does, with prices of one's own and on a day."""
+    pytest.importorskip("genai_prices")
+    assert verb(capsys, "--at", "2026-11-22") == prices("check", "--at", "2026-11-22")
+    tier = {"input": "7", "output": "25", "cache_read": "0.5", "cache_write_5m": "6.25", "cache_write_1h": "10"}
+    path = tmp_path / "own.json"
+    own = {"vendor": "anthropic", "models": [{"id": "claude-opus-4-7", "periods": [{"tiers": [tier]}]}]}
+    path.write_text(json.dumps(own))
+    status, told, err = verb(capsys, "--prices", path, "--at", "2026-11-22")
+    assert (status, err) == (1, "")
+    assert "anthropic/claude-opus-4-7, input: 7 here, 5 there" in told.splitlines()
+
+
+def test_the_verb_beside_a_model_of_its_name(prices: Any, capsys: Any, tmp_path: Path) -> None:
+    """A model that is called check is told by `prices check`; the comparison has its own verb."""
+    pytest.importorskip("genai_prices")
+    path = tmp_path / "own.json"
+    own = {"vendor": "house", "models": [{"id": "check", "periods": [{"tiers": [{"input": "1"}]}]}]}
+    path.write_text(json.dumps(own))
+    assert prices("check", "--prices", path)[1].startswith("house/check")
+    assert "models compared with genai-prices" in verb(capsys, "--prices", path)[1]
+
+
+def test_the_verb_without_genai_prices(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence on what to install: exit status 2."""
+    monkeypatch.setitem(sys.modules, "genai_prices.data", None)
+    status, told, err = verb(capsys)
+    assert (status, told, err.count("\n")) == (2, "", 1)
+    assert "check-prices needs genai-prices: pip install genai-prices" in err

@@ -89,6 +89,8 @@ UPSTREAM = '[upstreams.a]\ndialect = "anthropic"\n'
         (UPSTREAM + 'api_key = "sk-ant-literal"', "upstreams.a.api_key: write the name"),
         (UPSTREAM + 'auth = "basic"', "upstreams.a.auth: Invalid enum value"),
         (UPSTREAM + 'base_url = "ftp://x"', "upstreams.a.base_url: must be an absolute"),
+        (UPSTREAM + 'base_url = ""', "upstreams.a.base_url: must be an absolute"),
+        (UPSTREAM + '[[routes]]\nmodel = " "\ntargets = ["a"]', r"routes\[0\].model: is empty"),
         (UPSTREAM + 'base_url = "https://user:pw@x"', "upstreams.a.base_url: must have no user"),
         (UPSTREAM + 'base_url = "https://x/?a=1"', "upstreams.a.base_url: must have no user"),
         (UPSTREAM + 'base_url = "https://x/#"', "upstreams.a.base_url: must have no user"),
@@ -252,6 +254,19 @@ def test_every_mistake_is_told_at_once() -> None:
 def test_the_lines_of_a_text_are_said_too() -> None:
     """A host that has its configuration in a variable has no file to name."""
     assert complaints("[limits]\n\ncalls = 0\n", "") == ["line 3: limits.calls: must be at least 1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[log]\n\n[[routse]]\nmodel = "x"', "nexusflow.toml:3: routse: "),
+        ('\n[[upstreams]]\nname = "x"', "nexusflow.toml:2: upstreams: write each as a table of its own"),
+        ("[[retry]]\nattempts = 1\n[[retry]]\nattempts = 2", "nexusflow.toml:1: retry: "),
+    ],
+)
+def test_the_line_of_a_list_of_tables(text: str, told: str) -> None:
+    """It is that of the first, where the list itself is the mistake."""
+    assert [one for one in complaints(text) if one.startswith(told)]
 
 
 def test_lines_behind_texts_of_several_lines() -> None:

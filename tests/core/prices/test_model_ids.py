@@ -79,6 +79,17 @@ NAMES = {name.lower(): model for model in BOOK.models() for name in (model.row.i
             "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-opus-5-v1:0",
             "anthropic/claude-opus-5",
         ),
+        (
+            "bedrock/arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-opus-5-v1:0",
+            "anthropic/claude-opus-5",
+        ),
+        (
+            "bedrock/converse/arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-opus-5",
+            "anthropic/claude-opus-5",
+        ),
+        # Google's SDKs.
+        ("publishers/google/models/gemini-2.5-pro", "google/gemini-2.5-pro"),
+        ("publishers/anthropic/models/claude-opus-5@default", "anthropic/claude-opus-5"),
     ],
 )
 def test_a_name_and_its_row(name: str, row: str) -> None:
@@ -120,6 +131,10 @@ def test_a_name_and_its_row(name: str, row: str) -> None:
         "us-east-1/anthropic.claude-opus-4-7",
         "arn:aws-cn:bedrock:cn-north-1:1:inference-profile/anthropic.claude-opus-5",
         "arn:aws:bedrock:us-east-1:1:provisioned-model/claude-opus-5",
+        "bedrock/arn:aws:bedrock:us-east-1:1:provisioned-model/claude-opus-5",
+        "openai/arn:aws:bedrock:us-east-1:1:inference-profile/anthropic.claude-opus-5",
+        "kyma/arn:aws:bedrock:us-east-1:1:inference-profile/anthropic.claude-opus-5",
+        "publishers/meta/models/claude-opus-5",
         "projects/p/locations/us-east5/publishers/meta/models/claude-opus-5",
         "claude-opus-4-7-20250929-20250929",
         "claude-opus-4-7[1m][1m]",
@@ -214,6 +229,16 @@ def test_any_string(name: str) -> None:
             "3.6",
         ),
         ("arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/anthropic.claude-sonnet-4-5", "3.6"),
+        (
+            "bedrock/arn:aws-us-gov:bedrock:us-gov-west-1:1:inference-profile/us-gov.anthropic.claude-sonnet-4-5",
+            "3.6",
+        ),
+        (
+            "bedrock/converse/arn:aws:bedrock:us-gov-west-1:1:foundation-model/anthropic.claude-sonnet-4-5",
+            "3.6",
+        ),
+        ("bedrock/arn:aws:bedrock:us-east-1:1:inference-profile/global.anthropic.claude-sonnet-4-5", "3"),
+        ("publishers/anthropic/models/claude-sonnet-4-5@20250929", "3"),
         ("bedrock/us-east-1/anthropic.claude-sonnet-4-5", "3.3"),
         ("us-gov.anthropic.claude-3-7-sonnet-20250219-v1:0", "3.6"),
         ("projects/p/locations/us-east5/publishers/anthropic/models/claude-sonnet-4-5@default", "3.3"),

@@ -96,6 +96,17 @@ def test_what_is_no_count(name: str, value: Any, options: dict[str, Any]) -> Non
                 cost(Usage(**{**beside, name: value}), model=model, at=NOON, **options)
 
 
+@pytest.mark.parametrize("at", [NOON, "2026-11-20"])
+@pytest.mark.parametrize("options", [{}, {"batch": True}, {"partial": True}, {"many_requests": True}])
+@pytest.mark.parametrize("name", COUNTS)
+def test_true_is_one(name: str, options: dict[str, Any], at: Any) -> None:
+    """Python's True and False are integers, whichever way a price is found."""
+    for model in ("claude-opus-4-7", "claude-haiku-5-5", "gpt-5.6-sol"):
+        for value in (True, False):
+            found = cost(Usage(**{name: value}), model=model, at=at, **options)
+            assert found == cost(Usage(**{name: int(value)}), model=model, at=at, **options)
+
+
 def test_none_is_no_count() -> None:
     """It may stand for a count that is unknown, which is not 0."""
     with pytest.raises(InvalidUsage, match="input_tokens is None"):
