@@ -23,16 +23,22 @@ _CODES = re.compile(
 )
 _WORDS = re.compile(
     r"""
-    reached\ your\ specified\ API\ usage\ limits | credit\ balance\ is\ too\ low      # Anthropic
+    reached\ your\ specified\ (?:\w+\ )?API\ usage\ limits | out\ of\ extra\ usage     # Anthropic
+    | credit\ balance\ is\ too\ low      # Anthropic
     | insufficient\ (?:account\ )?(?:balance|credits?|funds|quota)          # DeepSeek, GLM, MiniMax, OpenRouter
     | requires\ more\ credits | out\ of\ credits | no\ credits?\ (?:left|remaining)   # OpenRouter
     | key\ limit\ exceeded | used\ all\ (?:available\ |of\ your\ )*credits            # OpenRouter, xAI
     | monthly\ spending\ limit | spend(?:ing)?\ (?:limit|cap)\ (?:has\ been\ |was\ )?(?:reached|exceeded)
+    | exceeded\ (?:its|your|the)\ (?:\w+\ )?spend(?:ing)?\ (?:limit|cap)             # Gemini
+    | (?:prepa\w+|prepayment)\ credits?\ (?:are|is|have\ been|has\ been)\ (?:depleted|exhausted|used\ up)
     | check\ your\ plan\ and\ billing\ details.{0,200}insufficient_quota
     | 余额不足
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_QUOTED = re.compile(r"""(?<!\w)'[^']*'(?!\w)|"[^"]*"|`[^`]*`""")
+"""A refusal quotes what it refuses: words of the caller's, which say nothing of money."""
+
 _LOOK = 2000
 
 _DATE = re.compile(
@@ -49,7 +55,7 @@ def is_exhausted(status: int, words: str, message: str) -> bool:
         return True
     if status not in (400, 403, 429):
         return False
-    return _CODES.search(words) is not None or _WORDS.search(message[:_LOOK]) is not None
+    return _CODES.search(words) is not None or _WORDS.search(_QUOTED.sub("''", message[:_LOOK])) is not None
 
 
 def regained_at(message: str, now: datetime) -> datetime | None:

@@ -38,6 +38,18 @@ SPENT: list[tuple[str, int, dict[str, Any]]] = [
     ("anthropic", 429, anthropic("rate_limit_error", "no more", "contract_spend_limit_reached")),
     ("anthropic", 402, anthropic("billing_error", "pay", "linked_organization_spend_limit_reached")),
     ("anthropic", 402, anthropic("billing_error", "pay")),
+    ("anthropic", 400, anthropic("invalid_request_error", CAP.replace("API", "workspace API"))),
+    (
+        "anthropic",
+        400,
+        anthropic("invalid_request_error", "You're out of extra usage. Add more, and don't wait."),
+    ),
+    (
+        "openai-chat",
+        429,
+        chat("Your project has exceeded its monthly spending cap.", status="RESOURCE_EXHAUSTED"),
+    ),
+    ("openai-chat", 429, chat("Your prepayment credits are depleted.", status="RESOURCE_EXHAUSTED")),
     ("openai-chat", 429, chat("You exceeded your current quota", type="insufficient_quota")),
     ("openai-chat", 429, chat("You exceeded your current quota", code="insufficient_quota")),
     ("openai-chat", 402, chat("Insufficient Balance", type="unknown_error")),
@@ -57,6 +69,15 @@ OTHERS: list[tuple[str, int, dict[str, Any]]] = [
     ("openai-chat", 429, chat("Rate limit reached", code="rate_limit_exceeded")),
     ("openai-chat", 429, chat("You exceeded your current quota", status="RESOURCE_EXHAUSTED")),
     ("openai-chat", 400, chat("no such tool", type="invalid_request_error")),
+    # What the caller wrote, quoted in a refusal of it.
+    ("anthropic", 400, anthropic("invalid_request_error", f"speed: '{CREDIT}' is none of 'fast', 'standard'")),
+    (
+        "openai-chat",
+        400,
+        chat(f'Invalid value: "{CREDIT}". Supported values are: "low".', code="invalid_value"),
+    ),
+    ("openai-chat", 400, chat("Invalid 'tools[0].name': `insufficient balance` does not match")),
+    ("openai-chat", 403, chat("The model 'out of credits' is not for you")),
 ]
 
 
