@@ -1,12 +1,14 @@
 """CallRecord: what happened to one call, for hooks and the log. One a call, refused ones included."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from math import isfinite
+from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct, field
 
+from nexusflow_core.untyped import is_list, is_mapping
 from nexusflow_core.usage import Billing
 
 __all__ = [
@@ -130,5 +132,14 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     def as_dict(self) -> dict[str, Any]:
         """Returns the record as its line in the call log has it: dicts, lists, texts and numbers alone, the
         time as ISO 8601 text. Any JSON encoder takes it, and FastAPI."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
+        found: dict[str, Any] = _plain(msgspec.to_builtins(self))
         return found
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has: lists, not tuples, and no number without end, which the line has as null."""
+    if is_mapping(value):
+        return {name: _plain(member) for name, member in value.items()}
+    if isinstance(value, tuple) or is_list(value):
+        return [_plain(member) for member in cast(Iterable[Any], value)]
+    return None if isinstance(value, float) and not isfinite(value) else value
