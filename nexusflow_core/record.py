@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from math import isfinite
 from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
@@ -137,9 +136,9 @@ class CallRecord(Struct, frozen=True, kw_only=True):
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has: lists, not tuples, and no number without end, which the line has as null."""
+    """What JSON has: lists, not tuples."""
     if is_mapping(value):
         return {name: _plain(member) for name, member in value.items()}
     if isinstance(value, tuple) or is_list(value):
         return [_plain(member) for member in cast(Iterable[Any], value)]
-    return None if isinstance(value, float) and not isfinite(value) else value
+    return value

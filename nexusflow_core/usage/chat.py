@@ -60,9 +60,10 @@ _SPLITS = ("cache_creation", "cache_creation_token_details")
 _LIVES = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 _REASONING = ("reasoning_tokens", "reasoningTokens", "thinking_tokens", "thoughtsTokenCount")
 _AUDIO = ("audio_tokens", "audioTokens")
+_IMAGES = ("image_tokens", "imageTokens")
 _HIT, _MISS = "prompt_cache_hit_tokens", "prompt_cache_miss_tokens"
 
-_NAMED = (*PROMPT, *OUTPUT, *_TOTAL, *_READ, *_WRITTEN, *_LIVES, *_REASONING, *_AUDIO, _MISS)
+_NAMED = (*PROMPT, *OUTPUT, *_TOTAL, *_READ, *_WRITTEN, *_LIVES, *_REASONING, *_AUDIO, *_IMAGES, _MISS)
 _DIGITS = re.compile(r"[0-9]{1,15}")
 
 
@@ -78,6 +79,8 @@ class ChatCounts(Struct, frozen=True):
     reasoning: int
     audio: int
     """Tokens of the prompt and of the output that were sound."""
+    drawn: int
+    """Tokens of the output that were images."""
     uncounted: int
     """What the total has beyond prompt and output, unexplained; negative where it has less."""
     explicit: bool
@@ -92,7 +95,8 @@ class ChatCounts(Struct, frozen=True):
         """What makes the counts less than certain."""
         clamped = ("clamped_usage",) if self.in_blocks or self.wrong else ()
         differs = ("total_differs",) if self.uncounted else ()
-        return (*clamped, *differs, "unpriced_audio") if self.audio else (*clamped, *differs)
+        sound = ("unpriced_audio",) if self.audio else ()
+        return (*clamped, *differs, *sound, *(("unpriced_images",) if self.drawn else ()))
 
 
 def read_counts(usage: Mapping[str, Any], *, output_by_total: bool = False) -> ChatCounts:
@@ -101,6 +105,7 @@ def read_counts(usage: Mapping[str, Any], *, output_by_total: bool = False) -> C
     `output_by_total`: the vendor counts its thoughts in the total alone (Gemini).
     """
     reasoning, audio = _reasoning(usage), _audio(usage)
+    drawn = next((found for held in _held(usage, _OUTPUT_DETAILS) if (found := first(held, _IMAGES))), 0)
     told_read, told_written, split = _cached(usage)
     prompt, output = _prompt_and_output(usage, reasoning, told_read + told_written)
     total = first(usage, _TOTAL)
@@ -124,7 +129,7 @@ def read_counts(usage: Mapping[str, Any], *, output_by_total: bool = False) -> C
     kinds = [held.get("cache_type") for held in _held(usage, _PROMPT_DETAILS)]
     explicit = any(kind in EXPLICIT_CACHE for kind in kinds if isinstance(kind, str))
     return ChatCounts(
-        prompt, output, read, written, lives, reasoning, sum(audio), rest, explicit, in_blocks, wrong
+        prompt, output, read, written, lives, reasoning, sum(audio), drawn, rest, explicit, in_blocks, wrong
     )
 
 
@@ -164,7 +169,7 @@ def _prompt_and_output(usage: Mapping[str, Any], reasoning: int, cached: int) ->
     """Tokens of the whole prompt and of the whole output, under whichever names the vendor has for them."""
     prompt, output, total = (first(usage, names) for names in (PROMPT, OUTPUT, _TOTAL))
     prompt = prompt or count(usage, _HIT) + count(usage, _MISS)
-    if _disjoint(usage, prompt, output, total):
+    if _disjoint(usage, prompt, output, total, cached):
         prompt += cached
     if reasoning and total == prompt + output + reasoning:
         output += reasoning  # as xAI counts it, beside the completion; its total proves that
@@ -175,8 +180,10 @@ def _prompt_and_output(usage: Mapping[str, Any], reasoning: int, cached: int) ->
     return prompt, output
 
 
-def _disjoint(usage: Mapping[str, Any], prompt: int, output: int, total: int) -> bool:
+def _disjoint(usage: Mapping[str, Any], prompt: int, output: int, total: int, cached: int) -> bool:
     """Whether the prompt is told as Anthropic tells it: less what was read from the cache or written to it."""
+    if cached > prompt > 0 and total == prompt + output + cached:
+        return True  # as Azure tells Grok's; its total proves that
     if first(usage, ("prompt_tokens",)) or not first(usage, ("input_tokens",)):
         return False
     anthropics = any(usage.get(name) for name in ("cache_read_input_tokens", "cache_creation_input_tokens"))

@@ -33,6 +33,7 @@ class _PromptDetails(Struct):
 class _OutputDetails(Struct):
     reasoning_tokens: Count | None = None
     audio_tokens: Count | None = None
+    image_tokens: Count | None = None
 
 
 class _Bill(Struct):
@@ -118,6 +119,8 @@ def read_responses(usage: bytes | Mapping[str, Any]) -> Usage:
         flags = ("total_differs",)
     if details.audio_tokens or said.audio_tokens:
         flags += ("unpriced_audio",)
+    if said.image_tokens:
+        flags += ("unpriced_images",)
     return replace(found, flags=flags) if flags else found
 
 

@@ -40,8 +40,7 @@ def record_of(answer: Any, *, status: int = 200, headers: Headers = (), **asked:
         credential=Credential("x-api-key", b"sk-client"),
     ).look(10**6)
     exchange = Gateway(decode_config(config_of().encode())).open(call, started=0.0)
-    sync = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    data = events(answer) if stream else sync
+    data = events(answer) if stream else json.dumps(answer).encode()
     return drive(exchange, [data], status=status, headers=SSE if stream else JSON).record
 
 
@@ -117,13 +116,3 @@ def test_a_record_as_a_dict() -> None:
     assert [type(told[name]) for name in ("attempts", "dropped", "edits", "cost_flags")] == [list] * 4
     assert datetime.fromisoformat(told["started_at"]) == record.started_at
     assert told["attempts"][0]["upstream"] == "up"
-
-
-def test_a_number_without_end_in_a_dict() -> None:
-    """Usage with a member that overflows is null, as in the line: strict encoders take it."""
-    odd = json.dumps(ANSWER).replace('"usage": {', '"usage": {"odd": 1e999, "list": [-1e999], ')
-    record = record_of(odd.encode())
-    assert record.usage is not None
-    assert "odd" in record.usage
-    told = record.as_dict()
-    assert json.loads(json.dumps(told, allow_nan=False)) == json.loads(msgspec.json.encode(record))

@@ -158,6 +158,31 @@ def test_sound(details: str) -> None:
     assert offline(responses, "openai-responses").flags == ("unpriced_audio",)
 
 
+def test_images_of_an_answer() -> None:
+    """They cost more than its text; those of the prompt do not."""
+    usage = {"prompt_tokens": 7, "completion_tokens": 1300, "total_tokens": 1307}
+    drawn = usage | {"completion_tokens_details": {"image_tokens": 1290}}
+    assert cost(offline(drawn), model="gemini-2.5-flash", at=AT).flags == ("unpriced_images",)
+    assert "unpriced_images" in online(drawn, "gemini")[1]
+    assert offline(usage | {"prompt_tokens_details": {"image_tokens": 5}}).flags == ()
+    assert offline(usage | {"completion_tokens_details": {"image_tokens": 0}}).flags == ()
+    responses = {"input_tokens": 5, "output_tokens": 9, "output_tokens_details": {"image_tokens": 4}}
+    assert offline(responses, "openai-responses").flags == ("unpriced_images",)
+
+
+def test_cached_tokens_beside_the_prompt() -> None:
+    """Azure tells Grok's so: the total proves it, and without one it cannot be."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 161}}
+    told = usage | {"total_tokens": 180}
+    assert offline(told) == Usage(10, 161, output_tokens=9)
+    counts, flags = online(told, None)
+    assert (counts.input_tokens, counts.cache_read_tokens, counts.flags) == (10, 161, ())
+    assert "clamped_usage" not in flags
+    for total in ({}, {"total_tokens": 19}, {"total_tokens": 181}):
+        with pytest.raises(InvalidUsage):
+            offline(usage | total)
+
+
 def test_sound_beside_the_text() -> None:
     """Mistral's is no part of the prompt, but of the total."""
     usage = {"prompt_tokens": 11, "completion_tokens": 15, "total_tokens": 401}
