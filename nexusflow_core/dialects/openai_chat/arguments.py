@@ -18,7 +18,11 @@ _LONGEST_ESCAPE = 12  # two halves of a surrogate pair: \ud83d\ude00
 
 
 def read_arguments(arguments: str) -> dict[str, Any] | None:
-    """Returns the arguments as an object; None where they are none."""
+    """Returns the arguments as an object, be it encoded twice; None where they are none."""
+    return _read(arguments, twice=True)
+
+
+def _read(arguments: str, *, twice: bool) -> dict[str, Any] | None:
     if arguments.strip() in ("", *NO_ARGUMENTS):
         return {}
     try:
@@ -29,6 +33,8 @@ def read_arguments(arguments: str) -> dict[str, Any] | None:
         value = decode_leniently(arguments)
     except msgspec.DecodeError:
         return None
+    if twice and isinstance(value, str):
+        return _read(value, twice=False)
     return value if is_object(value) else None
 
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from nexusflow_core.dialects.openai_chat.encoded_twice import EncodedTwice
 from nexusflow_core.dialects.openai_chat.json_end import JSONEnd
 from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
 from nexusflow_core.dialects.openai_chat.schema import NO_ARGUMENTS
@@ -37,11 +38,12 @@ class CallSlot:
         self._came = 0  # characters of arguments
         self._waiting: Pieces | None = Pieces(held)  # arguments, until the block is open
         self._held = ""  # a first fragment that may be a mere placeholder for what follows (PITFALLS A6)
+        self._twice: EncodedTwice | None = None
 
     @property
     def begun(self) -> bool:
         """Whether arguments have come."""
-        return self._end.begun or bool(self._held)
+        return self._end.begun or bool(self._held) or self._twice is not None
 
     @property
     def only_placeholder(self) -> bool:
@@ -61,13 +63,15 @@ class CallSlot:
     @property
     def readable(self) -> bool:
         """Whether the arguments are one JSON object, or say that there are none."""
-        return self._end.is_object if self._end.begun else not self._held or self.only_placeholder
+        if self._end.begun or self._twice is not None:
+            return self._end.is_object
+        return not self._held or self.only_placeholder
 
     @property
     def says_nothing(self) -> bool:
         """Whether it has neither a name nor arguments, so that there is nothing to run; or only the name once
         more, where each fragment of the call before it had an id of its own."""
-        nothing = not self._end.begun and (not self._held or self.only_placeholder)
+        nothing = not self._end.begun and self._twice is None and (not self._held or self.only_placeholder)
         return nothing and (not self.name or (self.needs_arguments and not self._held))
 
     def call_it(self, name: str, *, own_id: bool = False) -> None:
@@ -83,19 +87,36 @@ class CallSlot:
         if not fragment:
             return ""
         if not self._end.begun:
+            fragment = self._beginning(fragment)
+        elif self._end.is_object and (fragment.strip() in NO_ARGUMENTS or self.has(fragment)):
+            return ""  # nothing, or the whole arguments once more
+        if not fragment:
+            return ""
+        self._came += len(fragment)
+        fragment = self._end.feed(fragment)
+        if self._waiting is not None:
+            self._waiting.add(fragment)
+        return fragment
+
+    def _beginning(self, fragment: str) -> str:
+        """A fragment before which nothing has gone on; returns "" while it is held back."""
+        if self._twice is None:
             text = self._held + fragment
             if _may_be_placeholder(text.strip()):  # in pieces too, with blanks around it
                 self._held = text.strip()
                 return ""
             fragment = fragment if self._held in NO_ARGUMENTS else text
             self._held = ""
-        elif self._end.is_object and self.has(fragment):
-            return ""  # the whole arguments once more
-        self._came += len(fragment)
-        fragment = self._end.feed(fragment)
-        if self._waiting is not None:
-            self._waiting.add(fragment)
-        return fragment
+            if fragment.lstrip()[:1] != '"':
+                return fragment
+            self._twice = EncodedTwice(self._kept)
+        inside = self._twice.feed(fragment)
+        if inside is None:
+            return ""
+        self._twice = None
+        if inside.strip() in ("", *NO_ARGUMENTS):
+            self._held, inside = "{}", ""
+        return inside
 
     def opened(self) -> str:
         """Its block is open: all that has come so far. What comes from now on is not kept."""
@@ -104,6 +125,8 @@ class CallSlot:
 
     def rest(self) -> str:
         """What is left at the end: a placeholder after which nothing came means an input without members."""
+        if self._twice is not None:
+            return self._twice.rest()
         if half := self._joint.flush():
             return self._end.feed(half) if self._end.begun else self._held + half
         return "{}" if self._held in NO_ARGUMENTS else self._held

@@ -159,7 +159,7 @@ def _could_begin(arguments: str) -> bool:
 
 def _name(call: ToolCall) -> str | None:
     function = call.called()
-    return (function.name or None) if function is not None else None
+    return function.name if function is not None and (function.name or "").strip() else None
 
 
 def _arguments(call: ToolCall) -> str:

@@ -74,6 +74,7 @@ def _mended(value: Any) -> Any:
 def _loads(data: bytes | str) -> Any:
     try:
         text = data if isinstance(data, str) else data.decode(errors="replace")
+        text = text.lstrip("\ufeff \t\r\n")  # a byte order mark, behind blanks or once more
         return json.loads(text, strict=False, parse_float=_finite, parse_constant=_no_number)
     except RecursionError:
         raise msgspec.DecodeError("JSON nested beyond every bound") from None
@@ -140,7 +141,7 @@ def _mend(value: Any, deepest: int = _DEEPEST) -> None:
             _mend_text(item, name)
         _mend_arguments(item)
         if "index" in item:
-            item["index"] = None if is_zero(item["index"]) else whole(item["index"])
+            item["index"] = _index(item["index"])
         for name in _OBJECTS:
             if not is_object(item.get(name)) and is_zero(item.get(name)):
                 item[name] = None
@@ -148,6 +149,13 @@ def _mend(value: Any, deepest: int = _DEEPEST) -> None:
             _mend_list(item, name)
         for name in (*_OBJECTS, *_LISTS) if deepest else ():
             _mend(item.get(name), deepest - 1)
+
+
+def _index(given: Any) -> Any:
+    """A number, however it is written; 0 is one, and what is as good as absent is none."""
+    if isinstance(given, bool) or (is_zero(given) and not isinstance(given, int | float)):
+        return None
+    return whole(given)
 
 
 def _mend_text(item: dict[str, Any], name: str) -> None:

@@ -57,8 +57,9 @@ _MEANINGS = {
     End.FILTERED: """
         content_filter content_filtered contentfilter content_filter_error content_policy
         content_policy_violation sensitive safety refusal refused recitation prohibited_content blocklist spii
-        language image_safety image_prohibited_content image_recitation model_armor guardrail guardrails
-        guardrail_intervened error_toxic toxic moderation moderated flagged blocked policy_violation jailbreak
+        language image_safety image_prohibited_content image_recitation escalation model_armor guardrail
+        guardrails guardrail_intervened error_toxic toxic moderation moderated flagged blocked
+        policy_violation jailbreak
         """,
     End.BUSY: "insufficient_system_resource overloaded server_overloaded engine_overloaded",
     End.LATE: "timeout timed_out time_limit deadline_exceeded",
@@ -74,7 +75,7 @@ _KNOWN = {word: end for end, words in _MEANINGS.items() for word in words.split(
 _PARTS = (
     (End.FAILED, r"malformed|error|fail|abort|cancel|invalid|interrupt|terminat|exception|unexpected|network"),
     (End.LATE, r"time_?out|time_?limit|deadline|timed"),
-    (End.BUSY, r"overload|resource|capacity|busy|unavailable"),
+    (End.BUSY, r"rate_?limit|overload|resource|capacity|busy|unavailable"),
     (
         End.FILTERED,
         r"filter|safety|polic|guard|moderat|block|refus|prohibit|toxic|harm|sensitive|recitation|jailbreak|censor"
@@ -90,6 +91,8 @@ _NOTHING = frozenset({"", "null", "none", "nil", "undefined", "unspecified", "fi
 """Words that say no more than an absent finish reason: DashScope writes null as a text."""
 
 _ENUM = re.compile(r"^(?:finish_?reason\w*\.|finish_reason_|reason_)")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+"""Where a word in camel case has its next part."""
 _SHOWN = re.compile(r"[\w .:/-]{1,60}")
 
 
@@ -115,9 +118,11 @@ def ending(stopped: Stopped, stops: Container[str] = ()) -> Ending | UpstreamErr
     end, guessed = end_of(stopped.finish)
     if end in _FAILURES:
         return _failure(end, stopped.finish)
-    native, _ = end_of(stopped.native)
+    native, unsure = end_of(stopped.native)
     if end in (None, End.NATURAL) and native in (End.CUT, End.FULL, End.FILTERED):
         end = native
+    elif end in (None, End.NATURAL) and native in _FAILURES and not unsure:
+        return _failure(native, stopped.native)
     if stopped.refusal.strip():
         return _refused(stopped.refusal, guessed=guessed)
     if end is End.FILTERED:
@@ -145,12 +150,13 @@ _LONGEST = 200
 
 @lru_cache(maxsize=256)
 def _end_of(finish: str) -> tuple[End | None, bool]:
-    word = finish.strip().lower()
-    word = _ENUM.sub("", word.partition(":")[0].strip().replace("-", "_").replace(" ", "_"))
-    if word in _NOTHING:
-        return None, False
-    if word in _KNOWN:
-        return _KNOWN[word], False
+    part = finish.partition(":")[0].strip().replace("-", "_").replace(" ", "_")
+    word = _ENUM.sub("", part.lower())
+    for one in (word, _ENUM.sub("", _HUMP.sub("_", part).lower())):
+        if one in _NOTHING:
+            return None, False
+        if one in _KNOWN:
+            return _KNOWN[one], False
     return next((end for end, part in _PART if part.search(word)), End.FAILED), True
 
 

@@ -26,6 +26,7 @@ _GOOD = frozenset({"", "0", "200", "ok", "success"})
 LONGEST = 10 * 365 * 86_400.0
 """Seconds; what is beyond is no time that anybody means."""
 
+_WORD = re.compile(r"[\w.-]{1,200}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 
 
@@ -56,6 +57,8 @@ def error_in(chunk: Chunk, data: bytes, *, whole: bool = False) -> ErrorTold | N
     """Returns the error that a line or a `whole` answer is, or has in it; None where all is well. `data`: what
     the chunk was decoded from."""
     error = chunk.failure() or _error_of_choice(chunk)
+    if isinstance(error, str) and chunk.choices is None:
+        error = object_of(decode_json(data)) or error  # what it means may stand beside it
     if error is None and not chunk.choices and not chunk.usages():
         error = _lone_error(data, whole=whole)
     return read_error(error) if error is not None else None
@@ -64,8 +67,9 @@ def error_in(chunk: Chunk, data: bytes, *, whole: bool = False) -> ErrorTold | N
 def _error_of_choice(chunk: Chunk) -> Any:
     """OpenRouter's error of the one choice that was asked for, whatever its finish reason says."""
     for choice in chunk.choices or ():
-        if not choice.index and not is_zero(choice.error) and _fails(choice.error):
-            return choice.error
+        for place in (choice, choice.delta, choice.message) if not choice.index else ():
+            if place is not None and not is_zero(place.error) and _fails(place.error):
+                return place.error
     return None
 
 
@@ -107,14 +111,18 @@ def _is_code(code: Any) -> bool:
 
 _MESSAGES = (
     "message",
+    "Message",
     "msg",
     "detail",
+    "details",
     "error_msg",
     "error_message",
     "errorMessage",
     "error_description",
     "err_msg",
     "errors",
+    "faultstring",
+    "reason",
     "title",
 )
 """Where vendors write what went wrong, in this order."""
@@ -142,6 +150,9 @@ def read_error(error: Any, deepest: int = _DEEPEST) -> ErrorTold:
             wait = _wait(error) or wait
             if not error.get("error"):
                 break
+            if isinstance(error["error"], str) and isinstance(_message_of(error), str):
+                words += [error["error"]] if _WORD.fullmatch(error["error"]) else []
+                break  # a name, and what it means beside it
             error = error["error"]
         else:
             break

@@ -116,7 +116,8 @@ def failure(
 
 def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> UpstreamStatus:
     message, words, vendor = origin.cleaned(told.message), told.words, origin.vendor
-    unknown = status < 400
+    told_by_status = status >= 400
+    unknown = not told_by_status
     status = status if status >= 400 else _status_told(told)
     unknown = unknown and status == 502
     if status == 400 and _KEY.search(words):
@@ -143,7 +144,8 @@ def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> Ups
     if _BUSY.search(words):
         status = 503
     mapped, kind = _TYPES.get(status, (400, "invalid_request_error") if status < 500 else (500, "api_error"))
-    return UpstreamStatus(mapped, kind, message or f"the upstream answered with status {status}")
+    nothing = f"the upstream answered with status {status}" if told_by_status else "the upstream failed"
+    return UpstreamStatus(mapped, kind, message or origin.cleaned(words) or nothing)
 
 
 def _is_of_the_gateway(told: ErrorTold) -> bool:

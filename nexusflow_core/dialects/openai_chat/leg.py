@@ -11,7 +11,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.dialect import LegState, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.body_text import BodyText
-from nexusflow_core.dialects.openai_chat.decoding import decode_chunk
+from nexusflow_core.dialects.openai_chat.decoding import decode_chunk, decode_json
 from nexusflow_core.dialects.openai_chat.error_bodies import (
     ErrorTold,
     error_in,
@@ -24,7 +24,7 @@ from nexusflow_core.dialects.openai_chat.lines import is_done, is_idle, is_strea
 from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
 from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES
 from nexusflow_core.dialects.openai_chat.response import Translated, the_choice, translate_answer
-from nexusflow_core.dialects.openai_chat.schema import Chunk
+from nexusflow_core.dialects.openai_chat.schema import Chunk, message_in, unknown_members
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
 from nexusflow_core.errors import (
     AnswerUnusable,
@@ -204,6 +204,9 @@ class ChatLeg:
         except msgspec.DecodeError as error:
             if stream.finish is not None or is_idle(event):
                 return b""
+            if b"\n" in data:  # no blank line between the lines of a careless server
+                lines = [ServerSentEvent(line, event.event) for line in data.split(b"\n")]
+                return b"".join([self._line(line) for line in lines])
             return self._broken(_unread(f"the upstream sent a line that is {error}", data))
         return self._chunk(chunk, error_in(chunk, data, whole=event.event == "error"), stream)
 
@@ -292,7 +295,9 @@ class ChatLeg:
                 return self._refusal()
             raise self._failed(told)
         self._answer_model = chunk.model
-        return self._answered(translate_answer(chunk, self._asked))
+        answer = translate_answer(chunk, self._asked)
+        answer.noticed += unknown_members(message_in(decode_json(body)))
+        return self._answered(answer)
 
     def _of_stream(self, body: bytes) -> bytes:
         """The upstream sent a stream that was not asked for: it is read as one, and told as a whole."""
@@ -313,6 +318,7 @@ class ChatLeg:
         inner._losses = Losses()
         inner.losses, inner.state, inner._held = inner._losses.found, LegState.OPEN, bytearray()
         inner._streams, inner._decoder, inner._stream = True, SSEDecoder(), ChatStream(self._asked)
+        inner._text = None  # its body is inflated already
         return inner
 
     def _answered(self, answer: Translated) -> bytes:

@@ -10,7 +10,7 @@ __all__ = ["is_done", "is_idle", "is_stream"]
 
 _DONE = frozenset({b"[done]", b'"[done]"', b"'[done]'", b"done", b'"done"'})
 _ALIVE = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"})
-_WORD = re.compile(rb"[A-Za-z][A-Za-z _.-]{0,40}")
+_WORD = re.compile(rb"\[?[A-Za-z][A-Za-z _.-]{0,40}\]?")
 _FIELD = re.compile(rb"(?:data|event|id|retry)[ \t]*:|:")
 
 
@@ -22,7 +22,7 @@ def is_done(data: bytes) -> bool:
 def is_idle(event: ServerSentEvent) -> bool:
     """Whether a line that is no chunk says nothing: a ping, a word, or JSON that is neither object nor list."""
     if event.event.lower() in _ALIVE or _WORD.fullmatch(event.data.strip()):
-        return True
+        return True  # `[KEEPALIVE]` too
     if event.data.strip()[:1] in (b"{", b"["):
         return event.data.strip() == b"[]"
     try:

@@ -48,6 +48,9 @@ _WORDINGS = re.compile(
     | maximum\ (?:allowed\ )?(?:prompt|input)\ length      # xAI, Poolside, TensorRT-LLM, DeepInfra
     | maximum\ (?:number\ of\ )?(?:input|prompt)\ tokens
     | exceeds?\ (?:the\ )?max(?:imum)?[_ ]seq(?:uence)?[_ ]len               # SambaNova
+    | prompt_tokens.{0,40}must\ be\ less\ than\ max_seq_len                # SiliconFlow
+    | (?<!output\ )(?<!completion\ )token\ limit\ exceeded
+    | current\ length\ is\ [\d,]+\ while\ (?:the\ )?limit\ is              # Cerebras
     | range\ of\ input\ length                             # Qwen
     | (?:request\ )?exceeded\ model\ token\ limit          # Kimi
     | tokens?\ to\ keep\ from\ the\ initial\ prompt        # LM Studio

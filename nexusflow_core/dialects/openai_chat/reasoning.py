@@ -1,5 +1,6 @@
 """The words of an answer, wherever a vendor puts them: fields, details, parts of the content, <think> tags."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ from nexusflow_core.dialects.openai_chat.reasoning_details import Details
 from nexusflow_core.dialects.openai_chat.schema import Delta
 from nexusflow_core.dialects.openai_chat.think_tags import Piece, ThinkTags, before_lone_end
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
-from nexusflow_core.untyped import is_list, is_object, is_zero
+from nexusflow_core.untyped import is_list, is_object, is_zero, object_of
 
 __all__ = ["Words", "as_parts", "other_parts", "parts", "read_words", "reasoning_text"]
 
@@ -16,6 +17,8 @@ _DEEPEST = 8
 _INNER = ("thinking", "reasoning", "reasoning_content", "text", "content", "summary", "value")
 """Where the text of an object of reasoning stands: the first of these that has any."""
 _TEXTS = ("text", "output_text", "value", "content")
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,60}")
+_MOST_KINDS = 10
 _THINKING = ("think", "reason", "thought")
 
 
@@ -30,6 +33,10 @@ def reasoning_text(delta: Delta) -> str:
         delta.reasoning_text,
         delta.thinking,
         delta.thinking_blocks,
+        delta.thinking_content,
+        delta.thoughts,
+        delta.thought,
+        delta.reasoning_summary,
         delta.reasoning_details,
     )
     return next((text for place in places if (text := _flat(place))), "")
@@ -59,9 +66,15 @@ def parts(content: Sequence[Any]) -> list[Piece]:
     return [piece._replace(text="".join(texts)) for piece, texts in found]
 
 
-def other_parts(content: Any) -> bool:
-    """Whether a content that is a list has parts without any words: images, references."""
-    return is_list(content) and any(_pieces(part) is None and not is_zero(part) for part in content)
+def other_parts(content: Any) -> list[str]:
+    """Names the parts of a content that have no words, by their type: `content.image_url`."""
+    others = (
+        [part for part in content if _pieces(part) is None and not is_zero(part)] if is_list(content) else []
+    )
+    kinds = [object_of(part).get("type") for part in others]
+    named = [isinstance(kind, str) and _KIND.fullmatch(kind) is not None for kind in kinds]
+    names = [f"content.{kind}" if known else "content" for kind, known in zip(kinds, named, strict=True)]
+    return list(dict.fromkeys(names))[:_MOST_KINDS]
 
 
 def as_parts(content: Any) -> list[Any] | None:
@@ -93,6 +106,8 @@ def _pieces(part: Any, deepest: int = _DEEPEST) -> list[Piece] | None:
         return [Piece(False, refusal, refusal=True)]
     named = [part[name] for name in _TEXTS if name in part]
     found = _together(_pieces(inner, deepest - 1) for inner in named if not is_zero(inner))
+    if found and told == "refusal":
+        return [piece._replace(refusal=not piece.thinking) for piece in found]
     return found if found is not None else ([] if named else None)
 
 

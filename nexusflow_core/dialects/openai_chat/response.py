@@ -59,7 +59,7 @@ def translate_answer(answer: Chunk, asked: Asked) -> Translated:
     if isinstance(how, UpstreamError):
         raise how
     noticed = [*message.unplaced()]
-    noticed += ["content"] if other_parts(message.content) else []
+    noticed += other_parts(message.content)
     noticed += ["citations"] if not is_zero(answer.citations) else []
     noticed += ["finish_reason"] if how.guessed else []
     uses = _tool_uses(calls, asked, noticed, cut=how.stop_reason in CUT_SHORT)

@@ -1,5 +1,6 @@
 """What is read of Chat Completions answers: as little as needed, and as leniently as vendors write it."""
 
+import re
 from collections.abc import Sequence
 from types import GenericAlias
 from typing import Any
@@ -17,7 +18,9 @@ __all__ = [
     "Delta",
     "Function",
     "ToolCall",
+    "message_in",
     "plain_text",
+    "unknown_members",
     "utf8_length",
 ]
 
@@ -73,7 +76,9 @@ class ToolCall(Struct):
     def says_nothing(self) -> bool:
         """Whether it has neither a name nor arguments, so that there is nothing to run."""
         function = self.called()
-        return function is None or (not function.name and function.text().strip() in ("", *NO_ARGUMENTS))
+        return function is None or (
+            not (function.name or "").strip() and function.text().strip() in ("", *NO_ARGUMENTS)
+        )
 
     def thought_signature(self) -> str | None:
         """Gemini's signature of the thoughts behind a call, which must come back with it."""
@@ -93,11 +98,22 @@ class Delta(Struct):
     reasoning_text: Any = None
     reasoning_details: Any = None
     reasoning_opaque: Any = None
+    reasoning_summary: Any = None
     thinking: Any = None
     thinking_blocks: Any = None
+    thinking_content: Any = None
+    thoughts: Any = None
+    thought: Any = None
     annotations: Any = None
     audio: Any = None
     images: Any = None
+    video: Any = None
+    videos: Any = None
+    files: Any = None
+    attachments: Any = None
+    citations: Any = None
+    search_results: Any = None
+    error: Any = None
 
     def text(self) -> str:
         """The text where it is one, or the JSON of an object; "" for a list of parts."""
@@ -112,8 +128,12 @@ class Delta(Struct):
             or self.reasoning
             or self.reasoning_details
             or self.reasoning_text
+            or self.reasoning_summary
             or self.thinking
             or self.thinking_blocks
+            or self.thinking_content
+            or self.thoughts
+            or self.thought
         )
 
     def says_nothing(self) -> bool:
@@ -124,11 +144,44 @@ class Delta(Struct):
         return not called and all(call.says_nothing() for call in self.tool_calls or ())
 
     def unplaced(self) -> Sequence[str]:
-        """Names of members that have no place in Anthropic's form: annotations, sound, images."""
+        """Names of members that have no place in Anthropic's form: annotations, sound, images, sources."""
         return [name for name in _UNPLACED if not is_zero(getattr(self, name))]
 
 
-_UNPLACED = ("annotations", "audio", "images", "reasoning_opaque")
+_UNPLACED = tuple(
+    """
+    annotations audio images video videos files attachments citations search_results reasoning_opaque
+    """.split()
+)
+
+_KNOWN_MEMBERS = frozenset(
+    """
+    id type object role name prefix partial tool_call_id parsed weight end_turn channel phase recipient
+    content_type context metadata status padding obfuscation p logprobs token_ids prompt_token_ids
+    extra_content provider_specific_fields function_call tool_calls usage created model
+    """.split()
+)
+_MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,60}")
+_MOST_UNKNOWN = 10
+
+
+def message_in(answer: Any) -> Any:
+    """The message of a whole answer that was decoded without a shape; None where it has another one."""
+    choices = object_of(answer).get("choices")
+    return object_of(choices[0]).get("message") if is_list(choices) and choices else None
+
+
+def unknown_members(message: Any) -> list[str]:
+    """Names of a message's members that nobody here knows and that say something, ten at most."""
+    found = [
+        name
+        for name, value in object_of(message).items()
+        if name not in _KNOWN_MEMBERS
+        and name not in Delta.__struct_fields__
+        and _MEMBER.fullmatch(name)
+        and not is_zero(value)
+    ]
+    return found[:_MOST_UNKNOWN]
 
 
 class Choice(Struct):

@@ -84,7 +84,7 @@ class StreamCalls:
         if slot.ignored or function is None:
             return
         was_ready = slot.ready
-        if function.name:
+        if function.name and function.name.strip():
             slot.call_it(function.name, own_id=call.given_id() is not None)
         if signature := call.thought_signature():
             slot.thought_signature = signature

@@ -125,7 +125,7 @@ class StreamWords:
         refusal = self._new(words.refusal, self._refused, behind_deltas=behind_deltas)
         if refusal.strip():
             self._refuse(refusal, out)
-        self.notice(*message.unplaced(), *(["content"] if other_parts(message.content) else []))
+        self.notice(*message.unplaced(), *other_parts(message.content))
 
     def past_text(self, out: list[bytes]) -> bool:
         """Whether anything may follow the text: what was held back goes out, and may be a stop string."""
@@ -185,8 +185,7 @@ class StreamWords:
                 self._refuse(piece.text, out)
             else:
                 self._text(piece.text, out)
-        if other_parts(content):
-            self.notice("content")
+        self.notice(*other_parts(content))
 
     def _text(self, text: str, out: list[bytes]) -> None:
         text = self._text_joint.feed(text)
