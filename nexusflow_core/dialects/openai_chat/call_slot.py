@@ -153,7 +153,8 @@ class CallSlot:
         return arguments[self._came :] if self.has(arguments[: self._came]) else None
 
     def _told(self) -> tuple[int, int]:
-        return (self._end.size, self._end.digest) if self._end.begun else (0, 0)
+        nothing = not self._end.begun or (self._end.is_object and self._end.size == len("{}"))
+        return (0, 0) if nothing else (self._end.size, self._end.digest)
 
 
 def _may_be_placeholder(text: str) -> bool:

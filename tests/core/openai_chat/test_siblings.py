@@ -55,6 +55,13 @@ def test_an_empty_input_behind_a_whole_one_is_none(name: Any, behind: Any) -> No
     assert said(fragments(call(0, "c1", "search", X), nothing))[2:] == ([LOOK], "tool_use")
 
 
+def test_an_empty_input_in_pieces_is_the_same_call_once_more() -> None:
+    """The first came whole."""
+    first, again = call(0, "c1", "search", "{}"), call(1, "c1", "search", "")
+    driven = fragments(first, again, call(1, None, None, "{"), call(1, None, None, "}"))
+    assert said(driven)[2:] == ([("search", {})], "tool_use")
+
+
 @pytest.mark.parametrize("arguments", ["", " ", "{}"])
 def test_a_call_whose_name_is_blank_is_none(arguments: str) -> None:
     """Alone it ends no turn in a tool; beside a good call it is left out."""
