@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from nexusflow_core.errors import EventTooLarge
 
-__all__ = ["MAX_EVENT_BYTES", "SSEDecoder", "ServerSentEvent", "encode_sse"]
+__all__ = ["MAX_EVENT_BYTES", "SSEDecoder", "ServerSentEvent", "encode_sse", "unframed"]
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
 """Default bound on one event: the size that Anthropic allows a whole request."""
@@ -175,3 +175,12 @@ class SSEDecoder:
             events.append(ServerSentEvent(data, self._event, self._id, self._retry))
         if self._size:
             self._begin_event()
+
+
+def unframed(body: bytes) -> bytes:
+    """Returns the data of the first event where a whole body is a stream, else the body: some servers frame the
+    error that refuses a stream, whatever its status."""
+    if not body.lstrip().startswith((b"data:", b"event:")):
+        return body
+    lines = (line.strip() for line in body.splitlines())
+    return next((line[5:].strip() for line in lines if line.startswith(b"data:")), body)

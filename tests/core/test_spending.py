@@ -152,6 +152,27 @@ def test_other_errors_close_nothing(dialect: str, status: int, body: Any) -> Non
     assert host(call_of(gateway, 2.0)) == "one"
 
 
+@pytest.mark.parametrize("dialect", ["anthropic", "openai-chat"])
+@pytest.mark.parametrize("frame", [b"data: %s\n\n", b"event: error\r\ndata:%s\r\n\r\n", b"\ndata: %s"])
+def test_an_error_that_is_framed_as_a_stream(dialect: str, frame: bytes) -> None:
+    """Whoever asked for a stream gets its refusal as an event from some servers: it says the same."""
+    gateway = gateway_of(dialect)
+    exchange = call_of(gateway, 0.0, stream=True)
+    body = anthropic("invalid_request_error", CAP) if dialect == "anthropic" else chat(CAP)
+    exchange.receive_head(400, [(b"content-type", b"text/event-stream")], 1.0)
+    out = exchange.receive_data(frame % json.dumps(body).encode(), 1.0)
+    assert out + (exchange.receive_eof(1.0) if isinstance(exchange.order, Read) else b"") == b""
+    assert host(exchange) == "two"
+    assert [attempt.reason for attempt in served(exchange, dialect, 2.0).attempts] == ["exhausted", ""]
+
+
+def test_the_words_of_an_error_that_is_framed_as_a_stream() -> None:
+    """They reach the client without the frame."""
+    exchange = call_of(gateway_of("openai-chat", targets=1), 0.0, stream=True)
+    framed = b'data: {"error":{"message":"tools[0] is bad","type":"invalid_request_error"}}\n\n'
+    assert json.loads(answer(exchange, 400, framed, 1.0))["error"]["message"] == "tools[0] is bad"
+
+
 def test_the_target_stays_closed_until_the_named_date() -> None:
     """Not for an hour, and not for longer."""
     gateway = gateway_of("anthropic")

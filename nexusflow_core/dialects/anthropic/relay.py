@@ -29,6 +29,7 @@ from nexusflow_core.peek import Peek, rename_model
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
+from nexusflow_core.sse import unframed
 from nexusflow_core.thinking_blocks import may_be_marked, strip_marked
 from nexusflow_core.threads import thread_of, thread_refused
 from nexusflow_core.upstream import (
@@ -313,7 +314,8 @@ class RelayLeg:
 
     def _read_answer(self, body: bytes) -> None:
         """Meters a whole sync body. Raises UpstreamProtocolError for a success that is not JSON."""
-        answer = None if self._encoded else read_answer(body)
+        refused = isinstance(self.failure, UpstreamStatus)
+        answer = None if self._encoded else read_answer(unframed(body) if refused else body)
         if isinstance(self.failure, UpstreamStatus):
             if answer is not None and answer.error is not None:
                 self.failure = self._status_of(answer.error, self.failure.status)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.decoding import decode_json
 from nexusflow_core.dialects.openai_chat.schema import Chunk
+from nexusflow_core.sse import unframed
 from nexusflow_core.untyped import is_list, is_object, is_zero, object_of
 
 __all__ = ["LONGEST", "ErrorTold", "error_in", "read_error", "read_error_body", "seconds_of"]
@@ -43,7 +44,8 @@ class ErrorTold(Struct, frozen=True):
 
 
 def read_error_body(body: bytes, deepest: int = _DEEPEST) -> ErrorTold:
-    """The body of an error answer, JSON or not. Vendors send JSON under any content-type."""
+    """The body of an error answer, JSON or not. Vendors send JSON under any content-type, and as an event."""
+    body = unframed(body)
     try:
         error: Any = decode_json(body)
     except msgspec.DecodeError:
