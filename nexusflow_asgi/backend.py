@@ -37,7 +37,7 @@ def is_failure(error: BaseException) -> bool:
         return all(map(is_failure, cast("BaseExceptionGroup[BaseException]", error).exceptions))
     if isinstance(error, asyncio.CancelledError | anyio.get_cancelled_exc_class()):
         return not _is_cancelled()
-    return False
+    return not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
 
 
 def _is_cancelled() -> bool:

@@ -17,7 +17,14 @@ from nexusflow_asgi.relay import Relay, answer_nobody
 from nexusflow_asgi.runtime import CallInFlight, LoopStates
 from nexusflow_asgi.slots import Slots
 from nexusflow_core.call import Call, Endpoint
-from nexusflow_core.errors import InternalError, NexusFlowError, kept
+from nexusflow_core.errors import (
+    CallerError,
+    GatewayError,
+    InternalError,
+    NexusFlowError,
+    UpstreamError,
+    kept,
+)
 from nexusflow_core.exchange import Exchange
 from nexusflow_core.gateway import Gateway
 
@@ -148,8 +155,9 @@ class Calls:
 
 def _refusal(error: BaseException, call: Call) -> NexusFlowError:
     """Returns what refuses the call, to be asked while the exception is being handled: for a failure of the
-    host's code an internal error, whose reason is in the log. Raises what ends the task or the process."""
-    if isinstance(error, NexusFlowError):
+    host's code, a ConfigError or an unknown price among them, an internal error, whose reason is in the log.
+    Raises what ends the task or the process."""
+    if isinstance(error, CallerError | UpstreamError | GatewayError):
         return kept(error)
     if not is_failure(error):
         raise error

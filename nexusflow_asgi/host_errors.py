@@ -34,8 +34,16 @@ _LONGEST = 1000
 def refusal_of(error: Exception) -> NexusFlowError | None:
     """Returns the answer that an exception stands for: by its `status_code`, `detail` and `headers`.
 
-    None for an exception without a status of 400 to 599. A status from 500 on is logged with its cause.
+    None for an exception without a status of 400 to 599, or whose own members raise. A status from 500 on is
+    logged with its cause.
     """
+    try:
+        return _refusal_of(error)
+    except Exception:  # of a property, or of a header's __str__
+        return None
+
+
+def _refusal_of(error: Exception) -> NexusFlowError | None:
     status = getattr(error, "status_code", None)
     if not isinstance(status, int) or isinstance(status, bool) or not 400 <= status <= 599:
         return None

@@ -229,8 +229,8 @@ class Exchange:
             return kept(error)
         if self._route is not None and would_be_refused(self._call, self._route, target, leg):
             return InvalidRequest("thinking: signed by another model than the one that is available")
-        self._leg = self._outcome.leg = leg
-        self._outcome.target = target
+        self._leg = leg
+        self._outcome.begin_attempt(target, leg)
         self._attempting, self._otherwise = leg.request is not None, None
         self._leg_status, self._leg_headers = None, ()
         latest = self._plan.deadline if self._plan is not None else inf

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -13,11 +14,15 @@ from nexusflow_core.metering import CallCost, price_call
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.record import Attempt, CallRecord, Ending, UsageSource
 from nexusflow_core.routing import Route, Target
+from nexusflow_core.upstream import client_credentials, masked
 
 __all__ = ["MAX_TEXT", "Outcome", "begun", "cost_of", "settle"]
 
 MAX_TEXT = 256
 """Characters of a name or word that a record keeps, whatever a client or an upstream calls it."""
+
+_LONGEST_READ = 4096
+"""Characters of it that are searched for keys."""
 
 
 class Outcome(Struct, kw_only=True):
@@ -33,6 +38,11 @@ class Outcome(Struct, kw_only=True):
     client_gone: bool = False
     edits: tuple[str, ...] = ()
     """Of ours, beyond those of the leg."""
+    keys: set[str] = msgspec.field(default_factory=set[str])
+    """Whatever credentials have gone upstream: no record repeats them."""
+
+    def __repr__(self) -> str:
+        return f"Outcome({len(self.attempts)} attempts)"
 
     @property
     def complete(self) -> bool:
@@ -41,9 +51,26 @@ class Outcome(Struct, kw_only=True):
         ended = leg is not None and leg.state is LegState.ENDED and leg.failure is None
         return ended and self.error is None and not self.client_gone
 
+    def begin_attempt(self, target: Target, leg: Leg) -> None:
+        """Notes who is asked next, and with which credentials."""
+        self.target, self.leg = target, leg
+        if leg.request is not None:
+            self.keys |= {known.value.decode("latin-1") for known in client_credentials(leg.request.headers)}
+
+    def word(self, value: Any) -> str | None:
+        """What an upstream said where a word belongs, without any key; None where it is no text."""
+        if not isinstance(value, str):
+            return None
+        text = value[:_LONGEST_READ]
+        for key in self.keys:
+            if len(text) >= len(key):  # no dress makes it shorter
+                text = masked(text, key)
+        return text[:MAX_TEXT]
+
     def end_attempt(self, call: Call, status: int | None, reason: str, duration: float) -> None:
         """Notes the attempt at the current target."""
         if self.target is not None:
+            reason = self.word(reason) or ""
             upstream, model = self.target.upstream.name, self.target.model or call.model[:MAX_TEXT]
             made = Attempt(upstream=upstream, model=model, status=status, reason=reason, duration=duration)
             self.attempts.append(made)
@@ -65,13 +92,13 @@ def settle(
     facts = usage or {}
     return CallRecord(
         request_id=call.request_id,
-        upstream_request_id=_text(leg.upstream_request_id) if leg is not None else None,
+        upstream_request_id=it.word(leg.upstream_request_id) if leg is not None else None,
         started_at=call.started_at,
         duration=now - started,
         time_to_first_byte=None if it.first_byte_at is None else it.first_byte_at - started,
         endpoint=call.endpoint,
         model=call.model[:MAX_TEXT],
-        response_model=_text(leg.response_model) if leg is not None else None,
+        response_model=it.word(leg.response_model) if leg is not None else None,
         route=route.model if route is not None else None,
         principal=principal.id if principal is not None else None,
         metadata=principal.metadata if principal is not None else {},
@@ -82,22 +109,22 @@ def settle(
         attempts=tuple(it.attempts),
         usage=usage,
         usage_source=_usage_source(it),
-        service_tier=_text((billing and billing.service_tier) or facts.get("service_tier")),
-        speed=_text(facts.get("speed")),
-        inference_geo=_text(facts.get("inference_geo")),
+        service_tier=it.word((billing and billing.service_tier) or facts.get("service_tier")),
+        speed=it.word(facts.get("speed")),
+        inference_geo=it.word(facts.get("inference_geo")),
         cost_usd=cost.usd,
         price_row=cost.row,
         cost_flags=cost.flags,
         billing=billing,
         cache_saved_usd=cost.cache_saved_usd,
         cache_write_extra_usd=cost.cache_write_extra_usd,
-        stop_reason=_text(leg.stop_reason) if leg is not None else None,
+        stop_reason=it.word(leg.stop_reason) if leg is not None else None,
         price_vendor=it.target.upstream.prices if it.target is not None else None,
         session_id=call.session.session_id,
         agent_id=call.session.agent_id,
         parent_agent_id=call.session.parent_agent_id,
         error_code=_error_code(it),
-        cache_miss=_text(getattr(leg, "cache_miss", None)),
+        cache_miss=it.word(getattr(leg, "cache_miss", None)),
         dropped=tuple(leg.losses) if leg is not None else (),
         edits=_edits(leg, it.edits),
     )
@@ -114,7 +141,7 @@ def cost_of(call: Call, it: Outcome, book: PriceBook) -> CallCost:
     found = price_call(
         leg.usage,
         billing=leg.billing,
-        models=((_text(leg.response_model) or sent)[:MAX_TEXT], sent),
+        models=((it.word(leg.response_model) or sent)[:MAX_TEXT], sent),
         at=call.started_at,
         vendor=target.upstream.prices,
         partial=not it.complete,
@@ -130,12 +157,7 @@ def cost_of(call: Call, it: Outcome, book: PriceBook) -> CallCost:
 def _error_code(it: Outcome) -> str | None:
     """The stable code of the error that the client was told, where it has one."""
     error = it.error or (it.leg.failure if it.leg is not None else None)
-    return None if error is None or error.details is None else _text(error.details.get("error_code"))
-
-
-def _text(value: Any) -> str | None:
-    """What an upstream said where a word belongs; None where it is no text."""
-    return value[:MAX_TEXT] if isinstance(value, str) else None
+    return None if error is None or error.details is None else it.word(error.details.get("error_code"))
 
 
 def _edits(leg: Leg | None, ours: Sequence[str]) -> tuple[str, ...]:
@@ -153,10 +175,8 @@ def _ending(it: Outcome) -> Ending:
 def _error_type(it: Outcome) -> str | None:
     if it.client_gone:
         return None
-    if it.error is not None:
-        return it.error.type
-    failure = it.leg.failure if it.leg is not None else None
-    return failure.type if failure is not None else None
+    error = it.error or (it.leg.failure if it.leg is not None else None)
+    return it.word(error.type) if error is not None else None
 
 
 def _usage_source(it: Outcome) -> UsageSource:

@@ -17,6 +17,7 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.hooks import Hooks
 from nexusflow_core import Call, CallRecord, Config, Principal
 from nexusflow_core.config import decode_config
+from nexusflow_core.errors import ConfigError, UnknownModel
 from nexusflow_core.exchange import begun
 from tests.asgi.asking import BODY, OFFLINE, Answer, ask, http_scope, offline
 from tests.core.openai_chat.driving import NOW
@@ -227,6 +228,53 @@ def test_a_cancelled_future_of_the_hosts_is_its_failure(
     assert (record.ending, record.status, record.error_type) == ("refused", 500, "api_error")
     assert record.principal == ("alice" if where == "before" else None)
     assert "Cancelled" in caplog.text
+
+
+class Odd(Exception):
+    """Whose members cannot be looked at."""
+
+    status_code = 403
+
+    @property
+    def detail(self) -> str:
+        raise RuntimeError("no detail")
+
+
+class OfItsOwn(BaseException):
+    """As some libraries have, so that no `except Exception` takes it."""
+
+
+@both_backends
+@pytest.mark.parametrize("where", ["authenticate", "before"])
+@pytest.mark.parametrize(
+    "error", [Odd(), OfItsOwn(), UnknownModel("made-up"), ConfigError("a.b", "the reason")]
+)
+def test_whatever_the_hosts_code_raises_is_its_failure(
+    where: str, backend: str, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 without the reason, which is in the host's log; and a record of a refused call."""
+    kept = Kept()
+
+    class Failing:
+        def before(self, call: Call) -> None:
+            raise error
+
+    async def authenticate(scope: Any) -> str:
+        if where == "authenticate":
+            raise error
+        return "alice"
+
+    async def main() -> Answer:
+        hooks: list[Any] = [kept, Failing()] if where == "before" else [kept]
+        return await ask(
+            NexusFlow(config=offline(), hooks=hooks, authenticate=authenticate, transport="offline")
+        )
+
+    with caplog.at_level(logging.ERROR, "nexusflow"):
+        answer = anyio.run(main, backend=backend)
+    assert (answer.status, answer.json["error"]["message"]) == (500, "internal error")
+    assert [(record.ending, record.status) for record in kept.records] == [("refused", 500)]
+    assert type(error).__name__ in caplog.text
 
 
 @both_backends

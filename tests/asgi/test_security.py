@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
-from nexusflow_asgi import NexusFlow
+from nexusflow_asgi import LoggingHook, NexusFlow
 from nexusflow_core.config import decode_config
 from tests.servers import JSON, RawClient, RecordingHook, ScriptedUpstream, Served, answer
 
@@ -83,6 +84,47 @@ def test_an_upstream_cannot_pose_as_us(transport: Any) -> None:
                 got, _ = client.call("/v1/messages", [], body())
     ours = [pair for pair in got.headers if pair[0].lower().startswith(b"x-nexusflow-")]
     assert ours == [(b"x-nexusflow-upstream", b"one")]
+
+
+KEY = b"sk-planted-upstream"
+REPEATS = {
+    "model": (200, b'{"type":"message","id":"m","model":"%b","usage":{"input_tokens":3}}'),
+    "stop reason": (200, b'{"type":"message","id":"m","stop_reason":"%b","usage":{"input_tokens":3}}'),
+    "error type": (400, b'{"type":"error","error":{"type":"%b","message":"m"}}'),
+    "chat model": (200, CHAT[:-1] + b',"model":"%b"}'),
+    "chat finish": (200, CHAT.replace(b'"stop"', b'"%b"')),
+    "chat error type": (400, b'{"error":{"type":"%b","code":"%b","message":"%b"}}'),
+}
+
+
+@pytest.mark.parametrize("dress", ["plain", "escaped", "upper case"])
+@pytest.mark.parametrize("what", REPEATS)
+@pytest.mark.usefixtures("keyed")
+def test_a_key_that_an_upstream_repeats_stays_out_of_record_and_log(
+    what: str, dress: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever a word of its own stands: the credential that it was sent is masked there."""
+    status, told = REPEATS[what]
+    key = {"plain": KEY, "escaped": KEY.replace(b"-", b"\\u002d"), "upper case": KEY.upper()}[dress]
+    hook = RecordingHook()
+    with (
+        caplog.at_level("DEBUG"),
+        ScriptedUpstream(lambda _: answer(status, JSON, [told.replace(b"%b", key)])) as up,
+    ):
+        dialect = "openai-chat" if what.startswith("chat") else "anthropic"
+        config = decode_config(CONFIG.format(dialect=dialect, url=up.url).encode())
+        with (
+            Served(NexusFlow(config=config, hooks=[LoggingHook(), hook])) as served,
+            RawClient(served.port, echoes=True) as client,
+        ):
+            _, shown = client.call("/v1/messages", [], body())
+        [record] = hook.records
+    kept = (
+        msgspec.json.encode(record).decode()
+        + caplog.text
+        + (shown.decode() if dialect == "openai-chat" else "")
+    )
+    assert "planted" not in kept.lower()
 
 
 @both_transports

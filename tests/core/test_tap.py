@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexusflow_core.dialects.anthropic.tap import StreamTap, read_answer
-from nexusflow_core.sse import encode_sse
+from nexusflow_core.sse import ServerSentEvent, SSEDecoder, encode_sse
 from tests.cuts import cut, cuts
 
 START = {"input_tokens": 25, "cache_read_input_tokens": 1000, "output_tokens": 1, "service_tier": "standard"}
@@ -137,6 +137,29 @@ def test_a_third_party_may_correct_the_prompt_upwards_only() -> None:
 def test_events_of_another_shape_are_passed_by(odd: bytes) -> None:
     """On a relayed stream they are not ours to judge, and do not stop the metering."""
     assert facts(tapped([start() + odd + stream()])) == facts(tapped([stream()]))
+
+
+@pytest.mark.parametrize("idle", [b": x\n\n", b"\n", b"\r\n", b":\r", b": x\r\n\r\n"])
+def test_comments_before_the_first_event_are_not_framed_one_by_one(
+    idle: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many come, in whatever cut, the decoder is asked a few times; the event behind them counts."""
+    asked = 0
+    feed = SSEDecoder.feed
+
+    def counted(decoder: SSEDecoder, data: bytes) -> list[ServerSentEvent]:
+        nonlocal asked
+        asked += 1
+        return feed(decoder, data)
+
+    monkeypatch.setattr(SSEDecoder, "feed", counted)
+    whole = idle * 50_000 + stream()
+    for size in (10_001, len(whole)):
+        asked, tap = 0, StreamTap()
+        for at in range(0, len(whole), size):
+            tap.feed(whole[at : at + size])
+        assert asked < 2 * (len(whole) // size) + 20
+        assert facts(tap) == facts(tapped([stream()]))
 
 
 def test_memory_stays_constant() -> None:

@@ -22,6 +22,9 @@ _MARK = re.compile(rb'"(?:message_|error")')
 _BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
 _BLANK_LINE = re.compile(rb"\n(?:\n|\r\n)|\r\r")
 
+_NO_EVENT = re.compile(rb"(?::[^\r\n]*+[\r\n]|[\r\n])*+")
+"""Comments and blank lines, as there may be any number before an event."""
+
 _MAX_TAIL = 4096
 """An unfinished event longer than this goes to the decoder, which keeps its pieces apart."""
 
@@ -190,9 +193,11 @@ class StreamTap:
         while self._framing and at < len(data):
             if self._blind:
                 return
-            end = _end_of_event(data, at) or len(data)
-            self._frame(data[at:end])
-            at = end
+            if not self._decoder.pending and (skipped := _NO_EVENT.match(data, at)):
+                at = skipped.end()
+            if end := _end_of_event(data, at) or len(data):
+                self._frame(data[at:end])
+                at = end
         if at:
             data = data[at:]
         if self._tail:

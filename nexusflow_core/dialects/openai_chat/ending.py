@@ -93,7 +93,9 @@ _NOTHING = frozenset({"", "null", "none", "nil", "undefined", "unspecified", "fi
 _ENUM = re.compile(r"^(?:finish_?reason\w*\.|finish_reason_|reason_)")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 """Where a word in camel case has its next part."""
-_SHOWN = re.compile(r"[\w .:/-]{1,60}")
+_SHOWN = re.compile(r"[A-Za-z_]+(?:[ .:/]+[A-Za-z_]+)*")
+"""A finish reason that may be shown: digits and dashes could be a key's."""
+_LONGEST_SHOWN = 60
 
 
 class Stopped(Struct, frozen=True):
@@ -178,8 +180,8 @@ _OF_THE_MODEL = re.compile(r"malformed|tool|function|image|thought")
 def _failure(end: End | None, finish: str | None) -> UpstreamStatus:
     status, kind, message = _FAILURES[end]
     word = (finish or "").strip()
-    told = f": {word}" if word.lower() not in _PLAIN and _SHOWN.fullmatch(word) else ""
-    error = UpstreamStatus(status, kind, message + told)
+    shown = word.lower() not in _PLAIN and len(word) <= _LONGEST_SHOWN and _SHOWN.fullmatch(word)
+    error = UpstreamStatus(status, kind, f"{message}: {word}" if shown else message)
     error.counts = _OF_THE_MODEL.search(word.lower()) is None
     return error
 
