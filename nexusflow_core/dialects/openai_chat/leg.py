@@ -120,27 +120,8 @@ class ChatLeg:
             self._stream = ChatStream(self._asked)
 
     def receive_data(self, data: bytes) -> bytes:
-        if self._text is None:
-            return self._receive(data)
-        return self._read(self._text.feed(data))
-
-    def _read(self, pieces: Iterable[bytes]) -> bytes:
-        """Takes pieces of the body as UTF-8, for as long as it is read at all."""
-        out: list[bytes] = []
-        try:
-            for piece in pieces:
-                out.append(self._receive(piece))
-                if self.state is LegState.ENDED:
-                    break
-        except UpstreamProtocolError as error:  # what cannot be inflated
-            if self._status < 400:
-                return b"".join(out) + self._broken(error)
-            self._text, self._held = BodyText(()), bytearray()  # an error: its status says enough
-        if self._text is not None and self._text.passes:
-            self._text = None
-        return b"".join(out)
-
-    def _receive(self, data: bytes) -> bytes:
+        if self._text is not None:
+            return self._read(self._text.feed(data))
         if self._stream is None:
             return self._hold(data)
         if self.head is None:
@@ -152,6 +133,23 @@ class ChatLeg:
         if len(events) == 1:
             return self._line(events[0])
         return b"".join([self._line(event) for event in events])
+
+    def _read(self, pieces: Iterable[bytes]) -> bytes:
+        """Takes pieces of the body as UTF-8, for as long as it is read at all."""
+        out: list[bytes] = []
+        text, self._text = self._text, None  # the pieces are plain
+        try:
+            for piece in pieces:
+                out.append(self.receive_data(piece))
+                if self.state is LegState.ENDED:
+                    break
+        except UpstreamProtocolError as error:  # what cannot be inflated
+            if self._status < 400:
+                return b"".join(out) + self._broken(error)
+            text, self._held = BodyText(()), bytearray()  # an error: its status says enough
+        finally:
+            self._text = text if text is not None and not text.passes else None
+        return b"".join(out)
 
     def receive_eof(self) -> bytes:
         out = self._read(self._text.flush()) if self._text is not None else b""

@@ -36,6 +36,9 @@ NO_ARGUMENTS = frozenset({"{}", "null", "[]", '""', "0", "false"})
 """What servers write for an input without members, beside nothing at all."""
 
 
+_SAYS_NOTHING = NO_ARGUMENTS | {""}
+
+
 class Function(Struct):
     """What a call calls, and with what."""
 
@@ -77,11 +80,13 @@ class ToolCall(Struct):
         """Whether it has neither a name nor arguments, so that there is nothing to run."""
         function = self.called()
         return function is None or (
-            not (function.name or "").strip() and function.text().strip() in ("", *NO_ARGUMENTS)
+            not (function.name or "").strip() and function.text().strip() in _SAYS_NOTHING
         )
 
     def thought_signature(self) -> str | None:
         """Gemini's signature of the thoughts behind a call, which must come back with it."""
+        if not self.extra_content:
+            return None
         told = object_of(object_of(self.extra_content).get("google")).get("thought_signature")
         return told if isinstance(told, str) and told else None
 
@@ -145,7 +150,7 @@ class Delta(Struct):
 
     def unplaced(self) -> Sequence[str]:
         """Names of members that have no place in Anthropic's form: annotations, sound, images, sources."""
-        return [name for name in _UNPLACED if not is_zero(getattr(self, name))]
+        return [name for name in _UNPLACED if (value := getattr(self, name)) and not is_zero(value)]
 
 
 _UNPLACED = tuple(
@@ -251,13 +256,15 @@ _NO_ERROR = frozenset({"", "0", "200", "ok", "success", "succeeded", "successful
 
 def _fails(error: Any, deepest: int = 8) -> bool:
     """Whether an error says that something failed: all its members may be absent, or say that all is well."""
+    if not error:
+        return False
     if is_object(error):
         error = list(error.values())
     if is_list(error) and deepest:
         return any(_fails(item, deepest - 1) for item in error)
     if not isinstance(error, str | int | float):
-        return bool(error)
-    return bool(error) and str(error).strip().lower() not in _NO_ERROR
+        return True
+    return str(error).strip().lower() not in _NO_ERROR
 
 
 def _nothing_but(cls: type[Struct], *members: tuple[str, Any] | tuple[str, Any, Any]) -> type[Struct]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from nexusflow_core.answers import text_delta
 from nexusflow_core.dialects.openai_chat.arguments import NO_OBJECT
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.counts import UsageTap
@@ -83,7 +84,7 @@ class ChatStream:
         if not text:
             return b""
         self._said.size += len(text) if text.isascii() else len(text.encode())
-        return self._writer.more_text(text)
+        return text_delta(self._writer.index, text)
 
     def feed(self, chunk: Chunk) -> bytes:
         """The events of one chunk. Its failure, if it has one, is the caller's to see."""
@@ -159,7 +160,8 @@ class ChatStream:
     def _choice(self, choice: Choice, chunk: Chunk, out: list[bytes]) -> None:
         delta, message = choice.delta, choice.message
         finish, _ = end_of(choice.finish_reason)
-        says = delta is not None and not delta.says_nothing()
+        plain = self._deltas and message is None  # as all are behind the first: then it makes no difference
+        says = delta is not None and (plain or not delta.says_nothing())
         if delta is not None and (says or message is None):
             self._delta(delta, out)
             self._deltas = self._deltas or says

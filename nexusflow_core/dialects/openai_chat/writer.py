@@ -59,7 +59,7 @@ class MessageWriter:
         self._held = held
         self._state = _State.WAITING
         self.in_text = False  # a text block is open; asked with every delta
-        self._index = -1  # of the block that was opened last
+        self.index = -1  # of the block that was opened last
         self._lead = Pieces(held)  # white space at the beginning of words that may never become visible
         self._lead_of = _State.TEXT
         self._tools = 0  # blocks of calls so far
@@ -84,10 +84,6 @@ class MessageWriter:
     def done(self) -> bool:
         return self._state is _State.DONE
 
-    def more_text(self, text: str) -> bytes:
-        """Text that goes on with the open block."""
-        return text_delta(self._index, text)
-
     def start(self, usage: dict[str, Any], out: list[bytes]) -> None:
         self._state = _State.BETWEEN
         out.append(message_start(id=answer_id(self._asked.request_id), model=self._asked.model, usage=usage))
@@ -95,7 +91,7 @@ class MessageWriter:
     def text(self, text: str, out: list[bytes]) -> None:
         """Text of the answer; behind an open call it waits until the call is whole."""
         if self._state is _State.TEXT:
-            out.append(text_delta(self._index, text))
+            out.append(text_delta(self.index, text))
         elif text and not self._waits(text, out, thinking=False):
             self._visible(text, out)
 
@@ -128,7 +124,7 @@ class MessageWriter:
         if slot is not self._live:
             return False
         if fragment:
-            out.append(input_json_delta(self._index, fragment))
+            out.append(input_json_delta(self.index, fragment))
         return True
 
     def drain(self, out: list[bytes]) -> bool:
@@ -198,7 +194,7 @@ class MessageWriter:
         text = self._with_lead(text, _State.TEXT)
         if text:
             self._open(_State.TEXT, {"type": "text", "text": ""}, out)
-            out.append(text_delta(self._index, text))
+            out.append(text_delta(self.index, text))
 
     def _think(self, text: str, out: list[bytes]) -> None:
         if self._state is not _State.THINKING:
@@ -209,7 +205,7 @@ class MessageWriter:
         if self._asked.hide_thinking:
             self._hidden.add(text)
         else:
-            out.append(thinking_delta(self._index, text))
+            out.append(thinking_delta(self.index, text))
 
     def _with_lead(self, text: str, kind: _State) -> str:
         """The text with the white space that came before it; "" while all of it is blank."""
@@ -229,9 +225,9 @@ class MessageWriter:
         self._live = slot
         name = self._asked.names.shown(slot.name)
         self._open(_State.TOOL, {"type": "tool_use", "id": id, "name": name, "input": {}}, out)
-        out.append(input_json_delta(self._index, ""))
+        out.append(input_json_delta(self.index, ""))
         if arguments := slot.opened():
-            out.append(input_json_delta(self._index, arguments))
+            out.append(input_json_delta(self.index, arguments))
 
     def _redacted(self, out: list[bytes]) -> None:
         """Details that found no thinking block to go with."""
@@ -240,24 +236,24 @@ class MessageWriter:
 
     def _redact(self, data: str, out: list[bytes]) -> None:
         self._open(_State.BETWEEN, {"type": "redacted_thinking", "data": data}, out)
-        out.append(block_stop(self._index))
+        out.append(block_stop(self.index))
 
     def _open(self, state: _State, block: dict[str, Any], out: list[bytes]) -> None:
-        self._index += 1
+        self.index += 1
         self._state = state
         self.in_text = state is _State.TEXT
-        out.append(block_start(self._index, block))
+        out.append(block_start(self.index, block))
 
     def _close(self, out: list[bytes]) -> None:
         if self._live is not None:
             if rest := self._live.rest():
-                out.append(input_json_delta(self._index, rest))
+                out.append(input_json_delta(self.index, rest))
             self._live.closed = True
             self._live = None
         if self._state is _State.THINKING:
-            out.append(signature_delta(self._index, self._signature()))
+            out.append(signature_delta(self.index, self._signature()))
         if self._state in (_State.THINKING, _State.TEXT, _State.TOOL):
-            out.append(block_stop(self._index))
+            out.append(block_stop(self.index))
             self._state = _State.BETWEEN
             self.in_text = False
 
