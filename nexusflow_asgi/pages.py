@@ -1,7 +1,9 @@
 """What is answered here, without an upstream: the model list, probes, and every error beside a call."""
 
+import functools
+import importlib.metadata
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -27,6 +29,24 @@ from nexusflow_core.exchange.heads import error_headers
 from nexusflow_core.gateway import Gateway
 
 __all__ = ["Pages"]
+
+_HOME: Final = """\
+NexusFlow{version}: a gateway that speaks Anthropic's Messages API.
+
+To use it, make the address of this page the base URL of your client, for example:
+  ANTHROPIC_BASE_URL=<the address of this page>
+
+Paths below it:
+  POST v1/messages
+  POST v1/messages/count_tokens
+  GET  v1/models
+  GET  v1/models/{{id}}
+  GET  health
+  GET  ready
+
+Documentation: the README of the Python package `nexusflow`; `nexusflow --help` for the command.
+"""
+"""For a person who opens the address. Nothing of it depends on the configuration."""
 
 
 class Pages:
@@ -64,6 +84,8 @@ class Pages:
             raise MethodNotAllowed("this method is not allowed here", headers={"allow": ", ".join(allowed)})
         if place == "health":
             return _json({"status": "ok"})
+        if place == "home":
+            return Response(_home(), media_type="text/plain", headers={"request-id": new_request_id()})
         if place == "ready":
             status, report = await self._readiness.report()
             return _json(report, status)
@@ -71,6 +93,15 @@ class Pages:
         if place == "model":
             return _json(self._gateway.model(match.model, datetime.now(UTC)))
         return _json(_page(self._gateway.models(datetime.now(UTC)), Request(scope)))
+
+
+@functools.cache
+def _home() -> str:
+    try:
+        version = " " + importlib.metadata.version("nexusflow")
+    except importlib.metadata.PackageNotFoundError:  # copied into a project
+        version = ""
+    return _HOME.format(version=version)
 
 
 def _page(models: list[dict[str, Any]], request: Request) -> dict[str, Any]:

@@ -10,15 +10,15 @@ MAX_PATH: Final = 2048
 """Characters of a path, its mount included. A longer one is refused before anything is compared with it."""
 
 Place: TypeAlias = Literal[
-    "messages", "count_tokens", "models", "model", "health", "ready", "unserved", "unknown", "too_long"
+    "messages", "count_tokens", "models", "model", "health", "ready", "home", "unserved", "unknown", "too_long"
 ]
 
 
 class Match(NamedTuple):
     """An endpoint, and the model id where the path ends in one.
 
-    `unserved` is a path of Anthropic's that this gateway does not serve, `too_long` a path over MAX_PATH,
-    `unknown` any other.
+    `home` is the root of the mount, of the prefix, or of a gateway alone. `unserved` is a path of Anthropic's
+    that this gateway does not serve, `too_long` a path over MAX_PATH, `unknown` any other.
     """
 
     place: Place
@@ -26,6 +26,7 @@ class Match(NamedTuple):
 
 
 _PLACES: dict[tuple[str, ...], Place] = {
+    (): "home",
     ("v1", "messages"): "messages",
     ("messages",): "messages",
     ("v1", "messages", "count_tokens"): "count_tokens",
@@ -131,7 +132,7 @@ def _root_of_route(path: str, root_path: str, params: dict[str, Any]) -> str:
     """Returns what stands before our part of a path that a route like `/llm/{rest:path}` or
     `/llm/v1/messages` has matched."""
     for value in params.values():
-        if isinstance(value, str) and value and path.endswith("/" + value):
+        if isinstance(value, str) and path.endswith("/" + value):
             return path[: -len(value) - 1]
     segments = [segment for segment in path.split("/") if segment]
     for length in range(min(_LONGEST, len(segments)), 0, -1):

@@ -5,7 +5,6 @@ import contextlib
 import functools
 import importlib.util
 import json
-import logging
 import os
 import secrets
 import shlex
@@ -14,7 +13,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from nexusflow_asgi.app import NexusFlow
-from nexusflow_asgi.hooks import LoggingHook, logger
+from nexusflow_asgi.cli.log_lines import LEVELS, AttemptsHook, configure_logging
+from nexusflow_asgi.hooks import LoggingHook
 from nexusflow_asgi.settings import ANTHROPIC_ONLY, OFFLINE, load_config
 from nexusflow_asgi.transports import TransportName, describe_transport
 from nexusflow_core.config import Config, decode_config
@@ -54,6 +54,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="how upstreams are called; auto is aiohttp where it is installed (default: %(default)s)",
     )
+    parser.add_argument(
+        "--log-level",
+        choices=tuple(LEVELS),
+        default="info",
+        help="what is logged to stderr: info has a line a call, debug one an attempt too and uvicorn's "
+        "messages (default: %(default)s)",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        dest="log_level",
+        action="store_const",
+        const="debug",
+        help="the same as --log-level debug",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="json: an object a line, with the record of each call (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -62,7 +83,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("", "serving needs the `server` extra: pip install 'nexusflow[server]'")
     transport = _transport(arguments)
     made_key = _find_something_to_serve(arguments)
-    settings = {"config": arguments.config, "offline": arguments.offline, "transport": transport}
+    settings = {
+        "config": arguments.config,
+        "offline": arguments.offline,
+        "transport": transport,
+        "log_level": arguments.log_level,
+        "log_format": arguments.log_format,
+    }
     os.environ[_SETTINGS] = json.dumps(settings)
     app()  # complains now, before any worker is started
     _serve(arguments, transport, made_key)
@@ -82,17 +109,17 @@ def app() -> "Reloading":
     """Returns the app that the environment describes: what each worker process makes for itself."""
     from nexusflow_asgi.server import Reloading
 
+    settings = json.loads(os.environ[_SETTINGS])
+    configure_logging(settings["log_level"], settings["log_format"])
     return Reloading(_gateway)
 
 
 def _gateway() -> NexusFlow:
     settings = json.loads(os.environ[_SETTINGS])
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    logger.setLevel(logging.INFO)
     return NexusFlow(
         config=_config(settings["config"], offline=settings["offline"]),
         transport=settings["transport"],
-        hooks=[LoggingHook()],
+        hooks=[AttemptsHook(), LoggingHook()],
         upstream_server_headers=True,  # uvicorn is told below to add none of its own
     )
 
@@ -142,7 +169,8 @@ def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: st
         port=arguments.port,
         workers=arguments.workers,
         access_log=False,
-        log_level="warning",
+        log_config=None,  # its messages go where ours go, in the same form
+        log_level=LEVELS[arguments.log_level][1],
         server_header=False,  # an upstream's own `server` and `date` go to the client as they came
         date_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,

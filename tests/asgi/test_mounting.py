@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.metadata
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -45,12 +46,16 @@ DOCUMENTED = {
     ("DELETE", f"/v1/models/{MODEL}"): 405,
     ("POST", "/health"): 405,
     ("POST", "/ready"): 405,
+    ("GET", "/"): 200,
+    ("HEAD", "/"): 200,
+    ("POST", "/"): 405,
+    ("DELETE", "/"): 405,
     ("POST", "/v1/messages/batches"): 404,
     ("POST", "/v1/files"): 404,
     ("GET", "/v1/models/gpt-6"): 404,
 }
 HOME = ["/", "/health", "/ready", "/messages", "/v1/files", "/llmfoo/v1/messages"]
-HIDDEN = ["/", "/v1", "/docs", "/openapi.json", "/metrics", "/admin", "/v1/messages/x", "/v1/organizations"]
+HIDDEN = ["/v1", "/docs", "/openapi.json", "/metrics", "/admin", "/v1/messages/x", "/v1/organizations"]
 STREAM = BODY.replace(b'"model"', b'"stream":true,"model"')
 MESSAGE = b'{"type":"message","id":"m","usage":{"input_tokens":3,"output_tokens":1}}'
 
@@ -181,10 +186,44 @@ def test_nothing_else_shows(host: Callable[[], tuple[ASGIApp, str]]) -> None:
         for path in HIDDEN:
             for method in ("GET", "POST"):
                 got = client.request(method, prefix + path)
-                if prefix + path == "/" and method == "GET" and got.text == "the host's":
-                    continue
                 assert got.status_code == 404, (method, path, got.text)
                 assert got.json()["error"]["type"] == "not_found_error"
+
+
+@each_host
+def test_a_page_for_a_person(host: Callable[[], tuple[ASGIApp, str]]) -> None:
+    """At our own root, and nowhere else: a few lines of text that say what this is and where its paths are."""
+    app, prefix = host()
+    with Client(app) as client:
+        for path in {f"{prefix}/", prefix or "/"}:
+            got = client.get(path)
+            assert (got.status_code, got.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+            assert got.text.startswith(f"NexusFlow {importlib.metadata.version('nexusflow')}: ")
+            for name in ("v1/messages", "count_tokens", "v1/models", "health", "ready", "README"):
+                assert name in got.text
+            assert len(got.text) < 1000
+        if prefix:
+            assert "NexusFlow" not in client.get("/").text
+
+
+def test_the_page_says_nothing_of_the_configuration() -> None:
+    """It is for everybody: no key, no upstream, no model."""
+    toml = b"""
+[upstreams.secret-vendor]
+dialect = "anthropic"
+base_url = "https://secret-host.example"
+auth = "none"
+[[routes]]
+model = "secret-model"
+targets = ["secret-vendor"]
+[auth]
+keys = ["env:SECRET_KEY"]
+"""
+    config = decode_config(toml)
+    config.resolve({"SECRET_KEY": "nxf-secret"})
+    answer = anyio.run(lambda: ask(gateway(config=config, transport="httpx"), "/", method="GET"))
+    assert answer.status == 200
+    assert b"secret" not in answer.body.lower()
 
 
 @each_host

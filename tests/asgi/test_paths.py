@@ -22,6 +22,7 @@ SERVED = {
     "/v1/models/qwen/qwen3": Match("model", "qwen/qwen3"),
     "/health": Match("health"),
     "/ready": Match("ready"),
+    "/": Match("home"),
 }
 UNSERVED = [
     "/v1/messages/batches",
@@ -32,7 +33,6 @@ UNSERVED = [
 ]
 UNKNOWN = [
     "",
-    "/",
     "/v1",
     "/v1/message",
     "/v1/messagesx",
@@ -212,8 +212,9 @@ def test_paths_are_not_kept() -> None:
         ("/llm/health", Match("health")),
         ("/llm/ready", Match("ready")),
         ("/llm/v1/files", Match("unserved")),
-        ("/llm", Match("unknown")),
-        ("/llm/", Match("unknown")),
+        ("/llm", Match("home")),
+        ("/llm/", Match("home")),
+        ("/llm//", Match("home")),
         ("/llm/docs", Match("unknown")),
         ("/llm/x/v1/messages", Match("unknown")),  # no tail here: what is under the prefix is exact
         ("/v1/messages", None),
@@ -245,6 +246,16 @@ def test_as_a_middleware_with_a_prefix(prefix: str, path: str, match: Match | No
 def test_as_a_middleware_in_a_mounted_app(path: str, root_path: str, match: Match | None) -> None:
     """The prefix begins where the root path ends."""
     assert match_path(path, root_path, "/llm", middleware=True) == match
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path"),
+    [("/llm", "/llm"), ("/llm/", "/llm"), ("/", "/llm"), ("/llm/", "/llm/"), ("/a/llm", "/a/llm"), ("/", "")],
+)
+def test_the_root_of_a_mount(path: str, root_path: str) -> None:
+    """With and without its slash, whether the host has taken the root path away or not."""
+    assert match_path(path, root_path, "", middleware=False) == Match("home")
+    assert match_path(path, root_path, "", middleware=True) is None
 
 
 @pytest.mark.parametrize("prefix", ["", "/"])

@@ -1,0 +1,86 @@
+"""What `nexusflow serve` writes to stderr: a line a call, uvicorn's messages, warnings; as text or as JSON."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, TypeAlias
+
+from nexusflow_asgi.hooks import logger
+from nexusflow_core.record import CallRecord
+
+__all__ = ["LEVELS", "AttemptsHook", "Form", "JsonFormatter", "configure_logging"]
+
+Form: TypeAlias = Literal["text", "json"]
+
+LEVELS: Final = {
+    "debug": (logging.DEBUG, logging.INFO),
+    "info": (logging.INFO, logging.WARNING),
+    "warning": (logging.WARNING, logging.WARNING),
+    "error": (logging.ERROR, logging.ERROR),
+}
+"""What the gateway and uvicorn say at each level. Other libraries say warnings only: at `debug` some of them
+write the headers of a request, and so its key."""
+
+_MOST_TEXT: Final = 8 * 1024
+_MOST_TRACEBACK: Final = 16 * 1024
+_CUT: Final = " [...] "
+
+
+def configure_logging(level: str, form: Form) -> None:
+    """Sends all that is logged in this process to stderr. A second call changes nothing but the levels."""
+    ours, uvicorns = LEVELS[level]
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=max(uvicorns, logging.WARNING), handlers=[handler])
+    logging.captureWarnings(form == "json")  # Python would write them as text
+    logger.setLevel(ours)
+    logging.getLogger("uvicorn").setLevel(uvicorns)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `time`, `level`, `logger`, `message`; `call`, the record of a call that ended;
+    `exception`, a traceback. Long texts are cut in the middle. All that is not printable ASCII is escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        members: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _bounded(_message(record), _MOST_TEXT),
+        }
+        call = getattr(record, "record", None)
+        if isinstance(call, CallRecord):
+            members["call"] = call.as_dict()
+        if record.exc_info:
+            members["exception"] = _bounded(self.formatException(record.exc_info), _MOST_TRACEBACK)
+        return json.dumps(members, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+class AttemptsHook:
+    """A line an attempt, at the level `debug`: which upstream, how it ended, how long it took."""
+
+    def after(self, record: CallRecord) -> None:
+        if not logger.isEnabledFor(logging.DEBUG):
+            return
+        for number, attempt in enumerate(record.attempts, 1):
+            logger.debug(
+                "%s attempt %d at %a: %s %s %.3fs",
+                record.request_id,
+                number,
+                attempt.upstream,
+                attempt.status or "-",
+                attempt.reason or "ok",
+                attempt.duration,
+            )
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # arguments that do not fit their message: the message is still worth a line
+        return str(record.msg)
+
+
+def _bounded(text: str, most: int) -> str:
+    """Returns the text, or its beginning and its end: a traceback says the cause last."""
+    return text if len(text) <= most else text[: most // 2] + _CUT + text[-most // 2 :]
