@@ -176,7 +176,8 @@ def test_sighup_reads_the_configuration_again(workers: str, tmp_path: Path) -> N
     ):
         file = tmp_path / "nexusflow.toml"
         file.write_text(CONFIG.format(url=old.url))
-        with serving("--config", file, "--workers", workers, env=ENV, cwd=tmp_path) as running:
+        with serving("-v", "--config", file, "--workers", workers, env=ENV, cwd=tmp_path) as running:
+            wait_for_lines(running, "Application startup complete", int(workers))  # each has read the file
             with RawClient(running.port) as client:
                 client.post("/v1/messages", ONE, BODY)
                 old.wait_requests(1)
