@@ -284,16 +284,13 @@ def test_two_callers_at_once(kind: Kind) -> None:
     def script(received: Received) -> Iterable[Step]:
         return [*answer(200, JSON, [received.body], framing="chunked"), foreign()]
 
-    async def caller(transport: Transport, first: int) -> None:
-        for number in range(first, first + 20):
-            await own_or_error(transport, server.url, number)
-            mine = next(received for received in server.requests if received.body == asked(number))
-            await anyio.to_thread.run_sync(mine.settled)  # what is still on its way, nobody can know of
-
     async def work(transport: Transport) -> None:
-        async with anyio.create_task_group() as group:
-            group.start_soon(caller, transport, 100)
-            group.start_soon(caller, transport, 200)
+        for number in range(20):
+            async with anyio.create_task_group() as group:
+                group.start_soon(own_or_error, transport, server.url, 100 + number)
+                group.start_soon(own_or_error, transport, server.url, 200 + number)
+            for received in list(server.requests):  # what is still on its way, nobody can know of
+                await anyio.to_thread.run_sync(received.settled)
         server.script = echo
         assert await own_or_error(transport, server.url, 1)
 
