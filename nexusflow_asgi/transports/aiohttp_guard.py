@@ -7,8 +7,11 @@ notes what it is waiting for.
 """
 
 import enum
+import os
 import select
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -102,11 +105,27 @@ class GuardedHandler(ResponseHandler):
         super().feed_data(data, size)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if exc is not None and self._ours and self._answer is None:
+            self._take_unread()
         body, self._writer = self._payload, None
         super().connection_lost(exc)
         # The parser, where it meets garbage in a chunked body, leaves whoever waits for the body waiting.
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(aiohttp.ClientPayloadError("the connection broke"))
+
+    def _take_unread(self) -> None:
+        """A write failed: what the server had answered may lie in the socket, which is closed after this."""
+        transport = self.transport
+        if transport is None or transport.get_extra_info("ssl_object") is not None:
+            return
+        with suppress(OSError, ValueError, AttributeError):
+            fileno = transport.get_extra_info("socket").fileno()
+            with socket.socket(fileno=os.dup(fileno)) as second:
+                second.setblocking(False)
+                for _ in range(_MOST_PIECES):
+                    if not (data := second.recv(HEAD_BYTES)):
+                        break
+                    self.data_received(data)
 
     def _nothing_due(self) -> bool:
         if self._upgraded:
@@ -155,6 +174,10 @@ class GuardedHandler(ResponseHandler):
                 return False
             self._poll = _poll(transport.get_extra_info("socket"))
         return bool(self._poll(0))
+
+
+_MOST_PIECES = 8
+"""Reads of what a server had answered when its connection broke."""
 
 
 def _poll(raw: Any) -> Callable[[int], Any]:

@@ -5,7 +5,11 @@ already and lies in a buffer, and what comes between the pool's look and the fir
 library's extension for observers, hands over each new connection; its read and write are then ours to watch.
 """
 
+import os
+import socket
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -72,11 +76,38 @@ def _watch(stream: Any) -> None:
 
     async def watched_write(buffer: bytes, timeout: float | None = None) -> None:
         sending = SENDING.get()
-        if sending is not None:
-            sending.before_write(here())
-        await kind.write(here(), buffer, timeout)
+        if sending is None or not sending.written:
+            if sending is not None:
+                sending.before_write(here())
+            await kind.write(here(), buffer, timeout)
+            return
+        with _unread_kept(here()):
+            await kind.write(here(), buffer, timeout)
 
     stream.read, stream.write = watched_read, watched_write
+
+
+_MOST_PIECES = 8
+
+
+@contextmanager
+def _unread_kept(stream: Any) -> Iterator[None]:
+    """Keeps what a server had answered where the body cannot be written: asyncio closes a socket at the first
+    failed write, with all that lies in it unread. What it held is read from a second descriptor."""
+    protocol = _protocol(stream)
+    own = stream.get_extra_info("socket") if protocol is not None else None
+    if own is None or own.fileno() < 0:
+        yield
+        return
+    with socket.socket(fileno=os.dup(own.fileno())) as second:
+        try:
+            yield
+        finally:  # not each failed write raises: anyio may only note it
+            if protocol.exception is not None or own.fileno() < 0:
+                second.setblocking(False)
+                with suppress(OSError):
+                    while (data := second.recv(HEAD_BYTES)) and len(protocol.read_queue) < _MOST_PIECES:
+                        protocol.read_queue.append(data)
 
 
 def _has_unread(stream: Any, *, new: bool) -> bool:
@@ -89,6 +120,11 @@ def _has_unread(stream: Any, *, new: bool) -> bool:
 
 def _buffered(stream: Any) -> Any:
     """What anyio has read from the socket and not handed on: no public name leads there."""
+    return getattr(_protocol(stream), "read_queue", None)
+
+
+def _protocol(stream: Any) -> Any:
+    """Of anyio's, on asyncio and uvloop; None on trio, which keeps what was not read."""
     inner = getattr(stream, "_stream", None)
     inner = getattr(inner, "transport_stream", inner)  # below TLS
-    return getattr(getattr(inner, "_protocol", None), "read_queue", None)
+    return getattr(inner, "_protocol", None)

@@ -18,7 +18,7 @@ from nexusflow_core.errors import (
     error_body,
     kept,
 )
-from nexusflow_core.exchange.heads import error_headers, who_answered
+from nexusflow_core.exchange.heads import error_headers, said_before, who_answered
 from nexusflow_core.exchange.orders import PING, Close, Order, Read, Send, Sleep
 from nexusflow_core.exchange.patience import Patience
 from nexusflow_core.exchange.planning import moment, plan_of
@@ -140,7 +140,7 @@ class Exchange:
     def transport_failed(self, error: UpstreamError, now: float) -> bytes:
         """The connection could not be made, or broke."""
         if self.response_head is None and not self._over:
-            return self._leg_failed(error, now)
+            return self._leg_failed(said_before(error, self._leg), now)
         return self.fail(error, now)
 
     def on_timer(self, now: float) -> bytes:

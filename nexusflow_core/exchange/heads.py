@@ -1,12 +1,20 @@
-"""Headers of the gateway's own: of its error answers, and the one that says who answered."""
+"""Headers of the gateway's own, and which error becomes the answer where a connection broke."""
 
 import functools
 
-from nexusflow_core.errors import CallerError, NexusFlowError
+from nexusflow_core.dialect import Leg
+from nexusflow_core.errors import (
+    CallerError,
+    NexusFlowError,
+    UpstreamError,
+    UpstreamStatus,
+    UpstreamTimeout,
+    kept,
+)
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import Headers
 
-__all__ = ["error_headers", "who_answered"]
+__all__ = ["error_headers", "said_before", "who_answered"]
 
 _FINAL = frozenset({400, 401, 403, 404, 405, 413, 414, 415, 431})
 """No repetition mends these. Some clients repeat a 401 for minutes unless they are told so."""
@@ -35,3 +43,20 @@ def who_answered(target: Target | None) -> Headers:
 def _called(upstream: str) -> tuple[bytes, bytes]:
     name = upstream.encode("ascii", "replace")  # one made by hand may be called anything
     return b"x-nexusflow-upstream", bytes(byte if 0x20 < byte < 0x7F else 0x3F for byte in name)
+
+
+def said_before(error: UpstreamError, leg: Leg | None) -> UpstreamError:
+    """Returns the error that the upstream had answered with before its connection broke, else the break. A
+    status tells more, even where its body is cut: a server that does not take a body answers 413 and resets."""
+    if leg is None or not isinstance(leg.failure, UpstreamStatus) or isinstance(error, UpstreamTimeout):
+        return error
+    try:
+        leg.receive_eof()
+    except UpstreamError as told:
+        return kept(told)
+    told = leg.failure
+    if not isinstance(told, UpstreamStatus):
+        return error
+    if told.status == 413:
+        told.type = "request_too_large"
+    return told
