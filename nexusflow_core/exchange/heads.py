@@ -48,15 +48,16 @@ def _called(upstream: str) -> tuple[bytes, bytes]:
 def said_before(error: UpstreamError, leg: Leg | None) -> UpstreamError:
     """Returns the error that the upstream had answered with before its connection broke, else the break. A
     status tells more, even where its body is cut: a server that does not take a body answers 413 and resets."""
-    if leg is None or not isinstance(leg.failure, UpstreamStatus) or isinstance(error, UpstreamTimeout):
+    failure = leg.failure if leg is not None else None
+    if leg is None or not isinstance(failure, UpstreamStatus) or isinstance(error, UpstreamTimeout):
         return error
     try:
         leg.receive_eof()
     except UpstreamError as told:
         return kept(told)
-    told = leg.failure
-    if not isinstance(told, UpstreamStatus):
+    said = leg.failure
+    if not isinstance(said, UpstreamStatus):
         return error
-    if told.status == 413:
-        told.type = "request_too_large"
-    return told
+    if said.status == 413:
+        said.type = "request_too_large"
+    return said
