@@ -8,7 +8,7 @@ library's extension for observers, hands over each new connection; its read and 
 import os
 import socket
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, cast
@@ -91,12 +91,12 @@ _MOST_PIECES = 8
 
 
 @contextmanager
-def _unread_kept(stream: Any) -> Iterator[None]:
+def _unread_kept(stream: Any) -> Generator[None]:
     """Keeps what a server had answered where the body cannot be written: asyncio closes a socket at the first
     failed write, with all that lies in it unread. What it held is read from a second descriptor."""
     protocol = _protocol(stream)
-    own = stream.get_extra_info("socket") if protocol is not None else None
-    if own is None or own.fileno() < 0:
+    own = stream.get_extra_info("socket")
+    if protocol is None or own is None or own.fileno() < 0:
         yield
         return
     with socket.socket(fileno=os.dup(own.fileno())) as second:
