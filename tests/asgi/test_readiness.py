@@ -227,10 +227,10 @@ def test_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, back
             got = await ask(gateway, "/ready", method="GET")
             why = "the call log cannot be written: the disk does not answer"
             assert (got.status, got.json["reasons"]) == (503, [why])
+        assert looking == [1]
         go_on.set()
 
     anyio.run(main, backend=backend)
-    assert looking == [1]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -47,7 +47,7 @@ anonymous = true
 calls = "{log}"
 """
 
-WARM_UP, CALLS = 4000, 10_000
+WARM_UP, CALLS = 9_000, 10_000
 
 COUNTING = """
 import ctypes, logging, resource, sys
