@@ -56,6 +56,9 @@ def match_scope(scope: Scope, prefix: str, app: object, *, middleware: bool) -> 
         and len(path) <= MAX_PATH
     ):
         root_path = _root_of_route(path, root_path, scope.get("path_params") or {})
+    above: str = scope.get("app_root_path", "").rstrip("/")
+    if above and root_path.startswith(above) and _behind(path[:MAX_PATH], root_path.rstrip("/")) is None:
+        root_path = root_path[len(above) :]  # a proxy has taken the server's root away, not the mount's path
     return match_path(path, root_path, prefix, middleware=middleware, raw_path=scope.get("raw_path"))
 
 

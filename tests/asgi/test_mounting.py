@@ -295,6 +295,14 @@ def test_root_path_in_the_path_or_not(path: str, root_path: str | None) -> None:
     assert anyio.run(lambda: ask(gateway(), path, root_path=root_path)).status == 200
 
 
+@pytest.mark.parametrize("path", ["/llm/v1/messages", "/px/llm/v1/messages", "/llm//v1/messages/"])
+def test_a_mount_below_a_root_path_of_the_servers(path: str) -> None:
+    """A proxy's path may be told by the server alone, and may or may not stand in the path too."""
+    host = Starlette(routes=[Mount("/llm", gateway())])
+    assert anyio.run(lambda: ask(host, path, root_path="/px")).status == 200
+    assert anyio.run(lambda: ask(host, path.replace("llm", "llm/x"), root_path="/px")).status == 404
+
+
 @each_host
 def test_nothing_is_reached_by_its_end_alone(host: Callable[[], tuple[ASGIApp, str]]) -> None:
     """What stands between the prefix and the endpoint, or before the prefix, makes another path of it."""
