@@ -34,7 +34,7 @@ class Arriving:
     def __init__(self, receive: Receive, limits: Limits) -> None:
         self._receive = receive
         self._limits = limits
-        self._kept: deque[Message] = deque()  # what came while the call waited for its turn
+        self._kept: deque[Message] | None = None  # what came while the call waited for its turn
         self._stop: Callable[[], None] | None = None
 
     async def receive(self) -> Message:
@@ -46,6 +46,8 @@ class Arriving:
         that there is room for it; beyond that nothing is read."""
         while True:
             message = await self._receive()
+            if self._kept is None:
+                self._kept = deque()
             self._kept.append(message)
             if message["type"] == "http.disconnect":
                 return

@@ -82,6 +82,7 @@ class HttpxTransport:
             return await self._client.send(built, stream=True, follow_redirects=False, auth=None)
         finally:
             SENDING.reset(token)
+            built.extensions.clear()  # an answer that goes on for an hour needs none of it
 
     def _met_a_dead_connection(self, error: Exception, sending: Sending) -> bool:
         """True if a kept connection broke before it gave a byte of answer."""

@@ -5,10 +5,10 @@ already and lies in a buffer, and what comes between the pool's look and the fir
 library's extension for observers, hands over each new connection; its read and write are then ours to watch.
 """
 
+import functools
 import os
 import socket
-import weakref
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, cast
@@ -28,6 +28,8 @@ class HeadTooLarge(Exception):
 
 class Sending:
     """One request on its way, until the head of its answer has come. `new_only`: no kept connection will do."""
+
+    __slots__ = ("_new_only", "kept", "received", "written")
 
     def __init__(self, *, new_only: bool = False) -> None:
         self._new_only = new_only
@@ -63,28 +65,43 @@ def _watch(stream: Any) -> None:
     if tls is not None and tls.selected_alpn_protocol() == "h2":
         return  # a host's own client: many requests share this connection
     kind = cast(Any, type(stream))
-    here = weakref.ref(stream)  # no cycle: it would wait for a garbage collection
+    if not issubclass(kind, _Watched):
+        stream.__class__ = _watched(kind)
 
-    async def watched_read(max_bytes: int, timeout: float | None = None) -> bytes:
+
+class _Watched:
+    """Marks a connection whose reads and writes are ours to watch."""
+
+
+@functools.cache
+def _watched(plain: type) -> type:
+    """Returns the library's kind of connection with reads and writes of ours. A class and no closures: of a
+    stream that waits, each connection would keep them."""
+    kind = cast(Any, plain)
+
+    def read(self: Any, max_bytes: int, timeout: float | None = None) -> Awaitable[bytes]:
         sending = SENDING.get()
-        if sending is not None:
-            sending.before_read()
-        data: bytes = await kind.read(here(), max_bytes, timeout)
-        if sending is not None:
-            sending.received += len(data)
+        if sending is None:  # the head has come: no frame of ours waits
+            return cast("Awaitable[bytes]", kind.read(self, max_bytes, timeout))
+        return read_head(self, sending, max_bytes, timeout)
+
+    async def read_head(self: Any, sending: Sending, max_bytes: int, timeout: float | None) -> bytes:
+        sending.before_read()
+        data: bytes = await kind.read(self, max_bytes, timeout)
+        sending.received += len(data)
         return data
 
-    async def watched_write(buffer: bytes, timeout: float | None = None) -> None:
+    async def write(self: Any, buffer: bytes, timeout: float | None = None) -> None:
         sending = SENDING.get()
         if sending is None or not sending.written:
             if sending is not None:
-                sending.before_write(here())
-            await kind.write(here(), buffer, timeout)
+                sending.before_write(self)
+            await kind.write(self, buffer, timeout)
             return
-        with _unread_kept(here()):
-            await kind.write(here(), buffer, timeout)
+        with _unread_kept(self):
+            await kind.write(self, buffer, timeout)
 
-    stream.read, stream.write = watched_read, watched_write
+    return type(f"Watched{plain.__name__}", (_Watched, plain), {"read": read, "write": write})
 
 
 _MOST_PIECES = 8

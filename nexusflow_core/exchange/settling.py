@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -38,7 +37,7 @@ class Outcome(Struct, kw_only=True):
     client_gone: bool = False
     edits: tuple[str, ...] = ()
     """Of ours, beyond those of the leg."""
-    keys: set[str] = msgspec.field(default_factory=set[str])
+    keys: tuple[str, ...] = ()
     """Whatever credentials have gone upstream: no record repeats them."""
 
     def __repr__(self) -> str:
@@ -55,7 +54,8 @@ class Outcome(Struct, kw_only=True):
         """Notes who is asked next, and with which credentials."""
         self.target, self.leg = target, leg
         if leg.request is not None:
-            self.keys |= {known.value.decode("latin-1") for known in client_credentials(leg.request.headers)}
+            sent = {known.value.decode("latin-1") for known in client_credentials(leg.request.headers)}
+            self.keys = tuple(sent.union(self.keys))
 
     def word(self, value: Any) -> str | None:
         """What an upstream said where a word belongs, without any key; None where it is no text."""
