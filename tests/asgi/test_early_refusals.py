@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -39,12 +41,20 @@ def refusing(status: int = 413, body: bytes = TOO_LARGE) -> list[Step]:
     return [*answer(status, JSON, [body]), Fault.RESET]
 
 
+def then_reset(steps: Iterable[Step]) -> Iterator[Step]:
+    """The reset comes once the answer has reached the client's machine: before that the system drops it."""
+    for step in steps:
+        if step is Fault.RESET:
+            time.sleep(0.3)
+        yield step
+
+
 @each_loop
 @pytest.mark.parametrize("status", [401, 413])
 def test_the_status_arrives_though_the_body_was_not_taken(kind: Kind, status: int) -> None:
     """Answered at the head of 16 MB, then reset: that is the answer, and the request goes out once."""
     steps = refusing(status)
-    with ScriptedUpstream(lambda _: steps, on_head=lambda _: steps) as server:
+    with ScriptedUpstream(lambda _: then_reset(steps), on_head=lambda _: then_reset(steps)) as server:
         got, _, body = kind.use(
             at(server.url), lambda transport: exchange(transport, a_request(at(server.url), body=LARGE))
         )
@@ -101,7 +111,7 @@ def test_a_413_and_a_reset_is_a_413(transport: Any, dialect: str, steps: list[St
     """Not retried, not tried elsewhere, not counted: the seventh call still goes to the first."""
     hook, unused = RecordingHook(), Gate()
     with (
-        ScriptedUpstream(lambda _: steps, on_head=lambda _: steps) as first,
+        ScriptedUpstream(lambda _: then_reset(steps), on_head=lambda _: then_reset(steps)) as first,
         ScriptedUpstream(lambda _: [unused]) as second,
     ):
         gateway = NexusFlow(config=two(first.url, second.url, dialect), transport=transport, hooks=[hook])
