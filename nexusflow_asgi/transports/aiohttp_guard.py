@@ -141,7 +141,7 @@ class GuardedHandler(ResponseHandler):
         self.phase, self._writer = Phase.IDLE, None
         try:
             more = self._parser is not None and self._parser.feed_eof() is not None
-        except Exception:
+        except Exception:  # garbage behind the answer, whatever the parser calls it: the connection is closed
             more = True
         if more or self._tail:
             self._spoil()
