@@ -469,3 +469,61 @@ def test_pages_go_on(backend: str) -> None:
             transport.go_on.set()
 
     run(backend, main)
+
+
+# Calls that wait for something else than their upstream
+
+
+def retrying(upstream: ScriptedUpstream) -> Config:
+    """A target that is asked again after a minute, which outlasts every test."""
+    toml = f"""
+        [upstreams.anthropic]
+        dialect = "anthropic"
+        base_url = "{upstream.url}"
+        [[routes]]
+        model = "claude-*"
+        targets = ["anthropic"]
+        retry = {{ attempts = 3, max_wait = 60 }}
+        [auth]
+        anonymous = true
+    """
+    return decode_config(toml.encode())
+
+
+@both_transports
+def test_a_call_that_sleeps_before_its_retry(transport: str) -> None:
+    """Beyond its grace it ends at once, as an overload to try again elsewhere, and is not sent again."""
+    hook = RecordingHook()
+    refusal = answer(529, [*JSON, (b"retry-after", b"50")], [b'{"type":"error"}'])
+    with ScriptedUpstream(lambda _: refusal) as upstream:
+        gateway = NexusFlow(config=retrying(upstream), transport=transport, hooks=[hook], grace=0.1)
+        with Served(host(gateway)) as served, RawClient(served.port) as client:
+            client.post("/v1/messages", OWN_KEY, BODY)
+            upstream.wait_requests(1)
+            with ask_to_close(served) as closing:
+                got, error = client.head(), json.loads(client.rest())
+                assert closing.head().status == 200
+            [record] = hook.records
+        assert len(upstream.requests) == 1
+    assert (got.status, error["error"]["type"]) == (529, "overloaded_error")
+    assert got.value(b"retry-after") == b"1"
+    assert (record.status, record.ending, record.error_type) == (529, "error", "overloaded_error")
+
+
+def test_a_body_of_which_the_rest_never_comes() -> None:
+    """Beyond its grace the call is refused, without waiting for the client."""
+    hook = RecordingHook()
+    with ScriptedUpstream(lambda _: answer(200, JSON, [MESSAGE])) as upstream:
+        gateway = NexusFlow(config=relaying(upstream), transport="httpx", hooks=[hook], grace=0.1)
+        with Served(host(gateway)) as served, RawClient(served.port) as client:
+            head_of_all = b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
+            calls = served.calls
+            client.send(head_of_all % len(BODY) + BODY[:-5])
+            served.wait_calls(calls + 1)
+            with ask_to_close(served) as closing:
+                got, error = client.head(), json.loads(client.rest())
+                assert closing.head().status == 200
+        assert not upstream.requests
+    assert (got.status, error["error"]["type"]) == (529, "overloaded_error")
+    assert got.value(b"retry-after") == b"1"
+    assert [record.ending for record in hook.records] == ["refused"]
