@@ -1,4 +1,4 @@
-"""What the README shows of the code: `python -m tests.readme` writes it anew between its markers."""
+"""What the README and docs/ show of the code: `python -m tests.readme` writes it between their markers."""
 
 import re
 from collections.abc import Callable
@@ -10,12 +10,14 @@ import msgspec
 
 from nexusflow_core import Attempt, CallRecord, Usage, cost
 from tests.asgi.test_bounds import table as bounds_table
-from tests.hosts.shown import FORMS, folded
+from tests.hosts.shown import FORMS, folded, shown
 from tests.matrix.results import clients_table, hosts_table, versions
 from tests.readme_reference import commands, members, settings
 from tests.readme_vendors import columns_table, losses_table, vendors_table
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def record() -> str:
@@ -60,11 +62,11 @@ def record() -> str:
 def billing() -> str:
     """Every rule of billing in a line, with an example that is worked out here."""
     lines = ["| rule | example | USD |", "| --- | --- | --- |"]
-    for rule, shown, model, usage, options in _RULES:
+    for rule, example, model, usage, options in _RULES:
         terms = {"at": date(2026, 11, 22), **options}
         counts = Usage.from_wire(usage, wire=terms.pop("wire", "anthropic"))
         worked = cost(counts, model=model, **terms)
-        lines.append(f"| {rule} | {shown} | {worked.usd:f} |")
+        lines.append(f"| {rule} | {example} | {worked.usd:f} |")
     return "\n".join(lines)
 
 
@@ -257,6 +259,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "vendors": vendors_table,
     "columns": columns_table,
     "losses": losses_table,
+    "mount": lambda: f"```python\n{shown('starlette_mount')[1]}```",
     "examples": lambda: folded(*FORMS),
     "handover": lambda: folded("starlette_session", "django_project/asgi_session"),
     "hosts": hosts_table,
@@ -267,7 +270,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 
 def regenerated(text: str) -> str:
-    """The README's text with each block between its markers made anew."""
+    """Returns a page's text with each block between its markers made anew."""
 
     def fill(match: re.Match[str]) -> Any:
         return f"<!-- docs: {match[1]} -->\n{BLOCKS[match[1]]()}\n<!-- /docs -->"
@@ -276,4 +279,5 @@ def regenerated(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(regenerated(README.read_text()))
+    for page in PAGES:
+        page.write_text(regenerated(page.read_text()))

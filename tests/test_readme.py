@@ -1,4 +1,4 @@
-"""The README is true: its snippets run, its commands parse, its generated parts are what the code says."""
+"""The README and docs/ are true: snippets run, commands parse, generated parts are what the code says."""
 
 import json
 import re
@@ -14,19 +14,39 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import decode_config
 from tests.hosts.shown import FORMS, shown
-from tests.readme import README, regenerated
+from tests.readme import PAGES, README, ROOT, regenerated
 from tests.readme_reference import MEMBERS, SETTINGS, commands, member_names, setting_fields
 from tests.servers import Served
 
-TEXT = README.read_text()
+TEXT = "".join(page.read_text() for page in PAGES)
 SNIPPETS = {
     lang: re.findall(rf"```{lang}\n(.*?)```", TEXT, flags=re.DOTALL) for lang in ("python", "toml", "sh")
 }
+"""Those of all pages; the README's come first."""
 
 
-def test_generated_parts_are_current() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_generated_parts_are_current(page: Path) -> None:
     """`poe docs` has been run."""
-    assert regenerated(TEXT) == TEXT
+    assert regenerated(page.read_text()) == page.read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each link to a file of ours finds the file, and each link to a heading finds the heading."""
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        path, _, heading = target.partition("#")
+        found = (page.parent / path) if path else page
+        assert found.exists(), target
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", found.read_text(), re.MULTILINE)
+            assert heading in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    """A reader who starts there finds all of docs/."""
+    linked = {ROOT / link for link in re.findall(r"\((docs/[\w-]+\.md)\)", README.read_text())}
+    assert set(PAGES) - {README} <= linked
 
 
 def test_every_setting_is_explained() -> None:

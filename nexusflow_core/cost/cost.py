@@ -87,7 +87,7 @@ def cost(
     - `stop_reason`: a refusal of Anthropic's without output is free. `partial`: the stream was cut short.
     - `unknown="none"`: None for a model without a price, instead of raising.
 
-    Raises UnknownModel, or InvalidUsage for output of a model that has none. Rules and their sources: README.
+    Raises UnknownModel, or InvalidUsage for output of a model that has none. Rules: docs/costs.md.
     """
     moment: Any = at
     price: Price | None = None

@@ -1,4 +1,4 @@
-"""Every flag of a cost stands in the README's table."""
+"""The table in docs/costs.md explains every flag of a cost."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
-TABLE = README[README.index("| flag | what it means |") :].partition("\n\n")[0]
+COSTS = (ROOT / "docs/costs.md").read_text()
+TABLE = COSTS[COSTS.index("| flag | what it means |") :].partition("\n\n")[0]
 NOT_FLAGS = set(
     """cache_read cache_write_5m cache_write_1h web_search service_tier inference_geo input_tokens prompt_tokens
     is_byok cost_in_usd_ticks""".split()
