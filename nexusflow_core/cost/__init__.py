@@ -1,4 +1,4 @@
-"""What a usage costs: `amounts` are the types, `cost` the rules, `iterations` sums several model calls."""
+"""Costs: `amounts` holds the types, `cost` the rules, `iterations` adds up several model calls."""
 
 from nexusflow_core.cost.amounts import Cost, Line
 from nexusflow_core.cost.cost import cost

@@ -1,4 +1,4 @@
-"""cost: what one usage cost, to the femto-dollar, and which price row made each part of it."""
+"""cost: the price of one usage, exact to the femto-dollar, with the price row of each part."""
 
 import functools
 from datetime import UTC, date, datetime, time
@@ -20,14 +20,13 @@ _BUILTIN = PriceBook.builtin()
 _ENDPOINTS = (None, "regional", "global")
 
 _INEXACT = (TypeError, ValueError, ArithmeticError, Warning)
-"""What arithmetic raises for counts that are not Python's integers; a warning where the host makes numpy's an
-error."""
+"""Errors of arithmetic with counts that are not Python ints; Warning, since the host may raise numpy's."""
 
 _BY_THE_RULES = (*_INEXACT, AttributeError, UnknownModel)
-"""For a day, text, or a time without its zone; for such counts; for what is no Usage; for an unknown model."""
+"""Errors that end the fast path: an odd `at`, odd counts, an object that is not a Usage, an unknown model."""
 
 _REPORTED_BELOW = 200_000
-"""Where the lower of the usage report's two context windows ends."""
+"""The upper bound, in prompt tokens, of the lower context window in Anthropic's usage report."""
 
 
 @overload
@@ -76,18 +75,19 @@ def cost(
     many_requests: bool = False,
     unknown: Literal["error", "none"] = "error",
 ) -> Cost | None:
-    """Returns what `usage` cost when `model` (the answer's, not an alias) ran at `at`: an aware datetime, a UTC
-    day, or either as ISO 8601 text.
+    """Returns the cost of `usage` when `model` (the answer's, not an alias) ran at `at`: an aware datetime, a
+    UTC day, or either as ISO 8601 text.
 
-    - `vendor`: whose row; None looks through all of them.
+    - `vendor`: the vendor whose prices apply; None searches all vendors.
     - `batch`: it ran through a batch API. `endpoint`: "regional" or "global" on Bedrock and Vertex; None reads
-      it from the id. `explicit_cache`: the cache hit came from markers (Qwen).
-    - `many_requests`: the usage is a sum, a day's say. Its prompts are not one prompt: the lowest tier counts,
-      and `tier_unknown` flags that there is another. A prompt beyond the model's window is taken as a sum too.
-    - `stop_reason`: a refusal of Anthropic's without output is free. `partial`: the stream was cut short.
-    - `unknown="none"`: None for a model without a price, instead of raising.
+      it from the model's id. `explicit_cache`: the cache hit came from markers (Qwen).
+    - `many_requests`: the usage is a sum, for example of a day. The lowest tier applies, and `tier_unknown`
+      flags that others exist. A prompt beyond the model's window is also treated as a sum.
+    - `stop_reason`: Anthropic's refusal without output is free. `partial`: the stream was cut short.
+    - `unknown="none"`: returns None for a model without a price, instead of raising.
 
-    Raises UnknownModel, or InvalidUsage for output of a model that has none. Rules: docs/costs.md.
+    Raises UnknownModel; InvalidUsage for impossible counts, and for output of a model that has none;
+    ValueError or TypeError for a wrong `at` or `endpoint`. Rules: docs/costs.md.
     """
     moment: Any = at
     price: Price | None = None
@@ -96,7 +96,7 @@ def cost(
         book = _BUILTIN
     try:
         flags = usage.flags
-        if (  # as nearly every usage is: then the model's name alone finds its price, in half the time
+        if (  # nearly every usage: then the model's name alone finds its price, in half the time
             vendor is None
             and ((tier := usage.service_tier) is None or tier == "standard")
             and usage.speed is None
@@ -169,7 +169,7 @@ def cost(
             raise ValueError
         if (tokens := usage.output_tokens) > 0:
             if (output := rates.output) is None:
-                raise InvalidUsage(f"impossible usage: {tokens} output tokens, and {price.row} has no output")
+                raise InvalidUsage(f"impossible usage: {tokens} output tokens, but {price.row} has no output")
             lines.append(Line(tokens, output))
             total += tokens * output.units
         elif tokens:
@@ -189,7 +189,7 @@ def cost(
                 total += searches * fee.femto_usd
         return Cost(total, lines, flags)
     except _INEXACT:
-        counted = exact(usage)  # names the count that is none
+        counted = exact(usage)  # converts integers of other libraries, or names the count that is not one
         if counted is usage:
             raise
         terms: Any = {"book": book, "vendor": vendor, "batch": batch, "endpoint": endpoint}
@@ -211,13 +211,13 @@ def _by_the_rules(
     partial: bool,
     many_requests: bool,
 ) -> tuple[Usage, Price, tuple[str, ...]] | Cost:
-    """Returns the usage as it is charged, its price and flags; or the whole cost."""
+    """Returns the usage to charge, its price and flags; or the whole cost, if it is already known."""
     if endpoint not in _ENDPOINTS:
-        raise ValueError(f"endpoint: {endpoint!r} is neither regional nor global")
-    if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # whoever has no types
-        raise UnknownModel(f"no price is known for {repr(model)[:40]}: `model` is the answer's model, as text")
+        raise ValueError(f"endpoint: {endpoint!r} is neither 'regional' nor 'global'")
+    if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
+        raise UnknownModel(f"no price is known for {repr(model)[:40]}: `model` must be a string")
     when, flags = _moment(at), usage.flags
-    if (bill := usage.reported_femto_usd) is not None:  # the vendor's own wins over any table
+    if (bill := usage.reported_femto_usd) is not None:  # the vendor's own charge overrides any price
         return Cost(bill, [Line(1, Rate("provider_reported", bill))], flags)
     if partial and "partial_usage" not in flags:
         flags += ("partial_usage",)
@@ -262,16 +262,16 @@ def _moment(at: datetime | date | str) -> datetime:
             return moment_of(at)
         except ValueError as error:
             raise ValueError(f"at: {error}") from None
-    if not isinstance(at, date):  # pyright: ignore[reportUnnecessaryIsInstance]  # whoever has no types
-        raise TypeError(f"at: a {type(at).__name__} is no moment; give a datetime, a UTC date or ISO 8601 text")
+    if not isinstance(at, date):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
+        raise TypeError(f"at: got a {type(at).__name__}; give a datetime, a UTC date or ISO 8601 text")
     moment = at if isinstance(at, datetime) else datetime.combine(at, time(), UTC)
     if moment.tzinfo is None:
-        raise ValueError("at: a datetime needs its time zone")
+        raise ValueError("at: the datetime has no time zone; give an aware one")
     return moment
 
 
 def _summed(served: Served, at: datetime) -> tuple[Price, tuple[str, ...]]:
-    """The price of a sum over many requests, whose sizes and hours are not known."""
+    """Returns price and flags of a sum over many requests: their sizes and hours are unknown."""
     price = served.price(at, 0)
     flags = (
         ("many_requests", "tier_unknown") if served.price(at, MAX_PROMPT) is not price else ("many_requests",)
@@ -280,11 +280,13 @@ def _summed(served: Served, at: datetime) -> tuple[Price, tuple[str, ...]]:
 
 
 def _tiered(usage: Usage, served: Served, at: datetime) -> tuple[Price, tuple[str, ...]]:
-    """The price by the size of the prompt, and a flag where that is not known: a report's row may not tell it,
-    and the server's own tools sum the prompts of several calls."""
+    """Returns the price for the prompt's size, and a flag if that size is uncertain.
+
+    A row of a report may lack it, and the server's own tools add up the prompts of several calls.
+    """
     if usage.prompt_above is None:
         size = usage.prompt_tokens
-        if size > served.window:  # no single request has such a prompt
+        if size > served.window:  # no single request has a prompt this long
             price = served.price(at, 0)
             return price, ("tier_unknown",) if served.price(at, size) is not price else ()
         price = served.price(at, size)

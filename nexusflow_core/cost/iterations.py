@@ -1,4 +1,4 @@
-"""Iterations: an answer that took several model calls."""
+"""Iterations: the cost of an answer that took several model calls."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,7 +14,7 @@ __all__ = ["iterated"]
 
 _BESIDE_THE_MESSAGE = frozenset({"compaction", "advisor_message"})
 _TERMS = ("service_tier", "speed", "inference_geo", "reasoning_tokens", "explicit_cache", "thinking")
-"""What a usage says of its terms: they hold for every call of the message's own model in it."""
+"""Members of a usage that apply to every call of the message's own model."""
 
 
 def iterated(
@@ -29,8 +29,11 @@ def iterated(
     book: PriceBook,
     refused: bool,
 ) -> Cost:
-    """Each model call at its own model's price, and web searches once, beside them. `own` prices what the
-    message's own model did, on the message's terms; `theirs` what another one did, on plain terms."""
+    """Returns the cost of all model calls, each at its own model's price, plus the web searches.
+
+    `own` prices calls of the message's model, on the message's terms. `theirs` prices another model's calls,
+    on plain terms.
+    """
     flags += _difference(usage)
     terms = {name: getattr(usage, name) for name in _TERMS}
     parts: list[Cost] = []
@@ -39,25 +42,28 @@ def iterated(
         counts = _counts(step)
         other = None if _is_own(step.model, model, served, book) else step.model
         if not step.output_tokens and (refused or other is not None):
-            flags += ("declined_attempt_free",)  # declined before it said anything
+            flags += ("declined_attempt_free",)  # it declined before any output
         elif other is None:
             parts.append(own(replace(counts, **terms)))
             sizes += [] if step.kind in _BESIDE_THE_MESSAGE else [counts.prompt_tokens]
         else:
             parts.append(theirs(counts, other))
-            if served.varied:  # whether batch and the like hold for another model's part is not documented
+            if served.varied:  # no source says whether batch and other terms apply to another model's part
                 flags += ("other_model_at_plain_terms",)
     if usage.web_searches:
         parts.append(own(Usage(web_searches=usage.web_searches, **terms)))
     if len({served.price(at, size).row for size in (*sizes, sum(sizes))}) > 1:
-        flags += ("tier_unknown",)  # whether a tier goes by each call or by their sum is not documented
+        flags += ("tier_unknown",)  # no source says whether the tier depends on each call or on their sum
     flags += tuple(flag for part in parts for flag in part.flags)
     lines = [line for part in parts for line in part.lines]
     return Cost(sum(part.femto_usd for part in parts), lines, tuple(dict.fromkeys(flags)))
 
 
 def _difference(usage: Usage) -> tuple[str, ...]:
-    """The counts at the top are the sum of the messages below, or the last of them after a fallback."""
+    """Returns a flag if the top-level counts are neither the sum of the messages nor the last one.
+
+    After a fallback Anthropic reports the last one.
+    """
     messages = [_counts(step) for step in usage.iterations if step.kind not in _BESIDE_THE_MESSAGE]
     shown = usage.prompt_tokens, usage.output_tokens
     summed = sum(each.prompt_tokens for each in messages), sum(each.output_tokens for each in messages)
@@ -77,7 +83,7 @@ def _counts(step: Iteration) -> Usage:
 
 
 def _is_own(name: str | None, model: str, served: Served, book: PriceBook) -> bool:
-    """Whether an iteration's model is the message's own, by whatever name."""
+    """True if an iteration's model is the message's own, under any of its names."""
     if name is None or name == model:
         return True
     try:

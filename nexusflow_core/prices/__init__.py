@@ -1,4 +1,4 @@
-"""Dated prices of models, by vendor, and the names that models go by."""
+"""Dated prices of models, by vendor, and the grammar of model names."""
 
 from nexusflow_core.prices.book import (
     BUILTIN_VENDORS,

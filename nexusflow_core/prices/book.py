@@ -1,4 +1,4 @@
-"""PriceBook: finds the price of a request, in layers of rows of which the last one goes first."""
+"""PriceBook: finds the price of a request in layers of rows. A later layer takes precedence."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -18,16 +18,16 @@ from nexusflow_core.prices.rows import ModelRow, Source, VendorPrices, read_pric
 __all__ = ["BUILTIN_VENDORS", "OUTPUT_BY_TOTAL", "ModelPrices", "PriceBook", "Served"]
 
 BUILTIN_VENDORS = ("anthropic openai deepseek moonshot zai minimax google mistral xai groq alibaba").split()
-"""In the order in which a model is looked for where no vendor is named; no id stands in two of them."""
+"""Vendors in the order of search when none is given. No id occurs at two of them."""
 
 OUTPUT_BY_TOTAL = frozenset({"google"})
-"""Vendors whose Chat Completions count thoughts in the total alone. They are billed as output."""
+"""Vendors that count reasoning only in the total of Chat Completions. They bill it as output."""
 
 MAX_PROMPT = 2**63 - 1
-"""Stands for the window of a model whose own is not known."""
+"""The assumed context window of a model whose window is unknown."""
 
 STALE_AFTER = timedelta(days=90)
-"""A book that was checked longer ago than this, seen from the request, flags its costs."""
+"""A book last checked this long before the request flags its costs."""
 
 K = TypeVar("K")
 
@@ -36,11 +36,11 @@ _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 
 _Asked: TypeAlias = tuple[str, str | None, bool, str | None, str | None, str | None, str | None, bool, bool]
-"""Model, vendor, and the members of Terms in their order."""
+"""A look-up: model, vendor, then the members of Terms in their order."""
 
 
 class ModelPrices(Struct, frozen=True):
-    """One model's row, whose it is and where it stands."""
+    """One model's row, with its vendor, its layer, and the vendor's sources."""
 
     vendor: str
     layer: str
@@ -50,11 +50,11 @@ class ModelPrices(Struct, frozen=True):
 
 
 class Served:
-    """A model under given terms: all but the moment and the size of the prompt is decided.
+    """A model under given terms. Only the moment and the prompt's size are still open.
 
-    `window`: no prompt of one request is longer; a longer one is the sum of several. `always` is its price
-    where neither of them matters. Up to `plain_until` nothing else matters at all: there are no `doubts`, and
-    no other price for an answer that thought, or for a kind of cache.
+    `window`: the longest possible prompt of one request, in tokens; a longer prompt is a sum over several.
+    `always`: its price, if moment and size do not matter. Before `plain_until` the price depends on model and
+    prompt size only: there are no `doubts`, and reasoning and the kind of cache do not change it.
     """
 
     __slots__ = ("_folded", "_fresh_until", "always", "plain_until", "prices", "varied", "window")
@@ -74,7 +74,7 @@ class Served:
         self.plain_until = _FIRST_MOMENT if by_rule else self._fresh_until
 
     def price(self, at: datetime, prompt_tokens: int) -> Price:
-        """Raises UnknownModel where the row has no price on that day."""
+        """Returns the price at `at` for a prompt of this size. Raises UnknownModel if the row has none then."""
         brackets = self._folded.only or self._folded.brackets(at)
         if brackets is None:
             raise UnknownModel(f"no price of {self.prices.row.id} is known for {at:%Y-%m-%d}")
@@ -87,19 +87,18 @@ class Served:
 
     @property
     def by_hour(self) -> bool:
-        """Whether prices change within a day."""
+        """True if prices change within a day."""
         return bool(self._folded.hours)
 
     def doubts(self, at: datetime) -> tuple[str, ...]:
-        """`stale_book` long after the row was checked; `outside_listing` for a variant that is applied on a
-        day on which no source lists it."""
+        """Returns flags: `stale_book` if the row was checked long ago, `outside_listing` if a variant applies
+        on a day on which no source lists it."""
         doubts = ("stale_book",) if at > self._fresh_until else ()
         return (*doubts, "outside_listing") if self._folded.outside_listing(at) else doubts
 
 
 class _Remembered(dict[K, Served]):
-    """What was served, by what was asked; found when it is first asked for. As a dict, since a hit is then one
-    look-up, and every cost begins with it."""
+    """Look-ups and their results, filled on demand. A dict subclass, because every cost begins with a hit."""
 
     def __init__(self, find: Callable[[K], Served]) -> None:
         super().__init__()
@@ -114,7 +113,7 @@ class _Remembered(dict[K, Served]):
 
 
 class _Layer:
-    """Rows by id. Built-in rows are package data, read per vendor when it is first looked into."""
+    """Rows by id. Built-in rows are package data; each vendor's file is read on first use."""
 
     def __init__(self, name: str, vendors: Sequence[str], given: Mapping[str, VendorPrices]) -> None:
         self.name = name
@@ -124,7 +123,7 @@ class _Layer:
         }
 
     def models(self, vendor: str) -> dict[str, ModelPrices]:
-        """One vendor's rows by id and alias, in lower case."""
+        """Returns one vendor's rows by id and alias, in lower case."""
         if vendor not in self._index:
             data = resources.files("nexusflow_core.prices").joinpath(f"data/{vendor}.json").read_bytes()
             self._index[vendor] = self._indexed(read_prices(data))
@@ -145,7 +144,7 @@ class _Layer:
 
 
 class PriceBook:
-    """Dated prices of models. `PriceBook.builtin()` is what comes with the package.
+    """Dated prices of models. `PriceBook.builtin()` comes with the package.
 
     >>> PriceBook.builtin().find("claude-opus-4-7").row.periods[0].tiers[0].input
     '5'
@@ -154,30 +153,32 @@ class PriceBook:
     def __init__(self, layers: Sequence[_Layer]) -> None:
         self._layers = tuple(layers)
         self.served: Mapping[_Asked, Served] = _Remembered(self._serve)
-        """Models under given terms, every factor folded in. Raises UnknownModel."""
+        """Models under given terms, with every factor folded in. A look-up raises UnknownModel."""
         self.plainly: Mapping[str, Served] = _Remembered(self.plain)
-        """Models at their plain terms, whoever's they are."""
+        """Models of any vendor at their plain terms. A look-up raises UnknownModel."""
 
     @staticmethod
     @cache
     def builtin() -> "PriceBook":
-        """The prices of this release, each row with its source and the day it was seen."""
+        """Returns the prices of this release. Each row names its source and the day it was seen."""
         return PriceBook([_Layer("builtin", BUILTIN_VENDORS, {})])
 
     def extended(self, prices: bytes | Mapping[str, Any], layer: str) -> "PriceBook":
-        """A book in which these rows, one vendor's, go before those there are; a row replaces the whole of
-        another with its id. `layer` names them in every cost. Raises ConfigError: see `read_prices`."""
+        """Returns a book in which one vendor's `prices` precede the others.
+
+        A row replaces the whole row with its id. Each cost names its `layer`. Raises ConfigError.
+        """
         vendor = read_prices(prices)
         return PriceBook([*self._layers, _Layer(layer, [vendor.vendor], {vendor.vendor: vendor})])
 
     @cached_property
     def as_of(self) -> date | None:
-        """The day on which the oldest of its rows was last checked."""
+        """The day of the oldest check of any row; None if no row has one."""
         days = [model.as_of for model in self.models() if model.as_of is not None]
         return min(days, default=None)
 
     def models(self) -> list[ModelPrices]:
-        """Every model, each once, the last layer first."""
+        """Returns every model once, the last layer first."""
         seen: dict[tuple[str, str], ModelPrices] = {}
         for layer in reversed(self._layers):
             for vendor in layer.vendors:
@@ -186,7 +187,7 @@ class PriceBook:
         return list(seen.values())
 
     def find(self, model: str, vendor: str | None = None) -> ModelPrices:
-        """The row that a model's name means, by the grammar of `candidates`. Raises UnknownModel."""
+        """Returns the row of a model's name, by the grammar of `candidates`. Raises UnknownModel."""
         return self._find(model, vendor)[0]
 
     def price(
@@ -198,12 +199,12 @@ class PriceBook:
         vendor: str | None = None,
         terms: Terms | None = None,
     ) -> Price:
-        """The price of a request of this many prompt tokens at this moment. Raises UnknownModel."""
+        """Returns the price of a request with this many prompt tokens at `at`. Raises UnknownModel."""
         served = self._serve((model, vendor, *astuple(terms or Terms())))
         return served.price(at, prompt_tokens)
 
     def plain(self, model: str, vendor: str | None = None) -> Served:
-        """A model at its plain terms. Raises UnknownModel."""
+        """Returns a model at its plain terms. Raises UnknownModel."""
         return self.served[model, vendor, False, None, None, None, None, False, False]
 
     def _serve(self, asked: _Asked) -> Served:
@@ -215,9 +216,9 @@ class PriceBook:
         return Served(prices, fold(prices.vendor, prices.layer, prices.row, terms))
 
     def _find(self, model: str, vendor: str | None) -> tuple[ModelPrices, str | None]:
-        """The row, and the endpoint that the name tells."""
-        if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # whoever has no types
-            raise UnknownModel(f"no price is known for {repr(model)[:40]}: a model's name is text")
+        """Returns the row, and the endpoint that the name states. Raises UnknownModel."""
+        if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
+            raise UnknownModel(f"no price is known for {repr(model)[:40]}: a model's name must be a string")
         for candidate in candidates(model):
             for layer in reversed(self._layers):
                 found = layer.find(candidate.id, vendor)
@@ -226,7 +227,7 @@ class PriceBook:
         raise UnknownModel(f"no price is known for {model[:200]!r}" + (f" of {vendor}" if vendor else ""))
 
     def _newest(self, model: ModelPrices) -> ModelPrices:
-        """The row that replaces this one in a later layer: also for the aliases that only this one lists."""
+        """Returns a later layer's row with this row's id, else this row: an alias may be listed here only."""
         for layer in reversed(self._layers):
             if newer := layer.find(model.row.id.lower(), model.vendor):
                 return newer

@@ -1,4 +1,4 @@
-"""From a row to the integers of one kind of request: periods, tiers, and every factor folded in once."""
+"""Turns a row into the integer prices of one kind of request, with every factor folded in."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
@@ -12,7 +12,7 @@ from nexusflow_core.prices.rows import PRICES, WEEKDAYS, ModelRow, Tier, Variant
 
 __all__ = ["Folded", "Terms", "fold"]
 
-Bracket = tuple[int, Price]  # prompt tokens above which it holds, and the price
+Bracket = tuple[int, Price]  # the price, and the prompt tokens above which it applies
 
 _STANDARD = {
     "service_tier": {"standard", "default", "auto", "on_demand", "provisioned", "batch"},
@@ -21,11 +21,11 @@ _STANDARD = {
     "endpoint": {"global", "regional"},
     "processing": set[str](),
 }
-"""Values that an answer may carry at the plain price. Others without a variant are flagged."""
+"""Values that an answer may carry at the plain price. Any other value without a variant is flagged."""
 
 
 class Terms(Struct, frozen=True):
-    """What the answer, or the caller, says of how a request was served."""
+    """How a request was served, as the answer or the caller states it."""
 
     batch: bool = False
     service_tier: str | None = None
@@ -36,7 +36,7 @@ class Terms(Struct, frozen=True):
     thinking: bool = False
 
     def conditions(self) -> dict[str, str]:
-        """The values that variants look at."""
+        """Returns the stated values that variants depend on, by name."""
         named = {
             "processing": "batch" if self.batch or self.service_tier == "batch" else None,
             "service_tier": self.service_tier,
@@ -62,19 +62,19 @@ class _Hours(Struct, frozen=True):
 
 
 class Folded(Struct, frozen=True):
-    """A row under given terms: every price that it may come to, by day and prompt size."""
+    """A row under given terms: all its possible prices, by moment and prompt size."""
 
     spans: tuple[_Span, ...]
     hours: tuple[_Hours, ...]
     only: tuple[Bracket, ...] | None
-    """The one list of brackets, where neither day nor hour matters."""
+    """The brackets, if neither day nor hour matters."""
     listed: tuple[tuple[datetime | None, datetime | None], ...]
-    """The days between which a source lists each variant that is applied, where it says so."""
+    """The days (from, until) between which a source lists an applied variant. None is open."""
     varied: bool
-    """Whether any variant is applied."""
+    """True if any variant applies."""
 
     def brackets(self, at: datetime) -> tuple[Bracket, ...] | None:
-        """The brackets of a moment; None where the row has no price on that day."""
+        """Returns the brackets at `at`, or None if the row has no price then."""
         if self.only is not None:
             return self.only
         moment = at.astimezone(UTC)
@@ -89,12 +89,12 @@ class Folded(Struct, frozen=True):
         return None
 
     def outside_listing(self, at: datetime) -> bool:
-        """Whether a variant is applied on a day on which no source lists it."""
+        """True if a variant applies on a day on which no source lists it."""
         return any((start and at < start) or (until and at >= until) for start, until in self.listed)
 
 
 def fold(vendor: str, layer: str, row: ModelRow, terms: Terms) -> Folded:
-    """Every price of a row under these terms."""
+    """Returns every price of a row under these terms."""
     matching, flags = _variants(row.variants, terms.conditions())
     if row.confidence == "uncertain":
         flags = (*flags, "uncertain_price")
@@ -147,7 +147,7 @@ def fold(vendor: str, layer: str, row: ModelRow, terms: Terms) -> Folded:
 
 
 def _at_hours(window: Window, brackets: tuple[Bracket, ...]) -> tuple[Bracket, ...]:
-    """Which working days are holidays no price file says."""
+    """Returns the brackets of a window, flagged if it has working days: no price file lists holidays."""
     if len(window.weekdays) == len(WEEKDAYS):
         return brackets
     return tuple((above, replace(price, flags=(*price.flags, "holidays_unknown"))) for above, price in brackets)
@@ -156,7 +156,7 @@ def _at_hours(window: Window, brackets: tuple[Bracket, ...]) -> tuple[Bracket, .
 def _variants(
     variants: Sequence[Variant], conditions: Mapping[str, str]
 ) -> tuple[list[Variant], tuple[str, ...]]:
-    """The variants that the conditions call for, and a flag for each condition that no price knows."""
+    """Returns the variants that match the conditions, and a flag for each condition without a price."""
     matching = [v for v in variants if all(conditions.get(name) == value for name, value in v.when.items())]
     known = {name for variant in matching for name in variant.when}
     unpriced = [
@@ -165,7 +165,7 @@ def _variants(
         if name not in known and value not in _STANDARD[name]
     ]
     if "processing" in known and not known.isdisjoint(("service_tier", "speed")):
-        unpriced.append("terms_combined")  # no vendor sells a batch that is also fast, or of another tier
+        unpriced.append("terms_combined")  # no vendor sells a batch that is also fast or of another tier
     return matching, tuple(unpriced)
 
 
@@ -210,7 +210,7 @@ def _price(
 
 
 def _times(text: str, factor: Fraction) -> int:
-    """Whole: `read_prices` has tried every factor on every price."""
+    """Returns femto-dollars a token. The product is whole: `read_prices` has checked every factor and price."""
     return (femto_per_token(text) * factor).numerator
 
 
@@ -223,7 +223,7 @@ def _moment(day: date | None, clock: str) -> datetime | None:
 
 
 def _begin(day: date | None, clock: str) -> str:
-    """A period's place in the name of a price row."""
+    """Returns the start of a period, as price row names show it."""
     return _day(day) + (f"T{clock}" if clock != "00:00" else "")
 
 

@@ -1,8 +1,8 @@
-"""The grammar of model ids: which rows a name may mean, most exact first.
+"""The grammar of model ids: the rows that a name may mean, the most exact first.
 
-Ids are taken apart by these rules and compared whole. Nothing is matched by prefix or substring:
-`claude-opus-4-70` is an unknown model, not `claude-opus-4-7`. What stands before a slash may name a seller with
-prices of its own: only the sellers below are known to charge the list price.
+Ids are split by these rules and compared whole, never by prefix or substring: `claude-opus-4-70` is an unknown
+model, not `claude-opus-4-7`. The part before a slash may name a seller with its own prices. Only the sellers
+below are known to charge the list price.
 """
 
 import re
@@ -42,16 +42,16 @@ _SELLERS: Final[Mapping[str, frozenset[str] | None]] = {
     **dict.fromkeys(("alibaba", "dashscope", "qwen"), frozenset({"alibaba"})),
     **dict.fromkeys(("openrouter", "responses", "invoke", "converse"), None),
 }
-"""What may stand before a slash, and whose list prices hold there; None: whoever is named behind it."""
+"""Words allowed before a slash, and the vendors whose list prices apply. None: the next word decides."""
 
 _BEFORE_ARN = ("", "bedrock", "bedrock/converse", "bedrock/invoke", "bedrock_converse")
 
 
 class Candidate(NamedTuple):
-    """A name to look for.
+    """An id to look up.
 
-    `regional`: the id says that it ran on a regional endpoint of a cloud; `gov`: in AWS' GovCloud. `vendors`:
-    whose rows may be meant, None for anybody's.
+    `regional`: it ran on a regional endpoint of a cloud. `gov`: it ran in AWS GovCloud. `vendors`: the vendors
+    whose rows may match, or None for all.
     """
 
     id: str
@@ -61,7 +61,7 @@ class Candidate(NamedTuple):
 
     @property
     def endpoint(self) -> str | None:
-        """The endpoint that the id names."""
+        """The endpoint that the id states, or None."""
         return "us-gov" if self.gov else "regional" if self.regional else None
 
 
@@ -72,8 +72,11 @@ class _Seller(NamedTuple):
 
 
 def candidates(model: str) -> Iterator[Candidate]:
-    """The ids that a model's name may stand for, in lower case: as written, then without what sellers add
-    around it (`vendor/`, `[1m]`, Bedrock's and Vertex' forms), then without its date."""
+    """Yields the ids that a model's name may mean, in lower case.
+
+    First the name as written; then without a seller's additions (`vendor/`, `[1m]`, the forms of Bedrock and
+    Vertex); then without its date.
+    """
     name = model.strip().lower()
     if not name:
         return
@@ -92,7 +95,7 @@ def candidates(model: str) -> Iterator[Candidate]:
     if bare and bare != name:
         yield Candidate(bare, regional, gov, vendors)
     if bare.startswith("claude") and (dashed := _DOTTED.sub("-", bare)) != bare:
-        yield Candidate(dashed, regional, gov, vendors)  # after the dotted name, as there is a claude-2.1
+        yield Candidate(dashed, regional, gov, vendors)  # after the dotted name, since claude-2.1 exists
         bare = dashed
     undated = _DATE.sub("", bare)
     if undated and undated != bare:
@@ -100,9 +103,9 @@ def candidates(model: str) -> Iterator[Candidate]:
 
 
 def _seller(before: str) -> _Seller | None:
-    """What stands before the last slash; None where its prices are not known."""
+    """Returns the seller before the last slash, or None if its prices are unknown."""
     words, _, last = before.rpartition("/")
-    if arn := _ARN.fullmatch(last):  # alone, or behind LiteLLM's `bedrock/` and `bedrock/converse/`
+    if arn := _ARN.fullmatch(last):  # alone, or after LiteLLM's `bedrock/` and `bedrock/converse/`
         gov = arn[1] == "aws-us-gov" or ":us-gov-" in last
         return _Seller(_SELLERS["bedrock"], gov=gov) if words in _BEFORE_ARN else None
     if path := _VERTEX_PATH.fullmatch(before):

@@ -1,4 +1,4 @@
-"""Price: the integers that one request's tokens are multiplied by, and the row that they come from."""
+"""Price: the integers that a request's tokens are multiplied by, and the row they come from."""
 
 import re
 from decimal import Decimal
@@ -19,15 +19,16 @@ _PER_TOKEN = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output
 
 
 class Rate(Struct, frozen=True, gc=False):
-    """What each token, or request, of one bucket costs, and the price row that says so."""
+    """The price of one token (or one request) of a bucket, and its price row."""
 
     bucket: str
     femto_usd: int
     """10^-15 USD."""
     row: str = ""
     layer: str = ""
+    """Where that row comes from: `builtin`, or the name of the user's price file."""
     as_input: int | None = None
-    """What the same token costs as plain input; None for what is no token."""
+    """The price of the same token as plain input; None for a fee per request."""
     units: int = 0
     """`femto_usd` as a multiple of the price's `unit`."""
 
@@ -36,8 +37,9 @@ _UNMADE = Rate("", 0)
 
 
 class Rates(Struct, frozen=True, gc=False):
-    """A price as `cost` multiplies by it: bucket by bucket, and in the largest unit that leaves every rate per
-    token whole. Python multiplies integers below 2^30 in half the time, and a cost is the sum of five products.
+    """A price per bucket, prepared for `cost`: each rate is a multiple of the largest common `unit`.
+
+    Python multiplies integers below 2^30 in half the time, and a cost is the sum of five products.
     """
 
     unit: int = 1
@@ -50,10 +52,10 @@ class Rates(Struct, frozen=True, gc=False):
 
 
 class Price(Struct, frozen=True, kw_only=True, gc=False):
-    """Femto-dollars per token (10^-15 USD; 1 USD per million tokens is 10^9), every factor folded in.
+    """Femto-dollars per token (10^-15 USD; 1 USD per million tokens is 10^9), with every factor folded in.
 
-    `row` names the price row: `vendor/id`, `@` its first day, `>` its tier, `+` its variants.
-    `layer` is where the row stands: `builtin`, or what the user's prices were called.
+    `row` names the price row: `vendor/id`, then `@` its first day, `>` its tier, `+` its variants.
+    `layer` says where the row comes from: `builtin`, or the name of the user's price file.
     """
 
     input: int
@@ -61,15 +63,15 @@ class Price(Struct, frozen=True, kw_only=True, gc=False):
     cache_write_5m: int
     cache_write_1h: int
     output: int | None
-    """None where the model has no output that could be charged."""
+    """None if the model has no billable output."""
     web_search: int | None = None
-    """Per request; None where the row knows no such fee."""
+    """Femto-dollars per request; None if the row has no such fee."""
     row: str
     layer: str
     flags: tuple[str, ...] = ()
-    """What makes a cost at this price less than certain."""
+    """Reasons why a cost at this price is not certain."""
     rates: Rates = Rates()
-    """All of the above once more, as `cost` multiplies by it: made from that, whatever is given."""
+    """The same prices, prepared for `cost`. Always computed from the members above."""
 
     def __post_init__(self) -> None:
         prices = {bucket: getattr(self, bucket) for bucket in _PER_TOKEN}
@@ -85,32 +87,36 @@ class Price(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def femto_per_token(dollars_per_million: str) -> int:
-    """An exact price as text, `"0.075"`, in femto-dollars a token. Raises ConfigError for what is no price,
-    and for one that no whole number of femto-dollars can hold (a float's noise)."""
+    """Returns an exact decimal price such as "0.075", USD per million tokens, in femto-dollars per token.
+
+    Raises ConfigError for any other text, and for a price finer than a femto-dollar (a float's noise).
+    """
     return _femto(dollars_per_million, _FEMTO_PER_TOKEN)
 
 
 def femto_per_request(dollars_per_thousand: str) -> int:
-    """A fee per thousand requests as text, in femto-dollars a request. Raises ConfigError."""
+    """Returns a fee in USD per thousand requests, as text, in femto-dollars per request. Raises ConfigError."""
     return _femto(dollars_per_thousand, _FEMTO_PER_REQUEST)
 
 
 def _femto(text: str, scale: int) -> int:
     if not _DECIMAL.fullmatch(text):
-        raise ConfigError("", f"{text[:40]!r} is not a decimal number, as 0.075")
+        raise ConfigError("", f"{text[:40]!r} is not a decimal number such as 0.075")
     exact = Decimal(text[:30]) * scale
     if exact != int(exact) or len(text) > 12:
-        raise ConfigError("", f"{text!r} is finer than a femto-dollar a token, or a float's noise")
+        raise ConfigError(
+            "", f"{text!r} is finer than a femto-dollar per token, or was printed from a float: round it"
+        )
     return int(exact)
 
 
 def usd(femto: int) -> Decimal:
-    """Femto-dollars as an exact Decimal of dollars, without trailing zeros."""
+    """Returns femto-dollars as an exact Decimal of USD, without trailing zeros."""
     return Decimal(usd_text(femto))
 
 
 def usd_text(femto: int) -> str:
-    """Femto-dollars as exact decimal text of dollars, without trailing zeros."""
+    """Returns femto-dollars as exact decimal text of USD, without trailing zeros."""
     sign = "-" if femto < 0 else ""
     whole, rest = divmod(abs(femto), FEMTO_PER_USD)
     return f"{sign}{whole}.{rest:015d}".rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""Price rows as their files have them: one file a vendor, checked whole when it is read."""
+"""Price rows in the form of their files: one file per vendor, fully checked when it is read."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -31,11 +31,11 @@ PRICES = (
 
 
 PLAIN = {"service_tier": ("standard",), "inference_geo": ("global", "not_available")}
-"""What an answer says of its terms where it has the plain price, which no variant may change."""
+"""Terms in an answer that mean the plain price. No variant may depend on them."""
 
 
 class Source(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a price was read, and the day it was seen there."""
+    """The source of a price, and the day it was seen there."""
 
     name: str
     seen: date | None = None
@@ -43,9 +43,11 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tier(Struct, frozen=True, forbid_unknown_fields=True):
-    """Prices in dollars per million tokens, as exact decimal text, of requests with more than `above` prompt
-    tokens; they hold for every token of such a request. A price that is absent is not charged apart: a read
-    or 5m write counts as input, a 1h write as a 5m write."""
+    """Prices in USD per million tokens, as exact decimal text, for prompts of more than `above` tokens.
+
+    They apply to every token of such a request. Without a price of its own, a cache read or 5-minute write
+    costs as much as input, and a 1-hour write as much as a 5-minute write.
+    """
 
     above: int = 0
     input: str | None = None
@@ -58,8 +60,10 @@ class Tier(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Period(Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from"}):
-    """Tiers from the day `from` up to but not including the day `until`, both UTC; open where absent. A change
-    inside a day has its hour in `from_time` and `until_time`, `16:00` say."""
+    """Tiers from the UTC day `from` up to, but not including, the day `until`; open if absent.
+
+    For a change within a day, `from_time` and `until_time` give the time, such as `16:00`.
+    """
 
     tiers: tuple[Tier, ...]
     start: date | None = None
@@ -69,8 +73,10 @@ class Period(Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "
 
 
 class Window(Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from"}):
-    """Tiers that hold instead inside the hours `utc` [start, end) of the `weekdays`, since the day `from`; of
-    several such, those of the latest day hold."""
+    """Tiers that apply during the hours `utc` [start, end) of the `weekdays`, from the day `from` on.
+
+    If several such windows apply, the one with the latest `from` wins.
+    """
 
     utc: tuple[str, str]
     weekdays: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...]
@@ -80,8 +86,11 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "
 
 
 class Variant(Struct, frozen=True, forbid_unknown_fields=True):
-    """What changes the price `when` the answer says so: a multiplier, or tiers of its own, in which an absent
-    price leaves the standard one. The `listed_` days are when a source shows it, not a rule of billing."""
+    """A change of price if the answer states `when`: a multiplier, or tiers of its own.
+
+    In such a tier an absent price means the standard one. The `listed_` days say when a source lists the
+    variant; they do not limit billing.
+    """
 
     when: dict[Literal["processing", "service_tier", "speed", "inference_geo", "endpoint"], str]
     multiplier: str | None = None
@@ -92,7 +101,7 @@ class Variant(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
-    """One model of one vendor: its prices over time, its limits, and where they were read."""
+    """One model of one vendor: prices over time, limits and sources."""
 
     id: str
     periods: tuple[Period, ...]
@@ -105,7 +114,7 @@ class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
     retired_on: date | None = None
     context_window: int | None = None
     beta_context_window: int | None = None
-    """The longest prompt where a beta once allowed more than `context_window`."""
+    """The longest prompt in tokens, if a beta once allowed more than `context_window`."""
     max_output: int | None = None
     min_cacheable_tokens: int | None = None
     windows: tuple[Window, ...] = ()
@@ -117,11 +126,11 @@ class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def by_kind(self) -> bool:
-        """Whether a price depends on whether the answer thought, or on which kind of cache it read."""
+        """True if a price depends on reasoning in the answer, or on the kind of cache it read."""
         return any(tier.cache_read_explicit or tier.output_thinking for tier in self.tiers())
 
     def tiers(self) -> list[Tier]:
-        """Of all periods, windows and variants."""
+        """Returns the tiers of all periods, windows and variants."""
         return [
             *(tier for period in self.periods for tier in period.tiers),
             *(tier for window in self.windows for tier in window.tiers),
@@ -130,7 +139,7 @@ class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VendorPrices(Struct, frozen=True, forbid_unknown_fields=True):
-    """The rows of one vendor, and the day that they were checked."""
+    """The rows of one vendor, and the day they were checked."""
 
     vendor: str
     models: tuple[ModelRow, ...]
@@ -142,10 +151,10 @@ _decoder = msgspec.json.Decoder(VendorPrices)
 
 
 def read_prices(data: bytes | Mapping[str, Any]) -> VendorPrices:
-    """The rows of a price file, JSON or decoded already.
+    """Returns the rows of a price file, given as JSON or decoded.
 
-    Raises ConfigError with the place for an unknown member, a price that is no exact decimal text, periods
-    that overlap or leave a gap, tiers out of order, an id given twice, an unknown source.
+    Raises ConfigError that names the place of: an unknown member, a price that is not exact decimal text,
+    overlapping periods or gaps, tiers out of order, an id given twice, an unknown source.
     """
     try:
         vendor = _decoder.decode(data) if isinstance(data, bytes) else msgspec.convert(data, VendorPrices)
@@ -156,23 +165,23 @@ def read_prices(data: bytes | Mapping[str, Any]) -> VendorPrices:
         place = f"models[{index}] ({model.id})"
         for name in (model.id, *model.aliases):
             if name.lower() in seen or not name.strip():
-                raise ConfigError(place, f"the id {name!r} is empty or given twice")
+                raise ConfigError(place, f"the id {name!r} is empty or given twice: ids and aliases are unique")
             seen.add(name.lower())
         for source in model.sources:
             if vendor.sources and source not in vendor.sources:
-                raise ConfigError(place, f"no source is called {source!r}")
+                raise ConfigError(place, f"no source is called {source!r}: add it to `sources`")
         _check_model(place, model)
     return vendor
 
 
 def _check_model(place: str, model: ModelRow) -> None:
     if not model.periods:
-        raise ConfigError(place, "has no prices")
+        raise ConfigError(place, "needs at least one period with prices")
     for number, period in enumerate(model.periods):
         _check_tiers(f"{place}.periods[{number}]", period.tiers)
         for time in (period.from_time, period.until_time):
             if not _TIME.fullmatch(time) or time == "24:00":
-                raise ConfigError(f"{place}.periods[{number}]", f"{time[:20]!r} is no time of a day, as 16:00")
+                raise ConfigError(f"{place}.periods[{number}]", f"{time[:20]!r} is not a time such as 16:00")
         begins, ends = (period.start, period.from_time), (period.until, period.until_time)
         if period.start is not None and period.until is not None and begins >= ends:
             raise ConfigError(f"{place}.periods[{number}]", "ends before it begins")
@@ -186,23 +195,23 @@ def _check_model(place: str, model: ModelRow) -> None:
                 later.from_time,
             )
         ):
-            raise ConfigError(f"{place}.periods[{number}]", "does not begin on the day the one before it ends")
+            raise ConfigError(f"{place}.periods[{number}]", "must begin when the period before it ends")
     for number, window in enumerate(model.windows):
         _check_tiers(f"{place}.windows[{number}]", window.tiers)
         if not all(_TIME.fullmatch(time) for time in window.utc) or window.utc[0] >= window.utc[1]:
-            raise ConfigError(f"{place}.windows[{number}]", "utc is a pair of times, as 01:00 and 04:00")
+            raise ConfigError(f"{place}.windows[{number}]", "utc must be a pair of times such as 01:00, 04:00")
         if not _TIME.fullmatch(window.from_time) or window.from_time == "24:00":
-            raise ConfigError(f"{place}.windows[{number}]", "from_time is a time of a day, as 16:00")
+            raise ConfigError(f"{place}.windows[{number}]", "from_time must be a time such as 16:00")
         if any(_overlap(window, other) for other in model.windows[:number]):
-            raise ConfigError(f"{place}.windows[{number}]", "overlaps another window of its time")
+            raise ConfigError(f"{place}.windows[{number}]", "overlaps an earlier window with the same `from`")
     for number, variant in enumerate(model.variants):
         where = f"{place}.variants[{number}]"
         if (variant.multiplier is None) == (not variant.tiers) or len(variant.when) != 1:
-            raise ConfigError(where, "has one condition, and either a multiplier or tiers")
+            raise ConfigError(where, "needs exactly one condition, and either a multiplier or tiers")
         if any(variant.when == other.when for other in model.variants[:number]):
-            raise ConfigError(where, "has the condition of another one")
+            raise ConfigError(where, "has the same condition as an earlier variant")
         if any(value in PLAIN.get(name, ()) for name, value in variant.when.items()):
-            raise ConfigError(where, "has the plain price's own condition")
+            raise ConfigError(where, "has the condition of the plain price: put that price into the tiers")
         if variant.multiplier is not None:
             _checked(where, "multiplier", variant.multiplier)
         else:
@@ -213,17 +222,17 @@ def _check_model(place: str, model: ModelRow) -> None:
 
 
 def _check_factors(place: str, model: ModelRow) -> None:
-    """Whatever terms meet in one request, its prices are whole: else it would fail when it is served."""
+    """Raises ConfigError if some combination of terms gives a price that is not whole: `cost` would fail."""
     factors: dict[str, list[Fraction]] = {}
     for variant in model.variants:
         if variant.multiplier is not None:
             factors.setdefault(next(iter(variant.when)), [Fraction(1)]).append(Fraction(variant.multiplier))
-    # What divides all of the prices times a factor is whole where each of them is.
+    # If the greatest common divisor times a factor is whole, so is every price times that factor.
     common = gcd(*(femto_per_token(price) for tier in model.tiers() for price in _prices(tier)))
     for met in product(*factors.values()):
         if common * prod(met) % 1:
             shown = " and ".join(str(float(factor)) for factor in met if factor != 1)
-            why = f"times {shown} a price is no whole number of femto-dollars a token"
+            why = f"a price times {shown} is not a whole number of femto-dollars per token"
             raise ConfigError(f"{place}.variants", why)
 
 
@@ -239,12 +248,12 @@ def _overlap(one: Window, other: Window) -> bool:
 
 def _check_tiers(place: str, tiers: Sequence[Tier], *, complete: bool = True) -> None:
     if not tiers or tiers[0].above != 0:
-        raise ConfigError(place, "the first tier is the one above 0 tokens")
+        raise ConfigError(place, "the first tier must be the one above 0 tokens")
     if any(earlier.above >= later.above for earlier, later in pairwise(tiers)):
-        raise ConfigError(place, "tiers go upwards")
+        raise ConfigError(place, "tiers must be in ascending order of `above`")
     for tier in tiers:
         if complete and tier.input is None:
-            raise ConfigError(place, "a tier has an input price")
+            raise ConfigError(place, "every tier needs an input price")
         for name in PRICES:
             price: str | None = getattr(tier, name)
             if price is not None:

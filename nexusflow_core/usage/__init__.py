@@ -1,4 +1,4 @@
-"""Token usage: as vendors send it, merged over a stream, and in buckets that do not overlap."""
+"""Token usage: as vendors send it, merged over a stream, and split into buckets that do not overlap."""
 
 from nexusflow_core.usage.anthropic import read_metered
 from nexusflow_core.usage.billing import EXPLICIT_CACHE, Billing, read_bill

@@ -49,7 +49,7 @@ class _Step(Struct, gc=False):
 
 
 class _Answer(Struct, gc=False):
-    # In the order in which Anthropic sends them: msgspec finds a member fastest where it expects it.
+    # In Anthropic's order: msgspec finds a member fastest where it expects it.
     input_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
@@ -62,7 +62,7 @@ class _Answer(Struct, gc=False):
     speed: str | None = None
     iterations: list[_Step] | None = None
     fallback_credit: _Credit | None = None
-    # Only other forms have these: their presence is an error, at no cost where they are absent.
+    # Only other forms have these. Declaring them as None makes their presence an error at no cost.
     input_tokens_details: None = None
     total_tokens: None = None
     prompt_tokens: None = None
@@ -106,7 +106,10 @@ _WINDOWS = {"0-200k": 0, "200k-1M": 200_000}
 
 
 def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
-    """The `usage` of a message. A write total without its split is all 5m, and so is what a split leaves."""
+    """Returns the usage of a message. Cache writes without a lifetime count as 5-minute writes.
+
+    Raises InvalidUsage.
+    """
     try:  # the hot path
         it = _decode_answer(usage) if isinstance(usage, bytes) else read(usage, _answer, _Answer)
     except (*MALFORMED, InvalidUsage) as error:
@@ -140,7 +143,7 @@ def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
 
 
 def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
-    """The usage objects of message_start and the message_deltas in their order, or the stream itself."""
+    """Returns the usage of a stream, from its bytes or from its usage objects in order. Raises InvalidUsage."""
     parts, flags = _usages_of(usage) if isinstance(usage, bytes) else (_converted(usage), ())
     if not parts:
         raise invalid("a stream without any usage")
@@ -162,14 +165,16 @@ def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
 
 
 def read_metered(usage: Mapping[str, Any], *, stream: bool) -> Usage:
-    """The usage of a call that the gateway made: Anthropic's form, merged where it was a stream. Members that a
-    server added are left alone. Raises InvalidUsage."""
+    """Returns the usage of a call that the gateway made, merged if it was a stream.
+
+    Members that a server added are ignored. Raises InvalidUsage.
+    """
     own = without_foreign(usage)
     return read_stream([own]) if stream else read_answer(own)
 
 
 def read_usage_report(row: bytes | Mapping[str, Any]) -> Usage:
-    """A row of the usage report: a sum over many requests, whose tier is its `context_window`."""
+    """Returns the usage of a usage report row: a sum over many requests, with its tier in `context_window`."""
     it = read(row, _report_row, _ReportRow)
     refuse_foreign(row, "anthropic-usage-report")
     split = it.cache_creation or Split()
@@ -191,12 +196,12 @@ def read_usage_report(row: bytes | Mapping[str, Any]) -> Usage:
 
 
 def read_cost_report(row: bytes | Mapping[str, Any]) -> Usage:
-    """A row of the cost report: `amount` is a decimal text, in cents."""
+    """Returns the usage of a cost report row: only a billed amount. `amount` is cents, as decimal text."""
     it = read(row, _cost_row, _CostRow)
     if it.currency != "USD":
         raise invalid(f"currency {it.currency[:10]!r}, where only USD is known")
     if not _AMOUNT.fullmatch(it.amount):
-        raise invalid(f"amount {it.amount[:40]!r} is no number of cents")
+        raise invalid(f"amount {it.amount[:40]!r} is not a number of cents")
     return Usage(reported_femto_usd=femto(Decimal(it.amount), _FEMTO_PER_CENT), flags=("provider_reported",))
 
 
@@ -218,21 +223,21 @@ def _iteration(it: _Step) -> Iteration:
 
 
 def _check_any(it: _Answer) -> None:
-    """Another form's usage has other names: read as this one it would cost nothing."""
+    """Raises InvalidUsage for a usage of another form: read as this one, it would cost nothing."""
     others = (it.cache_read_input_tokens, it.cache_creation_input_tokens, it.cache_creation, it.server_tool_use)
     if not it.iterations and all(other is None for other in others):
         raise invalid("it has none of the counts of Anthropic's form")
 
 
 def _rest(total: int, short: int, hour: int) -> int:
-    """What the split leaves of the total."""
+    """Returns the written tokens that the split does not cover. Raises InvalidUsage if it covers too many."""
     if (rest := total - short - hour) < 0:
         raise invalid(f"cache_creation is {-rest} more than cache_creation_input_tokens, which is {total}")
     return rest
 
 
 def _credit_flags(credit: _Credit) -> tuple[str, ...]:
-    """A redeemed credit reprices writes as reads, by how much the usage does not tell."""
+    """Flags a redeemed credit: it reprices writes as reads, and the usage does not say how many."""
     return ("fallback_credit",) if (credit.status or {}).get("type") == "redeemed" else ()
 
 
@@ -244,7 +249,7 @@ def _converted(usages: object) -> list[Mapping[str, Any]]:
 
 
 def _usages_of(data: bytes) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
-    """The usage objects in a stream's bytes, or in a JSON list; a flag where the bytes show that it was cut."""
+    """Returns the usage objects of a stream or a JSON list, and a flag if the stream was cut short."""
     try:
         if data.lstrip()[:1] == b"[":
             return _usages.decode(data), ()
@@ -260,5 +265,5 @@ def _usages_of(data: bytes) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
 
 
 def _data_of(events: Iterable[ServerSentEvent]) -> list[bytes]:
-    """Without the mark of its own with which OpenRouter ends Anthropic's streams."""
+    """Returns the data of each event, without the `[DONE]` that OpenRouter appends to Anthropic's streams."""
     return [event.data for event in events if event.data and event.data != b"[DONE]"]

@@ -1,4 +1,4 @@
-"""Billing: what a bill needs beside the counts, and Anthropic's usage has no name for."""
+"""Billing: facts that a price depends on and that Anthropic's usage object has no member for."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -15,37 +15,40 @@ from nexusflow_core.usage.counts import rounded_femto
 __all__ = ["EXPLICIT_CACHE", "Billing", "read_bill"]
 
 EXPLICIT_CACHE = frozenset({"ephemeral"})
-"""What Qwen calls a cache that markers asked for. Source: DashScope's SDK."""
+"""The `cache_type` that Qwen reports for a cache requested by markers. Source: DashScope's SDK."""
 
 _FEMTO_PER_USD = 10**15
 _FEMTO_PER_TICK = 10**5  # xAI's: 10^-10 USD
 
 _BILLS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "openrouter": (("cost",), _FEMTO_PER_USD),
-    "perplexity": (("cost", "total_cost"), _FEMTO_PER_USD),  # holds a fee per request that no token shows
+    "perplexity": (("cost", "total_cost"), _FEMTO_PER_USD),  # includes a fee per request, beside the tokens
     "xai": (("cost_in_usd_ticks",), _FEMTO_PER_TICK),
 }
-"""Vendors whose usage says what they charged: where in it, and in which unit. Sources: OpenRouter's and
-Perplexity's references, recorded traffic of all three."""
+"""Vendors that report their charge in the usage: the path to it, and its unit in femto-dollars.
+
+Sources: OpenRouter's and Perplexity's references, recorded traffic of all three.
+"""
 
 
 class Billing(Struct, frozen=True, omit_defaults=True):
-    """As the vendor told it. `service_tier` is the vendor's own word for how the call was served."""
+    """What the vendor reported about its bill."""
 
     reported_femto_usd: int | None = None
-    """What the vendor itself charged."""
+    """What the vendor charged, in femto-dollars."""
     service_tier: str | None = None
+    """How the call was served, in the vendor's word."""
     explicit_cache: bool = False
-    """The cache was used by markers, which Qwen prices apart."""
+    """The cache was requested by markers. Qwen prices that differently."""
     thinking: bool = False
-    """The answer thought, though its usage does not count how much."""
+    """The answer contains reasoning, although its usage does not count it."""
     flags: tuple[str, ...] = ()
-    """What makes the bill less than certain."""
+    """Reasons why the bill is not certain."""
     uncounted_tokens: int = 0
-    """As a Usage has them."""
+    """See `Usage.uncounted_tokens`."""
 
     def applied(self, usage: Usage) -> Usage:
-        """The usage with all of this in it."""
+        """Returns the usage with these facts in it."""
         reported = () if self.reported_femto_usd is None else ("provider_reported",)
         return replace(
             usage,
@@ -59,12 +62,14 @@ class Billing(Struct, frozen=True, omit_defaults=True):
 
 
 BILLING_VENDORS = frozenset(_BILLS)
-"""Vendors whose usage says what they charged."""
+"""Vendors that report their charge in the usage."""
 
 
 def read_bill(vendor: str | None, usage: Mapping[str, Any]) -> Billing | None:
-    """What a vendor's usage says that it charged; None where it says nothing. A charge that cannot be, a
-    negative one say, is none and is flagged."""
+    """Returns the charge that a vendor reported in its usage, or None if it reported none.
+
+    An impossible charge, such as a negative one, is dropped and flagged.
+    """
     if vendor is None or vendor not in _BILLS:
         return None
     path, unit = _BILLS[vendor]
@@ -77,13 +82,13 @@ def read_bill(vendor: str | None, usage: Mapping[str, Any]) -> Billing | None:
         femto, flags = rounded_femto(_decimal(found), unit)
     except InvalidUsage:
         return Billing(flags=("impossible_bill",))
-    # With a key of one's own the vendor behind it sends a bill of its own.
+        # With the customer's own key, the vendor behind OpenRouter sends a separate bill.
     byok = ("byok_fee_only",) if usage.get("is_byok") is True else ()
     return Billing(reported_femto_usd=femto, flags=(*flags, *byok))
 
 
 def _decimal(amount: object) -> Decimal:
-    """A number that was decoded as a float has its shortest text, which is what the vendor wrote."""
+    """Returns the shortest text of a float as a Decimal: that is what the vendor wrote."""
     if isinstance(amount, bool) or not isinstance(amount, (int, float)):
         return Decimal("NaN")
     return Decimal(repr(amount))

@@ -1,4 +1,4 @@
-"""Usage: what one answer used, in buckets that do not overlap, whatever form its vendor gave it in."""
+"""Usage: the tokens of one answer in buckets that do not overlap, independent of the vendor's form."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -24,11 +24,11 @@ Wire: TypeAlias = Literal[
     "bedrock-converse",
     "openrouter",
 ]
-"""Whose form a usage object has. The same names mean opposite things in two of them, so it is never guessed."""
+"""The form of a usage object. Two forms give the same name opposite meanings, so it is never guessed."""
 
 
 class Iteration(Struct, frozen=True, gc=False):
-    """One model call inside an answer that took several: a compaction, an advisor, a fallback, a message."""
+    """One model call inside an answer that took several: compaction, advisor, fallback or message."""
 
     kind: str
     model: str | None = None
@@ -41,12 +41,14 @@ class Iteration(Struct, frozen=True, gc=False):
 
 
 class Usage(Struct, frozen=True, gc=False):
-    """What one answer used, in disjoint buckets: the prompt is the sum of the first four. All counts are
-    tokens. `from_wire` checks them; those of one made by hand are checked by `cost`, which takes the integers
-    of any library (True is 1) and refuses floats."""
+    """The tokens of one answer in disjoint buckets. The first four add up to the prompt.
+
+    `from_wire` checks all counts. `cost` checks those of a Usage built by hand: it accepts the integers of any
+    library (True counts as 1) and refuses floats.
+    """
 
     input_tokens: int = 0
-    """Prompt tokens that were neither read from the cache nor written to it."""
+    """Prompt tokens neither read from the cache nor written to it."""
     cache_read_tokens: int = 0
     cache_write_5m_tokens: int = 0
     cache_write_1h_tokens: int = 0
@@ -57,31 +59,31 @@ class Usage(Struct, frozen=True, gc=False):
     speed: str | None = None
     inference_geo: str | None = None
     iterations: tuple[Iteration, ...] = ()
-    """Where there are any, they are what is billed; the counts above describe the last of them."""
+    """If present, these are billed, and the counts above describe only the last of them."""
     reasoning_tokens: int = 0
-    """The part of the output that was thought; information only."""
+    """The part of `output_tokens` that is reasoning. For information only."""
     assumed_5m_tokens: int = 0
-    """Cache writes that the vendor gave no lifetime for, counted as 5-minute ones."""
+    """Cache writes for which the vendor reported no lifetime. They are counted as 5-minute writes."""
     prompt_above: int | None = None
-    """For sums over many requests: the tier that the vendor's report names, by where it begins."""
+    """For a sum over many requests: the lower bound, in prompt tokens, of the tier in the vendor's report."""
     reported_femto_usd: int | None = None
-    """What the vendor itself says that this cost."""
+    """What the vendor itself charged, in femto-dollars."""
     flags: tuple[str, ...] = ()
-    """What makes the counts less than certain."""
+    """Reasons why the counts are not certain."""
     explicit_cache: bool = False
-    """The cache was used by markers, where the vendor prices that apart (Qwen)."""
+    """The cache was requested by markers. Qwen prices that differently."""
     thinking: bool = False
-    """It thought, though `reasoning_tokens` do not count how much."""
+    """The answer contains reasoning, although `reasoning_tokens` does not count it."""
     uncounted_tokens: int = 0
-    """What the vendor's total has beyond prompt and output: Gemini's thoughts, or nobody knows what."""
+    """Tokens in the vendor's total beyond prompt and output: Gemini's reasoning, or an unknown cause."""
 
     @staticmethod
     def from_wire(usage: bytes | Mapping[str, Any] | list[Any] | object, wire: Wire) -> "Usage":
-        """Reads a vendor's usage object: JSON bytes, decoded already, or an SDK's object.
+        """Returns the Usage of a vendor's usage object: JSON bytes, a mapping, or an SDK's object.
 
-        `anthropic-stream` takes the usage objects of message_start and each message_delta in a list, or the
-        stream's own bytes. Raises InvalidUsage for counts that cannot be, for an object that has none of its
-        form's counts, and for members that only another form has; KeyError for a wire that there is not.
+        `anthropic-stream` takes the stream's bytes, or a list of the usage objects of its events.
+        Raises InvalidUsage for impossible counts, for an object without any count of its form, and for members
+        that only another form has. Raises KeyError for an unknown wire.
         """
         try:
             read = READERS[wire]
@@ -91,20 +93,20 @@ class Usage(Struct, frozen=True, gc=False):
 
     @property
     def prompt_tokens(self) -> int:
-        """The whole prompt, cached or not."""
+        """The whole prompt in tokens, cached or not."""
         return (
             self.input_tokens + self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
         )
 
 
 def exact(usage: Any) -> Usage:
-    """Returns the usage with every count as Python's own integer, which cannot overflow.
+    """Returns the usage with every count as a Python int, which cannot overflow.
 
-    Raises InvalidUsage for a count that is negative or no integer, TypeError for what is no Usage.
+    Raises InvalidUsage for a count that is negative or not an integer, TypeError for any other object.
     """
     if not isinstance(usage, Usage):
         kind = type(usage).__name__
-        raise TypeError(f"usage: a {kind} is no Usage; read it first: Usage.from_wire(usage, wire='anthropic')")
+        raise TypeError(f"usage: expected a Usage, got a {kind}; use Usage.from_wire(usage, wire='anthropic')")
     counted = _exact(usage, _COUNTS)
     if usage.iterations:
         counted = replace(counted, iterations=tuple(_exact(step, _STEP_COUNTS) for step in usage.iterations))
@@ -131,7 +133,7 @@ def _exact(it: S, names: tuple[str, ...]) -> S:
     changes: dict[str, int] = {}
     for name in names:
         value = getattr(it, name)
-        if type(value) is bool:  # Python's own is an integer, and counts as one
+        if type(value) is bool:  # a bool is an int in Python, and counts as one
             changes[name] = int(value)
         elif type(value) is not int or value < 0:
             changes[name] = exact_count(value, name)
@@ -139,7 +141,7 @@ def _exact(it: S, names: tuple[str, ...]) -> S:
 
 
 class _NoSuchWire(KeyError):
-    """A programming error, and so a KeyError, whose text is a sentence."""
+    """A KeyError, since the wire is the programmer's mistake. Unlike KeyError it prints its text unquoted."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -148,9 +150,8 @@ class _NoSuchWire(KeyError):
 def _no_wire(wire: object) -> str:
     close = difflib.get_close_matches(str(wire)[:40].lower(), READERS, n=1, cutoff=0.4)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"wire: {str(wire)[:40]!r} is no form of usage{hint}; there are {', '.join(READERS)}"
+    return f"wire: unknown form of usage {str(wire)[:40]!r}{hint}; known are {', '.join(READERS)}"
 
 
 READERS: Final[dict[Wire, Callable[[Any], Usage]]] = {}
-"""What reads each form. The readers make Usages and so stand above this module: `wires` enters them here, and
-the package imports it, so that the table is full before anyone can ask."""
+"""The reader of each form. Readers import this module, so `wires` fills the table; the package imports it."""

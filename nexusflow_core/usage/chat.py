@@ -1,7 +1,7 @@
-"""Chat Completions' usage, as its many servers write it: one reader for the gateway and for the offline core.
+"""Chat Completions' usage as many servers write it: one reader for the gateway and for offline pricing.
 
-Equivalent members are tried in order, and the first that is not 0 counts: a server that writes every member
-writes 0 for absent. The gateway clamps what cannot be; offline it is an error.
+Equivalent members are tried in order, and the first that is not 0 counts: some servers write 0 for absent.
+The gateway clamps impossible counts; offline pricing refuses them.
 """
 
 import re
@@ -33,7 +33,7 @@ OUTPUT = (
     "eval_count",
 )
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount")
-"""The same count under the names of Chat Completions, of Responses, of the AI SDK, of Gemini and of Ollama."""
+"""Names of the same count in Chat Completions, Responses, the AI SDK, Gemini and Ollama."""
 _PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "promptTokensDetails", "inputTokensDetails")
 _OUTPUT_DETAILS = (
     "completion_tokens_details",
@@ -75,24 +75,24 @@ class ChatCounts(Struct, frozen=True):
     read: int
     written: int
     lives: tuple[int, int] | None
-    """Of the written tokens those for 5 minutes and those for an hour; None where that is not told."""
+    """Written tokens that live for 5 minutes, and for an hour. None if the vendor gives no lifetimes."""
     reasoning: int
     audio: int
-    """Tokens of the prompt and of the output that were sound."""
+    """Tokens of sound, in prompt and output."""
     drawn: int
-    """Tokens of the output that were images."""
+    """Tokens of images in the output."""
     uncounted: int
-    """What the total has beyond prompt and output, unexplained; negative where it has less."""
+    """The vendor's total less prompt and output; negative if the total is too small."""
     explicit: bool
-    """The cache was used by markers (Qwen)."""
+    """The cache was requested by markers (Qwen)."""
     in_blocks: bool = False
-    """Cached tokens were counted in whole blocks, beyond the prompt, and were cut to it (Mistral)."""
+    """Cached tokens were counted in whole blocks, exceeded the prompt, and were clamped to it (Mistral)."""
     wrong: str = ""
-    """What cannot be, and was clamped: cached tokens above the prompt, say."""
+    """The impossible count that was clamped, such as cached tokens above the prompt. "" if there is none."""
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What makes the counts less than certain."""
+        """Reasons why the counts are not certain."""
         clamped = ("clamped_usage",) if self.in_blocks or self.wrong else ()
         differs = ("total_differs",) if self.uncounted else ()
         sound = ("unpriced_audio",) if self.audio else ()
@@ -100,9 +100,9 @@ class ChatCounts(Struct, frozen=True):
 
 
 def read_counts(usage: Mapping[str, Any], *, output_by_total: bool = False) -> ChatCounts:
-    """Returns the counts under whichever names they have: none is negative, no part exceeds its whole.
+    """Returns the counts, under any of their names. None is negative, and no part exceeds its whole.
 
-    `output_by_total`: the vendor counts its thoughts in the total alone (Gemini).
+    `output_by_total`: the vendor counts reasoning only in the total (Gemini).
     """
     reasoning, audio = _reasoning(usage), _audio(usage)
     drawn = next((found for held in _held(usage, _OUTPUT_DETAILS) if (found := first(held, _IMAGES))), 0)
@@ -110,10 +110,10 @@ def read_counts(usage: Mapping[str, Any], *, output_by_total: bool = False) -> C
     prompt, output = _prompt_and_output(usage, reasoning, told_read + told_written)
     total = first(usage, _TOTAL)
     if not told_read and usage.get(_HIT) is None and (miss := count(usage, _MISS)):
-        told_read = max(prompt - miss, 0)  # what did not miss the cache hit it
+        told_read = max(prompt - miss, 0)  # tokens that did not miss the cache were read from it
     rest = total - prompt - output if total else 0
     if rest > 0 and rest == sum(audio):
-        rest = 0  # Mistral's sound stands beside the text, and is charged by the minute
+        rest = 0  # Mistral counts sound beside the text, and charges it by the minute
     elif rest > 0 and output_by_total and prompt:
         output, rest = output + rest, 0
     in_blocks = prompt < told_read == count(usage, "num_cached_tokens")
@@ -134,7 +134,7 @@ def read_counts(usage: Mapping[str, Any], *, output_by_total: bool = False) -> C
 
 
 def check_counts(usage: Mapping[str, Any]) -> None:
-    """Raises InvalidUsage for a count that is none, and for an object in which no count stands."""
+    """Raises InvalidUsage for a count that is not a whole number, and for an object without any count."""
     for held, path in _every(usage):
         for name in _NAMED:
             value = held.get(name)
@@ -147,18 +147,18 @@ def check_counts(usage: Mapping[str, Any]) -> None:
         raise invalid("it has none of the counts of Chat Completions")
     total = first(usage, _TOTAL)
     if total and not any(count(usage, name) for name in (*named, *_REASONING)) and not _reasoning(usage):
-        raise invalid(f"its total is {total}, and it tells neither prompt nor completion")
+        raise invalid(f"its total is {total}, but it has neither prompt nor completion tokens")
 
 
 def _every(usage: Mapping[str, Any]) -> Iterable[tuple[Mapping[str, Any], str]]:
-    """The object itself and those in it that hold counts, with the path of each."""
+    """Yields the object itself and each object in it that holds counts, with its path."""
     yield usage, ""
     for name in (*_PROMPT_DETAILS, *_OUTPUT_DETAILS, *_SPLITS):
         value = usage.get(name)
         if not value:
             continue
         if not is_object(value):
-            raise invalid(f"{name} is a {type(value).__name__}, no object")
+            raise invalid(f"{name} is a {type(value).__name__}, not an object")
         yield value, f"{name}."
         for inner in _SPLITS:
             if is_object(split := value.get(inner)):
@@ -166,14 +166,14 @@ def _every(usage: Mapping[str, Any]) -> Iterable[tuple[Mapping[str, Any], str]]:
 
 
 def _prompt_and_output(usage: Mapping[str, Any], reasoning: int, cached: int) -> tuple[int, int]:
-    """Tokens of the whole prompt and of the whole output, under whichever names the vendor has for them."""
+    """Returns the tokens of the whole prompt and of the whole output."""
     prompt, output, total = (first(usage, names) for names in (PROMPT, OUTPUT, _TOTAL))
     prompt = prompt or count(usage, _HIT) + count(usage, _MISS)
     if _disjoint(usage, prompt, output, total, cached):
         prompt += cached
     if reasoning and total == prompt + output + reasoning:
-        output += reasoning  # as xAI counts it, beside the completion; its total proves that
-    if not output:  # reasoning is output, even where nothing else was said
+        output += reasoning  # xAI counts reasoning beside the completion; its total proves it
+    if not output:  # reasoning is output, even if there is no other output
         output = max(total - prompt, reasoning) if prompt else reasoning
     if not prompt and output:
         prompt = max(total - output, 0)
@@ -181,9 +181,9 @@ def _prompt_and_output(usage: Mapping[str, Any], reasoning: int, cached: int) ->
 
 
 def _disjoint(usage: Mapping[str, Any], prompt: int, output: int, total: int, cached: int) -> bool:
-    """Whether the prompt is told as Anthropic tells it: less what was read from the cache or written to it."""
+    """True if the prompt count excludes cached tokens, as Anthropic's does."""
     if cached > prompt > 0 and total == prompt + output + cached:
-        return True  # as Azure tells Grok's; its total proves that
+        return True  # Azure counts Grok's this way; its total proves it
     if first(usage, ("prompt_tokens",)) or not first(usage, ("input_tokens",)):
         return False
     anthropics = any(usage.get(name) for name in ("cache_read_input_tokens", "cache_creation_input_tokens"))
@@ -196,7 +196,7 @@ def _reasoning(usage: Mapping[str, Any]) -> int:
 
 
 def _audio(usage: Mapping[str, Any]) -> tuple[int, int]:
-    """Tokens of sound in the prompt and in the output."""
+    """Returns tokens of sound in the prompt and in the output."""
     heard, said = (
         next((found for held in _held(usage, details) if (found := first(held, _AUDIO))), 0)
         for details in (_PROMPT_DETAILS, _OUTPUT_DETAILS)
@@ -205,7 +205,7 @@ def _audio(usage: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _cached(usage: Mapping[str, Any]) -> tuple[int, int, dict[str, Any] | None]:
-    """Tokens read, tokens written, and the written ones by lifetime, wherever the vendor puts them."""
+    """Returns tokens read, tokens written, and the vendor's split of the written tokens by lifetime."""
     holders = (*_held(usage, _PROMPT_DETAILS), usage)
     splits = [held[name] for held in holders for name in _SPLITS if is_object(held.get(name))]
     split: dict[str, Any] | None = next((it for it in splits if any(count(it, life) for life in _LIVES)), None)
@@ -216,14 +216,14 @@ def _cached(usage: Mapping[str, Any]) -> tuple[int, int, dict[str, Any] | None]:
 
 
 def _wrong(usage: Mapping[str, Any], prompt: int, read: int, written: int, split: dict[str, Any] | None) -> str:
-    """What cannot be, in a sentence; "" where all adds up."""
+    """Returns the first impossible count as a sentence, or "" if all counts add up."""
     for name in (*PROMPT[:2], *OUTPUT[:2]):
         if usage.get(name) and not count(usage, name):
             return f"{name} is {str(usage[name])[:40]}"
     if read + written > prompt:
         return f"{read} cached and {written} written tokens of a prompt of {prompt}"
     if split is not None and (parts := sum(count(split, life) for life in _LIVES)) > written:
-        return f"cache_creation adds up to {parts}, written were {written}"
+        return f"cache_creation adds up to {parts}, but {written} tokens were written"
     hit, miss = count(usage, _HIT), count(usage, _MISS)
     if miss and (miss > prompt or (usage.get(_HIT) is not None and hit + miss != prompt)):
         return f"{hit} cached and {miss} uncached tokens of a prompt of {prompt}"
@@ -235,21 +235,21 @@ def _held(usage: Mapping[str, Any], names: Iterable[str]) -> list[dict[str, Any]
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value is a whole number, however it is spelled."""
+    """True for a whole number, also one written as text or as a float."""
     return type(_number(value)) is int  # `true` is an int in Python
 
 
 def count(usage: Mapping[str, Any], name: str) -> int:
-    """Returns a member's count; 0 for what is none."""
+    """Returns a member's count, or 0 if it is not a positive whole number."""
     value = _number(usage.get(name))
     return value if type(value) is int and value > 0 else 0
 
 
 def _number(value: Any) -> Any:
-    """A whole number as an int; some servers write it as text."""
+    """Returns a whole number as an int. Some servers write it as text."""
     return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else whole(value)
 
 
 def first(usage: Mapping[str, Any], names: Iterable[str]) -> int:
-    """Returns the first of equivalent counts that is not 0."""
+    """Returns the first of equivalent counts that is not 0, or 0."""
     return next((found for name in names if (found := count(usage, name))), 0)

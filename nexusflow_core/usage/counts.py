@@ -1,4 +1,4 @@
-"""What every reader of a usage object shares: counts that can be, and errors that say which cannot."""
+"""Shared by every reader of a usage object: checks of counts and amounts, with errors that name the member."""
 
 import operator
 from collections.abc import Mapping
@@ -31,31 +31,31 @@ T = TypeVar("T")
 MAX_COUNT = 2**63 - 1
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
-"""A number of tokens. Null and absent count as none."""
+"""A number of tokens. Null and absent both mean None."""
 
 
 class Split(Struct, gc=False):
-    """Cache writes by lifetime: Anthropic's form, which Qwen and others took over."""
+    """Cache writes by lifetime, in Anthropic's form. Qwen and others use it too."""
 
     ephemeral_5m_input_tokens: Count | None = None
     ephemeral_1h_input_tokens: Count | None = None
 
 
 _EXACT = Context(prec=60, Emax=60, Emin=-60, traps=[Inexact, InvalidOperation, Overflow])
-"""Arithmetic that raises rather than rounds; 60 digits are more money than there is."""
+"""Arithmetic that raises instead of rounding. 60 digits exceed any amount of money."""
 
 _ROUNDING = Context(prec=60)
 _MAX_DIGITS = 12
-"""Of an amount's whole part: no call costs a trillion."""
+"""Bound on the digits of an amount's whole part: no call costs a trillion."""
 
 _MAX_COUNT_DIGITS = 30
 
 MALFORMED = (*MALFORMED_JSON, EventTooLarge)
-"""What decoding raises for bytes or objects that are no usage."""
+"""Errors of decoding bytes or objects that are not usage."""
 
 
 def read(usage: bytes | Mapping[str, Any] | object, decoder: "msgspec.json.Decoder[T]", form: type[T]) -> T:
-    """A usage object in its form. Raises InvalidUsage naming the member that cannot be."""
+    """Returns a usage object in its form. Raises InvalidUsage that names the impossible member."""
     try:
         return decoder.decode(usage) if isinstance(usage, bytes) else msgspec.convert(usage, form)
     except MALFORMED as error:
@@ -69,18 +69,18 @@ def read(usage: bytes | Mapping[str, Any] | object, decoder: "msgspec.json.Decod
 
 
 def plain_object(usage: object) -> dict[str, Any]:
-    """Returns a decoded usage with Python's own integers. Raises InvalidUsage for what is no object."""
+    """Returns a usage object as a dict of Python's own values. Raises InvalidUsage for any other value."""
     found = plain(usage)
     if not is_object(found):
         kind = type(usage).__name__
-        raise invalid(f"a {kind} is no usage object: give JSON as bytes, a dict, or the object of an SDK")
+        raise invalid(f"a {kind} is not a usage object: give JSON as bytes, a dict, or an SDK's object")
     return found
 
 
 def exact_count(value: object, name: str, *, negative: bool = False) -> int:
-    """A count as Python's own integer: integers of any library, and decimals that are whole, convert exactly.
+    """Returns a count as a Python int. Integers of any library and whole Decimals convert exactly.
 
-    Raises InvalidUsage for anything else. A float is refused even where it is whole: it may have been rounded.
+    Raises InvalidUsage for anything else. A float is refused even if it is whole: it may have been rounded.
     """
     if type(value) is int:
         found = value
@@ -97,18 +97,20 @@ def exact_count(value: object, name: str, *, negative: bool = False) -> int:
 
 
 def femto(amount: Decimal, unit: int) -> int:
-    """A vendor's own amount, in units of so many femto-dollars. Raises InvalidUsage where it is not exact."""
+    """Returns an amount in femto-dollars; `unit` is the femto-dollars of 1. Raises InvalidUsage if inexact."""
     try:
         return int(_EXACT.to_integral_exact(_EXACT.multiply(amount, Decimal(unit))))
     except (ArithmeticError, ValueError):  # ValueError: NaN
-        raise invalid(f"{str(amount)[:40]} is no exact amount of money") from None
+        raise invalid(f"{str(amount)[:40]} is not an exact amount of money") from None
 
 
 def rounded_femto(amount: Decimal, unit: int) -> tuple[int, tuple[str, ...]]:
-    """What a vendor charged, to the nearest femto-dollar, and `bill_rounded` where its number was finer (a sum
-    of floats mostly). Raises InvalidUsage for what is no charge: negative, endless, not a number."""
+    """Returns a vendor's charge in femto-dollars, and the flag `bill_rounded` if it was finer than one.
+
+    A sum of floats often is. Raises InvalidUsage for an amount that is negative, infinite or not a number.
+    """
     if not amount.is_finite() or amount < 0 or amount.adjusted() > _MAX_DIGITS:
-        raise invalid(f"{str(amount)[:40]} is no amount that could be charged")
+        raise invalid(f"{str(amount)[:40]} is not an amount that a vendor could charge")
     scaled = _ROUNDING.multiply(amount, Decimal(unit))
     whole = scaled.to_integral_value(context=_ROUNDING)
     return int(whole), () if scaled == whole else ("bill_rounded",)
@@ -122,18 +124,18 @@ def _index(value: Any, name: str) -> int:
     try:
         return operator.index(value)
     except TypeError as error:  # an array of several, or numpy's bool
-        raise invalid(f"{name} is a {type(value).__name__}, no whole number of tokens ({error})") from None
+        raise invalid(f"{name} is a {type(value).__name__}, not a whole number of tokens ({error})") from None
 
 
 def plain(value: Any) -> Any:
-    """A decoded usage with the integers of other libraries as Python's; an SDK's object as its members."""
+    """Returns a usage as Python's own values: other libraries' integers as int, an SDK's object as a dict."""
     if is_mapping(value):
         return {name: plain(member) for name, member in value.items()}
     if is_list(value):
         return [plain(member) for member in value]
     if isinstance(value, (bool, type)):
         return value
-    if callable(dump := getattr(value, "model_dump", None)):  # pydantic's, as the SDKs make them
+    if callable(dump := getattr(value, "model_dump", None)):  # the SDKs use pydantic models
         return plain(dump())
     if hasattr(value, "__index__"):
         try:
@@ -144,5 +146,5 @@ def plain(value: Any) -> Any:
 
 
 def invalid(why: str) -> InvalidUsage:
-    """The error for counts that cannot be."""
+    """Returns the error for an impossible usage."""
     return InvalidUsage(f"impossible usage: {why}")

@@ -1,4 +1,4 @@
-"""Members that only one form of usage has. Read as another form's, such an object would cost something else."""
+"""Members that only one form of usage has. Such an object, read as another form, would be priced wrongly."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -25,10 +25,10 @@ _OF: Final[Mapping[str, Wire]] = {
     **dict.fromkeys(_CONVERSE, "bedrock-converse"),
     **dict.fromkeys(_REPORT, "anthropic-usage-report"),
 }
-"""Whose each of them is, among the forms that lack it."""
+"""The form that each member belongs to."""
 
 _LIKE_CHAT = (*_CONVERSE, *_REPORT)
-"""Servers add the cached tokens of Anthropic and of Responses to Chat Completions, beside its own counts."""
+"""Servers add Anthropic's and Responses' cached tokens to Chat Completions, so those are not foreign there."""
 
 FOREIGN: Final[Mapping[Wire, tuple[str, ...]]] = {
     "anthropic": (*_CHAT, *_RESPONSES, *_CONVERSE, *_REPORT),
@@ -52,11 +52,11 @@ _raw = msgspec.json.Decoder(dict[str, Raw])
 
 
 def refuse_foreign(usage: bytes | object, wire: Wire) -> None:
-    """Raises InvalidUsage, naming the wire to use, where a member stands that only another form has."""
+    """Raises InvalidUsage that names the right wire, if the usage has a member of another form."""
     try:
         members = _raw.decode(usage) if isinstance(usage, bytes) else plain(usage)
     except MALFORMED:
-        return  # for the reader itself to say
+        return  # the reader itself reports malformed data
     if not is_object(members):
         return
     found = next((name for name in FOREIGN[wire] if _stands(members, name)), None)
@@ -64,12 +64,14 @@ def refuse_foreign(usage: bytes | object, wire: Wire) -> None:
         found = next((name for name in _BESIDE_ITS_OWN if _stands(members, name)), None)
     if found is not None:
         theirs = _OF.get(found, "anthropic")
-        raise invalid(f"{found} is no member of {wire}; it is one of {theirs}: read it with wire={theirs!r}")
+        raise invalid(f"{found} is not a member of {wire} but of {theirs}: read it with wire={theirs!r}")
 
 
 def without_foreign(usage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns an Anthropic usage without members of other forms, which some servers of its protocol add: they
-    answered in Anthropic's form, so that its names mean what they say."""
+    """Returns an Anthropic usage without the members of other forms that some servers add.
+
+    Such a server answered in Anthropic's form, so Anthropic's members can be trusted.
+    """
     extra = [name for name in FOREIGN["anthropic"] if name in usage]
     return {name: value for name, value in usage.items() if name not in extra} if extra else usage
 

@@ -1,4 +1,4 @@
-"""Usage as it comes over the wire, merged over a stream."""
+"""Usage in the names of the wire, merged over the events of a stream."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -9,13 +9,13 @@ from msgspec import Meta, Raw, Struct
 __all__ = ["MAX_USAGE_BYTES", "MAX_USAGE_MEMBERS", "WireUsage", "add_members", "merge_usage", "read_wire_usage"]
 
 WireUsage = dict[str, Any]
-"""A `usage` object with the names and values of the wire, unknown members included."""
+"""A `usage` object with the wire's names and values, unknown members included."""
 
 MAX_USAGE_MEMBERS = 64
-"""Bound on the members of a usage object, beside those that Anthropic's own has."""
+"""Bound on the members of a usage object. Members of Anthropic's own usage are always kept."""
 
 MAX_USAGE_BYTES = 64 * 1024
-"""Of a longer usage object only the members that Anthropic's own has are read."""
+"""A longer usage object is reduced to the members of Anthropic's own usage."""
 
 _PROMPT_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
@@ -35,7 +35,7 @@ class _Tools(Struct, omit_defaults=True):
 
 
 class _Known(Struct, omit_defaults=True):
-    """The members of Anthropic's own usage. msgspec skips all others without making objects of them."""
+    """The members of Anthropic's own usage. msgspec skips all others without building objects."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -60,11 +60,11 @@ _iterations = msgspec.json.Decoder(_Iterations)
 
 
 def merge_usage(earlier: WireUsage, later: Mapping[str, Any], *, third_party: bool = False) -> WireUsage:
-    """`earlier` with each member of `later` that is present and not null put in its place.
+    """Returns `earlier`, with each member replaced that is present and not null in `later`.
 
-    Stream usage is cumulative: it replaces and is never summed (PITFALLS C5). Anthropic's own prompt counts
-    may shrink (a compaction), so the later one stands. A third party that speaks its protocol may send zeros
-    in message_delta, or correct message_start upwards: there the larger prompt total stands as a whole (C6).
+    Stream usage is cumulative, so counts replace each other and are never added. Anthropic's prompt counts may
+    shrink after a compaction: the later one counts. A third party may send zeros in message_delta, or a larger
+    prompt than in message_start: there the larger prompt total wins.
     """
     news = {name: value for name, value in later.items() if value is not None}
     total = _prompt_total(news)
@@ -77,18 +77,17 @@ def merge_usage(earlier: WireUsage, later: Mapping[str, Any], *, third_party: bo
 
 
 def add_members(usage: WireUsage, news: Mapping[str, Any]) -> None:
-    """Puts members into a usage object, of unknown ones as many as its bound allows: an upstream that sends
-    ever new ones fills no memory and no record."""
+    """Adds members to a usage object. Unknown members are limited in number, so that memory is bounded."""
     for name, value in news.items():
         if len(usage) < MAX_USAGE_MEMBERS or name in usage or name in _NAMES:
             usage[name] = value
 
 
 def read_wire_usage(raw: Raw) -> WireUsage | None:
-    """Returns a usage object as data, None for null. Raises msgspec.DecodeError or UnicodeError.
+    """Returns a usage object as a dict, or None for null. Raises msgspec.DecodeError or UnicodeError.
 
-    Of one that is longer than MAX_USAGE_BYTES the known members alone are made. Its `iterations`, which may be
-    as long, become a text, so that no cost is worked out without them.
+    Above MAX_USAGE_BYTES only the known members are read. `iterations` then becomes a text: the call gets no
+    cost instead of a wrong one.
     """
     if memoryview(raw).nbytes <= MAX_USAGE_BYTES:
         usage: WireUsage | None = _usage.decode(raw)
@@ -104,6 +103,6 @@ def read_wire_usage(raw: Raw) -> WireUsage | None:
 
 
 def _prompt_total(usage: Mapping[str, Any]) -> int | None:
-    """None where a count cannot be: that is for whoever prices it to say, and must not go unseen."""
+    """Returns the prompt's tokens, or None if a count is impossible: pricing reports that later."""
     counts = [usage[name] for name in _PROMPT_COUNTS if name in usage]
     return sum(counts) if all(type(count) is int and count >= 0 for count in counts) else None

@@ -1,4 +1,4 @@
-"""Readers of the other vendors' forms. Each does its one subtraction here, and nobody does another after it."""
+"""Readers of other vendors' forms. Each does its one subtraction here; no later code subtracts again."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -20,7 +20,7 @@ _FEMTO_PER_USD = 10**15
 
 
 class _PromptDetails(Struct):
-    """`cache_write_tokens` is OpenAI's, what follows Qwen's; Kimi splits as Qwen does."""
+    """`cached_tokens` and `cache_write_tokens` are OpenAI's; the next three are Qwen's, and Kimi's in part."""
 
     cached_tokens: Count | None = None
     cache_write_tokens: Count | None = None
@@ -70,14 +70,17 @@ _bedrock = msgspec.json.Decoder(_Bedrock)
 
 
 def read_chat(usage: bytes | Mapping[str, Any]) -> Usage:
-    """Chat Completions: `prompt_tokens` includes what was cached and written. Source: OpenAI's reference."""
+    """Returns the usage of Chat Completions, whose `prompt_tokens` includes cached and written tokens.
+
+    Source: OpenAI's reference. Raises InvalidUsage.
+    """
     members = _plain_members(usage)
     refuse_foreign(members, "openai-chat")
     return _chat_usage(members)
 
 
 def read_openrouter(usage: bytes | Mapping[str, Any]) -> Usage:
-    """OpenRouter: Chat Completions and `cost`, which is the bill, in dollars."""
+    """Returns OpenRouter's usage: Chat Completions, and `cost`, its bill in dollars. Raises InvalidUsage."""
     members = _plain_members(usage)
     refuse_foreign(members, "openrouter")
     bill = read(usage if isinstance(usage, bytes) else _with_exact_cost(members), _bill, _Bill)
@@ -86,7 +89,7 @@ def read_openrouter(usage: bytes | Mapping[str, Any]) -> Usage:
     if bill.cost is None:
         return replace(counted, flags=(*counted.flags, "bill_missing"))
     femto, flags = rounded_femto(bill.cost, _FEMTO_PER_USD)
-    # With a key of one's own the vendor behind it sends a bill of its own.
+    # With the customer's own key, the vendor behind OpenRouter sends a separate bill.
     byok = ("byok_fee_only",) if bill.is_byok else ()
     return replace(
         counted, reported_femto_usd=femto, flags=(*counted.flags, "provider_reported", *flags, *byok)
@@ -94,14 +97,17 @@ def read_openrouter(usage: bytes | Mapping[str, Any]) -> Usage:
 
 
 def read_deepseek(usage: bytes | Mapping[str, Any]) -> Usage:
-    """DeepSeek: `prompt_tokens` is what hit the cache and what missed it. Source: DeepSeek's API reference."""
+    """Returns DeepSeek's usage, whose `prompt_tokens` is cache hits plus misses.
+
+    Source: DeepSeek's API reference. Raises InvalidUsage.
+    """
     members = _plain_members(usage)
     refuse_foreign(members, "deepseek-chat")
     return _chat_usage(members)
 
 
 def read_responses(usage: bytes | Mapping[str, Any]) -> Usage:
-    """Responses: `input_tokens` includes what was cached, unlike Anthropic's member of the same name."""
+    """Returns the usage of Responses, whose `input_tokens` includes cached tokens, unlike Anthropic's."""
     it = read(usage, _responses, _Responses)
     refuse_foreign(usage, "openai-responses")
     _check_any(it.input_tokens, it.output_tokens, form="Responses")
@@ -125,7 +131,10 @@ def read_responses(usage: bytes | Mapping[str, Any]) -> Usage:
 
 
 def read_bedrock(usage: bytes | Mapping[str, Any]) -> Usage:
-    """Bedrock's Converse: `inputTokens` is what was neither read nor written. Source: its API reference."""
+    """Returns the usage of Bedrock's Converse, whose `inputTokens` excludes cache reads and writes.
+
+    Source: Bedrock's API reference. Raises InvalidUsage.
+    """
     it = read(usage, _bedrock, _Bedrock)
     refuse_foreign(usage, "bedrock-converse")
     _check_any(
@@ -142,7 +151,7 @@ def read_bedrock(usage: bytes | Mapping[str, Any]) -> Usage:
     if it.cache_write_input_tokens is None:
         total = hour + short + other
     if hour + short + other > total:
-        raise invalid(f"cacheDetails add up to {hour + short + other}, cacheWriteInputTokens is {total}")
+        raise invalid(f"cacheDetails adds up to {hour + short + other}, but cacheWriteInputTokens is {total}")
     rest = total - hour - short
     return Usage(
         input_tokens=it.input_tokens or 0,
@@ -177,7 +186,7 @@ def _chat_usage(members: Mapping[str, Any]) -> Usage:
 
 
 def _plain_members(usage: bytes | Mapping[str, Any]) -> dict[str, Any]:
-    """A usage object as Python's own values. Raises InvalidUsage for what is no object."""
+    """Returns a usage object as a dict of Python's own values. Raises InvalidUsage for any other value."""
     try:
         return _members.decode(usage) if isinstance(usage, bytes) else plain_object(usage)
     except MALFORMED as error:
@@ -194,7 +203,7 @@ def _split(
     if cached + written > prompt:
         raise invalid(f"{cached} cached and {written} written tokens of a prompt of {prompt}")
     if short + hour > written:
-        raise invalid(f"cache_creation adds up to {short + hour}, written were {written}")
+        raise invalid(f"cache_creation adds up to {short + hour}, but {written} tokens were written")
     return Usage(
         input_tokens=prompt - cached - written,
         cache_read_tokens=cached,
@@ -209,12 +218,12 @@ def _split(
 
 
 def _check_any(*counts: int | None, form: str) -> None:
-    """Another form's usage has other names: read as this one it would cost nothing."""
+    """Raises InvalidUsage for a usage of another form: read as this one, it would cost nothing."""
     if all(count is None for count in counts):
         raise invalid(f"it has none of the counts of {form}")
 
 
 def _with_exact_cost(usage: dict[str, Any]) -> dict[str, Any]:
-    """A cost that was decoded as a float has its shortest text, which is what the vendor wrote."""
+    """Returns the usage with a float cost as the Decimal of its shortest text, which the vendor wrote."""
     cost = usage.get("cost")
     return {**usage, "cost": Decimal(repr(cost))} if isinstance(cost, float) else usage

@@ -1,4 +1,4 @@
-"""The forms of usage objects, by name."""
+"""Fills the table of readers: one for each form of usage object."""
 
 from nexusflow_core.usage.anthropic import read_answer, read_cost_report, read_stream, read_usage_report
 from nexusflow_core.usage.buckets import READERS

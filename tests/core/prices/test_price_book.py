@@ -201,7 +201,7 @@ def test_the_terms_of_a_price() -> None:
 def test_a_factor_that_leaves_a_fraction() -> None:
     """It is an error of the file that names the row, and is never rounded."""
     batch = {"when": {"processing": "batch"}, "multiplier": "0.3"}
-    with pytest.raises(ConfigError, match=r"models\[0\] \(m\)\.variants: times 0\.3 a price is no whole"):
+    with pytest.raises(ConfigError, match=r"models\[0\] \(m\)\.variants: a price times 0\.3 is not a whole"):
         BUILTIN.extended(prices(flat("m", "0.000000001", variants=[batch])), "mine")
     fast = {"when": {"speed": "fast"}, "multiplier": "0.5"}
     BUILTIN.extended(prices(flat("m", "0.00000001", variants=[batch])), "mine")
@@ -266,7 +266,7 @@ def test_a_change_inside_a_day(model: str, at: str, dollars: str) -> None:
 def test_an_hour_that_is_none(clock: str) -> None:
     """It is refused with its place."""
     row = {"id": "m", "periods": [{"from": "2026-01-01", "from_time": clock, "tiers": [{"input": "1"}]}]}
-    with pytest.raises(ConfigError, match=r"periods\[0\].*no time of a day"):
+    with pytest.raises(ConfigError, match=r"periods\[0\].*is not a time such as"):
         read_prices({"vendor": "v", "models": [row]})
 
 
@@ -277,7 +277,7 @@ def test_hours_that_leave_a_gap() -> None:
         {"until": "2026-01-01", "until_time": "16:00", "tiers": tiers},
         {"from": "2026-01-01", "tiers": tiers},
     ]
-    with pytest.raises(ConfigError, match="does not begin"):
+    with pytest.raises(ConfigError, match="must begin when the period before it ends"):
         read_prices({"vendor": "v", "models": [{"id": "m", "periods": periods}]})
     whole = [periods[0], {**periods[1], "from_time": "16:00"}]
     book = BUILTIN.extended({"vendor": "v", "models": [{"id": "m", "periods": whole}]}, "mine")

@@ -237,7 +237,7 @@ def test_a_member_that_only_another_form_has(usage: dict[str, Any], wire: Any, t
         offline(usage, wire)
         return
     for given in (usage, json.dumps(usage).encode()):
-        with pytest.raises(InvalidUsage, match=f"is no member of {wire}.*wire='{theirs}'"):
+        with pytest.raises(InvalidUsage, match=f"is not a member of {wire}.*wire='{theirs}'"):
             Usage.from_wire(given, wire)
 
 
