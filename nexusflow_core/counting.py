@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.dialect import LegState, ResponseHead
+from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
 from nexusflow_core.errors import InvalidRequest, NexusFlowError, NotFound, error_body
 from nexusflow_core.record import Loss
 from nexusflow_core.untyped import is_list, object_of
@@ -133,14 +133,8 @@ class EstimateLeg:
     """Answers count_tokens without an upstream. See `Leg` for the verbs, of which only `receive_eof` comes."""
 
     request = None
-    edits: Sequence[str] = ()
-    usage = None
-    billing = None
     may_ping = False
-    estimated = False
-    response_model = None
-    stop_reason = None
-    upstream_request_id: str | None = None
+    facts = AnswerFacts()
 
     def __init__(self, body: Mapping[str, Any], request_id: str) -> None:
         self.head: ResponseHead | None = None

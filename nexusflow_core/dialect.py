@@ -13,7 +13,7 @@ from nexusflow_core.routing import Target
 from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest
 from nexusflow_core.usage import Billing
 
-__all__ = ["Leg", "LegState", "ResponseHead", "UpstreamDialect"]
+__all__ = ["AnswerFacts", "Leg", "LegState", "ResponseHead", "UpstreamDialect"]
 
 
 class ResponseHead(Struct, frozen=True):
@@ -35,6 +35,24 @@ class LegState(Enum):
     """Nothing more comes for the client: close the upstream now. Usage and failure are final."""
 
 
+class AnswerFacts(Struct, frozen=True, kw_only=True):
+    """What is known of an answer so far. Final once the leg is ENDED."""
+
+    usage: dict[str, Any] | None = None
+    """In the wire's names."""
+    billing: Billing | None = None
+    """What the bill needs and `usage` has no name for."""
+    estimated: bool = False
+    """True: the usage is an estimate of ours, the upstream gave none."""
+    model: str | None = None
+    """The model that the answer names."""
+    stop_reason: str | None = None
+    """In the wire's words."""
+    cache_miss: str | None = None
+    """Why the provider's prompt cache missed."""
+    upstream_request_id: str | None = None
+
+
 class Leg(Protocol):
     """One attempt at one target, and all state of it. Bytes go in from the upstream, bytes come out for the
     client. `receive_*` raise UpstreamError only while `head` is None: then another Leg may be opened unseen."""
@@ -45,7 +63,6 @@ class Leg(Protocol):
     failure: NexusFlowError | None
     """Why the answer is not complete: an error of the upstream, or one given to `fail`. While `head` is None:
     the upstream's error answer, which is still being read. None once ENDED: the answer is complete."""
-    upstream_request_id: str | None
 
     @property
     def request(self) -> UpstreamRequest | None:
@@ -63,33 +80,8 @@ class Leg(Protocol):
         ...
 
     @property
-    def edits(self) -> Sequence[str]:
-        """Places where a relayed body was changed."""
-        ...
-
-    @property
-    def usage(self) -> dict[str, Any] | None:
-        """Usage in the wire's names: the final one once ENDED, before that what is known so far."""
-        ...
-
-    @property
-    def billing(self) -> Billing | None:
-        """What its bill needs and `usage` has no name for, as far as the upstream told it."""
-        ...
-
-    @property
-    def estimated(self) -> bool:
-        """True: the usage is an estimate of ours, the upstream gave none."""
-        ...
-
-    @property
-    def response_model(self) -> str | None:
-        """The model that the answer names, once it has."""
-        ...
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why the answer stopped, in the wire's word, once it has said so."""
+    def facts(self) -> AnswerFacts:
+        """Returns what is known of the answer by now. Made anew each time."""
         ...
 
     def receive_head(self, status: int, headers: Headers) -> None:

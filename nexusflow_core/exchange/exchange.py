@@ -19,6 +19,7 @@ from nexusflow_core.errors import (
     kept,
 )
 from nexusflow_core.exchange.heads import error_headers, said_before, who_answered
+from nexusflow_core.exchange.metering import CallCost
 from nexusflow_core.exchange.orders import PING, Close, Order, Read, Send, Sleep
 from nexusflow_core.exchange.patience import Patience
 from nexusflow_core.exchange.planning import moment, plan_of
@@ -29,7 +30,6 @@ from nexusflow_core.exchange.thinking import (
     without_thinking,
     would_be_refused,
 )
-from nexusflow_core.metering import CallCost
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.record import CallRecord
 from nexusflow_core.resilience import Failure, Health, Step, failure_of
@@ -115,7 +115,7 @@ class Exchange:
             return self._leg_failed(error, now)
         if self.response_head is None:
             # An error is all there is so far.
-            if isinstance(leg.failure, UpstreamError) and leg.response_model is None:
+            if isinstance(leg.failure, UpstreamError) and leg.facts.model is None:
                 return self._error_answer(leg, leg.failure, out, now) if leg.head is not None else out
             self._publish_head(leg, now)
         patience, pings = self._patience, leg.may_ping
@@ -280,6 +280,7 @@ class Exchange:
             return self._answer(self._failed_with or error, now)
         leg, out, self._outcome.target = self._words
         self._leg = self._outcome.leg = leg
+        self._outcome.final = None
         return self._pass_on(leg, out, now)
 
     def _after_error_answer(self, error: UpstreamError, body: bytes, now: float) -> Step | None:

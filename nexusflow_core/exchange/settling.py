@@ -7,9 +7,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import Leg, LegState
+from nexusflow_core.dialect import AnswerFacts, Leg, LegState
 from nexusflow_core.errors import NexusFlowError
-from nexusflow_core.metering import CallCost, price_call
+from nexusflow_core.exchange.metering import CallCost, price_call
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.record import Attempt, CallRecord, Ending, UsageSource
 from nexusflow_core.routing import Route, Target
@@ -39,6 +39,8 @@ class Outcome(Struct, kw_only=True):
     """Of ours, beyond those of the leg."""
     keys: tuple[str, ...] = ()
     """Whatever credentials have gone upstream: no record repeats them."""
+    final: AnswerFacts | None = None
+    """Those of the leg, once nothing can change them."""
 
     def __repr__(self) -> str:
         return f"Outcome({len(self.attempts)} attempts)"
@@ -50,9 +52,21 @@ class Outcome(Struct, kw_only=True):
         ended = leg is not None and leg.state is LegState.ENDED and leg.failure is None
         return ended and self.error is None and not self.client_gone
 
+    @property
+    def facts(self) -> AnswerFacts:
+        """What is known of the answer."""
+        if self.final is not None:
+            return self.final
+        if self.leg is None:
+            return AnswerFacts()
+        facts = self.leg.facts
+        if self.leg.state is LegState.ENDED:
+            self.final = facts
+        return facts
+
     def begin_attempt(self, target: Target, leg: Leg) -> None:
         """Notes who is asked next, and with which credentials."""
-        self.target, self.leg = target, leg
+        self.target, self.leg, self.final = target, leg, None
         if leg.request is not None:
             sent = {known.value.decode("latin-1") for known in client_credentials(leg.request.headers)}
             self.keys = tuple(sent.union(self.keys))
@@ -87,18 +101,17 @@ def settle(
 ) -> CallRecord:
     """The record."""
     leg, principal = it.leg, call.principal
-    usage = leg.usage if leg is not None else None
-    billing = leg.billing if leg is not None else None
-    facts = usage or {}
+    facts = it.facts
+    usage = facts.usage or {}
     return CallRecord(
         request_id=call.request_id,
-        upstream_request_id=it.word(leg.upstream_request_id) if leg is not None else None,
+        upstream_request_id=it.word(facts.upstream_request_id),
         started_at=call.started_at,
         duration=now - started,
         time_to_first_byte=None if it.first_byte_at is None else it.first_byte_at - started,
         endpoint=call.endpoint,
         model=call.model[:MAX_TEXT],
-        response_model=it.word(leg.response_model) if leg is not None else None,
+        response_model=it.word(facts.model),
         route=route.model if route is not None else None,
         principal=principal.id if principal is not None else None,
         metadata=principal.metadata if principal is not None else {},
@@ -107,24 +120,24 @@ def settle(
         error_type=_error_type(it),
         ending=_ending(it),
         attempts=tuple(it.attempts),
-        usage=usage,
-        usage_source=_usage_source(it),
-        service_tier=it.word((billing and billing.service_tier) or facts.get("service_tier")),
-        speed=it.word(facts.get("speed")),
-        inference_geo=it.word(facts.get("inference_geo")),
+        usage=facts.usage,
+        usage_source=_usage_source(it, facts),
+        service_tier=it.word((facts.billing and facts.billing.service_tier) or usage.get("service_tier")),
+        speed=it.word(usage.get("speed")),
+        inference_geo=it.word(usage.get("inference_geo")),
         cost_usd=cost.usd,
         price_row=cost.row,
         cost_flags=cost.flags,
-        billing=billing,
+        billing=facts.billing,
         cache_saved_usd=cost.cache_saved_usd,
         cache_write_extra_usd=cost.cache_write_extra_usd,
-        stop_reason=it.word(leg.stop_reason) if leg is not None else None,
+        stop_reason=it.word(facts.stop_reason),
         price_vendor=it.target.upstream.prices if it.target is not None else None,
         session_id=call.session.session_id,
         agent_id=call.session.agent_id,
         parent_agent_id=call.session.parent_agent_id,
         error_code=_error_code(it),
-        cache_miss=it.word(getattr(leg, "cache_miss", None)),
+        cache_miss=it.word(facts.cache_miss),
         dropped=tuple(leg.losses) if leg is not None else (),
         edits=_edits(leg, it.edits),
     )
@@ -132,20 +145,18 @@ def settle(
 
 def cost_of(call: Call, it: Outcome, book: PriceBook) -> CallCost:
     """Returns what the call costs, as far as that is known. To be asked once the answer is over."""
-    leg, target = it.leg, it.target
-    if leg is None or leg.usage is None or target is None:
+    facts, target = it.facts, it.target
+    if facts.usage is None or target is None:
         return CallCost()
-    if leg.estimated:
+    if facts.estimated:
         return CallCost(flags=("estimated_usage",))
     sent = target.model or call.model
     found = price_call(
-        leg.usage,
-        billing=leg.billing,
-        models=((it.word(leg.response_model) or sent)[:MAX_TEXT], sent),
+        facts,
+        models=((it.word(facts.model) or sent)[:MAX_TEXT], sent),
         at=call.started_at,
         vendor=target.upstream.prices,
         partial=not it.complete,
-        stop_reason=leg.stop_reason,
         stream=call.stream,
         book=book,
     )
@@ -161,7 +172,8 @@ def _error_code(it: Outcome) -> str | None:
 
 
 def _edits(leg: Leg | None, ours: Sequence[str]) -> tuple[str, ...]:
-    return (*leg.edits, *ours) if leg is not None else tuple(ours)
+    request = leg.request if leg is not None else None
+    return (*request.edits, *ours) if request is not None else tuple(ours)
 
 
 def _ending(it: Outcome) -> Ending:
@@ -179,9 +191,9 @@ def _error_type(it: Outcome) -> str | None:
     return it.word(error.type) if error is not None else None
 
 
-def _usage_source(it: Outcome) -> UsageSource:
-    if it.leg is None or it.leg.usage is None:
+def _usage_source(it: Outcome, facts: AnswerFacts) -> UsageSource:
+    if facts.usage is None:
         return "none"
-    if it.leg.estimated:
+    if facts.estimated:
         return "estimated"
     return "upstream" if it.complete else "partial"

@@ -1,6 +1,6 @@
 """Where a call goes, and as whom."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -163,7 +163,8 @@ class Credential(Struct, frozen=True):
 class UpstreamRequest(Struct):
     """One HTTP request for a transport: `url` is sent as written, `headers` and `body` byte for byte.
 
-    A transport adds `host` and `content-length` and nothing else. Nothing but `let_go` changes it.
+    A transport adds `host` and `content-length` and nothing else. Nothing but `let_go` changes it. `edits` is
+    for the record alone: the places where a relayed body differs from the client's.
     """
 
     upstream: Upstream
@@ -171,6 +172,7 @@ class UpstreamRequest(Struct):
     url: str
     headers: Headers
     body: bytes
+    edits: Sequence[str] = ()
 
     def let_go(self) -> None:
         """Forgets headers and body, whoever holds it: it is answered, and an answer may take an hour."""

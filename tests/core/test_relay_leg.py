@@ -39,7 +39,11 @@ def test_the_body_that_came_is_the_body_that_leaves() -> None:
     came = call()
     leg = AnthropicDialect().open(came, Target(UPSTREAM))
     assert leg.request.body is came.body
-    assert (leg.request.method, leg.request.url, tuple(leg.edits)) == ("POST", "https://a/base/v1/messages", ())
+    assert (leg.request.method, leg.request.url, tuple(leg.request.edits)) == (
+        "POST",
+        "https://a/base/v1/messages",
+        (),
+    )
 
 
 def test_a_target_of_the_same_name_edits_nothing() -> None:
@@ -51,7 +55,7 @@ def test_a_target_of_the_same_name_edits_nothing() -> None:
 def test_a_rename_is_the_only_edit_and_is_named() -> None:
     """White space and all else stay."""
     leg = AnthropicDialect().open(call(), Target(UPSTREAM, "claude-y"))
-    assert (leg.request.body, tuple(leg.edits)) == (b'{"model" : "claude-y"}', ("model",))
+    assert (leg.request.body, tuple(leg.request.edits)) == (b'{"model" : "claude-y"}', ("model",))
 
 
 def test_a_compressed_body_travels_compressed_unless_it_is_renamed() -> None:
@@ -64,7 +68,7 @@ def test_a_compressed_body_travels_compressed_unless_it_is_renamed() -> None:
     renamed = AnthropicDialect().open(came, Target(UPSTREAM, "claude-y"))
     assert renamed.request.body == b'{"model":"claude-y"}'
     assert header(renamed.request.headers, b"content-encoding") is None
-    assert tuple(renamed.edits) == ("model", "content-encoding")
+    assert tuple(renamed.request.edits) == ("model", "content-encoding")
 
 
 def test_an_open_stream_holds_nothing_of_what_it_was_asked() -> None:
@@ -110,7 +114,7 @@ def test_an_answer_that_comes_compressed_all_the_same_passes(encoding: bytes) ->
         leg = AnthropicDialect().open(call(), Target(UPSTREAM))
         leg.receive_head(200, [(b"content-type", media_type), (b"content-encoding", encoding)])
         out = leg.receive_data(b"\x1f\x8bxyz") + leg.receive_eof()
-        assert (out, leg.usage, leg.state) == (b"\x1f\x8bxyz", None, LegState.ENDED)
+        assert (out, leg.facts.usage, leg.state) == (b"\x1f\x8bxyz", None, LegState.ENDED)
         assert leg.head is not None
         assert header(leg.head.headers, b"content-encoding") == encoding
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from nexusflow_core.call import Call
 from nexusflow_core.counting import ESTIMATED, estimated, is_absent
-from nexusflow_core.dialect import LegState, ResponseHead
+from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
 from nexusflow_core.dialects.anthropic.billing_header import without_billing_header
 from nexusflow_core.dialects.anthropic.tap import (
     Answer,
@@ -42,7 +42,7 @@ from nexusflow_core.upstream import (
     relayed_response_headers,
     upstream_id,
 )
-from nexusflow_core.usage import Billing, read_bill
+from nexusflow_core.usage import read_bill
 
 __all__ = ["AnthropicDialect", "RelayLeg"]
 
@@ -69,14 +69,13 @@ class AnthropicDialect:
         """Raises InvalidRequest for a query or header that cannot stand in a request line."""
         if thread_of(call.text) and not _keeps_threads(target.upstream):
             raise thread_refused()
-        request, edits = _relayed_request(call, target)
+        request = _relayed_request(call, target)
         counting = call.endpoint == "count_tokens"
         estimates = counting and target.options.count_tokens == "estimate"
         return RelayLeg(
             request,
             call.request_id,
             started_at=call.started_at,
-            edits=edits,
             third_party=_is_third_party(call, target),
             counting=counting,
             estimate_from=call if call.seen and estimates else None,
@@ -104,7 +103,7 @@ def _is_third_party(call: Call, target: Target) -> bool:
     return own_model or target.upstream.prices not in (None, "anthropic")
 
 
-def _relayed_request(call: Call, target: Target) -> tuple[UpstreamRequest, tuple[str, ...]]:
+def _relayed_request(call: Call, target: Target) -> UpstreamRequest:
     upstream = target.upstream
     headers = relayed_request_headers(
         call.headers,
@@ -119,7 +118,7 @@ def _relayed_request(call: Call, target: Target) -> tuple[UpstreamRequest, tuple
     url = upstream.base_url + _PATHS[call.endpoint]
     if call.query:
         url += "?" + _checked_query(call.query)
-    return UpstreamRequest(upstream, "POST", url, headers, body), edits
+    return UpstreamRequest(upstream, "POST", url, headers, body, edits)
 
 
 def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
@@ -158,18 +157,16 @@ class RelayLeg:
         request_id: str,
         *,
         started_at: datetime,
-        edits: Sequence[str] = (),
         third_party: bool = False,
         counting: bool = False,
         estimate_from: Call | None = None,
     ) -> None:
         self.request = request
         self.losses: Sequence[Loss] = ()
-        self.edits = edits
         self.head: ResponseHead | None = None
         self.state = LegState.OPEN
         self.failure: NexusFlowError | None = None
-        self.upstream_request_id: str | None = None
+        self._upstream_request_id: str | None = None
         self._request_id = request_id
         self._started_at = started_at
         self._third_party = third_party
@@ -186,33 +183,21 @@ class RelayLeg:
         self._tap: StreamTap | None = None  # set for a stream
         self._answer: Answer | None = None  # a whole sync body, as far as it is read
 
-    estimated = False
     may_ping = False
 
     @property
-    def usage(self) -> dict[str, Any] | None:
+    def facts(self) -> AnswerFacts:
         metered = self._tap or self._answer
-        return metered.usage if metered is not None else None
-
-    @property
-    def billing(self) -> Billing | None:
-        return read_bill(self.request.upstream.vendor, self.usage or {})
-
-    @property
-    def response_model(self) -> str | None:
-        metered = self._tap or self._answer
-        return metered.model if metered is not None else None
-
-    @property
-    def stop_reason(self) -> str | None:
-        metered = self._tap or self._answer
-        return metered.stop_reason if metered is not None else None
-
-    @property
-    def cache_miss(self) -> str | None:
-        """Why the provider's prompt cache missed, once the answer has said so."""
-        metered = self._tap or self._answer
-        return metered.cache_miss if metered is not None else None
+        if metered is None:
+            return AnswerFacts(upstream_request_id=self._upstream_request_id)
+        return AnswerFacts(
+            usage=metered.usage,
+            billing=read_bill(self.request.upstream.vendor, metered.usage or {}),
+            model=metered.model,
+            stop_reason=metered.stop_reason,
+            cache_miss=metered.cache_miss,
+            upstream_request_id=self._upstream_request_id,
+        )
 
     def receive_head(self, status: int, headers: Headers) -> None:
         if 300 <= status < 400:
@@ -222,7 +207,7 @@ class RelayLeg:
         if not 200 <= status < 600:
             raise UpstreamProtocolError(f"the upstream answered with status {status}, which is no answer")
         kept = relayed_response_headers(headers)
-        self.upstream_request_id = upstream_id(headers, self.request.headers, b"request-id")
+        self._upstream_request_id = upstream_id(headers, self.request.headers, b"request-id")
         encoding = (header(headers, b"content-encoding") or b"identity").strip().lower()
         self._encoded = encoding != b"identity"
         media_type = (header(headers, b"content-type") or b"").partition(b";")[0].strip().lower()

@@ -16,7 +16,7 @@ from nexusflow_core.counting import (
     is_absent,
     not_counted,
 )
-from nexusflow_core.dialect import Leg, LegState, ResponseHead
+from nexusflow_core.dialect import AnswerFacts, Leg, LegState, ResponseHead
 from nexusflow_core.dialects.openai_chat.error_bodies import read_error_body
 from nexusflow_core.dialects.openai_chat.failures import Origin, failure
 from nexusflow_core.dialects.openai_chat.losses import Losses, warning
@@ -83,14 +83,7 @@ class CountLeg:
     """One attempt at a vendor's counter. See `Leg` for the verbs. `body`: what to estimate from, should the
     counter not be there."""
 
-    edits: Sequence[str] = ()
-    usage = None
-    billing = None
     may_ping = False
-    estimated = False
-    response_model = None
-    stop_reason = None
-    upstream_request_id: str | None = None
 
     def __init__(
         self,
@@ -105,6 +98,7 @@ class CountLeg:
         self.head: ResponseHead | None = None
         self.state = LegState.OPEN
         self.failure: NexusFlowError | None = None
+        self.facts = AnswerFacts()
         self._call = call
         self._vendor = vendor
         self._body = body
@@ -118,7 +112,8 @@ class CountLeg:
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
         self._status, self._headers = status, headers
-        self.upstream_request_id = upstream_id(headers, self.request.headers, b"x-request-id")
+        told = upstream_id(headers, self.request.headers, b"x-request-id")
+        self.facts = AnswerFacts(upstream_request_id=told)
         if status >= 400 and not is_absent(status):
             self.failure = self._failed(b"")
 

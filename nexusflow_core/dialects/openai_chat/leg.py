@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from copy import copy
-from typing import Any
 
 import msgspec
 
 from nexusflow_core.answers import message_body, message_delta, message_start, message_stop
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import LegState, ResponseHead
+from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.body_text import BodyText
 from nexusflow_core.dialects.openai_chat.decoding import decode_chunk, decode_json
@@ -38,15 +37,12 @@ from nexusflow_core.errors import (
 from nexusflow_core.record import Loss
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder
 from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
-from nexusflow_core.usage import Billing
 
 __all__ = ["ChatLeg"]
 
 
 class ChatLeg:
     """One attempt, translated both ways. See `Leg` for the verbs."""
-
-    edits: Sequence[str] = ()
 
     def __init__(
         self,
@@ -60,7 +56,7 @@ class ChatLeg:
         self.head: ResponseHead | None = None
         self.state = LegState.OPEN
         self.failure: NexusFlowError | None = None
-        self.upstream_request_id: str | None = None
+        self._upstream_request_id: str | None = None
         self._losses = losses
         self._asked = asked
         self._origin = Origin(asked.vendor, asked.model, request.upstream, call.credential)
@@ -78,33 +74,22 @@ class ChatLeg:
         self._answer_model: str | None = None
 
     @property
-    def billing(self) -> Billing | None:
-        told = self._stream or self._answer
-        return told.billing if told is not None else None
-
-    @property
     def may_ping(self) -> bool:
         return self._stream is not None and self._stream.started and not self._stream.done
 
     @property
-    def usage(self) -> dict[str, Any] | None:
-        if self._stream is not None:
-            return self._stream.usage()
-        return self._answer.usage if self._answer is not None else None
-
-    @property
-    def estimated(self) -> bool:
+    def facts(self) -> AnswerFacts:
         told = self._stream or self._answer
-        return told is not None and told.estimated
-
-    @property
-    def response_model(self) -> str | None:
-        return self._stream.upstream_model if self._stream is not None else self._answer_model
-
-    @property
-    def stop_reason(self) -> str | None:
-        told = self._stream or self._answer
-        return told.stop_reason if told is not None else None
+        if told is None:
+            return AnswerFacts(model=self._answer_model, upstream_request_id=self._upstream_request_id)
+        return AnswerFacts(
+            usage=told.usage() if isinstance(told, ChatStream) else told.usage,
+            billing=told.billing,
+            estimated=told.estimated,
+            model=told.upstream_model if isinstance(told, ChatStream) else self._answer_model,
+            stop_reason=told.stop_reason,
+            upstream_request_id=self._upstream_request_id,
+        )
 
     def receive_head(self, status: int, headers: Headers) -> None:
         if 300 <= status < 400:
@@ -113,7 +98,7 @@ class ChatLeg:
             )
         self._status, self._headers = status, headers
         self._text = BodyText(headers)
-        self.upstream_request_id = upstream_id(headers, self.request.headers, b"x-request-id", b"request-id")
+        self._upstream_request_id = upstream_id(headers, self.request.headers, b"x-request-id", b"request-id")
         if status >= 400:
             self.failure = self._failed(ErrorTold())
         elif self._streams:
@@ -307,7 +292,7 @@ class ChatLeg:
             return self._refusal()
         if inner.failure is not None:
             raise inner.failure
-        self._answer_model = inner.response_model
+        self._answer_model = inner.facts.model
         return self._answered(folded(out, inner._stream or ChatStream(self._asked)))
 
     def _streaming(self) -> "ChatLeg":

@@ -3,14 +3,14 @@
 Online a cost never fails: it is unknown, and says why.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.cost import Cost, cost
+from nexusflow_core.dialect import AnswerFacts
 from nexusflow_core.errors import InvalidUsage, UnknownModel
 from nexusflow_core.prices import PriceBook, usd_text
 from nexusflow_core.usage import Billing, Usage, read_metered
@@ -30,23 +30,21 @@ class CallCost(Struct, frozen=True):
 
 
 def price_call(
-    usage: Mapping[str, Any],
+    facts: AnswerFacts,
     *,
-    billing: Billing | None = None,
     models: Iterable[str],
     at: datetime,
     vendor: str | None,
     partial: bool,
-    stop_reason: str | None,
     stream: bool,
     book: PriceBook,
 ) -> CallCost:
-    """The cost of an answer with this usage, in Anthropic's form; that of a `stream` is a merged one. `models`:
-    the one that the answer names, then the one that was sent; the first with a price counts. What the vendor
-    itself charged wins over any."""
-    told = billing or Billing()
+    """Returns the cost of an answer. Its usage has Anthropic's form; a `stream` has a merged one. `models`: the
+    one that the answer names, then the one that was sent; the first with a price counts. What the vendor itself
+    charged wins over any."""
+    told = facts.billing or Billing()
     try:
-        counts = told.applied(read_metered(usage, stream=stream))
+        counts = told.applied(read_metered(facts.usage or {}, stream=stream))
     except InvalidUsage:
         if told.reported_femto_usd is None:
             return CallCost(flags=("impossible_usage",))
@@ -61,7 +59,7 @@ def price_call(
                 at=at,
                 book=book,
                 vendor=vendor,
-                stop_reason=stop_reason,
+                stop_reason=facts.stop_reason,
                 partial=partial,
             )
             break
