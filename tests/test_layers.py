@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 CORE = """untyped moments errors sse usage prices cost upstream spending retry_after record json_size
     peek threads thinking_blocks session routing call resilience logs summary messages answers dialect counting
-    dialects.anthropic dialects.openai_chat dialects exchange simulator toml config model_list
+    translation dialects.anthropic dialects.openai_chat dialects exchange simulator toml config model_list
     gateway""".split()
 """nexusflow_core from the ground up."""
 

@@ -13,10 +13,11 @@ from nexusflow_asgi import call_log, calls, paths, runtime
 from nexusflow_asgi.server import ServerLimits
 from nexusflow_core import Limits, errors, peek, record, sse
 from nexusflow_core.dialects.anthropic import relay
-from nexusflow_core.dialects.openai_chat import cleaning, error_bodies, losses, pieces, stops, stream_calls
+from nexusflow_core.dialects.openai_chat import cleaning, error_bodies, stream_calls
 from nexusflow_core.exchange import settling
 from nexusflow_core.prices import book
 from nexusflow_core.resilience import CircuitMemory
+from nexusflow_core.translation import held, losses, stops
 from nexusflow_core.usage import merge
 
 ROOT = Path(__file__).parent.parent.parent
@@ -212,7 +213,7 @@ BOUNDS = [
         "what is held of a translated answer",
         16_777_216,
         "bytes",
-        pieces.HELD_BYTES,
+        held.HELD_BYTES,
         "502, or an error event",
         "tests/core/openai_chat/test_held.py::test_what_cannot_go_out_is_bounded",
     ),

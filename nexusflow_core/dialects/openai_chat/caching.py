@@ -4,12 +4,11 @@ that keeps a conversation on one cache."""
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.parts import Part
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
@@ -23,6 +22,8 @@ from nexusflow_core.messages import (
     ToolResultBlock,
     ToolUseBlock,
 )
+from nexusflow_core.translation.losses import Losses, dotted
+from nexusflow_core.translation.turns import Placed
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
 __all__ = ["BILLING", "CacheMarkers", "cache_key"]
@@ -37,8 +38,6 @@ _CARRIERS = {
     "prompt_cache_breakpoint": ("text", "image_url", "file", "input_audio"),
 }
 """The kinds of parts that can be marked, by the marker's name."""
-
-Placed: TypeAlias = tuple[str, Block]
 
 
 class _Mark(Struct, frozen=True):

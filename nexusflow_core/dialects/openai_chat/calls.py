@@ -1,10 +1,10 @@
 """The tool calls of an answer: which fragment belongs to which call, whatever a vendor makes of index and id,
 and which call is told twice."""
 
-from nexusflow_core.dialects.openai_chat.arguments import read_arguments
-from nexusflow_core.dialects.openai_chat.call_slot import CallSlot
-from nexusflow_core.dialects.openai_chat.pieces import Held
-from nexusflow_core.dialects.openai_chat.schema import NO_ARGUMENTS, Delta, ToolCall
+from nexusflow_core.dialects.openai_chat.schema import Delta, ToolCall
+from nexusflow_core.translation.arguments import NO_ARGUMENTS, read_arguments
+from nexusflow_core.translation.held import Held
+from nexusflow_core.translation.tool_calls import CallSlot
 
 __all__ = ["OLD_FORM", "CallSlots", "distinct_calls"]
 

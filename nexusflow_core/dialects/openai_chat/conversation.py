@@ -6,13 +6,9 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.dialects.openai_chat.caching import BILLING, CacheMarkers, Placed
-from nexusflow_core.dialects.openai_chat.ids import CallIds
-from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
-from nexusflow_core.dialects.openai_chat.names import ToolNames
+from nexusflow_core.dialects.openai_chat.caching import BILLING, CacheMarkers
 from nexusflow_core.dialects.openai_chat.parts import Part, Parts, kind_of
 from nexusflow_core.dialects.openai_chat.recall import Recall, Thoughts
-from nexusflow_core.dialects.openai_chat.turns import turns_of
 from nexusflow_core.dialects.openai_chat.vendors import Prefill, Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
@@ -25,6 +21,9 @@ from nexusflow_core.messages import (
     ToolUseBlock,
 )
 from nexusflow_core.routing import Options
+from nexusflow_core.translation.ids import CallIds, ToolNames
+from nexusflow_core.translation.losses import Losses, dotted
+from nexusflow_core.translation.turns import Placed, turns_of
 from nexusflow_core.untyped import is_list, object_of
 
 __all__ = ["Conversation"]

@@ -19,8 +19,6 @@ from nexusflow_core.counting import (
 from nexusflow_core.dialect import AnswerFacts, Leg, LegState, ResponseHead
 from nexusflow_core.dialects.openai_chat.error_bodies import read_error_body
 from nexusflow_core.dialects.openai_chat.failures import Origin, failure
-from nexusflow_core.dialects.openai_chat.losses import Losses, warning
-from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import (
@@ -32,6 +30,8 @@ from nexusflow_core.errors import (
 from nexusflow_core.messages import read_body, read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
+from nexusflow_core.translation.held import HELD_BYTES
+from nexusflow_core.translation.losses import Losses, warning
 from nexusflow_core.untyped import MALFORMED
 from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
 

@@ -1,16 +1,15 @@
 """Reads what an upstream sent: fast where it is as it should be, else once more and leniently."""
 
 import json
-import math
 from typing import Any
 
 import msgspec
 
 from nexusflow_core.dialects.openai_chat.schema import Chunk
-from nexusflow_core.dialects.openai_chat.surrogates import mended, mended_text
+from nexusflow_core.translation.json_lenient import loads, mended_json, mended_text
 from nexusflow_core.untyped import MALFORMED, is_list, is_object, is_zero, object_of, whole
 
-__all__ = ["decode_chunk", "decode_json", "decode_leniently"]
+__all__ = ["decode_chunk"]
 
 _TEXTS = (
     "id",
@@ -49,50 +48,9 @@ def decode_chunk(data: bytes, *, in_pieces: bool = False) -> Chunk:
         return _second_try(data, in_pieces=in_pieces)
 
 
-def decode_json(data: bytes) -> Any:
-    """Raises msgspec.DecodeError for what is no JSON even leniently."""
-    try:
-        return msgspec.json.decode(data)
-    except MALFORMED:
-        return decode_leniently(data)
-
-
-def decode_leniently(data: bytes | str) -> Any:
-    """JSON that may have bytes that are no UTF-8, bare control characters, numbers beyond every bound, and
-    halves of surrogate pairs: one that stands alone becomes U+FFFD. Raises msgspec.DecodeError."""
-    return _mended(_loads(data))
-
-
-def _mended(value: Any) -> Any:
-    """Without halves of surrogate pairs, and with numbers of a size that can be written again."""
-    try:
-        return msgspec.json.decode(json.dumps(mended(value), ensure_ascii=False).encode())
-    except RecursionError:
-        raise msgspec.DecodeError("JSON nested beyond every bound") from None
-
-
-def _loads(data: bytes | str) -> Any:
-    try:
-        text = data if isinstance(data, str) else data.decode(errors="replace")
-        text = text.lstrip("\ufeff \t\r\n")  # a byte order mark, behind blanks or once more
-        return json.loads(text, strict=False, parse_float=_finite, parse_constant=_no_number)
-    except RecursionError:
-        raise msgspec.DecodeError("JSON nested beyond every bound") from None
-    except ValueError:
-        raise msgspec.DecodeError("not JSON") from None
-
-
-def _finite(text: str) -> float | None:
-    return number if math.isfinite(number := float(text)) else None
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(name)
-
-
 def _second_try(data: bytes, *, in_pieces: bool) -> Chunk:
-    value = _loads(data)
-    value = _pieces(value) if in_pieces else _mended(value)
+    value = loads(data)
+    value = _pieces(value) if in_pieces else mended_json(value)
     if is_list(value) and len(value) == 1:
         value = value[0]  # Gemini's errors
     _mend(value)
@@ -109,7 +67,7 @@ def _pieces(value: Any) -> Any:
     """The value with every text mended but those of its deltas, which keep half a pair at an edge."""
     choices = object_of(value).get("choices")
     deltas = [object_of(choice).get("delta") for choice in choices] if is_list(choices) else []
-    value = _mended(value)
+    value = mended_json(value)
     for number, delta in enumerate(deltas):
         if is_object(delta):
             value["choices"][number]["delta"] = _open_ended(delta)
@@ -122,7 +80,7 @@ def _open_ended(value: Any, name: str = "") -> Any:
     if is_list(value):
         return [_open_ended(item) if is_object(item) else _open_ended(item, name) for item in value]
     if not isinstance(value, str) or name not in _IN_PIECES:
-        return _mended(value)
+        return mended_json(value)
     first = 1 if "\udc00" <= value[:1] <= "\udfff" else 0
     last = len(value) - 1 if "\ud800" <= value[-1:] <= "\udbff" else len(value)
     return value[:first] + mended_text(value[first:last]) + value[max(first, last) :]

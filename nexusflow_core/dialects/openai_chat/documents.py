@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import Block, DocumentBlock, ImageBlock, SearchResultBlock, TextBlock, read_blocks
+from nexusflow_core.translation.losses import Losses, dotted
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero
 
 __all__ = ["Documents", "Part", "source_members"]

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.decoding import decode_json
 from nexusflow_core.dialects.openai_chat.schema import Chunk
 from nexusflow_core.sse import unframed
+from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.untyped import is_list, is_object, is_zero, object_of
 
 __all__ = ["LONGEST", "ErrorTold", "error_in", "read_error", "read_error_body", "seconds_of"]

@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.dialects.openai_chat.decoding import decode_leniently
 from nexusflow_core.dialects.openai_chat.response import Translated
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
 from nexusflow_core.errors import AnswerUnusable
 from nexusflow_core.sse import SSEDecoder
+from nexusflow_core.translation.json_lenient import decode_leniently
 from nexusflow_core.untyped import is_object
 
 __all__ = ["folded"]

@@ -9,8 +9,7 @@ from nexusflow_core.answers import message_body, message_delta, message_start, m
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
-from nexusflow_core.dialects.openai_chat.body_text import BodyText
-from nexusflow_core.dialects.openai_chat.decoding import decode_chunk, decode_json
+from nexusflow_core.dialects.openai_chat.decoding import decode_chunk
 from nexusflow_core.dialects.openai_chat.error_bodies import (
     ErrorTold,
     error_in,
@@ -18,10 +17,7 @@ from nexusflow_core.dialects.openai_chat.error_bodies import (
 )
 from nexusflow_core.dialects.openai_chat.failures import Origin, failure, filtered, rate_limits
 from nexusflow_core.dialects.openai_chat.folding import folded
-from nexusflow_core.dialects.openai_chat.ids import answer_id
 from nexusflow_core.dialects.openai_chat.lines import is_done, is_idle, is_stream
-from nexusflow_core.dialects.openai_chat.losses import ESTIMATED, Losses, warning
-from nexusflow_core.dialects.openai_chat.pieces import HELD_BYTES
 from nexusflow_core.dialects.openai_chat.response import Translated, the_choice, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk, message_in, unknown_members
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
@@ -36,6 +32,11 @@ from nexusflow_core.errors import (
 )
 from nexusflow_core.record import Loss
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder
+from nexusflow_core.translation.body_text import BodyText
+from nexusflow_core.translation.held import HELD_BYTES
+from nexusflow_core.translation.ids import answer_id
+from nexusflow_core.translation.json_lenient import decode_json
+from nexusflow_core.translation.losses import ESTIMATED, Losses, warning
 from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
 
 __all__ = ["ChatLeg"]

@@ -5,8 +5,6 @@ from typing import Any
 import msgspec
 
 from nexusflow_core.dialects.openai_chat.documents import Documents, Part, source_members
-from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
-from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
@@ -20,6 +18,8 @@ from nexusflow_core.messages import (
     ToolResultBlock,
 )
 from nexusflow_core.routing import Options
+from nexusflow_core.translation.ids import ToolNames
+from nexusflow_core.translation.losses import Losses, dotted
 from nexusflow_core.untyped import is_zero
 
 __all__ = ["Part", "Parts", "kind_of"]

@@ -7,11 +7,11 @@ from nexusflow_core.dialect import Leg
 from nexusflow_core.dialects.openai_chat.capabilities import capabilities_of
 from nexusflow_core.dialects.openai_chat.counting import open_count
 from nexusflow_core.dialects.openai_chat.leg import ChatLeg
-from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import VENDORS, vendor_row
 from nexusflow_core.messages import read_request
 from nexusflow_core.routing import Target
+from nexusflow_core.translation.losses import Losses
 from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest
 
 __all__ = ["OpenAIChatDialect"]

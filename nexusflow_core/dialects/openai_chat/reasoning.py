@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from nexusflow_core.dialects.openai_chat.reasoning_details import Details
 from nexusflow_core.dialects.openai_chat.schema import Delta
-from nexusflow_core.dialects.openai_chat.think_tags import Piece, ThinkTags, before_lone_end
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.translation.think_tags import Piece, ThinkTags, before_lone_end
 from nexusflow_core.untyped import is_list, is_object, is_zero, object_of
 
 __all__ = ["Words", "as_parts", "other_parts", "parts", "read_words", "reasoning_text"]

@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
-from nexusflow_core.dialects.openai_chat.surrogates import mended
+from nexusflow_core.translation.held import Held, Pieces
+from nexusflow_core.translation.json_lenient import mended
 from nexusflow_core.untyped import is_list, object_of
 
 __all__ = ["Details"]

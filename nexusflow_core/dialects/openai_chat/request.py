@@ -11,11 +11,7 @@ from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.caching import CacheMarkers, cache_key
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
 from nexusflow_core.dialects.openai_chat.counts import estimated_prompt
-from nexusflow_core.dialects.openai_chat.ids import CallIds, UsedIds
-from nexusflow_core.dialects.openai_chat.losses import Losses
-from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.recall import Recall
-from nexusflow_core.dialects.openai_chat.stops import MAX_STOP_CHARS, MAX_STOPS
 from nexusflow_core.dialects.openai_chat.structure import answer_format
 from nexusflow_core.dialects.openai_chat.thinking import steer_thinking
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
@@ -24,6 +20,9 @@ from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest, ToolUseBlock
 from nexusflow_core.routing import Options, Target
 from nexusflow_core.threads import UNSUPPORTED
+from nexusflow_core.translation.ids import CallIds, ToolNames, UsedIds
+from nexusflow_core.translation.losses import Losses
+from nexusflow_core.translation.stops import MAX_STOP_CHARS, MAX_STOPS
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
 __all__ = ["ChatRequest", "chat_request"]

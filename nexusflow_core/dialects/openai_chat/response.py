@@ -4,16 +4,17 @@ from typing import Any
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.arguments import NO_OBJECT, read_arguments, readable_prefix
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import distinct_calls
 from nexusflow_core.dialects.openai_chat.counts import UsageTap
-from nexusflow_core.dialects.openai_chat.ending import CUT_SHORT, Stopped, ending
-from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.reasoning import Words, other_parts, read_words
-from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, ToolCall, utf8_length
-from nexusflow_core.dialects.openai_chat.stops import StopFinder
+from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, ToolCall
 from nexusflow_core.errors import AnswerUnusable, UpstreamError
+from nexusflow_core.translation.arguments import NO_OBJECT, read_arguments, readable_prefix
+from nexusflow_core.translation.held import utf8_length
+from nexusflow_core.translation.ids import ToolNames
+from nexusflow_core.translation.stop_reason import CUT_SHORT, Stopped, ending
+from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.untyped import is_zero
 from nexusflow_core.usage import Billing
 

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.errors import AnswerUnusable
+from nexusflow_core.translation.arguments import NO_ARGUMENTS
 from nexusflow_core.untyped import MALFORMED, is_list, is_object, is_zero, object_of
 
 __all__ = [
-    "NO_ARGUMENTS",
     "Choice",
     "Chunk",
     "Delta",
@@ -21,7 +21,6 @@ __all__ = [
     "message_in",
     "plain_text",
     "unknown_members",
-    "utf8_length",
 ]
 
 
@@ -30,10 +29,6 @@ def _json(value: dict[str, Any]) -> str:
         return msgspec.json.encode(value).decode()
     except RecursionError:
         raise AnswerUnusable("the upstream's answer is JSON nested beyond every bound") from None
-
-
-NO_ARGUMENTS = frozenset({"{}", "null", "[]", '""', "0", "false"})
-"""What servers write for an input without members, beside nothing at all."""
 
 
 _SAYS_NOTHING = NO_ARGUMENTS | {""}
@@ -296,8 +291,3 @@ def plain_text(data: bytes) -> tuple[str, str | None] | None:
     if len(choices) != 1 or choices[0].index:
         return None
     return choices[0].delta.content, chunk.model
-
-
-def utf8_length(text: str) -> int:
-    """Bytes of a text, without making them where it is ASCII."""
-    return len(text) if text.isascii() else len(text.encode())

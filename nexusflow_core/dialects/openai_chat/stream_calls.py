@@ -1,12 +1,12 @@
 """The tool calls of a stream on their way to the client, each told once."""
 
 from nexusflow_core.dialects.openai_chat.asked import Asked
-from nexusflow_core.dialects.openai_chat.call_slot import CallSlot
 from nexusflow_core.dialects.openai_chat.calls import OLD_FORM, CallSlots, distinct_calls
-from nexusflow_core.dialects.openai_chat.pieces import Held
-from nexusflow_core.dialects.openai_chat.schema import Delta, ToolCall, utf8_length
+from nexusflow_core.dialects.openai_chat.schema import Delta, ToolCall
 from nexusflow_core.dialects.openai_chat.stream_words import StreamWords
 from nexusflow_core.dialects.openai_chat.writer import MessageWriter
+from nexusflow_core.translation.held import Held, utf8_length
+from nexusflow_core.translation.tool_calls import CallSlot
 
 __all__ = ["StreamCalls"]
 

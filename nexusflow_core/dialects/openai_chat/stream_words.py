@@ -1,7 +1,6 @@
 """The words of a stream on their way to the client: text, thinking and refusal, each told once."""
 
 from nexusflow_core.dialects.openai_chat.asked import Asked
-from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
 from nexusflow_core.dialects.openai_chat.reasoning import (
     as_parts,
     other_parts,
@@ -9,12 +8,13 @@ from nexusflow_core.dialects.openai_chat.reasoning import (
     read_words,
     reasoning_text,
 )
-from nexusflow_core.dialects.openai_chat.schema import Delta, utf8_length
-from nexusflow_core.dialects.openai_chat.stops import StopFinder
-from nexusflow_core.dialects.openai_chat.surrogates import Joint
-from nexusflow_core.dialects.openai_chat.think_tags import ThinkTags
+from nexusflow_core.dialects.openai_chat.schema import Delta
 from nexusflow_core.dialects.openai_chat.unrepeated import Unrepeated
 from nexusflow_core.dialects.openai_chat.writer import MessageWriter
+from nexusflow_core.translation.held import Held, Pieces, utf8_length
+from nexusflow_core.translation.json_lenient import Joint
+from nexusflow_core.translation.stops import StopFinder
+from nexusflow_core.translation.think_tags import ThinkTags
 
 __all__ = ["Said", "StreamWords"]
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.dialects.openai_chat.json_schema import closed
-from nexusflow_core.dialects.openai_chat.losses import Losses, dotted
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest
+from nexusflow_core.translation.losses import Losses, dotted
+from nexusflow_core.translation.schemas import closed
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
 __all__ = ["answer_format"]

@@ -4,10 +4,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.dialects.openai_chat.vendors import Thinking, Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest
+from nexusflow_core.translation.losses import Losses
 from nexusflow_core.untyped import is_blank, is_object, is_zero, object_of, whole
 
 __all__ = ["Steered", "steer_thinking"]

@@ -4,14 +4,14 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.dialects.openai_chat.client_tools import client_tool, runs_at_anthropic
-from nexusflow_core.dialects.openai_chat.json_schema import closed, without
-from nexusflow_core.dialects.openai_chat.losses import Losses
-from nexusflow_core.dialects.openai_chat.names import ToolNames
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest, Tool, ToolChoice
 from nexusflow_core.routing import Options
+from nexusflow_core.translation.ids import ToolNames
+from nexusflow_core.translation.losses import Losses
+from nexusflow_core.translation.schemas import closed, without
+from nexusflow_core.translation.tools import client_tool, runs_at_anthropic
 from nexusflow_core.untyped import whole
 
 __all__ = ["offer_tools"]

@@ -21,12 +21,12 @@ from nexusflow_core.answers import (
     thinking_delta,
 )
 from nexusflow_core.dialects.openai_chat.asked import Asked
-from nexusflow_core.dialects.openai_chat.call_slot import CallSlot
-from nexusflow_core.dialects.openai_chat.ending import Ending
-from nexusflow_core.dialects.openai_chat.ids import answer_id
-from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
 from nexusflow_core.dialects.openai_chat.reasoning_details import Details
 from nexusflow_core.errors import NexusFlowError, error_event
+from nexusflow_core.translation.held import Held, Pieces
+from nexusflow_core.translation.ids import answer_id
+from nexusflow_core.translation.stop_reason import Ending
+from nexusflow_core.translation.tool_calls import CallSlot
 
 __all__ = ["MessageWriter"]
 

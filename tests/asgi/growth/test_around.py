@@ -11,8 +11,8 @@ from nexusflow_asgi.paths import match_path
 from nexusflow_asgi.slots import Slots
 from nexusflow_core import Gateway, Limits, Loss
 from nexusflow_core.config import decode_config
-from nexusflow_core.dialects.openai_chat.losses import Losses, warning
 from nexusflow_core.errors import Overloaded
+from nexusflow_core.translation.losses import Losses, warning
 from nexusflow_core.upstream import relayed_request_headers
 from tests.asgi.asking import http_scope
 from tests.asgi.growth.growing import CONFIG, Work, grows_with_size

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexusflow_core.dialects.openai_chat.json_end import JSONEnd
+from nexusflow_core.translation.arguments import JSONEnd
 from tests.core.openai_chat.careless import LOOK, X, call, fragments, lines, said, whole
 from tests.core.openai_chat.driving import streamed
 

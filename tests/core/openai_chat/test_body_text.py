@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from nexusflow_core.dialects.openai_chat.body_text import BodyText
 from nexusflow_core.errors import UpstreamProtocolError
+from nexusflow_core.translation.body_text import BodyText
 from tests.core.openai_chat.driving import answered, chunks, error, streamed
 from tests.core.openai_chat.folding import by_sdk
 from tests.core.openai_chat.grammar import checked

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core.dialects.openai_chat.client_tools import CLIENT_TOOLS
-from nexusflow_core.dialects.openai_chat.json_schema import without
-from nexusflow_core.dialects.openai_chat.losses import Losses
+from nexusflow_core.translation.losses import Losses
+from nexusflow_core.translation.schemas import without
+from nexusflow_core.translation.tools import CLIENT_TOOLS
 from tests.core.openai_chat.asking import request_of, translated
 from tests.core.openai_chat.driving import answered
 

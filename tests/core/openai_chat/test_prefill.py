@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core.dialects.openai_chat.stops import StopFinder
+from nexusflow_core.translation.stops import StopFinder
 from tests.core.openai_chat.asking import ROWS, request_of, translated
 from tests.core.openai_chat.driving import answered, chunks, sse, streamed
 from tests.core.openai_chat.folding import by_sdk

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core.dialects.openai_chat.stops import StopFinder
+from nexusflow_core.translation.stops import StopFinder
 from tests.cuts import cut, cuts
 
 LETTERS = st.text(alphabet="ab", max_size=5)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nexusflow_core.dialects.openai_chat import VENDORS
-from nexusflow_core.dialects.openai_chat.json_schema import closed
+from nexusflow_core.translation.schemas import closed
 from tests.core.openai_chat.asking import ROWS, request_of, translated
 
 CLOSED = {

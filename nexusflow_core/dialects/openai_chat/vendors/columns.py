@@ -11,12 +11,12 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from nexusflow_core.routing import ToolImages
+from nexusflow_core.translation.ids import IdForm
 
-__all__ = ["IdForm", "Prefill", "Thinking", "Vendor", "ladder"]
+__all__ = ["Prefill", "Thinking", "Vendor", "ladder"]
 
 ToolChoices: TypeAlias = Literal["named", "required", "auto"]
 WithTools: TypeAlias = Literal["any", "off", "never"]
-IdForm: TypeAlias = Literal["any", "nine", "functions"]
 Replay: TypeAlias = Literal["reasoning_content", "reasoning", "reasoning_details", "parts"]
 
 _KIMI = re.compile(r"(?i)(?<![a-z])kimi")

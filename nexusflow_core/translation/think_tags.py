@@ -3,8 +3,8 @@
 from enum import Enum, auto
 from typing import NamedTuple
 
-from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
-from nexusflow_core.dialects.openai_chat.stops import longest_beginning
+from nexusflow_core.translation.held import Held, Pieces
+from nexusflow_core.translation.stops import longest_beginning
 
 __all__ = ["Piece", "ThinkTags", "before_lone_end"]
 

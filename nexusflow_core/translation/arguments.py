@@ -1,9 +1,81 @@
-"""JSON text that comes in pieces: whether it is whole yet, and whether it is JSON at all."""
+"""A tool call's arguments: JSON text that comes whole or in pieces, cut short, or encoded twice."""
 
 import re
 import zlib
+from typing import Any
 
-__all__ = ["JSONEnd"]
+import msgspec
+
+from nexusflow_core.translation.held import Held, Pieces
+from nexusflow_core.translation.json_lenient import decode_leniently
+from nexusflow_core.untyped import MALFORMED, is_object
+
+__all__ = ["NO_ARGUMENTS", "NO_OBJECT", "EncodedTwice", "JSONEnd", "read_arguments", "readable_prefix"]
+
+NO_ARGUMENTS = frozenset({"{}", "null", "[]", '""', "0", "false"})
+"""What servers write for an input without members, beside nothing at all."""
+
+NO_OBJECT = "the upstream's answer has tool arguments that are no JSON object"
+
+_BRACKETS = re.compile(r'\\.|["{}\[\],]', re.S)
+_LONGEST_ESCAPE = 12  # two halves of a surrogate pair: \ud83d\ude00
+
+
+def read_arguments(arguments: str) -> dict[str, Any] | None:
+    """Returns the arguments as an object, be it encoded twice; None where they are none."""
+    return _read(arguments, twice=True)
+
+
+def _read(arguments: str, *, twice: bool) -> dict[str, Any] | None:
+    if arguments.strip() in ("", *NO_ARGUMENTS):
+        return {}
+    try:
+        return msgspec.json.decode(arguments.encode(), type=dict[str, Any])
+    except MALFORMED:
+        pass
+    try:
+        value = decode_leniently(arguments)
+    except msgspec.DecodeError:
+        return None
+    if twice and isinstance(value, str):
+        return _read(value, twice=False)
+    return value if is_object(value) else None
+
+
+def readable_prefix(arguments: str) -> dict[str, Any]:
+    """Returns the longest beginning that can be read, closed; {} where there is none. A string counts as far as
+    it goes, a number that was cut does not: half of it says something else."""
+    closing: list[str] = []
+    whole, in_string = 0, False  # where the last member ends that is sure to be whole
+    for found in _BRACKETS.finditer(arguments):
+        mark = found[0]
+        if mark == '"':
+            in_string = not in_string
+        elif in_string or mark[0] == "\\":
+            continue
+        elif mark in "{[":
+            closing.append("}" if mark == "{" else "]")
+            whole = found.end()
+        elif mark == ",":
+            whole = found.start()
+        elif closing:
+            closing.pop()
+            whole = found.end()
+    end = "".join(reversed(closing))
+    tries = [arguments[:whole] + end]
+    if in_string:  # without the escape sequence that it was perhaps cut in
+        tries[:0] = [arguments[: len(arguments) - cut] + '"' + end for cut in range(_LONGEST_ESCAPE)]
+    elif not arguments[-1:].isdigit():
+        tries[:0] = [arguments + end]
+    for text in tries:
+        try:
+            return msgspec.json.decode(text.encode(), type=dict[str, Any])
+        except MALFORMED:
+            continue
+    return {}
+
+
+# In pieces
 
 _TOKEN = re.compile(r'[ \t\n\r]*([{}\[\],:"]|[^ \t\n\r{}\[\],:"]+)')
 _MARKS = frozenset('{}[],:"')
@@ -172,3 +244,28 @@ class JSONEnd:
 
     def _behind_a_value(self) -> int:
         return _COMMA if self._lists else _END
+
+
+class EncodedTwice:
+    """Holds the string until it is whole: what is inside cannot be told from its pieces."""
+
+    def __init__(self, held: Held) -> None:
+        self._pieces = Pieces(held)
+        self._end = JSONEnd()
+
+    def feed(self, fragment: str) -> str | None:
+        """Returns the text inside once the string is whole, None until then. What is no JSON stays as it is."""
+        self._pieces.add(fragment)
+        self._end.feed(fragment)
+        if not self._end.reached:
+            return None
+        text = self._pieces.take()
+        try:
+            value = decode_leniently(text)
+        except msgspec.DecodeError:
+            return text
+        return value if isinstance(value, str) else text
+
+    def rest(self) -> str:
+        """What has come of a string that has no end."""
+        return self._pieces.take()

@@ -2,11 +2,9 @@
 
 from typing import Literal
 
-from nexusflow_core.dialects.openai_chat.encoded_twice import EncodedTwice
-from nexusflow_core.dialects.openai_chat.json_end import JSONEnd
-from nexusflow_core.dialects.openai_chat.pieces import Held, Pieces
-from nexusflow_core.dialects.openai_chat.schema import NO_ARGUMENTS
-from nexusflow_core.dialects.openai_chat.surrogates import Joint
+from nexusflow_core.translation.arguments import NO_ARGUMENTS, EncodedTwice, JSONEnd
+from nexusflow_core.translation.held import Held, Pieces
+from nexusflow_core.translation.json_lenient import Joint
 
 __all__ = ["CallSlot"]
 

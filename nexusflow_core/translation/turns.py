@@ -1,15 +1,17 @@
 """Turns of a conversation: neighbours of one role as one, and what a compaction has left of them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.caching import Placed
-from nexusflow_core.dialects.openai_chat.losses import Losses
 from nexusflow_core.messages import Block, InputMessage, OtherBlock, TextBlock
+from nexusflow_core.translation.losses import Losses
 
-__all__ = ["Turn", "turns_of"]
+__all__ = ["Placed", "Turn", "turns_of"]
+
+Placed: TypeAlias = tuple[str, Block]
+"""A block and where it stands in the request: `messages[0].content[1]`."""
 
 
 class Turn(Struct):

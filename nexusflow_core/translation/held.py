@@ -2,9 +2,7 @@
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.schema import utf8_length
-
-__all__ = ["HELD_BYTES", "Held", "Pieces"]
+__all__ = ["HELD_BYTES", "Held", "Pieces", "utf8_length"]
 
 HELD_BYTES = 16 * 1024 * 1024
 """Bound on what is kept of one stream; a whole answer has the same."""
@@ -50,3 +48,8 @@ class Pieces:
         self._held.bytes -= self._size
         self._size, self._blocks, self._new = 0, None, None
         return text
+
+
+def utf8_length(text: str) -> int:
+    """Bytes of a text, without making them where it is ASCII."""
+    return len(text) if text.isascii() else len(text.encode())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nexusflow_core.dialects.openai_chat.losses import Losses
+from nexusflow_core.translation.losses import Losses
 from nexusflow_core.untyped import is_list, is_object, object_of
 
 __all__ = ["closed", "without"]
