@@ -21,7 +21,7 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def record() -> str:
-    """An example record as the call log has it."""
+    """Returns an example record, as the call log has it."""
     attempt = Attempt(upstream="anthropic", model="claude-opus-4-7", status=200, reason="", duration=2.731)
     example = CallRecord(
         request_id="req_2b9f5c1d7e8a4f60b3c1d2e4",
@@ -60,7 +60,7 @@ def record() -> str:
 
 
 def billing() -> str:
-    """Every rule of billing in a line, with an example that is worked out here."""
+    """Returns a line per rule of billing, with a computed example."""
     lines = ["| rule | example | USD |", "| --- | --- | --- |"]
     for rule, example, model, usage, options in _RULES:
         terms = {"at": date(2026, 11, 22), **options}
@@ -92,7 +92,7 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         {},
     ),
     (
-        "a write without a lifetime counts as 5 minutes, and the cost says so",
+        "a write without a lifetime counts as 5 minutes; a flag says so",
         "haiku-4-5: 10,000 written, 100 out",
         "claude-haiku-4-5",
         {"cache_creation_input_tokens": 10_000, "output_tokens": 100},
@@ -124,7 +124,7 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         {},
     ),
     (
-        "a long prompt moves the whole request to its tier, output too",
+        "a long prompt moves the whole request, output too, to the dearer tier",
         "haiku-5-5: 10,001 in, 5,000 written, 85,000 read (over 100,000), 1,000 out",
         "claude-haiku-5-5",
         {
@@ -157,7 +157,7 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         {},
     ),
     (
-        "where an answer took several model calls, each counts at its own model's price",
+        "if an answer took several model calls, each costs its own model's price",
         "sonnet-5: a compaction of 180,000 in and 3,500 out, then 23,000 in and 1,000 out",
         "claude-sonnet-5",
         {
@@ -178,14 +178,14 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         {"stop_reason": "refusal"},
     ),
     (
-        "a stream that was cut short counts as far as it showed, and the cost says so",
+        "a cut stream costs the tokens that it reported; a flag says so",
         "opus-4-7: 1,000 in, 1 out",
         "claude-opus-4-7",
         {"input_tokens": 1000, "output_tokens": 1},
         {"partial": True},
     ),
     (
-        "on Chat Completions cached and written tokens are part of the prompt, and taken out once",
+        "in Chat Completions the prompt includes cached and written tokens; we subtract them once",
         "gpt-5.6-sol: a prompt of 10,000, of which 2,000 cached and 2,000 written, 1,000 out",
         "gpt-5.6-sol",
         {
@@ -203,7 +203,7 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         {},
     ),
     (
-        "the tier that served decides; one without a price, as Anthropic's `priority`, is standard, flagged",
+        "the serving tier sets the price; without a price (Anthropic's `priority`): standard, flagged",
         "gpt-6-sol, served as flex (0.5x): 500 in, 500 out",
         "gpt-6-sol",
         {"prompt_tokens": 500, "completion_tokens": 500, "service_tier": "flex"},
@@ -217,7 +217,7 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         {"wire": "deepseek-chat", "at": datetime(2026, 11, 16, 2, tzinfo=UTC)},
     ),
     (
-        "xAI counts reasoning beside the completion, everybody else inside it",
+        "xAI counts reasoning beside the completion, all others inside it",
         "grok-4.7: 100 in, 5 out, 20 of reasoning, 125 in all",
         "grok-4.7",
         {
@@ -229,7 +229,7 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         {"wire": "openai-chat"},
     ),
     (
-        "Qwen's reads cost less by markers than by themselves, and its output more where it thought",
+        "Qwen's reads cost less with markers than with automatic caching; thinking makes output dearer",
         "qwen-plus: 1,000 read by markers, 10 out, 4 of them thought",
         "qwen-plus",
         {
@@ -241,7 +241,7 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         {"wire": "openai-chat"},
     ),
     (
-        "a bill that the vendor itself reports wins over any table",
+        "a charge reported by the vendor overrides every price row",
         "OpenRouter reports 0.95",
         "anthropic/claude-opus-4.7",
         {"prompt_tokens": 194, "completion_tokens": 2, "cost": "0.95"},

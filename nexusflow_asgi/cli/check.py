@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embedded",
         action="store_true",
-        help="for an app that mounts the gateway with an authenticate function of its own: needs no [auth]",
+        help="for an app with its own authenticate function: [auth] may be missing",
     )
 
 

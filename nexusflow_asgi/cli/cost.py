@@ -87,7 +87,11 @@ class _Tally:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What follows `nexusflow cost`."""
     parser.add_argument(
-        "files", nargs="*", default=["-"], metavar="FILE", help="JSON lines; - or none for standard input"
+        "files",
+        nargs="*",
+        default=["-"],
+        metavar="FILE",
+        help="files of JSON lines; - or no file reads standard input",
     )
     parser.add_argument(
         "--by",
@@ -98,11 +102,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
     parser.add_argument(
-        "--from", dest="source", choices=tuple(IMPORTERS), help="the lines' format; default: told by each line"
+        "--from",
+        dest="source",
+        choices=tuple(IMPORTERS),
+        help="the lines' format (default: each line shows it)",
     )
-    parser.add_argument("--at", type=moment, metavar="TIME", help="the time of lines that have none")
+    parser.add_argument("--at", type=moment, metavar="TIME", help="time for lines without one")
     parser.add_argument(
-        "--logged", action="store_true", help="take the costs that the lines have; price nothing anew"
+        "--logged", action="store_true", help="add up the costs in the lines; price nothing again"
     )
     parser.add_argument("--strict", action="store_true", help="exit 1 if a line was skipped or had no price")
     add_book_argument(parser)

@@ -42,12 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="a model's id; none lists the models",
+        help="a model's id; without one, lists all models",
     )
     parser.add_argument(
         "--at", type=moment, metavar="DATE", help="the day, UTC, or a time with its zone (default: now)"
     )
-    parser.add_argument("--vendor", help="whose model; default: whoever has one of that name")
+    parser.add_argument("--vendor", help="the model's vendor (default: any vendor with that name)")
     add_book_argument(parser)
 
 
@@ -57,7 +57,7 @@ def add_book_argument(parser: argparse.ArgumentParser) -> None:
         "--prices",
         action="append",
         metavar="FILE",
-        help="prices of your own, which go before the built-in ones",
+        help="your own prices, which replace built-in ones",
     )
 
 

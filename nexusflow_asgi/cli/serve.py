@@ -37,7 +37,7 @@ _LINES_BYTES = 32 * 1024
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What follows `nexusflow serve`."""
     parser.add_argument(
-        "--config", metavar="FILE", help="a nexusflow.toml; without one, claude-* with ANTHROPIC_API_KEY"
+        "--config", metavar="FILE", help="a nexusflow.toml; without one, serve claude-* with ANTHROPIC_API_KEY"
     )
     parser.add_argument("--offline", action="store_true", help="answer from a simulator: no key, no network")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
@@ -52,14 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--transport",
         choices=("auto", "httpx", "aiohttp"),
         default="auto",
-        help="how upstreams are called; auto is aiohttp where it is installed (default: %(default)s)",
+        help="how to call upstreams; auto is aiohttp if it is installed (default: %(default)s)",
     )
     parser.add_argument(
         "--log-level",
         choices=tuple(LEVELS),
         default="info",
-        help="what is logged to stderr: info has a line a call, debug one an attempt too and uvicorn's "
-        "messages (default: %(default)s)",
+        help="what to log to stderr: info logs each call; debug adds each attempt and uvicorn's messages "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "-v",
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--log-format",
         choices=("text", "json"),
         default="text",
-        help="json: an object a line, with the record of each call (default: %(default)s)",
+        help="json: one object per line, with the record of each call (default: %(default)s)",
     )
 
 

@@ -1,5 +1,5 @@
 """Every bound on what a caller or an upstream decides: its number, and the test that goes over its edge and
-stays just under it. The README's list is made of this table."""
+stays just under it. docs/security.md lists this table."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ BOUNDS = [
         "tests/core/test_peek.py::test_a_models_name_has_a_bound",
     ),
     Bound(
-        "a body that is decoded: translated, estimated, or with marked thinking",
+        "a body that we decode: translated, estimated, or with our thinking signatures",
         250_000,
         "JSON values",
         LIMITS.body_values,
@@ -144,7 +144,7 @@ BOUNDS = [
         "tests/asgi/test_server_protocol.py::test_connections_without_a_request_are_bounded",
     ),
     Bound(
-        "`nexusflow serve`: what a client sends ahead of its answer",
+        "`nexusflow serve`: bytes that a client sends ahead of its answer",
         65_536,
         "bytes",
         SERVER.held_bytes,
@@ -187,7 +187,7 @@ BOUNDS = [
     Bound(
         "threads that decode",
         2,
-        "threads a loop",
+        "threads per loop",
         runtime.WORKERS,
         "calls wait for one",
         f"{EDGES}::test_threads_that_decode",
@@ -210,7 +210,7 @@ BOUNDS = [
         f"{EDGES}::test_a_large_relayed_answer",
     ),
     Bound(
-        "what is held of a translated answer",
+        "the held part of a translated answer",
         16_777_216,
         "bytes",
         held.HELD_BYTES,
@@ -250,7 +250,7 @@ BOUNDS = [
         f"{EDGES}::test_messages_of_errors",
     ),
     Bound(
-        "what is read of such a message",
+        "the part of such a message that we read",
         16_384,
         "characters",
         cleaning._READ,
@@ -328,7 +328,7 @@ BOUNDS = [
         "tests/core/test_resilience.py::test_the_memory_is_bounded",
     ),
     Bound(
-        "models whose price is remembered",
+        "remembered prices",
         4096,
         "models",
         book._MAX_REMEMBERED,
@@ -339,14 +339,14 @@ BOUNDS = [
 
 
 def table() -> str:
-    """The bounds as the README lists them."""
+    """Returns the bounds as docs/security.md lists them."""
     lines = ["| bound | number | beyond it |", "| --- | --- | --- |"]
     return "\n".join(lines + [f"| {it.what} | {it.number:,} {it.unit} | {it.beyond} |" for it in BOUNDS])
 
 
 @pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: bound.what)
 def test_each_bound_is_the_codes_and_has_its_test(bound: Bound) -> None:
-    """A number that changes in the code changes here, and in the README."""
+    """A number that changes in the code changes here, and in docs/security.md."""
     assert bound.held == bound.number
     file, _, name = bound.test.partition("::")
     assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), bound.test
