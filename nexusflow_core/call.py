@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import force_setattr, replace
 
-from nexusflow_core.json_size import MAX_VALUES
+from nexusflow_core.json_spans import MAX_VALUES
 from nexusflow_core.peek import Peek, inflate, peek
 from nexusflow_core.session import Session, read_session
 from nexusflow_core.upstream import Credential, Headers, header

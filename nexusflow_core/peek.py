@@ -3,36 +3,22 @@
 The bytes are never rebuilt. Whatever else the body says is the upstream's to judge.
 """
 
-import re
 import zlib
-from typing import TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
 
 from nexusflow_core.errors import InvalidRequest, RequestTooLarge
+from nexusflow_core.json_spans import members
 from nexusflow_core.untyped import MALFORMED
 
-__all__ = ["Peek", "elements", "inflate", "members", "peek", "rename_model"]
-
-MAX_MEMBERS = 1000
-"""Bound on top-level members; the Messages API has about thirty."""
+__all__ = ["Peek", "inflate", "peek", "rename_model"]
 
 MAX_MODEL = 1000
 """Bound on the characters of a model's name, which is matched with patterns and kept in records."""
 
 _MAX_GZIP_MEMBERS = 100
 """Bound on the members of one gzip body: each costs a copy of what follows it, and senders make one."""
-
-_KEY = re.compile(rb'[ \t\n\r]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
-_OPENING = re.compile(rb"[ \t\n\r]*+\{")
-_NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
-_BETWEEN = re.compile(rb"[ \t\n\r,]*+")
-_TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
-_BLANKS = b" \t\n\r"
-
-Member: TypeAlias = tuple[str, int, int]
-"""Key, start and end of the value's bytes."""
 
 
 class Peek(Struct, frozen=True):
@@ -51,17 +37,11 @@ class _Plain(Struct):
     stream: Raw = Raw(b"")
 
 
-_MANY_COLONS = 20_000
-"""Of a text with no more of them the members are counted once they are decoded."""
-
 _SMALL = 16 * 1024
 """Beyond this size looking closely takes less time than decoding past every member."""
 
 _plain = msgspec.json.Decoder(_Plain)
-_members = msgspec.json.Decoder(dict[str, Raw])
-_elements = msgspec.json.Decoder(list[Raw])
 _string = msgspec.json.Decoder(str)
-_value = msgspec.json.Decoder(Raw)
 
 
 def peek(text: bytes) -> Peek:
@@ -137,84 +117,3 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     except zlib.error:
         raise InvalidRequest(f"content-encoding: the body is not valid {encoding} data") from None
     raise InvalidRequest(f"content-encoding: more than {_MAX_GZIP_MEMBERS} members in one body")
-
-
-def members(text: bytes) -> list[Member]:
-    """Key, start and end of each member of a JSON object, in order. Raises InvalidRequest."""
-    try:
-        if text.count(b":") > _MANY_COLONS:
-            _check_beforehand(text)
-        values = _members.decode(text)
-        return _walk(text, values)
-    except msgspec.ValidationError:
-        raise InvalidRequest("request body: Input should be a valid JSON object") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"The request body is not valid JSON: {error}") from None
-    except RecursionError:
-        raise InvalidRequest("The request body nests too deeply") from None
-
-
-def elements(text: bytes) -> list[tuple[int, int]]:
-    """Start and end of each element of a JSON array; none where it is something else."""
-    try:
-        values = _elements.decode(text)
-    except MALFORMED:
-        return []
-    found: list[tuple[int, int]] = []
-    position = text.index(b"[") + 1
-    for value in values:
-        between = _BETWEEN.match(text, position)
-        start = between.end() if between is not None else position
-        position = start + memoryview(value).nbytes
-        found.append((start, position))
-    return found
-
-
-def _walk(text: bytes, values: dict[str, Raw]) -> list[Member]:
-    """The members in order, by the lengths that the decoder measured: its Raw has no offset."""
-    found: list[Member] = []
-    texts: dict[str, bytes] = {}  # a repeated key's last value is copied once
-    position = text.index(b"{") + 1
-    while key := _KEY.match(text, position):
-        _check_count(len(found))
-        name = _string.decode(key[1])
-        if name not in texts:
-            texts[name] = bytes(values[name])
-        value, position = texts[name], key.end()
-        end = position + len(value)
-        after = _NEXT.match(text, end)
-        if after is None or not text.startswith(value, position):  # a later value of the same key hid this one
-            end = _end_of_value(text, position)
-            after = _NEXT.match(text, end)
-        if after is None:
-            raise InvalidRequest("request body: a key that is given more than once cannot be read")
-        found.append((name, position, end))
-        position = after.end()
-    return found
-
-
-def _end_of_value(text: bytes, start: int) -> int:
-    """Where the value at `start` ends. The decoder skips it and says at which byte something else follows."""
-    try:
-        _value.decode(memoryview(text)[start:])
-    except msgspec.DecodeError as error:
-        if (told := _TRAILING.search(str(error))) is None:
-            raise
-        behind = start + int(told[1]) - 1
-        return start + len(text[start:behind].rstrip(_BLANKS))
-    return len(text)
-
-
-def _check_beforehand(text: bytes) -> None:
-    """Counts no further than the bound: the decoder would make an object of each member first, and nothing else
-    runs meanwhile. What is no JSON it leaves to the decoder to say."""
-    after, count = _OPENING.match(text), 0
-    while after is not None and (key := _KEY.match(text, after.end())):
-        _check_count(count)
-        after = _NEXT.match(text, _end_of_value(text, key.end()))
-        count += 1
-
-
-def _check_count(members: int) -> None:
-    if members >= MAX_MEMBERS:
-        raise InvalidRequest(f"request body: more than {MAX_MEMBERS} top-level members")

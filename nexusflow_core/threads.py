@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from nexusflow_core.errors import InvalidRequest
-from nexusflow_core.peek import members
+from nexusflow_core.json_spans import members
 from nexusflow_core.untyped import MALFORMED, is_zero, object_of
 
 __all__ = ["UNSUPPORTED", "continues_thread", "thread_of", "thread_refused"]

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-CORE = """untyped moments errors sse usage prices cost upstream spending retry_after record json_size
-    peek threads thinking_blocks session routing call resilience logs summary messages answers dialect counting
+CORE = """untyped moments errors sse usage prices cost upstream spending json_spans record
+    peek threads messages session routing call resilience logs dialect counting
     translation dialects.anthropic dialects.openai_chat dialects exchange simulator toml config model_list
     gateway""".split()
 """nexusflow_core from the ground up."""

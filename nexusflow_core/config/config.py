@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.errors import ConfigError, ConfigErrors
-from nexusflow_core.json_size import MAX_VALUES
+from nexusflow_core.json_spans import MAX_VALUES
 from nexusflow_core.routing import Route
 from nexusflow_core.upstream import Secret, Upstream
 

@@ -5,8 +5,8 @@ from msgspec.structs import replace
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg
 from nexusflow_core.errors import UpstreamError
+from nexusflow_core.messages.marks import has_signed_thinking, without_signed_thinking
 from nexusflow_core.routing import Route, Target
-from nexusflow_core.thinking_blocks import has_signed_thinking, without_signed_thinking
 from nexusflow_core.upstream import header
 
 __all__ = ["refuses_choice", "refuses_thinking", "without_thinking", "would_be_refused"]

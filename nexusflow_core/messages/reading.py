@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.errors import InvalidRequest
-from nexusflow_core.json_size import MAX_VALUES, check_values
+from nexusflow_core.json_spans import MAX_VALUES, check_values
 from nexusflow_core.messages.vocabulary import (
     Block,
     DocumentBlock,

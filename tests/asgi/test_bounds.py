@@ -11,7 +11,7 @@ import pytest
 
 from nexusflow_asgi import call_log, calls, paths, runtime
 from nexusflow_asgi.server import ServerLimits
-from nexusflow_core import Limits, errors, peek, record, sse
+from nexusflow_core import Limits, errors, json_spans, peek, record, sse
 from nexusflow_core.dialects.anthropic import relay
 from nexusflow_core.dialects.openai_chat import cleaning, error_bodies, stream_calls
 from nexusflow_core.exchange import settling
@@ -75,7 +75,7 @@ BOUNDS = [
         "members of a body",
         1000,
         "at the top",
-        peek.MAX_MEMBERS,
+        json_spans.MAX_MEMBERS,
         "400",
         "tests/core/test_peek.py::test_a_body_that_cannot_be_routed_says_why",
     ),

@@ -11,8 +11,8 @@ import pytest
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import Call, CallRecord, Gateway, decode_config
 from nexusflow_core.exchange import Read, Send
+from nexusflow_core.messages.marks import read_mark
 from nexusflow_core.simulator import simulate
-from nexusflow_core.thinking_blocks import read_mark
 from tests.core.openai_chat.folding import by_sdk
 from tests.traffic import exchanges, why_absent
 

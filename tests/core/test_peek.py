@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core import peek as peek_module
+from nexusflow_core import json_spans
 from nexusflow_core.errors import InvalidRequest, RequestTooLarge
-from nexusflow_core.peek import MAX_MEMBERS, MAX_MODEL, inflate, peek, rename_model
+from nexusflow_core.json_spans import MAX_MEMBERS
+from nexusflow_core.peek import MAX_MODEL, inflate, peek, rename_model
 from tests.odd_json import oddly
 
 JSON = st.recursive(
@@ -69,7 +70,7 @@ def _models(text: bytes) -> int:
 
 
 def _values(text: bytes) -> list[bytes]:
-    return [text[start:end] for key, start, end in peek_module.members(text) if key == "model"]
+    return [text[start:end] for key, start, end in json_spans.members(text) if key == "model"]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from nexusflow_core import Target, Upstream
 from nexusflow_core.errors import UpstreamProtocolError, UpstreamStatus, UpstreamTimeout, UpstreamUnreachable
-from nexusflow_core.resilience import CircuitMemory, Failure, Health, Plan, Step, failure_of
-from nexusflow_core.retry_after import stated_wait
+from nexusflow_core.resilience import CircuitMemory, Failure, Health, Plan, Step, failure_of, stated_wait
 from nexusflow_core.routing import Retry
 from nexusflow_core.upstream import Headers, Secret
 

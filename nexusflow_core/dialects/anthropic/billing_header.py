@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.peek import elements, members
+from nexusflow_core.json_spans import elements, members
 from nexusflow_core.untyped import MALFORMED
 
 __all__ = ["without_billing_header"]

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
-from nexusflow_core.thinking_blocks import Mark, MarkKind
+from nexusflow_core.messages.marks import Mark, MarkKind
 from nexusflow_core.translation.ids import ToolNames, UsedIds, tool_id
 
 __all__ = ["Asked"]

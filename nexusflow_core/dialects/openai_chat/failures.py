@@ -10,7 +10,7 @@ from nexusflow_core.dialects.openai_chat.error_bodies import LONGEST, ErrorTold,
 from nexusflow_core.dialects.openai_chat.overflow import too_long
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import UpstreamStatus
-from nexusflow_core.retry_after import stated_wait
+from nexusflow_core.resilience import stated_wait
 from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
 from nexusflow_core.upstream import Credential, Headers, Upstream, header
 

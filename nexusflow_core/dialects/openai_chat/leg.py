@@ -5,7 +5,6 @@ from copy import copy
 
 import msgspec
 
-from nexusflow_core.answers import message_body, message_delta, message_start, message_stop
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
 from nexusflow_core.dialects.openai_chat.asked import Asked
@@ -30,6 +29,7 @@ from nexusflow_core.errors import (
     UpstreamProtocolError,
     UpstreamStatus,
 )
+from nexusflow_core.messages.events import message_body, message_delta, message_start, message_stop
 from nexusflow_core.record import Loss
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder
 from nexusflow_core.translation.body_text import BodyText

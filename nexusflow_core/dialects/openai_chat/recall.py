@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.messages import RedactedThinkingBlock, ThinkingBlock, ToolUseBlock
-from nexusflow_core.thinking_blocks import Mark, read_mark
+from nexusflow_core.messages.marks import Mark, read_mark
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.translation.turns import Turn
 from nexusflow_core.untyped import is_list, object_of

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from nexusflow_core.answers import text_delta
 from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.counts import UsageTap
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, Delta, plain_text
@@ -10,6 +9,7 @@ from nexusflow_core.dialects.openai_chat.stream_calls import StreamCalls
 from nexusflow_core.dialects.openai_chat.stream_words import StreamWords
 from nexusflow_core.dialects.openai_chat.writer import MessageWriter
 from nexusflow_core.errors import AnswerUnusable, NexusFlowError
+from nexusflow_core.messages.events import text_delta
 from nexusflow_core.translation.arguments import NO_OBJECT
 from nexusflow_core.translation.held import HELD_BYTES, Held
 from nexusflow_core.translation.stop_reason import CUT_SHORT, End, Stopped, end_of, ending

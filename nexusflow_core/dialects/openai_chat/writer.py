@@ -9,7 +9,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from nexusflow_core.answers import (
+from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.reasoning_details import Details
+from nexusflow_core.errors import NexusFlowError, error_event
+from nexusflow_core.messages.events import (
     block_start,
     block_stop,
     input_json_delta,
@@ -20,9 +23,6 @@ from nexusflow_core.answers import (
     text_delta,
     thinking_delta,
 )
-from nexusflow_core.dialects.openai_chat.asked import Asked
-from nexusflow_core.dialects.openai_chat.reasoning_details import Details
-from nexusflow_core.errors import NexusFlowError, error_event
 from nexusflow_core.translation.held import Held, Pieces
 from nexusflow_core.translation.ids import answer_id
 from nexusflow_core.translation.stop_reason import Ending

@@ -11,7 +11,7 @@ import pytest
 
 from nexusflow_core import Call
 from nexusflow_core.exchange import Send
-from nexusflow_core.thinking_blocks import Mark
+from nexusflow_core.messages.marks import Mark
 from tests.asgi.growth.growing import GATEWAY, HI, JSON, Work, grows_with_size
 
 MARK = Mark(vendor="openrouter", model="m", kind="text").signature()

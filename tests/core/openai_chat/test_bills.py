@@ -13,7 +13,7 @@ import pytest
 from nexusflow_core import Call, CallRecord, Gateway
 from nexusflow_core.config import decode_config
 from nexusflow_core.logs import Entry, Pricer, read_line
-from nexusflow_core.summary import Summary, Totals
+from nexusflow_core.logs.summary import Summary, Totals
 from nexusflow_core.upstream import Credential
 from tests.core.openai_chat.driving import NOW, answered, asking, chunks, drive, sse, streamed
 

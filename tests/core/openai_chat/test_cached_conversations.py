@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from nexusflow_core import cost
 from nexusflow_core.logs import Entry, Pricer
-from nexusflow_core.summary import Summary
+from nexusflow_core.logs.summary import Summary
 from nexusflow_core.usage import Usage
 from tests.core.openai_chat.driving import NOW, Driven, answered, chunks, sse, streamed
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core.thinking_blocks import read_mark
+from nexusflow_core.messages.marks import read_mark
 from nexusflow_core.translation.think_tags import Piece, ThinkTags
 from tests.core.openai_chat.asking import request_of, translated
 from tests.core.openai_chat.driving import answered, chunks, sse, streamed

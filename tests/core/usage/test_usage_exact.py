@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nexusflow_core import InvalidUsage, Iteration, UnknownModel, Usage, cost
 from nexusflow_core.logs import Entry, Pricer
-from nexusflow_core.summary import Summary
+from nexusflow_core.logs.summary import Summary
 
 DAY = date(2026, 11, 20)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexusflow_core.logs import Entry, Priced, Pricer
-from nexusflow_core.summary import By, Summary, Totals
+from nexusflow_core.logs.summary import By, Summary, Totals
 from nexusflow_core.usage import Iteration, Usage
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core.thinking_blocks import Mark, read_mark, strip_marked
+from nexusflow_core.messages.marks import Mark, read_mark, strip_marked
 
 OURS = Mark(vendor="deepseek", model="deepseek-v4-flash", kind="text").signature()
 

@@ -16,8 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.errors import InvalidRequest
-from nexusflow_core.json_size import MAX_VALUES, check_values, count_values
-from nexusflow_core.peek import elements, members
+from nexusflow_core.json_spans import MAX_VALUES, check_values, count_values, elements, members
 from nexusflow_core.record import Places
 from nexusflow_core.untyped import MALFORMED
 

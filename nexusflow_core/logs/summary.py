@@ -6,7 +6,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from nexusflow_core.logs import Entry, Priced
+from nexusflow_core.logs.entry import Entry
+from nexusflow_core.logs.pricing import Priced
 from nexusflow_core.usage import Usage, exact
 
 __all__ = ["By", "Group", "Summary", "Totals"]

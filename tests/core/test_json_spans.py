@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexusflow_core.errors import RequestTooLarge
-from nexusflow_core.json_size import check_values, count_values
+from nexusflow_core.json_spans import check_values, count_values
 
 TEXTS = st.text(alphabet='ab,[{}]"\\:', max_size=6)
 JSON = st.recursive(

@@ -1,0 +1,24 @@
+"""What a failure before the first byte leads to: the same target once more, the next one, or the answer.
+
+Pure: `now` is an argument, seconds of one clock.
+"""
+
+from nexusflow_core.resilience.circuits import Circuit, CircuitMemory, Circuits, CircuitStore, Health
+from nexusflow_core.resilience.failures import Counts, Failure, Reason, failure_of
+from nexusflow_core.resilience.plan import Plan, Step
+from nexusflow_core.resilience.retry_after import stated_wait
+
+__all__ = [
+    "Circuit",
+    "CircuitMemory",
+    "CircuitStore",
+    "Circuits",
+    "Counts",
+    "Failure",
+    "Health",
+    "Plan",
+    "Reason",
+    "Step",
+    "failure_of",
+    "stated_wait",
+]

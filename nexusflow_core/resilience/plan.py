@@ -1,0 +1,151 @@
+"""The course of one call: the same target once more, the next one, or the answer."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from nexusflow_core.resilience.circuits import Health
+from nexusflow_core.resilience.failures import Counts, Failure
+from nexusflow_core.routing import Retry, Target
+
+__all__ = ["Plan", "Step"]
+
+_ATTEMPTS = 3
+
+
+class Step(Struct, frozen=True):
+    """The next attempt: which target, and not before when."""
+
+    target: Target
+    at: float
+
+
+class Plan:
+    """Which target a call goes to next, within one budget of attempts and one deadline.
+
+    `spent`: attempts that the client has made before this one (`x-stainless-retry-count`). `jitter`: a number
+    from 0 to 1 that keeps calls which failed together apart. `caller`: who calls, "" where nobody knows.
+    `health` None: the call neither heeds the health of targets nor says anything about it.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        policy: Retry,
+        health: Health | None,
+        *,
+        model: str,
+        started: float,
+        spent: int = 0,
+        jitter: float = 0.0,
+        caller: str = "",
+    ) -> None:
+        self.deadline = started + policy.deadline
+        self._targets = list(targets)  # those not tried yet
+        self._policy = policy
+        self._health = health
+        self._model = model
+        self._caller = caller
+        attempts = policy.attempts or max(_ATTEMPTS, len(self._targets))
+        self._left = max(1, attempts - spent)
+        self._spread = 0.5 + jitter / 2
+        self._waits = 0
+        self._cooling: list[Target] = []  # left out, because they cool down
+        self._current: Target | None = None
+        self._last_resort = False
+
+    def first(self, now: float) -> Step:
+        """The first target that may be tried; where all cool down, the one that is ready first. A call is
+        never refused for the health of its targets: the upstream's own answer says more."""
+        index = 0
+        if self._reopens(self._targets[0]) > now:
+            times = [max(self._reopens(target), now) for target in self._targets]
+            index = times.index(min(times))
+            self._last_resort = times[index] > now
+        self._cooling, ready = self._targets[:index], self._targets[index]
+        del self._targets[: index + 1]
+        return self._enter(ready, now, now)
+
+    def after(self, failure: Failure, now: float) -> Step | None:
+        """What follows a failed attempt; None: nothing does, and the failure is the answer."""
+        self._count(failure, now)
+        target = self._current
+        if target is None or self._left <= 0 or now >= self.deadline:
+            return None
+        wait = failure.wait or self._backoff()
+        again = failure.again and not self._last_resort and wait <= self._policy.max_wait
+        if again and self._left > len(self._targets) and now + wait < self.deadline:
+            self._waits += 1
+            return self._enter(target, now + wait, now)
+        return self.next(now)
+
+    def next(self, now: float) -> Step | None:
+        """The next target in order that does not cool down; None where there is none."""
+        self._abandon()
+        while self._targets and self._left > 0:
+            target = self._targets.pop(0)
+            if self._reopens(target) <= now:
+                return self._enter(target, now, now)
+        return None
+
+    def once_more(self, now: float) -> Step | None:
+        """The same target at once, for a request that has been changed since; None: the budget is spent."""
+        if self._current is None or self._left <= 0 or now >= self.deadline:
+            return None
+        return self._enter(self._current, now, now)
+
+    def instead(self, now: float, *, failed: bool) -> Step | None:
+        """The last step's target could not carry the call, which has cost no attempt. After a failure the next
+        target takes its place; before one, a target that had been left out because it cools down."""
+        self._left += 1
+        if failed:
+            return self.next(now)
+        self._abandon()
+        if not self._cooling:
+            return None
+        self._last_resort = True
+        return self._enter(self._cooling.pop(0), now, now)
+
+    def served(self, now: float) -> None:
+        """The target has begun an answer, or refused the call for what the caller wrote."""
+        if self._health is not None and self._current is not None:
+            self._health.succeeded(self._key(self._current), now)
+
+    def broke(self, failure: Failure, now: float) -> None:
+        """The answer broke off after its first byte."""
+        self._count(failure, now)
+
+    def abandoned(self) -> None:
+        """The client has left, or the gateway ended the call."""
+        self._abandon()
+
+    def _enter(self, target: Target, at: float, now: float) -> Step:
+        self._left -= 1
+        self._current = target
+        if self._health is not None:
+            self._health.enter(self._key(target), now)
+        return Step(target, at)
+
+    def _abandon(self) -> None:
+        if self._health is not None and self._current is not None:
+            self._health.abandoned(self._key(self._current))
+
+    def _count(self, failure: Failure, now: float) -> None:
+        target = self._current
+        if self._health is None or target is None:
+            return
+        own_limit = failure.reason in ("rate_limited", "exhausted") and target.upstream.api_key is None
+        if own_limit or failure.counts is Counts.NEVER:
+            self._abandon()  # it says nothing to anybody else
+        else:
+            stated = failure.wait is not None and failure.wait > self._policy.max_wait
+            self._health.failed(self._key(target), failure, now, stated=stated, caller=self._caller)
+
+    def _reopens(self, target: Target) -> float:
+        return self._health.reopens(self._key(target)) if self._health is not None else 0.0
+
+    def _key(self, target: Target) -> str:
+        return f"{target.upstream.name}/{target.model or self._model}"
+
+    def _backoff(self) -> float:
+        return float(self._policy.backoff * 2**self._waits * self._spread)
