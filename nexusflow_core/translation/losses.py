@@ -18,8 +18,8 @@ NO_OPS: dict[str, str] = {
     "service_tier": "`auto` is the default, and there is no other tier to avoid",
     "speed": "`standard` is the default",
     "inference_geo": "`global` promises nothing",
-    "thinking.type": "`enabled` and `adaptive` both ask for thinking; budget and effort say how much; `disabled` "
-    "is the default for models that take tools only without thinking",
+    "thinking.type": "`enabled` and `adaptive` both ask for thinking; budget and effort say how much; "
+    "`disabled` is the default for models that take tools only without thinking",
     "thinking.display": "`summarized` is the default; the vendor's reasoning is shown unchanged",
     "context_management": "`clear_thinking` with `keep: all` clears nothing",
     "tool_choice": "without tools there is no choice",
