@@ -258,7 +258,7 @@ class UpstreamStatus(UpstreamError):
         super().__init__(shown, headers=headers, details=details, reason=reason)
         self.status = status
         self.type = type
-        # 408, 409, 429 and every 5xx, 529 among them (PITFALLS H5); other 4xx are the caller's making. A
+        # 408, 409, 429 and every 5xx pass by themselves, 529 too; other 4xx are the caller's making. A
         # stream of status 200 that begins with an error has only the error's type to go by.
         self.retryable = status in (408, 409, 429) or status >= 500 or (status < 400 and type in _PASSING)
 

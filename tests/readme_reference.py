@@ -79,7 +79,7 @@ SETTINGS = {
     "upstreams.NAME.ca_file": "PEM file of the certificate authorities to trust",
     "upstreams.NAME.connections": "most connections at once",
     "upstreams.NAME.timeouts.connect": "seconds to get a connection",
-    "upstreams.NAME.timeouts.first_byte": "seconds from request to first event, or to a sync answer's first byte",
+    "upstreams.NAME.timeouts.first_byte": "seconds until the first event, or a sync answer's first byte",
     "upstreams.NAME.timeouts.idle": "seconds without a byte from the upstream",
     "upstreams.NAME.timeouts.total": "seconds of one attempt",
     "upstreams.NAME.timeouts.grace": "seconds from the stop reason to the stream's end; pings do not extend it",

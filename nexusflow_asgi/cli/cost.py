@@ -14,8 +14,8 @@ from nexusflow_asgi.cli.prices import add_book_argument, book_of, moment
 from nexusflow_asgi.cli.table import exact, printable, shown, table, write
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.logs import HEAD_BYTES, IMPORTERS, Pricer, Skipped, read_line, shortened
-from nexusflow_core.prices import PriceBook
 from nexusflow_core.logs.summary import By, Summary, Totals
+from nexusflow_core.prices import PriceBook
 
 __all__ = ["add_arguments", "run"]
 

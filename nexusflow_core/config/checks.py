@@ -54,7 +54,7 @@ def check_limits(complaints: Complaints, limits: Limits) -> None:
     check_seconds(complaints, "limits.queue_seconds", limits.queue_seconds)
     if not 0 < limits.queue_share <= 1:
         complaints.add("limits.queue_share", "must be above 0 and at most 1")
-    if not 0 < limits.ping_seconds <= 15:  # clients take 15 s of silence for the end (PITFALLS B1)
+    if not 0 < limits.ping_seconds <= 15:  # Claude Code cancels after 15 s of silence
         complaints.add("limits.ping_seconds", "must be above 0 and at most 15")
 
 

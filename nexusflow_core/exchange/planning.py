@@ -19,7 +19,7 @@ def plan_of(call: Call, route: Route, health: Health | None, started: float) -> 
     return Plan(
         route.targets if one else route.targets[:1],  # a thread's history lies at one provider
         route.retry,
-        health if call.endpoint == "messages" else None,  # an auxiliary call tells nothing (PITFALLS H6)
+        health if call.endpoint == "messages" else None,  # an auxiliary call tells nothing
         model=call.model,
         started=started,
         spent=int(retries) if retries.isdigit() and len(retries) < 4 else 0,

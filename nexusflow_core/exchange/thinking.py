@@ -14,7 +14,7 @@ __all__ = ["refuses_choice", "refuses_thinking", "without_thinking", "would_be_r
 
 def would_be_refused(call: Call, route: Route, target: Target, leg: Leg) -> bool:
     """Whether this target, of another model than the route's first, would be given thinking that the first one
-    has signed (PITFALLS F5). Where the route strips it the refusal is waited for."""
+    has signed, which the other model refuses. Where the route strips it the refusal is waited for."""
     wanted = route.targets[0].model or call.model
     if route.thinking == "strip" or (target.model or call.model) == wanted or call.seen is None:
         return False
@@ -36,7 +36,7 @@ def refuses_choice(error: UpstreamError, body: bytes) -> bool:
 
 
 def without_thinking(call: Call) -> tuple[Call, tuple[str, ...]]:
-    """The call without signed thinking (PITFALLS F3), and what was edited for that: nothing where there is
+    """The call without signed thinking, and what was edited for that: nothing where there is
     none. An edited text goes out plain."""
     if call.seen is None:
         return call, ()

@@ -71,7 +71,7 @@ class _Cooling(Struct, frozen=True):
 _COOLING: dict[Reason, _Cooling] = {
     "unreachable": _Cooling(3, 2.0, 60.0),
     "timeout": _Cooling(3, 5.0, 60.0),
-    "overloaded": _Cooling(3, 2.0, 15.0),  # a spike is short, and must not grow into an hour (PITFALLS H6)
+    "overloaded": _Cooling(3, 2.0, 15.0),  # a spike is short, and must not grow into an hour
     "rate_limited": _Cooling(5, 2.0, 30.0),
     "failed": _Cooling(5, 2.0, 60.0),
     "exhausted": _Cooling(1, 3600.0, 3600.0),  # where no date is named

@@ -20,7 +20,7 @@ _ANNOTATIONS = frozenset({"$id", "$schema"})
 
 def closed(schema: Any) -> bool:
     """Whether every object in a schema is closed and has no optional member: only that can be `strict`. Making
-    it so would change what it means (PITFALLS E7)."""
+    it so would make optional members mandatory."""
     if is_list(schema):
         return all(closed(item) for item in schema)
     members = object_of(schema)

@@ -35,7 +35,7 @@ class CallSlot:
         self._joint = Joint()
         self._came = 0  # characters of arguments
         self._waiting: Pieces | None = Pieces(held)  # arguments, until the block is open
-        self._held = ""  # a first fragment that may be a mere placeholder for what follows (PITFALLS A6)
+        self._held = ""  # a first fragment that may be a placeholder; `{}{"a":1}` is no JSON
         self._twice: EncodedTwice | None = None
 
     @property

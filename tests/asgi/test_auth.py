@@ -384,7 +384,7 @@ def test_anonymous_lets_anyone_in() -> None:
 
 
 def test_no_way_to_authenticate() -> None:
-    """PITFALLS J8: An open gateway must be asked for in words."""
+    """An open gateway must be asked for in words: strangers would spend its money."""
     with pytest.raises(ConfigError, match="anonymous = true"):
         NexusFlow(config=configured(auth=""))
     with pytest.raises(ConfigError, match="auth"):

@@ -69,7 +69,7 @@ def refusal(status: int, *headers: tuple[bytes, bytes]) -> Iterable[Step]:
 @everywhere
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
 def test_a_passing_trouble_is_not_seen(transport: Any, backend: str, status: int) -> None:
-    """PITFALLS H5: two refusals, then an answer: one answer for the client, and who gave it."""
+    """Two refusals, then an answer: one answer for the client, and who gave it."""
     hook = RecordingHook()
     script = in_order(refusal(status), refusal(status, (b"retry-after", b"0.01")), answer(200, JSON, [MESSAGE]))
     with ScriptedUpstream(script) as upstream:
@@ -90,7 +90,7 @@ def test_a_passing_trouble_is_not_seen(transport: Any, backend: str, status: int
 @both_transports
 @pytest.mark.parametrize("stream", [False, True], ids=["sync", "stream"])
 def test_no_connection_leads_to_the_next_target_in_another_dialect(transport: Any, stream: bool) -> None:
-    """PITFALLS H8: before the first byte the change is invisible, whatever the other one speaks."""
+    """Before the first byte the change is invisible, whatever the other one speaks."""
     delta = b'data: {"choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":"stop"}]}\n\n'
     with refusing_port() as port, ScriptedUpstream(lambda _: ()) as upstream:
         upstream.script = lambda _: (
@@ -129,7 +129,7 @@ def data(text: str) -> bytes:
 
 @both_transports
 def test_silence_is_filled_with_pings(transport: Any) -> None:
-    """PITFALLS B1, B2: real events, whole and between the others, while the upstream says nothing."""
+    """Real events, whole and between the others, while the upstream says nothing."""
     go_on = Gate()
     steps = [STREAM_HEAD, chunk(data("a")), go_on, chunk(data("b")), chunk(b"data: [DONE]\n\n"), LAST_CHUNK]
     with ScriptedUpstream(lambda _: steps) as upstream:
@@ -155,7 +155,7 @@ def test_silence_is_filled_with_pings(transport: Any) -> None:
 
 @both_transports
 def test_pings_do_not_hide_a_dead_upstream(transport: Any) -> None:
-    """PITFALLS B3: when the idle time is up they stop, and one error event ends the stream."""
+    """When the idle time is up they stop, and one error event ends the stream."""
     hook = RecordingHook()
     with ScriptedUpstream(lambda _: [STREAM_HEAD, chunk(data("a")), Fault.HANG]) as upstream:
         pinging = config(("openai-chat", upstream.url), extra="[limits]\nping_seconds = 0.1\n")
@@ -175,7 +175,7 @@ def test_pings_do_not_hide_a_dead_upstream(transport: Any) -> None:
 
 @both_transports
 def test_no_ping_before_the_first_event(transport: Any) -> None:
-    """PITFALLS B4: while the status may still change nothing goes out, so a late refusal keeps its own."""
+    """Nothing goes out while the status may still change, so a late refusal keeps its own."""
     hook, go_on = RecordingHook(), Gate()
     steps: list[Step] = [go_on, *answer(400, JSON, [b'{"error":{"message":"no"}}'])]
     with ScriptedUpstream(lambda _: steps) as upstream:

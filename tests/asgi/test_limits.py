@@ -247,7 +247,7 @@ def zipped(body: bytes) -> Answer:
 
 
 def test_an_inflation_bomb() -> None:
-    """PITFALLS D9: the bound counts after inflation, and the bomb is never held whole."""
+    """The bound counts after inflation, and the bomb is never held whole."""
     bomb = gzip.compress(b'{"model":"' + b"a" * 50_000_000)
     assert len(bomb) < 100_000
     refused = zipped(bomb)
@@ -255,7 +255,7 @@ def test_an_inflation_bomb() -> None:
 
 
 def test_a_bomb_of_many_members() -> None:
-    """PITFALLS D9: thousands of empty gzip members cost nothing: more than a hundred are refused."""
+    """Thousands of empty gzip members have no size, only cost: more than a hundred are refused."""
     refused = zipped(gzip.compress(b"") * 4000)
     assert (refused.status, refused.error) == (400, "invalid_request_error")
     few = b"".join(gzip.compress(BODY[i : i + 2]) for i in range(0, len(BODY), 2))
@@ -269,7 +269,7 @@ def test_a_compressed_body_that_is_none(garbage: bytes) -> None:
 
 
 def test_a_refused_callers_body_is_not_kept() -> None:
-    """PITFALLS D9: who may not call cannot make us hold a body; it is read all the same, so that the client
+    """A refused caller cannot make us hold a body; it is read all the same, so that the client
     sees its 401."""
     gateway = NexusFlow(config=limited("body_bytes = 1000000"), transport="offline", authenticate=who)
     held = list[int]()
@@ -302,7 +302,7 @@ def test_a_refused_callers_body_is_not_kept() -> None:
 @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
 @pytest.mark.parametrize("dialect", ["anthropic", "openai-chat"])
 def test_a_slow_client_slows_the_upstream(transport: Any, dialect: str) -> None:
-    """PITFALLS D8: with a client that does not read, the upstream gets rid of what the sockets hold, and of no
+    """With a client that does not read, the upstream gets rid of what the sockets hold, and of no
     more: nothing here takes the rest in. The client that leaves then closes the upstream."""
     text = "x" * 60_000
     if dialect == "anthropic":

@@ -131,7 +131,7 @@ def test_two_streams_do_not_wait_for_each_other(transport: TransportName) -> Non
 
 @everywhere[0]
 def test_a_client_that_does_not_read_stops_the_upstream(transport: TransportName) -> None:
-    """One chunk is pulled for one that is sent (PITFALLS D8): no more waits than the sockets hold."""
+    """One chunk is pulled for each that is sent: a slow client does not fill the memory."""
     filler, pulled = chunk(b": %065000d\n\n" % 0), 0
 
     def flood() -> Iterator[Step]:

@@ -135,7 +135,7 @@ def test_capabilities_where_they_are_known(client: anthropic.Anthropic) -> None:
 
 def test_claude_codes_discovery(served: Served) -> None:
     """`GET /v1/models?limit=1000` at once, without a redirect: of what it gets it takes the ids that begin with
-    claude or anthropic, so that any model can be offered under such a name (PITFALLS I3)."""
+    claude or anthropic, so that any model can be offered under such a name."""
     with RawClient(served.port, timeout=3.0) as client:
         client.send(b"GET /v1/models?limit=1000 HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer x\r\n\r\n")
         head = client.head()

@@ -720,7 +720,7 @@ def test_two_gateways_in_one_app() -> None:
 
 
 def test_a_host_that_hides_disconnects() -> None:
-    """PITFALLS D3: Under a BaseHTTPMiddleware a client that leaves still ends the upstream's work."""
+    """Under a BaseHTTPMiddleware a client that leaves still ends the upstream's work."""
     records: list[CallRecord] = []
 
     class Keep:

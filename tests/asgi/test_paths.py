@@ -71,7 +71,7 @@ def test_paths_of_anthropics_that_are_not_served(path: str) -> None:
 
 @pytest.mark.parametrize("path", UNKNOWN)
 def test_nothing_else_is_an_endpoint(path: str) -> None:
-    """PITFALLS J9: Neither case, nor a longer or shorter name, nor an encoded slash makes an endpoint."""
+    """Neither case, nor a longer or shorter name, nor an encoded slash makes an endpoint."""
     assert match_path(path, "", "", middleware=False) == Match("unknown")
 
 

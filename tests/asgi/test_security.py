@@ -46,7 +46,7 @@ def keyed(monkeypatch: pytest.MonkeyPatch) -> None:
 @both_dialects
 @pytest.mark.usefixtures("keyed")
 def test_nothing_in_a_call_changes_where_it_goes(dialect: str, transport: Any) -> None:
-    """PITFALLS J1: neither members of the body nor headers name an upstream or a key; each goes where the
+    """Neither members of the body nor headers name an upstream or a key; each goes where the
     configuration says, with its key."""
     with ScriptedUpstream(lambda _: answer(200, JSON, [ANSWERS[dialect]])) as upstream:
         with ScriptedUpstream(lambda _: answer(200, JSON, [MESSAGE])) as evil:
@@ -75,7 +75,7 @@ def test_nothing_in_a_call_changes_where_it_goes(dialect: str, transport: Any) -
 @both_transports
 @pytest.mark.usefixtures("keyed")
 def test_an_upstream_cannot_pose_as_us(transport: Any) -> None:
-    """PITFALLS J5: its `x-nexusflow-*` headers are removed; ours stand alone."""
+    """Its `x-nexusflow-*` headers are removed, or the client would believe a false cost."""
     spoofed = [(b"x-nexusflow-cost-usd", b"0"), (b"X-NexusFlow-Upstream", b"two"), (b"x-nexusflow-new", b"1")]
     with ScriptedUpstream(lambda _: answer(200, [*JSON, *spoofed], [MESSAGE])) as upstream:
         config = decode_config(CONFIG.format(dialect="anthropic", url=upstream.url).encode())

@@ -173,7 +173,7 @@ def test_a_stop_string_found_here_closes_the_upstream(
 def test_an_error_before_the_first_event_keeps_its_status(
     transport: TransportName, stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PITFALLS A12, H3: with retry-after, in Anthropic's shape."""
+    """With its status and retry-after, in Anthropic's shape: SDKs retry by these."""
     error = b'{"error":{"message":"Rate limit reached","type":"requests","code":"rate_limit_exceeded"}}'
     headers = [*JSON, (b"retry-after", b"7")]
     with ScriptedUpstream(lambda _: answer(429, headers, [error])) as upstream:
@@ -189,7 +189,7 @@ def test_an_error_before_the_first_event_keeps_its_status(
 def test_a_stream_that_breaks_off_ends_in_one_error_event(
     transport: TransportName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PITFALLS A9: never an invented end."""
+    """Never an invented end: the client would take half an answer for a whole one."""
     broken = [text("Hello"), Fault.RESET]
     with ScriptedUpstream(lambda _: answer(200, SSE, broken, framing="chunked")) as upstream:
         with served(upstream, transport, monkeypatch) as (client, hook):
@@ -204,7 +204,7 @@ def test_a_stream_that_breaks_off_ends_in_one_error_event(
 def test_a_client_that_leaves_closes_the_upstream(
     transport: TransportName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PITFALLS D1, for a translated stream as well."""
+    """Nobody pays for an answer without a reader, for a translated stream as well."""
     with (
         ScriptedUpstream(
             lambda _: answer(200, SSE, [text("Hello"), Fault.HANG], framing="chunked")

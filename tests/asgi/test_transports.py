@@ -48,7 +48,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names() -> None:
-    """PITFALLS D6: an unknown name is refused with the known ones; a transport of one's own is taken."""
+    """An unknown name is refused with the known ones; a transport of one's own is taken."""
     with pytest.raises(ConfigError, match="httpx, aiohttp, offline"):
         transport_factory("curl")  # type: ignore[arg-type]
     mine: Any = object()
@@ -264,7 +264,7 @@ def test_a_large_answer(kind: Kind) -> None:
 
 @each_kind
 def test_redirects_are_not_followed(kind: Kind) -> None:
-    """PITFALLS J2: they are an answer like any other; the place they name hears nothing, and gets no key."""
+    """The address in a redirect is never called, so it gets no key."""
     statuses = [301, 302, 303, 307, 308]
     with ScriptedUpstream(lambda _: OK) as elsewhere, ScriptedUpstream(lambda _: ()) as server:
         location = (b"location", f"{elsewhere.url}/steal".encode())

@@ -128,7 +128,7 @@ def assert_an_error(document: Any) -> None:
 @pytest.mark.parametrize("stream", [False, True], ids=["sync", "stream"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault(fault: str, stream: bool, rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    """PITFALLS A9, A10, A12, D5, H1, J2, J5: an error with a status of its own while nothing has gone out, one
+    """An error with a status of its own while nothing has gone out, one
     error event after that; never a secret, never a header that poses as ours."""
     case = FAULTS[fault]
     rig.upstream.script = lambda _: case.steps(SPEAKS[rig.dialect], stream)

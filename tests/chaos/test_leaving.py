@@ -129,7 +129,7 @@ def disconnects(dialect: Dialect, transport: Any, backend: str, count: int) -> N
 @pytest.mark.parametrize(("transport", "backend"), LOOPS)
 @pytest.mark.parametrize("dialect", ["anthropic", "openai-chat"], ids=["relayed", "translated"])
 def test_ten_at_each_phase(dialect: Dialect, transport: Any, backend: str) -> None:
-    """PITFALLS D1, D2, D4, D5: one record each, the only slot of the pool is free again, no task and no
+    """One record each, the only slot of the pool is free again, no task and no
     descriptor stays."""
     disconnects(dialect, transport, backend, 10)
 
@@ -138,7 +138,7 @@ def test_ten_at_each_phase(dialect: Dialect, transport: Any, backend: str) -> No
 @pytest.mark.parametrize(("transport", "backend"), LOOPS)
 @pytest.mark.parametrize("dialect", ["anthropic", "openai-chat"], ids=["relayed", "translated"])
 def test_two_hundred_at_each_phase(dialect: Dialect, transport: Any, backend: str) -> None:
-    """PITFALLS D1, D2, D5: the same by the hundred; memory returns, too."""
+    """The same by the hundred; memory returns, too."""
     disconnects(dialect, transport, backend, 20)
     gc.collect()
     before = memory()

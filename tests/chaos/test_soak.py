@@ -118,7 +118,7 @@ def run(served: GatewayProcess, upstream: ScriptedUpstream, count: int) -> None:
 
 @both_transports
 def test_twenty_thousand_calls(transport: str, tmp_path: Path) -> None:
-    """PITFALLS D5, D7: served calls, faults and clients that leave, mixed: memory grows by less than 5 MB after
+    """Served calls, faults and clients that leave, mixed: memory grows by less than 5 MB after
     the warm-up, descriptors come back, and no warning is on stderr."""
     random.seed(6)
     with ScriptedUpstream(misbehaving) as upstream:

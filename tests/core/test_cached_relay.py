@@ -129,7 +129,7 @@ def test_a_claude_name_at_somebody_else(vendor: str) -> None:
 
 
 def test_anthropic_may_shrink_a_prompt() -> None:
-    """A compaction does: what it says last stands, where it is Anthropic that speaks (PITFALLS C6)."""
+    """A compaction does: what it says last stands, where it is Anthropic that speaks."""
     parts = streamed({"input_tokens": 60_385, "output_tokens": 7}, "claude-sonnet-5")
     parts[1]["usage"] = {"input_tokens": 612, "output_tokens": 7}
     for config, stands in ((CLAUDE, 612), (config_of(), 612), (config_of(vendor="minimax"), 60_385)):

@@ -46,7 +46,7 @@ BLOCKS: list[tuple[dict[str, Any], int]] = [
 
 @pytest.mark.parametrize(("block", "tokens"), BLOCKS, ids=[block["type"] for block, _ in BLOCKS])
 def test_every_kind_of_block_counts(block: dict[str, Any], tokens: int) -> None:
-    """By the rules that the README states; nothing counts for nothing (PITFALLS I1)."""
+    """By the rules in docs/translation.md; nothing counts for nothing."""
     assert estimate(block) == pytest.approx(tokens, abs=1)
     assert estimate({**block, "cache_control": {"type": "ephemeral"}}) == estimate(block)
 

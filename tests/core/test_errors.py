@@ -42,7 +42,7 @@ WIRE = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-"""Anthropic's own types, and none that is invented (PITFALLS H1)."""
+"""Anthropic's own types, and none that is invented: SDKs choose their exception by it."""
 
 CLASSES = [
     thing
@@ -74,7 +74,7 @@ def test_the_drawn_tree_is_the_tree() -> None:
 
 
 def test_an_error_as_a_body_and_as_an_event() -> None:
-    """One document, with the request's id; the event is a single one (PITFALLS A14)."""
+    """One document, with the request's id; the event is a single one."""
     error = InvalidRequest('max_tokens: "0"\nis too small')
     document = {
         "type": "error",
@@ -88,7 +88,7 @@ def test_an_error_as_a_body_and_as_an_event() -> None:
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
 def test_what_may_be_tried_again(status: int) -> None:
-    """PITFALLS H5, 529 among them."""
+    """Overloads pass by themselves, so 529 is among them."""
     assert UpstreamStatus(status, "api_error").retryable
 
 

@@ -210,7 +210,7 @@ def test_what_is_no_answer_becomes_a_502(status: int, headers: Headers, body: by
 
 
 def test_an_error_answer_of_the_upstream_passes_unchanged() -> None:
-    """PITFALLS H2, H3: status, body and headers; the record knows its type."""
+    """Status, body and headers, since clients read its exact words; the record knows its type."""
     x = exchange_of()
     x.start(0.0)
     headers: Headers = [*JSON_HEAD, (b"retry-after", b"7"), (b"x-should-retry", b"true")]
@@ -261,7 +261,7 @@ def test_the_callers_own_mistake_is_not_tried_elsewhere() -> None:
 
 
 def test_after_the_first_event_no_other_target_is_tried() -> None:
-    """PITFALLS H8."""
+    """The client has read the beginning already, and would read it twice."""
     x = exchange_of(upstreams=("one", "two"))
     x.start(0.0)
     x.receive_head(200, SSE_HEAD, 0.0)

@@ -58,7 +58,7 @@ def test_it_rests_as_long_as_the_upstream_asks() -> None:
 
 
 def test_the_last_failure_is_the_answer_as_it_came() -> None:
-    """PITFALLS H2, H3: when the budget is spent the upstream's own words go out, with who said so."""
+    """When the budget is spent, the upstream's own answer goes out unchanged, with its name."""
     x = exchange_of(retry=Retry(attempts=2))
     x.start(0.0)
     refuse(x, 529, 0.0)
@@ -101,7 +101,7 @@ def test_a_rest_can_be_interrupted(how: str) -> None:
 
 
 def test_a_stream_that_begins_with_an_error_is_tried_elsewhere() -> None:
-    """PITFALLS A12, A13: nothing has gone out, so the failure of a stream of status 200 can still be hidden."""
+    """Nothing has gone out, so the failure of a stream of status 200 can still be hidden."""
     for first in (OVERLOADED, b""):
         x = exchange_of(upstreams=("one", "two"))
         x.start(0.0)
@@ -166,7 +166,7 @@ def test_the_deadline_ends_an_attempt_that_is_under_way() -> None:
 
 
 def test_the_clients_retries_leave_less() -> None:
-    """PITFALLS H7: at its second retry there is one attempt left."""
+    """At the client's second retry there is one attempt left, or retries would multiply."""
     x = exchange_of(retry=Retry(), headers=[(b"x-stainless-retry-count", b"2")])
     x.start(0.0)
     assert refuse(x, 529, 1.0) == LIMITED
@@ -210,7 +210,7 @@ def test_a_target_that_cools_down_is_left_out() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
 def test_a_callers_own_mistakes_never_cool_a_target(status: int) -> None:
-    """PITFALLS H6: a hundred of them, and the next call goes there."""
+    """A hundred of them, and the next call still goes there: one bad client must not stop the others."""
     gateway = gateway_of(None, None)
     for _ in range(100):
         refuse(call(gateway, 0.0), status, 0.0, (b"retry-after", b"3600"))
@@ -218,7 +218,7 @@ def test_a_callers_own_mistakes_never_cool_a_target(status: int) -> None:
 
 
 def test_count_tokens_never_cools_a_target() -> None:
-    """PITFALLS H6: an auxiliary endpoint that fails says nothing about the model."""
+    """An auxiliary endpoint that fails says nothing about the model."""
     gateway = gateway_of(None, None)
     for _ in range(100):
         refuse(call(gateway, 0.0, endpoint="count_tokens"), 529, 0.0, (b"retry-after", b"3600"))
@@ -226,7 +226,7 @@ def test_count_tokens_never_cools_a_target() -> None:
 
 
 def test_streams_that_break_count() -> None:
-    """PITFALLS A11: a stream that ends in an error is a failure of its target, though its status was 200."""
+    """A stream that ends in an error is a failure of its target, though its status was 200."""
     gateway = gateway_of(None, None)
     for _ in range(5):
         x = call(gateway, 0.0)
@@ -266,7 +266,7 @@ def conversation(*blocks: dict[str, Any]) -> bytes:
     ],
 )
 def test_signed_thinking_stops_a_fallback_to_another_model(block: Any, model: str | None, goes: bool) -> None:
-    """PITFALLS F5: another model would refuse it, so the failure goes out in the upstream's own words.
+    """Another model would refuse it, so the failure goes out in the upstream's own words.
     The same model elsewhere, and unsigned thinking, do not matter."""
     x = call(gateway_of(None, model), 0.0, body=conversation(block))
     out = refuse(x, 529, 1.0)
@@ -300,7 +300,7 @@ def test_signed_thinking_may_fall_back_to_a_translation() -> None:
 
 
 def test_a_route_that_strips_does_so_once_and_only_when_refused() -> None:
-    """PITFALLS F3: it goes as it is; after a 400 about the signature once more without, to the same target.
+    """It goes as it is; after a 400 about the signature once more without, to the same target.
     The rest of the body keeps its bytes, and the record names the edit."""
     x = call(gateway_of(None, "claude-y", thinking="strip", retry=Retry()), 0.0, body=conversation(SIGNED))
     x.transport_failed(UpstreamTimeout("silent"), 0.0)
@@ -345,7 +345,7 @@ def test_a_stripped_body_that_came_compressed_goes_out_plain() -> None:
 
 @pytest.mark.parametrize("body", [b'{"model":"claude-x"}', conversation()])
 def test_nothing_is_sent_again_that_did_not_change(body: bytes) -> None:
-    """PITFALLS F3: a refusal of what is not there stays the answer."""
+    """A 400 about thinking that the request does not have stays the answer."""
     x = call(gateway_of(None, thinking="strip", retry=Retry()), 0.0, body=body)
     assert refuse(x, 400, 1.0, body=REFUSAL) == REFUSAL
 
@@ -378,7 +378,7 @@ def a_translated_stream() -> Exchange:
 
 
 def test_pings_fill_the_silence_until_the_idle_time_is_up() -> None:
-    """PITFALLS B1, B2, B3: a real event every ten seconds, the order stays; then one error and no ping."""
+    """A real event every ten seconds, the order stays; then one error and no ping."""
     x = a_translated_stream()
     assert x.receive_data(chunk(content="a"), 0.0).startswith(b"event: message_start\n")
     order, pings = x.order, []
@@ -395,7 +395,7 @@ def test_pings_fill_the_silence_until_the_idle_time_is_up() -> None:
 
 
 def test_pings_go_out_while_the_upstream_says_what_cannot_be_passed_on() -> None:
-    """PITFALLS B2: chunks that make no event for the client do not put a ping off; bytes for it do."""
+    """Chunks that make no event for the client do not put a ping off; bytes for it do."""
     x = a_translated_stream()
     x.receive_data(chunk(content="a"), 0.0)
     for second in range(1, 10):
@@ -407,7 +407,7 @@ def test_pings_go_out_while_the_upstream_says_what_cannot_be_passed_on() -> None
 
 
 def test_no_ping_before_message_start() -> None:
-    """PITFALLS B4: nothing goes out that would settle the status; silence there is a 504."""
+    """Nothing goes out that would fix the status; silence there is a 504."""
     x = a_translated_stream()
     assert x.on_timer(599.0) == b""
     assert json.loads(x.on_timer(600.0))["error"]["type"] == "timeout_error"
@@ -416,7 +416,7 @@ def test_no_ping_before_message_start() -> None:
 
 
 def test_no_ping_of_ours_on_a_relayed_stream() -> None:
-    """PITFALLS B2: the upstream's own pass; the bytes are its own."""
+    """The upstream's own pings pass unchanged."""
     x = exchange_of()
     x.start(0.0)
     x.receive_head(200, SSE_HEAD, 0.0)

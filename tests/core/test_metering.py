@@ -76,7 +76,7 @@ def test_a_streams_cost_is_in_the_record() -> None:
 
 
 def test_a_stream_cut_short_is_priced_by_what_it_showed_and_flagged() -> None:
-    """PITFALLS C9."""
+    """What the upstream had counted is billed, so it is priced and flagged."""
     x = exchange()
     x.start(0.0)
     x.receive_head(200, SSE, 0.0)
@@ -94,7 +94,7 @@ def test_a_stream_cut_short_is_priced_by_what_it_showed_and_flagged() -> None:
 
 
 def test_an_unknown_price_is_no_price() -> None:
-    """PITFALLS C13: None and a flag, never 0, and no header."""
+    """None and a flag, never 0, and no header: a price of 0 would pass every budget."""
     x = exchange("mystery-1")
     record = answered(x, model="mystery-1", usage=WORKED)
     assert (record.cost_usd, record.price_row, record.cost_flags) == (None, None, ("unknown_price",))

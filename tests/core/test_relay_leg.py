@@ -83,7 +83,7 @@ def test_an_open_stream_holds_nothing_of_what_it_was_asked() -> None:
 
 
 def test_the_query_goes_along_verbatim() -> None:
-    """`?beta=true` and every odd spelling (PITFALLS G9)."""
+    """`?beta=true`, which Claude Code sends, and every odd spelling."""
     leg = AnthropicDialect().open(
         call(query=b"beta=true&x=%2f%2F&y=[a]|b", endpoint="count_tokens"), Target(UPSTREAM)
     )
@@ -101,7 +101,7 @@ def test_a_query_that_is_no_query_is_refused(query: bytes) -> None:
     ("sent", "version"), [(b"2026-10-21", b"2026-10-21"), (b"", b""), (None, b"2023-06-01")]
 )
 def test_the_api_version_is_the_clients(sent: bytes | None, version: bytes) -> None:
-    """Only where it is absent the oldest is added (PITFALLS G2)."""
+    """Only where it is absent the oldest is added; another value would change the API's meaning."""
     headers = [] if sent is None else [(b"anthropic-version", sent)]
     leg = AnthropicDialect().open(call(headers=headers), Target(UPSTREAM))
     assert [value for name, value in leg.request.headers if name == b"anthropic-version"] == [version]

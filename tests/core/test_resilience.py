@@ -59,7 +59,7 @@ def names(course: Plan, failure: Failure = FAILED, now: float = 0.0) -> list[str
     ],
 )
 def test_what_is_tried_again(error: Any, reason: str, again: bool) -> None:
-    """PITFALLS H5: no connection, 408, 409, 429, every 5xx and 529, and a stream that begins with an error."""
+    """No connection, 408, 409, 429, every 5xx and 529, and a stream that begins with an error."""
     failure = failure_of(error, (), AT)
     assert failure is not None
     assert (failure.reason, failure.again) == (reason, again)
@@ -107,7 +107,7 @@ def test_what_retry_after_says(headers: Headers, seconds: float | None) -> None:
 
 
 def test_one_budget_for_all_targets() -> None:
-    """PITFALLS H7: three attempts, the targets that wait first, the same one again only with what is left."""
+    """Three attempts, the targets that wait first, the same one again only with what is left."""
     a, b, c, d = map(target, "abcd")
     assert names(plan(a)) == ["a", "a", "a"]
     assert names(plan(a, b)) == ["a", "a", "b"]
@@ -118,7 +118,7 @@ def test_one_budget_for_all_targets() -> None:
 
 
 def test_the_clients_own_retries_count() -> None:
-    """PITFALLS H7: a client that is at its second retry has spent two attempts; one is always left."""
+    """A client that is at its second retry has spent two attempts; one is always left."""
     a, b = target("a"), target("b")
     assert names(plan(a, b, spent=1)) == ["a", "b"]
     assert names(plan(a, b, spent=2)) == ["a"]
@@ -138,7 +138,7 @@ def test_waits_grow_and_a_stated_one_is_kept() -> None:
 
 
 def test_a_wait_beyond_the_cap_is_not_waited_for() -> None:
-    """PITFALLS H4: the target cools down for the stated time, this call and others go elsewhere, or the answer
+    """The target cools down for the stated time, this call and others go elsewhere, or the answer
     goes out; after that time it is asked again."""
     health = Health(CircuitMemory())
     a, b = target("a"), target("b")
@@ -207,7 +207,7 @@ def test_a_probe_that_does_not_succeed(how: str) -> None:
 
 
 def test_overload_cools_briefly_however_long_it_lasts() -> None:
-    """PITFALLS H6: a spike of 529 never grows into an hour: 15 seconds at most, then a probe."""
+    """A spike of 529 never grows into an hour: 15 seconds at most, then a probe."""
     health, now = Health(CircuitMemory()), 0.0
     for _ in range(200):
         open_circuit(health, OVERLOADED, 3, now)
@@ -217,7 +217,7 @@ def test_overload_cools_briefly_however_long_it_lasts() -> None:
 
 
 def test_reasons_and_targets_are_counted_apart() -> None:
-    """PITFALLS H6: two of one reason and two of another open nothing, nor does another model's trouble."""
+    """Two of one reason and two of another open nothing, nor does another model's trouble."""
     health = Health(CircuitMemory())
     open_circuit(health, OVERLOADED, 2)
     open_circuit(health, Failure("timeout", False), 2)

@@ -61,7 +61,7 @@ def test_decoding_what_was_encoded_is_the_identity(events: list[ServerSentEvent]
 
 @given(NOISE, cuts())
 def test_any_cut_gives_the_same_events(stream: bytes, places: list[int]) -> None:
-    """CRLF, UTF-8 and fields may be split anywhere (PITFALLS A16)."""
+    """CRLF, UTF-8 and fields may be split anywhere."""
     assert decode(cut(stream, places)) == decode([stream])
 
 
@@ -90,7 +90,7 @@ def test_httpx2_reads_the_same_events(events: list[ServerSentEvent], line_end: b
 
 
 def test_only_lf_crlf_and_cr_end_a_line() -> None:
-    """U+2028, U+0085 and vertical tabs inside JSON are text (PITFALLS A15)."""
+    """U+2028, U+0085 and vertical tabs inside JSON are text."""
     text = '{"t":"a\u2028b\u0085c\x0bd\x1ce"}'.encode()
     assert decode([b"data: " + text + b"\n\n"]) == [ServerSentEvent(text)]
 

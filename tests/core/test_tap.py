@@ -97,7 +97,7 @@ def test_an_error_event_is_noted() -> None:
 
 
 def test_null_and_absent_keep_what_was_known() -> None:
-    """PITFALLS C5: replaced per field, never added, absent is not zero."""
+    """Stream usage is cumulative: replaced per field, never added; absent is not zero."""
     usage = {"output_tokens": 9, "input_tokens": None, "cache_creation_input_tokens": None}
     assert tapped([stream(usage=usage)]).usage == {**START, "output_tokens": 9}
 
@@ -110,13 +110,13 @@ def test_a_compaction_may_shrink_the_prompt() -> None:
 
 @pytest.mark.parametrize("third_party", [True, False])
 def test_zeros_of_a_third_party_do_not_erase_the_prompt(third_party: bool) -> None:
-    """PITFALLS C6: Kimi, Qwen and GLM send zeros in message_delta; output still comes from there."""
+    """Kimi, Qwen and GLM send zeros in message_delta; output still comes from there."""
     usage = {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 9}
     assert tapped([stream(usage=usage)], third_party=third_party).usage == {**START, "output_tokens": 9}
 
 
 def test_a_third_party_may_correct_the_prompt_upwards_only() -> None:
-    """PITFALLS C6: of two prompt totals the larger one stands, all its fields together."""
+    """Of two prompt totals the larger one counts, with all its fields together."""
     low = {"input_tokens": 5, "cache_read_input_tokens": 10, "output_tokens": 9}
     high = {"input_tokens": 3000, "cache_read_input_tokens": 0, "output_tokens": 9}
     assert tapped([stream(usage=low)], third_party=True).usage == {**START, "output_tokens": 9}
@@ -163,7 +163,7 @@ def test_comments_before_the_first_event_are_not_framed_one_by_one(
 
 
 def test_memory_stays_constant() -> None:
-    """100,000 deltas and one event of megabytes leave nothing behind (PITFALLS D7)."""
+    """100,000 deltas and one event of megabytes leave nothing behind."""
     tap = StreamTap()
     tap.feed(start())
     for _ in range(100_000):

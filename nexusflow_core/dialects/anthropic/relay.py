@@ -123,8 +123,8 @@ def _relayed_request(call: Call, target: Target) -> UpstreamRequest:
 
 def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
     """The body that came, but for the three edits that there are: another model's name; without the thinking
-    that we made of another vendor's reasoning, which Anthropic would refuse (PITFALLS F2); and, for who only
-    speaks the protocol, without the billing header (PITFALLS E13)."""
+    that we made of another vendor's reasoning, which Anthropic would refuse; and, for who only
+    speaks the protocol, without the billing header, which changes with every call and defeats prefix caches."""
     if call.seen is None:
         return call.body, ()
     model = target.model if target.model != call.model else None

@@ -29,8 +29,7 @@ from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object
 __all__ = ["BILLING", "CacheMarkers", "cache_key"]
 
 BILLING = "x-anthropic-billing-header:"
-"""A system text that begins so is another one at each request: behind it no prefix would ever match
-(PITFALLS E13)."""
+"""Claude Code's billing header changes with every call, so no prefix behind it would ever match."""
 
 _MOST = 4
 _CARRIERS = {

@@ -225,7 +225,7 @@ class Conversation:
 
 
 def _bridged(messages: list[Part]) -> list[Part]:
-    """A short assistant's message wherever a user's would follow a tool's (PITFALLS E3)."""
+    """A short assistant's message between a tool's and a user's, for vendors that need one there."""
     out: list[Part] = []
     for message in messages:
         if message["role"] == "user" and out and out[-1]["role"] == "tool":

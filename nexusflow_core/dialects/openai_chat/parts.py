@@ -119,7 +119,7 @@ class Parts:
 
     @property
     def bridged(self) -> bool:
-        """Whether no user's message may follow a tool's (PITFALLS E3)."""
+        """Returns whether the vendor refuses a user's message right after a tool's, as Mistral may."""
         return self._tool_images == "bridge"
 
     # What all blocks share

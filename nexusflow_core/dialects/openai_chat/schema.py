@@ -204,7 +204,7 @@ class Choice(Struct):
         return self.message
 
     def stop_string(self) -> str | None:
-        """The stop string that ended the answer, where the vendor tells: vLLM and SGLang (PITFALLS E18). Where
+        """Returns the stop string that ended the answer, if the vendor reports it: vLLM and SGLang. Where
         a token ended it, they give its number."""
         told = self.stop_reason if self.stop_reason is not None else self.matched_stop
         return told if isinstance(told, str) and told else None

@@ -38,7 +38,7 @@ class _Wish(Struct, frozen=True):
 def steer_thinking(
     request: MessagesRequest, model: str, vendor: Vendor, body: dict[str, Any], losses: Losses
 ) -> Steered:
-    """Puts the vendor's fields into the body, one control of reasoning at most (PITFALLS E10). Raises
+    """Puts the vendor's fields into the body, at most one control of reasoning: vendors refuse two. Raises
     InvalidRequest for a wish that contradicts itself."""
     wish = _read(request, losses)
     row = vendor.thinking_of(model)

@@ -50,7 +50,7 @@ def test_an_impossible_price() -> None:
 
 
 def test_an_estimate_is_no_bill() -> None:
-    """PITFALLS C8: a guess of ours at the tokens is never priced; a price that the vendor told is."""
+    """An estimate of the tokens is never priced; a charge that the vendor reports is."""
     got = priced("claude-haiku-4-5", flags=("estimated_usage",))
     assert (got.cost, got.why) == (None, "its usage is an estimate")
     billed = priced("claude-haiku-4-5", usage=Usage(1, reported_femto_usd=9), flags=("estimated_usage",))

@@ -185,7 +185,7 @@ def test_writes_then_reads_then_the_saving(name: str, stream: bool) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", CASES)
 def test_the_client_sees_the_same_usage(name: str, stream: bool) -> None:
-    """In Anthropic's names, in the answer or in message_delta: its own meter is right (PITFALLS C7)."""
+    """In Anthropic's names, in the answer or in message_delta: its own meter is right."""
     case = CASES[name]
     turn = turns(writes=case.writes, tail=100)[2]
     driven = answer(case, turn, stream=stream)
@@ -218,7 +218,7 @@ def test_the_saving_is_added_up() -> None:
 
 
 def test_counts_that_cannot_be_are_clamped() -> None:
-    """More cached or written than the prompt had: no bucket is negative, they add up to it (PITFALLS C3)."""
+    """More cached or written than the prompt had: no bucket is negative, they add up to it."""
     for read, written in ((900, 0), (300, 900), (900, 900)):
         usage = {
             "prompt_tokens": 500,
@@ -232,7 +232,7 @@ def test_counts_that_cannot_be_are_clamped() -> None:
 
 
 def test_the_known_example() -> None:
-    """PITFALLS C3: 2600 = 2000 read + 400 written + 200 plain."""
+    """Cached tokens are part of the prompt: 2600 = 2000 read + 400 written + 200 plain."""
     details = {"cached_tokens": 2000, "cache_write_tokens": 400}
     usage = {"prompt_tokens": 2600, "completion_tokens": 10, "prompt_tokens_details": details}
     record = streamed(sse(chunks({"content": "x"}, usage=usage)), vendor="openai", model="gpt-5.6-sol").record

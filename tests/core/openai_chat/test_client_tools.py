@@ -133,7 +133,7 @@ SERVER_TOOLS = [
 
 @pytest.mark.parametrize("tool", SERVER_TOOLS, ids=lambda tool: tool["type"])
 def test_server_tools_are_refused_by_name(tool: Any) -> None:
-    """The model would only pretend to have them (PITFALLS E6)."""
+    """The model would only pretend to have them."""
     assert translated(request_of(tools=[CUSTOM, tool])).refusal == (
         f"tools.1: {tool['type']!r} cannot be offered to this upstream"
     )

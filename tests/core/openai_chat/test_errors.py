@@ -156,7 +156,7 @@ def refused(status: int = 429, **headers: str) -> Driven:
     ],
 )
 def test_a_rate_limit_says_when_to_come_back(headers: dict[str, str], seconds: str, again: str | None) -> None:
-    """PITFALLS H3, H4: always a retry-after; beyond a minute the client need not wait."""
+    """Always a retry-after; beyond a minute the client need not wait."""
     driven = refused(**headers)
     assert (driven.headers["retry-after"], driven.headers.get("x-should-retry")) == (seconds, again)
 
@@ -267,7 +267,7 @@ def test_the_credential_is_not_in_the_record_as_an_id(stream: bool, status: int)
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_redirect_is_not_followed(stream: bool) -> None:
-    """PITFALLS J2: 502."""
+    """It is a 502: the key must not go to another host."""
     driven = answered(b"", status=307, headers={"location": "http://elsewhere"}, stream=stream)
     assert (driven.status, driven.json["error"]["type"]) == (502, "api_error")
     assert "elsewhere" not in driven.json["error"]["message"]
@@ -292,7 +292,7 @@ def test_no_answer(failure: Any, status: int, kind: str) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
 def test_the_next_target_is_tried_unseen(status: int, stream: bool) -> None:
-    """PITFALLS H5, H8: before the first byte an error that may pass opens the next leg."""
+    """Before the first byte an error that may pass opens the next leg."""
     exchange = exchange_of(asking(stream=stream), targets=2)
     exchange.start(0.0)
     exchange.receive_head(status, [], 0.0)
@@ -319,7 +319,7 @@ def test_a_fault_of_the_request_tries_no_other_target(status: int) -> None:
     "stream", [b"", b": comment\n\n", b"data: [DONE]\n\n", b"data: " + json.dumps(error()).encode()]
 )
 def test_an_empty_stream_tries_the_next_target(stream: bytes) -> None:
-    """PITFALLS A13: nothing had been sent, so nobody notices; the second answer is the answer."""
+    """Nothing had been sent, so nobody notices; the second answer is the answer."""
     exchange = exchange_of(asking(stream=True), targets=2)
     exchange.start(0.0)
     exchange.receive_head(200, [], 0.0)
@@ -335,7 +335,7 @@ def test_an_empty_stream_tries_the_next_target(stream: bytes) -> None:
 
 
 def test_after_the_first_event_there_is_no_other_target() -> None:
-    """PITFALLS H8: one error event, and nothing twice."""
+    """One error event, and nothing twice."""
     exchange = exchange_of(asking(stream=True), targets=2)
     driven = drive(exchange, [sse(chunks({"content": "Hi"}, finish=None), done=False)], status=200, headers=[])
     assert checked(driven.body)[-1]["type"] == "error"

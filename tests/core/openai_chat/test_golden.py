@@ -102,7 +102,7 @@ def test_a_refused_request(case: str, stream: bool) -> None:
 @having("openai.sse")
 @pytest.mark.parametrize("size", [10**9, 1, 7])
 def test_a_stream(case: str, size: int) -> None:
-    """The events of an answer, whole and cut into pieces of any size (PITFALLS A16)."""
+    """The events of an answer, whole and cut into pieces of any size."""
     told, data = about(case), (GOLDEN / case / "openai.sse").read_bytes()
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     members = {name: value for name, value in request_for(case).items() if name != "stream"}

@@ -81,7 +81,7 @@ FORMS: list[tuple[str | None, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("vendor", "message"), FORMS)
 def test_every_form_of_reasoning_is_a_thinking_block(vendor: str | None, message: dict[str, Any]) -> None:
-    """Sync and stream alike: once, before the text, with our mark and never Anthropic's (PITFALLS F2)."""
+    """Sync and stream alike: once, before the text, with our mark and never Anthropic's."""
     for content in (sync(message, vendor), stream(message, vendor=vendor)):
         assert [(kind, text.strip()) for kind, text in shapes(content)] == [
             ("thinking", "Hm."),
@@ -260,7 +260,7 @@ def test_mistral_gets_its_thoughts_as_parts() -> None:
 
 
 def test_a_turn_with_calls_and_no_known_reasoning_gets_a_blank() -> None:
-    """PITFALLS E16: DeepSeek and Kimi answer 400 where it is missing; the blank is named."""
+    """DeepSeek and Kimi answer 400 where it is missing; the blank is named."""
     turn = {
         "role": "assistant",
         "content": [

@@ -50,7 +50,7 @@ def stop(driven: Driven) -> str:
 
 
 def test_one_beginning_and_deltas_of_their_blocks_kind() -> None:
-    """PITFALLS A1: a role in every chunk makes no second message_start; each kind has a block of its own."""
+    """A role in every chunk makes no second message_start; each kind has a block of its own."""
     driven = told(
         {"role": "assistant", "content": "a"},
         {"role": "assistant", "content": "b"},
@@ -61,7 +61,7 @@ def test_one_beginning_and_deltas_of_their_blocks_kind() -> None:
 
 
 def test_no_delta_without_its_block() -> None:
-    """PITFALLS A2: indices run from 0 without a gap, whatever index the vendor counts from."""
+    """Indices run from 0 without a gap, whatever index the vendor counts from."""
     driven = told(tool(7, id="c1", name="search", arguments='{"q":'), tool(7, arguments="1}"))
     starts = [event["index"] for event in checked(driven.body) if event["type"] == "content_block_start"]
     assert starts == [0]
@@ -72,7 +72,7 @@ def test_no_delta_without_its_block() -> None:
     ("finish", "reason"), [("stop", "tool_use"), ("tool_calls", "tool_use"), ("length", "max_tokens")]
 )
 def test_a_tool_call_stops_for_its_tool(finish: str, reason: str) -> None:
-    """PITFALLS A3: whatever the vendor calls its end, unless it was cut; no empty text block comes first."""
+    """Whatever the vendor calls its end, unless it was cut; no empty text block comes first."""
     driven = told(
         {"role": "assistant", "content": ""}, tool(id="c1", name="search", arguments="{}"), finish=finish
     )
@@ -81,7 +81,7 @@ def test_a_tool_call_stops_for_its_tool(finish: str, reason: str) -> None:
 
 
 def test_parallel_calls_keep_their_arguments() -> None:
-    """PITFALLS A4: fragments that come interleaved end in a block each, in the order of their index."""
+    """Fragments that come interleaved end in a block each, in the order of their index."""
     driven = told(
         tool(0, id="a", name="search", arguments='{"q":'),
         tool(1, id="b", name="add", arguments='{"x":'),
@@ -92,7 +92,7 @@ def test_parallel_calls_keep_their_arguments() -> None:
 
 
 def test_a_new_id_is_a_new_call() -> None:
-    """PITFALLS A5: where every call has index 0, the id tells them apart."""
+    """Where every call has index 0, the id tells them apart."""
     driven = told(
         tool(0, id="a", name="search", arguments='{"q":1}'),
         tool(0, id="b", name="add", arguments='{"x":2}'),
@@ -143,14 +143,14 @@ def test_a_name_behind_whole_arguments_is_one_too_many() -> None:
 
 
 def test_a_placeholder_of_arguments_is_dropped() -> None:
-    """PITFALLS A6: `{}` first and the real arguments after it are one object."""
+    """`{}` first and the real arguments after it are one object."""
     driven = told(tool(id="a", name="search", arguments="{}"), tool(arguments='{"q":'), tool(arguments="1}"))
     assert calls(driven) == [("search", {"q": 1})]
     assert calls(told(tool(id="a", name="search", arguments="{}"))) == [("search", {})]
 
 
 def test_a_call_waits_for_its_name_and_gets_an_id() -> None:
-    """PITFALLS A7: the block opens with the name, whenever that comes; an id that never comes is made."""
+    """The block opens with the name, whenever that comes; an id that never comes is made."""
     driven = told(tool(arguments='{"q":'), tool(name="search"), tool(arguments="1}"))
     [block] = blocks(driven)
     assert (block["name"], block["input"]) == ("search", {"q": 1})
@@ -158,14 +158,14 @@ def test_a_call_waits_for_its_name_and_gets_an_id() -> None:
 
 
 def test_text_after_a_call_is_a_block_of_its_own() -> None:
-    """PITFALLS A8: never inside the call's block, never at an index that is closed."""
+    """Never inside the call's block, never at an index that is closed."""
     driven = told(tool(id="a", name="search", arguments='{"q":1}'), {"content": "and so"})
     assert [block["type"] for block in blocks(driven)] == ["tool_use", "text"]
     assert blocks(driven)[1]["text"] == "and so"
 
 
 def test_an_end_without_a_reason_is_an_error() -> None:
-    """PITFALLS A9: never a made-up end_turn."""
+    """Never a made-up end_turn: the client would take half an answer for a whole one."""
     driven = streamed(sse(chunks({"content": "a"}, finish=None), done=False))
     events = checked(driven.body)
     assert events[-1]["type"] == "error"
@@ -173,7 +173,7 @@ def test_an_end_without_a_reason_is_an_error() -> None:
 
 
 def test_an_error_inside_the_stream_is_an_error() -> None:
-    """PITFALLS A10, A14: one error event with the request's id, nested as Anthropic does; nothing after it."""
+    """One error event with the request's id, nested as Anthropic does; nothing after it."""
     driven = streamed(sse([*chunks({"content": "a"}, finish=None), {"error": {"message": "no", "code": 500}}]))
     last = checked(driven.body)[-1]
     assert set(last) == {"type", "error", "request_id"}
@@ -182,7 +182,7 @@ def test_an_error_inside_the_stream_is_an_error() -> None:
 
 
 def test_usage_after_the_finish_is_not_lost() -> None:
-    """PITFALLS A17: the ending waits for the chunk without choices."""
+    """The ending waits for the chunk without choices."""
     driven = told({"content": "a"}, finish="stop", usage={"prompt_tokens": 9, "completion_tokens": 3})
     assert driven.record.usage is not None
     assert (driven.record.usage["input_tokens"], driven.record.usage["output_tokens"]) == (9, 3)
@@ -191,7 +191,7 @@ def test_usage_after_the_finish_is_not_lost() -> None:
 
 
 def test_nothing_waits_for_time_to_pass() -> None:
-    """PITFALLS B5: the first chunk's bytes come out of the very call that takes it in."""
+    """The first chunk's bytes come out of the very call that takes it in."""
     exchange = exchange_of(asking(stream=True))
     exchange.start(0.0)
     exchange.receive_head(200, [(b"content-type", b"text/event-stream")], 0.0)

@@ -52,7 +52,7 @@ def test_a_closed_schema_is_strict(vendor: str) -> None:
     ids=["optional", "open", "array", "open inside", "empty"],
 )
 def test_any_other_goes_as_it_is(schema: Any) -> None:
-    """Without `strict`, which would change its meaning (PITFALLS E7); named, since nothing is promised then."""
+    """Without `strict`, which would change its meaning; listed, since nothing is promised then."""
     before = deepcopy(schema)
     outcome = translated(asking_for(schema), "openai")
     assert outcome.json["response_format"]["json_schema"] == {

@@ -92,7 +92,7 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any], list[str]]] = [
 def test_each_vendors_own_words(
     vendor: str, model: str, wish: dict[str, Any], sent: dict[str, Any], named: list[str]
 ) -> None:
-    """One control at most goes along (PITFALLS E10); what none can say is named."""
+    """At most one control is sent, since vendors refuse two; settings without a counterpart are listed."""
     assert steered(vendor, model, **wish) == (sent, named)
 
 
@@ -101,7 +101,7 @@ def test_each_vendors_own_words(
 )
 @pytest.mark.parametrize("vendor", ["openai", "azure"])
 def test_models_that_take_tools_only_without_thinking(vendor: str, model: str) -> None:
-    """PITFALLS E9: they refuse any other effort, their default too. What is lost is told."""
+    """They refuse any other effort, even their default. The dropped effort is listed."""
     none = {"reasoning_effort": "none"}
     assert steered(vendor, model, **effort("high")) == ({"reasoning_effort": "high"}, [])
     assert steered(vendor, model) == ({}, [])
