@@ -1,7 +1,6 @@
 """What is answered here, without an upstream: the model list, probes, and every error beside a call."""
 
 import functools
-import importlib.metadata
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -97,6 +96,8 @@ class Pages:
 
 @functools.cache
 def _home() -> str:
+    import importlib.metadata
+
     try:
         version = " " + importlib.metadata.version("nexusflow")
     except importlib.metadata.PackageNotFoundError:  # copied into a project

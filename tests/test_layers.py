@@ -122,15 +122,39 @@ def test_the_exchange_knows_no_vendor() -> None:
 
 def test_the_core_loads_nothing_of_the_web() -> None:
     """Importing it for offline work brings in neither a client nor a server."""
-    assert _loaded_by("nexusflow_core", "httpx2 aiohttp starlette anyio asyncio ssl") == []
+    assert _loaded_by("import nexusflow_core", "httpx2 aiohttp starlette anyio asyncio ssl") == []
+
+
+def test_the_core_loads_what_few_programs_need_on_first_use() -> None:
+    """Price data, TOML, entities of HTML and guesses at misspelt names are slow to import."""
+    assert _loaded_by("import nexusflow_core", "importlib.resources tempfile tomllib html difflib") == []
 
 
 def test_transports_are_imported_only_when_used() -> None:
     """The app itself loads no HTTP client, no server and no telemetry."""
-    assert _loaded_by("nexusflow_asgi", "httpx2 httpx aiohttp uvicorn opentelemetry") == []
+    names = "httpx2 httpx aiohttp uvicorn opentelemetry importlib.metadata"
+    assert _loaded_by("from nexusflow_asgi import NexusFlow", names) == []
 
 
-def _loaded_by(package: str, names: str) -> list[str]:
-    code = f"import {package}, sys; print(*sys.modules)"
+@pytest.mark.parametrize("words", ["--version", "--help"])
+def test_the_command_starts_without_the_gateway(words: str) -> None:
+    """`nexusflow --version` loads neither the core nor the app."""
+    code = f"from nexusflow_asgi.cli import main\ntry: main([{words!r}])\nexcept SystemExit: pass"
+    assert (
+        _loaded_by(code, "nexusflow_core nexusflow_asgi.app nexusflow_asgi.cli.serve msgspec starlette") == []
+    )
+
+
+def test_a_command_loads_no_other_command() -> None:
+    """`nexusflow prices` needs no server, and `serve` reads no bills."""
+    code = "from nexusflow_asgi.cli import parser\nparser({!r})"
+    others = "nexusflow_asgi.app nexusflow_asgi.cli.serve nexusflow_asgi.cli.check"
+    assert _loaded_by(code.format("prices"), others) == []
+    assert _loaded_by(code.format("serve"), "nexusflow_asgi.cli.cost nexusflow_core.logs") == []
+
+
+def _loaded_by(code: str, names: str) -> list[str]:
+    """Returns those of the names that a process has loaded after this code."""
+    code += "\nimport sys\nprint()\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     return sorted(set(names.split()) & set(done.stdout.split()))

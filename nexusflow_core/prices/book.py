@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, cached_property
-from importlib import resources
 from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -125,6 +124,8 @@ class _Layer:
     def models(self, vendor: str) -> dict[str, ModelPrices]:
         """Returns one vendor's rows by id and alias, in lower case."""
         if vendor not in self._index:
+            from importlib import resources  # slow to load, and many programs price nothing
+
             data = resources.files("nexusflow_core.prices").joinpath(f"data/{vendor}.json").read_bytes()
             self._index[vendor] = self._indexed(read_prices(data))
         return self._index[vendor]

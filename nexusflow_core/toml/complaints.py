@@ -1,7 +1,6 @@
 """What is wrong with a file, collected: a person mends all of it at once."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from nexusflow_core.errors import ConfigError, ConfigErrors
 from nexusflow_core.toml.places import Places
@@ -58,6 +57,8 @@ class Complaints:
 
 def meant(name: str, known: Iterable[str]) -> str:
     """Returns ` (did you mean 'x'?)`, or the names that there are where none is near."""
+    from difflib import get_close_matches
+
     names = [other for other in known if len(other) <= _LONGEST_NAME][:_MOST_NAMES]
     near = get_close_matches(name.lower(), names, 1, 0.6) if len(name) <= _LONGEST_NAME else []
     if near:

@@ -1,7 +1,6 @@
 """TOML text into Python values, within bounds on size and depth."""
 
 import re
-import tomllib
 from typing import Any
 
 from nexusflow_core.errors import ConfigError
@@ -22,6 +21,8 @@ def parse_toml(data: bytes, source: str = "") -> tuple[dict[str, Any], str]:
     Raises ConfigError for what is not TOML, is too large, or has keys of too many parts: the time of the
     parser grows with the square of their number.
     """
+    import tomllib
+
     if len(data) > _LARGEST:
         raise ConfigError("", f"is larger than {_LARGEST // 1024**2} MB", place=source)
     try:

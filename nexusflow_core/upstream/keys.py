@@ -7,7 +7,6 @@ found only where it stands alone.
 
 import base64
 import binascii
-import html
 import itertools
 import re
 from collections.abc import Iterable
@@ -179,6 +178,8 @@ def _plain(match: re.Match[str]) -> str:
     if kind == "blank":
         return " "
     if kind == "entity":
+        import html  # its table of entities is slow to load
+
         return html.unescape(match[0])[:1]
     code = int(match[kind], _BASES[kind])
     return chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"

@@ -1,6 +1,5 @@
 """Usage: the tokens of one answer in buckets that do not overlap, independent of the vendor's form."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -148,6 +147,8 @@ class _NoSuchWire(KeyError):
 
 
 def _no_wire(wire: object) -> str:
+    import difflib
+
     close = difflib.get_close_matches(str(wire)[:40].lower(), READERS, n=1, cutoff=0.4)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"wire: unknown form of usage {str(wire)[:40]!r}{hint}; known are {', '.join(READERS)}"
