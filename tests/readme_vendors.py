@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from nexusflow_core.dialects.openai_chat.request import DROPPED, REFUSED
 from nexusflow_core.dialects.openai_chat.vendors import VENDORS, Vendor, columns
-from nexusflow_core.translation.losses import NO_OPS
+from nexusflow_core.translation.refusals import DROPPED, NO_OPS, REFUSED
 
 __all__ = ["columns_table", "losses_table", "vendors_table"]
 

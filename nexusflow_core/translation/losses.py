@@ -5,47 +5,7 @@ from collections.abc import Sequence
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.record import MAX_LISTED, Loss, and_more
 
-__all__ = ["ESTIMATED", "NO_OPS", "Losses", "dotted", "warning"]
-
-_CACHED = "the vendor caches prefixes automatically"
-_NO_CITATIONS = "the request asks for none without `enabled: true`"
-_EDITION = "identifies the schema, and asks for nothing"
-_PAIRED = "it pairs a call with its result; Kimi models get an id in their own form on both"
-_AS_THEY_ARE = "`downsize` is the default; images are sent as they are"
-
-NO_OPS: dict[str, str] = {
-    "stream": "the answer has the requested form",
-    "service_tier": "`auto` is the default, and there is no other tier to avoid",
-    "speed": "`standard` is the default",
-    "inference_geo": "`global` promises nothing",
-    "thinking.type": "`enabled` and `adaptive` both ask for thinking; budget and effort say how much; "
-    "`disabled` is the default for models that take tools only without thinking",
-    "thinking.display": "`summarized` is the default; the vendor's reasoning is shown unchanged",
-    "context_management": "`clear_thinking` with `keep: all` clears nothing",
-    "tool_choice": "without tools there is no choice",
-    "cache_control": _CACHED,
-    "system[].cache_control": _CACHED,
-    "tools[].cache_control": _CACHED,
-    "messages[].content[].cache_control": _CACHED,
-    "messages[].content[].content[].cache_control": _CACHED,
-    "tools[].eager_input_streaming": "fragments pass as they come",
-    "tools[].defer_loading": "without a tool search, every tool is loaded",
-    "tools[].allowed_callers": "every tool is called directly",
-    "tools[].type": "`custom` is the only kind of tool",
-    "tools[].input_schema.$schema": _EDITION,
-    "tools[].input_schema.$id": _EDITION,
-    "tools[].input_schema.additionalProperties": "`true` is a schema's default",
-    "messages[].content[].citations": _NO_CITATIONS,
-    "messages[].content[].content[].citations": _NO_CITATIONS,
-    "messages[].content[].id": _PAIRED,
-    "messages[].content[].tool_use_id": _PAIRED,
-    "messages[].content[].caller": "every tool was called directly",
-    "messages[].content[].transformations": _AS_THEY_ARE,
-    "messages[].content[].content[].transformations": _AS_THEY_ARE,
-    "system[].text": "x-anthropic-billing-header is transport data of the client and changes with every call",
-}
-"""Members that ask for the default, so nothing is lost. Paths leave out list indices. The leaf test pins the
-values."""
+__all__ = ["ESTIMATED", "Losses", "dotted", "warning"]
 
 ESTIMATED = "estimated"
 """Why of a loss that is none: the number is there, but it is ours."""

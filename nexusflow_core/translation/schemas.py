@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from nexusflow_core.translation.losses import Losses
-from nexusflow_core.untyped import is_list, is_object, object_of
+from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.messages import MessagesRequest
+from nexusflow_core.translation.losses import Losses, dotted
+from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
-__all__ = ["closed", "without"]
+__all__ = ["closed", "wanted_schema", "without"]
 
 _DATA = frozenset({"enum", "const", "default", "examples"})
 """Keywords whose values are data, whatever they look like."""
@@ -62,3 +64,25 @@ def without(refused: frozenset[str], schema: Any, path: str, losses: Losses) -> 
         else:
             kept[name] = without(refused, value, at, losses)
     return kept
+
+
+def wanted_schema(request: MessagesRequest, losses: Losses) -> tuple[str, dict[str, Any] | None]:
+    """Returns the path of the answer's format and its schema; None for no format. Raises InvalidRequest."""
+    path, given = "output_config.format", object_of(request.extra.get("output_config")).get("format")
+    if "output_format" in request.extra:
+        if not is_zero(given):
+            raise InvalidRequest("output_format: not together with output_config.format, its new name")
+        path, given = "output_format", request.extra["output_format"]
+    if is_zero(given):
+        return path, None
+    if not is_object(given):
+        raise InvalidRequest(f"{path}: Input should be a valid dictionary")
+    if given.get("type") != "json_schema":
+        raise InvalidRequest(f"{path}.type: Input should be 'json_schema'")
+    schema = given.get("schema")
+    if not is_object(schema):
+        raise InvalidRequest(f"{dotted(path)}.schema: Input should be a valid dictionary")
+    for name, value in given.items():
+        if name not in ("type", "schema") and not is_blank(value):
+            losses.unknown(f"{path}.{name}")
+    return path, schema

@@ -7,13 +7,27 @@ however many strings there are.
 import re
 from collections.abc import Sequence
 
-__all__ = ["MAX_STOPS", "MAX_STOP_CHARS", "StopFinder", "longest_beginning"]
+from nexusflow_core.errors import InvalidRequest
+
+__all__ = ["MAX_STOPS", "MAX_STOP_CHARS", "StopFinder", "check_stops", "longest_beginning"]
 
 MAX_STOPS = 256
 """Bound on the stop sequences of a translated request. Anthropic states none; OpenAI takes four."""
 
 MAX_STOP_CHARS = 16_384
 """Bound on the characters of all of them together: the tree of them stays for as long as the answer lasts."""
+
+
+def check_stops(stops: Sequence[str]) -> None:
+    """Raises InvalidRequest for more stop sequences than the search is made for."""
+    if len(stops) > MAX_STOPS:
+        raise InvalidRequest(
+            f"stop_sequences: at most {MAX_STOPS} are possible on this upstream, not {len(stops)}"
+        )
+    if sum(map(len, stops)) > MAX_STOP_CHARS:
+        raise InvalidRequest(
+            f"stop_sequences: at most {MAX_STOP_CHARS} characters together are possible on this upstream"
+        )
 
 
 def longest_beginning(text: str, word: str) -> int:

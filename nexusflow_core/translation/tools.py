@@ -1,12 +1,26 @@
-"""Tools that Anthropic defines: those that the client runs, as functions; those that it cannot, by name."""
+"""Tools as functions: the client's own, and those that Anthropic defines and the client runs."""
 
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
-from nexusflow_core.messages import Tool
+from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.messages import Tool, ToolChoice
+from nexusflow_core.translation.context import Translation
+from nexusflow_core.translation.ids import ToolNames
+from nexusflow_core.translation.losses import Losses
+from nexusflow_core.translation.schemas import closed, without
+from nexusflow_core.untyped import whole
 
-__all__ = ["ClientTool", "client_tool", "runs_at_anthropic"]
+__all__ = [
+    "ClientTool",
+    "client_tool",
+    "function_of",
+    "offered_tools",
+    "runs_at_anthropic",
+    "wanted_choice",
+]
 
 
 class ClientTool(Struct, frozen=True):
@@ -120,3 +134,90 @@ def client_tool(tool: Tool) -> ClientTool | None:
 def runs_at_anthropic(type: str) -> bool:
     """Whether a type of tool is one of Anthropic's servers."""
     return type == "mcp_toolset" or type.startswith(_AT_ANTHROPIC)
+
+
+# Tools of a request
+
+
+def offered_tools(it: Translation) -> list[tuple[int, Tool]]:
+    """Returns the tools that the client runs, with their number in the request.
+
+    Raises InvalidRequest for two tools of one name, and for a tool that runs at Anthropic only."""
+    offered: list[tuple[int, Tool]] = []
+    for index, tool in enumerate(it.request.tools):
+        if tool.type == "custom" or client_tool(tool) is not None:
+            offered.append((index, tool))
+        elif it.options.server_tools == "drop" and runs_at_anthropic(tool.type):
+            it.losses.drop(f"tools[{index}]", "it runs at Anthropic only")
+        else:
+            raise InvalidRequest(f"tools.{index}: {tool.type[:60]!r} cannot be offered to this upstream")
+    if len({tool.name for _, tool in offered}) < len(offered):
+        raise InvalidRequest("tools: Tool names must be unique.")
+    return offered
+
+
+def wanted_choice(it: Translation, tools: list[Tool]) -> ToolChoice | None:
+    """Returns the tool choice; None where there is nothing to choose. Raises InvalidRequest for a choice that
+    none of these tools can meet."""
+    choice = it.request.tool_choice
+    if choice is None:
+        return None
+    if not tools:
+        if choice.type in ("any", "tool"):
+            raise InvalidRequest("tool_choice: needs tools to choose from")
+        return None
+    if choice.type == "tool" and choice.name not in [tool.name for tool in tools]:
+        raise InvalidRequest(f"tool_choice.tool.name: no tool is called {str(choice.name)[:100]!r}")
+    return choice
+
+
+def function_of(
+    tool: Tool, index: int, losses: Losses, *, enforces: bool, refuses: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Returns a tool as a function: `name`, `parameters`, perhaps `description` and `strict`. `enforces`: the
+    upstream holds a model to a schema; `refuses`: keywords that it takes in none. Raises InvalidRequest."""
+    path = f"tools[{index}]"
+    if tool.allowed_callers is not None and "direct" not in tool.allowed_callers:
+        raise InvalidRequest(f"tools.{index}.allowed_callers: code execution runs at Anthropic only")
+    function: dict[str, Any] = {"name": ToolNames.sent(tool.name)}
+    description, schema = _defined(tool, index, losses)
+    if tool.input_examples:
+        examples = "\n".join(msgspec.json.encode(example).decode() for example in tool.input_examples)
+        description = f"{description}\n\nExamples of the input:\n{examples}".lstrip()
+    if description:
+        function["description"] = description
+    function["parameters"] = {"type": "object", "properties": {}, **schema}
+    if refuses:
+        at = f"{path}.input_schema"
+        function["parameters"] = without(refuses, function["parameters"], at, losses)
+    if tool.strict is not None:
+        if tool.strict and not enforces:
+            losses.drop(f"{path}.strict", "this upstream does not enforce schemas")
+        elif tool.strict and not closed(function["parameters"]):
+            losses.drop(f"{path}.strict", "this upstream enforces closed schemas without optional members only")
+        elif enforces:
+            function["strict"] = tool.strict
+    return function
+
+
+def _defined(tool: Tool, index: int, losses: Losses) -> tuple[str, dict[str, Any]]:
+    """Description and schema: the client's, or those of a tool that Anthropic defines."""
+    path, rest = f"tools[{index}]", set(tool.rest)
+    defined = client_tool(tool)
+    if defined is None:
+        description, schema = tool.description or "", tool.input_schema or {}
+    else:
+        if tool.name != defined.name:
+            raise InvalidRequest(f"tools.{index}.{tool.type}.name: Input should be '{defined.name}'")
+        for name in ("description", "input_schema"):
+            if getattr(tool, name) is not None:
+                losses.unknown(f"{path}.{name}")
+        description, schema = defined.description, defined.parameters
+        most = whole(tool.rest.get("max_characters"))
+        if defined.max_characters and isinstance(most, int):
+            description += f" It shows at most {most} characters of a file."
+            rest.discard("max_characters")
+    for name in tool.rest:
+        if name in rest:
+            losses.unknown(f"{path}.{name}")
+    return description, schema

@@ -1,14 +1,16 @@
-"""Turns of a conversation: neighbours of one role as one, and what a compaction has left of them."""
+"""Turns of a conversation: neighbours of one role as one turn, and each tool call with its result."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from nexusflow_core.messages import Block, InputMessage, OtherBlock, TextBlock
-from nexusflow_core.translation.losses import Losses
+from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.messages import Block, InputMessage, OtherBlock, TextBlock, ToolResultBlock, ToolUseBlock
+from nexusflow_core.translation.losses import Losses, dotted
 
-__all__ = ["Placed", "Turn", "turns_of"]
+__all__ = ["TOOL_CHANGES", "OpenCalls", "Placed", "Turn", "kind_of", "ran_at_anthropic", "turns_of"]
 
 Placed: TypeAlias = tuple[str, Block]
 """A block and where it stands in the request: `messages[0].content[1]`."""
@@ -66,3 +68,73 @@ def _summary(block: Block, index: int, at: int, losses: Losses) -> Placed:
         elif name not in ("type", "content", "cache_control", "signature", "encrypted_content", "tool_changes"):
             losses.unknown(f"{path}.{name}")
     return path, TextBlock(str(data["content"]), data.get("cache_control"))
+
+
+class OpenCalls:
+    """The tool calls of the last assistant's turn. Each of them waits for one result in the next turn."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, str] = {}  # the client's id, the upstream's
+        self._at = 0  # the message that made them
+
+    def add(self, block: ToolUseBlock, path: str, sent: str) -> None:
+        """Takes a call; `sent` is its id as the upstream gets it. Raises InvalidRequest for an id that another
+        call of the turn has. A later turn may have it again, as at Anthropic."""
+        if block.id in self._open:
+            raise InvalidRequest(f"{dotted(path)}: `tool_use` ids must be unique")
+        self._open[block.id] = sent
+
+    def made_at(self, message: int) -> None:
+        """The calls stand in the turn that begins with this message."""
+        self._at = message
+
+    def sent(self, id: str) -> str:
+        """Returns the upstream's id of an open call."""
+        return self._open[id]
+
+    def check_result(self, block: ToolResultBlock, path: str, answered: Collection[str]) -> None:
+        """Raises InvalidRequest for a second result of a call, and for the result of no call."""
+        if block.tool_use_id in answered:
+            raise InvalidRequest(
+                f"{dotted(path)}: each tool_use must have a single result. "
+                f"Found multiple `tool_result` blocks with id: {block.tool_use_id[:60]}"
+            )
+        if block.tool_use_id not in self._open:
+            raise InvalidRequest(
+                f"{dotted(path)}: unexpected `tool_use_id` found in `tool_result` blocks: "
+                f"{block.tool_use_id[:60]}. Each `tool_result` block must have a corresponding `tool_use` "
+                "block in the previous message."
+            )
+
+    def expect_results(self, answered: Collection[str] = ()) -> None:
+        """Raises InvalidRequest if a call has no result yet."""
+        missing = [id for id in self._open if id not in answered]
+        if missing:
+            ids = ", ".join(id[:60] for id in islice(missing, 5))
+            raise InvalidRequest(
+                f"messages.{self._at}: `tool_use` ids were found without `tool_result` blocks "
+                f"immediately after: {ids}. Each `tool_use` block must have a corresponding `tool_result` "
+                "block in the next message."
+            )
+
+    def close(self) -> list[str]:
+        """Returns the client's ids of the calls in their order; none is open any more."""
+        ids, self._open = list(self._open), {}
+        return ids
+
+
+# Blocks without a form of their own
+
+_SERVER_SIDE = ("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "fallback", "compaction")
+TOOL_CHANGES = ("tool_addition", "tool_removal")
+"""Blocks that offer further tools in the middle of a conversation, or take them back."""
+
+
+def ran_at_anthropic(kind: str) -> bool:
+    """Returns whether a type of block tells of a tool that ran at Anthropic."""
+    return kind in _SERVER_SIDE or kind.endswith("_tool_result")
+
+
+def kind_of(block: Block) -> str:
+    """Returns the type of a block, as the wire calls it."""
+    return block.kind[:60] if isinstance(block, OtherBlock) else str(block.__struct_config__.tag)

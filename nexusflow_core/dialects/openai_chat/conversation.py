@@ -1,18 +1,16 @@
 """The turns of a conversation as Chat Completions messages."""
 
-from collections.abc import Collection, Mapping
-from itertools import islice
 from typing import Any
 
 import msgspec
 
-from nexusflow_core.dialects.openai_chat.caching import BILLING, CacheMarkers
-from nexusflow_core.dialects.openai_chat.parts import Part, Parts, kind_of
-from nexusflow_core.dialects.openai_chat.recall import Recall, Thoughts
-from nexusflow_core.dialects.openai_chat.vendors import Prefill, Vendor
+from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
+from nexusflow_core.dialects.openai_chat.context import ChatTranslation
+from nexusflow_core.dialects.openai_chat.parts import Parts
+from nexusflow_core.dialects.openai_chat.thinking import Recall
+from nexusflow_core.dialects.openai_chat.vendors import Prefill
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
-    MessagesRequest,
     OtherBlock,
     RedactedThinkingBlock,
     TextBlock,
@@ -20,43 +18,36 @@ from nexusflow_core.messages import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from nexusflow_core.routing import Options
+from nexusflow_core.translation.cache_markers import is_billing
+from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.ids import CallIds, ToolNames
-from nexusflow_core.translation.losses import Losses, dotted
-from nexusflow_core.translation.turns import Placed, turns_of
+from nexusflow_core.translation.losses import dotted
+from nexusflow_core.translation.replay import Thoughts
+from nexusflow_core.translation.turns import (
+    TOOL_CHANGES,
+    OpenCalls,
+    Placed,
+    kind_of,
+    ran_at_anthropic,
+    turns_of,
+)
 from nexusflow_core.untyped import is_list, object_of
 
 __all__ = ["Conversation"]
-
-_SERVER_SIDE = ("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "fallback", "compaction")
-_TOOL_CHANGES = ("tool_addition", "tool_removal")
 
 
 class Conversation:
     """Translates a request's turns. Raises InvalidRequest for turns that no upstream would take."""
 
-    def __init__(
-        self,
-        request: MessagesRequest,
-        vendor: Vendor,
-        losses: Losses,
-        options: Options,
-        *,
-        markers: CacheMarkers,
-        recall: Recall,
-        ids: CallIds,
-    ) -> None:
-        self._request = request
+    def __init__(self, it: ChatTranslation, *, markers: CacheMarkers, recall: Recall, ids: CallIds) -> None:
+        self._request = it.request
         self._markers = markers
-        self._vendor = vendor
+        self._vendor = it.vendor
         self._recall = recall
-        self._losses = losses
-        self._parts = Parts(vendor, losses, options)
+        self._losses = it.losses
+        self._parts = Parts(it)
         self._ids = ids
-        self._open_calls: dict[
-            str, str
-        ] = {}  # those of the last assistant turn: the client's id, the upstream's
-        self._calls_at = 0  # the message that made them
+        self._calls = OpenCalls()
         self.begun: str | None = None
         """The beginning of the answer, where the last turn is one."""
         self.prefill = Prefill()
@@ -71,7 +62,7 @@ class Conversation:
             if turn.role == "user":
                 out += self._user(turn.content)
                 continue
-            self._expect_results(self._open_calls)
+            self._calls.expect_results()
             if turn.role == "assistant":
                 made = self._assistant(turn.content, turn.start)
             else:
@@ -87,7 +78,7 @@ class Conversation:
 
     def _begin(self, made: list[Part]) -> None:
         """A last turn of the assistant's is the beginning of the answer; calls in it want results first."""
-        self._expect_results(self._open_calls)
+        self._calls.expect_results()
         prefill = self._vendor.prefill
         if prefill is None:
             raise InvalidRequest(
@@ -105,14 +96,14 @@ class Conversation:
         texts: list[Part] = []
         for index, block in enumerate(self._request.system):
             self._parts.citations(block, f"system[{index}]")
-            if block.text and not block.text.startswith(BILLING):
+            if block.text and not is_billing(block):
                 texts += self._markers.on([{"type": "text", "text": block.text}], f"system[{index}]")
         return [{"role": "system", "content": self._markers.text(texts)}] if texts else []
 
     def _system_in_place(self, blocks: list[Placed], start: int) -> list[Part]:
         texts: list[str] = []
         for path, block in blocks:
-            if isinstance(block, OtherBlock) and block.kind in _TOOL_CHANGES:
+            if isinstance(block, OtherBlock) and block.kind in TOOL_CHANGES:
                 self._losses.drop(path, "every tool is offered from the start")
                 continue
             if not isinstance(block, TextBlock):
@@ -135,35 +126,21 @@ class Conversation:
         hoisted: list[Part] = []
         for path, block in blocks:
             if isinstance(block, ToolResultBlock):
-                self._check_result(block, path, results)
+                self._calls.check_result(block, path, results)
                 if rest:  # as Anthropic sees it, what comes after other content answers nothing
-                    self._expect_results([id for id in self._open_calls if id not in results])
-                made = self._parts.result(block, path, self._open_calls[block.tool_use_id], hoisted)
+                    self._calls.expect_results(results)
+                made = self._parts.result(block, path, self._calls.sent(block.tool_use_id), hoisted)
                 results[block.tool_use_id] = self._markers.on_message(made, [(path, block)])
             else:
                 rest += self._markers.on(self._parts.of_user(block, path), path)
-        self._expect_results([id for id in self._open_calls if id not in results])
-        ordered = [results[id] for id in self._open_calls]
-        self._open_calls = {}
+        self._calls.expect_results(results)
+        ordered = [results[id] for id in self._calls.close()]
         content = hoisted + rest
         if not content:
             return ordered
         self._markers.on_rest(content, blocks)
         kept = content if self._markers.active else self._parts.content(content)
         return [*ordered, {"role": "user", "content": kept}]
-
-    def _check_result(self, block: ToolResultBlock, path: str, results: Mapping[str, Part]) -> None:
-        if block.tool_use_id in results:
-            raise InvalidRequest(
-                f"{dotted(path)}: each tool_use must have a single result. "
-                f"Found multiple `tool_result` blocks with id: {block.tool_use_id[:60]}"
-            )
-        if block.tool_use_id not in self._open_calls:
-            raise InvalidRequest(
-                f"{dotted(path)}: unexpected `tool_use_id` found in `tool_result` blocks: "
-                f"{block.tool_use_id[:60]}. Each `tool_result` block must have a corresponding `tool_use` "
-                "block in the previous message."
-            )
 
     # The assistant's turns
 
@@ -179,8 +156,8 @@ class Conversation:
                 self._check_call(block, path)
                 calls.append(block)
             elif isinstance(block, ThinkingBlock | RedactedThinkingBlock):
-                self._recall.read(block, path, thoughts, self._losses)
-            elif isinstance(block, OtherBlock) and _ran_at_anthropic(block.kind):
+                self._recall.read(block, path, thoughts)
+            elif isinstance(block, OtherBlock) and ran_at_anthropic(block.kind):
                 self._losses.drop(path, "what a server tool did is known to Anthropic only")
             else:
                 raise InvalidRequest(
@@ -196,32 +173,21 @@ class Conversation:
             message["content"] = text or None
         if calls:
             message["tool_calls"] = [self._call(block) for block in calls]
-            self._recall.sign(calls, message["tool_calls"], thoughts, f"messages[{start}]", self._losses)
-            self._calls_at = start
-        self._recall.put(thoughts, message, f"messages[{start}]", self._losses)
+            self._recall.sign(calls, message["tool_calls"], thoughts, f"messages[{start}]")
+            self._calls.made_at(start)
+        self._recall.put(thoughts, message, f"messages[{start}]")
         return [message]
 
     def _check_call(self, block: ToolUseBlock, path: str) -> None:
-        if block.id in self._open_calls:  # the same id may come again in a later turn, as at Anthropic
-            raise InvalidRequest(f"{dotted(path)}: `tool_use` ids must be unique")
         if block.caller and block.caller != {"type": "direct"}:
             self._losses.drop(f"{path}.caller", "code execution runs at Anthropic only")
         self._parts.toolset(block.toolset_name, path)
-        self._open_calls[block.id] = self._ids.sent(block.id, ToolNames.sent(block.name))
+        self._calls.add(block, path, self._ids.sent(block.id, ToolNames.sent(block.name)))
 
     def _call(self, block: ToolUseBlock) -> Part:
         arguments = msgspec.json.encode(block.input).decode()
         function = {"name": ToolNames.sent(block.name), "arguments": arguments}
-        return {"id": self._open_calls[block.id], "type": "function", "function": function}
-
-    def _expect_results(self, missing: Collection[str]) -> None:
-        if missing:
-            ids = ", ".join(id[:60] for id in islice(missing, 5))
-            raise InvalidRequest(
-                f"messages.{self._calls_at}: `tool_use` ids were found without `tool_result` blocks "
-                f"immediately after: {ids}. Each `tool_use` block must have a corresponding `tool_result` "
-                "block in the next message."
-            )
+        return {"id": self._calls.sent(block.id), "type": "function", "function": function}
 
 
 def _bridged(messages: list[Part]) -> list[Part]:
@@ -238,7 +204,3 @@ def _last_text(content: Any) -> str:
     if is_list(content):
         return str(object_of(content[-1]).get("text", "")) if content else ""
     return content or ""
-
-
-def _ran_at_anthropic(kind: str) -> bool:
-    return kind in _SERVER_SIDE or kind.endswith("_tool_result")

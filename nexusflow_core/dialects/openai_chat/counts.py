@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from nexusflow_core.counting import IMAGE_TOKENS, PAGE_TOKENS, TOKEN_BYTES, pages
-from nexusflow_core.dialects.openai_chat.asked import Asked
-from nexusflow_core.dialects.openai_chat.documents import Part
+from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.schema import Chunk
+from nexusflow_core.translation.documents import Part
 from nexusflow_core.untyped import is_list, is_object, is_zero
 from nexusflow_core.usage import MAX_USAGE_MEMBERS, Billing, read_bill
 from nexusflow_core.usage.chat import OUTPUT, PROMPT, ChatCounts, count, is_count, read_counts
@@ -22,7 +22,7 @@ _TOTALS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_toke
 class UsageTap:
     """Reads along an answer, chunk by chunk or whole."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: ChatAsked) -> None:
         self._vendor_name = asked.vendor_name
         self._vendor = asked.vendor
         self._prompt_tokens = asked.prompt_tokens

@@ -7,7 +7,7 @@ import msgspec
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
-from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.decoding import decode_chunk
 from nexusflow_core.dialects.openai_chat.error_bodies import (
     ErrorTold,
@@ -49,7 +49,7 @@ class ChatLeg:
         self,
         request: UpstreamRequest,
         call: Call,
-        asked: Asked,
+        asked: ChatAsked,
         losses: Losses,
     ) -> None:
         self.request = request

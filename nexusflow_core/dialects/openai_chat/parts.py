@@ -4,8 +4,7 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.dialects.openai_chat.documents import Documents, Part, source_members
-from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.dialects.openai_chat.context import ChatTranslation
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import (
     Block,
@@ -17,24 +16,22 @@ from nexusflow_core.messages import (
     ToolReferenceBlock,
     ToolResultBlock,
 )
-from nexusflow_core.routing import Options
+from nexusflow_core.translation.documents import Documents, Part, Piece, image_url
 from nexusflow_core.translation.ids import ToolNames
-from nexusflow_core.translation.losses import Losses, dotted
-from nexusflow_core.untyped import is_zero
+from nexusflow_core.translation.losses import dotted
+from nexusflow_core.translation.turns import kind_of
 
-__all__ = ["Part", "Parts", "kind_of"]
-
-_IMAGE_MEMBERS = {"base64": ("media_type", "data"), "url": ("url",)}
+__all__ = ["Parts"]
 
 
 class Parts:
     """Makes parts for one vendor. Raises InvalidRequest for a block that it cannot be sent."""
 
-    def __init__(self, vendor: Vendor, losses: Losses, options: Options) -> None:
-        self._vendor = vendor
-        self._losses = losses
-        self._omit_images = options.images == "omit"
-        self._tool_images = options.tool_images or vendor.tool_images
+    def __init__(self, it: ChatTranslation) -> None:
+        self._vendor = it.vendor
+        self._losses = it.losses
+        self._omit_images = it.options.images == "omit"
+        self._tool_images = it.options.tool_images or it.vendor.tool_images
 
     def of_user(self, block: Block, path: str) -> list[Part]:
         if isinstance(block, TextBlock):
@@ -43,14 +40,17 @@ class Parts:
         if isinstance(block, ImageBlock):
             return [self._image(block, path)]
         if isinstance(block, DocumentBlock):
-            return self._documents().document(block, path)
+            return _parts(self._documents().document(block, path))
         if isinstance(block, SearchResultBlock):
-            return self._documents().search_result(block, path)
+            return _parts(self._documents().search_result(block, path))
         raise InvalidRequest(f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream")
 
     def _documents(self) -> Documents:
         """One for a block: kept, it would make a cycle, and hold what was refused."""
-        return Documents(self._vendor, self._losses, self.of_user)
+        return Documents(self._losses, inside=self._inside_document, pdf=_pdf if self._vendor.pdf else None)
+
+    def _inside_document(self, block: Block, path: str) -> list[Piece]:
+        return [part["text"] if part["type"] == "text" else part for part in self.of_user(block, path)]
 
     def _image(self, block: ImageBlock, path: str) -> Part:
         if self._omit_images:
@@ -58,16 +58,7 @@ class Parts:
             return _text("[image omitted]")
         if not self._vendor.vision:
             raise InvalidRequest(f"{dotted(path)}: this upstream takes no images")
-        if not is_zero(block.transformations) and block.transformations != {"oversized_image": "downsize"}:
-            self._losses.drop(f"{path}.transformations", "images are sent as they are")
-        kind = str(block.source.get("type"))
-        members = _IMAGE_MEMBERS.get(kind)
-        if members is None:
-            raise InvalidRequest(f"{dotted(path)}.source: {kind[:20]!r} cannot be sent to this upstream")
-        if kind == "url" and not self._vendor.image_urls:
-            raise InvalidRequest(f"{dotted(path)}.source: this upstream takes images as base64 only")
-        given = source_members(block.source, kind, members, path, self._losses)
-        url = given["url"] if kind == "url" else f"data:{given['media_type']};base64,{given['data']}"
+        url = image_url(block, path, self._losses, fetches=self._vendor.image_urls)
         return {"type": "image_url", "image_url": {"url": url}}
 
     # Tool results
@@ -143,6 +134,10 @@ def _text(text: str) -> Part:
     return {"type": "text", "text": text}
 
 
-def kind_of(block: Block) -> str:
-    """The type of a block, as the wire calls it."""
-    return block.kind[:60] if isinstance(block, OtherBlock) else str(block.__struct_config__.tag)
+def _parts(pieces: list[Piece]) -> list[Part]:
+    return [_text(piece) if isinstance(piece, str) else piece for piece in pieces]
+
+
+def _pdf(data: str) -> Part:
+    file = {"filename": "document.pdf", "file_data": f"data:application/pdf;base64,{data}"}
+    return {"type": "file", "file": file}

@@ -4,8 +4,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import distinct_calls
+from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.counts import UsageTap
 from nexusflow_core.dialects.openai_chat.reasoning import Words, other_parts, read_words
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, ToolCall
@@ -34,7 +34,7 @@ class Translated(Struct):
     noticed: list[str]
 
 
-def translate_answer(answer: Chunk, asked: Asked) -> Translated:
+def translate_answer(answer: Chunk, asked: ChatAsked) -> Translated:
     """Raises UpstreamError for an answer without choices, or one that its vendor calls a failure, or whose
     tool arguments are no JSON object though it was not cut."""
     choice = the_choice(answer)
@@ -89,7 +89,7 @@ def the_choice(answer: Chunk) -> Choice:
     return choice
 
 
-def _thinking(said: Words, asked: Asked) -> list[dict[str, Any]]:
+def _thinking(said: Words, asked: ChatAsked) -> list[dict[str, Any]]:
     if not said.thinking.strip():
         return []
     if said.details:
@@ -100,14 +100,16 @@ def _thinking(said: Words, asked: Asked) -> list[dict[str, Any]]:
     return [{"type": "thinking", "thinking": shown, "signature": signature}]
 
 
-def _with_details(uses: list[dict[str, Any]], said: Words, asked: Asked) -> list[dict[str, Any]]:
+def _with_details(uses: list[dict[str, Any]], said: Words, asked: ChatAsked) -> list[dict[str, Any]]:
     """The calls, behind the details that found no thinking block to go with."""
     if not said.details or said.thinking.strip():
         return uses
     return [{"type": "redacted_thinking", "data": asked.mark("details", said.details)}, *uses]
 
 
-def _tool_uses(calls: list[ToolCall], asked: Asked, noticed: list[str], *, cut: bool) -> list[dict[str, Any]]:
+def _tool_uses(
+    calls: list[ToolCall], asked: ChatAsked, noticed: list[str], *, cut: bool
+) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     ids: set[str] = set()
     for number, call in enumerate(calls):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.counts import UsageTap
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, Delta, plain_text
 from nexusflow_core.dialects.openai_chat.stream_calls import StreamCalls
@@ -24,7 +24,7 @@ _FAILURES = (End.FAILED, End.LATE, End.BUSY)
 class ChatStream:
     """Takes chunks, gives bytes. `done` once the last event, or an error event, is out."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: ChatAsked) -> None:
         self.finish: str | None = None
         """The last finish reason that says something, or the first that says that the answer was given up."""
         self.upstream_model: str | None = None

@@ -1,7 +1,7 @@
 """The tool calls of a stream on their way to the client, each told once."""
 
-from nexusflow_core.dialects.openai_chat.asked import Asked
 from nexusflow_core.dialects.openai_chat.calls import OLD_FORM, CallSlots, distinct_calls
+from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.schema import Delta, ToolCall
 from nexusflow_core.dialects.openai_chat.stream_words import StreamWords
 from nexusflow_core.dialects.openai_chat.writer import MessageWriter
@@ -17,7 +17,7 @@ _MAX_CALLS = 256
 class StreamCalls:
     """Takes the calls of deltas and of whole messages; writes what is new of them."""
 
-    def __init__(self, asked: Asked, writer: MessageWriter, words: StreamWords, held: Held) -> None:
+    def __init__(self, asked: ChatAsked, writer: MessageWriter, words: StreamWords, held: Held) -> None:
         self.written = 0
         """Bytes of arguments that were said."""
         self._asked = asked

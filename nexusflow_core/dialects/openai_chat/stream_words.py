@@ -1,6 +1,6 @@
 """The words of a stream on their way to the client: text, thinking and refusal, each told once."""
 
-from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.reasoning import (
     as_parts,
     other_parts,
@@ -54,7 +54,7 @@ class Said:
 class StreamWords:
     """Takes the words of deltas and of whole messages; writes what is new of them."""
 
-    def __init__(self, asked: Asked, writer: MessageWriter, held: Held, noticed: list[str]) -> None:
+    def __init__(self, asked: ChatAsked, writer: MessageWriter, held: Held, noticed: list[str]) -> None:
         vendor = asked.vendor
         self.said = Said()
         self._asked = asked

@@ -1,101 +1,38 @@
-"""Whether and how hard a model thinks: Anthropic's `thinking` and `effort` in the vendor's own fields."""
+"""Thinking in a vendor's own fields: asked for, and given back in later turns."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from msgspec import Struct
-
-from nexusflow_core.dialects.openai_chat.vendors import Thinking, Vendor
+from nexusflow_core.dialects.openai_chat.context import ChatTranslation
 from nexusflow_core.errors import InvalidRequest
-from nexusflow_core.messages import MessagesRequest
-from nexusflow_core.translation.losses import Losses
-from nexusflow_core.untyped import is_blank, is_object, is_zero, object_of, whole
+from nexusflow_core.messages import RedactedThinkingBlock, ThinkingBlock, ToolUseBlock
+from nexusflow_core.translation.replay import Replay, Thoughts
+from nexusflow_core.translation.thinking import Steered, Thinking, Wish, read_wish, steer
+from nexusflow_core.translation.turns import Turn
 
-__all__ = ["Steered", "steer_thinking"]
+__all__ = ["Recall", "steer_thinking"]
 
-_EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
-_KINDS: Final = ("enabled", "adaptive", "disabled", "between_tools")
 _TOOLS_ONLY: Final = "switched off: with tools, Chat Completions takes this model only without thinking"
-_MEMBERS: Final = ("type", "budget_tokens", "display")
+_BLANK = " "
+_STAND_IN = "skip_thought_signature_validator"
+"""Google documents it for calls that another model made."""
 
 
-class Steered(Struct, frozen=True):
-    """What the rest of the translation must know: whether thinking is surely `off`, and whether the client
-    wants what it gets `hidden`."""
-
-    off: bool = False
-    hidden: bool = False
-
-
-class _Wish(Struct, frozen=True):
-    """What the client asked for. `kind` None: nothing."""
-
-    kind: str | None
-    budget: int | None
-    effort: str | None
-    hidden: bool
+def steer_thinking(it: ChatTranslation) -> Steered:
+    """Puts the vendor's fields into the body, once its tools are there. Raises InvalidRequest for a wish that
+    contradicts itself."""
+    wish, row = read_wish(it), it.vendor.thinking_of(it.model)
+    if row is not None and "tools" in it.body and row.with_tools != "any":
+        return _without(it, row, wish)
+    return steer(it, wish, row, it.body)
 
 
-def steer_thinking(
-    request: MessagesRequest, model: str, vendor: Vendor, body: dict[str, Any], losses: Losses
-) -> Steered:
-    """Puts the vendor's fields into the body, at most one control of reasoning: vendors refuse two. Raises
-    InvalidRequest for a wish that contradicts itself."""
-    wish = _read(request, losses)
-    row = vendor.thinking_of(model)
-    if row is None:
-        if wish.kind is not None:
-            losses.drop("thinking", "not steered on this upstream")
-        if wish.effort is not None:
-            losses.drop("output_config.effort", "not steered on this upstream")
-        return Steered(hidden=wish.hidden)
-    if "tools" in body and row.with_tools != "any":
-        return _without(row, model, wish, body, losses)
-    if wish.kind == "disabled":
-        return _switch_off(row, wish, body, losses)
-    forced = request.tool_choice is not None and request.tool_choice.type in ("any", "tool")
-    if forced and not row.forced_choice:
-        return _forced(row, wish, body, losses)
-    if wish.kind is not None:
-        body.update(row.on)
-        if not (row.on or row.by_default or wish.budget or wish.effort):
-            losses.drop("thinking", "this model thinks by its effort alone, and none is given")
-    _strength(row, wish, body, losses)
-    return Steered(hidden=wish.hidden)
-
-
-def _read(request: MessagesRequest, losses: Losses) -> _Wish:
-    effort = object_of(request.extra.get("output_config")).get("effort") or None
-    if effort is not None and effort not in _EFFORTS:
-        raise InvalidRequest("output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
-    thinking = request.extra.get("thinking")
-    if thinking is None:
-        return _Wish(None, None, effort, hidden=False)
-    if not is_object(thinking):
-        raise InvalidRequest("thinking: Input should be a valid dictionary")
-    kind, budget, display = (thinking.get(name) for name in _MEMBERS)
-    if kind not in _KINDS:
-        raise InvalidRequest(
-            "thinking.type: Input should be 'enabled', 'adaptive', 'disabled' or 'between_tools'"
-        )
-    budget = whole(budget)
-    if kind == "enabled" and (type(budget) is not int or budget < 1):
-        raise InvalidRequest("thinking.enabled.budget_tokens: Input should be a positive integer")
-    if not is_zero(display) and display not in ("summarized", "omitted"):
-        losses.hint("thinking.display", "only `summarized` and `omitted` are possible here")
-    if kind == "between_tools":
-        losses.drop("thinking.type", "sent as `adaptive`")
-    for name, value in thinking.items():
-        told = not (is_zero(value) if name == "budget_tokens" else is_blank(value))
-        if told and (name not in _MEMBERS or (name == "budget_tokens" and kind != "enabled")):
-            losses.unknown(f"thinking.{name}")
-    return _Wish(kind, budget if kind == "enabled" else None, effort, hidden=display == "omitted")
-
-
-def _without(row: Thinking, model: str, wish: _Wish, body: dict[str, Any], losses: Losses) -> Steered:
+def _without(it: ChatTranslation, row: Thinking, wish: Wish) -> Steered:
     """The model takes tools here only while it does not think, or not at all."""
+    losses = it.losses
     if row.with_tools == "never" or row.off is None:
         raise InvalidRequest(
-            f"tools: {model[:100]} takes no tools on Chat Completions; call it through an upstream with "
+            f"tools: {it.model[:100]} takes no tools on Chat Completions; call it through an upstream with "
             'dialect = "openai-responses"'
         )
     if wish.effort is not None:
@@ -104,58 +41,70 @@ def _without(row: Thinking, model: str, wish: _Wish, body: dict[str, Any], losse
         losses.drop("thinking", _TOOLS_ONLY)
     elif wish.kind is None and wish.effort is None and row.by_default:
         losses.hint("thinking", _TOOLS_ONLY)
-    body.update(row.off)
+    it.body.update(row.off)
     return Steered(off=True, hidden=wish.hidden)
 
 
-def _switch_off(row: Thinking, wish: _Wish, body: dict[str, Any], losses: Losses) -> Steered:
-    if wish.effort is not None:
-        losses.drop("output_config.effort", "without thinking there is nothing to steer")
-    if row.off is None:
-        losses.drop("thinking", "cannot be switched off here")
-        return Steered(hidden=wish.hidden)
-    body.update(row.off)
-    return Steered(off=True, hidden=wish.hidden)
+class Recall:
+    """Reads marked blocks and puts what they hold where the vendor wants it. `off`: this answer is made without
+    thinking, so that none must be shown."""
+
+    def __init__(self, it: ChatTranslation, *, off: bool) -> None:
+        vendor = it.vendor
+        self._vendor = vendor
+        self._losses = it.losses
+        self._replay = Replay(it.thinker, vendor.replay is not None, vendor.thought_signatures)
+        self._blank = None if off else vendor.replay_blank
+        self._blank_always = False
+        self._stand_in = vendor.signs_calls(it.model)
+        self._stood_in = False
+
+    def begin(self, turns: Sequence[Turn]) -> None:
+        """The turns that will be sent, which a compaction may have shortened."""
+        self._blank_always = self._blank == "history" and _has_calls(turns)
+
+    def read(self, block: ThinkingBlock | RedactedThinkingBlock, path: str, thoughts: Thoughts) -> None:
+        """Takes a block's reasoning; lists the block where it is another's, or nobody's any more."""
+        self._replay.read(block, path, thoughts, self._losses)
+
+    def put(self, thoughts: Thoughts, message: dict[str, Any], path: str) -> None:
+        """Adds the reasoning to an assistant's message."""
+        replay = self._vendor.replay
+        text = "".join(thoughts.texts)
+        if replay == "reasoning_details" and (thoughts.details or text):
+            message[replay] = thoughts.details or [{"type": "reasoning.text", "text": text}]
+        elif replay == "parts" and text:
+            thinking = {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
+            said = [{"type": "text", "text": message["content"]}] if message.get("content") else []
+            message["content"] = [thinking, *said]
+        elif replay in ("reasoning_content", "reasoning"):
+            if not text and (self._blank_always or (self._blank is not None and "tool_calls" in message)):
+                text = _BLANK
+                self._losses.hint(f"{path}.thinking", "not known any more, and sent blank")
+            if text:
+                message[replay] = text
+
+    def sign(
+        self,
+        blocks: Sequence[ToolUseBlock],
+        calls: Sequence[dict[str, Any]],
+        thoughts: Thoughts,
+        path: str,
+    ) -> None:
+        """Adds what the tool calls of one turn, made of these blocks, must carry back. The first one gets a
+        stand-in where the vendor refuses it without a signature: another model made it, or it was lost."""
+        for block, call in zip(blocks, calls, strict=True):
+            signature = thoughts.signatures.get(block.id)
+            if signature is None and self._stand_in and call is calls[0]:
+                signature = _STAND_IN
+                if not self._stood_in:
+                    self._losses.hint(
+                        f"{path}.thinking", "its signatures are not known here; a stand-in is sent"
+                    )
+                self._stood_in = True
+            if signature is not None:
+                call["extra_content"] = {"google": {"thought_signature": signature}}
 
 
-def _forced(row: Thinking, wish: _Wish, body: dict[str, Any], losses: Losses) -> Steered:
-    """A tool is forced where thinking forbids that: thinking yields, unless the client asked for it."""
-    if wish.kind is not None:
-        raise InvalidRequest("thinking: Thinking may not be enabled when tool_choice forces tool use.")
-    if wish.effort is not None:
-        losses.drop("output_config.effort", "thinking is off, since a tool is forced")
-    if row.by_default and row.off is not None:
-        body.update(row.off)
-        losses.hint("thinking", "switched off, since a tool is forced")
-    return Steered(off=True)
-
-
-def _strength(row: Thinking, wish: _Wish, body: dict[str, Any], losses: Losses) -> None:
-    budget, effort = wish.budget, wish.effort
-    if budget is not None and row.budget_at is not None:
-        _put(body, row.budget_at, budget)
-        if effort is not None:
-            losses.drop("output_config.effort", "the budget of tokens goes along instead")
-        return
-    if budget is not None:
-        losses.drop("thinking.budget_tokens", "this upstream takes words of effort only, if any")
-        if effort is None and row.efforts:
-            effort = "low" if budget < 4096 else "medium" if budget < 16384 else "high"
-            _put(body, row.effort_at, row.efforts[effort])
-            return
-    if effort is None:
-        return
-    if not row.efforts:
-        losses.drop("output_config.effort", "not steered on this upstream")
-        return
-    sent = row.efforts[effort]
-    _put(body, row.effort_at, sent)
-    if sent != effort:
-        losses.drop("output_config.effort", f"sent as {sent}")
-
-
-def _put(body: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    """A control below an object stands there alone."""
-    for name in reversed(path[1:]):
-        value = {name: value}
-    body[path[0]] = value
+def _has_calls(turns: Sequence[Turn]) -> bool:
+    return any(isinstance(block, ToolUseBlock) for turn in turns for _, block in turn.content)

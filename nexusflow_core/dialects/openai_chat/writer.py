@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.asked import Asked
+from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.reasoning_details import Details
 from nexusflow_core.errors import NexusFlowError, error_event
 from nexusflow_core.messages.events import (
@@ -54,7 +54,7 @@ _WORDS_BYTES = 500
 class MessageWriter:
     """Verbs append the bytes of their events to `out`."""
 
-    def __init__(self, asked: Asked, held: Held) -> None:
+    def __init__(self, asked: ChatAsked, held: Held) -> None:
         self._asked = asked
         self._held = held
         self._state = _State.WAITING

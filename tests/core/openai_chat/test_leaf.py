@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.json import encode
 
 from nexusflow_core.dialects.openai_chat import VENDORS, Vendor
-from nexusflow_core.translation.losses import NO_OPS
+from nexusflow_core.translation.refusals import NO_OPS
 from tests.core.openai_chat import asking
 from tests.core.openai_chat.apart import Path, at, changed, leaves, named, objects, pattern
 from tests.core.openai_chat.asking import ROWS, Outcome

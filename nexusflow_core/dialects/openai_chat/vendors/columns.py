@@ -12,49 +12,15 @@ from msgspec import Struct
 
 from nexusflow_core.routing import ToolImages
 from nexusflow_core.translation.ids import IdForm
+from nexusflow_core.translation.thinking import Thinking
 
-__all__ = ["Prefill", "Thinking", "Vendor", "ladder"]
+__all__ = ["Prefill", "Vendor"]
 
 ToolChoices: TypeAlias = Literal["named", "required", "auto"]
-WithTools: TypeAlias = Literal["any", "off", "never"]
 Replay: TypeAlias = Literal["reasoning_content", "reasoning", "reasoning_details", "parts"]
 
 _KIMI = re.compile(r"(?i)(?<![a-z])kimi")
 """Models of Moonshot's family, at any host."""
-
-_WORDS = ("low", "medium", "high", "xhigh", "max")
-
-
-def ladder(listed: str) -> dict[str, str]:
-    """Returns Anthropic's effort -> the model's: the same word if it is `listed`, else the next lower one."""
-    words = [word for word in _WORDS if word in listed.split()]
-    lower = {word: [one for one in words if _WORDS.index(one) <= _WORDS.index(word)] for word in _WORDS}
-    return {word: found[-1] if found else words[0] for word, found in lower.items()}
-
-
-class Thinking(Struct, frozen=True, kw_only=True):
-    """How to ask some models for thinking, and for how much."""
-
-    models: str = ""
-    """Pattern for the beginning of a model's name."""
-    on: Mapping[str, Any] = {}
-    """Members of the body that switch thinking on; empty if it is always on."""
-    off: Mapping[str, Any] | None = None
-    """Members that switch it off; None if nothing does."""
-    by_default: bool = False
-    """Thinks unless told not to."""
-    efforts: Mapping[str, str] = {}
-    """Anthropic's effort -> the vendor's; empty if the vendor has no such setting."""
-    effort_at: tuple[str, ...] = ("reasoning_effort",)
-    budget_at: tuple[str, ...] | None = None
-    """Path of a token budget. No effort is sent beside it: vendors answer 400 to two controls of reasoning."""
-    with_tools: WithTools = "any"
-    """Thinking in a request with tools. `off`: must be switched off; `never`: the vendor refuses tools for this
-    model."""
-    checked: str = ""
-    """Month in which these facts were read, as YYYY-MM."""
-    forced_choice: bool = True
-    """False: no tool can be forced while the model thinks."""
 
 
 class Prefill(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@ fits counts; `checked` says when the facts were read."""
 
 from typing import Final
 
-from nexusflow_core.dialects.openai_chat.vendors.columns import Thinking, ladder
+from nexusflow_core.translation.thinking import Thinking, ladder
 
 __all__ = ["OPENAI"]
 

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from nexusflow_core.dialects.openai_chat.vendors.columns import Prefill, Thinking, Vendor, ladder
+from nexusflow_core.dialects.openai_chat.vendors.columns import Prefill, Vendor
 from nexusflow_core.dialects.openai_chat.vendors.openai import OPENAI
+from nexusflow_core.translation.thinking import Thinking, ladder
 
 __all__ = ["GENERIC", "VENDORS", "vendor_row"]
 

@@ -1,31 +1,42 @@
-"""Documents and search results as content parts: text in a wrapper that says what it is, PDF as a file."""
+"""Documents, search results and images, as text and as parts of a dialect."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import Block, DocumentBlock, ImageBlock, SearchResultBlock, TextBlock, read_blocks
 from nexusflow_core.translation.losses import Losses, dotted
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero
 
-__all__ = ["Documents", "Part", "source_members"]
+__all__ = ["Documents", "Part", "Piece", "image_url", "source_members"]
 
 Part: TypeAlias = dict[str, Any]
+"""A content part in the words of a dialect."""
 
+Piece: TypeAlias = str | Part
+"""Text, or another part."""
+
+_IMAGE_MEMBERS = {"base64": ("media_type", "data"), "url": ("url",)}
 _MEMBERS = {"text": ("media_type", "data"), "content": ("content",), "base64": ("media_type", "data")}
 _MEDIA_TYPES = {"text": "text/plain", "base64": "application/pdf"}
 
 
 class Documents:
-    """Makes parts for one vendor. `inside` makes those of a text or an image within a document."""
+    """Makes pieces of documents. `inside` makes those of a text or an image within one, `pdf` the part of a PDF
+    in base64. `pdf` None: this upstream takes none."""
 
-    def __init__(self, vendor: Vendor, losses: Losses, inside: Callable[[Block, str], list[Part]]) -> None:
-        self._vendor = vendor
+    def __init__(
+        self,
+        losses: Losses,
+        *,
+        inside: Callable[[Block, str], list[Piece]],
+        pdf: Callable[[str], Part] | None,
+    ) -> None:
         self._losses = losses
         self._make = inside
+        self._pdf_part = pdf
 
-    def document(self, block: DocumentBlock, path: str) -> list[Part]:
+    def document(self, block: DocumentBlock, path: str) -> list[Piece]:
         """Its text, images and file, in a `<document>` where that is not the file alone."""
         self._citations(block.citations, path)
         kind = str(block.source.get("type"))
@@ -38,28 +49,28 @@ class Documents:
             raise InvalidRequest(f"{dotted(path)}.source.{kind}.media_type: Input should be '{expected}'")
         head = _lines(Title=block.title, Context=block.context)
         if kind == "text":
-            return _wrapped("document", head, [_text(given["data"])])
+            return _wrapped("document", head, [given["data"]])
         if kind == "content":
             return _wrapped("document", head, self._content(given["content"], f"{path}.source.content"))
         pdf = self._pdf(given["data"], path)
         return _wrapped("document", head, [pdf]) if head else [pdf]
 
-    def search_result(self, block: SearchResultBlock, path: str) -> list[Part]:
+    def search_result(self, block: SearchResultBlock, path: str) -> list[Piece]:
         """Its source, title and text, in a `<search_result>`."""
         self._citations(block.citations, path)
-        parts: list[Part] = []
+        parts: list[Piece] = []
         for index, inner in enumerate(block.content):
             if not isinstance(inner, TextBlock):
                 raise InvalidRequest(f"{dotted(path)}.content.{index}.type: Input should be 'text'")
             parts += self._inside(inner, f"{path}.content[{index}]")
         return _wrapped("search_result", _lines(Source=block.source, Title=block.title), parts)
 
-    def _content(self, content: Any, path: str) -> list[Part]:
+    def _content(self, content: Any, path: str) -> list[Piece]:
         unknown: list[str] = []
         blocks = read_blocks(content, dotted(path), unknown)
         for name in unknown:
             self._losses.unknown(name)
-        parts: list[Part] = []
+        parts: list[Piece] = []
         for index, inner in enumerate(blocks):
             if not isinstance(inner, TextBlock | ImageBlock):
                 raise InvalidRequest(f"{dotted(path)}.{index}.type: Input should be 'text' or 'image'")
@@ -67,12 +78,11 @@ class Documents:
         return parts
 
     def _pdf(self, data: str, path: str) -> Part:
-        if not self._vendor.pdf:
+        if self._pdf_part is None:
             raise InvalidRequest(f"{dotted(path)}.source: this upstream takes no PDF documents")
-        file = {"filename": "document.pdf", "file_data": f"data:application/pdf;base64,{data}"}
-        return {"type": "file", "file": file}
+        return self._pdf_part(data)
 
-    def _inside(self, block: TextBlock | ImageBlock, path: str) -> list[Part]:
+    def _inside(self, block: TextBlock | ImageBlock, path: str) -> list[Piece]:
         if not is_zero(block.cache_control):
             self._losses.hint(f"{path}.cache_control", "only the whole document can be marked")
         return self._make(block, path)
@@ -89,6 +99,21 @@ class Documents:
             self._losses.drop(f"{path}.citations", "answers of this upstream cite nothing")
 
 
+def image_url(block: ImageBlock, path: str, losses: Losses, *, fetches: bool) -> str:
+    """Returns an image as a URL: its own where the upstream `fetches` images, else one with its data in it.
+    Raises InvalidRequest for a source that cannot be sent."""
+    if not is_zero(block.transformations) and block.transformations != {"oversized_image": "downsize"}:
+        losses.drop(f"{path}.transformations", "images are sent as they are")
+    kind = str(block.source.get("type"))
+    members = _IMAGE_MEMBERS.get(kind)
+    if members is None:
+        raise InvalidRequest(f"{dotted(path)}.source: {kind[:20]!r} cannot be sent to this upstream")
+    if kind == "url" and not fetches:
+        raise InvalidRequest(f"{dotted(path)}.source: this upstream takes images as base64 only")
+    given = source_members(block.source, kind, members, path, losses)
+    return str(given["url"]) if kind == "url" else f"data:{given['media_type']};base64,{given['data']}"
+
+
 def source_members(
     source: dict[str, Any], kind: str, members: tuple[str, ...], path: str, losses: Losses
 ) -> dict[str, Any]:
@@ -102,24 +127,20 @@ def source_members(
     return {name: source[name] for name in members}
 
 
-def _text(text: str) -> Part:
-    return {"type": "text", "text": text}
-
-
 def _lines(**named: str | None) -> str:
     return "".join(f"{name}: {value}\n" for name, value in named.items() if value)
 
 
-def _wrapped(tag: str, head: str, parts: list[Part]) -> list[Part]:
+def _wrapped(tag: str, head: str, parts: list[Piece]) -> list[Piece]:
     """Texts that follow each other become one, the wrapper's tags with them."""
-    out: list[Part] = []
+    out: list[Piece] = []
     text = f"<{tag}>\n" + (f"{head}\n" if head else "")
     for part in parts:
-        if part["type"] == "text":
-            text += f"{part['text']}\n"
+        if isinstance(part, str):
+            text += f"{part}\n"
             continue
         if text:
-            out.append(_text(text[:-1]))
+            out.append(text[:-1])
         out.append(part)
         text = ""
-    return [*out, _text(f"{text}</{tag}>")]
+    return [*out, f"{text}</{tag}>"]

@@ -1,0 +1,128 @@
+"""Cache markers in a vendor's words: put where they can stand, listed where they cannot."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nexusflow_core.dialects.openai_chat.context import ChatTranslation
+from nexusflow_core.messages import MessagesRequest
+from nexusflow_core.translation.cache_markers import MOST_MARKERS, Mark, checked_marks, is_billing, named
+from nexusflow_core.translation.documents import Part
+from nexusflow_core.translation.turns import Placed
+
+__all__ = ["CacheMarkers"]
+
+_CARRIERS = {
+    "cache_control": ("text",),
+    "prompt_cache_breakpoint": ("text", "image_url", "file", "input_audio"),
+}
+"""The kinds of parts that can be marked, by the marker's name."""
+
+
+class CacheMarkers:
+    """The markers of one request, for one vendor. Raises InvalidRequest where Anthropic would.
+
+    `on` and its kin are given parts as they are made, and mark them; `close` names what found no place.
+    """
+
+    def __init__(self, it: ChatTranslation) -> None:
+        vendor, losses, request = it.vendor, it.losses, it.request
+        self._vendor = vendor
+        self._losses = losses
+        self._body: dict[str, Any] = {}
+        self._placed = 0
+        marks, automatic = checked_marks(request)
+        self._wanted: dict[str, Mark] = {}
+        if vendor.takes_markers(it.model):
+            self._plan(request, marks, automatic)
+        elif not vendor.caches_itself:
+            for mark in [*marks, *([automatic] if automatic else ())]:
+                losses.hint(named(mark.path), "this upstream takes no cache markers")
+        self.active = bool(self._wanted)
+        """Text stays in parts all over the request, so that moving a marker leaves the rest as it was."""
+
+    def _plan(self, request: MessagesRequest, marks: Sequence[Mark], automatic: Mark | None) -> None:
+        texts = [i for i, block in enumerate(request.system) if block.text and not is_billing(block)]
+        for mark in [*marks, *([automatic] if automatic else ())]:
+            self._name_what_is_lost(mark)
+        for mark in marks:
+            at = mark.at
+            if at.startswith("tools["):  # tools take no markers, but stand before the system prompt
+                at = f"system[{texts[-1]}]" if texts else at
+            before = self._wanted.get(at)
+            if before is not None and before.ttl != mark.ttl:
+                self._losses.hint(named(before.path), "the marker behind it holds")
+            self._wanted[at] = mark
+        if automatic is None:
+            return
+        if self._vendor.cache_top_level:
+            self._body["cache_control"] = self._marker(automatic)["cache_control"]
+        elif self._vendor.cache_markers == "cache_control":
+            self._wanted.setdefault(automatic.at, automatic)
+        # Where breakpoints are marked, one more is set by the vendor itself, at the end: nothing to ask for.
+
+    # Marking
+
+    def on(self, parts: list[Part], path: str) -> list[Part]:
+        """The parts that were made of the block at `path`, marked where it was."""
+        if path in self._wanted and parts and self._carries(parts[-1]):
+            parts[-1] = {**parts[-1], **self._take(path)}
+        return parts
+
+    def on_rest(self, parts: list[Part], blocks: Iterable[Placed]) -> None:
+        """Marks that a block's own parts could not carry go to the last part of its message that can."""
+        if not self._wanted:
+            return
+        last = next((i for i in reversed(range(len(parts))) if self._carries(parts[i])), None)
+        for path, _ in blocks:
+            if path in self._wanted and last is not None:
+                parts[last] = {**parts[last], **self._take(path)}
+
+    def on_message(self, message: Part, blocks: Sequence[Placed]) -> Part:
+        """A message whose content is one text, made of these blocks."""
+        content = message.get("content")
+        if not self.active or not content or (message["role"] == "tool" and not self._vendor.cache_results):
+            return message
+        if message["role"] == "assistant" and not any(path in self._wanted for path, _ in blocks):
+            return message
+        parts: list[Part] = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        self.on_rest(parts, blocks)
+        return {**message, "content": parts}
+
+    def text(self, parts: list[Part]) -> str | list[Part]:
+        """Texts as the content of a message: one, or in parts where there are markers."""
+        return parts if self.active else "\n\n".join(part["text"] for part in parts)
+
+    def close(self) -> None:
+        """Names the markers that no part could carry."""
+        for mark in self._wanted.values():
+            self._losses.hint(named(mark.path), "there is no part here that can carry it")
+        self._wanted.clear()
+
+    def body(self) -> dict[str, Any]:
+        """Members of the request beside its messages."""
+        if self._vendor.cache_markers == "prompt_cache_breakpoint" and self._placed == MOST_MARKERS:
+            # Beside the breakpoint that the vendor sets itself only three would be written.
+            return {"prompt_cache_options": {"mode": "explicit"}}
+        return self._body
+
+    def _carries(self, part: Part) -> bool:
+        return part["type"] in _CARRIERS.get(self._vendor.cache_markers or "", ())
+
+    def _take(self, path: str) -> Part:
+        self._placed += 1
+        return self._marker(self._wanted.pop(path))
+
+    def _name_what_is_lost(self, mark: Mark) -> None:
+        """Of a marker that goes along."""
+        for name in mark.members:
+            if name not in ("type", "ttl"):
+                self._losses.hint(f"{named(mark.path)}.{name}", "unknown here")
+        if mark.ttl not in self._vendor.cache_ttls:
+            self._losses.hint(f"{named(mark.path)}.ttl", "this upstream has one lifetime only")
+
+    def _marker(self, mark: Mark) -> Part:
+        """The mark in the vendor's words."""
+        if self._vendor.cache_markers == "prompt_cache_breakpoint":
+            return {"prompt_cache_breakpoint": {"mode": "explicit"}}
+        ttl = {"ttl": mark.ttl} if len(self._vendor.cache_ttls) > 1 and "ttl" in mark.members else {}
+        return {"cache_control": {"type": "ephemeral", **ttl}}

@@ -1,0 +1,189 @@
+"""Prompt caching: the markers of a request, checked as Anthropic checks them, and a key for its beginning. It
+keeps a conversation on one cache."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.messages import (
+    Block,
+    MessagesRequest,
+    OtherBlock,
+    RedactedThinkingBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+)
+from nexusflow_core.translation.context import Translation
+from nexusflow_core.translation.losses import dotted
+from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
+
+__all__ = ["MOST_MARKERS", "Mark", "cache_key", "checked_marks", "is_billing", "named"]
+
+_BILLING = "x-anthropic-billing-header:"
+"""Claude Code's billing header changes with every call, so no prefix behind it would ever match."""
+
+MOST_MARKERS = 4
+
+
+class Mark(Struct, frozen=True):
+    """A marker of the request: the block or tool that has it, where it counts, and how long it asks to live."""
+
+    path: str
+    at: str
+    ttl: str
+    members: Mapping[str, Any]
+
+
+def checked_marks(request: MessagesRequest) -> tuple[list[Mark], Mark | None]:
+    """Returns the markers in the order of the prefix, and the automatic one of the whole request. Raises
+    InvalidRequest where Anthropic would."""
+    marks = list(_marks(request))
+    automatic = _automatic(request, marks)
+    _check(marks, automatic)
+    return marks, automatic
+
+
+def named(path: str) -> str:
+    """Returns the path of the marker at `path`, "" for the whole request."""
+    return f"{path}.cache_control" if path else "cache_control"
+
+
+def is_billing(block: TextBlock) -> bool:
+    """Returns whether a system text is transport data of the client, which must not stand before a prefix."""
+    return block.text.startswith(_BILLING)
+
+
+_HEAD = 1000
+"""Characters of an unmarked system prompt that a key goes by: some clients write the time at its end, or the
+tokens that are left."""
+
+_SESSION = re.compile(r"session_([0-9a-fA-F-]{36})")
+
+
+def cache_key(it: Translation, tools: Any) -> str:
+    """Returns one key for all calls of a tenant that begin alike, which does not tell who that is: by the
+    session that Claude Code names, else by the tools and the beginning of the system prompt."""
+    session = _session(it.request.metadata.get("user_id"))
+    begins = [session] if session else [_beginning(it.request.system), tools]
+    return hashlib.sha256(msgspec.json.encode(["nexusflow", it.tenant, it.model, *begins])).hexdigest()[:32]
+
+
+def _session(user_id: Any) -> str | None:
+    """The session in a user id of Claude Code: `user_..._session_UUID`, or a JSON object as text."""
+    if not isinstance(user_id, str):
+        return None
+    if user_id.startswith("{"):
+        try:
+            session = object_of(msgspec.json.decode(user_id)).get("session_id")
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return None
+        return session if isinstance(session, str) and session else None
+    found = _SESSION.search(user_id)
+    return found[1] if found else None
+
+
+def _beginning(system: Sequence[TextBlock]) -> list[str]:
+    """The system prompt up to its first marker, which says that it stays; without one the head of its first
+    text."""
+    texts = [block for block in system if block.text and not is_billing(block)]
+    marked = next((i for i, block in enumerate(texts) if not is_zero(block.cache_control)), None)
+    if marked is not None:
+        return [block.text for block in texts[: marked + 1]]
+    return [block.text[:_HEAD] for block in texts[:1]]
+
+
+# What Anthropic checks
+
+
+def _marks(request: MessagesRequest) -> Iterator[Mark]:
+    """Every marker, in the order in which the prefix is built."""
+    for index, tool in enumerate(request.tools):
+        yield from _mark(tool.cache_control, f"tools[{index}]")
+    for index, text in enumerate(request.system):
+        yield from _mark_of(text, f"system[{index}]")
+    for number, message in enumerate(request.messages):
+        for index, block in enumerate(message.content):
+            if _surely_unmarked(block):
+                continue
+            path = f"messages[{number}].content[{index}]"
+            if isinstance(block, ToolResultBlock) and isinstance(block.content, list):
+                for position, inner in enumerate(block.content):
+                    yield from _mark_of(inner, f"{path}.content[{position}]", at=path)
+            yield from _mark_of(block, path)
+
+
+def _surely_unmarked(block: Block) -> bool:
+    """The usual case, found quickly."""
+    if isinstance(block, TextBlock | ToolUseBlock):
+        return block.cache_control is None
+    return isinstance(block, ToolResultBlock) and block.cache_control is None and not is_list(block.content)
+
+
+def _mark_of(block: Block, path: str, at: str | None = None) -> Iterator[Mark]:
+    whole = block.data if isinstance(block, OtherBlock) else {}
+    given = getattr(block, "cache_control", None) or whole.get("cache_control")
+    if given is not None and isinstance(block, TextBlock) and not block.text:
+        raise InvalidRequest(f"{dotted(path)}: cache_control cannot be set for empty text blocks")
+    yield from _mark(given, path, at)
+
+
+def _mark(given: Any, path: str, at: str | None = None) -> Iterator[Mark]:
+    if is_zero(given):
+        return
+    name = dotted(named(path))
+    if not is_object(given):
+        raise InvalidRequest(f"{name}: Input should be a valid dictionary")
+    if given.get("type") != "ephemeral":
+        raise InvalidRequest(f"{name}.type: Input should be 'ephemeral'")
+    ttl = given.get("ttl")
+    if ttl not in (None, "", "5m", "1h"):
+        raise InvalidRequest(f"{name}.ephemeral.ttl: Input should be '5m' or '1h'")
+    members = {member: value for member, value in given.items() if not is_blank(value)}
+    yield Mark(path, at or path, ttl or "5m", members)
+
+
+def _automatic(request: MessagesRequest, marks: Sequence[Mark]) -> Mark | None:
+    """The marker of the whole request, at the last block that can have one; None where that has one already."""
+    found = next(_mark(request.extra.get("cache_control"), ""), None)
+    if found is None:
+        return None
+    thinking = ThinkingBlock | RedactedThinkingBlock
+    last = [
+        f"messages[{number}].content[{index}]"
+        for number, message in enumerate(request.messages)
+        for index, block in enumerate(message.content)
+        if not isinstance(block, thinking) and getattr(block, "text", True)
+    ]
+    at = last[-1] if last else ""
+    own = next((mark for mark in marks if mark.path == at), None)
+    if own is None:
+        return Mark("", at, found.ttl, found.members)
+    if own.ttl != found.ttl:
+        raise InvalidRequest(
+            f"cache_control: the last block, {dotted(at)}, has a cache_control of another ttl, {own.ttl!r}"
+        )
+    return None
+
+
+def _check(marks: Sequence[Mark], automatic: Mark | None) -> None:
+    ordered = [*marks, *([automatic] if automatic else ())]
+    if len(ordered) > MOST_MARKERS:
+        raise InvalidRequest(
+            f"A maximum of {MOST_MARKERS} blocks with cache_control may be provided. Found {len(ordered)}."
+        )
+    short = False
+    for mark in ordered:
+        if mark.ttl == "1h" and short:
+            raise InvalidRequest(
+                f"{dotted(named(mark.path))}.ttl: a ttl='1h' cache_control block must not come after a "
+                "ttl='5m' cache_control block. Note that blocks are processed in the following order: "
+                "`tools`, `system`, `messages`."
+            )
+        short = short or mark.ttl == "5m"

@@ -1,0 +1,173 @@
+"""Fields of a request that no translated upstream can carry: refused, dropped and listed, or without effect."""
+
+import hashlib
+from collections.abc import Container
+from typing import Any
+
+from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.threads import UNSUPPORTED
+from nexusflow_core.translation.context import Translation
+from nexusflow_core.translation.losses import Losses
+from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
+
+__all__ = ["DROPPED", "HINTS", "NO_OPS", "REFUSED", "check_extra", "max_tokens", "sampling", "user_id"]
+
+REFUSED = {
+    "container": "code execution runs at Anthropic only",
+    "mcp_servers": "MCP servers are called by Anthropic only",
+    "compaction": "compaction runs at Anthropic only",
+    "fallbacks": "server-side fallbacks run at Anthropic only",
+    "fallback_credit_token": "server-side fallbacks run at Anthropic only",
+    "thread": "threads are kept by Anthropic only",
+    "billing_policy": "billing policies are Anthropic's own",
+}
+"""A guarantee, a price or a tool would vanish: 400."""
+
+_DETAILS: dict[str, dict[str, Any]] = {"thread": UNSUPPORTED}
+"""What clients look for: the anthropic SDK's tool runner asks for a thread, and then goes on without one."""
+
+DROPPED = {
+    "diagnostics": "cache diagnostics are Anthropic's own",
+}
+
+HINTS = {
+    "safeguards": "tool calls are judged by Anthropic only",
+}
+"""Named, and under `strict` not refused: without an answer to them a client does the same for itself."""
+
+_CACHED = "the vendor caches prefixes automatically"
+_NO_CITATIONS = "the request asks for none without `enabled: true`"
+_EDITION = "identifies the schema, and asks for nothing"
+_PAIRED = "it pairs a call with its result; Kimi models get an id in their own form on both"
+_AS_THEY_ARE = "`downsize` is the default; images are sent as they are"
+
+NO_OPS: dict[str, str] = {
+    "stream": "the answer has the requested form",
+    "service_tier": "`auto` is the default, and there is no other tier to avoid",
+    "speed": "`standard` is the default",
+    "inference_geo": "`global` promises nothing",
+    "thinking.type": "`enabled` and `adaptive` both ask for thinking; budget and effort say how much; "
+    "`disabled` is the default for models that take tools only without thinking",
+    "thinking.display": "`summarized` is the default; the vendor's reasoning is shown unchanged",
+    "context_management": "`clear_thinking` with `keep: all` clears nothing",
+    "tool_choice": "without tools there is no choice",
+    "cache_control": _CACHED,
+    "system[].cache_control": _CACHED,
+    "tools[].cache_control": _CACHED,
+    "messages[].content[].cache_control": _CACHED,
+    "messages[].content[].content[].cache_control": _CACHED,
+    "tools[].eager_input_streaming": "fragments pass as they come",
+    "tools[].defer_loading": "without a tool search, every tool is loaded",
+    "tools[].allowed_callers": "every tool is called directly",
+    "tools[].type": "`custom` is the only kind of tool",
+    "tools[].input_schema.$schema": _EDITION,
+    "tools[].input_schema.$id": _EDITION,
+    "tools[].input_schema.additionalProperties": "`true` is a schema's default",
+    "messages[].content[].citations": _NO_CITATIONS,
+    "messages[].content[].content[].citations": _NO_CITATIONS,
+    "messages[].content[].id": _PAIRED,
+    "messages[].content[].tool_use_id": _PAIRED,
+    "messages[].content[].caller": "every tool was called directly",
+    "messages[].content[].transformations": _AS_THEY_ARE,
+    "messages[].content[].content[].transformations": _AS_THEY_ARE,
+    "system[].text": "x-anthropic-billing-header is transport data of the client and changes with every call",
+}
+"""Members that ask for the default, so nothing is lost. Paths leave out list indices. The leaf test pins the
+values."""
+
+
+def max_tokens(it: Translation) -> int:
+    """Returns the output limit: the client's, at most what the route declares. Raises InvalidRequest."""
+    asked, most = it.request.max_tokens, it.options.max_tokens
+    if asked < 0:
+        raise InvalidRequest("max_tokens: Input should be greater than or equal to 0")
+    if asked == 0:
+        raise InvalidRequest("max_tokens: 0, a cache pre-warm, is not possible on this upstream")
+    if most is None or asked <= most:
+        return asked
+    it.losses.drop("max_tokens", f"{asked} > {most}, the most that this route declares")
+    return most
+
+
+def sampling(it: Translation, taken: Container[str]) -> dict[str, Any]:
+    """Returns the sampling fields to send: those of the request that are `taken`. Lists the others."""
+    found: dict[str, Any] = {}
+    for name in ("temperature", "top_p", "top_k"):
+        value = getattr(it.request, name)
+        if value is None:
+            continue
+        if name in taken:
+            found[name] = value
+        else:
+            it.losses.drop(name, "not taken by this upstream")
+    return found
+
+
+def user_id(it: Translation, *, taken: bool) -> str | None:
+    """Returns the user's id to send; None for none. An id that may be personal or is too long is hashed."""
+    found: str | None = None
+    for name, value in it.request.metadata.items():
+        if is_blank(value):
+            continue
+        if name == "user_id" and isinstance(value, str) and taken:
+            opaque = len(value) <= 64 and value.isascii() and "@" not in value
+            found = value if opaque else hashlib.sha256(value.encode()).hexdigest()
+        elif name == "user_id":
+            it.losses.hint("metadata.user_id", "this upstream takes no user id")
+        else:
+            it.losses.unknown(f"metadata.{name}")
+    return found
+
+
+_KEEP_ALL = {"type": "clear_thinking_20251015", "keep": "all"}
+"""Clears nothing: what Claude Code says with every request."""
+
+
+def check_extra(it: Translation) -> None:
+    """Checks every further field of the request. Raises InvalidRequest for one that no translation can keep."""
+    losses = it.losses
+    for name, value in it.request.extra.items():
+        if name == "thinking":
+            continue  # see thinking.py
+        if name in REFUSED:
+            raise InvalidRequest(f"{name}: {REFUSED[name]}", details=_DETAILS.get(name))
+        if name in HINTS:
+            losses.hint(name, HINTS[name])
+        elif name in DROPPED:
+            losses.drop(name, DROPPED[name])
+        elif name == "service_tier":
+            if value not in ("auto", "standard_only"):
+                raise InvalidRequest("service_tier: Input should be 'auto' or 'standard_only'")
+        elif name == "speed" and value != "standard":
+            raise InvalidRequest("speed: only 'standard' is possible on this upstream")
+        elif name == "inference_geo" and value != "global":
+            raise InvalidRequest("inference_geo: this upstream promises no region")
+        elif name == "context_management":
+            _context_management(value, losses)
+        elif name == "output_config":
+            _output_config(value, losses)
+
+
+def _context_management(value: Any, losses: Losses) -> None:
+    edits = object_of(value).get("edits")
+    if is_zero(edits):
+        edits = []
+    if not is_list(edits):
+        raise InvalidRequest("context_management.edits: Input should be a valid list")
+    asked = [object_of(edit) for edit in edits]
+    if any("compact" in str(edit.get("type")) for edit in asked):
+        raise InvalidRequest("context_management: compaction runs at Anthropic only")
+    others = [name for name, given in object_of(value).items() if name != "edits" and not is_blank(given)]
+    if asked not in ([], [_KEEP_ALL]) or others:
+        losses.drop("context_management", "context is edited by Anthropic only")
+
+
+def _output_config(value: Any, losses: Losses) -> None:
+    if not is_object(value):
+        raise InvalidRequest("output_config: Input should be a valid dictionary")
+    for member, given in value.items():
+        if member not in ("effort", "task_budget", "format"):
+            if not is_blank(given):
+                losses.unknown(f"output_config.{member}")
+        elif member == "task_budget" and not is_zero(given):  # effort: thinking.py; format: schemas.py
+            losses.drop(f"output_config.{member}", "not controlled on this upstream")
