@@ -1,4 +1,4 @@
-"""Call: one request of one client, as it came."""
+"""Call: one request of one client, unchanged."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,10 +18,10 @@ Endpoint: TypeAlias = Literal["messages", "count_tokens"]
 
 
 class Principal(Struct, frozen=True):
-    """Who calls. `id` and `metadata` go into the record. `id` is text; the number of a user becomes text.
+    """The caller. `id` and `metadata` go into the record, and are strings. An integer `id` becomes a string.
 
-    `consumes` names the credential headers that were spent on knowing this principal and must not travel
-    on: `("authorization",)` for a host that signs its own users in with a bearer token.
+    `consumes` names credential headers that belong to the host and must not be sent upstream:
+    `("authorization",)` for a host that authenticates its own users by bearer tokens.
     """
 
     id: str
@@ -35,11 +35,11 @@ class Principal(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """One `POST` to messages or count_tokens, as it came.
+    """One `POST` to messages or count_tokens, unchanged.
 
-    `headers` are the client's without the credentials; `credential` is its own key for an upstream, if it
-    brought one. `started_at` is UTC. `body` is untouched; `seen` is what a look at it showed. `max_values`
-    bounds the JSON values of a body that must be decoded.
+    `headers` are the client's without credentials. `credential` is its own key for an upstream, if it sent one.
+    `started_at` is UTC. `body` is as received; `seen` is the result of a peek at it. `max_values` bounds the
+    JSON values of a body that must be decoded.
     """
 
     endpoint: Endpoint
@@ -56,26 +56,27 @@ class Call(Struct, frozen=True, kw_only=True):
 
     @property
     def model(self) -> str:
-        """The model that the body names; "" where the body was not read."""
+        """The body's model; "" if the body was not read."""
         return self.seen.model if self.seen else ""
 
     @property
     def text(self) -> bytes:
-        """The body's JSON text, inflated where the body is compressed."""
+        """The body's JSON text, inflated if it was compressed."""
         return self.seen.text if self.seen else self.body
 
     @property
     def stream(self) -> bool:
+        """True if the body asks for a stream."""
         return self.seen is not None and self.seen.stream
 
     @property
     def content_encoding(self) -> str:
-        """The body's encoding, "" for a plain one."""
+        """The body's content encoding, in lower case; "" if it is not compressed."""
         encoding = (header(self.headers, b"content-encoding") or b"").decode("latin-1").strip().lower()
         return "" if encoding == "identity" else encoding
 
     def look(self, limit: int) -> "Call":
-        """This call with `seen` filled in; a compressed body is inflated beside it, to `limit` bytes at most.
+        """Returns this call with `seen` filled in. A compressed body is inflated, to at most `limit` bytes.
 
         Raises InvalidRequest or RequestTooLarge.
         """
@@ -84,7 +85,7 @@ class Call(Struct, frozen=True, kw_only=True):
         return replace(self, seen=peek(text), session=read_session(self.headers, text))
 
     def answered(self) -> "Call":
-        """What a record needs of it. The rest may be large, or secret, and an answer may take an hour."""
+        """Returns the part that a record needs. The rest is large or secret, and an answer may take an hour."""
         seen = None if self.seen is None else replace(self.seen, text=b"")
         return replace(self, headers=(), query=b"", body=b"", credential=None, seen=seen)
 

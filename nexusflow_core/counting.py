@@ -1,4 +1,4 @@
-"""count_tokens where no upstream counts: a stated estimate, or a 404, upon which clients count themselves."""
+"""count_tokens without an upstream's counter: a declared estimate, or a 404 so that clients count."""
 
 import re
 from base64 import b64decode
@@ -41,7 +41,7 @@ _PAGE = re.compile(rb"/Type\s*/Page\b")
 
 
 class _Sum(Struct):
-    """Bytes of text, and tokens that are counted otherwise."""
+    """Bytes of text, and tokens counted in other ways."""
 
     bytes: int = 0
     tokens: int = 0
@@ -53,7 +53,7 @@ class _Sum(Struct):
         self.bytes += len(msgspec.json.encode(value))
 
     def content(self, content: Any) -> None:
-        """A string, or blocks."""
+        """Adds a string, or a list of blocks."""
         self.text(content)
         for block in content if is_list(content) else ():
             self.block(object_of(block))
@@ -86,15 +86,16 @@ class _Sum(Struct):
             self.text(source.get("data"))
         elif kind == "content":
             self.content(source.get("content"))
-        else:  # a PDF, here or elsewhere
+        else:  # a PDF, inline or by reference
             self.tokens += PAGE_TOKENS * max(1, pages(source.get("data")))
 
 
 def estimate_tokens(body: Mapping[str, Any]) -> int:
-    """Tokens of a request: its texts, names, inputs and schemas at four bytes of UTF-8 each, and a flat count
-    for each image, each page of a PDF and each message. What is cached counts like all else.
+    """Returns the estimated tokens of a request: UTF-8 bytes / 4, plus flat counts.
 
-    Raises InvalidRequest for a body that nests too deeply."""
+    Bytes are those of texts, names, inputs and schemas. Flat counts are for each image, PDF page and message.
+    Cached content counts like the rest. Raises InvalidRequest for a body that nests too deeply.
+    """
     total = _Sum()
     try:
         total.content(body.get("system"))
@@ -109,28 +110,28 @@ def estimate_tokens(body: Mapping[str, Any]) -> int:
 
 
 def estimated(body: Mapping[str, Any], request_id: str) -> tuple[ResponseHead, bytes]:
-    """The answer with an estimate, which says that it is one."""
+    """Returns head and body of an answer with an estimate, declared in `x-nexusflow-warning`."""
     return counted(estimate_tokens(body), request_id, [(b"x-nexusflow-warning", b"tokens estimated")])
 
 
 def counted(tokens: int, request_id: str, more: Headers = ()) -> tuple[ResponseHead, bytes]:
-    """The answer with a count."""
+    """Returns head and body of an answer with a count of tokens."""
     return _answer(200, msgspec.json.encode({"input_tokens": tokens}), request_id, more)
 
 
 def not_counted(request_id: str) -> tuple[ResponseHead, bytes]:
-    """The 404 that tells a client to count for itself."""
+    """Returns head and body of the 404 that makes a client count for itself."""
     more = [(b"x-should-retry", b"false")]
     return _answer(404, error_body(NotFound(NOT_COUNTED), request_id), request_id, more)
 
 
 def is_absent(status: int) -> bool:
-    """Whether this answer to count_tokens says that there is no such thing; no failure of the upstream."""
+    """True if this status means that the upstream has no count_tokens. That is not a failure."""
     return status in (404, 405, 501)
 
 
 class EstimateLeg:
-    """Answers count_tokens without an upstream. See `Leg` for the verbs, of which only `receive_eof` comes."""
+    """Answers count_tokens without an upstream. See `Leg` for the verbs; only `receive_eof` does anything."""
 
     request = None
     may_ping = False
@@ -180,7 +181,7 @@ def _unmarked(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pages(data: Any) -> int:
-    """Pages of a PDF as base64; 0 where they are packed out of sight."""
+    """Returns the pages of a PDF in base64; 0 if they are compressed."""
     try:
         return len(_PAGE.findall(b64decode(data))) if isinstance(data, str) else 0
     except ValueError:

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree: whose fault, which HTTP status, which wire `type`.
+"""All errors as one tree, with the cause, the HTTP status and the wire `type` of each.
 
 NexusFlowError
 ├── CallerError            the client's request cannot be served as it is
@@ -13,20 +13,20 @@ NexusFlowError
 │   ├── UnsupportedMediaType   415 invalid_request_error
 │   ├── RateLimited            429 rate_limit_error
 │   └── HeadersTooLarge        431 invalid_request_error
-├── UpstreamError          the upstream failed us; nothing the client did
+├── UpstreamError          the upstream failed; the client did nothing wrong
 │   ├── UpstreamUnreachable    502 api_error       no connection
 │   ├── UpstreamProtocolError  502 api_error       closed early, garbage, a redirect
-│   │   └── AnswerUnusable         502 api_error       came whole, and cannot be translated
+│   │   └── AnswerUnusable         502 api_error       a whole answer that cannot be translated
 │   ├── UpstreamTimeout        504 timeout_error
-│   └── UpstreamStatus         as it said          an error answer of the upstream's own
-├── GatewayError           our own fault or state
+│   └── UpstreamStatus         the upstream's      an error answer of the upstream
+├── GatewayError           the gateway's own fault or state
 │   ├── InternalError          500 api_error
 │   └── Overloaded             529 overloaded_error
-├── ConfigError            the operator's; carries the path in the configuration
+├── ConfigError            the operator's mistake; has the path in the configuration
 │   └── ConfigErrors           several of them
-├── InvalidUsage           a usage object that cannot be; offline, and inside of metering
-├── UnknownModel           no price for a model; offline, and inside of metering
-└── EventTooLarge          a server-sent event over its bound; on the wire it is a 502 api_error
+├── InvalidUsage           an impossible usage object; offline and in metering
+├── UnknownModel           no price for a model; offline and in metering
+└── EventTooLarge          a server-sent event over its bound; 502 api_error on the wire
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,21 +69,20 @@ __all__ = [
 ]
 
 MAX_TYPE = 100
-"""Bound on the characters of an error type that an upstream made up: records have it once an attempt."""
+"""Bound on the characters of an upstream's error type. Each attempt records it."""
 
 E = TypeVar("E", bound="NexusFlowError")
 
 MAX_MESSAGE = 4000
-"""Bound on the characters of a message that goes to a client: it may repeat what a caller or an upstream
-wrote."""
+"""Bound on the characters of a message to a client: it may quote a caller or an upstream."""
 
 
 class NexusFlowError(Exception):
-    """Root of the tree. `status` is the HTTP status, `type` Anthropic's error type on the wire.
+    """Root of the tree. `status` is the HTTP status, `type` Anthropic's error type.
 
-    `headers` go out with the answer (`retry-after`, `allow`), `details` in its body: clients go by their
-    `error_code`. `reason` is one word for the record, where the type says too little. The message is meant for
-    the client: it never holds a key, a URL with credentials or a body.
+    `headers` are sent with the answer (`retry-after`, `allow`), `details` in its body: clients read their
+    `error_code`. `reason` is one word for the record, if `type` is too general. The message is for the client:
+    it never contains a key, a body, or a URL with credentials.
     """
 
     status: int = 500
@@ -103,8 +102,10 @@ class NexusFlowError(Exception):
         self.details = details
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled by what it holds, since subclasses are made of other arguments than the message. An error
-        that cannot be unpickled would hang the parent of a worker that raises it."""
+        """Pickles the error's members, since subclasses take other arguments than the message.
+
+        An error that cannot be unpickled would hang the parent of the worker process that raised it.
+        """
         return _unpickled, (type(self), self.args, {**vars(self), "headers": dict(self.headers)})
 
 
@@ -116,7 +117,7 @@ class CallerError(NexusFlowError):
 
 
 class InvalidRequest(CallerError):
-    """400: malformed or contradictory; the message says where (`model: Field required`)."""
+    """400: malformed or contradictory. The message names the place (`model: Field required`)."""
 
 
 class AuthenticationFailed(CallerError):
@@ -127,7 +128,7 @@ class AuthenticationFailed(CallerError):
 
 
 class PermissionDenied(CallerError):
-    """403: a known caller, not allowed to do this. For hooks."""
+    """403: the caller is known, but not allowed to do this. For hooks."""
 
     status = 403
     type = "permission_error"
@@ -141,55 +142,54 @@ class NotFound(CallerError):
 
 
 class MethodNotAllowed(CallerError):
-    """405: a path that is served, with another method."""
+    """405: the path is served, but not with this method."""
 
     status = 405
 
 
 class RequestTimeout(CallerError):
-    """408: the request's body did not arrive in time."""
+    """408: the request body did not arrive in time."""
 
     status = 408
 
 
 class RequestTooLarge(CallerError):
-    """413: the body is over the limit, as sent or after inflation."""
+    """413: the body is larger than the limit, as sent or after inflation."""
 
     status = 413
     type = "request_too_large"
 
 
 class PathTooLong(CallerError):
-    """414: the path, or the whole URL, is over its bound."""
+    """414: the path or the whole URL is longer than its bound."""
 
     status = 414
 
 
 class UnsupportedMediaType(CallerError):
-    """415: a body that is not declared to be JSON, where nobody authenticates."""
+    """415: the body is not declared as JSON, on a gateway without authentication."""
 
     status = 415
 
 
 class RateLimited(CallerError):
-    """429: too many calls. For hooks; give `retry-after` in whole seconds."""
+    """429: too many calls. For hooks: give `retry-after` in whole seconds."""
 
     status = 429
     type = "rate_limit_error"
 
 
 class HeadersTooLarge(CallerError):
-    """431: request line and headers are over their bound."""
+    """431: request line and headers are larger than their bound."""
 
     status = 431
 
 
 class UpstreamError(NexusFlowError):
-    """The upstream failed. `retryable`: another attempt, perhaps elsewhere, may succeed.
+    """The upstream failed. `retryable`: another attempt may succeed. `reason`: one word such as "dns".
 
-    `reason` is one word for the record, such as "dns" or "refused"; "" leaves the error's type there. `cause`
-    is what the operating system or TLS said. It goes into the host's log, and never to the client. `counts`:
-    it says something about the health of its target. False where the caller's request can have led to it.
+    `cause` is the text of the operating system or TLS. It goes to the host's log, never to the client.
+    `counts`: the failure shows bad health of the target; False if the caller's request may be the cause.
     """
 
     status = 502
@@ -212,16 +212,18 @@ class UpstreamError(NexusFlowError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """502: no connection could be made; the upstream has seen nothing of the call."""
+    """502: no connection could be made. The upstream received nothing of the call."""
 
 
 class UpstreamProtocolError(UpstreamError):
-    """502: the connection broke, or what came was not an answer (garbage, a redirect, a cut body)."""
+    """502: the connection broke, or the data was not a valid answer (garbage, a redirect, a cut body)."""
 
 
 class AnswerUnusable(UpstreamProtocolError):
-    """502: the model's answer came, and cannot be translated: no choices, arguments that are no JSON, too
-    large. A caller's prompt can have led to it, so it counts against no target."""
+    """502: the answer arrived but cannot be translated: no choices, arguments that are not JSON, too large.
+
+    The caller's prompt may be the cause, so it does not count against the target.
+    """
 
     counts = False
 
@@ -237,11 +239,10 @@ _PASSING = frozenset({"api_error", "overloaded_error", "rate_limit_error", "time
 
 
 class UpstreamStatus(UpstreamError):
-    """The upstream answered with an error of its own. On a relayed route its body goes back as it came and
-    this only names it; on a translated one this is the answer."""
+    """The upstream answered with an error. A relayed client gets the upstream's body; a translated one this."""
 
     regained_at: datetime | None = None
-    """When an upstream whose money is used up serves again, in UTC, where it says so."""
+    """The UTC moment from which an upstream without money serves again, if it stated one."""
 
     def __init__(
         self,
@@ -258,36 +259,36 @@ class UpstreamStatus(UpstreamError):
         super().__init__(shown, headers=headers, details=details, reason=reason)
         self.status = status
         self.type = type
-        # 408, 409, 429 and every 5xx pass by themselves, 529 too; other 4xx are the caller's making. A
-        # stream of status 200 that begins with an error has only the error's type to go by.
+        # Retryable: 408, 409, 429 and every 5xx, including 529. The caller caused any other 4xx. A stream of
+        # status 200 that begins with an error has only its type.
         self.retryable = status in (408, 409, 429) or status >= 500 or (status < 400 and type in _PASSING)
 
 
 class GatewayError(NexusFlowError):
-    """Our own fault or state."""
+    """The gateway's own fault or state."""
 
 
 class InternalError(GatewayError):
-    """500: a defect of ours. The cause is logged and never shown to the client."""
+    """500: a defect of the gateway. The cause is logged and never shown to the client."""
 
 
 class Overloaded(GatewayError):
-    """529: no room for the call right now, or the process is closing."""
+    """529: no room for the call at this moment, or the process is closing."""
 
     status = 529
     type = "overloaded_error"
 
 
 class InvalidUsage(NexusFlowError):
-    """A usage object that cannot be: a negative or fractional count, parts that exceed their whole."""
+    """An impossible usage object: a negative or fractional count, or parts that exceed their whole."""
 
 
 class UnknownModel(NexusFlowError):
-    """No price row for a model, or none on that day. Its cost is unknown, which is not 0."""
+    """No price row for a model, or none at that time. The cost is unknown, which is not 0."""
 
 
 class ConfigError(NexusFlowError):
-    """The configuration is wrong. `path` says where, as `routes[0].targets[1]`; `place`: file, line."""
+    """A wrong configuration. `path`: the setting, such as `routes[0].targets[1]`; `place`: file and line."""
 
     def __init__(self, path: str, why: str, *, place: str = "") -> None:
         super().__init__(": ".join(part for part in (place, path, why) if part))
@@ -297,7 +298,7 @@ class ConfigError(NexusFlowError):
 
 
 class ConfigErrors(ConfigError):
-    """Several mistakes in one configuration, a line each. `path`, `why` and `place` are those of the first."""
+    """Several mistakes in one configuration, one per line. `path`, `why` and `place` are the first one's."""
 
     def __init__(self, errors: Sequence[ConfigError]) -> None:
         first = errors[0]
@@ -308,12 +309,12 @@ class ConfigErrors(ConfigError):
 
     @property
     def errors(self) -> tuple[ConfigError, ...]:
-        """Each mistake as an error of its own."""
+        """Each mistake as a separate error."""
         return tuple(ConfigError(path, why, place=place) for path, why, place in self._mistakes)
 
 
 class EventTooLarge(NexusFlowError):
-    """One server-sent event grew over its bound; the stream cannot be framed any further."""
+    """A server-sent event is larger than its bound. The rest of the stream cannot be parsed."""
 
     status = 502
 
@@ -325,21 +326,23 @@ def _unpickled(cls: type[NexusFlowError], args: tuple[Any, ...], members: dict[s
 
 
 def kept(error: E) -> E:
-    """Returns the error, without its traceback and causes. Their frames hold the request, so an error that is
-    kept without this keeps the whole body until the garbage collector finds the cycle."""
+    """Returns the error without traceback and causes.
+
+    Their frames hold the request, so a stored error would keep the whole body until the garbage collector runs.
+    """
     linked: list[BaseException | None] = [error]
     while linked:
         if (one := linked.pop()) is not None:
             linked += (one.__cause__, one.__context__)
             if isinstance(one, BaseExceptionGroup):
                 linked += cast("BaseExceptionGroup[BaseException]", one).exceptions
-            # A library's frame may hold the very exception that has it in its traceback.
+            # A library's frame may hold the same exception that has the frame in its traceback.
             one.__traceback__ = one.__context__ = one.__cause__ = None
     return error
 
 
 def error_body(error: NexusFlowError, request_id: str) -> bytes:
-    """The error as Anthropic's JSON body: `{"type":"error","error":{"type","message"},"request_id"}`."""
+    """Returns Anthropic's JSON body of an error: `{"type":"error","error":{"type","message"},"request_id"}`."""
     shown: dict[str, Any] = {"type": error.type, "message": error.message[:MAX_MESSAGE]}
     if error.details is not None:
         shown["details"] = error.details
@@ -347,5 +350,5 @@ def error_body(error: NexusFlowError, request_id: str) -> bytes:
 
 
 def error_event(error: NexusFlowError, request_id: str) -> bytes:
-    """The error as the one `event: error` that ends a stream."""
+    """Returns the error as `event: error`, the last event of a stream."""
     return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"

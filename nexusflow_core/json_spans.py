@@ -1,4 +1,4 @@
-"""Where the values of a JSON text stand and how many there are, told without rebuilding a byte of it."""
+"""Spans of JSON text: finds and counts values without decoding them or rebuilding a byte."""
 
 import re
 from typing import TypeAlias
@@ -12,10 +12,10 @@ from nexusflow_core.untyped import MALFORMED
 __all__ = ["MAX_MEMBERS", "MAX_VALUES", "Member", "check_values", "count_values", "elements", "members"]
 
 MAX_MEMBERS = 1000
-"""Bound on top-level members; the Messages API has about thirty."""
+"""Bound on top-level members. The Messages API has about thirty."""
 
 Member: TypeAlias = tuple[str, int, int]
-"""Key, start and end of the value's bytes."""
+"""A key, and the start and end of its value in bytes."""
 
 _KEY = re.compile(rb'[ \t\n\r]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
 _OPENING = re.compile(rb"[ \t\n\r]*+\{")
@@ -25,7 +25,7 @@ _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _BLANKS = b" \t\n\r"
 
 _MANY_COLONS = 20_000
-"""Of a text with no more of them the members are counted once they are decoded."""
+"""A text with more colons has its members counted before it is decoded."""
 
 _members = msgspec.json.Decoder(dict[str, Raw])
 _elements = msgspec.json.Decoder(list[Raw])
@@ -34,7 +34,7 @@ _value = msgspec.json.Decoder(Raw)
 
 
 def members(text: bytes) -> list[Member]:
-    """Key, start and end of each member of a JSON object, in order. Raises InvalidRequest."""
+    """Returns key, start and end of each member of a JSON object, in order. Raises InvalidRequest."""
     try:
         if text.count(b":") > _MANY_COLONS:
             _check_beforehand(text)
@@ -49,7 +49,7 @@ def members(text: bytes) -> list[Member]:
 
 
 def elements(text: bytes) -> list[tuple[int, int]]:
-    """Start and end of each element of a JSON array; none where it is something else."""
+    """Returns start and end of each element of a JSON array; [] for any other text."""
     try:
         values = _elements.decode(text)
     except MALFORMED:
@@ -65,7 +65,7 @@ def elements(text: bytes) -> list[tuple[int, int]]:
 
 
 def _walk(text: bytes, values: dict[str, Raw]) -> list[Member]:
-    """The members in order, by the lengths that the decoder measured: its Raw has no offset."""
+    """Returns the members in order, from the lengths of the decoded values: msgspec's Raw has no offset."""
     found: list[Member] = []
     texts: dict[str, bytes] = {}  # a repeated key's last value is copied once
     position = text.index(b"{") + 1
@@ -77,7 +77,7 @@ def _walk(text: bytes, values: dict[str, Raw]) -> list[Member]:
         value, position = texts[name], key.end()
         end = position + len(value)
         after = _NEXT.match(text, end)
-        if after is None or not text.startswith(value, position):  # a later value of the same key hid this one
+        if after is None or not text.startswith(value, position):  # a later value of this key replaced it
             end = _end_of_value(text, position)
             after = _NEXT.match(text, end)
         if after is None:
@@ -88,7 +88,7 @@ def _walk(text: bytes, values: dict[str, Raw]) -> list[Member]:
 
 
 def _end_of_value(text: bytes, start: int) -> int:
-    """Where the value at `start` ends. The decoder skips it and says at which byte something else follows."""
+    """Returns the end of the value at `start`: the decoder's error tells where other data follows."""
     try:
         _value.decode(memoryview(text)[start:])
     except msgspec.DecodeError as error:
@@ -100,8 +100,10 @@ def _end_of_value(text: bytes, start: int) -> int:
 
 
 def _check_beforehand(text: bytes) -> None:
-    """Counts no further than the bound: the decoder would make an object of each member first, and nothing else
-    runs meanwhile. What is no JSON it leaves to the decoder to say."""
+    """Raises InvalidRequest for too many members, before the decoder builds an object of each.
+
+    That would block the event loop. Invalid JSON is left to the decoder.
+    """
     after, count = _OPENING.match(text), 0
     while after is not None and (key := _KEY.match(text, after.end())):
         _check_count(count)
@@ -117,15 +119,15 @@ def _check_count(members: int) -> None:
 # How many values: a text of few bytes may become many objects
 
 MAX_VALUES = 250_000
-"""Default bound on the values of a body that must be decoded. No model's context has room for as many."""
+"""Default bound on the values of a body that must be decoded. No model's context can hold that many."""
 
 _STRING = re.compile(rb'"[^"]*+"')
 _SOME_STRINGS = re.compile(rb'(?:[^"]*+"[^"]*+"){1,10000}+')
-"""A stretch that ends behind a string, so that no string lies across its end."""
+"""A stretch of text that ends after a string, so that no string crosses its end."""
 
 
 def check_values(text: bytes, most: int = MAX_VALUES) -> None:
-    """Raises RequestTooLarge for a JSON text of more than `most` values."""
+    """Raises RequestTooLarge if a JSON text has more than `most` values."""
     if count_values(text, most) > most:
         raise RequestTooLarge(
             f"request body: more than {most} JSON values; send fewer messages, blocks, tools or members"
@@ -133,13 +135,13 @@ def check_values(text: bytes, most: int = MAX_VALUES) -> None:
 
 
 def count_values(text: bytes, enough: int) -> int:
-    """Returns how many values a JSON text has; where that is more than `enough`, some number above it.
+    """Returns the number of values in a JSON text; above `enough` it may stop early, at a larger number.
 
-    Each value but the first follows a comma or the beginning of its container. Counts an empty container twice.
+    Each value but the first follows a comma or an opening bracket. An empty container counts twice.
     """
-    if (most := _marks(text)) < enough:  # marks inside strings are counted here, so there are no more values
+    if (most := _marks(text)) < enough:  # this counts marks inside strings too, so it is an upper bound
         return most + 1
-    text = text.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quote begins or ends a string
+    text = text.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quote starts or ends a string
     count, at = 1, 0
     while at < len(text) and count <= enough:
         stretch = _SOME_STRINGS.match(text, at)

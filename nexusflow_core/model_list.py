@@ -1,4 +1,4 @@
-"""What `GET /v1/models` tells of a model, in Anthropic's shape: from routes, price book and vendor table."""
+"""The models of `GET /v1/models` in Anthropic's shape, from routes, price book and vendor table."""
 
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -11,13 +11,15 @@ from nexusflow_core.routing import Route
 
 __all__ = ["Listed"]
 
-_UNKNOWN_DATE = date(1970, 1, 1)  # what Anthropic itself gives where a release date is not known
+_UNKNOWN_DATE = date(1970, 1, 1)  # Anthropic uses it for an unknown release date
 _RATES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 
 
 class Listed:
-    """One model of the list, by the first target of its route. An alias shows the name of the model behind it;
-    what is not known of a model is left out."""
+    """One model of the list, by the first target of its route. An alias shows the name of its model.
+
+    Unknown facts are left out.
+    """
 
     def __init__(self, id: str, route: Route, book: PriceBook) -> None:
         target = route.targets[0]
@@ -38,7 +40,7 @@ class Listed:
         }
 
     def info(self, at: datetime) -> dict[str, Any]:
-        """Returns the model in Anthropic's shape, with its price at this moment."""
+        """Returns the model in Anthropic's shape, with its price at `at`: strings, numbers, dicts or None."""
         if self._known is None:
             return dict(self._info)
         return {**self._info, "price": _price(self._known, self._model, self._vendor, at, self._book)}
@@ -64,7 +66,7 @@ def _capabilities(route: Route, model: str) -> dict[str, Any]:
 def _price(
     known: ModelPrices, model: str, vendor: str | None, at: datetime, book: PriceBook
 ) -> dict[str, Any] | None:
-    """Dollars per million tokens, exact, of a short prompt at this moment."""
+    """Returns the price of a short prompt at `at`, as exact text in USD per million tokens, or None."""
     try:
         price = book.price(model, at, 0, vendor=vendor)
     except UnknownModel:

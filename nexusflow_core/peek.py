@@ -1,6 +1,6 @@
-"""A look at a request body without decoding it: `model`, `stream`, and where a value stands.
+"""Reads `model` and `stream` of a request body, and the places of values, without decoding the whole.
 
-The bytes are never rebuilt. Whatever else the body says is the upstream's to judge.
+The bytes are never rebuilt. The upstream judges the rest of the body.
 """
 
 import zlib
@@ -15,15 +15,14 @@ from nexusflow_core.untyped import MALFORMED
 __all__ = ["Peek", "inflate", "peek", "rename_model"]
 
 MAX_MODEL = 1000
-"""Bound on the characters of a model's name, which is matched with patterns and kept in records."""
+"""Bound on the characters of a model's name: it is matched with patterns and recorded."""
 
 _MAX_GZIP_MEMBERS = 100
-"""Bound on the members of one gzip body: each costs a copy of what follows it, and senders make one."""
+"""Bound on the members of one gzip body. Each costs a copy of the rest; senders write one."""
 
 
 class Peek(Struct, frozen=True):
-    """What the gateway reads of a body: `model`, whether `stream` is literally true, and the JSON text itself,
-    inflated where the body came compressed."""
+    """The gateway's view of a body: `model`, whether `stream` is literally true, and the inflated JSON text."""
 
     model: str
     stream: bool
@@ -31,25 +30,25 @@ class Peek(Struct, frozen=True):
 
 
 class _Plain(Struct):
-    """A body without surprises: one `model`, one `stream`."""
+    """A body with one `model` and at most one `stream`: the fast path."""
 
     model: str
     stream: Raw = Raw(b"")
 
 
 _SMALL = 16 * 1024
-"""Beyond this size looking closely takes less time than decoding past every member."""
+"""Above this size in bytes, walking the members takes less time than decoding."""
 
 _plain = msgspec.json.Decoder(_Plain)
 _string = msgspec.json.Decoder(str)
 
 
 def peek(text: bytes) -> Peek:
-    """Reads `model` and `stream` of a JSON object.
+    """Returns `model` and `stream` of a JSON object.
 
-    Raises InvalidRequest for what is no JSON object, nests too deeply, or has no `model`, one that is no
-    string or too long, two different ones, or one beside a key that differs in case alone: which one counts
-    would depend on the reader.
+    Raises InvalidRequest if the text is not a JSON object or nests too deeply, and if `model` is missing, not
+    a string, too long, or ambiguous: two different values, or a second key that differs only in case. Readers
+    would disagree which one counts.
     """
     seen = _peek_plain(text) or _peek_closely(text)
     if len(seen.model) > MAX_MODEL:
@@ -58,7 +57,7 @@ def peek(text: bytes) -> Peek:
 
 
 def rename_model(seen: Peek, model: str) -> bytes:
-    """Returns the text with another model's name in each place where it stood; every other byte as it was."""
+    """Returns the text with every `model` replaced. All other bytes stay unchanged."""
     text, name = seen.text, msgspec.json.encode(model)
     pieces: list[bytes] = []
     done = 0
@@ -70,7 +69,7 @@ def rename_model(seen: Peek, model: str) -> bytes:
 
 
 def _peek_plain(text: bytes) -> Peek | None:
-    """The quick way for a small body in which only one key can be `model`; None for any other."""
+    """Returns the peek of a small body with exactly one key that can be `model`, else None."""
     if len(text) > _SMALL or text.lower().count(b'"model"') != 1 or text.find(b"\\u00") >= 0:
         return None
     try:
@@ -98,8 +97,11 @@ def _peek_closely(text: bytes) -> Peek:
 
 
 def inflate(body: bytes, encoding: str, limit: int) -> bytes:
-    """A compressed body as plain bytes. Raises InvalidRequest for an encoding other than gzip and deflate or
-    for broken data, RequestTooLarge beyond `limit` bytes."""
+    """Returns a compressed body as plain bytes.
+
+    Raises InvalidRequest for broken data and for encodings other than gzip and deflate, RequestTooLarge beyond
+    `limit` bytes.
+    """
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise InvalidRequest(f"content-encoding: {encoding[:50]!r} is not supported, only gzip and deflate are")
     plain = b""

@@ -1,4 +1,4 @@
-"""CallRecord: what happened to one call, for hooks and the log. One a call, refused ones included."""
+"""CallRecord: the outcome of one call, for hooks and the log. Each call has one, refused calls too."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -25,52 +25,54 @@ __all__ = [
 SCHEMA_VERSION = 1
 
 MAX_LISTED = 100
-"""Entries of `dropped`, and of `edits`. One more entry says how many are left out: callers decide how many
-there are, and every reader of the log must be able to read the line."""
+"""Bound on the entries of `dropped`, and of `edits`; one more entry counts the rest. Callers decide how many
+there are, and log readers must be able to read the line."""
 
 Ending: TypeAlias = Literal["complete", "error", "client_gone", "refused", "started", "lost"]
-"""`complete`: the answer reached its own end. `error`: an upstream's error, or one of ours after the call
-had begun. `client_gone`: the client left first. `refused`: by us, before any upstream. In a durable log alone
-`started`: from before the upstream was called, another line settles it; and `lost`: the process died."""
+"""`complete`: the answer reached its end. `error`: the upstream or the gateway failed after the call had begun.
+`client_gone`: the client left first. `refused`: by the gateway, before any upstream. Only in a durable log:
+`started`, written before the upstream is called and replaced by a later line; `lost`: the process died."""
 
 UsageSource: TypeAlias = Literal["upstream", "estimated", "partial", "none"]
-"""Whose numbers: the upstream's final ones, an estimate of ours, the upstream's before it broke off, none."""
+"""Origin of the counts: the upstream's final ones, our estimate, the upstream's before it broke off, none."""
 
 
 class Loss(Struct, frozen=True):
-    """A field of the request that this upstream could not be given: its path, and why."""
+    """A dropped field of the request: its path, and the reason."""
 
     path: str
     why: str
 
 
 class Places(Struct):
-    """Places in a body: the paths of the first ones, and how many there are."""
+    """Places in a body: the first paths, and the number of all."""
 
     first: list[str] = field(default_factory=list[str])
     count: int = 0
 
     def add(self, path: str) -> None:
-        """Counts a place; keeps its path while fewer than MAX_LISTED are kept."""
+        """Counts a place. Keeps its path until MAX_LISTED are kept."""
         self.count += 1
         if len(self.first) < MAX_LISTED:
             self.first.append(path)
 
     def listed(self, words: Sequence[str] = ()) -> tuple[str, ...]:
-        """Returns `words` and then the paths, MAX_LISTED together at most, and `and N more` for the rest."""
+        """Returns `words` and then paths, at most MAX_LISTED together, then `and N more` for the rest."""
         shown = self.first[: MAX_LISTED - len(words)]
         left = self.count - len(shown)
         return (*words, *shown, and_more(left)) if left else (*words, *shown)
 
 
 def and_more(count: int) -> str:
-    """Returns the last entry of a list that was cut."""
+    """Returns the last entry of a list that was cut short."""
     return f"and {count} more"
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One upstream tried. `status` is None where no answer came; `reason` is "" for the attempt that served.
-    `duration` in seconds."""
+    """One upstream tried. `status`: None if no answer came. `reason`: "" for the attempt that served.
+
+    `duration` is seconds.
+    """
 
     upstream: str
     model: str
@@ -80,14 +82,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class CallRecord(Struct, frozen=True, kw_only=True):
-    """Everything worth keeping of one call, never a body and never a key.
+    """The facts of one call, never its body or a key.
 
-    `duration` and `time_to_first_byte` are seconds from the request's arrival; `usage` has the wire's names.
-    `cost_usd` is exact decimal text; None where nothing was metered or no price is known (`cost_flags` say so).
-    `price_vendor`: whose price rows hold for it, None where anybody's do.
-    `billing` is what the bill needs beside the counts. Cache reads saved, and cache writes cost on top, so much
-    against the price of input. `session_id`, `agent_id` and `parent_agent_id` are what Claude Code says of
-    itself; `error_code` is the error's stable code; `cache_miss` is why the provider's prompt cache missed.
+    Times are seconds from the request's arrival. Money is exact decimal text in USD. None means unknown or
+    not applicable.
     """
 
     schema: int = SCHEMA_VERSION
@@ -108,35 +106,47 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     ending: Ending
     attempts: tuple[Attempt, ...]
     usage: dict[str, Any] | None
+    """In the names of the wire."""
     usage_source: UsageSource
     service_tier: str | None
     speed: str | None
     inference_geo: str | None
     dropped: tuple[Loss, ...]
     edits: tuple[str, ...]
+    """Changes that the gateway made to a relayed body, 100 entries at most."""
     cost_usd: str | None = None
+    """None without usage or without a price; `cost_flags` has the reason."""
     price_row: str | None = None
     cost_flags: tuple[str, ...] = ()
     billing: Billing | None = None
+    """Facts that the price depends on, beside the counts."""
     cache_saved_usd: str | None = None
+    """Savings of cache reads compared with plain input."""
     cache_write_extra_usd: str | None = None
+    """Extra cost of cache writes compared with plain input."""
     stop_reason: str | None = None
     price_vendor: str | None = None
+    """The vendor whose prices apply; None searches all vendors."""
     session_id: str | None = None
+    """From Claude Code, like the next two."""
     agent_id: str | None = None
     parent_agent_id: str | None = None
     error_code: str | None = None
+    """The error's stable code, such as `thread_unsupported_request`."""
     cache_miss: str | None = None
+    """The reason why the provider's prompt cache missed."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the record as its line in the call log has it: dicts, lists, texts and numbers alone, the
-        time as ISO 8601 text. Any JSON encoder takes it, and FastAPI."""
+        """Returns the record as plain dicts, lists, strings and numbers, as in the call log.
+
+        Times are ISO 8601 text. Any JSON encoder accepts it.
+        """
         found: dict[str, Any] = _plain(msgspec.to_builtins(self))
         return found
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has: lists, not tuples."""
+    """Returns the value with lists instead of tuples, as JSON has them."""
     if is_mapping(value):
         return {name: _plain(member) for name, member in value.items()}
     if isinstance(value, tuple) or is_list(value):

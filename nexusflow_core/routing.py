@@ -1,4 +1,4 @@
-"""Which upstreams serve a model: exact names before patterns, patterns in the order of the file."""
+"""Routes: the upstreams that serve a model. Exact names precede patterns; patterns keep the file's order."""
 
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
@@ -11,32 +11,34 @@ from nexusflow_core.upstream import Upstream
 __all__ = ["Options", "Retry", "Route", "Router", "Target", "Thinking", "ToolImages"]
 
 Thinking: TypeAlias = Literal["keep", "strip"]
-"""What becomes of signed thinking that a target refuses: `keep` lets the refusal stand, and stops a fallback to
-another model; `strip` takes the thinking out, and asks the same target once more."""
+"""For signed thinking that a target refuses. `keep`: the refusal is the answer, and no other model is tried.
+`strip`: the thinking is removed, and the same target is asked once more."""
 
 ToolImages: TypeAlias = Literal["hoist", "inline", "bridge", "placeholder"]
-"""Where images in a tool's result go: into the user's message after it; there; there, but behind a short
-assistant's message; nowhere."""
+"""For images in a tool result. `hoist`: moved to the user message after it. `inline`: left in it. `bridge`: as
+hoist, after a short assistant message. `placeholder`: replaced by a text."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What an operator decides about translated calls. Relayed ones know `count_tokens` alone."""
+    """An operator's choices for translated calls. Relayed calls use only `count_tokens`."""
 
     max_tokens: int | None = None
-    """Most that the model can write; a request for more gets as much."""
+    """The model's output limit in tokens. A request for more gets this many."""
     images: Literal["send", "omit"] = "send"
-    """`omit`: the model sees no images; a text in their place says so."""
+    """`omit`: images are replaced by a text that says so."""
     tool_images: ToolImages | None = None
-    """None: as the vendor's row says."""
+    """None: the vendor's default."""
     server_tools: Literal["refuse", "drop"] = "refuse"
-    """What becomes of tools that only Anthropic can run."""
+    """For tools that only Anthropic can run: refuse the call, or drop the tool."""
     count_tokens: Literal["estimate"] | None = None
-    """`estimate`: where the upstream has no counter, tokens are estimated; None: it is a 404."""
+    """`estimate`: estimates tokens if the upstream cannot count them. None: answers 404."""
 
 
 class Target(Struct, frozen=True):
-    """One upstream of a route. `model` is the name that it knows the model by; None keeps the client's.
-    `strict`: on a translated call, refuse what cannot be carried and could change the answer."""
+    """One upstream of a route. `model` is the upstream's name for the model; None keeps the client's name.
+
+    `strict`: refuses a translated call if a dropped field could change the answer.
+    """
 
     upstream: Upstream
     model: str | None = None
@@ -45,11 +47,11 @@ class Target(Struct, frozen=True):
 
 
 class Retry(Struct, frozen=True, forbid_unknown_fields=True):
-    """What one call may spend on failures before its first byte, over all its targets together.
+    """The budget of one call for failures before its first byte, over all its targets.
 
-    `attempts` None: 3, or one a target where there are more. `deadline`: seconds from the call's arrival until
-    its last attempt is ended. `max_wait`: the longest `retry-after` that is waited for. `backoff`: the first
-    wait where an upstream states none; each further one is twice as long.
+    `attempts`: None means 3, or one per target if there are more. `deadline`: seconds from the call's arrival
+    to the end of its last attempt. `max_wait`: the longest `retry-after`, in seconds, to wait for. `backoff`:
+    seconds of the first wait if the upstream states none; each further wait doubles.
     """
 
     attempts: int | None = None
@@ -59,8 +61,10 @@ class Retry(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Route(Struct, frozen=True):
-    """A model name, or a pattern in which `*` stands for any characters, and the targets tried in order.
-    `display_name`: what the model list calls it. Without targets its models are unknown: all were left out."""
+    """A model name, or a pattern in which `*` matches any characters, and the targets to try in order.
+
+    `display_name` is for the model list. Without targets (all were left out) its models are unknown.
+    """
 
     model: str
     targets: tuple[Target, ...]
@@ -70,11 +74,12 @@ class Route(Struct, frozen=True):
 
     @property
     def exact(self) -> bool:
+        """True for a name, False for a pattern."""
         return "*" not in self.model
 
 
 class Router:
-    """Finds the route of a model name. Raises ConfigError for two routes of the same name."""
+    """Finds the route of a model name. Raises ConfigError if two routes have the same name."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
@@ -91,9 +96,9 @@ class Router:
                 self._patterns.append((_Pattern(route.model), route))
 
     def find(self, model: str) -> Route:
-        """Returns the route of `model`. Raises NotFound (404) in Anthropic's words.
+        """Returns the route of `model`. Raises NotFound (404) with Anthropic's error text.
 
-        A route without targets raises it too: its models go to no other route, where nobody expects them.
+        A route without targets also raises it: falling through to another route would surprise the operator.
         """
         route = self._exact.get(model) or self._matching(model)
         if route is None or not route.targets:
@@ -101,7 +106,7 @@ class Router:
         return route
 
     def serves(self, model: str) -> bool:
-        """Whether a route of `model` exists."""
+        """True if a route with targets serves `model`."""
         route = self._exact.get(model) or self._matching(model)
         return route is not None and bool(route.targets)
 
@@ -113,8 +118,10 @@ class Router:
 
 
 class _Pattern:
-    """Stars stand for any characters. No regular expression: those try each way to share a name between several
-    stars, in a time that grows with its square or worse."""
+    """A pattern with stars, matched without a regular expression.
+
+    With several stars those try every split of a name: the time grows with its square or worse.
+    """
 
     def __init__(self, pattern: str) -> None:
         self._first, *self._between, self._last = pattern.split("*")
@@ -123,7 +130,7 @@ class _Pattern:
         at, end = len(self._first), len(model) - len(self._last)
         if at > end or not model.startswith(self._first) or not model.endswith(self._last):
             return False
-        for part in self._between:  # the first place leaves most room for the next
+        for part in self._between:  # the leftmost match leaves most room for the next part
             found = model.find(part, at, end)
             if found < 0:
                 return False

@@ -1,4 +1,4 @@
-"""Session: what a client's headers and body say of where a call belongs and who pays for it."""
+"""Session: the session, agent and payer that a client's headers and body state."""
 
 import msgspec
 from msgspec import Struct
@@ -12,8 +12,7 @@ _PAYER = b'"user_profile"'
 
 
 class Session(Struct, frozen=True):
-    """Ids that Claude Code sends with each call; None where there is none. `bill_to` is the body's word for
-    who pays, where it is not the caller."""
+    """Ids that Claude Code sends with each call, or None. `bill_to`: the body's payer, if not the caller."""
 
     session_id: str | None = None
     agent_id: str | None = None
@@ -36,9 +35,9 @@ _body = msgspec.json.Decoder(_Body)
 
 
 def read_session(headers: Headers, text: bytes) -> Session:
-    """Returns the ids of a call's headers and the payer that its JSON text names.
+    """Returns the ids in a call's headers, and the payer in its JSON text.
 
-    An id of more than 128 characters, or with any that cannot be printed, counts as none.
+    An id of more than 128 characters, or with unprintable ones, is ignored.
     """
     found = [pair for pair in headers if pair[0] in _NAMES]
     payer = _payer(text) if _PAYER in text else None

@@ -1,6 +1,6 @@
-"""Errors that say that money is used up: a spend cap of the organisation, a prepaid credit, a paid quota.
+"""Recognises errors for used-up money: an organisation's spend cap, a prepaid credit, a paid quota.
 
-No repetition mends them. Another target may serve; this one stays closed until the date that the error names.
+A retry cannot help, but another target may serve. This target stays closed until the date in the error.
 """
 
 import re
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 __all__ = ["EXHAUSTED", "is_exhausted", "regained_at"]
 
 EXHAUSTED = "exhausted"
-"""The reason in the record."""
+"""The reason in the record of such an attempt."""
 
 _CODES = re.compile(
     r"""
@@ -37,7 +37,7 @@ _WORDS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _QUOTED = re.compile(r"""(?<!\w)'[^']*'(?!\w)|"[^"]*"|`[^`]*`""")
-"""A refusal quotes what it refuses: words of the caller's, which say nothing of money."""
+"""Refusals quote the caller's own words, which must not be taken for the vendor's."""
 
 _LOOK = 2000
 
@@ -46,11 +46,11 @@ _DATE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _LONGEST = timedelta(days=40)
-"""Caps are by the month. A date beyond that is none."""
+"""Spend caps are monthly, so a later date is ignored."""
 
 
 def is_exhausted(status: int, words: str, message: str) -> bool:
-    """Returns whether an error answer says that money is used up. `words`: its type and codes."""
+    """True if an error answer says that money is used up. `words`: its type and codes."""
     if status == 402:
         return True
     if status not in (400, 403, 429):
@@ -59,7 +59,7 @@ def is_exhausted(status: int, words: str, message: str) -> bool:
 
 
 def regained_at(message: str, now: datetime) -> datetime | None:
-    """Returns when access comes back, in UTC, as the message says; None where it names no date to come."""
+    """Returns the UTC moment at which access returns, or None if the message names no future date."""
     found = _DATE.search(message[:_LOOK])
     if found is None:
         return None

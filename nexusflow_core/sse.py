@@ -1,7 +1,7 @@
-"""Server-sent events, sans I/O: bytes in, events out, whatever the cuts.
+"""Server-sent events without I/O: bytes in, events out, however the bytes are cut.
 
-Lines end with LF, CRLF or CR and nothing else (WHATWG HTML, section 9.2.5 "Parsing an event stream"):
-U+2028 and U+0085 inside JSON text are text. Sizes are bounded, and nothing is scanned twice.
+Only LF, CRLF and CR end a line (WHATWG HTML, section 9.2.5 "Parsing an event stream"): U+2028 and U+0085
+inside JSON are text. Sizes are bounded, and no byte is scanned twice.
 """
 
 from functools import lru_cache
@@ -13,7 +13,7 @@ from nexusflow_core.errors import EventTooLarge
 __all__ = ["MAX_EVENT_BYTES", "SSEDecoder", "ServerSentEvent", "encode_sse", "unframed"]
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
-"""Default bound on one event: the size that Anthropic allows a whole request."""
+"""Default bound on one event: Anthropic's limit on a whole request."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -21,9 +21,9 @@ _RETRY_DIGITS = 18  # thirty million years
 
 
 class ServerSentEvent(Struct, frozen=True):
-    """One dispatched event. `data` is bytes as they came, lines joined by LF; `event` is "" when unnamed.
+    """One event. `data` is the received bytes, lines joined by LF; `event` is "" without a name.
 
-    `id` and `retry` (milliseconds) are what this event itself carried, None where it carried none.
+    `id` and `retry` (milliseconds) are None if this event had none.
     """
 
     data: bytes = b""
@@ -33,12 +33,12 @@ class ServerSentEvent(Struct, frozen=True):
 
 
 def encode_sse(data: bytes, event: str = "", *, id: str | None = None, retry: int | None = None) -> bytes:
-    """One event as bytes, ended by its blank line. Decoding it gives the same event.
+    """Returns one event as bytes, with its closing blank line. Decoding returns the same event.
 
-    Raises ValueError for what the format cannot carry: a CR in `data`, a line break in `event` or `id`, a
-    `retry` below 0 or of more than 18 digits.
+    Raises ValueError for a CR in `data`, a line break in `event` or `id`, and a `retry` below 0 or of more than
+    18 digits: the format cannot carry them.
     """
-    if 13 in data:  # CR; as a number it is looked for several times faster
+    if 13 in data:  # CR; a search for an int is several times faster
         raise ValueError("server-sent events cannot carry a CR in data")
     if 10 in data:
         data = data.replace(b"\n", b"\ndata: ")
@@ -64,27 +64,27 @@ def _one_line(text: str) -> bytes:
 
 
 class SSEDecoder:
-    """Push decoder: `feed(bytes)` returns the events completed by them, `flush()` the unfinished last one.
+    """Push decoder: `feed(bytes)` returns the completed events, `flush()` the unfinished last one.
 
-    Raises EventTooLarge once an event passes `max_event_bytes`; memory never grows beyond that.
+    Raises EventTooLarge once an event exceeds `max_event_bytes`, which also bounds the memory.
     """
 
     __slots__ = ("_after_cr", "_data", "_event", "_head", "_id", "_max", "_partial", "_retry", "_size")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
-        self._head: bytes | None = b""  # the first bytes, until they are a BOM or are not; None after that
-        self._after_cr = False  # the last byte was a CR that ended a line: a LF now belongs to it
-        self._partial = bytearray()  # the line that has not ended yet
+        self._head: bytes | None = b""  # the first bytes, until it is clear whether they are a BOM; then None
+        self._after_cr = False  # the last byte was a CR that ended a line; a following LF belongs to it
+        self._partial = bytearray()  # the unfinished line
         self._begin_event()
 
     @property
     def pending(self) -> bool:
-        """True while an event has begun and its blank line has not come."""
+        """True if an event has begun and its blank line has not arrived."""
         return bool(self._partial or self._size)
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """The events that these bytes complete, in order."""
+        """Returns the events that these bytes complete, in order. Raises EventTooLarge."""
         if data[:6] == b"data: " and data[-2:] == b"\n\n" and (whole := self._whole_events(data)) is not None:
             return whole
         if self._head is not None:
@@ -108,15 +108,17 @@ class SSEDecoder:
         return events
 
     def flush(self) -> list[ServerSentEvent]:
-        """The last event, where the stream ended before its blank line; else nothing."""
+        """Returns the last event of a stream that ended before its blank line, or an empty list."""
         events = self.feed(b"\n\n")
         self._head = b""
         self._after_cr = False
         return events
 
     def _whole_events(self, data: bytes) -> list[ServerSentEvent] | None:
-        """Events of one data line each and nothing else, as nearly every chunk of a stream brings them; else
-        None. The general way gives the same."""
+        """Returns the events of a chunk in which each event is one data line, or None for other chunks.
+
+        Nearly every chunk is like this. The general way returns the same.
+        """
         if self._head is not None or self._after_cr or self._partial or self._size or 13 in data:
             return None
         if len(data) > self._max:
@@ -178,8 +180,10 @@ class SSEDecoder:
 
 
 def unframed(body: bytes) -> bytes:
-    """Returns the data of the first event where a whole body is a stream, else the body: some servers frame the
-    error that refuses a stream, whatever its status."""
+    """Returns the data of the first event if a whole body is a stream, else the body.
+
+    Some servers send an error as an event, whatever the status.
+    """
     if not body.lstrip().startswith((b"data:", b"event:")):
         return body
     lines = (line.strip() for line in body.splitlines())

@@ -1,5 +1,6 @@
-"""Message threads: the provider keeps the history, and a `continue` sends the new turn alone. Who does not keep
-threads would take that turn for the whole conversation."""
+"""Message threads: the provider keeps the history, and a `continue` request sends the new turn only. Upstreams
+without threads would take that turn for the whole conversation.
+"""
 
 from typing import Any
 
@@ -12,11 +13,11 @@ from nexusflow_core.untyped import MALFORMED, is_zero, object_of
 __all__ = ["UNSUPPORTED", "continues_thread", "thread_of", "thread_refused"]
 
 UNSUPPORTED: dict[str, Any] = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
-"""Details by which the SDK and Claude Code know to send everything again."""
+"""Details that make the SDK and Claude Code send the whole conversation again."""
 
 
 def thread_of(text: bytes) -> dict[str, Any]:
-    """The thread that a request's body asks for; an empty one where it asks for none."""
+    """Returns the thread object of a request's body; {} if there is none."""
     if b'"thread"' not in text:
         return {}
     found = [text[start:end] for name, start, end in members(text) if name == "thread"]
@@ -28,12 +29,12 @@ def thread_of(text: bytes) -> dict[str, Any]:
 
 
 def continues_thread(text: bytes) -> bool:
-    """Whether the history of a request lies at the provider."""
+    """True if the provider keeps the history of this request."""
     return thread_of(text).get("type") == "continue"
 
 
 def thread_refused() -> InvalidRequest:
-    """The error upon which clients send the whole conversation."""
+    """Returns the error that makes clients send the whole conversation."""
     return InvalidRequest(
         "thread: this upstream keeps no threads; send the whole conversation without `thread`",
         details=UNSUPPORTED,

@@ -1,4 +1,4 @@
-"""Decoded JSON of no known shape: looked into without trusting it."""
+"""Checks of decoded JSON of unknown shape."""
 
 from collections.abc import Mapping
 from typing import Any, TypeGuard, cast
@@ -8,32 +8,31 @@ import msgspec
 __all__ = ["MALFORMED", "is_blank", "is_list", "is_mapping", "is_object", "is_zero", "object_of", "whole"]
 
 MALFORMED = (msgspec.DecodeError, UnicodeError, RecursionError)
-"""What decoding JSON that somebody else wrote may raise: bad JSON or another shape, bad UTF-8, deep nesting."""
+"""Errors of decoding foreign JSON: bad JSON or another shape, bad UTF-8, deep nesting."""
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether a value is an object."""
+    """True for a dict."""
     return isinstance(value, dict)
 
 
 def is_mapping(value: Any) -> TypeGuard[Mapping[Any, Any]]:
-    """Whether a value is an object in any class of mapping."""
+    """True for any class of mapping."""
     return isinstance(value, Mapping)
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:
-    """Whether a value is an array."""
+    """True for a list."""
     return isinstance(value, list)
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a value says nothing, whatever its member means: null, an empty text or an empty list. A 0, a
-    false or an empty object may say something."""
+    """True for null, "" and []: they mean nothing in any member. 0, false and {} may mean something."""
     return value is None or value in ("", [])
 
 
 def is_zero(value: Any, *, deepest: int = 8) -> bool:
-    """Whether a value says no more than its absence: null, "", 0, false, [], {}, or a structure of those."""
+    """True if a value means the same as its absence: null, "", 0, false, [], {}, or a structure of those."""
     if not value:
         return True
     items = value.values() if is_object(value) else value if is_list(value) else None
@@ -41,10 +40,10 @@ def is_zero(value: Any, *, deepest: int = 8) -> bool:
 
 
 def object_of(value: Any) -> dict[str, Any]:
-    """The value where it is an object, else an empty one."""
+    """Returns the value if it is an object, else {}."""
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
 def whole(value: Any) -> Any:
-    """A number that is whole as an int, however it is spelled (`1e3`, `12.0`); any other value as it is."""
+    """Returns a whole number as an int, also from `1e3` or `12.0`; any other value unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,4 +1,4 @@
-"""The configuration: its values, and how they are read from a nexusflow.toml."""
+"""The configuration: its types, and how they are read from a nexusflow.toml."""
 
 from nexusflow_core.config.config import Config, Limits
 from nexusflow_core.config.decoding import decode_config

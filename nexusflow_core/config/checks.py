@@ -1,4 +1,4 @@
-"""Values that have the right type and are wrong all the same. Each check notes what it finds."""
+"""Checks of values that have the right type but could not work. Each check records its complaints."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,25 +15,25 @@ _ENDINGS = {
     "anthropic": ("/v1/messages", ("/v1/messages", "/v1")),
     "openai-chat": ("/chat/completions", ("/chat/completions",)),
 }
-"""What is appended to a base URL, and endings that would then stand twice."""
+"""The path that a dialect appends to a base URL, and endings that would repeat it."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def check_text(complaints: Complaints, path: str, text: str | None) -> None:
-    """A path or a name is of one line, and moves no cursor when it is shown."""
+    """Refuses control characters in a path or a name: they could forge lines when it is shown."""
     if text is not None and _CONTROL.search(text):
-        complaints.add(path, "has a control character in it")
+        complaints.add(path, "contains a control character: remove it")
 
 
 def check_seconds(complaints: Complaints, path: str, seconds: float) -> None:
-    """A wait ends."""
+    """Refuses a wait that is not positive and finite."""
     if not 0 < seconds < float("inf"):
         complaints.add(path, "must be a finite number of seconds above 0")
 
 
 def check_retry(complaints: Complaints, path: str, retry: Retry) -> None:
-    """A call has an attempt, and its waits are short."""
+    """Refuses a call without attempts, and long waits."""
     if retry.attempts is not None and retry.attempts < 1:
         complaints.add(f"{path}.attempts", "must be at least 1")
     check_seconds(complaints, f"{path}.deadline", retry.deadline)
@@ -43,7 +43,7 @@ def check_retry(complaints: Complaints, path: str, retry: Retry) -> None:
 
 
 def check_limits(complaints: Complaints, limits: Limits) -> None:
-    """Each bound lets something through."""
+    """Refuses limits that would let nothing through."""
     for name in ("body_bytes", "body_values", "header_bytes", "calls", "calls_per_key"):
         if getattr(limits, name) < 1:
             complaints.add(f"limits.{name}", "must be at least 1")
@@ -61,7 +61,7 @@ def check_limits(complaints: Complaints, limits: Limits) -> None:
 def check_effect(
     complaints: Complaints, path: str, written: Mapping[str, object], dialects: Iterable[str]
 ) -> None:
-    """A setting that nobody behind it goes by is a mistake: its author counts on it."""
+    """Refuses a setting that none of its dialects uses: its author relies on it."""
     known = {name: DIALECTS[name].options for name in dialects if name in DIALECTS}
     every = frozenset[str]().union(*(dialect.options for dialect in DIALECTS.values()))
     for name in written:
@@ -71,12 +71,12 @@ def check_effect(
 
 def _reason(known: Iterable[str]) -> str:
     if set(known) == {"anthropic"}:
-        return "on dialect 'anthropic' a request passes as it came, and nothing in it is translated"
-    return f"dialect {' and '.join(sorted(map(repr, known)))} does not go by it"
+        return "dialect 'anthropic' passes requests unchanged; this setting is for translated dialects"
+    return f"dialect {' and '.join(sorted(map(repr, known)))} does not use this setting"
 
 
 def checked_url(complaints: Complaints, path: str, url: str, dialect: str) -> str:
-    """Returns the URL without its last slash. What a URL cannot be is said here, not by the first call."""
+    """Returns the URL without its last slash. A bad URL is refused here instead of at the first call."""
     why = _wrong_url(url, dialect)
     if why is not None:
         complaints.add(path, why)
@@ -86,15 +86,15 @@ def checked_url(complaints: Complaints, path: str, url: str, dialect: str) -> st
 def _wrong_url(url: str, dialect: str) -> str | None:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises for one that is no port
+        _ = parts.port  # raises ValueError for a bad port
     except ValueError as error:
-        return f"is no URL: {error}"
+        return f"is not a URL: {error}"
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "must be an absolute http or https URL"
     if parts.username or parts.password or "?" in url or "#" in url:
         return "must have no user, password, query or fragment"
     if not re.fullmatch(r"[!-~]+", url):
-        return "must be printable ASCII without blanks: write anything else as %XX"
+        return "must be printable ASCII without blanks: write other characters as %XX"
     appended, twice = _ENDINGS[dialect]
     ending = next((ending for ending in twice if url.rstrip("/").endswith(ending)), None)
     return None if ending is None else f"must end before {ending}: {appended} is appended"

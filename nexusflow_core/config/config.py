@@ -1,4 +1,4 @@
-"""Config: what a gateway needs to know, made by hand or by `decode_config` from an operator's file."""
+"""Config: everything a gateway is configured with, built by hand or by `decode_config`."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,11 +14,14 @@ __all__ = ["Config", "Limits"]
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """Bounds on what comes in and stays. `body_bytes`: a request's body, as sent and after inflation;
-    `body_values`: its JSON values, where it must be decoded; `body_seconds`: how long it may take to arrive,
-    `body_idle_seconds` between two pieces. `calls` and `calls_per_key`: calls at once in a process. `queue`
-    more may wait, `queue_seconds` at most; one caller's take up to `queue_share` of the queue, from 0 to 1,
-    and always one. `ping_seconds`: silence towards the client of a translated stream."""
+    """Bounds on requests and on memory.
+
+    `body_bytes`: a request's body, as sent and after inflation. `body_values`: its JSON values, if it must be
+    decoded. `body_seconds`: until it has arrived; `body_idle_seconds`: between two pieces. `calls`,
+    `calls_per_key`: at once, per process. `queue`: calls that may wait, for `queue_seconds` each; one caller
+    may use `queue_share` of the queue (0 to 1), and at least one place. `ping_seconds`: the longest silence
+    towards the client of a translated stream.
+    """
 
     body_bytes: int = 32 * 1024 * 1024
     body_values: int = MAX_VALUES
@@ -34,9 +37,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """Everything that a gateway needs to know. Make it by hand, or from TOML with `decode_config`.
+    """The whole configuration of a gateway. Build it by hand, or from TOML with `decode_config`.
 
-    `left_out`: optional upstreams that are not there, each with the environment variable that it misses.
+    `left_out`: optional upstreams without a key, each with the environment variable that is missing.
     """
 
     upstreams: Mapping[str, Upstream]
@@ -51,7 +54,7 @@ class Config(Struct, frozen=True, kw_only=True):
     left_out: Mapping[str, str] = {}
 
     def secrets(self) -> Iterator[tuple[str, Secret, bool]]:
-        """Returns each secret with its path, and whether the gateway starts without it."""
+        """Yields each secret with its path, and True if the gateway starts without it."""
         for name, upstream in self.upstreams.items():
             if upstream.api_key is not None:
                 yield f"upstreams.{name}.api_key", upstream.api_key, upstream.optional
@@ -59,8 +62,11 @@ class Config(Struct, frozen=True, kw_only=True):
             yield f"auth.keys[{index}]", key, False
 
     def resolve(self, environ: Mapping[str, str]) -> None:
-        """Reads every `env:NAME` from `environ`. Raises ConfigError for those that no header can carry, and for
-        those that are missing or empty, unless their upstream is optional."""
+        """Reads every `env:NAME` from `environ`.
+
+        Raises ConfigError for a value that no header can carry, and for a missing or empty one, unless its
+        upstream is optional. Raises ConfigErrors for several.
+        """
         wrong: list[ConfigError] = []
         for path, secret, optional in self.secrets():
             if optional and not environ.get(secret.name, "").strip():
@@ -73,9 +79,9 @@ class Config(Struct, frozen=True, kw_only=True):
             raise ConfigErrors(wrong) if len(wrong) > 1 else wrong[0]
 
     def without_missing(self) -> "Config":
-        """Returns the configuration without optional upstreams whose key is missing; call it after `resolve`.
+        """Returns the configuration without optional upstreams whose key is missing. Call it after `resolve`.
 
-        `left_out` names them and their variables. A route that is left without targets serves no model.
+        `left_out` names them and their variables. A route without remaining targets serves no model.
         """
         missing = {
             name: upstream.api_key.name

@@ -1,4 +1,4 @@
-"""A nexusflow.toml as a Config. All that is wrong with it is said at once, with file and line."""
+"""Decodes a nexusflow.toml into a Config. All mistakes are reported at once, with file and line."""
 
 import re
 from collections.abc import Mapping
@@ -31,21 +31,21 @@ _ANTHROPIC = "https://api.anthropic.com"
 
 
 def decode_config(data: bytes, source: str = "") -> Config:
-    """Returns a Config from the bytes of a nexusflow.toml. Its secrets are still names: see `Config.resolve`.
+    """Returns a Config from the bytes of a nexusflow.toml. `Config.resolve` reads its secrets later.
 
-    `source` is the file's name, for messages. Raises ConfigErrors, which has every mistake with its line; a
-    ConfigError for what is not TOML.
+    `source` is the file's name, for messages. Raises ConfigErrors with every mistake and its line,
+    ConfigError for text that is not TOML.
     """
     tree, text = parse_toml(data, source)
     complaints = Complaints(source, Places(text))
     config = _Decoding(complaints).config(tree)
     complaints.raise_any()
-    assert config is not None  # noqa: S101 - nothing was complained of
+    assert config is not None  # noqa: S101 - without complaints there is a Config
     return config
 
 
 class _Decoding:
-    """One file. A table with a mistake is None from there on, and nothing is said of it twice."""
+    """Decodes one file. A table with a mistake becomes None, so that no mistake is reported twice."""
 
     def __init__(self, complaints: Complaints) -> None:
         self._complaints = complaints
@@ -98,12 +98,12 @@ class _Decoding:
 
     def _read_upstreams(self, tables: Any) -> None:
         if not is_object(tables):
-            self._complaints.add("upstreams", "write each as a table of its own: [upstreams.NAME]")
+            self._complaints.add("upstreams", "needs one table per upstream: [upstreams.NAME]")
             return
         for name, written in tables.items():
             path = f"upstreams.{name}"
             if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-                self._complaints.add(path, "a name has letters, digits, '_', '-' and '.' only")
+                self._complaints.add(path, "a name may contain only letters, digits, '_', '-' and '.'")
             table = self._tables[name] = self._reader.table(written, UpstreamTable, path)
             if table is not None:
                 self._upstream(name, path, table, object_of(written))
@@ -144,7 +144,7 @@ class _Decoding:
         )
 
     def _check_vendor(self, path: str, table: UpstreamTable) -> None:
-        """A name that nobody knows would turn nothing on: neither deviations nor prices."""
+        """Refuses an unknown vendor: it would turn on neither deviations nor prices."""
         known = {*VENDORS, *BILLING_VENDORS}
         if table.dialect == "anthropic":
             known |= {*BUILTIN_VENDORS}
@@ -154,23 +154,21 @@ class _Decoding:
         hint = (
             self._complaints.meant(table.vendor, sorted(known)) if row is None else f" (did you mean {row!r}?)"
         )
-        why = (
-            f"no vendor is called {table.vendor!r}{hint}. A host without deviations needs none: leave it out; "
-        )
-        self._complaints.add(f"{path}.vendor", why + "`prices` says whose price rows hold")
+        why = f"no vendor is called {table.vendor!r}{hint}. A host without deviations needs no vendor: "
+        self._complaints.add(f"{path}.vendor", why + "leave it out, and use `prices` to choose price rows")
 
     def _check_key(self, path: str, table: UpstreamTable) -> None:
         if table.auth == "none" and table.api_key is not None:
-            self._complaints.add(f"{path}.api_key", 'has no effect: with auth = "none" no key is sent')
+            self._complaints.add(f"{path}.api_key", 'has no effect: auth = "none" sends no key')
         if table.optional and table.api_key is None:
-            why = "has no effect: an upstream is left out where its api_key is missing, and this one has none"
+            why = "has no effect without api_key: an optional upstream is left out if its key is missing"
             self._complaints.add(f"{path}.optional", why)
 
     # Routes
 
     def _routes(self, tables: Any, retry: dict[str, Any]) -> tuple[Route, ...]:
         if not is_list(tables):
-            self._complaints.add("routes", "write each as a table of its own: [[routes]]")
+            self._complaints.add("routes", "needs one table per route: [[routes]]")
             return ()
         routes: list[Route] = []
         seen: set[str] = set()
@@ -180,7 +178,7 @@ class _Decoding:
             if table is None:
                 continue
             if table.model in seen:
-                self._complaints.add(f"{path}.model", f"{table.model!r} has a route already")
+                self._complaints.add(f"{path}.model", f"another route already has the model {table.model!r}")
             seen.add(table.model)
             route = self._route(path, table, object_of(written), retry)
             routes += [route] if route is not None else []
@@ -191,7 +189,7 @@ class _Decoding:
     ) -> Route | None:
         complaints = self._complaints
         if not table.model.strip():
-            complaints.add(f"{path}.model", "is empty")
+            complaints.add(f"{path}.model", "is empty: name a model, or a pattern such as 'claude-*'")
         if not written.get("targets"):
             complaints.add(f"{path}.targets", "is empty: name at least one upstream")
         if table.max_tokens is not None and table.max_tokens < 1:
@@ -242,9 +240,7 @@ def _options(route: RouteTable, upstream: UpstreamTable) -> Options:
 
 def _decode_secret(type: type, value: Any) -> Any:
     if type is not Secret:
-        raise NotImplementedError(f"no decoding for {type}")  # msgspec's word for "not a type of this hook"
+        raise NotImplementedError(f"no decoding for {type}")  # msgspec expects this for other types
     if not isinstance(value, str) or not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", value):
-        raise ValueError(
-            'write the name of an environment variable, as "env:NAME": keys do not belong in files'
-        )
+        raise ValueError('write the name of an environment variable as "env:NAME": keys do not belong in files')
     return Secret(None, value.removeprefix("env:"))

@@ -1,4 +1,4 @@
-"""The tables of a nexusflow.toml, as they are written."""
+"""The tables of a nexusflow.toml, in the form they are written."""
 
 from typing import Any, Literal, TypeAlias
 

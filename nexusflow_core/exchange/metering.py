@@ -1,6 +1,6 @@
-"""What a call cost, from the usage that its answer reported.
+"""Prices a call by the usage in its answer.
 
-Online a cost never fails: it is unknown, and says why.
+Online a cost never fails: it is unknown, with the reason as a flag.
 """
 
 from collections.abc import Iterable
@@ -19,8 +19,10 @@ __all__ = ["CallCost", "price_call"]
 
 
 class CallCost(Struct, frozen=True):
-    """Amounts are exact decimal text, None where they are not known; `row` names the price rows; `flags` say
-    what is uncertain, `unknown_price` and `impossible_usage` among them."""
+    """Amounts in USD as exact decimal text, None if unknown. `row` names the price rows.
+
+    `flags` name reasons why the cost is not certain, such as `unknown_price` and `impossible_usage`.
+    """
 
     usd: str | None = None
     row: str | None = None
@@ -39,9 +41,11 @@ def price_call(
     stream: bool,
     book: PriceBook,
 ) -> CallCost:
-    """Returns the cost of an answer. Its usage has Anthropic's form; a `stream` has a merged one. `models`: the
-    one that the answer names, then the one that was sent; the first with a price counts. What the vendor itself
-    charged wins over any."""
+    """Returns the cost of an answer. Its usage has Anthropic's form, merged if it is a `stream`.
+
+    `models`: the answer's model, then the one sent upstream; the first with a price is used. A charge by the
+    vendor itself overrides prices.
+    """
     told = facts.billing or Billing()
     try:
         counts = told.applied(read_metered(facts.usage or {}, stream=stream))
@@ -69,7 +73,7 @@ def price_call(
             why = "impossible_usage"
             break
     if told.reported_femto_usd is not None:
-        own = listed if vendor is not None else None  # others' list prices are no check of this bill
+        own = listed if vendor is not None else None  # another vendor's prices cannot check this bill
         flags = (
             counts.flags
             if own is None or own.femto_usd == told.reported_femto_usd
@@ -82,7 +86,7 @@ def price_call(
 
 
 def _reported(femto: int, flags: tuple[str, ...], listed: Cost | None) -> CallCost:
-    """The vendor's own bill; what caching did to it is seen by the list price, where there is one."""
+    """Returns the vendor's charge. Its cache savings are computed from list prices, if there are any."""
     if listed is None:
         return CallCost(usd_text(femto), flags=flags)
     cached = listed.cache_saved_femto_usd or listed.cache_write_extra_femto_usd

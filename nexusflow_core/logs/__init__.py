@@ -1,4 +1,4 @@
-"""Usage logs: a line of bytes in, an entry out or the reason why not, and the price of an entry."""
+"""Usage logs: reads a line into an entry, or gives the reason why not, and prices entries."""
 
 from nexusflow_core.logs.call_log import HEAD_BYTES, shortened
 from nexusflow_core.logs.entry import Entry, NotAnEntry, Skipped, read_moment

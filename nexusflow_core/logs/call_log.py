@@ -1,4 +1,4 @@
-"""Our own call log: one CallRecord a line."""
+"""Reader of our own call log: one CallRecord per line."""
 
 from datetime import datetime
 from typing import Any
@@ -16,11 +16,11 @@ __all__ = ["HEAD_BYTES", "read_record", "shortened"]
 _NULL = b"null"
 
 HEAD_BYTES = 256 * 1024
-"""So much of the beginning and of the end of a long line is looked at."""
+"""Bytes of a long line that are read at its beginning, and at its end."""
 
 _LISTS, _AFTER = b',"dropped":[', b'],"cost_usd":'
-"""What stands before and behind the only members of a record that may be long. Inside of a text each quote has
-a backslash before it."""
+"""The bytes before and after the only long members of a record. JSON escapes quotes inside strings, so these
+bytes cannot occur there."""
 
 
 class _Attempt(Struct):
@@ -28,7 +28,7 @@ class _Attempt(Struct):
 
 
 class _Record(Struct):
-    """The members that matter here. Those that came later than the first log are optional."""
+    """The members needed here. Members newer than the first log format are optional."""
 
     schema: int
     request_id: str
@@ -62,19 +62,19 @@ _members = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_record(line: bytes, at: datetime | None = None) -> Entry:
-    """A line of the call log. `principal` is the key, `metadata["session"]` or else `session_id` the session.
+    """Returns the entry of a call log line. `principal` is the key; a session in `metadata` goes first.
 
-    Raises NotAnEntry for a schema that is newer than ours, SaidElsewhere for a line from before the call, which
-    a later one settles, InvalidUsage, or msgspec's errors.
+    Raises NotAnEntry for a schema newer than ours, SaidElsewhere for the line written before the call (another
+    line has the result), InvalidUsage, or msgspec's errors.
     """
     try:
         it = _record.decode(line)
     except msgspec.ValidationError:
-        _check_schema(_head.decode(line).schema)  # a newer one may well look different
+        _check_schema(_head.decode(line).schema)  # a newer schema may look different
         raise
     _check_schema(it.schema)
     if it.ending == "started":
-        raise SaidElsewhere("the call was under way")
+        raise SaidElsewhere("the call was still running")
     return Entry(
         models=_models(it),
         at=read_moment(it.started_at),
@@ -91,15 +91,14 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
 
 
 def shortened(head: bytes, tail: bytes) -> bytes | None:
-    """Returns a record without its `dropped` and `edits`, from the beginning and the end of its line; None
-    where the line is no such record."""
+    """Returns a record without `dropped` and `edits`, from the two ends of its line; None for other lines."""
     before, lists, _ = head.partition(_LISTS)
     _, after, rest = tail.rpartition(_AFTER)
     return before + b',"dropped":[],"edits":[' + _AFTER + rest if lists and after else None
 
 
 def _flags(it: _Record) -> tuple[str, ...]:
-    """What a price made anew could not know."""
+    """Returns the flags that pricing cannot derive again."""
     estimated = ("estimated_usage",) if it.usage_source == "estimated" else ()
     payer = tuple(flag for flag in it.cost_flags if flag.startswith("billed_to_"))
     return (*estimated, *payer)
@@ -109,25 +108,25 @@ def _check_schema(schema: int) -> None:
     if schema > SCHEMA_VERSION:
         raise NotAnEntry(f"schema {schema} is newer than {SCHEMA_VERSION}, the newest known here")
     if schema < 1:
-        raise NotAnEntry(f"there is no schema {schema}")
+        raise NotAnEntry(f"schema {schema} does not exist; schemas begin at 1")
 
 
 def _stop_reason(it: _Record) -> str | None:
-    """The first logs did not keep it, only that it had made the call free."""
+    """Returns the stop reason. The first logs did not record it; a refusal shows in their flags."""
     if it.stop_reason is not UNSET:
         return it.stop_reason
     return "refusal" if "refusal_free" in it.cost_flags else None
 
 
 def _models(it: _Record) -> tuple[str, ...]:
-    """The answer's model, then the one sent upstream. The client's own may be an alias: the last resort."""
+    """Returns the answer's model and the one sent upstream; without either, the client's, maybe an alias."""
     sent = it.attempts[-1].model if it.attempts else ""
     names = tuple(dict.fromkeys(name for name in (it.response_model, sent) if name))
     return names or (it.model,)
 
 
 def _usage(it: _Record) -> Usage | None:
-    """With the vendor's own bill, which stands whatever its counts are."""
+    """Returns the usage with the vendor's own bill. The bill is kept even if the counts are impossible."""
     told, billing = bytes(it.usage), it.billing
     if told == _NULL or it.usage_source == "none":
         return None
@@ -141,7 +140,7 @@ def _usage(it: _Record) -> Usage | None:
 
 
 def _counts(usage: bytes, stream: bool) -> Usage:
-    """A stream's usage is a merged one, whose later total may be below its earlier split."""
+    """Returns the counts. A stream's usage is merged, so a later total may be below its earlier split."""
     try:
         members = _members.decode(usage)
     except msgspec.DecodeError as error:

@@ -1,4 +1,4 @@
-"""Entry: what every log tells of one call, whoever wrote it; or Skipped, and why."""
+"""Entry: one call, read from any log; or Skipped, with the reason."""
 
 import re
 from datetime import datetime
@@ -15,26 +15,26 @@ _AMOUNT = re.compile(r"(\d{1,18})(?:\.(\d{1,15}))?", re.ASCII)
 
 
 class NotAnEntry(ValueError):
-    """A line that cannot be an entry; the message says why, in one line."""
+    """A line that cannot be an entry. The message says why, in one line."""
 
 
 class SaidElsewhere(NotAnEntry):
-    """A line that needs none: another line tells of the same call."""
+    """A line that must not count: another line describes the same call."""
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One call, ready to be priced. What a log does not tell is None.
+    """One call, ready to be priced. Facts that the log lacks are None.
 
-    `models` are the names that may have a price, the most telling first: of the answer, then as sent upstream.
+    `models` are names that may have a price: the answer's model first, then the one sent upstream.
     """
 
     models: tuple[str, ...]
     at: datetime
     """UTC."""
     usage: Usage | None = None
-    """None for a call that ended before any usage: it counts, and costs nothing that is known."""
+    """None for a call that ended before any usage. It counts as a call, at no known cost."""
     key: str | None = None
-    """Whose call: the principal, the name of a key."""
+    """The caller: the record's principal, or a key's name."""
     session: str | None = None
     agent: str | None = None
     vendor: str | None = None
@@ -45,28 +45,28 @@ class Entry(Struct, frozen=True, kw_only=True):
     partial: bool = False
     """The stream was cut short."""
     many_requests: bool = False
-    """It is a sum over many requests."""
+    """The usage is a sum over many requests."""
     logged_femto_usd: int | None = None
-    """What the line itself says that the call cost."""
+    """The call's cost as stated in the line, in femto-dollars."""
     flags: tuple[str, ...] = ()
-    """What makes the line less than certain."""
+    """Reasons why the line is not certain."""
 
 
 class Skipped(Struct, frozen=True):
-    """A line that is no entry, and the reason, in one printable line. `expected`: nothing is amiss with it."""
+    """A line without an entry, and the reason in one printable line. `expected`: nothing is wrong with it."""
 
     reason: str
     expected: bool = False
 
     @classmethod
     def because(cls, why: object) -> "Skipped":
-        """The reason of whatever went wrong, bounded and unable to break a terminal or a log."""
+        """Returns a Skipped with the error's text: at most 200 characters, all printable."""
         text = str(why) or type(why).__name__
         return cls((text if text.isprintable() else ascii(text)[1:-1])[:_MAX_TEXT])
 
 
 def read_moment(text: str) -> datetime:
-    """An ISO 8601 time with its zone, or a UTC day, as UTC. Raises NotAnEntry."""
+    """Returns the UTC moment of an ISO 8601 time with zone, or of a UTC day. Raises NotAnEntry."""
     try:
         return moment_of(text)
     except ValueError as error:
@@ -74,8 +74,8 @@ def read_moment(text: str) -> datetime:
 
 
 def femto_of(dollars: str) -> int:
-    """An exact amount of dollars as text, in femto-dollars. Raises NotAnEntry."""
+    """Returns an exact amount of USD, given as text, in femto-dollars. Raises NotAnEntry."""
     found = _AMOUNT.fullmatch(dollars)
     if found is None:
-        raise NotAnEntry(f"the cost {dollars[:40]!r} is no exact amount of dollars")
+        raise NotAnEntry(f"the cost {dollars[:40]!r} is not an exact amount of dollars")
     return int(found[1]) * 10**15 + int((found[2] or "").ljust(15, "0"))

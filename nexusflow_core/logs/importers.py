@@ -1,4 +1,4 @@
-"""Who can read which line: a table, one line a format."""
+"""The table of log formats, with the reader of each."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -16,10 +16,10 @@ __all__ = ["IMPORTERS", "Importer", "read_line"]
 
 
 class Importer(Struct, frozen=True):
-    """A log's format: the members that no line of it lacks, and its reader.
+    """A log format: the members that every line of it has, and its reader.
 
-    `read(line, at)` gives an Entry (`at`: for a line without a time), or raises NotAnEntry, InvalidUsage or
-    an error of msgspec's.
+    `read(line, at)` returns an Entry; `at` applies to a line without a time. It raises NotAnEntry, InvalidUsage
+    or an error of msgspec's.
     """
 
     members: frozenset[str]
@@ -30,15 +30,16 @@ IMPORTERS: Final[Mapping[str, Importer]] = {
     "call-log": Importer(frozenset({"schema", "request_id"}), read_record),
     "usage": Importer(frozenset({"usage", "model"}), read_usage_line),
 }
-"""By name. A line is the first one's whose members it has."""
+"""By name. A line belongs to the first format whose members it has."""
 
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
 def read_line(line: bytes, source: str | None = None, at: datetime | None = None) -> Entry | Skipped:
-    """What a line of a log says, or why that cannot be known; it never raises for what is in the line.
+    """Returns the entry of a log line, or Skipped with the reason. Never raises for the line's content.
 
-    `source` is a name of IMPORTERS; None tells by the line's members. `at` is for lines without a time.
+    `source` is a name in IMPORTERS; None detects the format by the line's members. `at` is the UTC moment for
+    lines without a time. Raises KeyError for an unknown `source`.
     """
     try:
         importer = IMPORTERS[source] if source is not None else _recognised(line)
@@ -59,4 +60,4 @@ def _recognised(line: bytes) -> Importer:
         if importer.members <= members:
             return importer
     known = ", ".join(f"{name} ({', '.join(sorted(it.members))})" for name, it in IMPORTERS.items())
-    raise NotAnEntry(f"has not the members of any known format: {known}")
+    raise NotAnEntry(f"matches no known format: {known}")

@@ -1,4 +1,4 @@
-"""The price of an entry, by the first of its names that has one."""
+"""Pricer: prices an entry by the first of its model names that has a price."""
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,11 +16,10 @@ _MAX_REMEMBERED = 4096
 
 
 class Priced(Struct, frozen=True):
-    """An entry's cost. `model` is its price row's id, or the name as written where it has no row.
+    """An entry's cost. `model` is its price row's id, or the name as written if it has no row.
 
-    `cost` is None for a call without usage, for one whose usage is an estimate and for one whose price is
-    unknown: then `why` says so. `listed`
-    is what it would cost by the book, where `cost` is the vendor's own bill.
+    `cost` is None for a call without usage, with estimated usage, or with an unknown price; `why` gives the
+    reason. `listed` is the cost by the price book, if `cost` is the vendor's own bill.
     """
 
     model: str
@@ -30,17 +29,17 @@ class Priced(Struct, frozen=True):
 
 
 class Pricer:
-    """Prices entries by one book."""
+    """Prices entries by one price book."""
 
     def __init__(self, book: PriceBook | None = None) -> None:
         self._book = book or PriceBook.builtin()
         self._names: dict[tuple[str, str | None], str] = {}
 
     def price(self, entry: Entry) -> Priced:
-        """The cost by the book, at the first of the entry's models that has one.
+        """Returns the entry's cost by the price book, at the first of its models that has a price.
 
-        A line's own cost stands in where the book has none (flag `logged_cost`), and is compared where it
-        has one (flag `logged_cost_differs`).
+        If none has, the line's own cost counts (flag `logged_cost`). If both exist and differ, the flag is
+        `logged_cost_differs`.
         """
         if entry.usage is None:
             return Priced(self._name(entry, entry.models[0]))
@@ -64,7 +63,7 @@ class Pricer:
         return Priced(name, Cost(entry.logged_femto_usd, [], (*entry.flags, "logged_cost")))
 
     def logged(self, entry: Entry) -> Priced:
-        """What the line itself says that the call cost; nothing is priced anew."""
+        """Returns the cost as stated in the line. Nothing is priced again."""
         name = self._name(entry, entry.models[0])
         if entry.logged_femto_usd is None:
             return Priced(name, None, "" if entry.usage is None else "the line has no cost")
@@ -90,7 +89,7 @@ class Pricer:
         return replace(found, flags=found.flags + flags) if flags else found
 
     def _listed(self, entry: Entry, usage: Usage) -> Cost | None:
-        """By the book, for a call that its vendor has billed."""
+        """Returns the cost by the price book of a call that its vendor has billed, or None."""
         if usage.reported_femto_usd is None:
             return None
         for model in entry.models:
@@ -101,7 +100,7 @@ class Pricer:
         return None
 
     def _name(self, entry: Entry, model: str) -> str:
-        """The id of the model's row, or the name as it is."""
+        """Returns the id of the model's price row, or the name as written."""
         key = model, entry.vendor
         name = self._names.get(key)
         if name is None:

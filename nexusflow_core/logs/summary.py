@@ -1,4 +1,4 @@
-"""Summary: many priced calls added up in groups, in exact integers."""
+"""Summary: adds up priced calls in groups, in exact integers."""
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
@@ -13,7 +13,7 @@ from nexusflow_core.usage import Usage, exact
 __all__ = ["By", "Group", "Summary", "Totals"]
 
 By: TypeAlias = Literal["model", "day", "key", "session", "agent"]
-"""`model`: the price row's id, or the name as written. `day`: of the call, UTC."""
+"""`model`: the price row's id, or the name as written. `day`: the call's UTC day."""
 
 _SUMS = """calls without_usage unpriced input_tokens cache_read_tokens cache_write_5m_tokens
     cache_write_1h_tokens output_tokens web_searches femto_usd saved_femto_usd extra_femto_usd
@@ -21,14 +21,16 @@ _SUMS = """calls without_usage unpriced input_tokens cache_read_tokens cache_wri
 
 
 class Totals(Struct):
-    """Sums over calls. Tokens are as the answers counted them, free and unpriced ones included; where an
-    answer took several model calls, those are added up. Amounts are femto-dollars, 10^-15 USD."""
+    """Sums over calls. Tokens include free and unpriced calls, and every model call inside an answer.
+
+    Amounts are femto-dollars (10^-15 USD).
+    """
 
     calls: int = 0
     without_usage: int = 0
-    """Calls that ended before any usage, refused ones among them."""
+    """Calls that ended before any usage, including refused ones."""
     unpriced: int = 0
-    """Calls with usage whose cost is unknown; they are in no amount."""
+    """Calls with usage but without a known cost. No amount includes them."""
     input_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_5m_tokens: int = 0
@@ -37,29 +39,29 @@ class Totals(Struct):
     web_searches: int = 0
     femto_usd: int = 0
     saved_femto_usd: int = 0
-    """What cache reads would have cost as input, less what they did cost."""
+    """Savings of cache reads compared with plain input."""
     extra_femto_usd: int = 0
-    """What cache writes cost, less what they would have cost as input."""
+    """Extra cost of cache writes compared with plain input."""
     wasted_femto_usd: int = 0
-    """The part of `extra` that was paid where no call read anything from the cache: in the same session, or,
-    of calls without one, with the same key and model on the same day."""
+    """The part of `extra_femto_usd` that no later cache read used: none in the same session, or, for calls
+    without a session, none with the same key, model and day."""
     unknown: bool = False
-    """Nothing is known of what this sums: no line could be read."""
+    """True if no line could be read, so that the sums say nothing."""
     flags: dict[str, int] = field(default_factory=dict[str, int])
-    """How many calls carry each flag."""
+    """The number of calls with each flag."""
 
     @property
     def priced(self) -> int:
-        """Calls whose cost is known."""
+        """The number of calls with a known cost."""
         return self.calls - self.without_usage - self.unpriced
 
     @property
     def known_femto_usd(self) -> int | None:
-        """The cost of the priced calls; None where there is usage and none of it has a price."""
+        """The cost of the priced calls in femto-dollars; None if there is usage but no price."""
         return None if self.unknown or (self.unpriced and not self.priced) else self.femto_usd
 
     def add(self, other: "Totals") -> None:
-        """Takes in the sums of another."""
+        """Adds another Totals to this one."""
         for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for flag, count in other.flags.items():
@@ -67,19 +69,19 @@ class Totals(Struct):
 
 
 class Group(Struct, frozen=True):
-    """The totals of the calls that have these values in common, in the order of Summary's `by`."""
+    """The totals of all calls that share these values, in the order of Summary's `by`."""
 
     values: tuple[str | None, ...]
     totals: Totals
 
 
-_Scope: TypeAlias = tuple[str | None, ...]  # where a written cache entry might have been read
+_Scope: TypeAlias = tuple[str | None, ...]  # calls that could read each other's cache writes
 
 
 class Summary:
-    """Adds calls up by model, day, key, session or agent, or by several of them at once.
+    """Adds up calls by model, day, key, session, agent, or several of them at once.
 
-    What it holds grows with the groups and the sessions, not with the calls.
+    Its memory grows with the groups and sessions, not with the calls.
     """
 
     def __init__(self, by: Sequence[By] = ("model",)) -> None:
@@ -89,7 +91,7 @@ class Summary:
         self._unread: dict[_Scope, dict[tuple[str | None, ...], int]] = {}
 
     def add(self, entry: Entry, priced: Priced) -> None:
-        """Counts a call."""
+        """Adds one call."""
         values = tuple(_value(name, entry, priced) for name in self.by)
         totals = self._groups.get(values)
         if totals is None:
@@ -113,7 +115,7 @@ class Summary:
             self._remember(_scope(entry, priced), values, read, extra)
 
     def groups(self) -> list[Group]:
-        """The groups so far: the dearest first, or in the order of time where days come first."""
+        """Returns the groups so far: in order of time if days come first, else the most expensive first."""
         groups = {values: replace(totals, flags=dict(totals.flags)) for values, totals in self._groups.items()}
         for extras in self._unread.values():
             for values, extra in extras.items():
@@ -125,7 +127,7 @@ class Summary:
         return listed
 
     def total(self) -> Totals:
-        """The sum over all groups."""
+        """Returns the sum over all groups."""
         total = Totals()
         for group in self.groups():
             total.add(group.totals)
@@ -161,7 +163,7 @@ def _scope(entry: Entry, priced: Priced) -> _Scope:
 
 
 def _count(totals: Totals, usage: Usage) -> bool:
-    """Adds the tokens; returns whether any were read from a cache."""
+    """Adds the tokens. Returns True if any were read from a cache."""
     read = False
     usage = exact(usage)
     for part in usage.iterations or (usage,):

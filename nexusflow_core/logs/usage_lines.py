@@ -1,4 +1,4 @@
-"""Plain usage lines: `{"usage": {...}, "model": "...", "at": "..."}`, in any form of Usage.from_wire."""
+"""Reader of plain usage lines: `{"usage": {...}, "model": "...", "at": "..."}`, with any form of usage."""
 
 from datetime import datetime
 from typing import Literal
@@ -13,7 +13,7 @@ __all__ = ["read_usage_line"]
 
 
 class _Line(Struct):
-    """Besides the first three all is optional; members of the writer's own are left alone."""
+    """`usage`, `model` and one time are required. Unknown members are ignored."""
 
     usage: Raw
     model: str
@@ -37,13 +37,13 @@ _line = msgspec.json.Decoder(_Line)
 
 
 def read_usage_line(line: bytes, at: datetime | None = None) -> Entry:
-    """A usage line; its time is `at`, `timestamp` or `started_at`, the first that it has, else the given one.
+    """Returns the entry of a usage line. Its time is the first of `at`, `timestamp` and `started_at`.
 
-    Raises NotAnEntry, InvalidUsage, or msgspec's errors.
+    A line without a time gets the argument `at`. Raises NotAnEntry, InvalidUsage, or msgspec's errors.
     """
     it = _line.decode(line)
     if not it.model.strip():
-        raise NotAnEntry("the model has no name")
+        raise NotAnEntry("`model` is empty")
     return Entry(
         models=(it.model,),
         at=_moment(it, at),
@@ -66,5 +66,5 @@ def _moment(it: _Line, default: datetime | None) -> datetime:
         if text is not None:
             return read_moment(text)
     if default is None:
-        raise NotAnEntry("no time: neither `at` nor `timestamp` nor `started_at`")
+        raise NotAnEntry("no time: it has neither `at` nor `timestamp` nor `started_at`")
     return default

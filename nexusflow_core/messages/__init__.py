@@ -1,4 +1,4 @@
-"""The Messages API's requests as typed blocks, for whoever must understand one rather than pass it on."""
+"""Requests of the Messages API as typed blocks, for code that must understand them."""
 
 from nexusflow_core.messages.reading import read_blocks, read_body, read_request
 from nexusflow_core.messages.vocabulary import (

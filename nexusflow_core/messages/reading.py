@@ -1,5 +1,5 @@
-"""A body as a request of the vocabulary. Known members are decoded and checked, in the wire's words; what is
-not known survives as data and is named, never lost."""
+"""Reads a body into a typed request. Known members are checked, with Anthropic's error texts. Unknown members
+are kept as data and listed."""
 
 from collections.abc import Container, Mapping
 from typing import Any, Literal, TypeVar, cast
@@ -34,7 +34,7 @@ S = TypeVar("S")
 
 
 class _PlainMessage(Struct, forbid_unknown_fields=True, gc=False):
-    """A message without surprises."""
+    """A message with known members only: the fast path."""
 
     role: Literal["user", "assistant", "system"]
     content: str | list[Block]
@@ -65,7 +65,7 @@ EXTRA = frozenset(
     context_management compaction fallbacks fallback_credit_token thread billing_policy output_format
     safeguards""".split()
 )
-"""Known top-level members that have no place in the vocabulary of other vendors, or none yet."""
+"""Known top-level members without a counterpart at other vendors so far."""
 
 _READ = frozenset(
     """model messages max_tokens system stream stop_sequences temperature top_p top_k tools tool_choice
@@ -74,8 +74,10 @@ _READ = frozenset(
 
 
 def read_body(text: bytes, most: int = MAX_VALUES) -> dict[str, Any]:
-    """Returns a body that is a JSON object, as data. Raises InvalidRequest in the wire's words, RequestTooLarge
-    for more than `most` JSON values."""
+    """Returns a body, which must be a JSON object, as data.
+
+    Raises InvalidRequest with Anthropic's error text, RequestTooLarge for more than `most` JSON values.
+    """
     check_values(text, most)
     try:
         body = msgspec.json.decode(text)
@@ -89,8 +91,10 @@ def read_body(text: bytes, most: int = MAX_VALUES) -> dict[str, Any]:
 
 
 def read_request(text: bytes, most: int = MAX_VALUES) -> MessagesRequest:
-    """Returns a body that is a JSON object, as a request. Raises InvalidRequest with the path, in the wire's
-    words, RequestTooLarge for more than `most` JSON values."""
+    """Returns a body, which must be a JSON object, as a typed request.
+
+    Raises InvalidRequest with the path in Anthropic's error text, RequestTooLarge for more than `most` values.
+    """
     try:
         return _request(read_body(text, most))
     except RecursionError:
@@ -130,7 +134,7 @@ def _message(item: Any, index: int, unknown: list[str]) -> InputMessage:
 
 
 def _message_closely(item: Any, index: int, unknown: list[str]) -> InputMessage:
-    """Names what nobody here knows, and says where it is wrong."""
+    """Returns the message. Adds unknown members to `unknown`, and raises InvalidRequest with the path."""
     path = f"messages.{index}"
     message = _converted(item, dict[str, Any], path)
     for required in ("role", "content"):
@@ -143,7 +147,7 @@ def _message_closely(item: Any, index: int, unknown: list[str]) -> InputMessage:
 
 
 def read_blocks(content: Any, path: str, unknown: list[str]) -> list[Block]:
-    """Content as blocks, a string as one of text; adds to `unknown` what nobody here knows."""
+    """Returns content as blocks, a string as one text block. Adds the paths of unknown members to `unknown`."""
     if isinstance(content, str):
         return [TextBlock(content)]
     return [_block(item, f"{path}.{i}", unknown) for i, item in enumerate(_converted(content, list[Any], path))]
@@ -227,14 +231,14 @@ def _member(body: Mapping[str, Any], name: str, type: type[S]) -> S:
 
 
 def _optional(body: Mapping[str, Any], name: str, type: type[S]) -> S | None:
-    """A member that may be absent, null, or written without a value in it. A number may be 0."""
+    """Returns an optional member; None if it is absent, null or empty. A number may be 0."""
     value = body.get(name)
     absent = value in (None, "", [], {}) or value is False or (not value and type not in (int, float))
     return None if absent else _converted(value, type, name)
 
 
 def _others(given: Mapping[str, Any], known: Container[str]) -> list[str]:
-    """The members that nobody here knows, and that say something."""
+    """Returns the names of unknown members that are not empty."""
     return [name for name, value in given.items() if name not in known and not is_blank(value)]
 
 
@@ -253,7 +257,7 @@ _WORDS = {
 
 
 def _converted(value: Any, type: Any, path: str) -> Any:
-    """`value` as `type`; what it raises speaks the wire's words."""
+    """Returns `value` as `type`. Raises InvalidRequest with Anthropic's error text."""
     try:
         return msgspec.convert(whole(value) if type is int else value, type)
     except msgspec.ValidationError as error:
@@ -269,5 +273,5 @@ def _converted(value: Any, type: Any, path: str) -> Any:
 
 
 def _bracketed(path: str) -> str:
-    """`messages.0.content.1` as `messages[0].content[1]`: how losses are named."""
+    """Returns `messages.0.content.1` as `messages[0].content[1]`, the form of paths in lists of fields."""
     return "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path.split(".")).lstrip(".")

@@ -1,4 +1,4 @@
-"""The Messages vocabulary: blocks, turns, tools, and the request that they make."""
+"""The vocabulary of the Messages API: blocks, turns, tools, and the request made of them."""
 
 from typing import Any, Literal, TypeAlias
 
@@ -24,12 +24,14 @@ __all__ = [
 
 
 class _Block(Struct, tag_field="type", forbid_unknown_fields=True, gc=False):
-    """Strict, so that a message of known members alone is decoded in one go (see `reading`); unknown to the
-    garbage collector, since JSON has no cycles."""
+    """Strict, so that a message with known members decodes in one pass (see `reading`).
+
+    The garbage collector does not track blocks, since JSON has no cycles.
+    """
 
 
 class TextBlock(_Block, tag="text"):
-    """Text, of whichever side."""
+    """Text of the user or the model."""
 
     text: str
     cache_control: Any = None
@@ -37,7 +39,7 @@ class TextBlock(_Block, tag="text"):
 
 
 class ImageBlock(_Block, tag="image"):
-    """`source` is checked by whoever sends it on: base64, url or file."""
+    """`source` is checked when it is translated: base64, url or file."""
 
     source: dict[str, Any]
     cache_control: Any = None
@@ -45,7 +47,7 @@ class ImageBlock(_Block, tag="image"):
 
 
 class DocumentBlock(_Block, tag="document"):
-    """`source` is checked by whoever sends it on: text, content, base64, url or file."""
+    """`source` is checked when it is translated: text, content, base64, url or file."""
 
     source: dict[str, Any]
     title: str | None = None
@@ -55,7 +57,7 @@ class DocumentBlock(_Block, tag="document"):
 
 
 class SearchResultBlock(_Block, tag="search_result"):
-    """A finding of the client's own search."""
+    """A result of the client's own search."""
 
     source: str
     title: str
@@ -65,20 +67,20 @@ class SearchResultBlock(_Block, tag="search_result"):
 
 
 class ThinkingBlock(_Block, tag="thinking"):
-    """A model's thoughts, signed by whoever made them."""
+    """A model's thinking, signed by the vendor that produced it."""
 
     thinking: str = ""
     signature: str = ""
 
 
 class RedactedThinkingBlock(_Block, tag="redacted_thinking"):
-    """Thoughts that only their maker can read."""
+    """Thinking that only its vendor can read."""
 
     data: str = ""
 
 
 class ToolUseBlock(_Block, tag="tool_use"):
-    """A call that the model makes and the client runs."""
+    """A tool call by the model. The client runs it."""
 
     id: str
     name: str
@@ -89,7 +91,7 @@ class ToolUseBlock(_Block, tag="tool_use"):
 
 
 class ToolResultBlock(_Block, tag="tool_result"):
-    """What a call came to; it stands before all else in the turn after."""
+    """The result of a tool call. Results come first in the next user turn."""
 
     tool_use_id: str
     content: "str | list[Block] | None" = None
@@ -99,14 +101,14 @@ class ToolResultBlock(_Block, tag="tool_result"):
 
 
 class ToolReferenceBlock(_Block, tag="tool_reference"):
-    """A tool that a search of the client's found; it stands in a tool's result."""
+    """A tool found by the client's tool search. It occurs inside a tool result."""
 
     tool_name: str
     cache_control: Any = None
 
 
 class OtherBlock(_Block, tag=""):
-    """A block of a type that has no class here, whole. `data` has its `type` too."""
+    """A block of a type without a class here, unchanged. `data` includes its `type`."""
 
     kind: str
     data: dict[str, Any]
@@ -127,14 +129,14 @@ Block: TypeAlias = (
 
 
 class InputMessage(Struct, gc=False):
-    """One turn. A string content is one text block; neighbours of one role may follow each other."""
+    """One turn. A string content becomes one text block. Several turns of one role may follow each other."""
 
     role: Literal["user", "assistant", "system"]
     content: list[Block]
 
 
 class Tool(Struct):
-    """A custom tool, or one that Anthropic defines: then `type` says which, and `rest` has its members."""
+    """A custom tool, or one defined by Anthropic: then `type` names it, and `rest` holds its members."""
 
     name: str = ""
     type: str = "custom"
@@ -150,7 +152,7 @@ class Tool(Struct):
 
 
 class ToolChoice(Struct):
-    """Whether a tool is called, and which."""
+    """The client's choice: whether the model calls a tool, and which."""
 
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
@@ -158,8 +160,10 @@ class ToolChoice(Struct):
 
 
 class MessagesRequest(Struct):
-    """A request of the Messages API. `extra` has the members that steer Anthropic's own machinery, by name;
-    `unknown` the paths of what nobody here knows."""
+    """A request of the Messages API.
+
+    `extra` holds members that control features of Anthropic, by name. `unknown` lists paths of unknown members.
+    """
 
     model: str
     messages: list[InputMessage]

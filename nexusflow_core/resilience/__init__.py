@@ -1,6 +1,6 @@
-"""What a failure before the first byte leads to: the same target once more, the next one, or the answer.
+"""Decides after a failure before the first byte: the same target again, the next one, or give up.
 
-Pure: `now` is an argument, seconds of one clock.
+Pure: `now` is an argument, in seconds of one clock.
 """
 
 from nexusflow_core.resilience.circuits import Circuit, CircuitMemory, Circuits, CircuitStore, Health

@@ -14,9 +14,11 @@ __all__ = ["Circuit", "CircuitMemory", "CircuitStore", "Circuits", "Health"]
 
 
 class Circuit(Struct, frozen=True):
-    """What one reason did to one target. Closed while `until` is 0, open before `until`, half-open after it:
-    then one probe may go there, until `probing` at most. `opened` counts openings in a row. `caller`: a digest
-    of who met it last, of failures that count with others only; `shared`: somebody else had met it before."""
+    """Failures of one target for one reason. Closed: `until` is 0. Open: before `until`. Half-open: after it.
+
+    While half-open one probe goes through; others wait until `probing`. `opened` counts openings in a row.
+    `caller`: digest of the last caller that met a WITH_OTHERS failure. `shared`: another one met it before.
+    """
 
     failures: int = 0
     opened: int = 0
@@ -30,19 +32,19 @@ Circuits: TypeAlias = Mapping[Reason, Circuit]
 
 
 class CircuitStore(Protocol):
-    """Where circuits are kept: a process's memory, or something that several processes share."""
+    """Keeps circuits: in a process's memory, or shared by several processes."""
 
     def get(self, target: str) -> Circuits:
-        """The circuits of a target, none for an unknown one. Called for every call: it must not wait."""
+        """Returns the circuits of a target, empty if it is unknown. Every call asks, so it must not block."""
         ...
 
     def put(self, target: str, circuits: Circuits) -> None:
-        """Replaces them; none at all: forget the target."""
+        """Replaces a target's circuits. Empty: forgets the target."""
         ...
 
 
 class CircuitMemory:
-    """Circuits of one process, in a bounded table: the target that was put first is forgotten first."""
+    """The circuits of one process, in a bounded table. If it is full, the oldest target is forgotten."""
 
     def __init__(self, most: int = 10_000) -> None:
         self._most = most
@@ -61,7 +63,7 @@ class CircuitMemory:
 
 
 class _Cooling(Struct, frozen=True):
-    """After how many failures in a row a circuit opens, and for how long: first, and at most."""
+    """Failures in a row that open a circuit, and the seconds it stays open: first, and at most."""
 
     failures: int
     first: float
@@ -71,32 +73,34 @@ class _Cooling(Struct, frozen=True):
 _COOLING: dict[Reason, _Cooling] = {
     "unreachable": _Cooling(3, 2.0, 60.0),
     "timeout": _Cooling(3, 5.0, 60.0),
-    "overloaded": _Cooling(3, 2.0, 15.0),  # a spike is short, and must not grow into an hour
+    "overloaded": _Cooling(3, 2.0, 15.0),  # overload is short, so the wait stays short
     "rate_limited": _Cooling(5, 2.0, 30.0),
     "failed": _Cooling(5, 2.0, 60.0),
-    "exhausted": _Cooling(1, 3600.0, 3600.0),  # where no date is named
+    "exhausted": _Cooling(1, 3600.0, 3600.0),  # if the error names no date
 }
 
 _PROBE_SECONDS = 60.0
-"""After this a probe that nobody heard of again no longer keeps others away."""
+"""A probe without a result no longer blocks other calls after this many seconds."""
 
 
 class Health:
-    """Opens and closes circuits, and says who may go where. `lock`: what threads of one process share, each
-    with an event loop of its own; a circuit is read and written under it. Without threads none is needed."""
+    """Opens and closes circuits. Times are seconds of the caller's clock.
+
+    `lock` guards circuits if several threads, each with its own event loop, share them; None without threads.
+    """
 
     def __init__(self, store: CircuitStore, lock: AbstractContextManager[Any] | None = None) -> None:
         self._store = store
         self._lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
 
     def reopens(self, target: str) -> float:
-        """When the target may be tried; a time that has passed where that is at once."""
+        """Returns the time from which the target may be tried; a past time if it may be tried now."""
         with self._lock:
             circuits = self._store.get(target)
         return max((max(it.until, it.probing) for it in circuits.values()), default=0.0) if circuits else 0.0
 
     def enter(self, target: str, now: float) -> None:
-        """A call goes there. Where a circuit is half-open it is the probe, and others stay away."""
+        """Notes that a call goes to the target. If a circuit is half-open, the call is its probe."""
         with self._lock:
             circuits = self._store.get(target)
             if circuits and any(it.until for it in circuits.values()):
@@ -107,22 +111,24 @@ class Health:
                 self._store.put(target, probing)
 
     def succeeded(self, target: str, now: float) -> None:
-        """The target served: what was counted is forgotten. A circuit that is open stays so until its time."""
+        """Notes that the target served: resets its counts. An open circuit stays open until its time."""
         with self._lock:
             circuits = self._store.get(target)
             if circuits:
                 self._store.put(target, {reason: it for reason, it in circuits.items() if it.until > now})
 
     def abandoned(self, target: str) -> None:
-        """The call ended without telling anything about the target: another may probe."""
+        """Notes that the call ended without a result for the target: another call may probe."""
         with self._lock:
             circuits = self._store.get(target)
             if circuits:
                 self._store.put(target, {reason: replace(it, probing=0.0) for reason, it in circuits.items()})
 
     def failed(self, target: str, failure: Failure, now: float, *, stated: bool, caller: str = "") -> None:
-        """Counts a failure. `stated`: the upstream's own wait is longer than anybody waits, so it counts.
-        `caller`: who met it, "" for somebody who cannot be told from others."""
+        """Counts a failure. `stated`: retry-after exceeds `max_wait`, so the target cools down that long.
+
+        `caller`: the caller that met it, "" if unknown.
+        """
         with self._lock:
             before = self._store.get(target)
             circuits: dict[Reason, Circuit] = {name: replace(it, probing=0.0) for name, it in before.items()}
@@ -145,5 +151,5 @@ class Health:
 
 
 def _digest(caller: str) -> str:
-    """What a circuit remembers of a caller: 16 characters, whatever its id is, and no key."""
+    """Returns 16 characters that identify a caller without revealing it; "" for an unknown one."""
     return blake2b(caller.encode(errors="replace"), digest_size=8).hexdigest() if caller else ""

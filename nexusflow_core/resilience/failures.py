@@ -1,4 +1,4 @@
-"""What a failure before the first byte tells about its target."""
+"""Reads a failure before the first byte: its reason, its wait, and whether it counts against the target."""
 
 from datetime import datetime
 from enum import Enum, auto
@@ -22,20 +22,22 @@ __all__ = ["Counts", "Failure", "Reason", "failure_of"]
 Reason: TypeAlias = Literal["unreachable", "timeout", "overloaded", "rate_limited", "failed", "exhausted"]
 
 _CONNECTING = "connect_timeout"
-"""The reason of a time limit that no caller has a part in."""
+"""The reason of a connect timeout, which no caller can cause."""
 
 
 class Counts(Enum):
-    """For whom a failure opens the circuit of its target."""
+    """When a failure counts against its target."""
 
     ALWAYS = auto()
-    WITH_OTHERS = auto()  # once another caller has met it too: one caller alone can cause it
-    NEVER = auto()  # a caller can have caused it
+    WITH_OTHERS = auto()  # once a second caller has met it: one caller alone may cause it
+    NEVER = auto()  # a caller may have caused it
 
 
 class Failure(Struct, frozen=True):
-    """Why an attempt failed. `again`: the same target may be asked once more; `wait`: the seconds that the
-    upstream wants to be left alone, None where it states none."""
+    """Why an attempt failed. `again`: the same target may be asked once more.
+
+    `wait`: the seconds that the upstream asks for, or None.
+    """
 
     reason: Reason
     again: bool
@@ -44,8 +46,10 @@ class Failure(Struct, frozen=True):
 
 
 def failure_of(error: UpstreamError, headers: Headers, at: datetime) -> Failure | None:
-    """What an error tells about its target; None for one that is the caller's own making. `headers` are the
-    upstream's, `at` is the moment in UTC, for a `retry-after` that is a date."""
+    """Returns the failure of a target, or None for an error that the caller caused.
+
+    `headers` are the upstream's. `at` is the UTC moment, for a `retry-after` that is a date.
+    """
     if error.reason == EXHAUSTED:
         regained = error.regained_at if isinstance(error, UpstreamStatus) else None
         wait = (regained - at).total_seconds() if regained is not None else None
@@ -54,12 +58,12 @@ def failure_of(error: UpstreamError, headers: Headers, at: datetime) -> Failure 
         return None
     reason: Reason = "failed"
     counts = Counts.ALWAYS if error.counts else Counts.NEVER
-    again = True  # but for silence, which has cost its time, and garbage, which would come again
+    again = True  # except after a timeout, which used up the time, and garbage, which would come again
     if isinstance(error, UpstreamUnreachable):
         reason = "unreachable"
     elif isinstance(error, UpstreamTimeout):
         reason, again = "timeout", False
-        if error.reason != _CONNECTING:  # a slow prompt, or one caller that takes all connections
+        if error.reason != _CONNECTING:  # a slow prompt, or one caller using all connections, may cause it
             counts = Counts.WITH_OTHERS
     elif isinstance(error, UpstreamProtocolError):
         again = not headers and error.counts

@@ -1,4 +1,4 @@
-"""The course of one call: the same target once more, the next one, or the answer."""
+"""Plan: the next attempt of a call: the same target again, the next one, or none."""
 
 from collections.abc import Sequence
 
@@ -14,18 +14,18 @@ _ATTEMPTS = 3
 
 
 class Step(Struct, frozen=True):
-    """The next attempt: which target, and not before when."""
+    """The next attempt: its target, and the earliest time."""
 
     target: Target
     at: float
 
 
 class Plan:
-    """Which target a call goes to next, within one budget of attempts and one deadline.
+    """Chooses the next target of a call, within one budget of attempts and one deadline.
 
-    `spent`: attempts that the client has made before this one (`x-stainless-retry-count`). `jitter`: a number
-    from 0 to 1 that keeps calls which failed together apart. `caller`: who calls, "" where nobody knows.
-    `health` None: the call neither heeds the health of targets nor says anything about it.
+    `spent`: attempts the client made before (`x-stainless-retry-count`). `jitter`: 0 to 1, spreads the retries
+    of calls that failed together. `caller`: "" if unknown. `health` None: the call neither uses nor changes
+    the health of targets. Times are seconds of one clock.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Plan:
         caller: str = "",
     ) -> None:
         self.deadline = started + policy.deadline
-        self._targets = list(targets)  # those not tried yet
+        self._targets = list(targets)  # not tried yet
         self._policy = policy
         self._health = health
         self._model = model
@@ -50,13 +50,15 @@ class Plan:
         self._left = max(1, attempts - spent)
         self._spread = 0.5 + jitter / 2
         self._waits = 0
-        self._cooling: list[Target] = []  # left out, because they cool down
+        self._cooling: list[Target] = []  # skipped while they cool down
         self._current: Target | None = None
         self._last_resort = False
 
     def first(self, now: float) -> Step:
-        """The first target that may be tried; where all cool down, the one that is ready first. A call is
-        never refused for the health of its targets: the upstream's own answer says more."""
+        """Returns the first target that may be tried. If all cool down, that is the one that reopens first.
+
+        A call is never refused for its targets' health: the upstream's own answer is more useful.
+        """
         index = 0
         if self._reopens(self._targets[0]) > now:
             times = [max(self._reopens(target), now) for target in self._targets]
@@ -67,7 +69,7 @@ class Plan:
         return self._enter(ready, now, now)
 
     def after(self, failure: Failure, now: float) -> Step | None:
-        """What follows a failed attempt; None: nothing does, and the failure is the answer."""
+        """Returns the next attempt after a failure; None makes the failure the answer."""
         self._count(failure, now)
         target = self._current
         if target is None or self._left <= 0 or now >= self.deadline:
@@ -80,7 +82,7 @@ class Plan:
         return self.next(now)
 
     def next(self, now: float) -> Step | None:
-        """The next target in order that does not cool down; None where there is none."""
+        """Returns the next target in order that is not cooling down, or None."""
         self._abandon()
         while self._targets and self._left > 0:
             target = self._targets.pop(0)
@@ -89,14 +91,16 @@ class Plan:
         return None
 
     def once_more(self, now: float) -> Step | None:
-        """The same target at once, for a request that has been changed since; None: the budget is spent."""
+        """Returns the same target at once, for a changed request; None if the budget is used up."""
         if self._current is None or self._left <= 0 or now >= self.deadline:
             return None
         return self._enter(self._current, now, now)
 
     def instead(self, now: float, *, failed: bool) -> Step | None:
-        """The last step's target could not carry the call, which has cost no attempt. After a failure the next
-        target takes its place; before one, a target that had been left out because it cools down."""
+        """Returns a replacement for a target that could not carry the call. That costs no attempt.
+
+        After a failure it is the next target; before one, a target that was skipped while it cools down.
+        """
         self._left += 1
         if failed:
             return self.next(now)
@@ -107,16 +111,16 @@ class Plan:
         return self._enter(self._cooling.pop(0), now, now)
 
     def served(self, now: float) -> None:
-        """The target has begun an answer, or refused the call for what the caller wrote."""
+        """Notes that the target began an answer, or refused the call for the caller's mistake."""
         if self._health is not None and self._current is not None:
             self._health.succeeded(self._key(self._current), now)
 
     def broke(self, failure: Failure, now: float) -> None:
-        """The answer broke off after its first byte."""
+        """Notes that the answer broke off after its first byte."""
         self._count(failure, now)
 
     def abandoned(self) -> None:
-        """The client has left, or the gateway ended the call."""
+        """Notes that the client left, or the gateway ended the call."""
         self._abandon()
 
     def _enter(self, target: Target, at: float, now: float) -> Step:
@@ -136,7 +140,7 @@ class Plan:
             return
         own_limit = failure.reason in ("rate_limited", "exhausted") and target.upstream.api_key is None
         if own_limit or failure.counts is Counts.NEVER:
-            self._abandon()  # it says nothing to anybody else
+            self._abandon()  # it concerns no other caller
         else:
             stated = failure.wait is not None and failure.wait > self._policy.max_wait
             self._health.failed(self._key(target), failure, now, stated=stated, caller=self._caller)

@@ -1,4 +1,4 @@
-"""How long an upstream asks to be left alone: `retry-after`, in each of its forms."""
+"""Reads the wait that an upstream asks for: `retry-after` in all its forms."""
 
 import math
 import re
@@ -13,7 +13,7 @@ _MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 def stated_wait(headers: Headers, at: datetime) -> float | None:
-    """Seconds of `retry-after-ms` or `retry-after`, in digits or as a date; None for anything else."""
+    """Returns the seconds of `retry-after-ms` or `retry-after` (number or date), or None."""
     thousandths = _number(header(headers, b"retry-after-ms"))
     if thousandths is not None:
         return thousandths / 1000
@@ -26,7 +26,7 @@ def stated_wait(headers: Headers, at: datetime) -> float | None:
 
 
 def _http_date(value: bytes) -> datetime | None:
-    """`Sun, 06 Nov 1994 08:49:37 GMT`, the one form that RFC 9110 section 5.6.7 lets anyone send."""
+    """Returns the moment of `Sun, 06 Nov 1994 08:49:37 GMT`, the form in RFC 9110 section 5.6.7, or None."""
     found = _HTTP_DATE.fullmatch(value.strip())
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""TOML that people write: every mistake at once, each with its line and the name that was probably meant."""
+"""TOML written by people: all mistakes at once, each with its line and the likely meant name."""
 
 from nexusflow_core.toml.complaints import Complaints, printable
 from nexusflow_core.toml.parsing import parse_toml

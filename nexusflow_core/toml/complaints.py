@@ -1,4 +1,4 @@
-"""What is wrong with a file, collected: a person mends all of it at once."""
+"""Complaints: collects all mistakes of a file, so that its author can correct them at once."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ _MOST_NAMES = 1000
 
 
 class Complaints:
-    """Collects mistakes in the order in which they are found; the first 50 are kept, the rest is counted."""
+    """Collects mistakes in the order found. The first 50 are kept, further ones are counted."""
 
     def __init__(self, source: str = "", places: Places | None = None) -> None:
         self._source = source
@@ -23,20 +23,20 @@ class Complaints:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of mistakes."""
         return len(self._found) + self._more
 
     @property
     def full(self) -> bool:
-        """True: further mistakes are only counted, so there is no need to describe them well."""
+        """True if further mistakes are only counted: they need no good description."""
         return len(self._found) >= _MOST
 
     def meant(self, name: str, known: Iterable[str]) -> str:
-        """Returns what `meant` does, and "" once further mistakes are only counted."""
+        """Returns the hint of `meant`, or "" if further mistakes are only counted."""
         return "" if self.full else meant(name, known)
 
     def add(self, path: str, why: str, *, at: str = "") -> None:
-        """Notes one mistake at `path`, such as `routes[0].targets[1]`, with the line of `at` or of itself."""
+        """Records one mistake at `path`, such as `routes[0].targets[1]`, with the line of `at` or of `path`."""
         if self.full:
             self._more += 1
             return
@@ -47,7 +47,7 @@ class Complaints:
         self._found.append((line or 0, ConfigError(printable(path), printable(why), place=printable(place))))
 
     def raise_any(self) -> None:
-        """Raises ConfigErrors with all that was found, by line; returns where there is nothing."""
+        """Raises ConfigErrors with all mistakes in order of lines. Without mistakes it returns."""
         found = [error for _, error in sorted(self._found, key=lambda one: one[0])]
         if self._more:
             found.append(ConfigError("", f"and {self._more} more"))
@@ -56,7 +56,7 @@ class Complaints:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Returns ` (did you mean 'x'?)`, or the names that there are where none is near."""
+    """Returns ` (did you mean 'x'?)`, or the list of known names if none is similar."""
     from difflib import get_close_matches
 
     names = [other for other in known if len(other) <= _LONGEST_NAME][:_MOST_NAMES]
@@ -67,6 +67,6 @@ def meant(name: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns the text, unable to begin a line of its own or to move a cursor; at most 500 characters."""
+    """Returns the text, at most 500 characters, unable to start a new line or move a cursor."""
     text = text if len(text) <= 500 else text[:500] + "..."
     return text if text.isprintable() else ascii(text)[1:-1]

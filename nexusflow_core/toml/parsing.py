@@ -1,4 +1,4 @@
-"""TOML text into Python values, within bounds on size and depth."""
+"""Parses TOML into Python values, within bounds on size and depth."""
 
 import re
 from typing import Any
@@ -16,10 +16,10 @@ _LINE = re.compile(r"at line (\d+)")
 
 
 def parse_toml(data: bytes, source: str = "") -> tuple[dict[str, Any], str]:
-    """Returns the tree, and the text that it was read from.
+    """Returns the parsed tree, and its text.
 
-    Raises ConfigError for what is not TOML, is too large, or has keys of too many parts: the time of the
-    parser grows with the square of their number.
+    Raises ConfigError for invalid TOML, for more than 4 MB, and for keys of many parts: the parser's time grows
+    with the square of their number.
     """
     import tomllib
 
@@ -40,7 +40,7 @@ def parse_toml(data: bytes, source: str = "") -> tuple[dict[str, Any], str]:
         raise _invalid(str(error), source, int(place[1]) if place else None) from None
     except RecursionError:
         raise _invalid("it is nested too deeply", source, None) from None
-    except ValueError:  # Python's bound on the digits of an integer
+    except ValueError:  # Python limits the digits of an integer
         raise _invalid("a number has too many digits", source, None) from None
 
 

@@ -1,4 +1,4 @@
-"""On which line of a TOML file a setting stands. The parser of the standard library does not say."""
+"""Finds the line of a setting in a TOML file. The standard library's parser does not tell it."""
 
 import re
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ _LONG_TEXT = re.compile(r'"""|\'\'\'')
 
 
 class Places:
-    """Finds lines by path. Reads the text once, when it is first asked: most files have no mistake."""
+    """Finds lines by path. It reads the text on first use, since most files have no mistake."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._lines: dict[str, int] | None = None
 
     def line(self, path: str) -> int | None:
-        """Returns the line of a path, or of the nearest table around it; None where that is unknown."""
+        """Returns the line of a path, or of the nearest table around it; None if it is unknown."""
         if self._lines is None:
             self._lines = _scan(self._text)
         while path:
@@ -34,12 +34,12 @@ class Places:
 
 
 def _scan(text: str) -> dict[str, int]:
-    """Returns the line of each path, by a look at line beginnings: the text is known to be TOML."""
+    """Returns the line of each path. It reads only the beginnings of lines: the text is valid TOML."""
     lines: dict[str, int] = {}
     counts: dict[str, int] = {}
     table, key, elements, closing = "", "", 0, ""
     for number, line in enumerate(text.split("\n"), 1):
-        if closing:  # inside a text of several lines
+        if closing:  # inside a multi-line string
             closing = "" if closing in line else closing
             continue
         begun = _LONG_TEXT.search(line)
@@ -68,7 +68,7 @@ def _scan(text: str) -> dict[str, int]:
 
 
 def _prefixes(path: str) -> Iterator[str]:
-    """Returns the path, and that of each table around it, the longest first."""
+    """Yields the path, then each path around it, the longest first."""
     parts = path.split(".")
     for length in range(len(parts), 0, -1):
         yield ".".join(parts[:length])

@@ -1,4 +1,4 @@
-"""A TOML table as a struct, member by member, so that one mistake does not hide the next."""
+"""Reads a TOML table into a struct, member by member, so that one mistake does not hide the next."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar, get_args, get_origin
@@ -17,16 +17,16 @@ _LARGEST = 2**63
 
 
 class Reader:
-    """Reads values and notes what is wrong with them. `decode` makes values of types of our own."""
+    """Reads values and records mistakes. `decode` builds values of our own types."""
 
     def __init__(self, complaints: Complaints, decode: Callable[[type, Any], Any]) -> None:
         self._complaints = complaints
         self._decode = decode
 
     def table(self, value: Any, type: type[T], path: str) -> T | None:
-        """Returns a struct, with defaults for wrong members; None where a required one is wrong or missing.
+        """Returns a struct, with defaults for wrong members; None if a required member is wrong or missing.
 
-        Each mistake is noted.
+        It records each mistake.
         """
         if not is_object(value):
             self._complaints.add(path, f"Expected a table, got {_kind(value)}")
@@ -45,7 +45,7 @@ class Reader:
         return None if missing else type(**made)
 
     def note_unknown(self, value: Mapping[str, Any], fields: Collection[str], path: str) -> None:
-        """Notes each member that is no setting there."""
+        """Records each member that is not a setting of this table."""
         for name in value:
             if name not in fields:
                 hint = self._complaints.meant(name, fields)
@@ -64,7 +64,7 @@ class Reader:
 
     def _converted(self, value: Any, type: Any, path: str) -> Any:
         if isinstance(value, int) and abs(value) >= _LARGEST:
-            self._complaints.add(path, "is too large a number")
+            self._complaints.add(path, "is too large: a number must be between -2^63 and 2^63")
             return _WRONG
         try:
             return msgspec.convert(value, type, dec_hook=self._decode)
@@ -77,7 +77,7 @@ class Reader:
 
 
 def _choices(type: Any) -> list[str]:
-    """Returns the words of a Literal, perhaps inside of a union."""
+    """Returns the words of a Literal, possibly inside a union."""
     arguments = [inner for one in get_args(type) for inner in (get_args(one) or (one,))]
     return [one for one in arguments if isinstance(one, str)]
 
@@ -87,4 +87,4 @@ def _inside(path: str, name: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    return {"str": "a text", "list": "a list"}.get(type(value).__name__, f"a {type(value).__name__}")
+    return {"str": "a string", "list": "a list"}.get(type(value).__name__, f"a {type(value).__name__}")

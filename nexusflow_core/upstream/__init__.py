@@ -1,4 +1,4 @@
-"""Upstreams: where a call goes, as whom, and which headers may cross the gateway."""
+"""Upstreams: the address and credential of a call, and the headers that may cross the gateway."""
 
 from nexusflow_core.upstream.headers import (
     Headers,

@@ -1,4 +1,4 @@
-"""Which headers may cross the gateway, in either direction."""
+"""The headers that may cross the gateway, in either direction."""
 
 import re
 from collections.abc import Sequence, Set
@@ -18,15 +18,15 @@ __all__ = [
 ]
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
-"""Header pairs as ASGI has them: names in lower case, order and repetition kept."""
+"""Header pairs as in ASGI: names in lower case, order and repetition kept."""
 
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings".split()
 )
-"""RFC 9110 section 7.6.1: meant for one connection, whatever `Connection` itself lists besides."""
+"""Headers for one connection only, beside those that `Connection` lists (RFC 9110 section 7.6.1)."""
 
 _FROM_BROWSERS = frozenset(b"origin referer dnt save-data upgrade-insecure-requests".split())
-"""A browser adds these by itself. The call is the server's own; Anthropic refuses one with `origin`."""
+"""Browsers add these by themselves. The gateway's own server makes the call; Anthropic refuses `origin`."""
 
 NEVER_UPSTREAM = (
     HOP_BY_HOP
@@ -36,22 +36,22 @@ NEVER_UPSTREAM = (
         + b"forwarded via x-real-ip".split()
     )
 )
-"""Names that no relayed request carries as they came; the credential and accept-encoding are set anew."""
+"""Client headers that are never relayed. The credential and accept-encoding are set anew."""
 
 _NEVER_UPSTREAM_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-nexusflow-", b"sec-", b"access-control-request-")
 
 _STEERING = frozenset(b"api-key anthropic-workspace-id x-litellm-api-key".split())
 _STEERING_PREFIXES = tuple(b"x-amz- x-amzn- x-goog- x-ms- x-databricks- x-snowflake- ocp-apim-".split())
-"""These choose a cloud's account, project, tier or guardrail, or are a second credential. No client may set
-them beside a credential of the gateway's own."""
+"""These choose a cloud's account, project, tier or guardrail, or carry a second credential. Clients may not set
+them if the gateway uses its own credential."""
 
-CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5: none but the tab
+CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5 allows only the tab
 
 _WITHOUT_CONTROL = CONTROL.sub(b"", bytes(range(256)))
-"""Every other byte. A look at what is left without these takes half the time of a search."""
+"""All bytes except control characters. Deleting these and testing the rest is twice as fast as a search."""
 
 _IN_A_NAME = re.sub(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]", b"", bytes(range(256)))
-"""RFC 9110 section 5.6.2: a name is a token."""
+"""The bytes of a header name: RFC 9110 section 5.6.2 calls it a token."""
 
 BLANKS = b" \t"
 """RFC 9110 section 5.5: a value "does not include leading or trailing whitespace". Some servers leave it there,
@@ -59,7 +59,7 @@ and some clients refuse to send it."""
 
 
 def header(headers: Headers, name: bytes) -> bytes | None:
-    """Returns the first value of a header, or None. `name` in lower case."""
+    """Returns the first value of a header, or None. `name` must be in lower case."""
     for key, value in headers:
         if key == name:
             return value.strip(BLANKS)
@@ -69,11 +69,11 @@ def header(headers: Headers, name: bytes) -> bytes | None:
 def relayed_request_headers(
     headers: Headers, credential: tuple[bytes, bytes] | None, *, own_credential: bool = False
 ) -> list[tuple[bytes, bytes]]:
-    """Returns a client's headers for an upstream of the same protocol: all but a deny-list, in their order.
+    """Returns a client's headers for an upstream of the same protocol, in order, without the denied ones.
 
-    `accept-encoding` becomes `identity`, so that the answer can be metered as it passes. `own_credential`: the
-    credential is the gateway's, so headers that steer a cloud are left out.
-    Raises InvalidRequest for a value with a control character in it, or a name that is none.
+    `accept-encoding` becomes `identity`, so that usage can be read from the passing answer. With
+    `own_credential` the credential is the gateway's, so headers that steer a cloud are removed too.
+    Raises InvalidRequest for an invalid header name, or a control character in a value.
     """
     names: frozenset[bytes] = NEVER_UPSTREAM
     prefixes: tuple[bytes, ...] = _NEVER_UPSTREAM_PREFIXES
@@ -88,7 +88,7 @@ def relayed_request_headers(
     ]
     found = [name for name, _ in kept]
     if b"" in found or b"".join(found).translate(None, _IN_A_NAME):
-        raise InvalidRequest("a header's name has characters that are not allowed there")
+        raise InvalidRequest("a header name has characters that are not allowed there")
     refuse_control(kept)
     return [*kept, (b"accept-encoding", b"identity"), *([credential] if credential is not None else [])]
 
@@ -99,17 +99,17 @@ _USUAL = frozenset(
     + b"x-stainless-runtime-version x-stainless-async x-stainless-retry-count x-stainless-timeout".split()
     + b"x-stainless-read-timeout x-stainless-helper-method".split()
 )
-"""What the SDKs send with each call. None of the prefixes fits these, so they are not compared."""
+"""The usual headers of the SDKs. No denied prefix matches them, so the comparison is skipped."""
 
 _NAMES_BESIDE_OURS = NEVER_UPSTREAM | _STEERING
 _PREFIXES_BESIDE_OURS = _NEVER_UPSTREAM_PREFIXES + _STEERING_PREFIXES
 
 
 def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Returns an upstream's headers for the client: all that are end-to-end, less any posing as ours.
+    """Returns an upstream's headers for the client, without hop-by-hop headers and without `x-nexusflow-*`.
 
-    A `content-length` beside `transfer-encoding` goes too: the body was framed without it, and may be longer.
-    Raises UpstreamProtocolError for a value with a control character in it.
+    `content-length` is removed too if there is a `transfer-encoding`, which takes precedence over it.
+    Raises UpstreamProtocolError for a control character in a value.
     """
     kept = [pair for pair in _end_to_end(headers) if not pair[0].startswith(b"x-nexusflow-")]
     if any(name == b"transfer-encoding" for name, _ in headers):
@@ -124,7 +124,7 @@ _NOTHING: frozenset[bytes] = frozenset()
 
 
 def refuse_control(headers: Headers) -> None:
-    """Raises InvalidRequest for a client's value with a control character in it."""
+    """Raises InvalidRequest for a control character in a client's header value."""
     if name := with_control(headers):
         raise InvalidRequest(f"header {name}: control characters are not allowed")
 
@@ -143,6 +143,6 @@ def _end_to_end(headers: Headers) -> Headers:
 
 
 def _listed(headers: Headers) -> Set[bytes]:
-    """Returns the names that `Connection` lists; nearly all say `keep-alive` or `close` alone."""
+    """Returns the names that `Connection` lists. Nearly always that is `keep-alive` or `close` alone."""
     values = [value for name, value in headers if name == b"connection" and value not in _ALONE]
     return {token.strip().lower() for value in values for token in value.split(b",")} if values else _NOTHING

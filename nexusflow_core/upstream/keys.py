@@ -1,8 +1,8 @@
-"""Keys in any dress: found in headers and queries, and masked in what an upstream writes.
+"""Keys in any spelling: found in headers and queries, and masked in an upstream's text.
 
-Escapes are undone, case is ignored, blanks and quotes do not count. So `Bearer "KEY"`, `KEY, KEY`, `K%45Y` and
-a key broken over two lines are all found. A key of fewer than 8 characters may be part of a word, so it is
-found only where it stands alone.
+Escapes are decoded; case, blanks and quotes are ignored. So `Bearer "KEY"`, `KEY, KEY`, `K%45Y` and a key
+broken over two lines are all found. A key of fewer than 8 characters could be part of an ordinary word, so it
+must stand alone to be found.
 """
 
 import base64
@@ -20,7 +20,7 @@ REMOVED = "[removed]"
 SHORT = 8
 
 _ROUNDS = 4
-"""Escapes inside of escapes that are undone: `%25252D` takes three rounds."""
+"""Levels of nested escapes that are decoded: `%25252D` takes three."""
 
 _ESCAPE = re.compile(
     r"""
@@ -41,12 +41,12 @@ _DRESS = b" \t\r\n\"'`"
 _LOWER = bytes(range(256)).lower()
 
 _NEEDED = frozenset(b"content-type content-encoding anthropic-version".split())
-"""A short key may be a word in these, and no call works without them."""
+"""A short key could be a word in these headers, and no call works without them."""
 
 _PLAIN_NAMES = (b"accept", b"anthropic-", b"content-", b"user-agent")
 
 _ODD = re.compile(r"[^0-9A-Za-z_.~-]")
-"""Whatever could be an escape, a part of one, or a sign that does not count."""
+"""Characters that could belong to an escape, or that are ignored."""
 
 _BASIC = re.compile(rb"basic ", re.I)
 _IN_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
@@ -54,7 +54,7 @@ _FROM_URL_FORM = bytes.maketrans(b"-_", b"+/")
 
 
 class KeySearch:
-    """Finds keys in what a client sends. Each key is looked for every time: the effort tells nothing."""
+    """Finds keys in a client's headers and query. It always searches all keys, so the time reveals nothing."""
 
     def __init__(self, keys: Iterable[bytes]) -> None:
         known = {key for key in keys if key}
@@ -70,11 +70,11 @@ class KeySearch:
         return f"KeySearch({len(self._keys)} keys)"
 
     def together_with(self, keys: Iterable[bytes]) -> "KeySearch":
-        """Returns a search for these keys too."""
+        """Returns a search that also finds these keys."""
         return KeySearch([*self._keys, *keys])
 
     def finds(self, value: bytes) -> bool:
-        """True if a key stands anywhere in `value`."""
+        """True if `value` contains a key."""
         if self._stands_in(value):
             return True
         if not _may_hide(value):
@@ -89,7 +89,7 @@ class KeySearch:
         return any(self._stands_in(found) for found in _decoded_base64(text.encode("latin-1", "replace")))
 
     def without_keys(self, headers: Headers, query: bytes) -> tuple[Headers, bytes]:
-        """Returns headers and query less each header and each parameter with a key in it."""
+        """Returns headers and query without each header and parameter that contains a key."""
         if self._is_clean(b"\n".join(itertools.chain.from_iterable(headers)), query):
             return headers, query
         kept = [pair for pair in headers if not self._in_header(*pair)]
@@ -97,7 +97,7 @@ class KeySearch:
         return kept, b"" if self.finds(query) else query
 
     def _is_clean(self, headers: bytes, query: bytes) -> bool:
-        """True for nearly every call, by one look at it: no key stands there, and nothing could hide one."""
+        """True for nearly every call, after one pass: no key is there, and nothing could hide one."""
         squeezed = _squeezed(headers + query)
         found = [key in squeezed for key in self._long]
         if True in found or b"%" in squeezed or b"\\" in squeezed or b"basic" in squeezed or b"&" in headers:
@@ -115,20 +115,20 @@ class KeySearch:
 
     def _has_long(self, value: bytes) -> bool:
         squeezed = _squeezed(value)
-        found = [key in squeezed for key in self._long]  # each is looked for, whatever was found before
+        found = [key in squeezed for key in self._long]  # no early exit: the time must not reveal a match
         return True in found
 
 
 def masked(text: str, key: str) -> str:
-    """Returns `text` with `[removed]` wherever `key` stands, in any dress."""
+    """Returns `text` with `[removed]` in place of `key`, in any spelling."""
     if not _ODD.search(text) and not _ODD.search(key) and key.lower() not in text.lower():
-        return text  # as ids are: nothing is hidden there, so case is all that could differ
+        return text  # an id, for example: nothing can hide there, so only case could differ
     if len(key) < SHORT:
         for known in (key, quote(key, safe="")):
             text = re.sub(rf"(?<!\w){re.escape(known)}(?!\w)", REMOVED, text)
         return text
-    text = text.replace(quote(key, safe=""), REMOVED)  # beyond ASCII an escape is part of a character
-    return _masked(_masked(text, key, 0), key, _ROUNDS)  # a key may hold what looks like an escape
+    text = text.replace(quote(key, safe=""), REMOVED)  # outside ASCII an escape is only part of a character
+    return _masked(_masked(text, key, 0), key, _ROUNDS)  # the key itself may contain something like an escape
 
 
 def _masked(text: str, key: str, rounds: int) -> str:
@@ -144,7 +144,7 @@ def _masked(text: str, key: str, rounds: int) -> str:
 
 
 def _plain_text(text: str, rounds: int) -> tuple[str, list[tuple[int, int]]]:
-    """Returns the text in lower case without escapes, blanks and quotes, and where each character was."""
+    """Returns the text in lower case without escapes, blanks and quotes, and each character's old position."""
     characters, places = list(text), [(at, at + 1) for at in range(len(text))]
     for _ in range(rounds):
         text, undone, done = "".join(characters), False, 0
@@ -171,7 +171,7 @@ def _plain_text(text: str, rounds: int) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _plain(match: re.Match[str]) -> str:
-    """Returns the one character that an escape stands for; "" for a backslash before a sign."""
+    """Returns the character that an escape stands for; "" for a backslash before punctuation."""
     kind = match.lastgroup
     if kind is None:
         return ""
@@ -186,7 +186,7 @@ def _plain(match: re.Match[str]) -> str:
 
 
 def _may_hide(value: bytes) -> bool:
-    """True if there may be an escape, or a user and password in base64."""
+    """True if the value may contain an escape, or a user and password in base64."""
     return b"%" in value or b"\\" in value or b"&" in value or _BASIC.search(value) is not None
 
 

@@ -1,4 +1,4 @@
-"""Where a call goes, and as whom."""
+"""The address and the credential of a call."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
@@ -29,9 +29,9 @@ _CREDENTIAL_HEADERS = frozenset((b"x-api-key", b"authorization"))
 
 
 class Secret:
-    """A key that shows itself to nobody: `repr`, `str` and pickling give its name, `reveal()` the value.
+    """A key that `repr`, `str` and pickle never show: they use its name. `reveal()` returns the value.
 
-    Raises ConfigError for a value that no header can carry; the error never repeats it.
+    Raises ConfigError for a value that no header can carry. The error does not contain the value.
     """
 
     __slots__ = ("_name", "_value")
@@ -44,22 +44,22 @@ class Secret:
 
     @property
     def name(self) -> str:
-        """The environment variable that it comes from, or ""."""
+        """The environment variable it comes from, or ""."""
         return self._name
 
     @property
     def known(self) -> bool:
-        """True once there is a value."""
+        """True if it has a value."""
         return self._value is not None
 
     def reveal(self) -> str:
-        """The key itself. Raises ConfigError while it has not been resolved from the environment."""
+        """Returns the key itself. Raises ConfigError if it has not been read from the environment."""
         if self._value is None:
             raise ConfigError("", f"the environment variable {self._name} has not been read")
         return self._value
 
     def resolve(self, environ: Mapping[str, str], path: str) -> None:
-        """Reads the value from `environ`, where it has none yet. Raises ConfigError naming `path`."""
+        """Reads the value from `environ`, unless it has one. Raises ConfigError at `path`."""
         if self._value is None:
             value = environ.get(self._name, "").strip()
             if not value:
@@ -81,18 +81,22 @@ class Secret:
 
 
 def _check(value: str, path: str, what: str) -> None:
-    """Raises ConfigError for what is no text, or has a control character. An exception of the codec would hold
-    the key itself, so none is raised here."""
+    """Raises ConfigError for a value that is not text or has a control character.
+
+    It checks without encoding: a codec's exception would contain the key.
+    """
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ConfigError(path, f"{what} is not UTF-8 text: set it to the key's plain characters")
     if CONTROL.search(value.encode()):
-        raise ConfigError(path, f"{what} has a control character in it")
+        raise ConfigError(path, f"{what} contains a control character: remove it, often a line break")
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
-    """Seconds, all finite. `first_byte` runs from sending until the first event or the first body byte,
-    `idle` between two reads, `total` over one attempt, `grace` from the answer's stop reason to the
-    end of the body."""
+    """Time limits in seconds, all finite.
+
+    `first_byte` runs from sending to the first event or body byte, `idle` between two reads, `total` over one
+    attempt, `grace` from the answer's stop reason to the end of the body.
+    """
 
     connect: float = 10.0
     first_byte: float = 600.0
@@ -102,13 +106,12 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Upstream(Struct, frozen=True, kw_only=True):
-    """Where requests go (`base_url`, without the protocol's own path), and as whom (`api_key`).
+    """An address (`base_url`, without the protocol's path) and a credential (`api_key`).
 
-    Without `api_key` the client's own credential goes through. `auth` None: `x-api-key`, or `bearer`
-    for Anthropic's OAuth tokens (`sk-ant-oat...`); `none` sends no credential at all. `vendor`: whose
-    row of quirks a translated upstream goes by, and in whose form any tells what it charged. `prices`: whose
-    price rows hold; None looks through all. `optional`: left out where its key is not in the environment.
-    `threads`: keeps message threads; None: where it is Anthropic's own address.
+    Without `api_key` the client's own credential is used. `auth` None means `x-api-key`, or `bearer` for
+    Anthropic's OAuth tokens (`sk-ant-oat...`); "none" sends no credential. `vendor` turns on known deviations
+    and a bill's form. `prices`: the vendor whose prices apply; None searches all. `optional`: left out if its
+    key is missing. `threads`: it stores message threads; None means only at Anthropic's own address.
     """
 
     name: str
@@ -126,13 +129,13 @@ class Upstream(Struct, frozen=True, kw_only=True):
 
     @property
     def own_credential(self) -> bool:
-        """True: the upstream is asked as the gateway, never as the client."""
+        """True if the gateway never sends the client's credential to this upstream."""
         return self.api_key is not None or self.auth == "none"
 
     def credential_header(self, own: "Credential | None") -> tuple[bytes, bytes] | None:
-        """The one credential that goes upstream: the configured key, else the client's own; None for `none`.
+        """Returns the one credential header: the configured key, else the client's own; None for auth "none".
 
-        Raises AuthenticationFailed when there is neither, InvalidRequest for one that no header can carry.
+        Raises AuthenticationFailed if there is neither, InvalidRequest if no header can carry it.
         """
         if self.auth == "none":
             return None
@@ -146,12 +149,13 @@ class Upstream(Struct, frozen=True, kw_only=True):
 
 
 class Credential(Struct, frozen=True):
-    """A credential as it came or goes: its scheme and its bytes, never shown."""
+    """A credential: its scheme and its bytes. `repr` does not show it."""
 
     scheme: AuthScheme
     value: bytes
 
     def as_header(self) -> tuple[bytes, bytes]:
+        """Returns the name and value of the header."""
         if self.scheme == "bearer":
             return b"authorization", b"Bearer " + self.value
         return b"x-api-key", self.value
@@ -161,10 +165,10 @@ class Credential(Struct, frozen=True):
 
 
 class UpstreamRequest(Struct):
-    """One HTTP request for a transport: `url` is sent as written, `headers` and `body` byte for byte.
+    """One HTTP request for a transport. It sends `url`, `headers` and `body` byte for byte.
 
-    A transport adds `host` and `content-length` and nothing else. Nothing but `let_go` changes it. `edits` is
-    for the record alone: the places where a relayed body differs from the client's.
+    A transport adds only `host` and `content-length`. Nothing but `let_go` changes a request. `edits`: for the
+    record, the places where a relayed body differs from the client's.
     """
 
     upstream: Upstream
@@ -175,7 +179,7 @@ class UpstreamRequest(Struct):
     edits: Sequence[str] = ()
 
     def let_go(self) -> None:
-        """Forgets headers and body, whoever holds it: it is answered, and an answer may take an hour."""
+        """Frees headers and body once the answer has begun: the answer may take an hour."""
         self.headers, self.body = (), b""
 
     def __repr__(self) -> str:
@@ -184,7 +188,7 @@ class UpstreamRequest(Struct):
 
 
 def client_credentials(headers: Headers) -> list[Credential]:
-    """The credentials that a client sent, `x-api-key` first: it is the one Anthropic goes by if both come."""
+    """Returns a client's credentials, `x-api-key` first: Anthropic prefers it if both are sent."""
     keys: list[Credential] = []
     tokens: list[Credential] = []
     for name, value in [pair for pair in headers if pair[0] in _CREDENTIAL_HEADERS]:
@@ -198,9 +202,9 @@ def client_credentials(headers: Headers) -> list[Credential]:
 
 
 def upstream_id(headers: Headers, sent: Headers, *names: bytes) -> str | None:
-    """Returns the upstream's id of an answer for the record: the first of these headers that is there.
+    """Returns the upstream's id of an answer, for the record: the first of these headers that is present.
 
-    At most 200 printable characters, without the credential that was `sent`.
+    At most 200 printable characters, without the credential in `sent`. None if no header is present.
     """
     value = next((value for name in names if (value := header(headers, name))), None)
     if value is None:

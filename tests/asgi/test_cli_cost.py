@@ -315,7 +315,7 @@ def test_a_long_line_of_another_kind(cost: Any, log: Path, monkeypatch: pytest.M
         (lzma.compress(b"{}\n"), "compressed with xz: unpack it first"),
         (b"PK\x03\x04" + b"0" * 40, "a zip archive: unpack it first"),
         (b"A transcript of a call.\n\nMore of it.\n", "JSON is malformed"),
-        (b'{"spend": 12}\n', "has not the members of any known format"),
+        (b'{"spend": 12}\n', "matches no known format"),
     ],
 )
 def test_a_file_of_which_nothing_was_read(cost: Any, tmp_path: Path, data: bytes, why: str) -> None:

@@ -78,7 +78,7 @@ UPSTREAM = '[upstreams.a]\ndialect = "anthropic"\n'
         ("[upstream.a]", "unknown field `upstream`"),
         ("[upstreams.a]", "upstreams.a: Object missing required field `dialect`"),
         ('[upstreams.a]\ndialect = "soap"', "upstreams.a.dialect: 'soap' is not one of anthropic"),
-        ('[upstreams."a/b"]\ndialect = "anthropic"', "upstreams.a/b: a name has letters"),
+        ('[upstreams."a/b"]\ndialect = "anthropic"', "upstreams.a/b: a name may contain only letters"),
         ('[upstreams.a]\ndialect = "openai-chat"', "upstreams.a.base_url: is missing"),
         (UPSTREAM + "colour = 1", "upstreams.a: Object contains unknown field `colour`"),
         (UPSTREAM + "connections = 0", "upstreams.a.connections: must be at least 1"),
@@ -94,16 +94,16 @@ UPSTREAM = '[upstreams.a]\ndialect = "anthropic"\n'
         (UPSTREAM + 'base_url = "https://user:pw@x"', "upstreams.a.base_url: must have no user"),
         (UPSTREAM + 'base_url = "https://x/?a=1"', "upstreams.a.base_url: must have no user"),
         (UPSTREAM + 'base_url = "https://x/#"', "upstreams.a.base_url: must have no user"),
-        (UPSTREAM + 'base_url = "http://[::1"', "upstreams.a.base_url: is no URL: Invalid IPv6 URL"),
-        (UPSTREAM + 'base_url = "http://x:99999"', "upstreams.a.base_url: is no URL: Port out of range"),
-        (UPSTREAM + 'base_url = "http://x:y"', "upstreams.a.base_url: is no URL: Port could not be"),
+        (UPSTREAM + 'base_url = "http://[::1"', "upstreams.a.base_url: is not a URL: Invalid IPv6 URL"),
+        (UPSTREAM + 'base_url = "http://x:99999"', "upstreams.a.base_url: is not a URL: Port out of range"),
+        (UPSTREAM + 'base_url = "http://x:y"', "upstreams.a.base_url: is not a URL: Port could not be"),
         (UPSTREAM + 'base_url = "https://x/\u00e4"', "upstreams.a.base_url: must be printable ASCII"),
         (UPSTREAM + 'base_url = "https://x/a b"', "upstreams.a.base_url: must be printable ASCII"),
         (UPSTREAM + 'base_url = "https://x/v1/messages"', "upstreams.a.base_url: must end before"),
         ('[[routes]]\nmodel = "x"\ntargets = ["b"]', r"routes\[0\].targets\[0\]: no upstream is called 'b'"),
         (UPSTREAM + '[[routes]]\nmodel = ""\ntargets = ["a"]', r"routes\[0\].model: is empty"),
         (UPSTREAM + '[[routes]]\nmodel = "x"\ntargets = []', r"routes\[0\].targets: is empty"),
-        (UPSTREAM + '[[routes]]\nmodel = "x"\ntargets = ["a"]\n' * 2, "has a route already"),
+        (UPSTREAM + '[[routes]]\nmodel = "x"\ntargets = ["a"]\n' * 2, "another route already has the model"),
         ('[auth]\nkeys = ["plain"]', r"auth.keys\[0\]: write the name"),
         ("[limits]\nbody_bytes = 0", "limits.body_bytes"),
         ("[limits]\nbody_seconds = -1.0", "limits.body_seconds"),
@@ -233,14 +233,14 @@ def test_every_mistake_is_told_at_once() -> None:
     told = complaints(WRONG)
     for line, start, end in [
         (1, "upstream: ", "(did you mean 'upstreams'?)"),
-        (4, "upstreams.anthropic.strict: has no effect", "nothing in it is translated"),
+        (4, "upstreams.anthropic.strict: has no effect", "this setting is for translated dialects"),
         (5, "upstreams.anthropic.base_url: must end before /v1", "is appended"),
         (6, "upstreams.anthropic.timeouts: ", "(did you mean 'idle'?)"),
         (6, "upstreams.anthropic.timeouts.connect: ", "above 0"),
         (11, "upstreams.qwen.vendor: no vendor is called 'qwne' (did you mean 'qwen'?)", ""),
         (12, "upstreams.qwen: ", "(did you mean 'connections'?)"),
         (13, "upstreams.qwen.auth: ", "(did you mean 'bearer'?)"),
-        (18, "routes[0].max_tokens: has no effect", "nothing in it is translated"),
+        (18, "routes[0].max_tokens: has no effect", "this setting is for translated dialects"),
         (24, "routes[1].targets[1]: no upstream is called 'antropic' (did you mean 'anthropic'?)", ""),
         (26, "routes[1].retry.attempts: ", "at least 1"),
         (29, "limits.calls: ", "at least 1"),
@@ -260,7 +260,7 @@ def test_the_lines_of_a_text_are_said_too() -> None:
     ("text", "told"),
     [
         ('[log]\n\n[[routse]]\nmodel = "x"', "nexusflow.toml:3: routse: "),
-        ('\n[[upstreams]]\nname = "x"', "nexusflow.toml:2: upstreams: write each as a table of its own"),
+        ('\n[[upstreams]]\nname = "x"', "nexusflow.toml:2: upstreams: needs one table per upstream"),
         ("[[retry]]\nattempts = 1\n[[retry]]\nattempts = 2", "nexusflow.toml:1: retry: "),
     ],
 )
@@ -295,7 +295,7 @@ def test_an_upstreams_setting_without_effect_is_a_mistake(setting: str) -> None:
     """On a relayed upstream nothing is translated, not even by default; elsewhere it is taken."""
     name = setting.partition(" ")[0]
     [told] = complaints(UPSTREAM + setting, "")
-    assert told.startswith(f"line 3: upstreams.a.{name}: has no effect: on dialect 'anthropic'")
+    assert told.startswith(f"line 3: upstreams.a.{name}: has no effect: dialect 'anthropic'")
     decode_config((LOCAL + setting).encode())
 
 
@@ -313,7 +313,7 @@ def test_a_routes_setting_without_effect_is_a_mistake(setting: str) -> None:
 def test_thinking_has_no_effect_where_all_is_translated() -> None:
     """Only a relayed target can refuse signed thinking."""
     [told] = complaints(LOCAL + ROUTE.format("local") + 'thinking = "strip"', "")
-    assert "routes[0].thinking: has no effect: dialect 'openai-chat' does not go by it" in told
+    assert "routes[0].thinking: has no effect: dialect 'openai-chat' does not use this setting" in told
 
 
 @pytest.mark.parametrize(
@@ -324,16 +324,16 @@ def test_thinking_has_no_effect_where_all_is_translated() -> None:
         (UPSTREAM + 'vendor = "antropic"', r"no vendor is called 'antropic' \(did you mean 'anthropic'\?\)"),
         (
             LOCAL + 'vendor = "moonshot"',
-            r"'moonshot' \(did you mean 'kimi'\?\). A host without deviations needs none",
+            r"'moonshot' \(did you mean 'kimi'\?\). A host without deviations needs no vendor",
         ),
-        (LOCAL + 'vendor = "acme-inference"', "leave it out; `prices` says whose price rows hold"),
+        (LOCAL + 'vendor = "acme-inference"', "leave it out, and use `prices` to choose price rows"),
         (LOCAL.replace("/v1", "/v1/chat/completions/"), "local.base_url: must end before /chat/completions"),
         (UPSTREAM + 'base_url = "https://x/v1/"', "upstreams.a.base_url: must end before /v1: /v1/messages is"),
-        (UPSTREAM + 'ca_file = "a\\u0000b"', "upstreams.a.ca_file: has a control character"),
-        ('[prices]\nfiles = ["a\\u0000b"]', r"prices.files\[0\]: has a control character"),
-        ('[log]\ncalls = "a\\u0000b"', "log.calls: has a control character"),
-        ("upstreams = 1", r"upstreams: write each as a table of its own: \[upstreams.NAME\]"),
-        ("[routes]\na = 1", r"routes: write each as a table of its own: \[\[routes\]\]"),
+        (UPSTREAM + 'ca_file = "a\\u0000b"', "upstreams.a.ca_file: contains a control character"),
+        ('[prices]\nfiles = ["a\\u0000b"]', r"prices.files\[0\]: contains a control character"),
+        ('[log]\ncalls = "a\\u0000b"', "log.calls: contains a control character"),
+        ("upstreams = 1", r"upstreams: needs one table per upstream: \[upstreams.NAME\]"),
+        ("[routes]\na = 1", r"routes: needs one table per route: \[\[routes\]\]"),
         ("upstreams.a = 1", "upstreams.a: Expected a table, got a int"),
         (UPSTREAM + "connections = 1" + "0" * 400, "upstreams.a.connections: is too large"),
     ],
@@ -437,7 +437,7 @@ def test_an_optional_upstream_with_its_key_is_one_like_others() -> None:
     config = decode_config(OPTIONAL.encode())
     config.resolve({"MAIN_KEY": "sk-main", "SPARE_KEY": "sk-spare"})
     assert config.without_missing() is config
-    with pytest.raises(ConfigError, match="SPARE_KEY has a control character"):
+    with pytest.raises(ConfigError, match="SPARE_KEY contains a control character"):
         decode_config(OPTIONAL.encode()).resolve({"MAIN_KEY": "sk-main", "SPARE_KEY": "a\x00b"})
 
 

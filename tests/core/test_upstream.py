@@ -149,7 +149,7 @@ def test_a_credential_with_a_control_character_is_refused(scheme: AuthScheme, va
     """As in any other header; the key of the configuration, where it is read."""
     with pytest.raises(InvalidRequest, match=": control characters are not allowed"):
         upstream(None).credential_header(Credential(scheme, value))
-    with pytest.raises(ConfigError, match="here: the environment variable NAME has a control character"):
+    with pytest.raises(ConfigError, match="here: the environment variable NAME contains a control character"):
         Secret(None, "NAME").resolve({"NAME": "k" + value.decode() + "k"}, "here")
 
 

@@ -130,7 +130,7 @@ def test_a_bill_with_impossible_counts() -> None:
 @pytest.mark.parametrize("cost", ["", "-1", "1e9", "0.0000000000000001", "NaN", "1" * 30, "1.", "\u0661"])
 def test_a_cost_that_is_no_amount(cost: str) -> None:
     """Nothing is rounded and nothing is guessed."""
-    assert "no exact amount" in reason(cost_usd=cost)
+    assert "not an exact amount" in reason(cost_usd=cost)
 
 
 @pytest.mark.parametrize("changes", [{}, {"attempts": "of another form"}, {"started_at": 5}])

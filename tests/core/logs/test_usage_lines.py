@@ -83,7 +83,7 @@ def test_a_line_without_a_time() -> None:
     got = read(NOON)
     assert isinstance(got, Entry)
     assert got.at == NOON
-    assert read() == Skipped("no time: neither `at` nor `timestamp` nor `started_at`")
+    assert read() == Skipped("no time: it has neither `at` nor `timestamp` nor `started_at`")
 
 
 def test_every_wire() -> None:
@@ -103,10 +103,10 @@ def test_every_wire() -> None:
     [
         ({"at": "2026-11-22T12:00:00"}, "no time zone"),
         ({"at": "2026-02-30"}, "2026-02-30"),
-        ({"at": ""}, "no ISO 8601 time"),
+        ({"at": ""}, "not an ISO 8601 time"),
         ({"at": 1795348800}, "$.at"),
-        ({"at": "0001-01-01T00:00:00+14:00"}, "no ISO 8601 time"),
-        ({"model": " "}, "no name"),
+        ({"at": "0001-01-01T00:00:00+14:00"}, "not an ISO 8601 time"),
+        ({"model": " "}, "`model` is empty"),
         ({"model": None}, "$.model"),
         ({"wire": "openai"}, "$.wire"),
         ({"endpoint": "moon"}, "$.endpoint"),
