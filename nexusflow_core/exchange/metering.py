@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from nexusflow_core.cost import Cost, cost
 from nexusflow_core.dialect import AnswerFacts
 from nexusflow_core.errors import InvalidUsage, UnknownModel
+from nexusflow_core.exchange.outcome import MAX_TEXT, Outcome
 from nexusflow_core.prices import PriceBook, usd_text
 from nexusflow_core.usage import Billing, Usage, read_metered
 
-__all__ = ["CallCost", "price_call"]
+__all__ = ["CallCost", "cost_of"]
 
 
 class CallCost(Struct, frozen=True):
@@ -31,7 +32,29 @@ class CallCost(Struct, frozen=True):
     cache_write_extra_usd: str | None = None
 
 
-def price_call(
+def cost_of(it: Outcome, book: PriceBook) -> CallCost:
+    """Returns what the call costs, as far as that is known. To be asked once the answer is over."""
+    facts, target, call = it.facts, it.target, it.call
+    if facts.usage is None or target is None:
+        return CallCost()
+    if facts.estimated:
+        return CallCost(flags=("estimated_usage",))
+    sent = target.model or call.model
+    found = _price(
+        facts,
+        models=((it.word(facts.model) or sent)[:MAX_TEXT], sent),
+        at=call.started_at,
+        vendor=target.upstream.prices,
+        partial=not it.complete,
+        stream=call.stream,
+        book=book,
+    )
+    if call.session.bill_to is None:
+        return found
+    return replace(found, flags=(*found.flags, f"billed_to_{call.session.bill_to}"))
+
+
+def _price(
     facts: AnswerFacts,
     *,
     models: Iterable[str],

@@ -15,7 +15,7 @@ NOT_FLAGS = set(
 """Words in such places that name buckets, terms and members of a usage."""
 
 SOURCES = """usage/anthropic usage/billing usage/chat usage/others cost/cost cost/iterations prices/book
-    prices/folding logs/pricing logs/call_log exchange/metering exchange/settling""".split()
+    prices/folding logs/pricing logs/call_log exchange/metering""".split()
 
 
 def flags() -> set[str]:

@@ -100,6 +100,7 @@ def opened(**members: Any) -> tuple[Any, CallRecord]:
     exchange = Gateway(decode_config(FILE.encode())).open(call, started=0.0)
     exchange.start(0.0)
     order = exchange.order
+    exchange.client_gone(0.0)
     return json.loads(order.request.body) if isinstance(order, Send) else None, exchange.record(0.0)
 
 

@@ -1,4 +1,4 @@
-"""Patience: until when an attempt is waited for, and when the client is told that it is."""
+"""Deadlines: how long an attempt is waited for, and when the client gets a ping meanwhile."""
 
 from math import inf
 
@@ -6,10 +6,10 @@ from nexusflow_core.dialect import LegState
 from nexusflow_core.exchange.orders import Read
 from nexusflow_core.upstream import Timeouts
 
-__all__ = ["Patience"]
+__all__ = ["Deadlines"]
 
 
-class Patience:
+class Deadlines:
     """The times of one attempt. `read` is the order to read on, whose `until` moves with what is heard.
 
     `latest`: the whole call must be over by then. `ping`: seconds without a word to the client after which a
