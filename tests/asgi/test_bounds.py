@@ -14,7 +14,7 @@ from nexusflow_asgi.server import ServerLimits
 from nexusflow_core import Limits, errors, json_spans, peek, record, sse
 from nexusflow_core.dialects.anthropic import relay
 from nexusflow_core.dialects.openai_chat import cleaning, error_bodies, stream_calls
-from nexusflow_core.exchange import settling
+from nexusflow_core.exchange import outcome
 from nexusflow_core.prices import book
 from nexusflow_core.resilience import CircuitMemory
 from nexusflow_core.translation import held, losses, stops
@@ -305,7 +305,7 @@ BOUNDS = [
         "a name or word of a client or an upstream",
         256,
         "characters",
-        settling.MAX_TEXT,
+        outcome.MAX_TEXT,
         "cut",
         f"{EDGES}::test_words_of_a_record",
     ),
