@@ -36,7 +36,7 @@ class NexusFlow:
     - `prefix`: the path that we are under as a middleware, or alone.
     - `authenticate`: the host's own authentication, instead of `[auth]` keys.
     - `hooks`: objects with `before(call)` or `after(record)`.
-    - `transport`: "auto" (aiohttp on asyncio where it is installed, else httpx), "httpx", "aiohttp", "offline"
+    - `transport`: "auto" (the fastest that is installed of "h1", "aiohttp", "httpx"), one of these, "offline"
       (the simulator), or a Transport of yours.
     - `book`: prices of yours; without it the built-in ones, and those of the configuration's `[prices]`.
     - `grace`: seconds that calls in flight get to end when we are closed. Those that do not are ended, and get

@@ -50,9 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=_number(1, 1024), default=1, help="processes (default: %(default)s)")
     parser.add_argument(
         "--transport",
-        choices=("auto", "httpx", "aiohttp"),
+        choices=("auto", "h1", "httpx", "aiohttp"),
         default="auto",
-        help="how to call upstreams; auto is aiohttp if it is installed (default: %(default)s)",
+        help="how to call upstreams; auto is the fastest that is installed (default: %(default)s)",
     )
     parser.add_argument(
         "--log-level",

@@ -18,8 +18,8 @@ __all__ = [
     "transport_factory",
 ]
 
-TransportName: TypeAlias = Literal["auto", "httpx", "aiohttp", "offline"]
-"""`auto`, the default everywhere: aiohttp on asyncio where it is installed, else httpx."""
+TransportName: TypeAlias = Literal["auto", "h1", "httpx", "aiohttp", "offline"]
+"""`auto`, the default: on asyncio h1 where httptools is installed, else aiohttp where that is; else httpx."""
 
 
 class TransportResponse(Protocol):
@@ -71,8 +71,9 @@ def transport_factory(
     if transport not in _FACTORIES:
         known = ", ".join(get_args(TransportName))
         raise ConfigError("transport", f"{transport!r} is not one of {known}")
-    if transport == "aiohttp" and not _has_aiohttp():
-        raise ConfigError("transport", "aiohttp is not installed: pip install 'nexusflow[server]'")
+    library = _LIBRARIES.get(transport)
+    if library is not None and not _is_installed(library):
+        raise ConfigError("transport", f"{library} is not installed: pip install 'nexusflow[server]'")
     proxies = Proxies.of_environment()
     if transport != "offline":
         proxies.check(upstreams)
@@ -81,22 +82,32 @@ def transport_factory(
 
 
 def describe_transport(transport: TransportName | Transport) -> str:
-    """Returns the transport that a name stands for on this machine's asyncio, for people: "aiohttp"."""
+    """Returns the transport that a name stands for on this machine's asyncio, for people: "h1"."""
     if not isinstance(transport, str):
         return type(transport).__name__
     if transport != "auto":
         return transport
-    return "aiohttp" if _has_aiohttp() else "httpx"
+    return _best_on_asyncio()
 
 
-def _has_aiohttp() -> bool:
-    return importlib.util.find_spec("aiohttp") is not None
+def _is_installed(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None
+
+
+def _best_on_asyncio() -> str:
+    return next((name for name, library in _LIBRARIES.items() if _is_installed(library)), "httpx")
 
 
 def _auto(upstream: Upstream, proxies: Proxies) -> Transport:
-    """Chosen on the event loop that the transport is for: aiohttp knows asyncio alone."""
-    make = _aiohttp if runs_on_asyncio() and _has_aiohttp() else _httpx
-    return make(upstream, proxies)
+    """Chosen on the event loop that the transport is for: h1 and aiohttp know asyncio alone."""
+    name = _best_on_asyncio() if runs_on_asyncio() else "httpx"
+    return _FACTORIES[name](upstream, proxies)
+
+
+def _h1(upstream: Upstream, proxies: Proxies) -> Transport:
+    from nexusflow_asgi.transports.h1 import H1Transport
+
+    return H1Transport(upstream, proxies)
 
 
 def _httpx(upstream: Upstream, proxies: Proxies) -> Transport:
@@ -119,7 +130,11 @@ def _offline(upstream: Upstream, proxies: Proxies) -> Transport:
 
 _FACTORIES: Final[dict[str, Callable[[Upstream, Proxies], Transport]]] = {
     "auto": _auto,
+    "h1": _h1,
     "httpx": _httpx,
     "aiohttp": _aiohttp,
     "offline": _offline,
 }
+
+_LIBRARIES: Final[dict[str, str]] = {"h1": "httptools", "aiohttp": "aiohttp"}
+"""What the transports for asyncio need, the best of them first."""

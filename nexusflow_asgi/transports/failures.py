@@ -61,7 +61,8 @@ def _is_early_end(error: BaseException) -> bool:
 
 
 _ENDS: Final = set(
-    "ServerDisconnectedError ReadError WriteError TransferEncodingError ContentLengthError".split()
+    "ConnectionEnded ServerDisconnectedError ReadError WriteError TransferEncodingError"
+    " ContentLengthError".split()
 )
 _END_TEXTS: Final = ("Server disconnected without", "peer closed connection without")
 

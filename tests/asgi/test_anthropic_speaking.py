@@ -177,7 +177,7 @@ def served(
 
 @forms
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx"])
 def test_relayed_and_metered(
     form: Form, stream: bool, transport: TransportName, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,7 +129,7 @@ def running(transport: TransportName, auth: str = "anonymous = true") -> Iterato
         assert upstream.wait_open(0), "closing the gateway closes its connections"
 
 
-@pytest.fixture(scope="module", params=["httpx", "aiohttp"])
+@pytest.fixture(scope="module", params=["h1", "httpx"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """One open gateway a transport, with two connections to each upstream, for all cases of this module."""
     yield from running(request.param)

@@ -271,7 +271,7 @@ def test_a_given_key() -> None:
 # serve --config
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp", None])
+@pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp", None])
 def test_a_file(file: Path, transport: str | None) -> None:
     """The call goes where the file says, with the key that it names, and leaves its line in the call log."""
     message = b'{"type":"message","id":"m","usage":{"input_tokens":3,"output_tokens":1}}'
@@ -279,7 +279,7 @@ def test_a_file(file: Path, transport: str | None) -> None:
         file.write_text(CONFIG.format(url=upstream.url))
         more = ["--transport", transport] if transport else []
         with serving("--config", file, *more, env=KEYS, cwd=file.parent) as running:
-            assert f"transport: {transport or 'aiohttp'}\n" in running.greeting
+            assert f"transport: {transport or 'h1'}\n" in running.greeting
             assert '"x-api-key: $TEAM_KEY"' in running.curl
             if shutil.which("curl"):
                 done = subprocess.run(

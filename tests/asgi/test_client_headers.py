@@ -50,7 +50,7 @@ class Bench(NamedTuple):
         return got.status, answered
 
 
-@pytest.fixture(params=["httpx", "aiohttp"])
+@pytest.fixture(params=["h1", "httpx", "aiohttp"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     hook = RecordingHook()
     with ScriptedUpstream(lambda _: answer(200, JSON, [MESSAGE])) as upstream:
@@ -79,7 +79,7 @@ def test_a_blank_behind_a_value(bench: Bench, headers: list[tuple[bytes, bytes]]
         assert [it for key, it in sent.headers if key.lower() == name] == [value.strip()]
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"])
 @pytest.mark.parametrize("model", ["claude-x", "gpt-x"])
 @pytest.mark.parametrize(
     "credential", [(b"x-api-key", b"sk-ant\x01own"), (b"authorization", b"Bearer sk-ant\x7fown")]

@@ -12,6 +12,7 @@ import httpcore
 import httpcore2
 import pytest
 
+import nexusflow_asgi.transports.h1.transport as h1_transport
 from nexusflow_asgi import Transport
 from nexusflow_core.errors import UpstreamError, UpstreamProtocolError
 from tests.asgi.transports import Kind, a_request, at, each_loop, exchange, without_proxies
@@ -230,6 +231,7 @@ def slow_connecting(monkeypatch: pytest.MonkeyPatch) -> Callable[[ScriptedUpstre
 
     def until_greeted(server: ScriptedUpstream) -> None:
         for owner, name in (
+            (h1_transport, "connect"),
             (aiohttp.TCPConnector, "_create_connection"),
             (httpcore._backends.auto.AutoBackend, "connect_tcp"),
             (httpcore2._backends.auto.AutoBackend, "connect_tcp"),

@@ -120,7 +120,7 @@ PHASES: list[Phase] = [
     mid_stream,
     mid_flood,
 ]
-both_transports = pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+both_transports = pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"])
 
 
 def gateway(upstream: ScriptedUpstream, transport: TransportName, hook: RecordingHook) -> NexusFlow:

@@ -104,7 +104,7 @@ BODY = json.dumps(
 CUT = [head(413, [*JSON, (b"content-length", b"999")]), TOO_LARGE[:30], Fault.RESET]
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"])
 @pytest.mark.parametrize("dialect", ["anthropic", "openai-chat"])
 @pytest.mark.parametrize("steps", [refusing(), CUT], ids=["whole", "cut"])
 def test_a_413_and_a_reset_is_a_413(transport: Any, dialect: str, steps: list[Step]) -> None:

@@ -40,9 +40,9 @@ STREAM_HEAD = head(200, [*SSE, (b"transfer-encoding", b"chunked")])
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
-both_transports = pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+both_transports = pytest.mark.parametrize("transport", ["h1", "httpx"])
 everywhere = pytest.mark.parametrize(
-    ("transport", "backend"), [("httpx", "asyncio"), ("httpx", "trio"), ("aiohttp", "asyncio")]
+    ("transport", "backend"), [("httpx", "asyncio"), ("httpx", "trio"), ("h1", "asyncio")]
 )
 
 

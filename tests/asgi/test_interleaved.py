@@ -83,7 +83,7 @@ async def who(scope: Scope) -> Principal | None:
     return Principal(id=name.decode(), metadata={"team": name.decode()[::-1]}) if name else None
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_fifty_interleaved_calls_mix_nothing(
     transport: TransportName, loop: Literal["asyncio", "uvloop"]

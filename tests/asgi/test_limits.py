@@ -299,7 +299,7 @@ def test_a_refused_callers_body_is_not_kept() -> None:
 # Back pressure
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx"])
 @pytest.mark.parametrize("dialect", ["anthropic", "openai-chat"])
 def test_a_slow_client_slows_the_upstream(transport: Any, dialect: str) -> None:
     """With a client that does not read, the upstream gets rid of what the sockets hold, and of no

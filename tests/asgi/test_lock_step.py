@@ -56,7 +56,7 @@ STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 EVENTS = [START, BLOCK, PING, b": a comment\n\n", *TEXTS, END, STOP]
 
 everywhere = [
-    pytest.mark.parametrize("transport", ["httpx", "aiohttp"]),
+    pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"]),
     pytest.mark.parametrize("loop", ["asyncio", "uvloop"]),
 ]
 

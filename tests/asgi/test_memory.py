@@ -100,7 +100,7 @@ def forgetful(steps: list[Step]) -> Iterator[ScriptedUpstream]:
         yield upstream
 
 
-each_transport = pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+each_transport = pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"])
 
 
 def test_refused_calls_leave_nothing() -> None:

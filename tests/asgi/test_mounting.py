@@ -625,7 +625,7 @@ def relaying(upstream: ScriptedUpstream) -> Config:
 OWN_KEY = [(b"x-api-key", b"sk-ant-own")]
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx"])
 def test_closing_closes_the_clients_connections(transport: str) -> None:
     """The upstream sees the kept-alive connection close with the host's lifespan."""
     with ScriptedUpstream(lambda _: answer(200, JSON, [MESSAGE])) as upstream:
@@ -644,6 +644,7 @@ def test_closing_closes_the_clients_connections(transport: str) -> None:
     [
         ("httpx", "asyncio"),
         ("httpx", "trio"),
+        ("h1", "asyncio"),
         ("aiohttp", "asyncio"),
         ("offline", "asyncio"),
         ("offline", "trio"),
@@ -679,8 +680,10 @@ def test_a_second_event_loop_of_the_other_kind() -> None:
             assert anyio.run(main, backend=backend) == 200
 
 
-@pytest.mark.parametrize("transport", ["httpx", "offline"])
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize(
+    ("transport", "backend"),
+    [("auto", "asyncio"), ("httpx", "asyncio"), ("httpx", "trio"), ("offline", "asyncio"), ("offline", "trio")],
+)
 def test_a_test_client_without_with(transport: str, backend: Any) -> None:
     """Every request has an event loop of its own there, and nobody closes anything.
 
@@ -696,9 +699,12 @@ def test_a_test_client_without_with(transport: str, backend: Any) -> None:
         gc.collect()  # whatever complains of not having been closed, complains here
 
 
-def test_aiohttp_on_trio_is_refused_clearly(caplog: pytest.LogCaptureFixture) -> None:
-    """The fast transport is asyncio's; on trio a call gets an error of ours, and the log says why."""
-    got = anyio.run(lambda: ask(gateway(transport="aiohttp")), backend="trio")
+@pytest.mark.parametrize("transport", ["h1", "aiohttp"])
+def test_an_asyncio_transport_on_trio_is_refused_clearly(
+    transport: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call gets an error of ours, and the log says why."""
+    got = anyio.run(lambda: ask(gateway(transport=transport)), backend="trio")
     assert (got.status, got.error) == (500, "api_error")
     assert "loop" in caplog.text
 

@@ -26,7 +26,7 @@ targets = ["inner"]
 [auth]
 anonymous = true
 """
-by_name = pytest.mark.parametrize("name", ["httpx", "aiohttp", "auto"])
+by_name = pytest.mark.parametrize("name", ["h1", "httpx", "aiohttp", "auto"])
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +126,7 @@ def test_check_says_it(
     path = tmp_path / "nexusflow.toml"
     path.write_text(CONFIG.format(url="https://api.example"))
     assert main(["check", str(path)]) == 0
-    assert "transport: aiohttp" in capsys.readouterr().out
+    assert "transport: h1" in capsys.readouterr().out
     monkeypatch.setenv("ALL_PROXY", "socks5://user:hidden@127.0.0.1:1080")
     assert main(["check", str(path)]) == 1
     said = capsys.readouterr()

@@ -58,7 +58,7 @@ def test_the_cost_of_every_recording(
     monkeypatch.setenv("REPLAY_UPSTREAM_KEY", UPSTREAM_KEY.decode())
     monkeypatch.setenv("REPLAY_GATEWAY_KEY", GATEWAY_KEY.decode())
     log = tmp_path / "calls.jsonl"
-    sent = replay(recorded(), "aiohttp", seed=3, log=log)
+    sent = replay(recorded(), "h1", seed=3, log=log)
     assert main(["cost", str(log), "--format", "json", "--by", "day"]) == 0
     told = capsys.readouterr()
     report = json.loads(told.out)

@@ -324,7 +324,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPLAY_GATEWAY_KEY", GATEWAY_KEY.decode())
 
 
-both_transports = pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+both_transports = pytest.mark.parametrize("transport", ["h1", "httpx"])
 needs_recordings = pytest.mark.skipif(traffic.why_absent() is not None, reason=traffic.why_absent() or "")
 
 

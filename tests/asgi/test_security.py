@@ -29,7 +29,7 @@ MESSAGE = b'{"type":"message","id":"m","usage":{"input_tokens":3,"output_tokens"
 CHAT = b'{"choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}'
 ANSWERS = {"anthropic": MESSAGE, "openai-chat": CHAT}
 both_dialects = pytest.mark.parametrize("dialect", ["anthropic", "openai-chat"])
-both_transports = pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+both_transports = pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"])
 
 
 def body(**members: Any) -> bytes:

@@ -51,7 +51,7 @@ def headers_of(
     return got.values(b"server"), got.values(b"date")
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx"])
 @pytest.mark.parametrize("mounted", [True, False])
 @pytest.mark.parametrize("said", ANSWERS)
 def test_under_a_server_that_says_its_own(said: str, mounted: bool, transport: Any) -> None:

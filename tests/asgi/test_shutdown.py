@@ -43,7 +43,7 @@ START = (
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 STREAM_HEAD = head(200, [*SSE, (b"transfer-encoding", b"chunked")])
 
-both_transports = pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+both_transports = pytest.mark.parametrize("transport", ["h1", "httpx"])
 both_backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 

@@ -35,7 +35,7 @@ HEADERS = [
     (b"anthropic-beta", b"some-beta"),
     (b"cookie", b"a=b"),
 ]
-both = pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+both = pytest.mark.parametrize("transport", ["h1", "httpx"])
 
 
 def data(**chunk: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.transports import transport_factory
 from nexusflow_asgi.transports.aiohttp import AiohttpTransport
+from nexusflow_asgi.transports.h1 import H1Transport
 from nexusflow_asgi.transports.httpx import HttpxTransport
 from nexusflow_core import CallRecord, ConfigError
 from nexusflow_core.config import decode_config
@@ -51,9 +53,9 @@ anonymous = true
 # The default
 
 
-@pytest.mark.parametrize(("backend", "kind"), [("asyncio", AiohttpTransport), ("trio", HttpxTransport)])
+@pytest.mark.parametrize(("backend", "kind"), [("asyncio", H1Transport), ("trio", HttpxTransport)])
 def test_the_default_by_event_loop(backend: str, kind: type) -> None:
-    """aiohttp on asyncio where it is installed, httpx on trio."""
+    """h1 on asyncio where httptools is installed, httpx on trio."""
 
     async def work() -> None:
         transport = transport_factory("auto")(at("http://x"))
@@ -63,25 +65,31 @@ def test_the_default_by_event_loop(backend: str, kind: type) -> None:
     anyio.run(work, backend=backend)
 
 
-def test_without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The default is httpx then, and aiohttp by name is a configuration error."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+@pytest.mark.parametrize(
+    ("missing", "name", "kind"),
+    [({"httptools"}, "aiohttp", AiohttpTransport), ({"httptools", "aiohttp"}, "httpx", HttpxTransport)],
+)
+def test_without_a_library(missing: set[str], name: str, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default is the next best then, and what needs the library is a configuration error by name."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda it: None if it in missing else found(it))
 
     async def work() -> None:
         transport = transport_factory("auto")(at("http://x"))
-        assert type(transport) is HttpxTransport
+        assert type(transport) is kind
         await transport.aclose()
 
     anyio.run(work)
-    assert "'httpx'" in repr(NexusFlow(config=decode_config(CONFIG.format(url="http://x").encode())))
-    with pytest.raises(ConfigError, match="aiohttp is not installed"):
-        transport_factory("aiohttp")
+    gateway = NexusFlow(config=decode_config(CONFIG.format(url="http://x").encode()))
+    assert repr(gateway) == f"<NexusFlow transport={name!r}>"
+    with pytest.raises(ConfigError, match="httptools is not installed"):
+        transport_factory("h1")
 
 
 def test_the_repr_says_which() -> None:
     """The gateway's repr names its transport, and nothing secret."""
     config = decode_config(CONFIG.format(url="http://x").encode())
-    assert repr(NexusFlow(config=config)) == "<NexusFlow transport='aiohttp'>"
+    assert repr(NexusFlow(config=config)) == "<NexusFlow transport='h1'>"
     assert repr(NexusFlow(config=config, transport="httpx")) == "<NexusFlow transport='httpx'>"
     mine: Any = object()
     assert repr(NexusFlow(config=config, transport=mine)) == "<NexusFlow transport='object'>"
@@ -116,7 +124,7 @@ def attempt_of(url: str, transport: str, backend: str) -> tuple[str, CallRecord]
     return attempt.reason, record
 
 
-WAYS = [("httpx", "asyncio"), ("httpx", "trio"), ("aiohttp", "asyncio")]
+WAYS = [("h1", "asyncio"), ("httpx", "asyncio"), ("httpx", "trio"), ("aiohttp", "asyncio")]
 each_way = pytest.mark.parametrize(("transport", "backend"), WAYS)
 
 

@@ -253,7 +253,7 @@ def called(url: str, transport: Any, *, ca_file: str = "", **options: Any) -> tu
     return got.status, "" if got.status == 200 else got.error, record
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"])
 def test_a_clients_header_that_is_no_text(transport: str) -> None:
     """It passes, or is the client's fault: 400, never a 500."""
     with ScriptedUpstream(lambda _: OK) as server:
@@ -263,7 +263,7 @@ def test_a_clients_header_that_is_no_text(transport: str) -> None:
         assert record.status == 400
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"])
 def test_a_clients_query_beyond_all_measure(transport: str) -> None:
     """It passes, or is the client's fault, never a 500."""
     with ScriptedUpstream(lambda _: OK) as server:
@@ -272,7 +272,7 @@ def test_a_clients_query_beyond_all_measure(transport: str) -> None:
     assert record.status == status
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"])
 def test_a_ca_file_that_is_missing(transport: str, tmp_path: Path) -> None:
     """Said when the gateway is made, with its place in the file; not at the first call."""
     with pytest.raises(ConfigError, match=r"upstreams\.vendor\.ca_file"):
@@ -280,7 +280,7 @@ def test_a_ca_file_that_is_missing(transport: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"])
 def test_a_ca_file_that_is_none(transport: str, content: bytes, tmp_path: Path) -> None:
     """The same: else each call would be a 500."""
     path = tmp_path / "ca.pem"

@@ -49,7 +49,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_names() -> None:
     """An unknown name is refused with the known ones; a transport of one's own is taken."""
-    with pytest.raises(ConfigError, match="httpx, aiohttp, offline"):
+    with pytest.raises(ConfigError, match="h1, httpx, aiohttp, offline"):
         transport_factory("curl")  # type: ignore[arg-type]
     mine: Any = object()
     assert transport_factory(mine)(at("http://x")) is mine

@@ -110,17 +110,19 @@ KINDS = [
     Kind("client of httpx", "trio", lambda upstream: injected(httpx, upstream)),
     Kind("client of httpx2", "asyncio", lambda upstream: injected(httpx2, upstream)),
     Kind("client of httpx2", "trio", lambda upstream: injected(httpx2, upstream)),
+    Kind("h1", "asyncio", named("h1")),
     Kind("aiohttp", "asyncio", named("aiohttp")),
     Kind("session of aiohttp", "asyncio", injected_session),
 ]
 EVERYWHERE = [
     *KINDS,
+    Kind("h1", "uvloop", named("h1")),
     Kind("httpx", "uvloop", named("httpx")),
     Kind("aiohttp", "uvloop", named("aiohttp")),
     Kind("session of aiohttp", "uvloop", injected_session),
 ]
 """The transports on each event loop that serves them, for what hangs on the order of its events."""
-OWN = [kind for kind in KINDS if kind.name in ("httpx", "aiohttp")]
+OWN = [kind for kind in KINDS if kind.name in ("h1", "httpx", "aiohttp")]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.name}-{kind.backend}")
 each_loop = pytest.mark.parametrize("kind", EVERYWHERE, ids=lambda kind: f"{kind.name}-{kind.backend}")
 each_own = pytest.mark.parametrize("kind", OWN, ids=lambda kind: f"{kind.name}-{kind.backend}")

@@ -74,7 +74,7 @@ class Rig(NamedTuple):
     hook: RecordingHook
 
 
-@pytest.fixture(scope="module", params=["httpx", "aiohttp"])
+@pytest.fixture(scope="module", params=["h1", "httpx", "aiohttp"])
 def transport(request: pytest.FixtureRequest) -> Any:
     return request.param
 

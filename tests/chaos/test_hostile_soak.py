@@ -107,7 +107,7 @@ def held(served: GatewayProcess) -> int:
     return served.memory()
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"])
 def test_ten_thousand_hostile_calls(transport: str, tmp_path: Path) -> None:
     """Each call that reached the app has one record; memory grows by less than 2 MB; no traceback is logged."""
     random.seed(7)

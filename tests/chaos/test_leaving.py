@@ -33,7 +33,7 @@ targets = ["one"]
 [auth]
 anonymous = true
 """
-LOOPS = [("httpx", "asyncio"), ("aiohttp", "asyncio"), ("httpx", "trio")]
+LOOPS = [("h1", "asyncio"), ("httpx", "asyncio"), ("aiohttp", "asyncio"), ("httpx", "trio")]
 CHUNKED = (b"transfer-encoding", b"chunked")
 Script = Callable[[bytes], list[Step]]
 

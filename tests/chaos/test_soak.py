@@ -59,7 +59,7 @@ SLOW = {"an endless body", "a hundred thousand events", "byte by byte", "an endl
 QUICK = sorted(
     name for name in FAULTS if "hangs" not in name and name not in SLOW and "retry-after" not in name
 )
-both_transports = pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+both_transports = pytest.mark.parametrize("transport", ["h1", "httpx", "aiohttp"])
 
 
 def body(dialect: str, stream: bool, fault: str = "") -> bytes:

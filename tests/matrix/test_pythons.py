@@ -12,6 +12,7 @@ pytestmark = [pytest.mark.matrix, pytest.mark.smoke]
 
 SUITES = [
     "tests/asgi/test_cross_talk.py",
+    "tests/asgi/h1",
     "tests/asgi/test_answer_framing.py",
     "tests/asgi/growth",
     "tests/asgi/test_memory.py",

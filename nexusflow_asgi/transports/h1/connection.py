@@ -1,0 +1,422 @@
+"""One HTTP/1.1 connection on asyncio. It sees every byte, and takes bytes only while an answer is due.
+
+An answer that came while nobody waited would be the next caller's, and each later caller would get the answer
+of the one before. So bytes out of turn close the connection.
+"""
+
+import asyncio
+import enum
+import os
+import select
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from nexusflow_asgi.transports.failures import HEAD_BYTES, forget_traceback
+from nexusflow_asgi.transports.h1.tls import Tls
+
+__all__ = ["AnswerTooEarly", "BrokenConnection", "Connection", "ConnectionEnded", "HeadTooLarge", "Phase"]
+
+_PIECE: Final = 64 * 1024
+"""Bytes of a large body that are written at once: other calls get their turn between two pieces."""
+
+_MOST_UNREAD: Final = 64 * 1024
+"""Bytes of an answer that wait for their reader. With more the socket is not read."""
+
+_MOST_LEFT: Final = 8 * HEAD_BYTES
+"""Bytes that are looked at behind a broken write."""
+
+
+class BrokenConnection(Exception):
+    """Why a connection cannot be used, where no library says so."""
+
+
+class AnswerTooEarly(BrokenConnection):
+    """Bytes came before the request was written: they answer somebody else, or nobody."""
+
+
+class ConnectionEnded(BrokenConnection):
+    """The peer closed the connection before the end of its answer."""
+
+
+class HeadTooLarge(BrokenConnection):
+    """More than HEAD_BYTES came without a byte of body."""
+
+
+class Phase(enum.Enum):
+    """What a connection waits for."""
+
+    IDLE = "a request"
+    ASKED = "the head of an answer"
+    ANSWERING = "the rest of the body"
+    ANSWERED = "a reader: the answer is over, and part of it may lie here unread"
+    CLOSED = "nothing more"
+
+
+_IDLE, _ASKED, _ANSWERING, _ANSWERED, _CLOSED = Phase
+
+
+class Connection(asyncio.Protocol):
+    """`ask` writes a request; `status` and `headers` are those of its answer once the phase is past ASKED.
+
+    `news()` is a future that is done when something has changed. `take()` returns what came of the body.
+    `failure` says why a connection is CLOSED. `forget` is called once, when it can serve no more.
+    """
+
+    __slots__ = (
+        "_forget",
+        "_layers",
+        "_loop",
+        "_no_reading",
+        "_no_writing",
+        "_overhead",
+        "_parser",
+        "_pieces",
+        "_poll",
+        "_size",
+        "_transport",
+        "_unsent",
+        "_waiter",
+        "asked",
+        "failure",
+        "headers",
+        "idle_since",
+        "phase",
+        "reusable",
+        "status",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, forget: Callable[["Connection"], object]) -> None:
+        self._loop: Final = loop
+        self._forget: Callable[[Connection], object] | None = forget
+        self._transport: asyncio.Transport | None = None
+        self._layers: tuple[Tls, ...] = ()
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self._poll: Callable[[int], Any] | None = None
+        self._pieces: list[bytes] = []
+        self._size = 0  # bytes in `_pieces`
+        self._overhead = 0  # bytes since the request, or since the last byte of body
+        self._unsent: memoryview | None = None
+        self._no_reading = self._no_writing = False
+        self.phase = _IDLE
+        self.asked = 0  # requests
+        self.status = 0  # 0: no final head has come
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.reusable = True
+        self.idle_since = 0.0
+        self.failure: Exception | None = None
+
+    # For whoever asks
+
+    def ask(self, head: bytes, body: bytes = b"") -> None:
+        """Writes a request. A large `body` is written bit by bit, while the answer may come already."""
+        self.asked += 1
+        self.status = self._overhead = 0
+        self.headers = []
+        if self.phase is not _IDLE:
+            return
+        if self.asked == 1 and self._has_unread():  # `usable` has looked at a kept one
+            self.fail(AnswerTooEarly())
+            return
+        self.phase = _ASKED
+        self._write(head)
+        if body:
+            self._unsent = memoryview(body)
+            self._write_on()
+
+    def news(self) -> "asyncio.Future[None]":
+        """Returns a future that is done once head, body, end or failure have come. For one waiter at a time."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
+
+    def take(self) -> bytes:
+        """Returns the bytes of the body that have come since the last time; b"" where there are none."""
+        pieces = self._pieces
+        if not pieces:
+            return b""
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._size = 0
+        if self._no_reading:
+            self._read_on()
+        return data
+
+    @property
+    def died_unanswered(self) -> bool:
+        """True if a kept connection ended before it gave a byte of answer: the request can be sent again."""
+        ended = isinstance(self.failure, ConnectionEnded | OSError)
+        return self.asked > 1 and ended and not self._overhead and not self.status
+
+    def rest(self) -> bool:
+        """The answer was read to its end. Returns False where the connection cannot serve another request."""
+        if self.phase is not _ANSWERED or not self.reusable or self._unsent is not None or self._pieces:
+            self.close()
+            return False
+        self.phase = _IDLE
+        return True
+
+    def usable(self) -> bool:
+        """Returns True if it waits for a request, and nothing has come that nobody has read. Never waits."""
+        transport = self._transport
+        open_ = self.phase is _IDLE and transport is not None and not transport.is_closing()
+        return open_ and not self._has_unread()
+
+    def close(self) -> None:
+        """Closes the socket at once."""
+        self.fail(ConnectionEnded())
+
+    def fail(self, error: Exception) -> None:
+        """Closes the socket at once; `error` is why. What came of the body before can still be taken."""
+        if self.phase is _CLOSED:
+            return
+        forget_traceback(error)
+        self.phase, self.failure = _CLOSED, error
+        self._retire()
+        self._wake()
+
+    # While connecting
+
+    async def start_tls(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> None:
+        """Adds a layer of TLS above those that are there. Raises what broke the handshake, an OSError."""
+        below = self._layers[-1].send if self._layers else self._write_raw
+        tls = Tls(context, host, session, below)
+        self._layers = (*self._layers, tls)
+        tls.shake_hands()
+        while not tls.established:
+            await self.news()
+            if self.failure is not None:
+                raise self.failure
+
+    async def open_tunnel(self, head: bytes) -> int:
+        """Asks a proxy for a tunnel. Returns its status; after a 2xx the connection is as a new one."""
+        self.ask(head)
+        while self.phase is _ASKED:
+            await self.news()
+        if isinstance(self.failure, OSError):
+            raise self.failure
+        if self.status // 100 == 2 and self.failure is None and not self._pieces:
+            self._parser = HttpResponseParser(self)  # to this one, the tunnel would be a body
+            self.phase, self.asked, self.reusable = _IDLE, 0, True
+            return self.status
+        return self.status if self.status // 100 != 2 else 0
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """Returns the TLS session with the upstream, if there is one."""
+        return self._layers[-1].session if self._layers else None
+
+    # Called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self.phase is _CLOSED:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._layers:
+            data = self._decrypted(data)
+            if not data:
+                return
+        phase = self.phase
+        if phase is not _ASKED and phase is not _ANSWERING:
+            self._out_of_turn()
+            return
+        self._overhead += len(data)
+        try:
+            self._parser.feed_data(data)  # type: ignore[union-attr]
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._unparsed(error)
+        if self._overhead > HEAD_BYTES:
+            self.fail(HeadTooLarge())
+        elif self._size > _MOST_UNREAD and not self._no_reading and self._transport is not None:
+            self._no_reading = True
+            self._transport.pause_reading()
+        if self._pieces or self.phase is not phase:
+            self._wake()
+
+    def eof_received(self) -> None:
+        self._end(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self.phase is _ASKED:
+            self._take_left()
+        self._end(exc)
+        self._transport = self._parser = self._poll = None
+
+    def pause_writing(self) -> None:
+        self._no_writing = True
+
+    def resume_writing(self) -> None:
+        self._no_writing = False
+        self._write_on()
+
+    # Called by the parser
+
+    def on_message_begin(self) -> None:
+        if self.phase is _ANSWERED:  # bytes behind the answer
+            self.reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.phase is _ASKED:  # else a trailer
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        parser = cast(HttpResponseParser, self._parser)
+        status = parser.get_status_code()
+        if self.phase is not _ASKED:
+            return
+        if status < 200:
+            if status < 100:
+                raise HttpParserError("no such status")
+            self.headers = []  # of a 1xx, which is not the answer
+            return
+        self.status, self.phase = status, _ANSWERING
+        self.reusable = parser.should_keep_alive()
+        if status >= 400 and self._unsent is not None:
+            self._unsent, self.reusable = None, False  # refused: the rest of the request is not wanted
+
+    def on_body(self, body: bytes) -> None:
+        if self.phase is _ANSWERING:
+            self._pieces.append(body)
+            self._size += len(body)
+            self._overhead = 0
+
+    def on_message_complete(self) -> None:
+        if self.phase is _ANSWERING:
+            self.phase = _ANSWERED
+
+    # Inside
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _read_on(self) -> None:
+        self._no_reading = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _retire(self) -> None:
+        """It serves no request after this one: the socket is closed."""
+        self.reusable = False
+        self._unsent = None
+        if self._transport is not None:
+            self._transport.abort()
+        forget, self._forget = self._forget, None
+        if forget is not None:
+            forget(self)
+
+    def _out_of_turn(self) -> None:
+        if self.phase is _IDLE:
+            self.fail(AnswerTooEarly())
+        elif self.phase is _ANSWERED:
+            self._retire()
+
+    def _unparsed(self, error: Exception) -> None:
+        if self.phase is _ANSWERED:  # garbage behind the answer
+            self.reusable = False
+        else:
+            self.fail(error)
+
+    def _end(self, error: Exception | None) -> None:
+        """No more bytes come. That ends a body without length, and breaks off any other."""
+        if self.phase is _ANSWERING and error is None and _runs_to_the_end(self.headers):
+            self.phase = _ANSWERED
+        if self.phase is _ANSWERED:
+            self._retire()
+            self._wake()
+        else:
+            self.fail(error or ConnectionEnded())
+
+    def _decrypted(self, data: bytes) -> bytes:
+        top = self._layers[-1]
+        waiting = not top.established
+        for tls in self._layers:
+            try:
+                data = tls.receive(data)
+            except (ssl.SSLError, OSError) as error:
+                self.fail(error)
+                return b""
+            if tls.ended and not data:
+                self._end(None)
+                return b""
+            if not data:
+                break
+        if waiting and top.established:
+            self._wake()
+        return data
+
+    def _write_raw(self, data: bytes | memoryview) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        if not self._layers:
+            self._write_raw(data)
+            return
+        try:
+            self._layers[-1].send(data)
+        except ssl.SSLError as error:
+            self.fail(error)
+
+    def _write_on(self) -> None:
+        """Writes the next piece of a large body, as soon as the socket and the other calls allow."""
+        unsent = self._unsent
+        if unsent is None or self._no_writing:
+            return
+        self._unsent = unsent[_PIECE:] if len(unsent) > _PIECE else None
+        self._write(unsent[:_PIECE])
+        if self._unsent is not None and not self._no_writing:
+            self._loop.call_soon(self._write_on)
+
+    def _has_unread(self) -> bool:
+        """True if the socket holds bytes, or its end, that nobody has read. Never waits.
+
+        With TLS a new connection may hold the server's session tickets.
+        """
+        if self._layers and self.asked < 2:
+            return False
+        if self._poll is None:
+            if self._transport is None:
+                return True
+            self._poll = _poll(self._transport.get_extra_info("socket"))
+        return bool(self._poll(0))
+
+    def _take_left(self) -> None:
+        """A write failed. What the server had answered may lie in the socket, which is closed after this."""
+        if self._transport is None:
+            return
+        with suppress(OSError, ValueError, AttributeError):
+            fileno = self._transport.get_extra_info("socket").fileno()
+            with socket.socket(fileno=os.dup(fileno)) as second:
+                second.setblocking(False)
+                self._no_reading = True  # there is nothing left to pause
+                left = _MOST_LEFT
+                while left > 0 and (data := second.recv(HEAD_BYTES)):
+                    left -= len(data)
+                    self.data_received(data)
+
+
+def _runs_to_the_end(headers: list[tuple[bytes, bytes]]) -> bool:
+    """True for a body that ends with its connection (RFC 9112 section 6.3)."""
+    for name, value in headers:
+        if name == b"content-length":
+            return False
+        if name == b"transfer-encoding" and value.lower().rpartition(b",")[2].strip() == b"chunked":
+            return False
+    return True
+
+
+def _poll(raw: Any) -> Callable[[int], Any]:
+    """Returns a function that says whether a read from this socket would not wait."""
+    if not hasattr(select, "poll"):  # Windows
+        return lambda _: select.select([raw], [], [], 0)[0]
+    poll = select.poll()
+    poll.register(raw.fileno(), select.POLLIN)
+    return poll.poll

@@ -1,0 +1,104 @@
+"""The connections of one transport: a bound on the calls that have one, served in the order they came."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from nexusflow_asgi.transports.h1.connection import Connection
+from nexusflow_asgi.transports.h1.origin import Origin
+
+__all__ = ["Pool"]
+
+_KEEP_SECONDS: Final = 60.0
+"""An idle connection is used no more after this: many load balancers drop it then without a word."""
+
+
+class Pool:
+    """`enter` takes a place, `wait` waits for one, `leave` gives it to who waits longest.
+
+    A call with a place takes a kept connection or opens one. There are never more of them than places.
+    """
+
+    __slots__ = ("_idle", "_limit", "_loop", "_open", "_used", "_waiting")
+
+    def __init__(self, limit: int) -> None:
+        self._limit: Final = limit
+        self._used = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._idle: dict[Origin, list[Connection]] = {}  # the one that was used last at the end
+        self._open: set[Connection] = set()
+        self._loop: Final = asyncio.get_running_loop()
+
+    def enter(self) -> bool:
+        """Takes a place. Returns False where all are taken, or others wait."""
+        if self._used >= self._limit or self._waiting:
+            return False
+        self._used += 1
+        return True
+
+    async def wait(self) -> None:
+        """Returns with a place. Who is cancelled has none."""
+        place = self._loop.create_future()
+        self._waiting.append(place)
+        try:
+            await place
+        except BaseException:
+            if place.done() and not place.cancelled():
+                self.leave()  # it was given just then
+            elif place in self._waiting:  # else `leave` has passed it over
+                self._waiting.remove(place)
+            raise
+
+    def leave(self) -> None:
+        """Gives a place back."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._used -= 1
+
+    def take(self, origin: Origin) -> Connection | None:
+        """Returns a kept connection that can be asked; None where there is none."""
+        idle = self._idle.get(origin)
+        if not idle:
+            return None
+        oldest = self._loop.time() - _KEEP_SECONDS
+        while idle:
+            connection = idle.pop()
+            if connection.idle_since > oldest and connection.usable():
+                return connection
+            connection.close()
+        return None
+
+    def keep(self, origin: Origin, connection: Connection) -> None:
+        """Keeps a connection whose answer was read to its end, where it can serve another call."""
+        if origin.address.tls and connection.asked == 1:
+            origin.session = connection.session
+        if connection.rest():
+            connection.idle_since = self._loop.time()
+            self._idle.setdefault(origin, []).append(connection)
+
+    def add(self, connection: Connection) -> None:
+        """A new connection. Closes an idle one where there would be more than places."""
+        self._open.add(connection)
+        if len(self._open) > self._limit:
+            oldest = min(
+                (it for idle in self._idle.values() for it in idle),
+                key=lambda it: it.idle_since,
+                default=None,
+            )
+            if oldest is not None:
+                oldest.close()
+
+    def forget(self, connection: Connection) -> None:
+        """A connection was closed."""
+        self._open.discard(connection)
+        for idle in self._idle.values():
+            if connection in idle:
+                idle.remove(connection)
+
+    def close(self) -> None:
+        """Closes every connection at once."""
+        for connection in list(self._open):
+            connection.close()

@@ -1,0 +1,217 @@
+"""The transport: requests in, answers out, one connection a call."""
+
+import asyncio
+import functools
+import ssl
+from typing import Final
+
+from nexusflow_asgi.transports.failures import (
+    broken,
+    early_answer,
+    forget_traceback,
+    head_too_large,
+    slow_connect,
+    unreachable,
+)
+from nexusflow_asgi.transports.h1.connecting import ProxyRefused, connect, ready
+from nexusflow_asgi.transports.h1.connection import (
+    AnswerTooEarly,
+    BrokenConnection,
+    Connection,
+    ConnectionEnded,
+    HeadTooLarge,
+    Phase,
+)
+from nexusflow_asgi.transports.h1.origin import Origin, parse_origin
+from nexusflow_asgi.transports.h1.pool import Pool
+from nexusflow_asgi.transports.proxies import Proxies
+from nexusflow_core.errors import InvalidRequest, UpstreamError
+from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
+
+__all__ = ["H1Transport"]
+
+_SMALL_BODY: Final = 64 * 1024
+"""A body up to this is written together with its head."""
+
+_MOST_PREFIXES: Final = 64
+_LONGEST_PREFIX: Final = 1024
+"""First lines of a head are kept for the next request: so many, of URLs up to this length."""
+
+_ASKED, _ANSWERED, _CLOSED = Phase.ASKED, Phase.ANSWERED, Phase.CLOSED
+
+
+class H1Transport:
+    """HTTP/1.1 on asyncio, made for one upstream: a pool, TLS contexts and first lines of heads.
+
+    Make it inside the event loop that it is for.
+    """
+
+    def __init__(self, upstream: Upstream, proxies: Proxies | None = None) -> None:
+        self._proxies = Proxies.of_environment() if proxies is None else proxies
+        self._ca_file = upstream.ca_file
+        self._pool = Pool(upstream.connections)
+        self._origins: dict[str, Origin] = {}
+        self._prefixes: dict[tuple[str, str], tuple[Origin, bytes]] = {}
+        self._context: ssl.SSLContext | None = None
+
+    async def send(self, request: UpstreamRequest) -> "_Answer":
+        origin, head, body = self._rendered(request)
+        pool, upstream = self._pool, request.upstream
+        entered = pool.enter()
+        connection = pool.take(origin) if entered else None
+        if connection is None:
+            connection = await self._open(origin, upstream, entered=entered)
+        while True:
+            try:
+                connection.ask(head, body)
+                while connection.phase is _ASKED:
+                    await connection.news()
+            except BaseException:
+                connection.close()
+                pool.leave()
+                raise
+            if not connection.died_unanswered:
+                break
+            connection = await self._open(origin, upstream, entered=True)  # a new one: this happens once
+        if connection.status:
+            return _Answer(connection, origin, pool, upstream.name)
+        pool.leave()
+        raise _failed(connection, upstream.name)
+
+    async def aclose(self) -> None:
+        self._pool.close()
+        await asyncio.sleep(0)  # the event loop closes the sockets
+
+    def _rendered(self, request: UpstreamRequest) -> tuple[Origin, bytes, bytes]:
+        """Returns where a request goes, its head with a small body behind it, and a body that is not small."""
+        origin, prefix = self._prefix(request.method, request.url)
+        body = request.body
+        lines = [b": ".join(pair) for pair in request.headers]
+        lines.append(b"content-length: %d\r\n\r\n" % len(body))
+        head = prefix + b"\r\n".join(lines)
+        ends = head.count(b"\n")
+        if head.count(b"\r") != ends or ends != prefix.count(b"\n") + len(lines) + 1 or b"\0" in head:
+            raise InvalidRequest("a header of this request cannot be sent on")
+        return (origin, head + body, b"") if len(body) <= _SMALL_BODY else (origin, head, body)
+
+    def _prefix(self, method: str, url: str) -> tuple[Origin, bytes]:
+        known = self._prefixes.get((method, url))
+        if known is not None:
+            return known
+        at = url.find("/", url.find("://") + 3)
+        text, target = (url, "/") if at < 0 else (url[:at], url[at:])
+        if not target.isascii() or not target.isprintable() or " " in target:
+            raise InvalidRequest("the path or query of this request cannot be sent on")
+        origin = self._origins.get(text)
+        if origin is None:
+            origin = self._origins[text] = parse_origin(text, self._proxies)
+        found = origin, origin.head(method, target)
+        if len(url) <= _LONGEST_PREFIX and len(self._prefixes) < _MOST_PREFIXES:
+            self._prefixes[method, url] = found
+        return found
+
+    async def _open(self, origin: Origin, upstream: Upstream, *, entered: bool) -> Connection:
+        """Returns a new connection; to a call that must wait for its place in the pool, maybe a kept one.
+
+        Raises UpstreamError, and gives the place back then.
+        """
+        pool = self._pool
+        limit = asyncio.timeout(upstream.timeouts.connect)
+        try:
+            async with limit:
+                if not entered:
+                    await pool.wait()
+                    entered = True
+                    connection = pool.take(origin)
+                    if connection is not None:
+                        return connection
+                return await self._connected(origin)
+        except (OSError, ValueError, BrokenConnection) as error:  # ValueError: a name that no resolver takes
+            forget_traceback(error)
+            failure = error
+        except BaseException:
+            if entered:
+                pool.leave()
+            raise
+        if entered:
+            pool.leave()
+        if limit.expired():
+            raise slow_connect(upstream.name, pool=not entered)
+        raise unreachable(upstream.name, failure, proxy=isinstance(failure, ProxyRefused))
+
+    async def _connected(self, origin: Origin) -> Connection:
+        connection = await connect(origin.proxy or origin.address, self._pool.forget)
+        self._pool.add(connection)
+        try:
+            await ready(connection, origin, self._tls_context)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _tls_context(self, for_proxy: bool) -> ssl.SSLContext:
+        """Returns the context that verifies the upstream, or a proxy by the system's authorities."""
+        if for_proxy or self._ca_file is None:
+            return _system_context()
+        if self._context is None:
+            self._context = _verifying(self._ca_file)
+        return self._context
+
+
+class _Answer:
+    """See TransportResponse. Its connection goes back to the pool as soon as the end was read."""
+
+    __slots__ = ("_connection", "_origin", "_pool", "_upstream", "headers", "status")
+
+    def __init__(self, connection: Connection, origin: Origin, pool: Pool, upstream: str) -> None:
+        self.status: int = connection.status
+        self.headers: Headers = connection.headers
+        self._connection: Connection | None = connection
+        self._origin = origin
+        self._pool = pool
+        self._upstream = upstream
+
+    async def read(self) -> bytes:
+        connection = self._connection
+        if connection is None:
+            return b""
+        while not (data := connection.take()):
+            phase = connection.phase
+            if phase is _ANSWERED:
+                self._give_back()
+                break
+            if phase is _CLOSED:
+                raise _failed(connection, self._upstream)
+            await connection.news()
+        return data
+
+    async def aclose(self) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.keep(self._origin, connection)
+            self._pool.leave()
+
+
+def _failed(connection: Connection, upstream: str) -> UpstreamError:
+    """Returns why a connection that was asked is closed."""
+    failure = connection.failure
+    if isinstance(failure, AnswerTooEarly):
+        return early_answer(upstream)
+    if isinstance(failure, HeadTooLarge):
+        return head_too_large(upstream)
+    return broken(upstream, failure or ConnectionEnded())
+
+
+@functools.cache
+def _system_context() -> ssl.SSLContext:
+    """Reading the system's authorities takes a while: once a process."""
+    return _verifying(None)
+
+
+def _verifying(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
