@@ -9,15 +9,18 @@ import re
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from nexusflow_core.untyped import MALFORMED, is_list, is_object
+from nexusflow_core.untyped import MALFORMED, is_list, is_object, is_zero, whole
 
 __all__ = [
+    "Form",
     "Joint",
     "decode_json",
     "decode_leniently",
     "has_halves",
     "loads",
+    "mend_members",
     "mended",
     "mended_json",
     "mended_text",
@@ -123,3 +126,69 @@ class Joint:
         """Returns what is left at the end: U+FFFD for half a character."""
         half, self._half = self._half, ""
         return _LONE if half else ""
+
+
+# Members of another type
+
+
+class Form(Struct, frozen=True):
+    """Names of members that hold a text, an object, or a list of objects. `deepest`: levels that are read."""
+
+    texts: tuple[str, ...]
+    objects: tuple[str, ...]
+    lists: tuple[str, ...]
+    deepest: int
+
+
+def mend_members(value: Any, form: Form, deepest: int | None = None) -> None:
+    """Makes members of another type what they mean, in place: a number where a text belongs, one object where
+    a list of them does, and what is as good as absent."""
+    left = form.deepest if deepest is None else deepest
+    for item in value if is_list(value) else [value]:
+        if not is_object(item):
+            continue
+        for name in form.texts:
+            _mend_text(item, name)
+        _mend_arguments(item)
+        if "index" in item:
+            item["index"] = _index(item["index"])
+        for name in form.objects:
+            if not is_object(item.get(name)) and is_zero(item.get(name)):
+                item[name] = None
+        for name in form.lists:
+            _mend_list(item, name)
+        for name in (*form.objects, *form.lists) if left else ():
+            mend_members(item.get(name), form, left - 1)
+
+
+def _index(given: Any) -> Any:
+    """A number, however it is written; 0 is one, and what is as good as absent is none."""
+    if isinstance(given, bool) or (is_zero(given) and not isinstance(given, int | float)):
+        return None
+    return whole(given)
+
+
+def _mend_text(item: dict[str, Any], name: str) -> None:
+    given = item.get(name)
+    if given is None or isinstance(given, str):
+        return
+    if not given or (name != "content" and is_zero(given)):
+        item[name] = None
+    elif type(given) in (int, float):
+        item[name] = str(given)
+
+
+def _mend_arguments(item: dict[str, Any]) -> None:
+    given = item.get("arguments")
+    if given is not None and not isinstance(given, str | dict):
+        item["arguments"] = None if is_zero(given) else json.dumps(given)
+
+
+def _mend_list(item: dict[str, Any], name: str) -> None:
+    given = item.get(name)
+    if is_object(given):
+        item[name] = [given] if given else None
+    elif is_list(given):
+        item[name] = [one for one in given if is_object(one) or not is_zero(one)]
+    elif is_zero(given):
+        item[name] = None

@@ -1,5 +1,6 @@
 """Upstreams: the address and credential of a call, and the headers that may cross the gateway."""
 
+from nexusflow_core.upstream.cleaning import cleaned
 from nexusflow_core.upstream.headers import (
     Headers,
     header,
@@ -27,6 +28,7 @@ __all__ = [
     "Timeouts",
     "Upstream",
     "UpstreamRequest",
+    "cleaned",
     "client_credentials",
     "header",
     "masked",

@@ -13,11 +13,12 @@ from nexusflow_asgi import call_log, calls, paths, runtime
 from nexusflow_asgi.server import ServerLimits
 from nexusflow_core import Limits, errors, json_spans, peek, record, sse
 from nexusflow_core.dialects.anthropic import relay
-from nexusflow_core.dialects.openai_chat import cleaning, error_bodies, stream_calls
+from nexusflow_core.dialects.openai_chat import tool_calls
 from nexusflow_core.exchange import outcome
 from nexusflow_core.prices import book
 from nexusflow_core.resilience import CircuitMemory
-from nexusflow_core.translation import held, losses, stops
+from nexusflow_core.translation import error_bodies, held, losses, stops
+from nexusflow_core.upstream import cleaning
 from nexusflow_core.usage import merge
 
 ROOT = Path(__file__).parent.parent.parent
@@ -221,7 +222,7 @@ BOUNDS = [
         "tool calls of a translated stream",
         256,
         "calls",
-        stream_calls._MAX_CALLS,
+        tool_calls._MAX_CALLS,
         "left out and listed",
         f"{EDGES}::test_calls_of_an_answer",
     ),

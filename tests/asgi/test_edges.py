@@ -14,11 +14,10 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_core import Call, Gateway, Principal, peek
 from nexusflow_core.config import decode_config
 from nexusflow_core.dialects.anthropic import relay
-from nexusflow_core.dialects.openai_chat import error_bodies
 from nexusflow_core.errors import InternalError, InvalidRequest, UpstreamStatus, error_body
 from nexusflow_core.messages.marks import Mark, strip_marked
 from nexusflow_core.prices import PriceBook
-from nexusflow_core.translation import losses
+from nexusflow_core.translation import error_bodies, losses
 from nexusflow_core.usage import merge_usage, read_wire_usage
 from tests.asgi.asking import ask
 from tests.core.openai_chat.asking import request_of, translated

@@ -17,7 +17,7 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_core import Overloaded
 from nexusflow_core import call as call_module
 from nexusflow_core.config import Config, decode_config
-from nexusflow_core.dialects.openai_chat import protocol as protocol_module
+from nexusflow_core.dialects.openai_chat import dialect as dialect_module
 from tests.asgi.asking import LIMIT, Answer, ask
 
 CONFIG = """
@@ -108,7 +108,7 @@ async def a_neighbour_is_served(gateway: Any) -> None:
 @both_backends
 def test_a_large_body_is_translated_beside_the_loop(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neighbours are served while it is decoded."""
-    held = Held(monkeypatch, protocol_module, "read_request")
+    held = Held(monkeypatch, dialect_module, "read_request")
     large = {"body": body("chat", LARGE)}
     assert run_beside(backend, held, large, a_neighbour_is_served).status == 200
 
@@ -137,7 +137,7 @@ def test_a_large_body_is_looked_at_beside_the_loop(
 @both_backends
 def test_closing_ends_a_call_that_is_being_translated(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets its 529 once the thread is done, and asks no upstream."""
-    held = Held(monkeypatch, protocol_module, "read_request")
+    held = Held(monkeypatch, dialect_module, "read_request")
 
     async def close(gateway: Any) -> None:
         for call in gateway._loops.current().calls:
@@ -155,7 +155,7 @@ def test_a_defect_in_the_thread_is_told_as_any_other(
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(protocol_module, "read_request", broken)
+    monkeypatch.setattr(dialect_module, "read_request", broken)
     gateway = NexusFlow(config=config(), transport="offline")
     answer = anyio.run(lambda: ask(gateway, body=body("chat", LARGE)))
     assert (answer.status, answer.error) == (500, "api_error")

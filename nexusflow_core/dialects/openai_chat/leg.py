@@ -8,17 +8,10 @@ import msgspec
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
 from nexusflow_core.dialects.openai_chat.context import ChatAsked
-from nexusflow_core.dialects.openai_chat.decoding import decode_chunk
-from nexusflow_core.dialects.openai_chat.error_bodies import (
-    ErrorTold,
-    error_in,
-    read_error_body,
-)
-from nexusflow_core.dialects.openai_chat.failures import Origin, failure, filtered, rate_limits
-from nexusflow_core.dialects.openai_chat.folding import folded
+from nexusflow_core.dialects.openai_chat.errors import error_in, origin_of
 from nexusflow_core.dialects.openai_chat.lines import is_done, is_idle, is_stream
-from nexusflow_core.dialects.openai_chat.response import Translated, the_choice, translate_answer
-from nexusflow_core.dialects.openai_chat.schema import Chunk, message_in, unknown_members
+from nexusflow_core.dialects.openai_chat.response import the_choice, translate_answer
+from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk, message_in, unknown_members
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
 from nexusflow_core.errors import (
     AnswerUnusable,
@@ -32,11 +25,18 @@ from nexusflow_core.errors import (
 from nexusflow_core.messages.events import message_body, message_delta, message_start, message_stop
 from nexusflow_core.record import Loss
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder
+from nexusflow_core.translation.answer import Answer, fold
 from nexusflow_core.translation.body_text import BodyText
+from nexusflow_core.translation.error_bodies import (
+    ErrorTold,
+    read_error_body,
+)
+from nexusflow_core.translation.errors import failure, filtered, rate_limits
 from nexusflow_core.translation.held import HELD_BYTES
 from nexusflow_core.translation.ids import answer_id
 from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.translation.losses import ESTIMATED, Losses, warning
+from nexusflow_core.translation.stop_reason import Ending
 from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
 
 __all__ = ["ChatLeg"]
@@ -60,7 +60,7 @@ class ChatLeg:
         self._upstream_request_id: str | None = None
         self._losses = losses
         self._asked = asked
-        self._origin = Origin(asked.vendor, asked.model, request.upstream, call.credential)
+        self._origin = origin_of(asked.vendor, asked.model, request.upstream, call.credential)
         self._streams = call.stream
         self._started_at = call.started_at
         self._status = 0
@@ -71,7 +71,7 @@ class ChatLeg:
         self._stream: ChatStream | None = None
         self._done = False  # `[DONE]` came before anything that an answer can be made of
         self._refused = False  # by a filter's error, which is told as an answer
-        self._answer: Translated | None = None
+        self._answer: Answer | None = None
         self._answer_model: str | None = None
 
     @property
@@ -294,7 +294,11 @@ class ChatLeg:
         if inner.failure is not None:
             raise inner.failure
         self._answer_model = inner.facts.model
-        return self._answered(folded(out, inner._stream or ChatStream(self._asked)))
+        stream = inner._stream or ChatStream(self._asked)
+        noticed = list(stream.noticed)
+        content, how = fold(out, noticed)
+        usage = stream.usage() or {}
+        return self._answered(Answer(content, how, usage, stream.estimated, stream.billing, noticed))
 
     def _streaming(self) -> "ChatLeg":
         """A copy of this leg that reads a stream."""
@@ -305,7 +309,7 @@ class ChatLeg:
         inner._text = None  # its body is inflated already
         return inner
 
-    def _answered(self, answer: Translated) -> bytes:
+    def _answered(self, answer: Answer) -> bytes:
         self._answer = answer
         self._notice(answer.noticed)
         if answer.estimated:
@@ -324,18 +328,18 @@ class ChatLeg:
             start = message_start(id=answer_id(self._asked.request_id), model=self._asked.model, usage=usage)
             end = message_delta(stop_reason="refusal", stop_sequence=None, stop_details=details, usage=usage)
             return start + end + message_stop()
-        return self._message(Translated([], "refusal", None, details, usage, False, None, []))
+        return self._message(Answer([], Ending("refusal", None, details), usage))
 
-    def _message(self, answer: Translated) -> bytes:
+    def _message(self, answer: Answer) -> bytes:
         self.state = LegState.ENDED
         self._status = 200
         body = message_body(
             id=answer_id(self._asked.request_id),
             model=self._asked.model,
             content=answer.content,
-            stop_reason=answer.stop_reason,
-            stop_sequence=answer.stop_sequence,
-            stop_details=answer.stop_details,
+            stop_reason=answer.how.stop_reason,
+            stop_sequence=answer.how.stop_sequence,
+            stop_details=answer.how.stop_details,
             usage=answer.usage,
         )
         self._publish(b"application/json", length=len(body))

@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from nexusflow_core.dialects.openai_chat.reasoning_details import Details
+import msgspec
+
 from nexusflow_core.dialects.openai_chat.schema import Delta
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.translation.held import Held, Pieces
+from nexusflow_core.translation.json_lenient import mended
 from nexusflow_core.translation.think_tags import Piece, ThinkTags, before_lone_end
 from nexusflow_core.untyped import is_list, is_object, is_zero, object_of
 
-__all__ = ["Words", "as_parts", "other_parts", "parts", "read_words", "reasoning_text"]
+__all__ = ["Details", "Unrepeated", "Words", "as_parts", "other_parts", "parts", "read_words", "reasoning_text"]
 
 _DEEPEST = 8
 """Lists and objects inside each other, around a text."""
@@ -152,3 +155,143 @@ def _untagged(text: str, beside: str, vendor: Vendor) -> tuple[str, str]:
     if lone is not None and (vendor.think_tags or lone[0].strip() == beside.strip()):
         thought, said = lone
     return ("" if beside.strip() else thought), said
+
+
+# Reasoning that goes back unchanged
+
+
+class Details:
+    """OpenRouter's `reasoning_details` of one answer, put together from their fragments."""
+
+    def __init__(self, held: Held | None = None) -> None:
+        self._held = held or Held()
+        self._size = 0  # of what is held, beside texts in pieces
+        self._found: list[dict[str, Any]] = []
+        self._texts: dict[str, Pieces] = {}  # of the last one: as far as they have come in fragments
+
+    def add(self, details: Any, *, whole: bool = False) -> None:
+        """Those of a delta, or of a whole message: there none is a fragment."""
+        for number, detail in enumerate(map(object_of, mended(details) if is_list(details) else ())):
+            last = self._found[-1] if self._found else {}
+            if not detail:
+                continue
+            if not whole and _goes_on(last, detail, neighbours=number > 0):
+                self._merge(last, detail)
+            else:
+                self._close()
+                self._found.append(dict(detail))
+                self._count(detail)
+
+    def take(self) -> list[dict[str, Any]]:
+        """All so far, once."""
+        self._close()
+        self._held.bytes -= self._size
+        found, self._found, self._size = self._found, [], 0
+        return found
+
+    def _merge(self, last: dict[str, Any], fragment: dict[str, Any]) -> None:
+        for name, value in fragment.items():
+            before = last.get(name)
+            if name in ("text", "summary") and isinstance(value, str) and isinstance(before, str):
+                if name not in self._texts:
+                    self._texts[name] = Pieces(self._held, before)
+                self._texts[name].add(value)
+            elif value != before and (value is not None or name not in last):
+                last[name] = value
+                self._count(value)
+
+    def _close(self) -> None:
+        for name, pieces in self._texts.items():
+            self._found[-1][name] = text = pieces.take()
+            self._count(text)
+        self._texts = {}
+
+    def _count(self, value: Any) -> None:
+        size = len(msgspec.json.encode(value))
+        self._held.bytes += size
+        self._size += size
+
+
+def _goes_on(last: dict[str, Any], detail: dict[str, Any], *, neighbours: bool) -> bool:
+    """Whether a detail is a fragment of the last one: of its kind and index, and of no other id or signature.
+    Without an index, two in one delta are two, and what is signed is whole."""
+    kind, index, signature = detail.get("type"), detail.get("index"), last.get("signature")
+    if kind == "reasoning.encrypted" or (kind, index) != (last.get("type"), last.get("index")):
+        return False
+    if index is None and (neighbours or signature):
+        return False
+    return all(
+        not last.get(name) or not detail.get(name) or last[name] == detail[name] for name in ("id", "signature")
+    )
+
+
+# Reasoning in pieces that repeat
+
+_SURE = 4
+"""Letters and digits of a beginning that come again by no accident."""
+
+_MOST_HELD = 8
+
+
+class Unrepeated:
+    """Takes out of each piece what it repeats of those before it, once the pieces have shown that they do.
+
+    A piece that begins as the one before it shows that, if that was of some length, or if it happens twice;
+    until then it is held back. Blanks show nothing.
+    """
+
+    def __init__(self) -> None:
+        self._repeats: bool | None = None
+        self._before = ""  # the last piece: all so far, where pieces repeat
+        self._told = 0  # how much of that has gone out
+        self._held: list[str] = []
+        self._ended = False  # something else has come: nothing more is held back
+
+    def feed(self, text: str) -> str:
+        """The news of a piece."""
+        if not text or self._repeats is False:
+            return text
+        if self._repeats:
+            return self._news(text)
+        if not self._before.strip():
+            self._before, self._told = text, len(text)
+            return text
+        if not text.startswith(self._before) or (self._ended and not self._long()):
+            return self._plain(text)
+        longer = [piece for piece in (*self._held, text) if len(piece) > self._told]
+        if longer and (self._long() or len(longer) > 1):
+            return self._cumulative(text)
+        self._held.append(text)
+        self._before = text
+        return self._plain("") if len(self._held) > _MOST_HELD else ""
+
+    def flush(self) -> str:
+        """What was held back, as something else comes or the answer ends."""
+        self._ended = True
+        if self._held and self._long() and len(self._before) == self._told:  # nothing but the same again
+            self._cumulative(self._before)
+        return self._plain("") if self._held else ""
+
+    def _long(self) -> bool:
+        return sum(map(str.isalnum, self._before)) >= _SURE
+
+    def _plain(self, text: str) -> str:
+        self._repeats, held = False, self._held
+        self._before, self._held = "", []
+        return "".join(held) + text
+
+    def _cumulative(self, text: str) -> str:
+        self._repeats, self._held = True, []
+        news, self._before = text[self._told :], text
+        return news
+
+    def _news(self, text: str) -> str:
+        if self._before.startswith(text):
+            return ""
+        if text.startswith(self._before):
+            news, self._before = text[len(self._before) :], text
+            return news
+        if not self._ended:
+            return self._plain(text)
+        self._before, self._ended = text, False  # thinking begins anew, behind text or a call
+        return text

@@ -7,9 +7,9 @@ from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
 from nexusflow_core.dialects.openai_chat.context import ChatAsked, ChatTranslation
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
-from nexusflow_core.dialects.openai_chat.counts import estimated_prompt
 from nexusflow_core.dialects.openai_chat.thinking import Recall, steer_thinking
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
+from nexusflow_core.dialects.openai_chat.usage import estimated_prompt
 from nexusflow_core.dialects.openai_chat.vendors import vendor_row
 from nexusflow_core.errors import InvalidRequest
 from nexusflow_core.messages import MessagesRequest

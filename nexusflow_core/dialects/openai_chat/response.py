@@ -2,39 +2,24 @@
 
 from typing import Any
 
-from msgspec import Struct
-
-from nexusflow_core.dialects.openai_chat.calls import distinct_calls
 from nexusflow_core.dialects.openai_chat.context import ChatAsked
-from nexusflow_core.dialects.openai_chat.counts import UsageTap
 from nexusflow_core.dialects.openai_chat.reasoning import Words, other_parts, read_words
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, ToolCall
+from nexusflow_core.dialects.openai_chat.tool_calls import distinct_calls
+from nexusflow_core.dialects.openai_chat.usage import UsageTap
 from nexusflow_core.errors import AnswerUnusable, UpstreamError
+from nexusflow_core.translation.answer import Answer
 from nexusflow_core.translation.arguments import NO_OBJECT, read_arguments, readable_prefix
 from nexusflow_core.translation.held import utf8_length
 from nexusflow_core.translation.ids import ToolNames
 from nexusflow_core.translation.stop_reason import CUT_SHORT, Stopped, ending
 from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.untyped import is_zero
-from nexusflow_core.usage import Billing
 
-__all__ = ["Translated", "the_choice", "translate_answer"]
-
-
-class Translated(Struct):
-    """The parts of a Message, whether its usage is an estimate, and what had no place in it."""
-
-    content: list[dict[str, Any]]
-    stop_reason: str
-    stop_sequence: str | None
-    stop_details: dict[str, Any] | None
-    usage: dict[str, Any]
-    estimated: bool
-    billing: Billing | None
-    noticed: list[str]
+__all__ = ["the_choice", "translate_answer"]
 
 
-def translate_answer(answer: Chunk, asked: ChatAsked) -> Translated:
+def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
     """Raises UpstreamError for an answer without choices, or one that its vendor calls a failure, or whose
     tool arguments are no JSON object though it was not cut."""
     choice = the_choice(answer)
@@ -69,11 +54,9 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Translated:
     content += _with_details(uses, said, asked)
     tap = UsageTap(asked)
     tap.take(answer)
-    return Translated(
+    return Answer(
         content=content,
-        stop_reason=how.stop_reason,
-        stop_sequence=how.stop_sequence,
-        stop_details=how.stop_details,
+        how=how,
         usage=tap.usage(_bytes_said(said.thinking + text, calls)),
         estimated=tap.estimated,
         billing=tap.billing(),

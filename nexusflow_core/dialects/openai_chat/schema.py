@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from nexusflow_core.errors import AnswerUnusable
 from nexusflow_core.translation.arguments import NO_ARGUMENTS
+from nexusflow_core.translation.json_lenient import Form, loads, mend_members, mended_json, mended_text
 from nexusflow_core.untyped import MALFORMED, is_list, is_object, is_zero, object_of
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Delta",
     "Function",
     "ToolCall",
+    "decode_chunk",
     "message_in",
     "plain_text",
     "unknown_members",
@@ -291,3 +293,81 @@ def plain_text(data: bytes) -> tuple[str, str | None] | None:
     if len(choices) != 1 or choices[0].index:
         return None
     return choices[0].delta.content, chunk.model
+
+
+# A second, lenient reading
+
+_FORM = Form(
+    texts=(
+        "id",
+        "call_id",
+        "tool_call_id",
+        "name",
+        "model",
+        "content",
+        "refusal",
+        "finish_reason",
+        "native_finish_reason",
+    ),
+    objects=("delta", "message", "function", "function_call", "x_groq", "base_resp"),
+    lists=("choices", "tool_calls"),
+    deepest=5,  # answer, choice, message, call, function
+)
+_IN_PIECES = frozenset(
+    """
+    content refusal arguments reasoning reasoning_content reasoning_text thinking text summary
+    """.split()
+)
+"""Members of a delta that go on in the next one."""
+
+_chunk = msgspec.json.Decoder(Chunk)
+
+
+def decode_chunk(data: bytes, *, in_pieces: bool = False) -> Chunk:
+    """A data line, or a whole answer. Raises msgspec.DecodeError, whose text says what it is instead; a
+    msgspec.ValidationError where it is JSON all the same.
+
+    `in_pieces`: half a surrogate pair at an edge of a delta's text stays: the next line may have the other.
+    """
+    try:
+        return _chunk.decode(data)
+    except MALFORMED:
+        return _second_try(data, in_pieces=in_pieces)
+
+
+def _second_try(data: bytes, *, in_pieces: bool) -> Chunk:
+    value = loads(data)
+    value = _pieces(value) if in_pieces else mended_json(value)
+    if is_list(value) and len(value) == 1:
+        value = value[0]  # Gemini's errors
+    mend_members(value, _FORM)
+    try:
+        return msgspec.convert(value, Chunk, strict=False)
+    except msgspec.ValidationError as error:
+        raise msgspec.ValidationError(f"JSON of another form: {error}") from None
+
+
+# Halves of surrogate pairs
+
+
+def _pieces(value: Any) -> Any:
+    """The value with every text mended but those of its deltas, which keep half a pair at an edge."""
+    choices = object_of(value).get("choices")
+    deltas = [object_of(choice).get("delta") for choice in choices] if is_list(choices) else []
+    value = mended_json(value)
+    for number, delta in enumerate(deltas):
+        if is_object(delta):
+            value["choices"][number]["delta"] = _open_ended(delta)
+    return value
+
+
+def _open_ended(value: Any, name: str = "") -> Any:
+    if is_object(value) and name not in ("arguments", "content"):
+        return {mended_text(key): _open_ended(item, key) for key, item in value.items()}
+    if is_list(value):
+        return [_open_ended(item) if is_object(item) else _open_ended(item, name) for item in value]
+    if not isinstance(value, str) or name not in _IN_PIECES:
+        return mended_json(value)
+    first = 1 if "\udc00" <= value[:1] <= "\udfff" else 0
+    last = len(value) - 1 if "\ud800" <= value[-1:] <= "\udbff" else len(value)
+    return value[:first] + mended_text(value[first:last]) + value[max(first, last) :]

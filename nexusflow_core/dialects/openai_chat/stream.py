@@ -3,16 +3,16 @@
 from typing import Any
 
 from nexusflow_core.dialects.openai_chat.context import ChatAsked
-from nexusflow_core.dialects.openai_chat.counts import UsageTap
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, Delta, plain_text
-from nexusflow_core.dialects.openai_chat.stream_calls import StreamCalls
-from nexusflow_core.dialects.openai_chat.stream_words import StreamWords
-from nexusflow_core.dialects.openai_chat.writer import MessageWriter
+from nexusflow_core.dialects.openai_chat.tool_calls import StreamCalls
+from nexusflow_core.dialects.openai_chat.usage import UsageTap
+from nexusflow_core.dialects.openai_chat.words import StreamWords
 from nexusflow_core.errors import AnswerUnusable, NexusFlowError
 from nexusflow_core.messages.events import text_delta
 from nexusflow_core.translation.arguments import NO_OBJECT
 from nexusflow_core.translation.held import HELD_BYTES, Held
 from nexusflow_core.translation.stop_reason import CUT_SHORT, End, Stopped, end_of, ending
+from nexusflow_core.translation.writer import MessageWriter
 from nexusflow_core.untyped import is_zero
 from nexusflow_core.usage import Billing
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core.dialects.openai_chat.unrepeated import Unrepeated
+from nexusflow_core.dialects.openai_chat.reasoning import Unrepeated
 from tests.core.openai_chat.test_reasoning import CALL, shapes, stream
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from nexusflow_core.upstream import masked
+from nexusflow_core.upstream.keys import masked
 
 __all__ = ["cleaned"]
 

@@ -2,6 +2,8 @@
 
 from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.reasoning import (
+    Details,
+    Unrepeated,
     as_parts,
     other_parts,
     parts,
@@ -9,12 +11,11 @@ from nexusflow_core.dialects.openai_chat.reasoning import (
     reasoning_text,
 )
 from nexusflow_core.dialects.openai_chat.schema import Delta
-from nexusflow_core.dialects.openai_chat.unrepeated import Unrepeated
-from nexusflow_core.dialects.openai_chat.writer import MessageWriter
 from nexusflow_core.translation.held import Held, Pieces, utf8_length
 from nexusflow_core.translation.json_lenient import Joint
 from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.translation.think_tags import ThinkTags
+from nexusflow_core.translation.writer import MessageWriter
 
 __all__ = ["Said", "StreamWords"]
 
@@ -66,6 +67,7 @@ class StreamWords:
         self._tags = ThinkTags(held) if vendor.think_tags else None
         self._unrepeated = Unrepeated() if vendor.cumulative_reasoning else None
         self._keeps_details = vendor.replay == "reasoning_details" and not vendor.cumulative_reasoning
+        self._details: Details | None = None  # none where the vendor sends none
         self._details_came = False
         self._thought = Said()
         self._refused = Said()
@@ -118,7 +120,7 @@ class StreamWords:
             return
         words = read_words(message, self._asked.vendor)
         if self._keeps_details and not self._details_came:
-            self._writer.details.add(message.reasoning_details, whole=True)
+            self._kept_details().add(message.reasoning_details, whole=True)
         self._think(self._new(words.thinking, self._thought, behind_deltas=behind_deltas), out)
         text = words.text.removeprefix(self._asked.echo) if self.said.size else words.text
         self._say(self._stops.feed(self._new(text, self.said, behind_deltas=behind_deltas)), out)
@@ -157,8 +159,13 @@ class StreamWords:
             text = self._unrepeated.feed(text)
         elif self._keeps_details and delta.reasoning_details:
             self._details_came = True
-            self._writer.details.add(delta.reasoning_details)
+            self._kept_details().add(delta.reasoning_details)
         self._think(text, out)
+
+    def _kept_details(self) -> Details:
+        if self._details is None:
+            self._details = self._writer.carried = Details(self._held)
+        return self._details
 
     def _end_thinking(self, out: list[bytes], *, joint: bool) -> None:
         if self._unrepeated is not None:

@@ -7,12 +7,20 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.schema import Chunk
 from nexusflow_core.sse import unframed
 from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.untyped import is_list, is_object, is_zero, object_of
 
-__all__ = ["LONGEST", "ErrorTold", "error_in", "read_error", "read_error_body", "seconds_of"]
+__all__ = [
+    "GOOD",
+    "LONGEST",
+    "ErrorTold",
+    "message_of",
+    "read_error",
+    "read_error_body",
+    "seconds_of",
+    "status_in",
+]
 
 _LONGEST_MESSAGE = 64 * 1024
 """Characters of a message that anybody reads on; a vendor may repeat a whole prompt."""
@@ -21,7 +29,7 @@ _LONGEST_WORD = 200
 _DEEPEST = 8
 """Wrappings of an error; nobody means more."""
 _MOST_DETAILS = 20
-_GOOD = frozenset({"", "0", "200", "ok", "success"})
+GOOD = frozenset({"", "0", "200", "ok", "success"})
 """Codes of no error."""
 
 LONGEST = 10 * 365 * 86_400.0
@@ -55,62 +63,6 @@ def read_error_body(body: bytes, deepest: int = _DEEPEST) -> ErrorTold:
     return read_error(error, deepest)
 
 
-def error_in(chunk: Chunk, data: bytes, *, whole: bool = False) -> ErrorTold | None:
-    """Returns the error that a line or a `whole` answer is, or has in it; None where all is well. `data`: what
-    the chunk was decoded from."""
-    error = chunk.failure() or _error_of_choice(chunk)
-    if isinstance(error, str) and chunk.choices is None:
-        error = object_of(decode_json(data)) or error  # what it means may stand beside it
-    if error is None and not chunk.choices and not chunk.usages():
-        error = _lone_error(data, whole=whole)
-    return read_error(error) if error is not None else None
-
-
-def _error_of_choice(chunk: Chunk) -> Any:
-    """OpenRouter's error of the one choice that was asked for, whatever its finish reason says."""
-    for choice in chunk.choices or ():
-        for place in (choice, choice.delta, choice.message) if not choice.index else ():
-            if place is not None and not is_zero(place.error) and _fails(place.error):
-                return place.error
-    return None
-
-
-def _fails(error: Any) -> bool:
-    """Whether an error says more than that there was none."""
-    told = object_of(error)
-    if not told:
-        return str(error).lower() not in _GOOD
-    says = [value for name, value in told.items() if name not in ("code", "status") and not is_zero(value)]
-    good = all(str(told.get(name) or "").lower() in _GOOD for name in ("code", "status"))
-    return not good or any(str(value).lower() not in _GOOD for value in says)
-
-
-def _lone_error(data: bytes, *, whole: bool) -> dict[str, Any] | None:
-    """An error with no `error` around it: Z.ai's `{"code": 1302, "msg": ...}`; None where it is none. A whole
-    answer with a message and no choices is one, whatever else it says."""
-    try:
-        told = object_of(decode_json(data))
-    except msgspec.DecodeError:
-        return None
-    message = _message_of(told)
-    if is_zero(message) or str(message).lower() in _GOOD:
-        return None
-    failed = (
-        any(_is_code(told.get(name)) for name in ("code", "error_code", "errorCode"))
-        or told.get("object") == "error"
-        or told.get("type") == "error"
-        or told.get("success") is False
-        or not is_zero(told.get("errors"))
-        or ("detail" in told and "choices" not in told)  # FastAPI's
-        or _status(told) is not None
-    )
-    return told if failed or whole else None
-
-
-def _is_code(code: Any) -> bool:
-    return isinstance(code, str | int) and str(code).lower() not in _GOOD
-
-
 _MESSAGES = (
     "message",
     "Message",
@@ -130,9 +82,10 @@ _MESSAGES = (
 """Where vendors write what went wrong, in this order."""
 
 
-def _message_of(error: dict[str, Any]) -> Any:
+def message_of(error: dict[str, Any]) -> Any:
+    """Returns what went wrong, under whichever name it stands; None where nothing says it."""
     found = next((error[name] for name in _MESSAGES if not is_zero(error.get(name))), None)
-    if is_list(found) and len(found) == 1:  # Cloudflare's `errors`
+    if is_list(found) and len(found) == 1:
         found = object_of(found[0]).get("message") or found[0]
     return found
 
@@ -148,11 +101,11 @@ def read_error(error: Any, deepest: int = _DEEPEST) -> ErrorTold:
             error = error[0]
         elif is_object(error):
             words += _words(error)
-            status = _status(error) or status
+            status = status_in(error) or status
             wait = _wait(error) or wait
             if not error.get("error"):
                 break
-            if isinstance(error["error"], str) and isinstance(_message_of(error), str):
+            if isinstance(error["error"], str) and isinstance(message_of(error), str):
                 words += [error["error"]] if _WORD.fullmatch(error["error"]) else []
                 break  # a name, and what it means beside it
             error = error["error"]
@@ -160,7 +113,7 @@ def read_error(error: Any, deepest: int = _DEEPEST) -> ErrorTold:
             break
     raw = ErrorTold()
     if is_object(error):
-        raw, error = _raw_of(error, deepest - 1) if deepest else raw, _message_of(error)
+        raw, error = _raw_of(error, deepest - 1) if deepest else raw, message_of(error)
     message = _text(error)
     if message.strip().rstrip(".").lower() in _HOLLOW:
         message = raw.message or message
@@ -172,7 +125,7 @@ _HOLLOW = frozenset({"", "provider returned error", "upstream error", "error", "
 
 
 def _raw_of(error: dict[str, Any], deepest: int) -> ErrorTold:
-    """OpenRouter's `metadata.raw`: what its provider answered, as text or as JSON in it."""
+    """Returns what the provider behind a router answered: `metadata.raw`, as text or as JSON in it."""
     raw = object_of(error.get("metadata")).get("raw")
     if isinstance(raw, str):
         return read_error_body(raw.encode(errors="replace"), deepest)
@@ -186,12 +139,13 @@ def _words(error: dict[str, Any]) -> Iterator[str]:
     for detail in _details(error):
         if isinstance(reason := detail.get("reason"), str):
             yield reason[:_LONGEST_WORD]
-    for name in ("innererror", "inner_error"):  # Azure's
+    for name in ("innererror", "inner_error"):
         if isinstance(code := object_of(error.get(name)).get("code"), str):
             yield code[:_LONGEST_WORD]
 
 
-def _status(error: dict[str, Any]) -> int | None:
+def status_in(error: dict[str, Any]) -> int | None:
+    """Returns the HTTP status that an error names itself; None for none."""
     for name in ("status_code", "code", "status"):
         value = error.get(name)
         if isinstance(value, str) and value.isdecimal() and len(value) == 3:
@@ -202,7 +156,7 @@ def _status(error: dict[str, Any]) -> int | None:
 
 
 def _wait(error: dict[str, Any]) -> float | None:
-    """Google's RetryInfo: `{"retryDelay": "38.5s"}`."""
+    """Returns the seconds of a RetryInfo among the details: `{"retryDelay": "38.5s"}`."""
     delays = [detail.get("retryDelay") for detail in _details(error)]
     seconds = [seconds_of(delay) for delay in delays if isinstance(delay, str)]
     return max((found for found in seconds if found is not None), default=None)

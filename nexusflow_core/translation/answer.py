@@ -1,24 +1,43 @@
-"""A Messages stream of ours as one message, for an upstream that streams though it was not asked to."""
+"""A whole answer as the parts of a Message, made by a dialect or folded from a stream of events."""
 
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
-from nexusflow_core.dialects.openai_chat.response import Translated
-from nexusflow_core.dialects.openai_chat.stream import ChatStream
 from nexusflow_core.errors import AnswerUnusable
 from nexusflow_core.sse import SSEDecoder
+from nexusflow_core.translation.arguments import NO_OBJECT
 from nexusflow_core.translation.json_lenient import decode_leniently
+from nexusflow_core.translation.stop_reason import Ending
 from nexusflow_core.untyped import is_object
+from nexusflow_core.usage import Billing
 
-__all__ = ["folded"]
+__all__ = ["Answer", "fold"]
 
 _CUT = ("max_tokens", "model_context_window_exceeded")
 
 
-def folded(events: bytes, stream: ChatStream) -> Translated:
-    """Returns the answer that these events tell, which the stream has made and ended. Raises
-    AnswerUnusable for a tool's arguments that are no JSON object."""
+class Answer(Struct):
+    """The parts of a Message. `estimated`: its usage is an estimate; `noticed`: what had no place in it."""
+
+    content: list[dict[str, Any]]
+    how: Ending
+    usage: dict[str, Any]
+    estimated: bool = False
+    billing: Billing | None = None
+    noticed: list[str] = field(default_factory=list[str])
+
+    @property
+    def stop_reason(self) -> str:
+        return self.how.stop_reason
+
+
+def fold(events: bytes, noticed: list[str]) -> tuple[list[dict[str, Any]], Ending]:
+    """Returns content and ending of a complete stream of ours. Adds to `noticed` what could not be kept.
+
+    Raises AnswerUnusable for a tool's arguments that are no JSON object.
+    """
     content: list[dict[str, Any]] = []
     pieces: list[list[str]] = []
     ending: dict[str, Any] = {}
@@ -31,23 +50,13 @@ def folded(events: bytes, stream: ChatStream) -> Translated:
             _add(content[-1], event["delta"], pieces[-1])
         elif event["type"] == "message_delta":
             ending = event["delta"]
-    noticed = list(stream.noticed)
     for block, said in zip(content, pieces, strict=True):
         if block["type"] == "tool_use":
             block["input"] = _input("".join(said), noticed, cut=ending.get("stop_reason") in _CUT)
         elif said:
             name = "text" if block["type"] == "text" else "thinking"
             block[name] += "".join(said)
-    return Translated(
-        content=content,
-        stop_reason=ending["stop_reason"],
-        stop_sequence=ending["stop_sequence"],
-        stop_details=ending.get("stop_details"),
-        usage=stream.usage() or {},
-        estimated=stream.estimated,
-        billing=stream.billing,
-        noticed=noticed,
-    )
+    return content, Ending(ending["stop_reason"], ending["stop_sequence"], ending.get("stop_details"))
 
 
 def _add(block: dict[str, Any], delta: dict[str, Any], pieces: list[str]) -> None:
@@ -67,6 +76,6 @@ def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     if is_object(value):
         return value
     if not cut:
-        raise AnswerUnusable("the upstream's answer has tool arguments that are no JSON object")
+        raise AnswerUnusable(NO_OBJECT)
     noticed.append("tool_calls.arguments")
     return {}

@@ -1,18 +1,16 @@
 """A vendor's error as Anthropic's: status, type, a message without keys and URLs, and when to come back."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.cleaning import cleaned
-from nexusflow_core.dialects.openai_chat.error_bodies import LONGEST, ErrorTold, seconds_of
-from nexusflow_core.dialects.openai_chat.overflow import too_long
-from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import UpstreamStatus
 from nexusflow_core.resilience import stated_wait
 from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
-from nexusflow_core.upstream import Credential, Headers, Upstream, header
+from nexusflow_core.translation.error_bodies import LONGEST, ErrorTold, seconds_of
+from nexusflow_core.upstream import Credential, Headers, Upstream, cleaned, header
 
 __all__ = ["Origin", "failure", "filtered", "rate_limits"]
 
@@ -70,8 +68,8 @@ _MEANT = (
     (re.compile(r"overloaded", re.I), 529),
     (re.compile(r"invalid_request", re.I), 400),
 )
-"""What the words of an error in an answer of 200 mean, in this order: OpenAI's `invalid_api_key` is an
-`invalid_request_error` too."""
+"""What the words of an error in an answer of 200 mean, in this order: `invalid_api_key` may come beside
+`invalid_request_error`."""
 _TOO_LONG = "prompt is too long"
 """Anthropic's words, on which agents shorten their conversation."""
 _MAY_BE_TOO_LONG = (400, 413, 422, 500)
@@ -82,10 +80,14 @@ _COUNT = re.compile(rb"[0-9]{1,18}")
 
 
 class Origin(Struct, frozen=True):
-    """Who was asked, and how: the vendor's row, the model by the client's name, the upstream, and the client's
-    own credential if it has one."""
+    """Who was asked, and how its errors are understood.
 
-    vendor: Vendor
+    `model` is the client's name of the model, `credential` the client's own if it has one. `too_long` gets a
+    message and the error's own words. `unknown_model` is a pattern: what a 400 says that means a 404.
+    """
+
+    too_long: Callable[[str, str], bool]
+    unknown_model: str | None
     model: str
     upstream: Upstream
     credential: Credential | None
@@ -115,7 +117,7 @@ def failure(
 
 
 def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> UpstreamStatus:
-    message, words, vendor = origin.cleaned(told.message), told.words, origin.vendor
+    message, words = origin.cleaned(told.message), told.words
     told_by_status = status >= 400
     unknown = not told_by_status
     status = status if status >= 400 else _status_told(told)
@@ -123,11 +125,11 @@ def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> Ups
     if status == 400 and _KEY.search(words):
         status = 401
     text = f"{told.message} {words}"
-    if (status == 400 and (vendor.unknown_model and re.search(vendor.unknown_model, text))) or _NO_MODEL.search(
+    if (status == 400 and (origin.unknown_model and re.search(origin.unknown_model, text))) or _NO_MODEL.search(
         text
     ):
         return UpstreamStatus(404, "not_found_error", f"model: {origin.model}")
-    if (status in _MAY_BE_TOO_LONG or unknown) and too_long(f"{told.message[:_LOOK]} {told.raw}", words):
+    if (status in _MAY_BE_TOO_LONG or unknown) and origin.too_long(f"{told.message[:_LOOK]} {told.raw}", words):
         said = message if message.startswith(_TOO_LONG) else f"{_TOO_LONG}: {message}"
         return UpstreamStatus(400, "invalid_request_error", said)
     if is_exhausted(400 if unknown else status, words, f"{told.message} {told.raw}"):

@@ -7,16 +7,15 @@ from nexusflow_core.counting import IMAGE_TOKENS, PAGE_TOKENS, TOKEN_BYTES, page
 from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.schema import Chunk
 from nexusflow_core.translation.documents import Part
-from nexusflow_core.untyped import is_list, is_object, is_zero
-from nexusflow_core.usage import MAX_USAGE_MEMBERS, Billing, read_bill
+from nexusflow_core.translation.usage import TOTALS, estimated_usage, merge_usage, usage_of
+from nexusflow_core.untyped import is_list
+from nexusflow_core.usage import Billing, read_bill
 from nexusflow_core.usage.chat import OUTPUT, PROMPT, ChatCounts, count, is_count, read_counts
 
-__all__ = ["UsageTap", "estimated_prompt", "estimated_usage"]
+__all__ = ["UsageTap", "estimated_prompt"]
 
 _PLAIN_TIERS = frozenset({"default", "auto", "standard", "on_demand", "provisioned"})
 """What vendors call the tier that costs the plain price: OpenAI's, Groq's, OpenRouter's words."""
-
-_TOTALS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
 
 
 class UsageTap:
@@ -42,14 +41,14 @@ class UsageTap:
             told = told or choice.usage
         for usage in chunk.usages() if told else ():
             if any(count(usage, name) for name in usage):  # zeros alone tell nothing (MiniMax, until the end)
-                _merge(self._usage, usage)
+                merge_usage(self._usage, usage)
 
     def counts(self) -> dict[str, Any] | None:
         """Usage in Anthropic's names as far as it was told; None where the upstream has told none yet."""
         if not self._usage:
             return None
-        found = _told(self._read())
-        return found if any(found[name] for name in _TOTALS) else None
+        found = usage_of(self._read())
+        return found if any(found[name] for name in TOTALS) else None
 
     @property
     def estimated(self) -> bool:
@@ -80,7 +79,7 @@ class UsageTap:
         return bill is not None and bill.reported_femto_usd is not None
 
     def _told(self, counts: dict[str, Any], name: str) -> bool:
-        sides = (PROMPT, _TOTALS[:3]) if name == "input_tokens" else (OUTPUT, _TOTALS[3:])
+        sides = (PROMPT, TOTALS[:3]) if name == "input_tokens" else (OUTPUT, TOTALS[3:])
         return any(counts[it] for it in sides[1]) or any(is_count(self._usage.get(it)) for it in sides[0])
 
     def billing(self) -> Billing | None:
@@ -115,46 +114,3 @@ def estimated_prompt(size: int, messages: Iterable[Part]) -> int:
                 size -= len(data)
                 tokens += PAGE_TOKENS * max(1, pages(data.partition(",")[2]))
     return tokens + -(-size // TOKEN_BYTES)
-
-
-def estimated_usage(prompt_tokens: int, output_bytes: int) -> dict[str, Any]:
-    """Where the upstream gives no usage. Shown, and never priced as a fact."""
-    return {
-        "input_tokens": prompt_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
-        "output_tokens": -(-output_bytes // TOKEN_BYTES),
-    }
-
-
-def _merge(known: dict[str, Any], usage: dict[str, Any], deepest: int = 2) -> None:
-    """Field by field the last that tells something. A zero behind a count tells nothing: what has been used
-    stays used. Ever new members are left out beyond a bound, `deepest` objects down."""
-    for name, value in usage.items():
-        before = known.get(name)
-        number = isinstance(value, int | float) and value is not False
-        if (is_zero(value) and not number) or (not value and count(known, name)):
-            continue
-        if len(known) >= MAX_USAGE_MEMBERS and name not in known:
-            continue
-        if is_object(value) and deepest:
-            known[name] = {**before} if is_object(before) else {}
-            _merge(known[name], value, deepest - 1)
-        else:
-            known[name] = value
-
-
-def _told(it: ChatCounts) -> dict[str, Any]:
-    """Usage in Anthropic's names: the prompt less what was read and written, so that nothing counts twice."""
-    found: dict[str, Any] = {
-        "input_tokens": it.prompt - it.read - it.written,
-        "cache_creation_input_tokens": it.written,
-        "cache_read_input_tokens": it.read,
-        "output_tokens": it.output,
-    }
-    if it.lives is not None:
-        short, hour = it.lives
-        found["cache_creation"] = {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": hour}
-    if it.reasoning:
-        found["output_tokens_details"] = {"thinking_tokens": min(it.reasoning, it.output)}
-    return found

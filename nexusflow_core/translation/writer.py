@@ -5,12 +5,10 @@ or any beginning of that and one `error`.
 """
 
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
-from nexusflow_core.dialects.openai_chat.context import ChatAsked
-from nexusflow_core.dialects.openai_chat.reasoning_details import Details
 from nexusflow_core.errors import NexusFlowError, error_event
 from nexusflow_core.messages.events import (
     block_start,
@@ -23,12 +21,13 @@ from nexusflow_core.messages.events import (
     text_delta,
     thinking_delta,
 )
+from nexusflow_core.translation.context import Asked
 from nexusflow_core.translation.held import Held, Pieces
 from nexusflow_core.translation.ids import answer_id
 from nexusflow_core.translation.stop_reason import Ending
 from nexusflow_core.translation.tool_calls import CallSlot
 
-__all__ = ["MessageWriter"]
+__all__ = ["Carried", "MessageWriter"]
 
 
 class _State(Enum):
@@ -38,6 +37,14 @@ class _State(Enum):
     TEXT = auto()
     TOOL = auto()
     DONE = auto()
+
+
+class Carried(Protocol):
+    """What must come back with the reasoning, as a dialect gathers it."""
+
+    def take(self) -> list[dict[str, Any]]:
+        """Returns all so far, once."""
+        ...
 
 
 class _Words(Struct):
@@ -54,7 +61,7 @@ _WORDS_BYTES = 500
 class MessageWriter:
     """Verbs append the bytes of their events to `out`."""
 
-    def __init__(self, asked: ChatAsked, held: Held) -> None:
+    def __init__(self, asked: Asked, held: Held) -> None:
         self._asked = asked
         self._held = held
         self._state = _State.WAITING
@@ -66,15 +73,8 @@ class MessageWriter:
         self._live: CallSlot | None = None
         self._queue: list[CallSlot | _Words] = []  # what waits for the open call
         self._hidden = Pieces(held)  # thinking that the client wants out of its sight
-        self._details: Details | None = None
-
-    @property
-    def details(self) -> Details:
-        """What must come back with the reasoning: it goes with the thinking block that is open or comes next,
-        or before the next call, or at the end."""
-        if self._details is None:
-            self._details = Details(self._held)
-        return self._details
+        self.carried: Carried | None = None
+        """It goes with the thinking block that is open or comes next, else before a call or at the end."""
 
     @property
     def started(self) -> bool:
@@ -231,7 +231,7 @@ class MessageWriter:
 
     def _redacted(self, out: list[bytes]) -> None:
         """Details that found no thinking block to go with."""
-        if self._details is not None and (details := self._details.take()):
+        if self.carried is not None and (details := self.carried.take()):
             self._redact(self._asked.mark("details", details), out)
 
     def _redact(self, data: str, out: list[bytes]) -> None:
@@ -258,7 +258,7 @@ class MessageWriter:
             self.in_text = False
 
     def _signature(self) -> str:
-        details = self._details.take() if self._details is not None else []
+        details = self.carried.take() if self.carried is not None else []
         hidden = self._hidden.take()
         if details:
             return self._asked.mark("details", details)

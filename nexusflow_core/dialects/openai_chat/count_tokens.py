@@ -17,8 +17,7 @@ from nexusflow_core.counting import (
     not_counted,
 )
 from nexusflow_core.dialect import AnswerFacts, Leg, LegState, ResponseHead
-from nexusflow_core.dialects.openai_chat.error_bodies import read_error_body
-from nexusflow_core.dialects.openai_chat.failures import Origin, failure
+from nexusflow_core.dialects.openai_chat.errors import origin_of
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import (
@@ -30,6 +29,8 @@ from nexusflow_core.errors import (
 from nexusflow_core.messages import read_body, read_request
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
+from nexusflow_core.translation.error_bodies import read_error_body
+from nexusflow_core.translation.errors import failure
 from nexusflow_core.translation.held import HELD_BYTES
 from nexusflow_core.translation.losses import Losses, warning
 from nexusflow_core.untyped import MALFORMED
@@ -152,7 +153,7 @@ class CountLeg:
         return counted(found.count, call.request_id, [(b"x-nexusflow-warning", told)] if told else ())
 
     def _failed(self, body: bytes) -> UpstreamStatus:
-        origin = Origin(self._vendor, self._call.model, self.request.upstream, self._call.credential)
+        origin = origin_of(self._vendor, self._call.model, self.request.upstream, self._call.credential)
         return failure(
             read_error_body(body), self._status, self._headers, origin=origin, now=self._call.started_at
         )

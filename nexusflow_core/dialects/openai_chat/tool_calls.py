@@ -1,19 +1,22 @@
 """The tool calls of an answer: which fragment belongs to which call, whatever a vendor makes of index and id,
 and which call is told twice."""
 
+from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.schema import Delta, ToolCall
+from nexusflow_core.dialects.openai_chat.words import StreamWords
 from nexusflow_core.translation.arguments import NO_ARGUMENTS, read_arguments
-from nexusflow_core.translation.held import Held
+from nexusflow_core.translation.held import Held, utf8_length
 from nexusflow_core.translation.tool_calls import CallSlot
+from nexusflow_core.translation.writer import MessageWriter
 
-__all__ = ["OLD_FORM", "CallSlots", "distinct_calls"]
+__all__ = ["StreamCalls", "distinct_calls"]
 
 _CALL_BYTES = 1000
 """What is known of a call beside its texts, of one too many as well."""
 
 _ID_BYTES = 150
 
-OLD_FORM = -1
+_OLD_FORM = -1
 """The index of `function_call`, the form that `tool_calls` replaced."""
 
 
@@ -27,7 +30,7 @@ def distinct_calls(message: Delta) -> list[ToolCall]:
             id is not None and id == one.given_id() and _says_the_same(call, one) for one in found
         ):
             found.append(call)
-    old = ToolCall(index=OLD_FORM, function=message.function_call)
+    old = ToolCall(index=_OLD_FORM, function=message.function_call)
     if not old.says_nothing() and not any(_says_the_same(old, one) for one in found):
         found.append(old)
     return found
@@ -86,9 +89,9 @@ class CallSlots:
             slot.name = before.name
             slot.repeats_one_of = (before,) if before.named_again == "by id" else slot.repeats_one_of
         slot.needs_arguments = before is not None and before.many_ids and before.name == _name(call)
-        if call.index == OLD_FORM:
+        if call.index == _OLD_FORM:
             slot.repeats_one_of = tuple(self.all)
-        elif (old := self._by_index.get(OLD_FORM)) is not None and not slot.repeats_one_of:
+        elif (old := self._by_index.get(_OLD_FORM)) is not None and not slot.repeats_one_of:
             slot.repeats_one_of = (old,)
         self._last = slot
         if not ignored:
@@ -124,7 +127,7 @@ class CallSlots:
             open_there = slot is not None and owner.name == name and owner.begun and not owner.complete
             if name is None or open_there:
                 return owner
-        if slot is not None or last is None or last.complete or call.index == OLD_FORM:
+        if slot is not None or last is None or last.complete or call.index == _OLD_FORM:
             return slot
         if name is None:
             return last  # an index that differs between the fragments of one call
@@ -165,3 +168,99 @@ def _name(call: ToolCall) -> str | None:
 def _arguments(call: ToolCall) -> str:
     function = call.called()
     return function.text() if function is not None else ""
+
+
+# On their way to the client
+
+_MAX_CALLS = 256
+"""Parallel calls of one answer; what comes beyond is no model's doing."""
+
+
+class StreamCalls:
+    """Takes the calls of deltas and of whole messages; writes what is new of them."""
+
+    def __init__(self, asked: ChatAsked, writer: MessageWriter, words: StreamWords, held: Held) -> None:
+        self.written = 0
+        """Bytes of arguments that were said."""
+        self._asked = asked
+        self._writer = writer
+        self._words = words
+        self._held = held
+        self._slots = CallSlots(held)
+
+    @property
+    def any(self) -> bool:
+        """Whether the answer has a call."""
+        return any(not slot.ignored for slot in self._slots.all)
+
+    @property
+    def whole(self) -> bool:
+        """Whether each call has a name, and arguments that are an object or nothing."""
+        slots = self._slots.all
+        return all(slot.ignored or slot.says_nothing or (slot.name and slot.readable) for slot in slots)
+
+    def take(self, delta: Delta, out: list[bytes]) -> None:
+        """The calls of a delta, or their fragments."""
+        self._slots.next_delta()
+        for call in delta.tool_calls or ():
+            self._fragment(call, out)
+        if delta.function_call is not None:
+            self._fragment(ToolCall(index=_OLD_FORM, function=delta.function_call), out)
+
+    def take_whole(self, message: Delta, out: list[bytes]) -> None:
+        """The calls of a whole message: those that are new, and what is new of the others."""
+        taken: set[int] = set()
+        for call in distinct_calls(message):
+            told = self._slots.told_before(call, taken)
+            if told is not None:
+                slot, rest = told
+                taken.add(slot.number)
+                self._arguments(slot, rest, out)
+            elif self._words.past_text(out):
+                call.index = None  # none of another call's
+                slot = self._begin(call)
+                taken.add(slot.number)
+                self._go_on(slot, call, out)
+
+    def _fragment(self, call: ToolCall, out: list[bytes]) -> None:
+        slot = self._slots.find(call)
+        if slot is None and call.says_nothing() and call.given_id() is None:
+            return
+        if slot is None and self._words.past_text(out):
+            slot = self._begin(call)
+        if slot is not None and self._words.found is None:
+            self._go_on(slot, call, out)
+
+    def _begin(self, call: ToolCall) -> CallSlot:
+        many = len(self._slots.all) >= _MAX_CALLS
+        if many:
+            self._words.notice("tool_calls")
+        ignored = many or (self._asked.one_call and bool(self._slots.all))
+        slot = self._slots.begin(call, ignored=ignored)
+        if not ignored:
+            self._writer.queue(slot)
+        return slot
+
+    def _go_on(self, slot: CallSlot, call: ToolCall, out: list[bytes]) -> None:
+        function = call.called()
+        if slot.ignored or function is None:
+            return
+        was_ready = slot.ready
+        if function.name and function.name.strip():
+            slot.call_it(function.name, own_id=call.given_id() is not None)
+        if signature := call.thought_signature():
+            slot.thought_signature = signature
+            self._held.bytes += len(signature)
+        self._arguments(slot, function.text(), out, was_ready=was_ready)
+
+    def _arguments(self, slot: CallSlot, text: str, out: list[bytes], *, was_ready: bool = True) -> None:
+        if slot.closed:
+            if text.strip() and not slot.has(text):  # the client cannot be given it any more
+                self._words.notice("tool_calls.arguments")
+            return
+        fragment = slot.add(text)
+        self.written += utf8_length(fragment)
+        if self._writer.arguments(slot, fragment, out):
+            return
+        if slot.ready and not was_ready:
+            self._writer.advance(out)

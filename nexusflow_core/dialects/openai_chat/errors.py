@@ -1,11 +1,83 @@
-"""The words with which vendors say that a prompt does not fit into a model's context.
-
-Agents shorten their conversation on Anthropic's words for it. Without them they send the same again.
-"""
+"""Errors of Chat Completions vendors: their place in an answer, their words for a prompt that is too long."""
 
 import re
+from typing import Any
 
-__all__ = ["too_long"]
+import msgspec
+
+from nexusflow_core.dialects.openai_chat.schema import Chunk
+from nexusflow_core.dialects.openai_chat.vendors import Vendor
+from nexusflow_core.translation.error_bodies import GOOD, ErrorTold, message_of, read_error, status_in
+from nexusflow_core.translation.errors import Origin
+from nexusflow_core.translation.json_lenient import decode_json
+from nexusflow_core.untyped import is_zero, object_of
+from nexusflow_core.upstream import Credential, Upstream
+
+__all__ = ["error_in", "origin_of", "too_long"]
+
+
+def origin_of(vendor: Vendor, model: str, upstream: Upstream, credential: Credential | None) -> Origin:
+    """Returns who was asked, with this vendor's words for its errors. `model` is the client's name."""
+    return Origin(too_long, vendor.unknown_model, model, upstream, credential)
+
+
+def error_in(chunk: Chunk, data: bytes, *, whole: bool = False) -> ErrorTold | None:
+    """Returns the error that a line or a `whole` answer is, or has in it; None where all is well. `data`: what
+    the chunk was decoded from."""
+    error = chunk.failure() or _error_of_choice(chunk)
+    if isinstance(error, str) and chunk.choices is None:
+        error = object_of(decode_json(data)) or error  # what it means may stand beside it
+    if error is None and not chunk.choices and not chunk.usages():
+        error = _lone_error(data, whole=whole)
+    return read_error(error) if error is not None else None
+
+
+def _error_of_choice(chunk: Chunk) -> Any:
+    """OpenRouter's error of the one choice that was asked for, whatever its finish reason says."""
+    for choice in chunk.choices or ():
+        for place in (choice, choice.delta, choice.message) if not choice.index else ():
+            if place is not None and not is_zero(place.error) and _fails(place.error):
+                return place.error
+    return None
+
+
+def _fails(error: Any) -> bool:
+    """Whether an error says more than that there was none."""
+    told = object_of(error)
+    if not told:
+        return str(error).lower() not in GOOD
+    says = [value for name, value in told.items() if name not in ("code", "status") and not is_zero(value)]
+    good = all(str(told.get(name) or "").lower() in GOOD for name in ("code", "status"))
+    return not good or any(str(value).lower() not in GOOD for value in says)
+
+
+def _lone_error(data: bytes, *, whole: bool) -> dict[str, Any] | None:
+    """An error with no `error` around it: Z.ai's `{"code": 1302, "msg": ...}`; None where it is none. A whole
+    answer with a message and no choices is one, whatever else it says."""
+    try:
+        told = object_of(decode_json(data))
+    except msgspec.DecodeError:
+        return None
+    message = message_of(told)
+    if is_zero(message) or str(message).lower() in GOOD:
+        return None
+    failed = (
+        any(_is_code(told.get(name)) for name in ("code", "error_code", "errorCode"))
+        or told.get("object") == "error"
+        or told.get("type") == "error"
+        or told.get("success") is False
+        or not is_zero(told.get("errors"))
+        or ("detail" in told and "choices" not in told)  # FastAPI's
+        or status_in(told) is not None
+    )
+    return told if failed or whole else None
+
+
+def _is_code(code: Any) -> bool:
+    return isinstance(code, str | int) and str(code).lower() not in GOOD
+
+
+# A prompt that is too long. Agents shorten their conversation on Anthropic's words for it, and else try again.
 
 _WORDINGS = re.compile(
     r"""
