@@ -22,12 +22,14 @@ __all__ = [
     "PAGE_TOKENS",
     "TOKEN_BYTES",
     "EstimateLeg",
+    "TokenSum",
     "counted",
     "estimate_tokens",
     "estimated",
     "is_absent",
     "not_counted",
     "pages",
+    "text_tokens",
 ]
 
 NOT_COUNTED = "count_tokens is not available for this model: count for yourself"
@@ -40,11 +42,20 @@ MESSAGE_TOKENS = 4
 _PAGE = re.compile(rb"/Type\s*/Page\b")
 
 
-class _Sum(Struct):
+class TokenSum(Struct):
     """Bytes of text, and tokens counted in other ways."""
 
     bytes: int = 0
     tokens: int = 0
+
+    @property
+    def total(self) -> int:
+        """Tokens so far."""
+        return self.tokens + -(-self.bytes // TOKEN_BYTES)
+
+    def tool(self, tool: Mapping[str, Any]) -> None:
+        """A tool's definition."""
+        self.json(_unmarked(tool))
 
     def text(self, *texts: Any) -> None:
         self.bytes += sum(len(text.encode(errors="replace")) for text in texts if isinstance(text, str))
@@ -96,17 +107,22 @@ def estimate_tokens(body: Mapping[str, Any]) -> int:
     Bytes are those of texts, names, inputs and schemas. Flat counts are for each image, PDF page and message.
     Cached content counts like the rest. Raises InvalidRequest for a body that nests too deeply.
     """
-    total = _Sum()
+    total = TokenSum()
     try:
         total.content(body.get("system"))
         for tool in _list(body.get("tools")):
-            total.json(_unmarked(object_of(tool)))
+            total.tool(object_of(tool))
         for message in _list(body.get("messages")):
             total.tokens += MESSAGE_TOKENS
             total.content(object_of(message).get("content"))
     except RecursionError:
         raise InvalidRequest("The request body nests too deeply") from None
-    return total.tokens + -(-total.bytes // TOKEN_BYTES)
+    return total.total
+
+
+def text_tokens(text: str) -> int:
+    """Returns the estimated tokens of a text: one for each 4 bytes of UTF-8, rounded up."""
+    return -(-len(text.encode(errors="replace")) // TOKEN_BYTES)
 
 
 def estimated(body: Mapping[str, Any], request_id: str) -> tuple[ResponseHead, bytes]:

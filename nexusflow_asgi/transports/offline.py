@@ -1,6 +1,7 @@
 """The transport without a network: the simulator, in this process."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import anyio.lowlevel
@@ -14,15 +15,20 @@ _PLACEHOLDER = (b"authorization", b"Bearer offline")
 """The simulated services all want a credential, and an upstream of `auth = "none"` sends none."""
 
 
+Simulator: TypeAlias = Callable[[str, Headers, bytes], SimulatedResponse]
+
+
 class OfflineTransport:
-    """Answers every upstream's requests by `simulate`."""
+    """Answers every upstream's requests by `simulate`: path, headers and body in, a whole answer out."""
+
+    simulate: Simulator = staticmethod(simulate)
 
     async def send(self, request: UpstreamRequest) -> "_Response":
         await anyio.lowlevel.checkpoint()
         headers = request.headers
         if request.upstream.auth == "none":
             headers = [*headers, _PLACEHOLDER]
-        return _Response(simulate(urlsplit(request.url).path, headers, request.body))
+        return _Response(self.simulate(urlsplit(request.url).path, headers, request.body))
 
     async def aclose(self) -> None:
         return None

@@ -1,6 +1,6 @@
 """Requests of the Messages API as typed blocks, for code that must understand them."""
 
-from nexusflow_core.messages.reading import read_blocks, read_body, read_request
+from nexusflow_core.messages.reading import read_blocks, read_body, read_request, request_of
 from nexusflow_core.messages.vocabulary import (
     Block,
     DocumentBlock,
@@ -38,4 +38,5 @@ __all__ = [
     "read_blocks",
     "read_body",
     "read_request",
+    "request_of",
 ]

@@ -28,7 +28,7 @@ from nexusflow_core.messages.vocabulary import (
 )
 from nexusflow_core.untyped import is_blank, is_zero, whole
 
-__all__ = ["read_blocks", "read_body", "read_request"]
+__all__ = ["read_blocks", "read_body", "read_request", "request_of"]
 
 S = TypeVar("S")
 
@@ -95,8 +95,13 @@ def read_request(text: bytes, most: int = MAX_VALUES) -> MessagesRequest:
 
     Raises InvalidRequest with the path in Anthropic's error text, RequestTooLarge for more than `most` values.
     """
+    return request_of(read_body(text, most))
+
+
+def request_of(body: dict[str, Any]) -> MessagesRequest:
+    """Returns decoded JSON as a typed request. Raises InvalidRequest like `read_request`."""
     try:
-        return _request(read_body(text, most))
+        return _request(body)
     except RecursionError:
         raise InvalidRequest("The request body nests too deeply") from None
 

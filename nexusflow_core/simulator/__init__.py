@@ -1,28 +1,29 @@
-"""An upstream as a pure function: the same request gives the same answer, byte by byte.
+"""An upstream as a pure function: the same request gets the same answer, byte for byte.
 
-What the model "says" is decided in `reply`; `anthropic` speaks the Messages protocol, `openai_chat`
-Chat Completions and its vendors' dialects. The phrases that order errors, sizes and tool calls are in
-`directives`, those that order a vendor's oddities in `openai_chat.quirks`, the token estimate in `tokens`.
+`reply` decides what the model says, in no protocol's words. Each folder speaks one protocol and renders the
+reply in it. Phrases in the user's text order errors, sizes and tool calls: see `directives`.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
+from nexusflow_core.errors import NotFound
 from nexusflow_core.simulator.anthropic import count_tokens, create_message, error_response
-from nexusflow_core.simulator.failures import FAILURES, Failure
+from nexusflow_core.simulator.failures import FAILURES
 from nexusflow_core.simulator.openai_chat import create_chat_completion
 from nexusflow_core.simulator.response import SimulatedResponse
+from nexusflow_core.upstream import Headers
 
-__all__ = ["FAILURES", "Failure", "SimulatedResponse", "simulate"]
+__all__ = ["FAILURES", "SimulatedResponse", "simulate"]
+
+_ENDPOINTS = {
+    "/v1/messages": create_message,
+    "/v1/messages/count_tokens": count_tokens,
+    "/chat/completions": create_chat_completion,
+}
+"""Endpoints by the tail of their path, since a base URL may have a path of its own."""
 
 
-def simulate(path: str, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> SimulatedResponse:
-    """Answer a POST to `path` (the tail decides, as a base URL may have a path). Never raises."""
-    if path.endswith("/v1/messages"):
-        return create_message(headers, body)
-    if path.endswith("/v1/messages/count_tokens"):
-        return count_tokens(headers, body)
-    if path.endswith("/chat/completions"):
-        return create_chat_completion(headers, body)
-    return error_response(Failure(404, "not_found_error", "Not found"), body)
+def simulate(path: str, headers: Headers, body: bytes) -> SimulatedResponse:
+    """Returns the answer to a POST to `path`. Never raises."""
+    for tail, endpoint in _ENDPOINTS.items():
+        if path.endswith(tail):
+            return endpoint(headers, body)
+    return error_response(NotFound("Not found"), body)

@@ -1,13 +1,14 @@
 """Phrases in the user's text that tell the simulator what to do."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping
 
-import msgspec
+from msgspec import Struct
 
-from nexusflow_core.simulator.failures import FAILURES, Failure
+from nexusflow_core.errors import UpstreamStatus
+from nexusflow_core.simulator.failures import FAILURES
+
+__all__ = ["Directives", "called_tools", "read_directives"]
 
 _ERROR = re.compile(r"simulate (stream )?error ([a-z_]+)")
 _SIZE = re.compile(r"simulate ([0-9]{1,9})[0-9]* tokens?\b")
@@ -18,21 +19,25 @@ MAX_SIZE = 100_000
 MAX_CALLS = 8
 
 
-class Directives(msgspec.Struct, frozen=True):
+class Directives(Struct, frozen=True):
     """What the last user text orders: fail, break the stream off, write so many tokens."""
 
-    failure: Failure | None = None
+    failure: UpstreamStatus | None = None
     failure_in_stream: bool = False
     truncate: bool = False
     tokens: int | None = None
 
+    def fails_at_once(self, stream: bool) -> bool:
+        """Returns whether the answer is an HTTP error. An error inside a stream needs a stream."""
+        return self.failure is not None and not (self.failure_in_stream and stream)
 
-def read_directives(text: str, failures: Mapping[str, Failure] = FAILURES) -> Directives:
-    """Find `simulate [stream ]error <type>`, `simulate truncation`, `simulate <n> tokens`.
 
-    `failures` are the errors of the protocol, by the names they may be ordered by.
+def read_directives(text: str, failures: Mapping[str, UpstreamStatus] = FAILURES) -> Directives:
+    """Finds `simulate [stream ]error <type>`, `simulate truncation`, `simulate <n> tokens`.
+
+    `failures` are the errors of the protocol, by the names that order them.
     """
-    failure: Failure | None = None
+    failure: UpstreamStatus | None = None
     in_stream = False
     for match in _ERROR.finditer(text):
         failure = failures.get(match[2])
@@ -49,7 +54,7 @@ def read_directives(text: str, failures: Mapping[str, Failure] = FAILURES) -> Di
 
 
 def called_tools(text: str, names: Collection[str]) -> tuple[str, ...]:
-    """The tools named after the word `call`: `call a`, `call a and b`, `call a, b and c`."""
+    """Returns the tools named after the word `call`: `call a`, `call a and b`, `call a, b and c`."""
     calls: list[str] = []
     for match in _CALL.finditer(text):
         calls.extend(name for name in _COMMA_OR_AND.split(match[1]) if name in names)

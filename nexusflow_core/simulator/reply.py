@@ -3,20 +3,22 @@
 A protocol module fills in an `Ask` and renders the `Reply`; only this module decides.
 """
 
-from __future__ import annotations
-
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
+from nexusflow_core.counting import TOKEN_BYTES, text_tokens
+from nexusflow_core.errors import UpstreamStatus
 from nexusflow_core.simulator.directives import Directives, called_tools, read_directives
-from nexusflow_core.simulator.failures import FAILURES, Failure
-from nexusflow_core.simulator.jsonvalue import Json, encode_json
+from nexusflow_core.simulator.failures import FAILURES
 from nexusflow_core.simulator.schema import conforming_value
-from nexusflow_core.simulator.tokens import clip, text_tokens
+from nexusflow_core.untyped import object_of
+
+__all__ = ["MAX_TEXT_TOKENS", "Ask", "OfferedTool", "Reply", "Text", "Thought", "ToolCall"]
+__all__ += ["argument_slices", "clip", "reply", "words"]
 
 # Unless a size is asked for, no text of an answer is longer than this many tokens.
 MAX_TEXT_TOKENS = 4_096
@@ -31,53 +33,53 @@ _ARGUMENT_SLICE = 16
 StopReason: TypeAlias = Literal["end", "length", "stop_sequence", "tool_calls"]
 
 
-class Tool(msgspec.Struct, frozen=True):
+class OfferedTool(Struct, frozen=True):
     """A tool that may be called, with the JSON schema of its input."""
 
     name: str
-    schema: Json
+    schema: Any
 
 
-class Ask(msgspec.Struct, frozen=True):
+class Ask(Struct, frozen=True):
     """What a request asks for, in no protocol's words. `max_tokens` None: no limit."""
 
     text: str
     tool_results: tuple[str, ...] = ()
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[OfferedTool, ...] = ()
     must_call: bool = False
     only_tool: str | None = None
     may_call: bool = True
     parallel_calls: bool = True
-    answer_schema: Json = None
+    answer_schema: Any = None
     think: bool = False
     max_tokens: int | None = None
     stop_sequences: tuple[str, ...] = ()
 
 
-class Thought(msgspec.Struct, frozen=True):
+class Thought(Struct, frozen=True):
     """Thinking that comes before the answer."""
 
     text: str
 
 
-class Text(msgspec.Struct, frozen=True):
+class Text(Struct, frozen=True):
     """Text of the answer."""
 
     text: str
 
 
-class ToolCall(msgspec.Struct, frozen=True):
+class ToolCall(Struct, frozen=True):
     """A call of a tool; `arguments` is the JSON text of `input`."""
 
     name: str
-    input: dict[str, Json]
+    input: dict[str, Any]
     arguments: str
 
 
 Part: TypeAlias = Thought | Text | ToolCall
 
 
-class Reply(msgspec.Struct, frozen=True):
+class Reply(Struct, frozen=True):
     """The whole answer, and how it is to go wrong where the user ordered that."""
 
     parts: tuple[Part, ...]
@@ -88,7 +90,7 @@ class Reply(msgspec.Struct, frozen=True):
     directives: Directives
 
 
-def reply(ask: Ask, failures: Mapping[str, Failure] = FAILURES) -> Reply:
+def reply(ask: Ask, failures: Mapping[str, UpstreamStatus] = FAILURES) -> Reply:
     """Decide the answer; the same for the same ask. `failures`: what may be ordered to go wrong."""
     directives = read_directives(ask.text, failures)
     calls = _calls(ask)
@@ -120,10 +122,13 @@ def argument_slices(arguments: str) -> Iterator[str]:
     return (arguments[i : i + _ARGUMENT_SLICE] for i in range(0, len(arguments), _ARGUMENT_SLICE))
 
 
-def made_id(prefix: str, body: bytes, nth: int = 0) -> str:
-    """An id that only depends on the request's body and a running number."""
-    digest = hashlib.sha256(body + b"\0" + prefix.encode() + str(nth).encode())
-    return prefix + digest.hexdigest()[:24]
+def clip(text: str, tokens: int) -> str:
+    """Returns the longest start of `text` that costs at most `tokens`.
+
+    A cut inside a character gives up at most 3 bytes, so a text that was cut costs exactly `tokens`.
+    """
+    most = tokens * TOKEN_BYTES
+    return text[:most].encode()[:most].decode(errors="ignore")
 
 
 def _calls(ask: Ask) -> tuple[ToolCall, ...]:
@@ -142,15 +147,18 @@ def _calls(ask: Ask) -> tuple[ToolCall, ...]:
     return tuple(made[name] for name in names if name in made)
 
 
-def _call(tool: Tool) -> ToolCall:
-    made = conforming_value(tool.schema)
-    arguments = made if isinstance(made, dict) else {}
-    return ToolCall(tool.name, arguments, encode_json(arguments).decode())
+def _call(tool: OfferedTool) -> ToolCall:
+    arguments = object_of(conforming_value(tool.schema))
+    return ToolCall(tool.name, arguments, _json(arguments))
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _text(ask: Ask, directives: Directives) -> str:
     if ask.answer_schema is not None:
-        return encode_json(conforming_value(ask.answer_schema)).decode()
+        return _json(conforming_value(ask.answer_schema))
     if directives.tokens is not None:
         return " ".join([WORD] * directives.tokens)
     if ask.tool_results:

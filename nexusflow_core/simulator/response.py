@@ -1,18 +1,22 @@
 """The answer of the simulated upstream, as its bytes would arrive."""
 
-from __future__ import annotations
-
+import hashlib
 from collections.abc import Iterable
 
-import msgspec
+from msgspec import Struct
 
-Headers = tuple[tuple[bytes, bytes], ...]
+from nexusflow_core.upstream import Headers
+
+__all__ = ["EVENT_STREAM", "JSON", "SimulatedResponse", "has_credential", "made_id"]
+
+JSON = (b"content-type", b"application/json")
+EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
-class SimulatedResponse(msgspec.Struct, frozen=True):
-    """Status, headers and the body in pieces: one chunk a stream event, else a single one.
+class SimulatedResponse(Struct, frozen=True):
+    """Status, headers and the body in pieces: one chunk per stream event, else a single one.
 
-    `chunks` can be iterated over any number of times; those of a stream are made on the way.
+    `chunks` can be iterated over any number of times. The chunks of a stream are made on the way.
     """
 
     status: int
@@ -23,3 +27,14 @@ class SimulatedResponse(msgspec.Struct, frozen=True):
     def body(self) -> bytes:
         """All chunks together."""
         return b"".join(self.chunks)
+
+
+def has_credential(headers: Headers, *names: bytes) -> bool:
+    """Returns whether one of these headers has a value."""
+    return any(name.lower() in names and value.strip() for name, value in headers)
+
+
+def made_id(prefix: str, body: bytes, nth: int = 0) -> str:
+    """Returns an id that depends on the request's body and a running number alone."""
+    digest = hashlib.sha256(body + b"\0" + prefix.encode() + str(nth).encode())
+    return prefix + digest.hexdigest()[:24]

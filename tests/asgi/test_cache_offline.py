@@ -7,10 +7,10 @@ from typing import Any
 import anthropic
 import pytest
 
-from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import CallRecord, PriceBook, decode_config
 from tests.servers import RecordingHook, Served
+from tests.simulator.offline import odd_gateway
 
 KIMI = b"""
 [upstreams.kimi]
@@ -46,7 +46,7 @@ def hook() -> RecordingHook:
 
 @pytest.fixture(scope="module")
 def client(hook: RecordingHook) -> Iterator[anthropic.Anthropic]:
-    gateway = NexusFlow(config=decode_config(OFFLINE + KIMI), transport="offline", hooks=[hook])
+    gateway = odd_gateway(decode_config(OFFLINE + KIMI), hook)
     with (
         Served(gateway) as served,
         anthropic.Anthropic(api_key="x", base_url=served.url, max_retries=0) as made,

@@ -12,8 +12,8 @@ from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import Call, CallRecord, Gateway, decode_config
 from nexusflow_core.exchange import Read, Send
 from nexusflow_core.messages.marks import read_mark
-from nexusflow_core.simulator import simulate
 from tests.core.openai_chat.folding import by_sdk
+from tests.simulator import simulate
 from tests.traffic import exchanges, why_absent
 
 Upstream = Callable[[str, bytes], tuple[int, list[tuple[bytes, bytes]], Iterable[bytes]]]

@@ -1,75 +1,67 @@
 """Anthropic's Messages protocol, spoken by the simulated upstream."""
 
-from __future__ import annotations
+import msgspec
 
-from collections.abc import Sequence
-
-from nexusflow_core.simulator.anthropic.answer import Answer, EventStream, error_body, message
-from nexusflow_core.simulator.anthropic.prompt import ask_of, prompt_tokens
-from nexusflow_core.simulator.anthropic.request import InvalidRequest, MessagesRequest, decode_request
+from nexusflow_core.errors import CallerError, NexusFlowError, UpstreamStatus, error_body
+from nexusflow_core.simulator.anthropic.answer import Answer, EventStream, message
+from nexusflow_core.simulator.anthropic.request import SimulatedRequest, read_simulated
+from nexusflow_core.simulator.anthropic.usage import prompt_tokens
 from nexusflow_core.simulator.directives import read_directives
-from nexusflow_core.simulator.failures import Failure, invalid_request
-from nexusflow_core.simulator.jsonvalue import encode_json
-from nexusflow_core.simulator.reply import Reply, ToolCall, made_id, reply
-from nexusflow_core.simulator.response import Headers, SimulatedResponse
+from nexusflow_core.simulator.reply import Reply, ToolCall, reply
+from nexusflow_core.simulator.response import EVENT_STREAM, JSON, SimulatedResponse, has_credential, made_id
+from nexusflow_core.upstream import Headers
 
 __all__ = ["count_tokens", "create_message", "error_response"]
 
-ORGANIZATION_ID = "00000000-0000-4000-8000-000000000000"
-
-_NO_CREDENTIAL = Failure(401, "authentication_error", "x-api-key header is required")
+_NO_CREDENTIAL = UpstreamStatus(401, "authentication_error", "x-api-key header is required")
 
 
-def create_message(headers: Sequence[tuple[bytes, bytes]], body: bytes) -> SimulatedResponse:
+def create_message(headers: Headers, body: bytes) -> SimulatedResponse:
     """POST /v1/messages."""
-    if not _has_credential(headers):
+    if not has_credential(headers, b"x-api-key", b"authorization"):
         return error_response(_NO_CREDENTIAL, body)
     try:
-        request = decode_request(body)
-    except InvalidRequest as error:
-        return error_response(invalid_request(str(error)), body)
-    replied = reply(ask_of(request))
-    directives = replied.directives
-    if directives.failure is not None and not (directives.failure_in_stream and request.stream):
-        return error_response(directives.failure, body)
+        request = read_simulated(body)
+    except CallerError as error:
+        return error_response(error, body)
+    replied = reply(request.ask)
+    if (failure := replied.directives.failure) and replied.directives.fails_at_once(request.stream):
+        return error_response(failure, body)
     answer = _answer(request, replied, body)
     if request.stream:
-        return SimulatedResponse(200, _headers(b"text/event-stream; charset=utf-8", body), EventStream(answer))
-    return SimulatedResponse(200, _headers(b"application/json", body), (encode_json(message(answer)),))
+        return SimulatedResponse(200, _headers(EVENT_STREAM, body), EventStream(answer))
+    return _json(200, message(answer), body)
 
 
-def count_tokens(headers: Sequence[tuple[bytes, bytes]], body: bytes) -> SimulatedResponse:
-    """POST /v1/messages/count_tokens. An error ordered for the middle of a stream waits for one."""
-    if not _has_credential(headers):
+def count_tokens(headers: Headers, body: bytes) -> SimulatedResponse:
+    """POST /v1/messages/count_tokens. An error that is ordered for a stream has no effect here."""
+    if not has_credential(headers, b"x-api-key", b"authorization"):
         return error_response(_NO_CREDENTIAL, body)
     try:
-        request = decode_request(body, counting=True)
-    except InvalidRequest as error:
-        return error_response(invalid_request(str(error)), body)
-    directives = read_directives(ask_of(request).text)
+        request = read_simulated(body, counting=True)
+    except CallerError as error:
+        return error_response(error, body)
+    directives = read_directives(request.ask.text)
     if directives.failure is not None and not directives.failure_in_stream:
         return error_response(directives.failure, body)
-    counted = encode_json({"input_tokens": prompt_tokens(request).total})
-    return SimulatedResponse(200, _headers(b"application/json", body), (counted,))
+    return _json(200, {"input_tokens": prompt_tokens(request.body).total}, body)
 
 
-def error_response(failure: Failure, body: bytes) -> SimulatedResponse:
-    """An error before the first byte of an answer; `body` is the request's, for the ids."""
-    retry = b"true" if failure.retryable else b"false"
-    headers = (*_headers(b"application/json", body), (b"x-should-retry", retry))
-    if failure.retry_after is not None:
-        headers += ((b"retry-after", b"%d" % failure.retry_after),)
-    content = encode_json(error_body(failure, made_id("req_", body)))
-    return SimulatedResponse(failure.status, headers, (content,))
+def error_response(error: NexusFlowError, body: bytes) -> SimulatedResponse:
+    """Returns an error before the first byte of an answer. `body` is the request's, for the ids."""
+    retry = b"true" if isinstance(error, UpstreamStatus) and error.retryable else b"false"
+    more = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    headers = [*_headers(JSON, body), (b"x-should-retry", retry), *more]
+    return SimulatedResponse(error.status, headers, (error_body(error, made_id("req_", body)),))
 
 
-def _answer(request: MessagesRequest, replied: Reply, body: bytes) -> Answer:
+def _answer(request: SimulatedRequest, replied: Reply, body: bytes) -> Answer:
     calls = sum(isinstance(part, ToolCall) for part in replied.parts)
     return Answer(
         id=made_id("msg_", body),
         request_id=made_id("req_", body),
         model=request.model,
-        prompt=prompt_tokens(request),
+        prompt=prompt_tokens(request.body),
         reply=replied,
         call_ids=tuple(made_id("toolu_", body, nth) for nth in range(calls)),
         signature=made_id("simulated-", body),
@@ -78,13 +70,10 @@ def _answer(request: MessagesRequest, replied: Reply, body: bytes) -> Answer:
     )
 
 
-def _headers(content_type: bytes, body: bytes) -> Headers:
-    return (
-        (b"content-type", content_type),
-        (b"request-id", made_id("req_", body).encode()),
-        (b"anthropic-organization-id", ORGANIZATION_ID.encode()),
-    )
+def _json(status: int, value: object, body: bytes) -> SimulatedResponse:
+    return SimulatedResponse(status, _headers(JSON, body), (msgspec.json.encode(value),))
 
 
-def _has_credential(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    return any(name.lower() in (b"x-api-key", b"authorization") and value.strip() for name, value in headers)
+def _headers(content_type: tuple[bytes, bytes], body: bytes) -> Headers:
+    organization = (b"anthropic-organization-id", b"00000000-0000-4000-8000-000000000000")
+    return [content_type, (b"request-id", made_id("req_", body).encode()), organization]

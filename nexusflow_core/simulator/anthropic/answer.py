@@ -1,16 +1,17 @@
 """A reply in Anthropic's form: one JSON Message, or the events of a stream."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
-from nexusflow_core.simulator.anthropic.prompt import PromptTokens
-from nexusflow_core.simulator.failures import Failure
-from nexusflow_core.simulator.jsonvalue import Json, encode_json
+from nexusflow_core.errors import error_event
+from nexusflow_core.simulator.anthropic.usage import PromptTokens
 from nexusflow_core.simulator.reply import Reply, Text, Thought, ToolCall, argument_slices, words
+from nexusflow_core.sse import encode_sse
+
+__all__ = ["Answer", "EventStream", "message"]
 
 _STOP_REASONS = {
     "end": "end_turn",
@@ -18,16 +19,16 @@ _STOP_REASONS = {
     "stop_sequence": "stop_sequence",
     "tool_calls": "tool_use",
 }
+_SAID_ONCE = ("cache_creation", "service_tier", "inference_geo")
 
 # A stream that is to break does so after this many deltas, or before its first block ends.
 _DELTAS_BEFORE_BREAK = 3
 
-
 # A content block as it starts in a stream, as it is in the end, and the deltas between.
-Block: TypeAlias = "tuple[dict[str, Json], dict[str, Json], Iterator[dict[str, Json]]]"
+Block: TypeAlias = tuple[dict[str, Any], dict[str, Any], Iterator[dict[str, Any]]]
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(Struct, frozen=True):
     """All that one answer is made of; `call_ids` has an id for each tool call, in order."""
 
     id: str
@@ -41,48 +42,39 @@ class Answer(msgspec.Struct, frozen=True):
     inference_geo: str
 
 
-class EventStream(msgspec.Struct, frozen=True):
+class EventStream(Struct, frozen=True):
     """The events of an answer, encoded; each iteration makes them anew."""
 
     answer: Answer
 
     def __iter__(self) -> Iterator[bytes]:
-        """One chunk an event, broken off where the reply's directives say so."""
+        """Yields one chunk per event, broken off where the reply's directives say so."""
         directives = self.answer.reply.directives
-        if directives.failure is None and not directives.truncate:
-            yield from map(encode_event, events(self.answer))
-            return
-        yield from map(encode_event, _beginning(self.answer))
+        breaks = directives.failure is not None or directives.truncate
+        yield from map(_encoded, _beginning(self.answer) if breaks else events(self.answer))
         if directives.failure is not None:
-            yield encode_event(error_body(directives.failure, self.answer.request_id))
+            yield error_event(directives.failure, self.answer.request_id)
 
 
-def encode_event(event: dict[str, Json]) -> bytes:
-    """`event:` and `data:` lines, ended by an empty line, LF only."""
+def _encoded(event: dict[str, Any]) -> bytes:
     if event["type"] == "ping":
-        return b'event: ping\ndata: {"type": "ping"}\n\n'  # the service writes this one with a blank
-    return b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), encode_json(event))
+        return encode_sse(b'{"type": "ping"}', "ping")  # the service writes this one with a blank
+    return encode_sse(msgspec.json.encode(event), event["type"])
 
 
-def error_body(failure: Failure, request_id: str) -> dict[str, Json]:
-    """The body of an error response, which is also the data of an `error` event."""
-    error: Json = {"type": failure.type, "message": failure.message}
-    return {"type": "error", "error": error, "request_id": request_id}
+def message(answer: Answer) -> dict[str, Any]:
+    """Returns the finished Message, as a request without `stream` gets it."""
+    content = [whole for _, whole, _ in _blocks(answer)]
+    return _message(answer, content, _ending(answer.reply), _usage(answer))
 
 
-def message(answer: Answer) -> dict[str, Json]:
-    """The finished Message, as a request without `stream` gets it."""
-    reply = answer.reply
-    content: list[Json] = [whole for _, whole, _ in _blocks(answer)]
-    return _message(answer, content, _STOP_REASONS[reply.stop], reply.stop_sequence, _usage(answer))
-
-
-def events(answer: Answer) -> Iterator[dict[str, Json]]:
-    """The same answer as a stream, to its proper end."""
-    reply = answer.reply
-    start_usage = {**_usage(answer), "output_tokens": min(1, reply.output_tokens)}
+def events(answer: Answer) -> Iterator[dict[str, Any]]:
+    """Yields the same answer as the events of a stream, to its proper end."""
+    usage = _usage(answer)
+    start_usage = {**usage, "output_tokens": min(1, answer.reply.output_tokens)}
     start_usage.pop("output_tokens_details", None)
-    yield {"type": "message_start", "message": _message(answer, [], None, None, start_usage)}
+    unknown = dict.fromkeys(_ending(answer.reply))
+    yield {"type": "message_start", "message": _message(answer, [], unknown, start_usage)}
     for index, (empty, _, deltas) in enumerate(_blocks(answer)):
         yield {"type": "content_block_start", "index": index, "content_block": empty}
         if index == 0:
@@ -90,19 +82,13 @@ def events(answer: Answer) -> Iterator[dict[str, Json]]:
         for delta in deltas:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
-    ending: Json = {
-        "stop_reason": _STOP_REASONS[reply.stop],
-        "stop_sequence": reply.stop_sequence,
-        "stop_details": None,
-    }
     # The real service repeats only the counts here, not the split nor where it ran.
-    once = ("cache_creation", "service_tier", "inference_geo")
-    usage: Json = {key: value for key, value in _usage(answer).items() if key not in once}
-    yield {"type": "message_delta", "delta": ending, "usage": usage}
+    counts = {name: count for name, count in usage.items() if name not in _SAID_ONCE}
+    yield {"type": "message_delta", "delta": _ending(answer.reply), "usage": counts}
     yield {"type": "message_stop"}
 
 
-def _beginning(answer: Answer) -> Iterator[dict[str, Json]]:
+def _beginning(answer: Answer) -> Iterator[dict[str, Any]]:
     deltas = 0
     for event in events(answer):
         if event["type"] in ("content_block_stop", "message_delta"):
@@ -118,7 +104,7 @@ def _blocks(answer: Answer) -> Iterator[Block]:
     for part in answer.reply.parts:
         match part:
             case Text(text):
-                block: dict[str, Json] = {"type": "text", "text": text}
+                block: dict[str, Any] = {"type": "text", "text": text}
                 yield {**block, "text": ""}, block, _text_deltas(text)
             case Thought(text):
                 shown = text if answer.show_thinking else ""
@@ -130,45 +116,37 @@ def _blocks(answer: Answer) -> Iterator[Block]:
                 yield {**block, "input": {}}, block, _input_deltas(text)
 
 
-def _text_deltas(text: str) -> Iterator[dict[str, Json]]:
+def _text_deltas(text: str) -> Iterator[dict[str, Any]]:
     return ({"type": "text_delta", "text": word} for word in words(text))
 
 
-def _thinking_deltas(text: str, signature: str) -> Iterator[dict[str, Json]]:
+def _thinking_deltas(text: str, signature: str) -> Iterator[dict[str, Any]]:
     for word in words(text):
         yield {"type": "thinking_delta", "thinking": word}
     yield {"type": "signature_delta", "signature": signature}
 
 
-def _input_deltas(arguments: str) -> Iterator[dict[str, Json]]:
+def _input_deltas(arguments: str) -> Iterator[dict[str, Any]]:
     yield {"type": "input_json_delta", "partial_json": ""}
     for piece in argument_slices(arguments):
         yield {"type": "input_json_delta", "partial_json": piece}
 
 
 def _message(
-    answer: Answer,
-    content: list[Json],
-    stop_reason: str | None,
-    stop_sequence: str | None,
-    usage: dict[str, Json],
-) -> dict[str, Json]:
-    return {
-        "model": answer.model,
-        "id": answer.id,
-        "type": "message",
-        "role": "assistant",
-        "content": content,
-        "stop_reason": stop_reason,
-        "stop_sequence": stop_sequence,
-        "stop_details": None,
-        "usage": usage,
-    }
+    answer: Answer, content: list[Any], ending: dict[str, Any], usage: dict[str, Any]
+) -> dict[str, Any]:
+    named = {"model": answer.model, "id": answer.id, "type": "message", "role": "assistant"}
+    return {**named, "content": content, **ending, "usage": usage}
 
 
-def _usage(answer: Answer) -> dict[str, Json]:
+def _ending(reply: Reply) -> dict[str, Any]:
+    stop = _STOP_REASONS[reply.stop]
+    return {"stop_reason": stop, "stop_sequence": reply.stop_sequence, "stop_details": None}
+
+
+def _usage(answer: Answer) -> dict[str, Any]:
     prompt, reply = answer.prompt, answer.reply
-    usage: dict[str, Json] = {
+    usage: dict[str, Any] = {
         "input_tokens": prompt.uncached,
         "cache_creation_input_tokens": prompt.cache_write_5m + prompt.cache_write_1h,
         "cache_read_input_tokens": prompt.cache_read,

@@ -1,122 +1,63 @@
-"""OpenAI's Chat Completions protocol, spoken by the simulated upstream, with its vendors' oddities.
+"""OpenAI's Chat Completions protocol, spoken by the simulated upstream."""
 
-`simulate quirk <name>` in the last user text switches a row of `QUIRKS` on.
-"""
+from typing import Any
 
-from __future__ import annotations
+import msgspec
 
-from collections.abc import Sequence
+from nexusflow_core.errors import CallerError, NexusFlowError, UpstreamStatus
+from nexusflow_core.simulator.openai_chat.answer import Answer, turn_of
+from nexusflow_core.simulator.openai_chat.prompt import ask_of, prompt_tokens
+from nexusflow_core.simulator.openai_chat.request import ChatRequest, read_chat
+from nexusflow_core.simulator.reply import Reply, reply
+from nexusflow_core.simulator.response import EVENT_STREAM, JSON, SimulatedResponse, has_credential, made_id
+from nexusflow_core.upstream import Headers
 
-from msgspec.structs import replace
+__all__ = ["answer_to", "create_chat_completion", "error_body"]
 
-from nexusflow_core.simulator.failures import Failure
-from nexusflow_core.simulator.jsonvalue import Object, encode_json
-from nexusflow_core.simulator.openai_chat.answer import turn_of, usage_of
-from nexusflow_core.simulator.openai_chat.checks import InvalidRequest
-from nexusflow_core.simulator.openai_chat.failures import FAILURES, NO_CREDENTIAL, error_body
-from nexusflow_core.simulator.openai_chat.prompt import ask_of, last_text, prompt_tokens
-from nexusflow_core.simulator.openai_chat.quirks import QUIRKS, Quirk, quirks_in
-from nexusflow_core.simulator.openai_chat.request import ChatRequest, decode_request
-from nexusflow_core.simulator.openai_chat.stream import Answer, Frames, error_data, frame
-from nexusflow_core.simulator.reply import Reply, made_id, reply
-from nexusflow_core.simulator.response import Headers, SimulatedResponse
-
-__all__ = ["FAILURES", "QUIRKS", "create_chat_completion"]
-
-REQUESTS_A_MINUTE = 10_000
-TOKENS_A_MINUTE = 2_000_000
+_NO_CREDENTIAL = UpstreamStatus(
+    401,
+    "invalid_request_error",
+    "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer "
+    "auth (i.e. Authorization: Bearer YOUR_KEY).",
+    details={"code": "invalid_api_key"},
+)
 
 
-def create_chat_completion(headers: Sequence[tuple[bytes, bytes]], body: bytes) -> SimulatedResponse:
-    """POST /v1/chat/completions."""
-    if not _has_credential(headers):
-        return _error_response(NO_CREDENTIAL, body)
+def create_chat_completion(headers: Headers, body: bytes) -> SimulatedResponse:
+    """POST /v1/chat/completions. The credential is a bearer token, or Azure's `api-key`."""
+    if not has_credential(headers, b"authorization", b"api-key"):
+        return _json(401, error_body(_NO_CREDENTIAL), body)
     try:
-        request = decode_request(body)
-    except InvalidRequest as error:
-        refused = Failure(400, "invalid_request_error", error.message, code=error.code, param=error.param)
-        return _error_response(refused, body)
-    text = last_text(request)
-    quirks = quirks_in(text)
-    aloud = any(quirk.aloud for quirk in quirks)
-    replied = _named(reply(ask_of(request, text, think=aloud or request.reasons), FAILURES), request.model)
-    directives = replied.directives
-    if directives.failure is not None and not (directives.failure_in_stream and request.stream):
-        return _error_response(directives.failure, body, quirks, stream=request.stream)
-    if any(quirk.in_200 for quirk in quirks) and directives.failure is None:
-        return _error_response(FAILURES["server_error"], body, quirks, stream=request.stream)
-    answer = _answer(request, replied, quirks, body, aloud=aloud or request.reasons_aloud)
+        request = read_chat(body)
+    except CallerError as error:
+        return _json(error.status, error_body(error), body)
+    answer = answer_to(request, reply(ask_of(request)), body, aloud=request.reasons_aloud)
     if request.stream:
-        return SimulatedResponse(200, _headers(b"text/event-stream; charset=utf-8", body), Frames(answer))
-    return SimulatedResponse(200, _headers(b"application/json", body), (answer.body(),))
+        return SimulatedResponse(200, _headers(EVENT_STREAM, body), answer)
+    return _json(200, answer.body(), body)
 
 
-def _answer(
-    request: ChatRequest, replied: Reply, quirks: tuple[Quirk, ...], body: bytes, *, aloud: bool
-) -> Answer:
+def answer_to(request: ChatRequest, replied: Reply, body: bytes, *, aloud: bool) -> Answer:
+    """Returns the reply as an answer to this request. `aloud`: reasoning is shown."""
     call_ids = (made_id("call_", body, nth) for nth in range(len(replied.parts)))
-    turn = turn_of(replied, call_ids, aloud=aloud, forced=request.choice.forced is not None)
-    for quirk in quirks:
-        turn = quirk.turn(turn)
-    usage: Object | None = usage_of(turn, prompt_tokens(request))
-    for quirk in quirks:
-        usage = None if usage is None else quirk.usage(usage)
     return Answer(
         id=made_id("chatcmpl-", body),
         model=request.model,
-        turn=turn,
-        usage=usage,
+        turn=turn_of(replied, call_ids, aloud=aloud, forced=request.forced_tool is not None),
+        prompt=prompt_tokens(request),
         include_usage=request.include_usage,
-        quirks=quirks,
-        directives=replied.directives,
     )
 
 
-def _named(replied: Reply, model: str) -> Reply:
-    """The ordered failure with the model's name in its text."""
-    failure = replied.directives.failure
-    if failure is None:
-        return replied
-    failure = replace(failure, message=failure.message.replace("{model}", model))
-    return replace(replied, directives=replace(replied.directives, failure=failure))
+def error_body(error: NexusFlowError) -> dict[str, Any]:
+    """Returns the body of an error response, which is also the data of an error inside a stream."""
+    details = {"param": None, "code": None, **(error.details or {})}
+    return {"error": {"message": error.message, "type": error.type, **details}}
 
 
-def _error_response(
-    failure: Failure, body: bytes, quirks: tuple[Quirk, ...] = (), *, stream: bool = False
-) -> SimulatedResponse:
-    """An error before the first byte of an answer; `body` is the request's, for the ids."""
-    data = error_data(error_body(failure), quirks)
-    if any(quirk.in_200 for quirk in quirks):
-        if stream:
-            return SimulatedResponse(200, _headers(b"text/event-stream; charset=utf-8", body), (frame(data),))
-        return SimulatedResponse(200, _headers(b"application/json", body), (encode_json(data),))
-    headers = _headers(b"application/json", body, exhausted=failure.retry_after)
-    if failure.retry_after is not None:
-        headers += (
-            (b"retry-after", b"%d" % failure.retry_after),
-            (b"retry-after-ms", b"%d" % (failure.retry_after * 1_000)),
-        )
-    return SimulatedResponse(failure.status, headers, (encode_json(data),))
+def _json(status: int, value: dict[str, Any], body: bytes) -> SimulatedResponse:
+    return SimulatedResponse(status, _headers(JSON, body), (msgspec.json.encode(value),))
 
 
-def _headers(content_type: bytes, body: bytes, exhausted: int | None = None) -> Headers:
-    """`exhausted`: no request is left for so many seconds."""
-    left, reset = (REQUESTS_A_MINUTE - 1, b"6ms") if exhausted is None else (0, b"%ds" % exhausted)
-    return (
-        (b"content-type", content_type),
-        (b"x-request-id", made_id("req_", body).encode()),
-        (b"openai-organization", b"simulated"),
-        (b"openai-processing-ms", b"1"),
-        (b"openai-version", b"2020-10-01"),
-        (b"x-ratelimit-limit-requests", b"%d" % REQUESTS_A_MINUTE),
-        (b"x-ratelimit-limit-tokens", b"%d" % TOKENS_A_MINUTE),
-        (b"x-ratelimit-remaining-requests", b"%d" % left),
-        (b"x-ratelimit-remaining-tokens", b"%d" % (TOKENS_A_MINUTE - 1_000)),
-        (b"x-ratelimit-reset-requests", reset),
-        (b"x-ratelimit-reset-tokens", b"30ms"),
-    )
-
-
-def _has_credential(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """A bearer token, or Azure's `api-key`."""
-    return any(name.lower() in (b"authorization", b"api-key") and value.strip() for name, value in headers)
+def _headers(content_type: tuple[bytes, bytes], body: bytes) -> Headers:
+    return [content_type, (b"x-request-id", made_id("req_", body).encode())]

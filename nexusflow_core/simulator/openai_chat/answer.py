@@ -1,72 +1,117 @@
-"""What is said, in OpenAI's form: the message of a sync answer, and the chunks of a stream."""
-
-from __future__ import annotations
+"""An answer in OpenAI's form: one JSON object, or the chunks of a stream."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from nexusflow_core.simulator.jsonvalue import Json, Object
 from nexusflow_core.simulator.openai_chat.prompt import PromptTokens
 from nexusflow_core.simulator.reply import Reply, Text, Thought, ToolCall, argument_slices, words
+from nexusflow_core.sse import encode_sse
+
+__all__ = [
+    "Answer",
+    "Call",
+    "Chunk",
+    "Turn",
+    "call_chunk",
+    "chunks",
+    "message",
+    "turn_of",
+    "usage_of",
+]
+
+CREATED = 1_767_225_600  # no clock here: each answer is of 2026-01-01
+DONE = encode_sse(b"[DONE]")
 
 _FINISH_REASONS = {"end": "stop", "length": "length", "stop_sequence": "stop", "tool_calls": "tool_calls"}
 
 
-class Call(msgspec.Struct, frozen=True):
-    """A tool call; `arguments` is JSON text, or a value where the vendor does not write it as text."""
+class Call(Struct, frozen=True):
+    """A tool call; `arguments` is JSON text."""
 
     id: str
     name: str
-    arguments: Json
+    arguments: Any
 
 
-class Turn(msgspec.Struct, frozen=True):
+class Turn(Struct, frozen=True):
     """All that one answer says. `reasoning` is empty where it is only counted."""
 
     reasoning: str
     text: str
-    refusal: str
     calls: tuple[Call, ...]
-    afterthought: str
     finish: str
     completion_tokens: int
     reasoning_tokens: int
 
 
-class Chunk(msgspec.Struct, frozen=True):
-    """One chunk of a stream; `delta` None: it has no choice.
+class Chunk(Struct, frozen=True):
+    """One chunk of a stream; `delta` None: it has no choice."""
 
-    `extra` and `choice_extra` are members of a vendor's making, of the chunk and of its choice.
-    """
-
-    delta: Object | None
+    delta: dict[str, Any] | None
     finish: str | None = None
-    usage: Object | None = None
-    extra: Object = {}
-    choice_extra: Object = {}
+    usage: dict[str, Any] | None = None
+
+
+class Answer(Struct, frozen=True):
+    """All that one answer is made of. Iterated over, it is the stream, an event each."""
+
+    id: str
+    model: str
+    turn: Turn
+    prompt: PromptTokens
+    include_usage: bool
+
+    def body(self) -> dict[str, Any]:
+        """Returns the whole answer, as a request without `stream` gets it."""
+        choice = {
+            "index": 0,
+            "message": message(self.turn),
+            "logprobs": None,
+            "finish_reason": self.turn.finish,
+        }
+        usage = usage_of(self.turn, self.prompt)
+        return {**self._envelope("chat.completion"), "choices": [choice], "usage": usage}
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yields the stream."""
+        for chunk in chunks(self.turn, usage_of(self.turn, self.prompt)):
+            if chunk.delta is not None or self.include_usage:
+                yield encode_sse(msgspec.json.encode(self.chunk_object(chunk)))
+        yield DONE
+
+    def chunk_object(self, chunk: Chunk) -> dict[str, Any]:
+        """Returns the JSON of one chunk."""
+        choice = {"index": 0, "delta": chunk.delta, "logprobs": None, "finish_reason": chunk.finish}
+        choices = [] if chunk.delta is None else [choice]
+        usage = {"usage": chunk.usage} if self.include_usage or chunk.usage is not None else {}
+        return {**self._envelope("chat.completion.chunk"), "choices": choices, **usage}
+
+    def _envelope(self, kind: str) -> dict[str, Any]:
+        """Returns the members that body and chunks share."""
+        named = {"id": self.id, "object": kind, "created": CREATED, "model": self.model}
+        return {**named, "service_tier": "default", "system_fingerprint": "fp_simulated"}
 
 
 def turn_of(reply: Reply, call_ids: Iterator[str], *, aloud: bool, forced: bool) -> Turn:
-    """A reply in this protocol's terms. A forced call ends with `stop`, as recorded of OpenAI."""
+    """Returns a reply in this protocol's terms. A forced call ends with `stop`, as recorded of OpenAI."""
     parts = reply.parts
-    finish = "stop" if forced and reply.stop == "tool_calls" else _FINISH_REASONS[reply.stop]
+    calls = [part for part in parts if isinstance(part, ToolCall)]
     return Turn(
         reasoning="".join(part.text for part in parts if isinstance(part, Thought)) if aloud else "",
         text="".join(part.text for part in parts if isinstance(part, Text)),
-        refusal="",
-        calls=tuple(
-            Call(next(call_ids), part.name, part.arguments) for part in parts if isinstance(part, ToolCall)
-        ),
-        afterthought="",
-        finish=finish,
+        calls=tuple(Call(next(call_ids), call.name, call.arguments) for call in calls),
+        finish="stop" if forced and reply.stop == "tool_calls" else _FINISH_REASONS[reply.stop],
         completion_tokens=reply.output_tokens,
         reasoning_tokens=reply.thinking_tokens,
     )
 
 
-def usage_of(turn: Turn, prompt: PromptTokens) -> Object:
-    """The counts, with every detail that OpenAI tells."""
+def usage_of(turn: Turn, prompt: PromptTokens) -> dict[str, Any]:
+    """Returns the counts, with every detail that OpenAI gives."""
+    predicted = {"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}
     return {
         "prompt_tokens": prompt.total,
         "completion_tokens": turn.completion_tokens,
@@ -75,21 +120,15 @@ def usage_of(turn: Turn, prompt: PromptTokens) -> Object:
         "completion_tokens_details": {
             "reasoning_tokens": turn.reasoning_tokens,
             "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
+            **predicted,
         },
     }
 
 
-def message(turn: Turn) -> Object:
-    """The finished message, as a request without `stream` gets it."""
-    text = turn.text + turn.afterthought
-    made: Object = {
-        "role": "assistant",
-        "content": text or (None if turn.calls or turn.refusal else ""),
-        "refusal": turn.refusal or None,
-        "annotations": [],
-    }
+def message(turn: Turn) -> dict[str, Any]:
+    """Returns the finished message, as a request without `stream` gets it."""
+    content = turn.text or (None if turn.calls else "")
+    made: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     if turn.reasoning:
         made["reasoning_content"] = turn.reasoning
     if turn.calls:
@@ -100,45 +139,23 @@ def message(turn: Turn) -> Object:
     return made
 
 
-def chunks(turn: Turn, usage: Object | None) -> Iterator[Chunk]:
-    """The same answer as a stream: role, deltas, finish, usage."""
-    content = None if turn.reasoning or turn.refusal or (turn.calls and not turn.text) else ""
+def chunks(turn: Turn, usage: dict[str, Any] | None) -> Iterator[Chunk]:
+    """Yields the same answer as a stream: role, deltas, finish, usage."""
+    content = None if turn.reasoning or (turn.calls and not turn.text) else ""
     yield Chunk({"role": "assistant", "content": content, "refusal": None})
     for word in words(turn.reasoning):
         yield Chunk({"content": None, "reasoning_content": word})
     for word in words(turn.text):
         yield Chunk({"content": word})
-    for word in words(turn.refusal):
-        yield Chunk({"refusal": word})
     for index, call in enumerate(turn.calls):
-        yield from _call_chunks(index, call)
-    for word in words(turn.afterthought):
-        yield Chunk({"content": word})
+        function = {"name": call.name, "arguments": ""}
+        yield call_chunk({"index": index, "id": call.id, "type": "function", "function": function})
+        for piece in argument_slices(call.arguments):
+            yield call_chunk({"index": index, "function": {"arguments": piece}})
     yield Chunk({}, finish=turn.finish)
     yield Chunk(None, usage=usage)
 
 
-def _call_chunks(index: int, call: Call) -> Iterator[Chunk]:
-    whole = not isinstance(call.arguments, str)
-    function: Object = {"name": call.name, "arguments": call.arguments if whole else ""}
-    yield call_chunk({"index": index, "id": call.id, "type": "function", "function": function})
-    if isinstance(call.arguments, str):
-        for piece in argument_slices(call.arguments):
-            yield call_chunk({"index": index, "function": {"arguments": piece}})
-
-
-def call_chunk(*entries: Object) -> Chunk:
-    """A chunk with these entries in `tool_calls`."""
+def call_chunk(*entries: dict[str, Any]) -> Chunk:
+    """Returns a chunk with these entries in `tool_calls`."""
     return Chunk({"tool_calls": [*entries]})
-
-
-def call_entries(holder: Object | None) -> list[Object]:
-    """The entries of `tool_calls` in a message or a delta."""
-    listed = None if holder is None else holder.get("tool_calls")
-    return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-
-
-def function_of(entry: Object) -> Object:
-    """What an entry of `tool_calls` has under `function`."""
-    function = entry.get("function")
-    return function if isinstance(function, dict) else {}

@@ -1,28 +1,26 @@
 """What a request says: its size in tokens, its cached prefix, and the `Ask` it amounts to."""
 
-from __future__ import annotations
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from nexusflow_core.simulator.jsonvalue import Object
-from nexusflow_core.simulator.openai_chat.messages import Message, text_of
-from nexusflow_core.simulator.openai_chat.request import ChatRequest
-from nexusflow_core.simulator.reply import MAX_TEXT_TOKENS, Ask, Tool
-from nexusflow_core.simulator.tokens import (
-    DOCUMENT_TOKENS,
-    IMAGE_TOKENS,
-    MESSAGE_TOKENS,
-    clip,
-    json_tokens,
-    text_tokens,
-)
+from nexusflow_core.counting import IMAGE_TOKENS, MESSAGE_TOKENS, PAGE_TOKENS, text_tokens
+from nexusflow_core.simulator.openai_chat.request import ChatRequest, Message
+from nexusflow_core.simulator.reply import MAX_TEXT_TOKENS, Ask, OfferedTool, clip
+from nexusflow_core.untyped import is_list, object_of
 
-# OpenAI's cache: nothing below the first figure, and then in steps of the second.
+__all__ = ["PromptTokens", "ask_of", "last_text", "prompt_tokens"]
+
 CACHED_AT_LEAST = 1_024
 CACHED_BY = 128
+"""OpenAI's cache has no prefix below the first figure, and grows in steps of the second."""
+
+_FLAT_TOKENS = {"image_url": IMAGE_TOKENS, **dict.fromkeys(("input_audio", "file", "video_url"), PAGE_TOKENS)}
+_JSON_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
 
 
-class PromptTokens(msgspec.Struct, frozen=True):
+class PromptTokens(Struct, frozen=True):
     """The whole prompt, and the part of it that the cache had."""
 
     total: int
@@ -30,12 +28,8 @@ class PromptTokens(msgspec.Struct, frozen=True):
 
 
 def prompt_tokens(request: ChatRequest) -> PromptTokens:
-    """Size of the prompt. Cached is what an earlier turn must have sent: all before the last answer.
-
-    A pure function remembers nothing, so the conversation itself tells: one with an assistant
-    turn was sent before, up to that turn.
-    """
-    tools = sum(json_tokens(tool.raw) for tool in request.tools)
+    """Returns the size of the prompt. Cached is all before the last answer, since it was sent before."""
+    tools = sum(_json_tokens(tool) for tool in request.tools or ())
     sizes = [_message_tokens(message) for message in request.messages]
     turns = [i for i, message in enumerate(request.messages[:-1]) if message.role == "assistant"]
     earlier = tools + sum(sizes[: turns[-1]]) if turns else 0
@@ -43,32 +37,48 @@ def prompt_tokens(request: ChatRequest) -> PromptTokens:
     return PromptTokens(tools + sum(sizes), cached)
 
 
-def last_text(request: ChatRequest) -> str:
-    """The text of the last user turn: neighbouring user messages are one."""
-    return "\n".join(filter(None, (message.text for message in _last_turn(request, "user"))))
-
-
-def ask_of(request: ChatRequest, text: str, *, think: bool) -> Ask:
-    """The request without OpenAI's words; `text` is its last user text."""
-    choice = request.choice
-    tools = [tool for tool in request.tools if choice.names is None or tool.name in choice.names]
+def ask_of(request: ChatRequest) -> Ask:
+    """Returns the request in no protocol's words."""
+    choice, allowed = request.tool_choice, object_of(object_of(request.tool_choice).get("allowed_tools"))
+    forced = request.forced_tool
+    stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
     return Ask(
-        text=text,
+        text=last_text(request),
         tool_results=tuple(_result(message) for message in _last_turn(request, "tool")),
-        tools=tuple(Tool(tool.name, tool.schema) for tool in tools),
-        must_call=choice.must,
-        only_tool=choice.forced,
-        may_call=choice.may,
-        parallel_calls=request.parallel_calls,
-        answer_schema=request.answer_schema,
-        think=think,
-        max_tokens=request.max_tokens,
-        stop_sequences=request.stop,
+        tools=_offered(request.tools or [], allowed.get("tools")),
+        must_call=choice in ("required", "any") or forced is not None or allowed.get("mode") == "required",
+        only_tool=forced,
+        may_call=choice != "none",
+        parallel_calls=request.parallel_tool_calls is not False,
+        answer_schema=_answer_schema(object_of(request.response_format)),
+        think=request.reasons,
+        max_tokens=request.max_completion_tokens if request.max_tokens is None else request.max_tokens,
+        stop_sequences=tuple(dict.fromkeys(stop)),
     )
 
 
+def last_text(request: ChatRequest) -> str:
+    """Returns the text of the last user turn; neighbouring user messages are one turn."""
+    return "\n".join(text for message in _last_turn(request, "user") for text in message.texts)
+
+
+def _offered(tools: list[dict[str, Any]], allowed: Any) -> tuple[OfferedTool, ...]:
+    """The functions, of which `allowed` may list some; other tools are never called."""
+    names = {_function(entry).get("name") for entry in allowed} if is_list(allowed) else None
+    functions = [_function(tool) for tool in tools]
+    return tuple(
+        OfferedTool(name, function.get("parameters"))
+        for function in functions
+        if isinstance(name := function.get("name"), str) and (names is None or name in names)
+    )
+
+
+def _function(entry: Any) -> dict[str, Any]:
+    return object_of(object_of(entry).get("function"))
+
+
 def _last_turn(request: ChatRequest, role: str) -> list[Message]:
-    """The user's or the tools' messages since the last assistant turn; a prefill at the end is passed by."""
+    """The user's or the tools' messages since the last assistant turn; a prefill at the end is skipped."""
     turn: list[Message] = []
     begun = False
     for message in reversed(request.messages):
@@ -82,25 +92,28 @@ def _last_turn(request: ChatRequest, role: str) -> list[Message]:
 
 
 def _result(message: Message) -> str:
-    text = " ".join(filter(None, map(text_of, message.parts)))
-    return clip(text, MAX_TEXT_TOKENS) or "(nothing to read)"
+    return clip(" ".join(message.texts), MAX_TEXT_TOKENS) or "(nothing to read)"
+
+
+def _answer_schema(form: dict[str, Any]) -> Any:
+    if form.get("type") == "json_object":
+        return _JSON_OBJECT
+    schema = object_of(form.get("json_schema")).get("schema")
+    return (schema or {"type": "object"}) if form.get("type") == "json_schema" else None
 
 
 def _message_tokens(message: Message) -> int:
-    """Reasoning that is sent back costs nothing."""
-    calls = sum(text_tokens(call.name) + text_tokens(call.arguments) for call in message.calls)
-    return MESSAGE_TOKENS + calls + sum(map(_part_tokens, message.parts))
+    calls = [call.function for call in message.tool_calls or ()]
+    called = sum(text_tokens(function.name) + text_tokens(function.arguments) for function in calls)
+    return MESSAGE_TOKENS + called + sum(map(_part_tokens, message.parts))
 
 
-def _part_tokens(part: Object) -> int:
-    match part.get("type"):
-        case "text":
-            return text_tokens(text_of(part))
-        case "image_url":
-            return IMAGE_TOKENS
-        case "input_audio" | "file" | "video_url":
-            return DOCUMENT_TOKENS
-        case "thinking":
-            return 0
-        case _:
-            return json_tokens(part)
+def _part_tokens(part: dict[str, Any]) -> int:
+    kind, text = part.get("type"), part.get("text")
+    if kind == "text" and isinstance(text, str):
+        return text_tokens(text)
+    return _FLAT_TOKENS.get(str(kind)) or _json_tokens(part)
+
+
+def _json_tokens(value: Any) -> int:
+    return text_tokens(msgspec.json.encode(value).decode())

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from nexusflow_core.exchange import Send
-from nexusflow_core.simulator import simulate
-from nexusflow_core.simulator.openai_chat import QUIRKS
 from tests.core.openai_chat.driving import Driven, asking, drive, exchange_of
 from tests.core.openai_chat.folding import by_hand
 from tests.core.openai_chat.grammar import checked
+from tests.simulator import simulate
+from tests.simulator.openai_chat import QUIRKS
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS = [

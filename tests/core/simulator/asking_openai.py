@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nexusflow_core.simulator import SimulatedResponse, simulate
+from nexusflow_core.simulator import SimulatedResponse
+from tests.simulator import simulate
 
 PATH = "/v1/chat/completions"
 KEY = [(b"authorization", b"Bearer sk-anything")]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from nexusflow_core.counting import IMAGE_TOKENS
 from tests.core.simulator.asking_openai import (
     TIME,
     TOOLS,
@@ -237,7 +238,7 @@ def test_usage_adds_up():
     assert usage["prompt_tokens"] == 4 + 2
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9_000}}
-    assert completion([image])["usage"]["prompt_tokens"] == 4 + 1_500
+    assert completion([image])["usage"]["prompt_tokens"] == 4 + IMAGE_TOKENS
     with_tool = completion("abcde", tools=[TIME])["usage"]["prompt_tokens"]
     assert with_tool == 6 + tokens(json.dumps(TIME, separators=(",", ":")))
     called = completion("call get_weather", tools=[WEATHER])

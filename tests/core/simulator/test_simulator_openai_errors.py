@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from nexusflow_core.simulator import FAILURES as ANTHROPIC_FAILURES
-from nexusflow_core.simulator import SimulatedResponse, simulate
-from nexusflow_core.simulator.openai_chat import FAILURES
+from nexusflow_core.simulator import SimulatedResponse
 from tests.core.simulator.asking_openai import PATH, TIME, message, post, request
+from tests.simulator import simulate
+from tests.simulator.openai_chat import FAILURES
 
 EXPECTED: dict[str, tuple[int, str, str | None]] = {
     "invalid_request_error": (400, "invalid_request_error", "invalid_value"),

@@ -6,10 +6,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexusflow_core.simulator import SimulatedResponse, simulate
-from nexusflow_core.simulator.openai_chat import FAILURES, QUIRKS
+from nexusflow_core import simulator
+from nexusflow_core.simulator import SimulatedResponse
 from tests.core.simulator.asking_openai import KEY, PATH
 from tests.core.simulator.folding_openai import read_stream, read_sync
+from tests.simulator import simulate
+from tests.simulator.openai_chat import FAILURES, QUIRKS
 
 scalars = st.one_of(
     st.none(),
@@ -114,6 +116,30 @@ def answered(body: bytes) -> SimulatedResponse:
     else:
         assert response.status == 200
     return response
+
+
+@settings(deadline=None)
+@given(st.binary() | anything.map(lambda value: json.dumps(value).encode()))
+def test_what_is_no_request_is_refused_by_the_product_too(body: bytes):
+    """`serve --offline` checks less than OpenAI, and never raises."""
+    response = simulator.simulate(PATH, KEY, body)
+    assert 400 <= response.status < 500
+    assert json.loads(response.body)["error"]["type"] == "invalid_request_error"
+
+
+@settings(deadline=None, max_examples=300)
+@given(near_requests, st.sampled_from(FIELDS), anything, st.booleans())
+def test_one_odd_field_gets_an_answer_of_the_product(
+    body: dict[str, Any], field: str, value: Any, stream: bool
+):
+    """An odd value is refused or passed by; what is answered is an answer."""
+    sent = {"stream_options": {"include_usage": True}, **body, "stream": stream, field: value}
+    response = simulator.simulate(PATH, KEY, json.dumps(sent).encode())
+    assert response.status in (200, 400)
+    if dict(response.headers)[b"content-type"] == b"application/json":
+        assert ("error" in json.loads(response.body)) == (response.status == 400)
+    else:
+        assert read_stream(response.body).finish in ("stop", "length", "tool_calls")
 
 
 @settings(deadline=None)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core.simulator.openai_chat import QUIRKS
 from tests.core.simulator.asking_openai import TOOLS, chunks, completion, deltas, message, post, request
 from tests.core.simulator.folding_openai import Said, read_stream, read_sync
+from tests.simulator.openai_chat import QUIRKS
 
 CALLS = [("get_weather", '{"city":"example"}'), ("get_time", "{}")]
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from nexusflow_core.simulator.openai_chat import FAILURES
 from tests.core.simulator.asking_openai import TOOLS, chunks, completion, data_of, deltas, post, request
+from tests.simulator.openai_chat import FAILURES
 
 
 def test_text_stream_is_the_sequence_of_the_real_service():

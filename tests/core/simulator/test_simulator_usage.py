@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from nexusflow_core.counting import IMAGE_TOKENS, PAGE_TOKENS
 from tests.core.simulator.asking import message, post, request
 
 MARK = {"cache_control": {"type": "ephemeral"}}
@@ -33,8 +34,8 @@ def test_images_and_documents_cost_a_constant():
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 9_000}}
     pdf = {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}}
     plain = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "tok " * 30}}
-    assert counted(request([image])) == 4 + 1_500
-    assert counted(request([pdf])) == 4 + 2_000
+    assert counted(request([image])) == 4 + IMAGE_TOKENS
+    assert counted(request([pdf])) == 4 + PAGE_TOKENS
     assert counted(request([plain])) == 4 + 30
 
 

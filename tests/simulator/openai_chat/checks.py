@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from nexusflow_core.simulator.jsonvalue import Json, Object
+from tests.simulator.openai_chat.values import Json, Object
 
 
-class InvalidRequest(Exception):
+class Refused(Exception):
     """The request is refused with 400; `param` is the field at fault, `code` OpenAI's word for why."""
 
     def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
@@ -21,7 +21,7 @@ def required(fields: Object, name: str, path: str = "") -> Json:
     """A field that must be there."""
     if name not in fields:
         full = path + name
-        raise InvalidRequest(f"Missing required parameter: '{full}'.", full, "missing_required_parameter")
+        raise Refused(f"Missing required parameter: '{full}'.", full, "missing_required_parameter")
     return fields[name]
 
 
@@ -37,7 +37,7 @@ def array(value: Json, path: str) -> list[Json]:
     if not isinstance(value, list):
         raise _wrong_type(value, path, "an array of objects")
     if not value:
-        raise InvalidRequest(
+        raise Refused(
             f"Invalid '{path}': empty array. "
             "Expected an array with minimum length 1, but got an empty array instead.",
             path,
@@ -72,7 +72,7 @@ def whole_number(value: Json, path: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _wrong_type(value, path, "an integer")
     if value < 1:
-        raise InvalidRequest(
+        raise Refused(
             f"Invalid '{path}': integer below minimum value. Expected a value >= 1, but got {value} instead.",
             path,
             "integer_below_min_value",
@@ -89,7 +89,7 @@ def in_range(fields: Object, name: str, low: int, high: int) -> None:
         raise _wrong_type(value, name, "a decimal")
     if not low <= value <= high:
         side, sign, bound = ("above maximum", "<=", high) if value > high else ("below minimum", ">=", low)
-        raise InvalidRequest(
+        raise Refused(
             f"Invalid '{name}': decimal {side} value. "
             f"Expected a value {sign} {bound}, but got {value} instead.",
             name,
@@ -100,7 +100,7 @@ def in_range(fields: Object, name: str, low: int, high: int) -> None:
 def one_of(value: str, choices: Collection[str], path: str) -> str:
     """One of the words that are allowed there."""
     if value not in choices:
-        raise InvalidRequest(
+        raise Refused(
             f"Invalid value: '{value}'. Supported values are: {_listed(choices)}.", path, "invalid_value"
         )
     return value
@@ -110,7 +110,7 @@ def not_longer(value: Sequence[object], most: int, path: str) -> None:
     """A string or array that has an upper size."""
     if len(value) > most:
         a, what = ("a", "string") if isinstance(value, str) else ("an", "array")
-        raise InvalidRequest(
+        raise Refused(
             f"Invalid '{path}': {what} too long. Expected {a} {what} with maximum length {most}, "
             f"but got {a} {what} with length {len(value)} instead.",
             path,
@@ -118,9 +118,9 @@ def not_longer(value: Sequence[object], most: int, path: str) -> None:
         )
 
 
-def _wrong_type(value: Json, path: str, expected: str) -> InvalidRequest:
+def _wrong_type(value: Json, path: str, expected: str) -> Refused:
     message = f"Invalid type for '{path}': expected {expected}, but got {_kind(value)} instead."
-    return InvalidRequest(message, path, "invalid_type")
+    return Refused(message, path, "invalid_type")
 
 
 def _kind(value: Json) -> str:

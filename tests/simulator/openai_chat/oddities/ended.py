@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from nexusflow_core.simulator.jsonvalue import Object
-from nexusflow_core.simulator.openai_chat.answer import Chunk
 from nexusflow_core.simulator.openai_chat.prompt import CACHED_AT_LEAST, CACHED_BY
+from tests.simulator.openai_chat.chunks import Chunk
+from tests.simulator.openai_chat.values import Object
 
 _GROQ_ID = "req_simulated"
 

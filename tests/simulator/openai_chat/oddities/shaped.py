@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nexusflow_core.simulator.jsonvalue import Json, Object
-from nexusflow_core.simulator.openai_chat.answer import call_entries
+import msgspec
+
+from tests.simulator.openai_chat.chunks import call_entries, function_of
+from tests.simulator.openai_chat.values import Json, Object
 
 
 def reasoning_field(holder: Object) -> Object:
@@ -35,6 +37,13 @@ def text_parts(holder: Object) -> Object:
 def role_everywhere(holder: Object) -> Object:
     """The role, again and again."""
     return {"role": "assistant", **holder}
+
+
+def refused(holder: Object) -> Object:
+    """All text is a refusal."""
+    return (
+        {**holder, "content": None, "refusal": holder.get("content") or None} if "content" in holder else holder
+    )
 
 
 def null_tool_calls(holder: Object) -> Object:
@@ -69,6 +78,17 @@ def _without(name: str) -> Callable[[Object], Object]:
     return lambda entry: {key: value for key, value in entry.items() if key != name}
 
 
+def _value(entry: Object) -> Object:
+    """The entry with its arguments as a value; as text where that is no JSON."""
+    function = function_of(entry)
+    try:
+        arguments = msgspec.json.decode(str(function.get("arguments")))
+    except msgspec.DecodeError:
+        return entry
+    return {**entry, "function": {**function, "arguments": arguments}}
+
+
+object_arguments = _each_entry(_value)
 without_id = _each_entry(_without("id"))
 without_index = _each_entry(_without("index"))
 same_index = _each_entry(lambda entry: {**entry, "index": 0} if "index" in entry else entry)

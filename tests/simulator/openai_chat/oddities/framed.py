@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nexusflow_core.simulator.jsonvalue import Json, Object
+from tests.simulator.openai_chat.values import Json, Object
 
 _COMMENT = b": OPENROUTER PROCESSING\n\n"
 _FRAMES_BETWEEN = 3

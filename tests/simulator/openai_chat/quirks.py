@@ -12,9 +12,10 @@ from typing import TypeVar
 
 import msgspec
 
-from nexusflow_core.simulator.jsonvalue import Object
-from nexusflow_core.simulator.openai_chat.answer import Chunk, Turn
-from nexusflow_core.simulator.openai_chat.oddities import calls, ended, framed, said, shaped
+from nexusflow_core.simulator.openai_chat.answer import Turn
+from tests.simulator.openai_chat.chunks import Chunk
+from tests.simulator.openai_chat.oddities import calls, ended, framed, said, shaped
+from tests.simulator.openai_chat.values import Object
 
 _QUIRK = re.compile(r"simulate quirk ([a-z0-9_]+)")
 
@@ -52,12 +53,16 @@ QUIRKS = {
     "think_tags": Quirk("<think> begins the text (MiniMax, Together)", turn=said.think_tags, aloud=True),
     # text
     "text_parts": Quirk("content is a list of text parts, in deltas too", holder=shaped.text_parts),
-    "text_after_call": Quirk("text behind the last tool call (in no recording)", turn=said.text_after_call),
-    "refusal": Quirk("content null and a refusal (OpenAI)", turn=said.refusal),
+    "text_after_call": Quirk(
+        "text behind the last tool call (in no recording)", turn=said.text_after_call, chunks=calls.text_behind
+    ),
+    "refusal": Quirk("content null and a refusal (OpenAI)", turn=said.refusal, holder=shaped.refused),
     "content_filter": Quirk("cut, finish_reason content_filter (Azure)", turn=said.content_filter),
     "empty_answer": Quirk("nothing is said, finish_reason stop", turn=said.empty_answer),
     # tool calls: what they say
-    "object_arguments": Quirk("arguments are an object, not text (Ollama)", turn=said.object_arguments),
+    "object_arguments": Quirk(
+        "arguments are an object, not text (Ollama)", chunks=calls.whole_calls, holder=shaped.object_arguments
+    ),
     "empty_arguments": Quirk('arguments ""', turn=said.empty_arguments),
     "null_arguments": Quirk("arguments are the text null (Groq)", turn=said.null_arguments),
     "broken_arguments": Quirk("arguments end in the middle", turn=said.broken_arguments),

@@ -7,8 +7,8 @@ from itertools import chain, zip_longest
 
 from msgspec.structs import replace
 
-from nexusflow_core.simulator.jsonvalue import Json, Object
-from nexusflow_core.simulator.openai_chat.answer import Chunk, call_chunk, call_entries, function_of
+from tests.simulator.openai_chat.chunks import Chunk, call_chunk, call_entries, function_of
+from tests.simulator.openai_chat.values import Json, Object
 
 
 def placeholder_arguments(stream: Iterable[Chunk]) -> Iterator[Chunk]:
@@ -97,6 +97,20 @@ def call_in_finish(stream: Iterable[Chunk]) -> Iterator[Chunk]:
     """No chunk of their own: calls come with the chunk behind them, which is the finish."""
     for entries, chunk in _gathered(stream):
         yield replace(chunk, delta={**(chunk.delta or {}), "tool_calls": [*entries]}) if entries else chunk
+
+
+def text_behind(stream: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Text comes after the calls, right before the finish."""
+    held: list[Chunk] = []
+    for chunk in stream:
+        delta = chunk.delta or {}
+        if chunk.finish or chunk.delta is None:
+            yield from held
+            held = []
+        if "role" not in delta and delta.get("content") and not chunk.finish:
+            held.append(chunk)
+        else:
+            yield chunk
 
 
 def _entries(stream: Iterable[Chunk]) -> Iterator[tuple[Object | None, Chunk]]:

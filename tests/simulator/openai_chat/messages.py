@@ -7,9 +7,8 @@ from collections import Counter
 
 import msgspec
 
-from nexusflow_core.simulator.jsonvalue import Json, Object
-from nexusflow_core.simulator.openai_chat.checks import (
-    InvalidRequest,
+from tests.simulator.openai_chat.checks import (
+    Refused,
     an_object,
     array,
     not_longer,
@@ -17,6 +16,7 @@ from nexusflow_core.simulator.openai_chat.checks import (
     required,
     string,
 )
+from tests.simulator.openai_chat.values import Json, Object
 
 MAX_ID = 40
 
@@ -94,11 +94,11 @@ def _content(fields: Object, role: str, path: str, *, strict: bool) -> list[Obje
         if role == "assistant" and any(fields.get(name) is not None for name in _INSTEAD_OF_CONTENT):
             return []
         required(fields, "content", f"{path}.")
-        raise InvalidRequest("Invalid value for 'content': expected a string, got null.", f"{path}.content")
+        raise Refused("Invalid value for 'content': expected a string, got null.", f"{path}.content")
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if not isinstance(content, list):
-        raise InvalidRequest(
+        raise Refused(
             f"Invalid type for '{path}.content': expected one of a string or array of objects.",
             f"{path}.content",
             "invalid_type",
@@ -117,7 +117,7 @@ def _part(entry: Json, kinds: tuple[str, ...], path: str) -> Object:
         image = an_object(required(part, "image_url", f"{path}."), f"{path}.image_url")
         url = string(required(image, "url", f"{path}.image_url."), f"{path}.image_url.url")
         if not _URL.match(url):
-            raise InvalidRequest(
+            raise Refused(
                 f"Invalid '{path}.image_url.url'. "
                 "Expected a valid URL, but got a value with an invalid format.",
                 f"{path}.image_url.url",
@@ -148,7 +148,7 @@ def _check_order(messages: list[Message]) -> None:
     for i, message in enumerate(messages):
         if message.answers is not None:
             if not waiting[message.answers]:
-                raise InvalidRequest(
+                raise Refused(
                     "Invalid parameter: messages with role 'tool' must be a response to a preceeding message "
                     "with 'tool_calls'.",
                     f"messages.[{i}].role",
@@ -162,7 +162,7 @@ def _check_order(messages: list[Message]) -> None:
 
 def _check_answered(waiting: Counter[str], caller: int) -> None:
     if missing := list(+waiting):
-        raise InvalidRequest(
+        raise Refused(
             "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
             f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(missing)}",
             f"messages.[{caller}].role",

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from nexusflow_core.simulator.jsonvalue import BadJson, Json, decode_json
+from nexusflow_core.counting import text_tokens
 from nexusflow_core.simulator.openai_chat.answer import Call, Turn
-from nexusflow_core.simulator.tokens import text_tokens
 
 _REFUSAL = "I'm sorry, but I can't assist with that request."
 _AFTERTHOUGHT = "I have asked the tools."
@@ -27,12 +26,12 @@ def text_after_call(turn: Turn) -> Turn:
     if not turn.calls:
         return turn
     tokens = turn.completion_tokens + text_tokens(_AFTERTHOUGHT)
-    return replace(turn, afterthought=_AFTERTHOUGHT, completion_tokens=tokens)
+    return replace(turn, text=_AFTERTHOUGHT, completion_tokens=tokens)
 
 
 def refusal(turn: Turn) -> Turn:
     """Neither text nor calls; the model's reasons are not told."""
-    return _instead(turn, refusal=_REFUSAL, finish="stop")
+    return _instead(turn, text=_REFUSAL, finish="stop")
 
 
 def content_filter(turn: Turn) -> Turn:
@@ -45,9 +44,9 @@ def empty_answer(turn: Turn) -> Turn:
     return _instead(turn, finish="stop")
 
 
-def _instead(turn: Turn, *, text: str = "", refusal: str = "", finish: str) -> Turn:
-    tokens = turn.reasoning_tokens + text_tokens(text) + text_tokens(refusal)
-    return replace(turn, text=text, refusal=refusal, calls=(), finish=finish, completion_tokens=tokens)
+def _instead(turn: Turn, *, text: str = "", finish: str) -> Turn:
+    tokens = turn.reasoning_tokens + text_tokens(text)
+    return replace(turn, text=text, calls=(), finish=finish, completion_tokens=tokens)
 
 
 def _each_call(change: Callable[[Call, int], Call]) -> Callable[[Turn], Turn]:
@@ -55,26 +54,12 @@ def _each_call(change: Callable[[Call, int], Call]) -> Callable[[Turn], Turn]:
 
 
 def _broken(call: Call, nth: int) -> Call:
-    whole = call.arguments
-    return replace(call, arguments=whole[: (len(whole) + 1) // 2]) if isinstance(whole, str) else call
-
-
-def _as_value(call: Call, nth: int) -> Call:
-    return replace(call, arguments=_value(call.arguments))
-
-
-def _value(arguments: Json) -> Json:
-    """What the text says; the text itself where another oddity broke it."""
-    try:
-        return decode_json(arguments.encode()) if isinstance(arguments, str) else arguments
-    except BadJson:
-        return arguments
+    return replace(call, arguments=call.arguments[: (len(call.arguments) + 1) // 2])
 
 
 empty_arguments = _each_call(lambda call, nth: replace(call, arguments=""))
 null_arguments = _each_call(lambda call, nth: replace(call, arguments="null"))
 broken_arguments = _each_call(_broken)
-object_arguments = _each_call(_as_value)
 same_id = _each_call(lambda call, nth: replace(call, id="call_same"))
 kimi_ids = _each_call(lambda call, nth: replace(call, id=f"functions.{call.name}:{nth}"))
 mistral_ids = _each_call(lambda call, nth: replace(call, id=call.id[-9:]))

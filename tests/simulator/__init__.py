@@ -1,0 +1,20 @@
+"""The product's simulator, as strict as OpenAI and with every oddity of its vendors.
+
+What `nexusflow_core.simulator` answers is taken from it; this package adds checks and changes answers.
+"""
+
+from __future__ import annotations
+
+from nexusflow_core import simulator
+from nexusflow_core.simulator import SimulatedResponse
+from nexusflow_core.upstream import Headers
+from tests.simulator.openai_chat import create_chat_completion
+
+__all__ = ["simulate"]
+
+
+def simulate(path: str, headers: Headers, body: bytes) -> SimulatedResponse:
+    """Answer a POST to `path`. Never raises."""
+    if path.endswith("/chat/completions"):
+        return create_chat_completion(headers, body)
+    return simulator.simulate(path, headers, body)

@@ -1,0 +1,22 @@
+"""A gateway before the odd simulator, in this process."""
+
+from __future__ import annotations
+
+from nexusflow_asgi import Hook, NexusFlow
+from nexusflow_asgi.settings import resolve_secrets
+from nexusflow_asgi.transports.offline import OfflineTransport
+from nexusflow_core import Config
+from tests.simulator import simulate
+
+__all__ = ["odd_gateway"]
+
+
+class OddTransport(OfflineTransport):
+    """Answers by the simulator that is as strict as OpenAI, and shows every oddity."""
+
+    simulate = staticmethod(simulate)
+
+
+def odd_gateway(config: Config, hook: Hook) -> NexusFlow:
+    """A gateway that needs no key."""
+    return NexusFlow(config=resolve_secrets(config, {}, offline=True), transport=OddTransport(), hooks=[hook])
