@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 CORE = """untyped moments errors sse usage prices cost upstream spending json_spans record
-    peek threads messages session routing call resilience logs dialect counting
+    peek threads messages session routing call resilience logs caching dialect counting
     translation dialects.anthropic dialects.openai_chat dialects exchange simulator toml config model_list
     gateway""".split()
 """nexusflow_core from the ground up."""

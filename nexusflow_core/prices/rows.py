@@ -14,7 +14,17 @@ from msgspec import Struct
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.prices.price import femto_per_request, femto_per_token
 
-__all__ = ["ModelRow", "Period", "Source", "Tier", "Variant", "VendorPrices", "Window", "read_prices"]
+__all__ = [
+    "CacheMinimum",
+    "ModelRow",
+    "Period",
+    "Source",
+    "Tier",
+    "Variant",
+    "VendorPrices",
+    "Window",
+    "read_prices",
+]
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d|24:00")
@@ -100,6 +110,13 @@ class Variant(Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
+class CacheMinimum(Struct, frozen=True, forbid_unknown_fields=True):
+    """The fewest tokens that a model cached before the day `until` (UTC)."""
+
+    until: date
+    tokens: int
+
+
 class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
     """One model of one vendor: prices over time, limits and sources."""
 
@@ -117,6 +134,8 @@ class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
     """The longest prompt in tokens, if a beta once allowed more than `context_window`."""
     max_output: int | None = None
     min_cacheable_tokens: int | None = None
+    earlier_min_cacheable: tuple[CacheMinimum, ...] = ()
+    """What `min_cacheable_tokens` was before, the oldest first."""
     windows: tuple[Window, ...] = ()
     variants: tuple[Variant, ...] = ()
     fees: dict[Literal["web_search_per_1000"], str] = {}
@@ -128,6 +147,13 @@ class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
     def by_kind(self) -> bool:
         """True if a price depends on reasoning in the answer, or on the kind of cache it read."""
         return any(tier.cache_read_explicit or tier.output_thinking for tier in self.tiers())
+
+    def min_cacheable(self, day: date) -> int | None:
+        """Returns the fewest tokens that could be cached on a day (UTC); None where that is not known."""
+        for earlier in self.earlier_min_cacheable:
+            if day < earlier.until:
+                return earlier.tokens
+        return self.min_cacheable_tokens
 
     def tiers(self) -> list[Tier]:
         """Returns the tiers of all periods, windows and variants."""

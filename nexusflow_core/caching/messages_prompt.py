@@ -1,0 +1,184 @@
+"""Reads a request of the Messages API into a Prompt, in one pass over its blocks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from nexusflow_core.caching.prompt import HIDDEN, Builder, Prompt
+from nexusflow_core.caching.rules import ANTHROPIC, Level, Rules
+from nexusflow_core.caching.weights import MESSAGE_WEIGHT, TOOLS_WEIGHT, json_weight, source_weight, text_weight
+from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.untyped import is_list, is_object, object_of
+
+__all__ = ["read_messages_prompt"]
+
+_encode = msgspec.json.Encoder().encode
+_MARK = "cache_control"
+_PLAIN = {"type", "text"}
+
+
+def read_messages_prompt(
+    request: Mapping[str, Any], *, rules: Rules = ANTHROPIC, model: str | None = None, scope: str = ""
+) -> Prompt:
+    """Returns a decoded request body as the cache sees it, in time linear in its size.
+
+    `model` stands in for the body's, an alias say. Raises InvalidRequest for breakpoints that the API refuses,
+    and for a body that nests too deeply.
+    """
+    try:
+        return _Reading(request, rules, model or str(request.get("model") or ""), scope).prompt()
+    except RecursionError:
+        raise InvalidRequest("The request body nests too deeply") from None
+
+
+class _Reading:
+    """One pass: `citations` and `images` are parameters of the prompt that only its blocks tell."""
+
+    def __init__(self, request: Mapping[str, Any], rules: Rules, model: str, scope: str) -> None:
+        self.request = request
+        self.rules = rules
+        self.build = Builder(rules, model, scope, _parameters(request))
+
+    def prompt(self) -> Prompt:
+        request, build = self.request, self.build
+        build.begin(Level.TOOLS)
+        for tool in _list(request.get("tools")):
+            self._tool(object_of(tool))
+        build.begin(Level.SYSTEM)
+        self._content("system", request.get("system"))
+        if build.kinds and build.roles[0] == "":
+            build.weigh(TOOLS_WEIGHT)
+        build.begin(Level.MESSAGES)
+        for message in _list(request.get("messages")):
+            members = object_of(message)
+            build.message(MESSAGE_WEIGHT)
+            self._content(str(members.get("role")), members.get("content"))
+        if is_object(automatic := request.get(_MARK)):
+            build.mark_last(_lifetime(automatic, self.rules))
+        return build.done()
+
+    def _tool(self, tool: dict[str, Any]) -> None:
+        data = _encode(sorted(_unmarked(tool).items()))
+        kind = HIDDEN if _is_web_search(tool) else "tool"
+        self.build.add("", kind, data, json_weight(len(data)))
+        self._mark(tool)
+
+    def _content(self, role: str, content: Any) -> None:
+        """A string, or blocks."""
+        if isinstance(content, str):
+            self.build.text(role, content)
+            return
+        build = self.build
+        for block in _list(content):
+            if not is_object(block):
+                continue
+            kind, text = block.get("type"), block.get("text")
+            if kind == "text" and isinstance(text, str) and block.keys() - _PLAIN <= {_MARK}:
+                build.text(role, text)
+            else:
+                self._block(role, str(kind), block)
+            if _MARK in block:
+                self._mark(block)
+
+    def _block(self, role: str, kind: str, block: dict[str, Any]) -> None:
+        data = _encode(sorted(_unmarked(block).items()))
+        inner = _list(block.get("content")) if kind == "tool_result" else ()
+        if b'"cache_control"' in data:
+            cleaned = [_unmarked(part) if is_object(part) else part for part in inner]
+            data = _encode(sorted({**_unmarked(block), "content": cleaned}.items()))
+        self.build.add(role, kind, data, _weight(kind, block, data))
+        for part in inner:
+            self._mark(object_of(part))
+
+    def _mark(self, holder: dict[str, Any]) -> None:
+        if is_object(mark := holder.get(_MARK)):
+            if holder.get("type") in self.rules.unmarkable or holder.get("text") == "":
+                where = f"{holder.get('type')} block"
+                raise InvalidRequest(f"cache_control: it cannot be set on an empty text or a {where}")
+            self.build.mark(_lifetime(mark, self.rules))
+
+
+def _parameters(request: Mapping[str, Any]) -> dict[str, bytes]:
+    """What the cache goes by besides the blocks. A member at its default is the same as an absent one."""
+    found: dict[str, Any] = {}
+    tools = [object_of(tool) for tool in _list(request.get("tools"))]
+    if searches := [_unmarked(tool) for tool in tools if _is_web_search(tool)]:
+        found["web_search"] = searches
+    choice = object_of(request.get("tool_choice"))
+    if choice.get("disable_parallel_tool_use"):
+        found["disable_parallel_tool_use"] = True
+    chosen = {name: value for name, value in choice.items() if name != "disable_parallel_tool_use"}
+    if tools and chosen and chosen != {"type": "auto"}:
+        found["tool_choice"] = chosen
+    if request.get("speed") not in (None, "standard"):
+        found["speed"] = request["speed"]
+    thinking = object_of(request.get("thinking"))
+    if thinking and thinking.get("type") != "disabled":
+        found["thinking"] = thinking
+    if effort := object_of(request.get("output_config")).get("effort"):
+        found["effort"] = effort
+    citations, images = _seen(request)
+    if citations:
+        found["citations"] = True
+    if images:
+        found["images"] = True
+    return {name: _encode(value) for name, value in found.items()}
+
+
+def _seen(request: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether any block has citations switched on, and whether any is an image."""
+    citations = images = False
+    for message in _list(request.get("messages")):
+        content = object_of(message).get("content")
+        if not is_list(content):
+            continue
+        for block in content:
+            kind = block.get("type") if is_object(block) else None
+            if kind == "text":
+                continue
+            if kind == "image":
+                images = True
+            elif kind in ("document", "search_result"):
+                citations = citations or bool(object_of(block.get("citations")).get("enabled"))
+            elif kind == "tool_result":
+                images = images or any(
+                    object_of(part).get("type") == "image" for part in _list(block.get("content"))
+                )
+    return citations, images
+
+
+def _weight(kind: str, block: Mapping[str, Any], data: bytes) -> int:
+    if kind in ("image", "document"):
+        return source_weight(kind, block.get("source"))
+    if kind == "text":
+        return text_weight(len(data))
+    if kind == "tool_result" and is_list(parts := block.get("content")):
+        return 8 + sum(
+            source_weight(inner, part.get("source"))
+            if (inner := str(part.get("type"))) in ("image", "document")
+            else text_weight(len(_encode(part)))
+            for part in map(object_of, parts)
+        )
+    if kind == "redacted_thinking":
+        return json_weight(0)
+    if kind == "thinking":
+        return text_weight(len(str(block.get("thinking") or "")))
+    return json_weight(len(data))
+
+
+def _lifetime(mark: Mapping[str, Any], rules: Rules) -> str:
+    named = mark.get("ttl")
+    return named if isinstance(named, str) and named in rules.lifetimes else rules.short
+
+
+def _is_web_search(tool: Mapping[str, Any]) -> bool:
+    return str(tool.get("type")).startswith("web_search_")
+
+
+def _unmarked(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name != _MARK}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if is_list(value) else []

@@ -1,0 +1,40 @@
+"""The fewest tokens that a model caches, on a day, by the price book."""
+
+from datetime import datetime
+
+from nexusflow_core.caching.rules import Rules
+from nexusflow_core.errors import UnknownModel
+from nexusflow_core.prices import ModelPrices, PriceBook
+
+__all__ = ["Minimums"]
+
+_MAX_REMEMBERED = 1024
+
+
+class Minimums:
+    """Models by name, and their minimums. What is looked up once is remembered."""
+
+    def __init__(self, rules: Rules, book: PriceBook) -> None:
+        self._rules, self._book = rules, book
+        self._rows: dict[str, ModelPrices | None] = {}
+
+    def model(self, name: str) -> str:
+        """Returns the id of a model's price row, so that an alias and a dated id are one; else the name."""
+        row = self._row(name)
+        return name if row is None else row.row.id
+
+    def tokens(self, name: str, at: datetime) -> int:
+        """Returns the minimum that held at a moment; that of the rules where the book knows none."""
+        row = self._row(name)
+        found = None if row is None else row.row.min_cacheable(at.date())
+        return self._rules.minimum if found is None else found
+
+    def _row(self, name: str) -> ModelPrices | None:
+        if name not in self._rows:
+            if len(self._rows) >= _MAX_REMEMBERED:
+                self._rows.clear()
+            try:
+                self._rows[name] = self._book.find(name)
+            except UnknownModel:
+                self._rows[name] = None
+        return self._rows[name]

@@ -1,0 +1,194 @@
+"""A request as the cache sees it: blocks in the order of the prefix, each with the hash of all up to it."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.caching.rules import Level, Rules
+from nexusflow_core.caching.weights import text_weight
+from nexusflow_core.errors import InvalidRequest
+
+__all__ = ["HASH_BYTES", "HIDDEN", "Builder", "Mark", "Prompt"]
+
+HASH_BYTES = 8
+"""Of a block's own hash, which only names what changed. A prefix has 16."""
+
+HIDDEN = "hidden"
+"""The kind of a tool that the vendor turns into system text: the tools before and after it stay cached."""
+
+_PREFIX_BYTES = 16
+_encode = msgspec.json.Encoder().encode
+
+
+class Mark(Struct, frozen=True):
+    """A breakpoint: the block that it stands on, and the name of its lifetime."""
+
+    index: int
+    lifetime: str
+    automatic: bool = False
+
+
+class Prompt(Struct, frozen=True):
+    """The blocks of one request. It holds hashes and sizes, never content.
+
+    `prefixes[i]` is the hash of everything up to block i, for this model, scope and these parameters.
+    `weights[i]` estimates the tokens up to block i. `own` are the blocks' hashes by level, one behind another.
+    """
+
+    rules: Rules
+    model: str
+    parameters: dict[str, bytes]
+    prefixes: list[bytes]
+    kinds: list[str]
+    roles: list[str]
+    weights: list[int]
+    marks: tuple[Mark, ...]
+    own: tuple[bytes, bytes, bytes]
+    starts: tuple[int, int, int]
+    """The first block of each level."""
+    messages: list[int]
+    """The first block of each message."""
+
+    @property
+    def root(self) -> bytes:
+        """The hash of the first block of the first message; b"" where there is none."""
+        return self.own[Level.MESSAGES][:HASH_BYTES]
+
+    def level(self, index: int) -> Level:
+        """Returns the level of a block."""
+        return Level(bisect_right(self.starts, index, lo=1) - 1)
+
+    def path(self, index: int) -> str:
+        """Returns where a block stands: `tools[2]`, `system[0]`, `messages[4].content[1]`."""
+        level = self.level(index)
+        if level is not Level.MESSAGES:
+            return f"{level.name.lower()}[{index - self.starts[level]}]"
+        message = bisect_right(self.messages, index) - 1
+        return f"messages[{message}].content[{index - self.messages[message]}]"
+
+    def back_from(self, index: int) -> Iterator[int]:
+        """Yields the blocks that a read from a breakpoint looks at: its own, and back."""
+        runs, kinds, left = self.rules.runs, self.kinds, self.rules.lookback
+        before = ""
+        for at in range(index, -1, -1):
+            kind = kinds[at]
+            if kind != before or kind not in runs:
+                if not left:
+                    return
+                left -= 1
+            before = kind
+            yield at
+
+
+class Builder:
+    """Makes a Prompt, block by block, in the order of the prefix."""
+
+    def __init__(self, rules: Rules, model: str, scope: str, parameters: dict[str, bytes]) -> None:
+        self.rules, self.model, self.parameters = rules, model, parameters
+        self.prefix = blake2b(_encode((model, scope)), digest_size=_PREFIX_BYTES).digest()
+        self.prefixes: list[bytes] = []
+        self.kinds: list[str] = []
+        self.roles: list[str] = []
+        self.weights: list[int] = []
+        self.marks: list[Mark] = []
+        self.messages: list[int] = []
+        self._own: list[bytes] = []
+        self._starts: list[int] = []
+        self._weight = 0
+        self._markable = -1
+
+    def begin(self, level: Level) -> None:
+        """Begins a level: what its parameters say becomes part of the prefix."""
+        self._starts.append(len(self.prefixes))
+        if self.parameters:
+            own = {row.parameter for row in self.rules.invalidations if row.level is level}
+            said = [item for item in sorted(self.parameters.items()) if item[0] in own]
+            if said:
+                self.prefix = blake2b(self.prefix + _encode(said), digest_size=_PREFIX_BYTES).digest()
+
+    def message(self, weight: int) -> None:
+        """Begins a message, which costs so many tokens by itself."""
+        self.messages.append(len(self.prefixes))
+        self._weight += weight
+
+    def weigh(self, weight: int) -> None:
+        """Adds tokens that stand in no block."""
+        self._weight += weight
+
+    def text(self, role: str, text: str) -> None:
+        """Adds a plain text."""
+        data = text.encode("utf-8", "surrogatepass")
+        self.add(role, "text", data, text_weight(len(data)))
+
+    def add(self, role: str, kind: str, data: bytes, weight: int) -> None:
+        """Adds a block. A hidden one stands in the list, and in no longer prefix than its own."""
+        own = blake2b(data, digest_size=_PREFIX_BYTES, key=(role + kind).encode()).digest()
+        prefix = blake2b(self.prefix + own, digest_size=_PREFIX_BYTES).digest()
+        if kind != HIDDEN:
+            self.prefix = prefix
+        if data and kind not in self.rules.unmarkable:
+            self._markable = len(self.prefixes)
+        self.prefixes.append(prefix)
+        self._own.append(b"" if kind == HIDDEN else own[:HASH_BYTES])
+        self.kinds.append(kind)
+        self.roles.append(role)
+        self._weight += weight
+        self.weights.append(self._weight)
+
+    def mark(self, lifetime: str) -> None:
+        """Sets a breakpoint on the last block. Two on one block are one, the first."""
+        self._mark(Mark(len(self.prefixes) - 1, lifetime))
+
+    def mark_last(self, lifetime: str) -> None:
+        """Sets the automatic breakpoint on the last block that can have one, unless it has one already."""
+        if self._markable >= 0:
+            self._mark(Mark(self._markable, lifetime, automatic=True))
+
+    def _mark(self, mark: Mark) -> None:
+        if all(other.index != mark.index for other in self.marks[-1:]):
+            self.marks.append(mark)
+
+    def done(self) -> Prompt:
+        """Returns the prompt. Raises InvalidRequest for breakpoints that the API refuses."""
+        tools, system, messages = self._starts
+        own = self._own
+        return Prompt(
+            self.rules,
+            self.model,
+            self.parameters,
+            self.prefixes,
+            self.kinds,
+            self.roles,
+            self.weights,
+            self._checked(),
+            (b"".join(own[tools:system]), b"".join(own[system:messages]), b"".join(own[messages:])),
+            (tools, system, messages),
+            self.messages,
+        )
+
+    def _checked(self) -> tuple[Mark, ...]:
+        rules, marks = self.rules, tuple(self.marks)
+        if len(marks) > rules.breakpoints:
+            if rules.latest_only:
+                return marks[-rules.breakpoints :]
+            raise InvalidRequest(
+                f"cache_control: at most {rules.breakpoints} breakpoints are allowed, {len(marks)} are set"
+            )
+        if rules.longest_first:
+            _check_order(marks, rules.lifetimes)
+        return marks
+
+
+def _check_order(marks: Sequence[Mark], lifetimes: Mapping[str, Any]) -> None:
+    shortest = None
+    for mark in marks:
+        seconds = lifetimes[mark.lifetime]
+        if shortest is not None and seconds > shortest:
+            raise InvalidRequest(
+                f"cache_control: a breakpoint of {mark.lifetime} may not come after one of a shorter lifetime"
+            )
+        shortest = seconds

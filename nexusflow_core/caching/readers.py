@@ -1,0 +1,32 @@
+"""Which reader takes a request of which form: a table, one line a form."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from nexusflow_core.caching.messages_prompt import read_messages_prompt
+from nexusflow_core.caching.prompt import Prompt
+from nexusflow_core.caching.responses_prompt import read_responses_prompt
+from nexusflow_core.caching.rules import Rules, Wire
+
+__all__ = ["READERS", "read_prompt"]
+
+
+class Reader(Protocol):
+    """Reads a decoded request body. Raises InvalidRequest for breakpoints that the API refuses."""
+
+    def __call__(
+        self, request: Mapping[str, Any], *, rules: Rules, model: str | None, scope: str
+    ) -> Prompt: ...
+
+
+READERS: Final[Mapping[Wire, Reader]] = {
+    "anthropic": read_messages_prompt,
+    "openai-responses": read_responses_prompt,
+}
+
+
+def read_prompt(
+    request: Mapping[str, Any], rules: Rules, *, model: str | None = None, scope: str = ""
+) -> Prompt:
+    """Returns a request as the cache of these rules sees it. Raises InvalidRequest."""
+    return READERS[rules.wire](request, rules=rules, model=model, scope=scope)

@@ -1,0 +1,309 @@
+"""CacheSimulator: what a prompt cache reads and writes, request by request, before the answer says so."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from nexusflow_core.caching.counters import Counter, RecordedCounter, sizes_of
+from nexusflow_core.caching.entries import Entries, Pending
+from nexusflow_core.caching.minimum import Minimums
+from nexusflow_core.caching.misses import Miss, Reason, parting
+from nexusflow_core.caching.predecessors import Predecessors
+from nexusflow_core.caching.prompt import Mark, Prompt
+from nexusflow_core.caching.readers import read_prompt
+from nexusflow_core.caching.rules import ANTHROPIC, Rules
+from nexusflow_core.caching.tokens import Counted, Tokens
+from nexusflow_core.prices import PriceBook
+from nexusflow_core.usage import Usage
+
+__all__ = ["CacheSimulator", "Hit", "Prediction"]
+
+
+class Hit(Struct, frozen=True):
+    """The entry that was read: its last block, where that stands, and the breakpoint that found it."""
+
+    index: int
+    path: str
+    breakpoint: str
+
+
+class Prediction(Struct, frozen=True, kw_only=True):
+    """What a request reads, writes and pays in full, in tokens that do not overlap.
+
+    `write_short` and `write_long` are the writes of the shorter and the longer lifetime (5 minutes and an hour
+    at Anthropic). `hit` is None where nothing is read, `miss` where nothing is lost; both are set where only a
+    part is read.
+    """
+
+    read: Tokens
+    write_short: Tokens
+    write_long: Tokens
+    uncached: Tokens
+    total: Tokens
+    hit: Hit | None = None
+    miss: Miss | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the read is known to the token."""
+        return self.read.exact
+
+
+class _Plan(Struct):
+    """One request on its way. `hit` is the block up to which it reads; -1 where it reads nothing."""
+
+    prompt: Prompt
+    sizes: dict[int, Tokens]
+    total: Tokens
+    at: float
+    visible: float
+    hit: int
+    found_by: int
+    minimum: int
+
+    def written(self) -> list[Mark]:
+        """The breakpoints that write an entry: above the hit, and not below the minimum."""
+        return [
+            mark
+            for mark in self.prompt.marks
+            if mark.index > self.hit and self.sizes[mark.index].best >= self.minimum
+        ]
+
+
+class CacheSimulator:
+    """Predicts the cache of one workspace. Requests come in the order in which they were sent.
+
+    `counter` says how long prefixes are; without one, sizes are solved from the usage that steps were given.
+    Time is linear in a request's blocks; memory goes by the live entries.
+    """
+
+    def __init__(
+        self, rules: Rules = ANTHROPIC, counter: Counter | None = None, book: PriceBook | None = None
+    ) -> None:
+        self.rules = rules
+        self.counter: Counter = counter if counter is not None else RecordedCounter()
+        self._minimums = Minimums(rules, book or PriceBook.builtin())
+        self._entries = Entries()
+        self._predecessors = Predecessors()
+
+    def __len__(self) -> int:
+        """How many entries are held."""
+        return len(self._entries)
+
+    def step(
+        self,
+        request: Mapping[str, Any],
+        *,
+        at: datetime,
+        usage: "Usage | Mapping[str, Any] | None" = None,
+        answered_at: datetime | None = None,
+        scope: str = "",
+        session: str | None = None,
+    ) -> Prediction:
+        """Returns what is predicted for a request sent at `at`, and then takes in what its `usage` proves.
+
+        The prediction never sees the usage of its own request. Without usage the prediction counts as true.
+        `answered_at`: when the answer began, from which on others can read what it wrote; None is at once.
+        `session` names the conversation, where known: it finds the request to compare with.
+
+        Raises InvalidRequest for breakpoints that the API refuses, InvalidUsage for impossible counts.
+        """
+        counted = Counted.of(usage) if usage is not None else None
+        model = self._minimums.model(str(request.get("model") or ""))
+        prompt = read_prompt(request, self.rules, model=model, scope=scope)
+        plan = self._plan(prompt, at, answered_at or at)
+        prediction = self._predict(plan, session, scope)
+        if counted is None:
+            self._believe(plan, plan.written())
+        else:
+            self._observe(plan, counted)
+        self._predecessors.add(prompt, session, scope, *self._reach(plan))
+        return prediction
+
+    def _plan(self, prompt: Prompt, at: datetime, visible: datetime) -> _Plan:
+        for index, tokens in self._entries.adopt(prompt):
+            if tokens is not None:
+                self.counter.learn(prompt, index, tokens)
+        now = at.timestamp()
+        hit, found_by = self._hit(prompt, now)
+        sizes = dict(sizes_of(self.counter, prompt))
+        if hit >= 0 and hit not in sizes:
+            sizes[hit] = self.counter.size(prompt, hit)
+        total = self.counter.total(prompt)
+        floor = max((size.best for size in sizes.values()), default=0)
+        if total.best < floor:
+            total = Tokens(floor, floor, max(floor, total.most))
+        minimum = self._minimums.tokens(prompt.model, at)
+        return _Plan(prompt, sizes, total, now, visible.timestamp(), hit, found_by, minimum)
+
+    def _hit(self, prompt: Prompt, at: float) -> tuple[int, int]:
+        """The longest prefix that can be read, and the breakpoint that finds it; -1 where there is none.
+
+        From a later breakpoint one looks at the later blocks first: its first find is the longest of all.
+        """
+        for mark in reversed(prompt.marks):
+            for index in prompt.back_from(mark.index):
+                entry = self._entries.get(prompt.prefixes[index])
+                if entry is not None and entry.expires > at and entry.visible <= at:
+                    return index, mark.index
+        return -1, -1
+
+    # Predicting
+
+    def _predict(self, plan: _Plan, session: str | None, scope: str) -> Prediction:
+        zero = Tokens.exactly(0)
+        read = plan.sizes[plan.hit] if plan.hit >= 0 else zero
+        written = plan.written()
+        long = [mark for mark in written if mark.lifetime == self.rules.long]
+        until_long = plan.sizes[long[-1].index] if long else read
+        until_last = plan.sizes[written[-1].index] if written else read
+        prompt = plan.prompt
+        hit = Hit(plan.hit, prompt.path(plan.hit), prompt.path(plan.found_by)) if plan.hit >= 0 else None
+        return Prediction(
+            read=read,
+            write_long=until_long.above(read) if long else zero,
+            write_short=until_last.above(until_long) if written else zero,
+            uncached=plan.total.above(until_last),
+            total=plan.total,
+            hit=hit,
+            miss=self._miss(plan, session, scope),
+        )
+
+    def _miss(self, plan: _Plan, session: str | None, scope: str) -> Miss | None:
+        """Why the request reads less than it could have, of all that was ever written for it."""
+        marks = plan.prompt.marks
+        if not marks or plan.hit == marks[-1].index:
+            return None
+        last = plan.sizes[marks[-1].index]
+        if plan.hit < 0 and last.best < plan.minimum:
+            return Miss(Reason.BELOW_MINIMUM, tokens=plan.minimum - last.best)
+        lost, miss = self._lost_entry(plan)
+        before = self._predecessors.find(plan.prompt, session, scope)
+        if before is not None and before.reach > max(plan.hit, lost):
+            parted = parting(plan.prompt, before)
+            if parted is not None and parted[0] <= before.reach:
+                late = plan.at - before.expires
+                return parted[1] if late < 0 else Miss(Reason.EXPIRED, parted[1].path, seconds=late)
+        if miss is None and plan.hit < 0:
+            return Miss(Reason.COLD)
+        return miss
+
+    def _lost_entry(self, plan: _Plan) -> tuple[int, Miss | None]:
+        """The longest entry of this very prefix that could not be read, and why; -1 where there is none."""
+        prompt, at = plan.prompt, plan.at
+        seen: set[int] = set()
+        for mark in prompt.marks:
+            seen.update(prompt.back_from(mark.index))
+        for index in range(prompt.marks[-1].index, plan.hit, -1):
+            entry = self._entries.get(prompt.prefixes[index])
+            if entry is None:
+                continue
+            if entry.expires <= at:
+                return index, Miss(Reason.EXPIRED, prompt.path(index), seconds=at - entry.expires)
+            if entry.visible > at:
+                return index, Miss(Reason.NOT_YET_VISIBLE, prompt.path(index), seconds=entry.visible - at)
+            if index not in seen:
+                beyond = _positions(prompt, index, min(it for it in seen if it > index))
+                return index, Miss(Reason.LOOKBACK, prompt.path(index), positions=beyond)
+        return -1, None
+
+    # Taking in
+
+    def _believe(self, plan: _Plan, written: list[Mark]) -> None:
+        """The entries that a request renews and writes."""
+        for mark in plan.prompt.marks:
+            if mark.index <= plan.hit:
+                self._renew(plan, mark.index)
+        if plan.hit >= 0:
+            self._renew(plan, plan.hit)
+        for mark in written:
+            lifetime = self.rules.lifetimes[mark.lifetime]
+            self._entries.write(plan.prompt.prefixes[mark.index], lifetime, plan.at, plan.visible)
+
+    def _renew(self, plan: _Plan, index: int) -> None:
+        entry = self._entries.get(plan.prompt.prefixes[index])
+        if entry is not None and entry.expires > plan.at:
+            entry.renew(plan.at)
+
+    def _observe(self, plan: _Plan, counted: Counted) -> None:
+        """What an answer's counts prove: sizes of prefixes, and which entries there are."""
+        if counted.calls > 1:
+            self._observe_server_tools(plan, counted)
+            return
+        prompt = plan.prompt
+        self.counter.learn_total(prompt, counted.total)
+        if not prompt.marks or not counted.read + counted.written:
+            self._contradict(plan, -1)
+            return
+        last = prompt.marks[-1].index
+        self.counter.learn(prompt, last, counted.read + counted.written)
+        if counted.write_long and counted.write_short:
+            long = [mark.index for mark in prompt.marks if mark.lifetime == self.rules.long]
+            if long:
+                self.counter.learn(prompt, long[-1], counted.read + counted.write_long)
+        read = self._block_read(plan, counted)
+        if read >= 0:
+            self.counter.learn(prompt, read, counted.read)
+        self._contradict(plan, read)
+        plan.sizes = dict(sizes_of(self.counter, prompt))
+        plan.minimum = min(plan.minimum, counted.read + counted.written)
+        written = [mark for mark in plan.written() if plan.sizes[mark.index].best > counted.read]
+        self._believe(plan, written)
+        if read >= 0 and self._entries.get(prompt.prefixes[read]) is None:
+            mark = next((mark for mark in prompt.marks if mark.index >= read), prompt.marks[-1])
+            lifetime = self.rules.lifetimes[mark.lifetime]
+            self._entries.write(prompt.prefixes[read], lifetime, plan.at, plan.at)
+
+    def _block_read(self, plan: _Plan, counted: Counted) -> int:
+        """The block up to which an answer says that it read; -1 where nothing was read, or nobody can tell."""
+        if not counted.read:
+            return -1
+        if not counted.written:
+            return plan.prompt.marks[-1].index
+        if plan.hit >= 0 and plan.sizes[plan.hit].best == counted.read:
+            return plan.hit
+        for mark in reversed(plan.prompt.marks):
+            for index in plan.prompt.back_from(mark.index):
+                if self.counter.size(plan.prompt, index) == Tokens.exactly(counted.read):
+                    return index
+        return -1
+
+    def _contradict(self, plan: _Plan, read: int) -> None:
+        """Drops the entry that was predicted and was not there."""
+        if plan.hit > read:
+            self._entries.drop(plan.prompt.prefixes[plan.hit])
+        plan.hit = read
+
+    def _observe_server_tools(self, plan: _Plan, counted: Counted) -> None:
+        """The model ran several times: the first run reads what was predicted, each later one reads all that
+        the runs before it wrote, and the last one leaves an entry behind the server tool's last result."""
+        prompt = plan.prompt
+        if not prompt.marks:
+            return
+        first = plan.sizes[plan.hit].best if plan.hit >= 0 else 0
+        if counted.calls == 2 and counted.read > first:
+            last = prompt.marks[-1].index
+            self.counter.learn(prompt, last, counted.read - first)
+            plan.sizes = dict(sizes_of(self.counter, prompt))
+            self._believe(plan, plan.written())
+        if counted.written:
+            lifetime = self.rules.lifetimes[self.rules.short]
+            tokens = first + counted.written
+            pending = Pending(tokens, lifetime, plan.at + lifetime, plan.visible, counted.thought)
+            self._entries.leave(prompt, pending)
+
+    def _reach(self, plan: _Plan) -> tuple[int, float]:
+        """The block of the last entry that this request leaves, and when that ends; -1 where it leaves none."""
+        for mark in reversed(plan.prompt.marks):
+            entry = self._entries.get(plan.prompt.prefixes[mark.index])
+            if entry is not None and entry.expires > plan.at:
+                return mark.index, entry.expires
+        return -1, plan.at
+
+
+def _positions(prompt: Prompt, low: int, high: int) -> int:
+    """Positions from one block up to another, runs counted once."""
+    runs, kinds = prompt.rules.runs, prompt.kinds
+    return sum(1 for index in range(low, high) if kinds[index] not in runs or kinds[index] != kinds[index + 1])

@@ -1,0 +1,81 @@
+"""Tokens that are known, or lie between two bounds; and what an answer says that its prompt used."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from nexusflow_core.untyped import object_of
+from nexusflow_core.usage import Usage
+
+__all__ = ["Counted", "Tokens"]
+
+
+class Tokens(Struct, frozen=True, gc=False):
+    """A count of tokens: `best` is known where `least` and `most` are equal, else an estimate between them."""
+
+    least: int
+    best: int
+    most: int
+
+    @classmethod
+    def exactly(cls, tokens: int) -> "Tokens":
+        """A count that is known."""
+        return cls(tokens, tokens, tokens)
+
+    @property
+    def exact(self) -> bool:
+        return self.least == self.most
+
+    def above(self, lower: "Tokens") -> "Tokens":
+        """Returns the tokens from one prefix up to a longer one."""
+        best = max(0, self.best - lower.best)
+        if self.exact and lower.exact:
+            return Tokens.exactly(best)
+        return Tokens(max(0, self.least - lower.most), best, max(best, self.most - lower.least))
+
+    def __str__(self) -> str:
+        return f"{self.best:,}" if self.exact else f"about {self.best:,} ({self.least:,} to {self.most:,})"
+
+
+class Counted(Struct, frozen=True):
+    """What one answer counted of its prompt, in tokens that do not overlap.
+
+    `calls` is how many times the model ran: the server's own tools make it run again, and all counts are sums.
+    `thought`: the answer began with thinking.
+    """
+
+    read: int
+    write_short: int
+    write_long: int
+    uncached: int
+    calls: int = 1
+    thought: bool = False
+
+    @property
+    def written(self) -> int:
+        return self.write_short + self.write_long
+
+    @property
+    def total(self) -> int:
+        """The whole prompt; with several calls, of all of them."""
+        return self.read + self.written + self.uncached
+
+    @classmethod
+    def of(cls, usage: "Usage | Mapping[str, Any]") -> "Counted":
+        """Reads a Usage, or the `usage` object of Anthropic's answer. Raises InvalidUsage."""
+        calls = 1
+        if isinstance(usage, Usage):
+            counts, calls = usage, 1 + usage.web_searches
+        else:
+            counts = Usage.from_wire(usage, "anthropic")
+            used = object_of(usage.get("server_tool_use"))
+            calls += sum(count for count in used.values() if isinstance(count, int))
+        return cls(
+            counts.cache_read_tokens,
+            counts.cache_write_5m_tokens,
+            counts.cache_write_1h_tokens,
+            counts.input_tokens,
+            calls,
+            counts.reasoning_tokens > 0,
+        )
