@@ -2,7 +2,7 @@
 
 from nexusflow_core.call import Call, Principal
 from nexusflow_core.config import Config, Limits, decode_config
-from nexusflow_core.cost import Cost, Line, cost
+from nexusflow_core.costing import Cost, Line, cost
 from nexusflow_core.errors import (
     AuthenticationFailed,
     CallerError,

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-CORE = """untyped moments errors sse usage prices cost upstream spending json_spans record
+CORE = """untyped moments errors sse usage prices costing upstream spending json_spans record
     peek threads messages session routing call resilience logs caching dialect counting
     translation dialects.anthropic dialects.openai_chat dialects exchange simulator toml config model_list
     gateway""".split()

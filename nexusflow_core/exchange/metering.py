@@ -9,7 +9,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nexusflow_core.cost import Cost, cost
+from nexusflow_core.costing import Cost, cost
 from nexusflow_core.dialect import AnswerFacts
 from nexusflow_core.errors import InvalidUsage, UnknownModel
 from nexusflow_core.exchange.outcome import MAX_TEXT, Outcome

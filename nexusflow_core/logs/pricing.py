@@ -3,7 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nexusflow_core.cost import Cost, cost
+from nexusflow_core.costing import Cost, cost
 from nexusflow_core.errors import ConfigError, InvalidUsage, UnknownModel
 from nexusflow_core.logs.entry import Entry, Skipped
 from nexusflow_core.prices import PriceBook

@@ -14,7 +14,7 @@ NOT_FLAGS = set(
 )
 """Words in such places that name buckets, terms and members of a usage."""
 
-SOURCES = """usage/anthropic usage/billing usage/chat usage/others cost/cost cost/iterations prices/book
+SOURCES = """usage/anthropic usage/billing usage/chat usage/others costing/cost costing/iterations prices/book
     prices/folding logs/pricing logs/call_log exchange/metering""".split()
 
 

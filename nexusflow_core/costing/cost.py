@@ -6,8 +6,8 @@ from typing import Any, Literal, overload
 
 from msgspec.structs import replace
 
-from nexusflow_core.cost.amounts import Cost, Line
-from nexusflow_core.cost.iterations import iterated
+from nexusflow_core.costing.amounts import Cost, Line
+from nexusflow_core.costing.iterations import iterated
 from nexusflow_core.errors import InvalidUsage, UnknownModel
 from nexusflow_core.moments import moment_of
 from nexusflow_core.prices import MAX_PROMPT, OUTPUT_BY_TOTAL, Price, PriceBook, Rate, Served

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from nexusflow_core.cost.amounts import Cost
+from nexusflow_core.costing.amounts import Cost
 from nexusflow_core.errors import UnknownModel
 from nexusflow_core.prices import PriceBook, Served
 from nexusflow_core.usage import Iteration, Usage
