@@ -97,8 +97,7 @@ def cost(
     try:
         flags = usage.flags
         if (  # nearly every usage: then the model's name alone finds its price, in half the time
-            vendor is None
-            and ((tier := usage.service_tier) is None or tier == "standard")
+            ((tier := usage.service_tier) is None or tier == "standard")
             and usage.speed is None
             and ((geo := usage.inference_geo) is None or geo == "not_available" or geo == "global")
             and endpoint is None
@@ -108,7 +107,7 @@ def cost(
             and usage.reported_femto_usd is None
         ):
             served = book.plainly[model]
-            if moment <= served.plain_until:
+            if moment <= served.plain_until and (vendor is None or vendor == served.prices.vendor):
                 price = served.always
                 if price is None and not usage.web_searches:
                     size = usage.input_tokens + usage.cache_read_tokens  # faster than `prompt_tokens`

@@ -14,7 +14,7 @@ from nexusflow_core.dialect import AnswerFacts
 from nexusflow_core.errors import InvalidUsage, UnknownModel
 from nexusflow_core.exchange.outcome import MAX_TEXT, Outcome
 from nexusflow_core.prices import PriceBook, usd_text
-from nexusflow_core.usage import Billing, Usage, read_metered
+from nexusflow_core.usage import Usage, read_metered
 
 __all__ = ["CallCost", "cost_of"]
 
@@ -69,15 +69,18 @@ def _price(
     `models`: the answer's model, then the one sent upstream; the first with a price is used. A charge by the
     vendor itself overrides prices.
     """
-    told = facts.billing or Billing()
+    told = facts.billing
+    billed = told.reported_femto_usd if told is not None else None
     try:
-        counts = told.applied(read_metered(facts.usage or {}, stream=stream))
+        counts = read_metered(facts.usage or {}, stream=stream)
     except InvalidUsage:
-        if told.reported_femto_usd is None:
+        if billed is None:
             return CallCost(flags=("impossible_usage",))
-        counts = told.applied(Usage(flags=("impossible_usage",)))
+        counts = Usage(flags=("impossible_usage",))
+    if told is not None:
+        counts = told.applied(counts)
     listed, why = None, "unknown_price"
-    priced = counts if counts.reported_femto_usd is None else replace(counts, reported_femto_usd=None)
+    priced = counts if billed is None else replace(counts, reported_femto_usd=None)
     for model in models:
         try:
             listed = cost(
@@ -95,14 +98,12 @@ def _price(
         except InvalidUsage:
             why = "impossible_usage"
             break
-    if told.reported_femto_usd is not None:
+    if billed is not None:
         own = listed if vendor is not None else None  # another vendor's prices cannot check this bill
         flags = (
-            counts.flags
-            if own is None or own.femto_usd == told.reported_femto_usd
-            else (*counts.flags, "list_price_differs")
+            counts.flags if own is None or own.femto_usd == billed else (*counts.flags, "list_price_differs")
         )
-        return _reported(told.reported_femto_usd, flags, listed)
+        return _reported(billed, flags, listed)
     if listed is None:
         return CallCost(flags=(*counts.flags, why))
     return _told(listed, listed.femto_usd, listed.flags)

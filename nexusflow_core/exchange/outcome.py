@@ -10,7 +10,7 @@ from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange.attempt import Attempt
 from nexusflow_core.record import Attempt as AttemptRecord
 from nexusflow_core.routing import Route, Target
-from nexusflow_core.upstream import client_credentials, masked
+from nexusflow_core.upstream import client_credentials, masked, shortest_with
 
 __all__ = ["MAX_TEXT", "Outcome"]
 
@@ -39,8 +39,9 @@ class Outcome(Struct, kw_only=True):
     client_gone: bool = False
     edits: tuple[str, ...] = ()
     """Of ours, beyond those of the request."""
-    keys: set[str] = field(default_factory=set[str])
-    """Whatever credentials have gone upstream: no record repeats them."""
+    keys: dict[str, int] = field(default_factory=dict[str, int])
+    """Whatever credentials have gone upstream, with the shortest text that can hold each: no record repeats
+    them."""
     final: AnswerFacts | None = None
     """The facts of the current attempt, once nothing can change them."""
 
@@ -82,7 +83,8 @@ class Outcome(Struct, kw_only=True):
         self.attempt, self.final = attempt, None
         if attempt.leg.request is not None:
             for sent in client_credentials(attempt.leg.request.headers):
-                self.keys.add(sent.value.decode("latin-1"))
+                key = sent.value.decode("latin-1")
+                self.keys[key] = shortest_with(key)
 
     def end_attempt(self, reason: str, now: float) -> None:
         """The current attempt is over, if it is not yet. `reason` is "" for the one that serves."""
@@ -96,7 +98,7 @@ class Outcome(Struct, kw_only=True):
         if not isinstance(value, str):
             return None
         text = value[:_LONGEST_READ]
-        for key in self.keys:
-            if len(text) >= len(key):  # an escape is longer than what it stands for
+        for key, shortest in self.keys.items():
+            if len(text) >= shortest:
                 text = masked(text, key)
         return text[:MAX_TEXT]

@@ -7,7 +7,7 @@ from nexusflow_core.upstream.headers import (
     relayed_request_headers,
     relayed_response_headers,
 )
-from nexusflow_core.upstream.keys import KeySearch, masked
+from nexusflow_core.upstream.keys import KeySearch, masked, shortest_with
 from nexusflow_core.upstream.upstream import (
     AuthScheme,
     Credential,
@@ -34,5 +34,6 @@ __all__ = [
     "masked",
     "relayed_request_headers",
     "relayed_response_headers",
+    "shortest_with",
     "upstream_id",
 ]

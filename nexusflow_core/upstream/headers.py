@@ -111,8 +111,10 @@ def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     `content-length` is removed too if there is a `transfer-encoding`, which takes precedence over it.
     Raises UpstreamProtocolError for a control character in a value.
     """
-    kept = [pair for pair in _end_to_end(headers) if not pair[0].startswith(b"x-nexusflow-")]
-    if any(name == b"transfer-encoding" for name, _ in headers):
+    names = [name for name, _ in headers]
+    dropped = HOP_BY_HOP | _listed(headers) if b"connection" in names else HOP_BY_HOP
+    kept = [pair for pair in headers if pair[0] not in dropped and not pair[0].startswith(b"x-nexusflow-")]
+    if b"transfer-encoding" in names:
         kept = [pair for pair in kept if pair[0] != b"content-length"]
     if name := with_control(kept):
         raise UpstreamProtocolError(f"the upstream's header {name} has a control character in it")
@@ -134,12 +136,6 @@ def with_control(headers: Headers) -> str | None:
     if not b"".join([value for _, value in headers]).translate(None, _WITHOUT_CONTROL):
         return None
     return next(name.decode("latin-1") for name, value in headers if CONTROL.search(value))
-
-
-def _end_to_end(headers: Headers) -> Headers:
-    listed = _listed(headers)
-    dropped = HOP_BY_HOP | listed if listed else HOP_BY_HOP
-    return [pair for pair in headers if pair[0] not in dropped]
 
 
 def _listed(headers: Headers) -> Set[bytes]:

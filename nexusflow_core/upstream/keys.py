@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from nexusflow_core.upstream.headers import Headers
 
-__all__ = ["REMOVED", "SHORT", "KeySearch", "masked"]
+__all__ = ["REMOVED", "SHORT", "KeySearch", "masked", "shortest_with"]
 
 REMOVED = "[removed]"
 SHORT = 8
@@ -119,8 +119,16 @@ class KeySearch:
         return True in found
 
 
+def shortest_with(key: str) -> int:
+    """Returns how many characters a text needs to hold the key in any form: an escape is longer than what it
+    stands for. A key with signs that do not count, or that look like an escape, may have a shorter form."""
+    return 0 if _ODD.search(key) else len(key)
+
+
 def masked(text: str, key: str) -> str:
     """Returns `text` with `[removed]` in place of `key`, in any spelling."""
+    if len(text) < shortest_with(key):
+        return text
     if not _ODD.search(text) and not _ODD.search(key) and key.lower() not in text.lower():
         return text  # an id, for example: nothing can hide there, so only case could differ
     if len(key) < SHORT:

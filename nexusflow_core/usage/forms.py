@@ -47,6 +47,7 @@ FOREIGN: Final[Mapping[Wire, tuple[str, ...]]] = {
         *_REPORT,
     ),
 }
+_NOT_ANTHROPIC = frozenset(FOREIGN["anthropic"])
 _BESIDE_ITS_OWN = (*_ANTHROPIC[:3], "input_tokens_details")
 _raw = msgspec.json.Decoder(dict[str, Raw])
 
@@ -72,8 +73,9 @@ def without_foreign(usage: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Such a server answered in Anthropic's form, so Anthropic's members can be trusted.
     """
-    extra = [name for name in FOREIGN["anthropic"] if name in usage]
-    return {name: value for name, value in usage.items() if name not in extra} if extra else usage
+    if _NOT_ANTHROPIC.isdisjoint(usage):
+        return usage
+    return {name: value for name, value in usage.items() if name not in _NOT_ANTHROPIC}
 
 
 def _stands(members: Mapping[str, Any], name: str) -> bool:

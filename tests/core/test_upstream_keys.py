@@ -110,3 +110,16 @@ def test_time_grows_with_the_size(filler: bytes) -> None:
 
     small, large = (min(seconds(size) for _ in range(3)) for size in (16_000, 64_000))
     assert large <= 10 * small + 0.05
+
+
+@pytest.mark.parametrize("key", ["abc def ghi", 'abc"def"ghi', "abc%64ef-ghi"])
+def test_a_key_may_have_a_form_that_is_shorter_than_itself(key: str) -> None:
+    """Blanks and quotes do not count, and an escape in a key is undone like any other."""
+    shown = key.replace(" ", "").replace('"', "").replace("%64", "d")
+    assert len(shown) < len(key)
+    assert masked(shown, key) == "[removed]"
+
+
+def test_a_text_that_is_shorter_than_a_key_stays() -> None:
+    """Even where it is the beginning of the key."""
+    assert masked("nxf-Secret-012", KEY) == "nxf-Secret-012"
