@@ -149,7 +149,7 @@ BOUNDS = [
         65_536,
         "bytes",
         SERVER.held_bytes,
-        "not read before its turn",
+        "waits until the answer is out",
         "tests/asgi/test_server_protocol.py::test_a_pipelined_body_beyond_what_is_held",
     ),
     # work
@@ -255,7 +255,7 @@ BOUNDS = [
         16_384,
         "characters",
         cleaning._READ,
-        "cut first",
+        "cut before it is read",
         f"{EDGES}::test_messages_of_errors",
     ),
     Bound(
@@ -267,7 +267,7 @@ BOUNDS = [
         f"{EDGES}::test_words_of_errors",
     ),
     Bound(
-        "errors inside of errors",
+        "nested errors in an upstream's error",
         8,
         "errors",
         error_bodies._DEEPEST,

@@ -1,4 +1,4 @@
-"""No host at all: NexusFlow is the app that the server runs."""
+"""NexusFlow alone: the server runs it as the app."""
 
 from nexusflow_asgi import NexusFlow
 

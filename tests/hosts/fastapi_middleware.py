@@ -1,4 +1,4 @@
-"""FastAPI, as a middleware; the lifespan passes through it."""
+"""FastAPI with NexusFlow as a middleware, which passes the lifespan on."""
 
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse

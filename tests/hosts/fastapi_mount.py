@@ -1,4 +1,4 @@
-"""FastAPI, mounted under a path; its docs and its OpenAPI know nothing of it."""
+"""FastAPI with NexusFlow mounted; FastAPI's docs and OpenAPI do not show it."""
 
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse

@@ -1,4 +1,4 @@
-"""FastAPI hands over its session's user, its HTTP client, its logger and its database."""
+"""FastAPI shares its session's user, HTTP client, logger and database."""
 
 import contextlib
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What the hosts of the other examples have in common: a database, a logger and an HTTP client."""
+"""The database, logger and HTTP client of the other examples' hosts."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""Litestar, mounted under a path."""
+"""Litestar with NexusFlow mounted."""
 
 from litestar import Litestar, MediaType, asgi, get
 

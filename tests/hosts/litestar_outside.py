@@ -1,4 +1,4 @@
-"""Litestar inside, NexusFlow outside: its middlewares and guards see nothing of our paths."""
+"""Litestar wrapped by NexusFlow; Litestar's middlewares and guards do not run for our paths."""
 
 from litestar import Litestar, MediaType, get
 

@@ -1,4 +1,4 @@
-"""Litestar hands over its session's user, a guard, its HTTP client, its logger and its database."""
+"""Litestar shares its session's user, a guard, its HTTP client, logger and database."""
 
 import contextlib
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Quart inside, NexusFlow outside."""
+"""Quart wrapped by NexusFlow."""
 
 from quart import Quart
 

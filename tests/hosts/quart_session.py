@@ -1,4 +1,4 @@
-"""Quart hands over its session's user, its HTTP client, its logger and its database."""
+"""Quart shares its session's user, HTTP client, logger and database."""
 
 from http.cookies import SimpleCookie
 

@@ -1,4 +1,4 @@
-"""The examples of this folder as the README shows them."""
+"""The examples of this folder, as the README and docs/hosts.md show them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starlette, as a middleware in front of its routes; the lifespan passes through it."""
+"""Starlette with NexusFlow as a middleware, which passes the lifespan on."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request

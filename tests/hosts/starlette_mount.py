@@ -1,4 +1,4 @@
-"""Starlette, mounted under a path."""
+"""Starlette with NexusFlow mounted."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request

@@ -1,4 +1,4 @@
-"""Starlette, in a mount inside a mount."""
+"""Starlette with NexusFlow in a nested mount."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request

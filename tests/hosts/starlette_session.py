@@ -1,4 +1,4 @@
-"""Starlette hands over what it has: its session's user, its HTTP client, its logger, its database."""
+"""Starlette shares its session's user, HTTP client, logger and database."""
 
 import contextlib
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger("shop.llm")
 
 
 async def who(scope: Scope) -> Principal | None:
-    """SessionMiddleware is around us, so the session stands in the scope."""
+    """SessionMiddleware wraps the app, so the scope has the session."""
     session = scope["session"]
     if "user" not in session:
         return None

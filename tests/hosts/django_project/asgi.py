@@ -1,4 +1,4 @@
-"""Django inside, NexusFlow outside: its middlewares see nothing of our paths."""
+"""Django wrapped by NexusFlow; Django's middlewares do not run for our paths."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Django hands over its session's user, its HTTP client, its logger, and its own ORM for the records."""
+"""Django shares its session's user, HTTP client, logger, and its ORM for the records."""
 
 import os
 from http.cookies import SimpleCookie
@@ -22,7 +22,7 @@ from nexusflow_core import CallRecord, Principal  # noqa: E402
 
 
 async def who(scope: Scope) -> Principal | None:
-    """We are outside of Django's middlewares, so its session is looked up here, as they would."""
+    """Django's middlewares do not run for our paths, so this reads the session as they would."""
     cookies = SimpleCookie(dict(scope["headers"]).get(b"cookie", b"").decode("latin-1"))
     if settings.SESSION_COOKIE_NAME not in cookies:
         return None

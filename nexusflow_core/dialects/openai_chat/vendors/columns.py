@@ -43,9 +43,9 @@ class Vendor(Struct, frozen=True, kw_only=True):
     stream_options: bool = True
     """Takes `stream_options.include_usage` [docs]."""
     stop: int = 4
-    """Most stop sequences. We search the text for further ones ourselves [docs]."""
+    """Maximum number of stop sequences. We search the text for further ones ourselves [docs]."""
     stop_bytes: int | None = None
-    """Most bytes of a stop sequence [docs]."""
+    """Maximum length of a stop sequence, in bytes [docs]."""
     sampling: frozenset[str] = frozenset({"temperature", "top_p"})
     """Accepted sampling fields [docs]."""
     reasoning_models: str | None = None
