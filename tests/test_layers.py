@@ -1,6 +1,7 @@
 """The floors: each module imports only what stands below it, and the core does no I/O."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -158,3 +159,22 @@ def _loaded_by(code: str, names: str) -> list[str]:
     code += "\nimport sys\nprint()\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     return sorted(set(names.split()) & set(done.stdout.split()))
+
+
+PAGES = [ROOT / "docs/architecture.md", ROOT / "docs/CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_map_names_what_there_is(page: Path) -> None:
+    """Each path of ours that a page names exists."""
+    named = set(re.findall(r"(?:nexusflow_core|nexusflow_asgi|tests)/[\w./]*\w", page.read_text()))
+    assert len(named) > 10
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_the_map_shows_every_floor() -> None:
+    """And no other, in the order of the building."""
+    text = (ROOT / "docs/architecture.md").read_text().partition("## The floors")[2].partition("\n## ")[0]
+    cells = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
+    floors = [name for cell in cells for name in re.findall(r"`([\w.]+)`", cell)]
+    assert floors == ["nexusflow_core", *CORE, "nexusflow_asgi", *ASGI]
