@@ -4,18 +4,21 @@ Only LF, CRLF and CR end a line (WHATWG HTML, section 9.2.5 "Parsing an event st
 inside JSON are text. Sizes are bounded, and no byte is scanned twice.
 """
 
+import re
 from functools import lru_cache
 
 from msgspec import Struct
 
 from nexusflow_core.errors import EventTooLarge
 
-__all__ = ["MAX_EVENT_BYTES", "SSEDecoder", "ServerSentEvent", "encode_sse", "unframed"]
+__all__ = ["MAX_EVENT_BYTES", "SSEDecoder", "ServerSentEvent", "encode_sse", "is_stream", "unframed"]
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
 """Default bound on one event: Anthropic's limit on a whole request."""
 
 _BOM = b"\xef\xbb\xbf"
+
+_FIELD = re.compile(rb"(?:data|event|id|retry)[ \t]*:|:")
 
 _RETRY_DIGITS = 18  # thirty million years
 
@@ -188,3 +191,8 @@ def unframed(body: bytes) -> bytes:
         return body
     lines = (line.strip() for line in body.splitlines())
     return next((line[5:].strip() for line in lines if line.startswith(b"data:")), body)
+
+
+def is_stream(body: bytes) -> bool:
+    """Whether a body begins as a stream of server-sent events does."""
+    return _FIELD.match(body.lstrip()) is not None

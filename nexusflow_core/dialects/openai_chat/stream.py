@@ -7,12 +7,10 @@ from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, Delta, pla
 from nexusflow_core.dialects.openai_chat.tool_calls import StreamCalls
 from nexusflow_core.dialects.openai_chat.usage import UsageTap
 from nexusflow_core.dialects.openai_chat.words import StreamWords
-from nexusflow_core.errors import AnswerUnusable, NexusFlowError
+from nexusflow_core.errors import AnswerUnusable
 from nexusflow_core.messages.events import text_delta
-from nexusflow_core.translation.arguments import NO_OBJECT
-from nexusflow_core.translation.held import HELD_BYTES, Held
-from nexusflow_core.translation.stop_reason import CUT_SHORT, End, Stopped, end_of, ending
-from nexusflow_core.translation.writer import MessageWriter
+from nexusflow_core.translation.stop_reason import End, Stopped, end_of
+from nexusflow_core.translation.stream import AnswerStream
 from nexusflow_core.untyped import is_zero
 from nexusflow_core.usage import Billing
 
@@ -21,19 +19,14 @@ __all__ = ["ChatStream"]
 _FAILURES = (End.FAILED, End.LATE, End.BUSY)
 
 
-class ChatStream:
-    """Takes chunks, gives bytes. `done` once the last event, or an error event, is out."""
+class ChatStream(AnswerStream):
+    """Takes chunks, gives bytes."""
 
     def __init__(self, asked: ChatAsked) -> None:
+        super().__init__(asked)
         self.finish: str | None = None
         """The last finish reason that says something, or the first that says that the answer was given up."""
-        self.upstream_model: str | None = None
-        self.stop_reason: str | None = None
-        self.failure: NexusFlowError | None = None  # what the error event said
-        self.noticed: list[str] = []  # what of the answer had no place in Anthropic's form
         self._asked = asked
-        self._held = Held()
-        self._writer = MessageWriter(asked, self._held)
         self._words = StreamWords(asked, self._writer, self._held, self.noticed)
         self._said = self._words.said
         self._calls: StreamCalls | None = None
@@ -43,16 +36,11 @@ class ChatStream:
         self._deltas = False  # something was said in a delta
 
     @property
-    def started(self) -> bool:
-        return self._writer.started
-
-    @property
-    def done(self) -> bool:
-        return self._writer.done
+    def finished(self) -> bool:
+        return self.finish is not None
 
     @property
     def estimated(self) -> bool:
-        """Whether the usage is a guess of ours, the upstream having told none."""
         return self.started and self._tap.estimated
 
     @property
@@ -97,14 +85,14 @@ class ChatStream:
             self._words.notice("citations")
         out: list[bytes] = []
         if not self.started:
-            self._start(out)
+            self._start(self._tap.usage(0), out)
         for choice in chunk.choices or ():
             if not choice.index:
                 self._choice(choice, chunk, out)
         if self._words.found is not None:
             out.append(self.finalize())
-        elif self._held.bytes > HELD_BYTES:
-            out.append(self.fail(AnswerUnusable("the upstream's answer is held back beyond every bound")))
+        else:
+            out.append(self._overfull())
         return b"".join(out)
 
     def finalize(self) -> bytes:
@@ -121,41 +109,17 @@ class ChatStream:
             self._writer.stop(out)
         if not named:
             return b"".join(out) + self.fail(AnswerUnusable("a tool call without a name"))
-        how = ending(
-            Stopped(
-                finish=self.finish,
-                native=self._native,
-                text=self._stop_text,
-                refusal=words.refusal(),
-                calls=calls is not None and calls.any,
-                found=words.found,
-            ),
-            self._asked.stops,
+        stopped = Stopped(
+            finish=self.finish,
+            native=self._native,
+            text=self._stop_text,
+            refusal=words.refusal(),
+            calls=calls is not None and calls.any,
+            found=words.found,
         )
-        if isinstance(how, NexusFlowError):
-            return b"".join(out) + self.fail(how)
-        cut = words.found is not None or how.stop_reason in CUT_SHORT
-        if calls is not None and not cut and not calls.whole:
-            return b"".join(out) + self.fail(AnswerUnusable(NO_OBJECT))
-        if how.guessed:
-            words.notice("finish_reason")
-        self.stop_reason = how.stop_reason
-        self._writer.end(how, self.usage() or {}, out)
-        return b"".join(out)
-
-    def fail(self, error: NexusFlowError) -> bytes:
-        """The one error event that ends a stream which went wrong."""
-        if not self.done:
-            self.failure = error
-        return self._writer.fail(error)
+        return self._end(stopped, out, whole=calls is None or calls.whole)
 
     # One chunk
-
-    def _start(self, out: list[bytes]) -> None:
-        known = self._tap.usage(0)
-        usage = {name: count for name, count in known.items() if name != "output_tokens_details"}
-        usage["output_tokens"] = 1
-        self._writer.start(usage, out)
 
     def _choice(self, choice: Choice, chunk: Chunk, out: list[bytes]) -> None:
         delta, message = choice.delta, choice.message

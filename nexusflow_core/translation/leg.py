@@ -1,0 +1,333 @@
+"""The translated leg: one attempt whose answer a dialect turns into Anthropic's form."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from copy import copy
+from typing import Generic, TypeVar
+
+from nexusflow_core.call import Call
+from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
+from nexusflow_core.errors import (
+    AnswerUnusable,
+    EventTooLarge,
+    InternalError,
+    NexusFlowError,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamStatus,
+)
+from nexusflow_core.messages.events import message_body, message_delta, message_start, message_stop
+from nexusflow_core.record import Loss
+from nexusflow_core.sse import ServerSentEvent, SSEDecoder, is_stream
+from nexusflow_core.translation.answer import Answer, fold
+from nexusflow_core.translation.body_text import BodyText
+from nexusflow_core.translation.context import Asked
+from nexusflow_core.translation.error_bodies import ErrorTold, read_error_body
+from nexusflow_core.translation.errors import Origin, failure, filtered, rate_limits
+from nexusflow_core.translation.held import HELD_BYTES
+from nexusflow_core.translation.ids import answer_id
+from nexusflow_core.translation.losses import ESTIMATED, Losses, warning
+from nexusflow_core.translation.stop_reason import Ending
+from nexusflow_core.translation.stream import AnswerStream
+from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
+
+__all__ = ["TranslatedLeg"]
+
+_Stream = TypeVar("_Stream", bound=AnswerStream)
+
+_EVENTS = b"text/event-stream; charset=utf-8"
+_NOTHING = dict.fromkeys(
+    ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"), 0
+)
+
+
+class TranslatedLeg(ABC, Generic[_Stream]):
+    """Holds what is no stream, publishes the head, refuses, breaks off, finishes. See `Leg` for the verbs.
+
+    A dialect gives four methods: `begin` makes its stream, `decode` reads an event of it, `finish` the body of
+    a stream that had no event, `answer` a whole answer.
+    """
+
+    def __init__(
+        self, request: UpstreamRequest, call: Call, asked: Asked, losses: Losses, origin: Origin
+    ) -> None:
+        self.request = request
+        self.losses: Sequence[Loss] = losses.found
+        self.head: ResponseHead | None = None
+        self.state = LegState.OPEN
+        self.failure: NexusFlowError | None = None
+        self._upstream_request_id: str | None = None
+        self._losses = losses
+        self._request_id, self._model = asked.request_id, asked.model
+        self._origin = origin
+        self._streams = call.stream
+        self._started_at = call.started_at
+        self._status = 0
+        self._headers: Headers = ()
+        self._text: BodyText | None = None  # None: the body passes as it is
+        self._held = bytearray()  # a sync answer, an error, or a stream that has not shown to be one
+        self._decoder = SSEDecoder()
+        self._stream: _Stream | None = None
+        self._refused = False  # by a filter's error, which is told as an answer
+        self._answer: Answer | None = None
+        self._answer_model: str | None = None
+
+    # What a dialect gives
+
+    @abstractmethod
+    def begin(self) -> _Stream:
+        """Returns a fresh stream."""
+
+    @abstractmethod
+    def decode(self, event: ServerSentEvent) -> bytes:
+        """Takes an event of the stream; returns what goes to the client."""
+
+    @abstractmethod
+    def finish(self, body: bytes, stream: _Stream) -> bytes:
+        """The body ended, and nothing of it began the stream: it may be one whole answer, or an error. Returns
+        what goes to the client. Raises UpstreamError."""
+
+    @abstractmethod
+    def answer(self, body: bytes) -> Answer | ErrorTold:
+        """Returns the answer in a body, or the error that it is. Sets `_answer_model`. Raises UpstreamError."""
+
+    # The verbs
+
+    @property
+    def may_ping(self) -> bool:
+        return self._stream is not None and self._stream.started and not self._stream.done
+
+    @property
+    def facts(self) -> AnswerFacts:
+        told = self._stream or self._answer
+        if told is None:
+            return AnswerFacts(model=self._answer_model, upstream_request_id=self._upstream_request_id)
+        return AnswerFacts(
+            usage=told.usage if isinstance(told, Answer) else told.usage(),
+            billing=told.billing,
+            estimated=told.estimated,
+            model=self._answer_model if isinstance(told, Answer) else told.upstream_model,
+            stop_reason=told.stop_reason,
+            upstream_request_id=self._upstream_request_id,
+        )
+
+    def receive_head(self, status: int, headers: Headers) -> None:
+        if 300 <= status < 400:
+            raise UpstreamProtocolError(
+                f"the upstream answered with a redirect ({status}), which is not followed"
+            )
+        self._status, self._headers = status, headers
+        self._text = BodyText(headers)
+        self._upstream_request_id = upstream_id(headers, self.request.headers, b"x-request-id", b"request-id")
+        if status >= 400:
+            self.failure = self._failed(ErrorTold())
+        elif self._streams:
+            self._stream = self.begin()
+
+    def receive_data(self, data: bytes) -> bytes:
+        if self._text is not None:
+            return self._read(self._text.feed(data))
+        if self._stream is None:
+            return self._hold(data)
+        if self.head is None:
+            self._hold(data)
+        try:
+            events = self._decoder.feed(data)
+        except EventTooLarge:
+            return self._broken(AnswerUnusable("the upstream sent an event beyond every bound"))
+        if len(events) == 1:
+            return self.decode(events[0])
+        return b"".join([self.decode(event) for event in events])
+
+    def receive_eof(self) -> bytes:
+        out = self._read(self._text.flush()) if self._text is not None else b""
+        self.state = LegState.ENDED
+        stream = self._stream
+        if stream is None:
+            return self._whole()
+        out += b"".join([self.decode(event) for event in self._decoder.flush()])
+        if stream.done or self._refused or self.failure is not None:
+            return out
+        if not stream.started:
+            return out + self.finish(bytes(self._held).strip(), stream)
+        if not stream.finished:
+            return out + self._broken(self._ended_early("the upstream closed the stream early"))
+        return out + self._last(stream.finalize())
+
+    def fail(self, error: NexusFlowError) -> bytes | None:
+        self.state = LegState.ENDED
+        if self._stream is None:
+            self.failure = error
+            return None
+        if self._stream.done or self._refused:
+            return b""
+        if self._stream.finished and not isinstance(error, InternalError):
+            return self._last(self._stream.finalize())  # all that mattered had come
+        return self._last(self._stream.fail(error))
+
+    def client_gone(self) -> None:
+        if self._stream is not None and self._stream.done:
+            self.state = LegState.ENDED
+
+    def _read(self, pieces: Iterable[bytes]) -> bytes:
+        """Takes pieces of the body as UTF-8, for as long as it is read at all."""
+        out: list[bytes] = []
+        text, self._text = self._text, None  # the pieces are plain
+        try:
+            for piece in pieces:
+                out.append(self.receive_data(piece))
+                if self.state is LegState.ENDED:
+                    break
+        except UpstreamProtocolError as error:  # what cannot be inflated
+            if self._status < 400:
+                return b"".join(out) + self._broken(error)
+            text, self._held = BodyText(()), bytearray()  # an error: its status says enough
+        finally:
+            self._text = text if text is not None and not text.passes else None
+        return b"".join(out)
+
+    # Streams
+
+    def _passed(self, out: bytes, stream: _Stream) -> bytes:
+        """Follows a stream that has taken an event: publishes the head with its first one, notes its end."""
+        if self.head is None and stream.started:
+            self._held.clear()
+            self._publish(_EVENTS)
+        if stream.done:  # a stop string was found here: what the upstream goes on to say costs money
+            self.state = LegState.ENDED
+            return self._last(out)
+        if stream.finished:
+            self._wind_down()  # usage may still come, and then the upstream may just be silent
+        return out
+
+    def _failed_with(self, told: ErrorTold, stream: _Stream) -> bytes:
+        """The upstream told an error inside its stream."""
+        if not stream.started and filtered(told):
+            return self._refusal()
+        return self._broken(self._failed(told))
+
+    def _wind_down(self) -> None:
+        if self.state is LegState.OPEN:
+            self.state = LegState.WINDING_DOWN
+
+    def _ended_early(self, message: str) -> UpstreamProtocolError:
+        """Returns the error of a stream that ended before its answer did."""
+        return UpstreamProtocolError(message)
+
+    def _last(self, out: bytes) -> bytes:
+        if self._stream is not None:
+            self._notice(self._stream.noticed)
+            if self._stream.estimated:
+                self._losses.add("usage", ESTIMATED)
+            self.failure = self._stream.failure
+        return out
+
+    def _broken(self, error: UpstreamError) -> bytes:
+        """Before the first event the error has a status of its own; after it, it is the last event."""
+        if self._stream is None or self.head is None:
+            raise error
+        self.failure, self.state = error, LegState.ENDED
+        return self._stream.fail(error)
+
+    # Whole answers
+
+    def _hold(self, data: bytes) -> bytes:
+        if len(self._held) + len(data) > HELD_BYTES:
+            raise AnswerUnusable("the upstream's answer is larger than every bound")
+        self._held += data
+        return b""
+
+    def _whole(self) -> bytes:
+        body = bytes(self._held).strip()  # some upstreams pad with blank lines to keep the connection alive
+        if self._status >= 400:
+            error = read_error_body(body)
+            if self._status == 400 and filtered(error):
+                return self._refusal()
+            raise self._failed(error)
+        if is_stream(body):
+            return self._of_stream(body)
+        answer = self.answer(body)
+        if isinstance(answer, Answer):
+            return self._answered(answer)
+        if filtered(answer):
+            return self._refusal()
+        raise self._failed(answer)
+
+    def _of_stream(self, body: bytes) -> bytes:
+        """The upstream sent a stream that was not asked for: it is read as one, and told as a whole."""
+        inner = copy(self)
+        inner._losses = Losses()
+        inner.losses, inner.state, inner._held = inner._losses.found, LegState.OPEN, bytearray()
+        inner._streams, inner._decoder = True, SSEDecoder()
+        inner._stream = stream = self.begin()
+        inner._text = None  # its body is inflated already
+        out = inner.receive_data(body)
+        if inner.state is not LegState.ENDED:
+            out += inner.receive_eof()
+        if inner._refused:
+            return self._refusal()
+        if inner.failure is not None:
+            raise inner.failure
+        self._answer_model = stream.upstream_model
+        noticed = list(stream.noticed)
+        content, how = fold(out, noticed)
+        return self._answered(
+            Answer(content, how, stream.usage() or {}, stream.estimated, stream.billing, noticed)
+        )
+
+    def _answered(self, answer: Answer) -> bytes:
+        self._answer = answer
+        self._notice(answer.noticed)
+        if answer.estimated:
+            self._losses.add("usage", ESTIMATED)
+        return self._message(answer)
+
+    def _refusal(self) -> bytes:
+        self._refused = True
+        self.failure = None
+        how = Ending("refusal", None, {"type": "refusal", "category": None, "explanation": None})
+        if not self._streams:
+            return self._message(Answer([], how, _NOTHING))
+        self.state = LegState.ENDED
+        self._publish(_EVENTS)
+        start = message_start(id=answer_id(self._request_id), model=self._model, usage=_NOTHING)
+        end = message_delta(
+            stop_reason=how.stop_reason, stop_sequence=None, stop_details=how.stop_details, usage=_NOTHING
+        )
+        return start + end + message_stop()
+
+    def _message(self, answer: Answer) -> bytes:
+        self.state = LegState.ENDED
+        self._status = 200
+        body = message_body(
+            id=answer_id(self._request_id),
+            model=self._model,
+            content=answer.content,
+            stop_reason=answer.how.stop_reason,
+            stop_sequence=answer.how.stop_sequence,
+            stop_details=answer.how.stop_details,
+            usage=answer.usage,
+        )
+        self._publish(b"application/json", length=len(body))
+        return body
+
+    # Both
+
+    def _publish(self, content_type: bytes, *, length: int | None = None) -> None:
+        headers = [(b"content-type", content_type), (b"request-id", self._request_id.encode())]
+        if length is None:
+            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        else:
+            headers.append((b"content-length", str(length).encode()))
+        headers += rate_limits(self._headers, self._started_at)
+        if (told := warning(self.losses)) is not None:
+            headers.append((b"x-nexusflow-warning", told))
+        self.head = ResponseHead(200, headers)
+        self._headers = ()
+
+    def _notice(self, noticed: Sequence[str]) -> None:
+        for what in noticed:
+            self._losses.add(f"answer.{what}", "has no place in this answer")
+
+    def _failed(self, told: ErrorTold) -> UpstreamStatus:
+        return failure(told, self._status, self._headers, origin=self._origin, now=self._started_at)
