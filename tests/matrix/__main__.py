@@ -1,4 +1,4 @@
-"""`python -m tests.matrix`: runs the whole matrix and the clients, and stores what the README shows of them.
+"""`python -m tests.matrix`: runs the whole matrix and the clients, and stores what docs/hosts.md shows.
 
 With arguments of pytest's (`-k litestar`) only those are run, and put in their places.
 """

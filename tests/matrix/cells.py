@@ -51,7 +51,7 @@ class Server(NamedTuple):
 
     @property
     def column(self) -> str:
-        """The column of the README's table that it stands in, with its variants."""
+        """Returns the column of this server and its variants in docs/hosts.md."""
         return f"{self.package} on trio" if self.trio else self.package
 
     def line(self, app: str, port: int, extra: Sequence[str] = ()) -> list[str]:

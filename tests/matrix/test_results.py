@@ -1,4 +1,4 @@
-"""The stored results are those of the matrix as it stands here, so that the README promises what was run."""
+"""The stored results are those of the matrix as it stands here, so that docs/hosts.md promises what was run."""
 
 from __future__ import annotations
 
