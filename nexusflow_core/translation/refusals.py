@@ -39,7 +39,7 @@ _CACHED = "the vendor caches prefixes automatically"
 _NO_CITATIONS = "the request asks for none without `enabled: true`"
 _EDITION = "identifies the schema, and asks for nothing"
 _PAIRED = "it pairs a call with its result; Kimi models get an id in their own form on both"
-_AS_THEY_ARE = "`downsize` is the default; images are sent as they are"
+_AS_THEY_ARE = "`downsize` is the default; images are sent unchanged"
 
 NO_OPS: dict[str, str] = {
     "stream": "the answer has the requested form",
