@@ -1,6 +1,7 @@
 """The seam between an exchange and a wire protocol: how to talk to one kind of upstream, without any I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
-from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest
+from nexusflow_core.upstream import AuthScheme, Credential, Headers, Upstream, UpstreamRequest
 from nexusflow_core.usage import Billing
 
 __all__ = ["AnswerFacts", "Leg", "LegState", "ResponseHead", "UpstreamDialect"]
@@ -108,23 +109,53 @@ class Leg(Protocol):
 
 
 class UpstreamDialect(Protocol):
-    """A wire protocol: turns calls into legs."""
+    """A wire protocol: turns calls into legs. The configuration asks it what a setting means here.
 
-    default_base_url: str | None
-    default_auth: AuthScheme | None
+    Subclass it: whatever has a body here has a default.
+    """
+
+    path: str
+    """What is appended to a base URL."""
+    endings: tuple[str, ...]
+    """Endings of a base URL that would then stand twice."""
+    default_base_url: str | None = None
+    default_auth: AuthScheme | None = None
     """How a configured key is sent where the configuration does not say."""
     options: frozenset[str]
     """Settings of upstreams and routes that mean something here. Any other of them is a configuration error."""
+    vendors: Mapping[str, str | None] = {}
+    """Vendors that mean something here, each with the vendor whose prices apply; None: searched by model."""
 
-    def open(self, call: Call, target: Target) -> Leg:
-        """A fresh Leg. Raises CallerError for a call that this protocol cannot carry."""
+    def open(self, call: Call, target: Target, at: datetime) -> Leg:
+        """Returns a fresh Leg, signed for the moment `at`.
+
+        Raises CallerError for a call that this protocol cannot carry."""
         ...
+
+    def sign(
+        self, request: UpstreamRequest, upstream: Upstream, credentials: Credential | None, at: datetime
+    ) -> Headers:
+        """Returns the headers of a request with the proof of who calls. It comes last, after every edit.
+
+        `credentials` are the client's own. By default one static header: the configured key, else those.
+        """
+        static = upstream.credential_header(credentials)
+        return request.headers if static is None else [*request.headers, static]
+
+    def price_vendor(self, upstream: Upstream) -> str | None:
+        """Returns the vendor whose prices apply; None: searched by model."""
+        vendor = upstream.vendor
+        return upstream.prices or (self.vendors.get(vendor, vendor) if vendor is not None else None)
 
     def decodes(self, call: Call) -> bool:
         """Returns whether `open` decodes the body of this call, where other legs pass it on."""
-        ...
+        return True
 
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
-        """What a model can be asked for through this protocol, as Anthropic's model list says it; None where
-        that is not known here."""
-        ...
+        """Returns what a model can be asked for through this protocol, as Anthropic's model list says it; None
+        where that is not known here."""
+        return None
+
+    def tools_limit(self, upstream: Upstream, model: str) -> str | None:
+        """Returns in a sentence how far a model takes tools here; None where nothing limits them."""
+        return None

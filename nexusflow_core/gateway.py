@@ -96,5 +96,5 @@ class Gateway:
         return known
 
 
-def _open_leg(call: Call, target: Target) -> Leg:
-    return DIALECTS[target.upstream.dialect].open(call, target)
+def _open_leg(call: Call, target: Target, at: datetime) -> Leg:
+    return DIALECTS[target.upstream.dialect].open(call, target, at)

@@ -11,7 +11,7 @@ from nexusflow_asgi.durable_log import check_log
 from nexusflow_asgi.settings import check_files, price_book, read_config
 from nexusflow_asgi.transports import Proxies, describe_transport
 from nexusflow_core.config import Config, decode_config
-from nexusflow_core.dialects import tools_limit
+from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.errors import ConfigError, ConfigErrors
 from nexusflow_core.routing import Options, Retry, Route, Router, Target
 from nexusflow_core.toml import Places, printable
@@ -140,7 +140,7 @@ def _without_tools(config: Config) -> list[str]:
     for index, route in enumerate(config.routes):
         for number, target in enumerate(route.targets):
             model = target.model or (route.model if route.exact else "")
-            why = tools_limit(target.upstream, model)
+            why = DIALECTS[target.upstream.dialect].tools_limit(target.upstream, model)
             if why is not None:
                 said.append(f"routes[{index}].targets[{number}]: {why}")
     return said

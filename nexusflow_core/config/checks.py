@@ -5,17 +5,12 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from nexusflow_core.config.config import Limits
+from nexusflow_core.dialect import UpstreamDialect
 from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.routing import Retry
 from nexusflow_core.toml import Complaints
 
 __all__ = ["check_effect", "check_limits", "check_retry", "check_seconds", "check_text", "checked_url"]
-
-_ENDINGS = {
-    "anthropic": ("/v1/messages", ("/v1/messages", "/v1")),
-    "openai-chat": ("/chat/completions", ("/chat/completions",)),
-}
-"""The path that a dialect appends to a base URL, and endings that would repeat it."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -75,7 +70,7 @@ def _reason(known: Iterable[str]) -> str:
     return f"dialect {' and '.join(sorted(map(repr, known)))} does not use this setting"
 
 
-def checked_url(complaints: Complaints, path: str, url: str, dialect: str) -> str:
+def checked_url(complaints: Complaints, path: str, url: str, dialect: UpstreamDialect) -> str:
     """Returns the URL without its last slash. A bad URL is refused here instead of at the first call."""
     why = _wrong_url(url, dialect)
     if why is not None:
@@ -83,7 +78,7 @@ def checked_url(complaints: Complaints, path: str, url: str, dialect: str) -> st
     return url.rstrip("/")
 
 
-def _wrong_url(url: str, dialect: str) -> str | None:
+def _wrong_url(url: str, dialect: UpstreamDialect) -> str | None:
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises ValueError for a bad port
@@ -95,6 +90,5 @@ def _wrong_url(url: str, dialect: str) -> str | None:
         return "must have no user, password, query or fragment"
     if not re.fullmatch(r"[!-~]+", url):
         return "must be printable ASCII without blanks: write other characters as %XX"
-    appended, twice = _ENDINGS[dialect]
-    ending = next((ending for ending in twice if url.rstrip("/").endswith(ending)), None)
-    return None if ending is None else f"must end before {ending}: {appended} is appended"
+    ending = next((ending for ending in dialect.endings if url.rstrip("/").endswith(ending)), None)
+    return None if ending is None else f"must end before {ending}: {dialect.path} is appended"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from nexusflow_core.config.checks import (
     check_effect,
@@ -16,8 +16,8 @@ from nexusflow_core.config.checks import (
 )
 from nexusflow_core.config.config import Config, Limits
 from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
-from nexusflow_core.dialects import DIALECTS, VENDORS
-from nexusflow_core.prices.book import BUILTIN_VENDORS
+from nexusflow_core.dialect import UpstreamDialect
+from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.routing import Options, Retry, Route, Target
 from nexusflow_core.toml import Complaints, Places, Reader, parse_toml
 from nexusflow_core.untyped import is_list, is_object, object_of
@@ -27,7 +27,6 @@ from nexusflow_core.usage.billing import BILLING_VENDORS
 __all__ = ["decode_config"]
 
 _TABLES = "upstreams routes auth log retry prices limits".split()
-_ANTHROPIC = "https://api.anthropic.com"
 
 
 def decode_config(data: bytes, source: str = "") -> Config:
@@ -120,37 +119,36 @@ class _Decoding:
             complaints.add(f"{path}.base_url", "is missing")
             return
         check_effect(complaints, path, written, [table.dialect])
-        self._check_vendor(path, table)
+        self._check_vendor(path, table, dialect)
         self._check_key(path, table)
         check_text(complaints, f"{path}.ca_file", table.ca_file)
         if table.connections < 1:
             complaints.add(f"{path}.connections", "must be at least 1")
         for limit, seconds in asdict(table.timeouts).items():
             check_seconds(complaints, f"{path}.timeouts.{limit}", seconds)
-        base_url = checked_url(complaints, f"{path}.base_url", base_url, table.dialect)
-        self._upstreams[name] = Upstream(
+        base_url = checked_url(complaints, f"{path}.base_url", base_url, dialect)
+        upstream = Upstream(
             name=name,
             dialect=table.dialect,
             base_url=base_url,
             api_key=table.api_key,
             auth=table.auth or dialect.default_auth,
             vendor=table.vendor,
-            prices=_price_vendor(table, base_url),
+            prices=table.prices,
             ca_file=table.ca_file,
             optional=table.optional,
             threads=table.threads,
             connections=table.connections,
             timeouts=table.timeouts,
         )
+        self._upstreams[name] = replace(upstream, prices=dialect.price_vendor(upstream))
 
-    def _check_vendor(self, path: str, table: UpstreamTable) -> None:
+    def _check_vendor(self, path: str, table: UpstreamTable, dialect: UpstreamDialect) -> None:
         """Refuses an unknown vendor: it would turn on neither deviations nor prices."""
-        known = {*VENDORS, *BILLING_VENDORS}
-        if table.dialect == "anthropic":
-            known |= {*BUILTIN_VENDORS}
+        known = {*dialect.vendors, *BILLING_VENDORS}
         if table.vendor is None or table.vendor in known:
             return
-        row = next((name for name, row in VENDORS.items() if row.prices == table.vendor), None)
+        row = next((name for name, prices in dialect.vendors.items() if prices == table.vendor), None)
         hint = (
             self._complaints.meant(table.vendor, sorted(known)) if row is None else f" (did you mean {row!r}?)"
         )
@@ -218,14 +216,6 @@ class _Decoding:
         if upstream is None or table is None:
             return None
         return Target(upstream, model or None, route.strict or table.strict, _options(route, table))
-
-
-def _price_vendor(table: UpstreamTable, base_url: str) -> str | None:
-    if table.prices is not None:
-        return table.prices
-    if table.vendor is None:
-        return "anthropic" if base_url == _ANTHROPIC else None
-    return VENDORS[table.vendor].prices if table.vendor in VENDORS else table.vendor
 
 
 def _options(route: RouteTable, upstream: UpstreamTable) -> Options:

@@ -5,19 +5,13 @@ from typing import Final
 
 from nexusflow_core.dialect import UpstreamDialect
 from nexusflow_core.dialects.anthropic import AnthropicDialect
-from nexusflow_core.dialects.openai_chat import VENDORS, OpenAIChatDialect
-from nexusflow_core.dialects.openai_chat import tools_limit as _tools_limit
-from nexusflow_core.upstream import Upstream
+from nexusflow_core.dialects.openai_chat import OpenAIChatDialect
 
-__all__ = ["DIALECTS", "VENDORS", "tools_limit"]
+__all__ = ["DIALECTS"]
+
+_openai_chat = OpenAIChatDialect()
 
 DIALECTS: Final[Mapping[str, UpstreamDialect]] = {
-    "anthropic": AnthropicDialect(),
-    "openai-chat": OpenAIChatDialect(),
+    "anthropic": AnthropicDialect(_openai_chat.vendors),  # several of them speak both protocols
+    "openai-chat": _openai_chat,
 }
-
-
-def tools_limit(upstream: Upstream, model: str) -> str | None:
-    """Returns in a sentence how far a model of this upstream takes tools; None where nothing limits them."""
-    row = VENDORS.get(upstream.vendor or "")
-    return _tools_limit(row, model) if row is not None and upstream.dialect == "openai-chat" else None

@@ -6,6 +6,7 @@ returns to the client, after `response_head` once that is set. Times are seconds
 """
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, LegState, ResponseHead
@@ -50,7 +51,7 @@ class Exchange:
         route: Route | None,
         *,
         started: float,
-        open_leg: Callable[[Call, Target], Leg],
+        open_leg: Callable[[Call, Target, datetime], Leg],
         book: PriceBook,
         health: Health | None = None,
         ping: float = 10.0,
@@ -246,7 +247,8 @@ class Exchange:
         """Opens an attempt at this target; returns why not."""
         it, fallback = self._outcome, self._fallback
         try:
-            leg = self._open_leg(it.call, target)
+            at = it.call.started_at + timedelta(seconds=now - self._started)
+            leg = self._open_leg(it.call, target, at)
         except NexusFlowError as error:
             return kept(error)
         if fallback.would_refuse(target, leg):

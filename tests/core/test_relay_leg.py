@@ -3,6 +3,7 @@
 import gzip
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -34,10 +35,14 @@ def call(
     return made.look(10_000)
 
 
+def opened(came: Call, target: Target) -> Any:
+    return AnthropicDialect().open(came, target, came.started_at)
+
+
 def test_the_body_that_came_is_the_body_that_leaves() -> None:
     """The very object, not a copy of its meaning."""
     came = call()
-    leg = AnthropicDialect().open(came, Target(UPSTREAM))
+    leg = opened(came, Target(UPSTREAM))
     assert leg.request.body is came.body
     assert (leg.request.method, leg.request.url, tuple(leg.request.edits)) == (
         "POST",
@@ -49,12 +54,12 @@ def test_the_body_that_came_is_the_body_that_leaves() -> None:
 def test_a_target_of_the_same_name_edits_nothing() -> None:
     """Naming the model in the route is no rename."""
     came = call()
-    assert AnthropicDialect().open(came, Target(UPSTREAM, "claude-x")).request.body is came.body
+    assert opened(came, Target(UPSTREAM, "claude-x")).request.body is came.body
 
 
 def test_a_rename_is_the_only_edit_and_is_named() -> None:
     """White space and all else stay."""
-    leg = AnthropicDialect().open(call(), Target(UPSTREAM, "claude-y"))
+    leg = opened(call(), Target(UPSTREAM, "claude-y"))
     assert (leg.request.body, tuple(leg.request.edits)) == (b'{"model" : "claude-y"}', ("model",))
 
 
@@ -62,10 +67,10 @@ def test_a_compressed_body_travels_compressed_unless_it_is_renamed() -> None:
     """A rename sends it plain, drops the header and says so."""
     packed = gzip.compress(b'{"model":"claude-x"}')
     came = call(packed, headers=[(b"content-encoding", b"GZIP")])
-    as_it_came = AnthropicDialect().open(came, Target(UPSTREAM))
+    as_it_came = opened(came, Target(UPSTREAM))
     assert as_it_came.request.body is packed
     assert header(as_it_came.request.headers, b"content-encoding") == b"GZIP"
-    renamed = AnthropicDialect().open(came, Target(UPSTREAM, "claude-y"))
+    renamed = opened(came, Target(UPSTREAM, "claude-y"))
     assert renamed.request.body == b'{"model":"claude-y"}'
     assert header(renamed.request.headers, b"content-encoding") is None
     assert tuple(renamed.request.edits) == ("model", "content-encoding")
@@ -76,7 +81,7 @@ def test_an_open_stream_holds_nothing_of_what_it_was_asked() -> None:
     for options in (Options(), Options(count_tokens="estimate")):
         came = call(bytes(bytearray(b'{"model":"claude-x"}')))
         body, nobodys = came.body, bytes(bytearray(b"another"))
-        leg = AnthropicDialect().open(came, Target(UPSTREAM, options=options))
+        leg = opened(came, Target(UPSTREAM, options=options))
         leg.request.let_go()
         del came
         assert sys.getrefcount(body) == sys.getrefcount(nobodys)
@@ -84,9 +89,7 @@ def test_an_open_stream_holds_nothing_of_what_it_was_asked() -> None:
 
 def test_the_query_goes_along_verbatim() -> None:
     """`?beta=true`, which Claude Code sends, and every odd spelling."""
-    leg = AnthropicDialect().open(
-        call(query=b"beta=true&x=%2f%2F&y=[a]|b", endpoint="count_tokens"), Target(UPSTREAM)
-    )
+    leg = opened(call(query=b"beta=true&x=%2f%2F&y=[a]|b", endpoint="count_tokens"), Target(UPSTREAM))
     assert leg.request.url == "https://a/base/v1/messages/count_tokens?beta=true&x=%2f%2F&y=[a]|b"
 
 
@@ -94,7 +97,7 @@ def test_the_query_goes_along_verbatim() -> None:
 def test_a_query_that_is_no_query_is_refused(query: bytes) -> None:
     """Nothing in it can end the request line."""
     with pytest.raises(InvalidRequest, match="query"):
-        AnthropicDialect().open(call(query=query), Target(UPSTREAM))
+        opened(call(query=query), Target(UPSTREAM))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_a_query_that_is_no_query_is_refused(query: bytes) -> None:
 def test_the_api_version_is_the_clients(sent: bytes | None, version: bytes) -> None:
     """Only where it is absent the oldest is added; another value would change the API's meaning."""
     headers = [] if sent is None else [(b"anthropic-version", sent)]
-    leg = AnthropicDialect().open(call(headers=headers), Target(UPSTREAM))
+    leg = opened(call(headers=headers), Target(UPSTREAM))
     assert [value for name, value in leg.request.headers if name == b"anthropic-version"] == [version]
 
 
@@ -111,7 +114,7 @@ def test_the_api_version_is_the_clients(sent: bytes | None, version: bytes) -> N
 def test_an_answer_that_comes_compressed_all_the_same_passes(encoding: bytes) -> None:
     """Unmetered, but byte for byte, sync and stream."""
     for media_type in (b"application/json", b"text/event-stream"):
-        leg = AnthropicDialect().open(call(), Target(UPSTREAM))
+        leg = opened(call(), Target(UPSTREAM))
         leg.receive_head(200, [(b"content-type", media_type), (b"content-encoding", encoding)])
         out = leg.receive_data(b"\x1f\x8bxyz") + leg.receive_eof()
         assert (out, leg.facts.usage, leg.state) == (b"\x1f\x8bxyz", None, LegState.ENDED)
@@ -121,7 +124,7 @@ def test_an_answer_that_comes_compressed_all_the_same_passes(encoding: bytes) ->
 
 def test_a_compressed_stream_is_not_held_back() -> None:
     """Nobody reads along, so there is nothing to wait for: each piece goes on as it comes."""
-    leg = AnthropicDialect().open(call(), Target(UPSTREAM))
+    leg = opened(call(), Target(UPSTREAM))
     leg.receive_head(200, [(b"content-type", b"text/event-stream"), (b"content-encoding", b"gzip")])
     assert leg.head is None, "not before the first byte"
     assert [leg.receive_data(b"\x1f\x8b"), leg.receive_data(b"xyz")] == [b"\x1f\x8b", b"xyz"]
@@ -131,7 +134,7 @@ def test_a_compressed_stream_is_not_held_back() -> None:
 
 def test_a_stream_promises_no_length() -> None:
     """An upstream that does may break off, and the error event would not fit: HTTP frames it another way."""
-    leg = AnthropicDialect().open(call(), Target(UPSTREAM))
+    leg = opened(call(), Target(UPSTREAM))
     leg.receive_head(200, [(b"content-type", b"text/event-stream"), (b"content-length", b"99"), (b"a", b"b")])
     leg.receive_data(b"event: ping\ndata: {}\n\n")
     assert leg.head is not None

@@ -1,12 +1,11 @@
 """The relayed leg: the body that came is the body that leaves, and every byte of the answer goes back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from nexusflow_core.call import Call
 from nexusflow_core.counting import ESTIMATED, estimated, is_absent
-from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
+from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead, UpstreamDialect
 from nexusflow_core.dialects.anthropic.billing_header import without_billing_header
 from nexusflow_core.dialects.anthropic.tap import (
     Answer,
@@ -27,13 +26,13 @@ from nexusflow_core.errors import (
 from nexusflow_core.messages import read_body
 from nexusflow_core.messages.marks import may_be_marked, strip_marked
 from nexusflow_core.peek import Peek, rename_model
+from nexusflow_core.prices import BUILTIN_VENDORS
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
 from nexusflow_core.sse import unframed
 from nexusflow_core.threads import thread_of, thread_refused
 from nexusflow_core.upstream import (
-    AuthScheme,
     Headers,
     Upstream,
     UpstreamRequest,
@@ -58,18 +57,24 @@ _ENOUGH = 1024
 _PATHS = {"messages": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"}
 
 
-class AnthropicDialect:
+class AnthropicDialect(UpstreamDialect):
     """Anthropic, and whoever else speaks its protocol: relayed."""
 
+    path = "/v1/messages"
+    endings = ("/v1/messages", "/v1")
     default_base_url: str | None = "https://api.anthropic.com"
-    default_auth: AuthScheme | None = None
     options = frozenset({"count_tokens", "thinking", "threads"})
 
-    def open(self, call: Call, target: Target) -> "RelayLeg":
+    def __init__(self, vendors: Mapping[str, str | None] | None = None) -> None:
+        """`vendors`: those that speak this protocol beside their own, each with the vendor of its prices."""
+        self.vendors = {name: name for name in BUILTIN_VENDORS} | dict(vendors or {})
+
+    def open(self, call: Call, target: Target, at: datetime) -> "RelayLeg":
         """Raises InvalidRequest for a query or header that cannot stand in a request line."""
         if thread_of(call.text) and not _keeps_threads(target.upstream):
             raise thread_refused()
         request = _relayed_request(call, target)
+        request.headers = self.sign(request, target.upstream, call.credential, at)
         counting = call.endpoint == "count_tokens"
         estimates = counting and target.options.count_tokens == "estimate"
         return RelayLeg(
@@ -85,9 +90,11 @@ class AnthropicDialect:
         """Only a body with marked thinking is looked into."""
         return may_be_marked(call.text)
 
-    def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
-        """Not known: whatever the upstream knows passes."""
-        return None
+    def price_vendor(self, upstream: Upstream) -> str | None:
+        """Without a vendor, Anthropic itself by its address."""
+        if upstream.vendor is None and upstream.prices is None and upstream.base_url == self.default_base_url:
+            return "anthropic"
+        return super().price_vendor(upstream)
 
 
 def _keeps_threads(upstream: Upstream) -> bool:
@@ -105,11 +112,7 @@ def _is_third_party(call: Call, target: Target) -> bool:
 
 def _relayed_request(call: Call, target: Target) -> UpstreamRequest:
     upstream = target.upstream
-    headers = relayed_request_headers(
-        call.headers,
-        upstream.credential_header(call.credential),
-        own_credential=upstream.own_credential,
-    )
+    headers = relayed_request_headers(call.headers, None, own_credential=upstream.own_credential)
     if header(headers, b"anthropic-version") is None:
         headers.append(_OLDEST_VERSION)
     body, edits = _edited_body(call, target)

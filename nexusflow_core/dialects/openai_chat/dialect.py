@@ -1,9 +1,11 @@
 """The dialect: a Messages call opened as a Chat Completions request, and what its models can be asked for."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import Leg
+from nexusflow_core.dialect import Leg, UpstreamDialect
 from nexusflow_core.dialects.openai_chat.count_tokens import open_count
 from nexusflow_core.dialects.openai_chat.leg import ChatLeg
 from nexusflow_core.dialects.openai_chat.request import chat_request
@@ -11,56 +13,60 @@ from nexusflow_core.dialects.openai_chat.vendors import VENDORS, Vendor, vendor_
 from nexusflow_core.messages import read_request
 from nexusflow_core.routing import Target
 from nexusflow_core.translation.losses import Losses
+from nexusflow_core.translation.thinking import EFFORTS
 from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest
 
 __all__ = ["OpenAIChatDialect", "tools_limit"]
 
 
-class OpenAIChatDialect:
+class OpenAIChatDialect(UpstreamDialect):
     """Chat Completions, as OpenAI made it and everybody else speaks it."""
 
-    default_base_url: str | None = None
+    path = "/chat/completions"
+    endings = ("/chat/completions",)
     default_auth: AuthScheme | None = "bearer"
     options: frozenset[str] = frozenset(
         "strict images tool_images server_tools max_tokens count_tokens".split()
     )
 
-    def open(self, call: Call, target: Target) -> Leg:
+    vendors: Mapping[str, str | None] = {name: row.prices for name, row in VENDORS.items()}
+
+    def open(self, call: Call, target: Target, at: datetime) -> Leg:
         """Raises InvalidRequest for what cannot be asked there, NotFound for count_tokens."""
+        upstream = target.upstream
         if call.endpoint == "count_tokens":
-            return open_count(call, target, vendor_row(target.upstream.vendor), _request_headers(call, target))
+            leg = open_count(call, target, vendor_row(upstream.vendor), _headers(call))
+            if leg.request is not None:
+                leg.request.headers = self.sign(leg.request, upstream, call.credential, at)
+            return leg
         losses = Losses(strict=target.strict)
         made = chat_request(read_request(call.text, call.max_values), call, target, losses)
-        headers = _request_headers(call, target)
-        url = target.upstream.base_url + "/chat/completions"
-        sent = UpstreamRequest(target.upstream, "POST", url, headers, made.body)
+        sent = UpstreamRequest(upstream, "POST", upstream.base_url + self.path, _headers(call), made.body)
+        sent.headers = self.sign(sent, upstream, call.credential, at)
         return ChatLeg(sent, call, made.asked, losses)
-
-    def decodes(self, call: Call) -> bool:
-        """Each is translated."""
-        return True
 
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
         """By the vendor's row; None for a vendor without one."""
         row = VENDORS.get(upstream.vendor or "")
         return capabilities_of(row, model) if row is not None else None
 
+    def tools_limit(self, upstream: Upstream, model: str) -> str | None:
+        row = VENDORS.get(upstream.vendor or "")
+        return tools_limit(row, model) if row is not None else None
 
-def _request_headers(call: Call, target: Target) -> Headers:
+
+def _headers(call: Call) -> Headers:
     accept = b"text/event-stream" if call.stream else b"application/json"
-    headers = [
+    return [
         (b"content-type", b"application/json"),
         (b"accept", accept),
         (b"accept-encoding", b"identity"),
         (b"user-agent", b"nexusflow"),
     ]
-    credential = target.upstream.credential_header(call.credential)
-    return [*headers, credential] if credential is not None else headers
 
 
 # What a model can be asked for
 
-_EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _TOOLS_AT_ANTHROPIC = ("code_execution", "web_search")
 
 
@@ -76,7 +82,7 @@ def capabilities_of(vendor: Vendor, model: str) -> dict[str, Any]:
         "context_management": _supported(False),
         "effort": {
             **_supported(bool(efforts)),
-            **{word: _supported(efforts.get(word) == word) for word in _EFFORTS},
+            **{word: _supported(efforts.get(word) == word) for word in EFFORTS},
         },
         "image_input": _supported(vendor.vision),
         "pdf_input": _supported(vendor.pdf),
