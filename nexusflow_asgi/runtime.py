@@ -9,10 +9,9 @@ import anyio
 from nexusflow_asgi.backend import loop_identity
 from nexusflow_asgi.body import Arriving
 from nexusflow_asgi.hooks import logger
-from nexusflow_asgi.relay import Relay
+from nexusflow_asgi.relay import LAST_WORDS_SECONDS, Relay
 from nexusflow_asgi.slots import COME_BACK, Slots
 from nexusflow_asgi.transports import Transport
-from nexusflow_asgi.watch import LAST_WORDS_SECONDS
 from nexusflow_core.call import Call
 from nexusflow_core.config import Limits
 from nexusflow_core.errors import NexusFlowError, Overloaded

@@ -18,7 +18,7 @@ CORE = """untyped moments errors sse usage prices costing upstream spending json
 """nexusflow_core from the ground up."""
 
 ASGI = """backend transports hooks otel anonymous host_errors auth body settings call_log presence durable_log
-    paths watch relay slots runtime calls readiness pages signals app server cli""".split()
+    paths relay slots runtime calls readiness pages signals app server cli""".split()
 """nexusflow_asgi from the ground up."""
 
 PURE = """__future__ abc array base64 binascii bisect codecs collections contextlib copy csv dataclasses

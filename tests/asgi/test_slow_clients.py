@@ -147,7 +147,7 @@ def gateway(transport: Any, kept: Kept, timeouts: str = "idle = 0.2", grace: flo
 @pytest.fixture(autouse=True)
 def few_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was ended for its time gets a moment to say so, not seconds."""
-    monkeypatch.setattr("nexusflow_asgi.watch.LAST_WORDS_SECONDS", 0.1)
+    monkeypatch.setattr("nexusflow_asgi.relay.watch.LAST_WORDS_SECONDS", 0.1)
 
 
 @both_backends

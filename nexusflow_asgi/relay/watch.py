@@ -1,7 +1,8 @@
 """What can interrupt a call: the client goes away, or the time of an order is up.
 
 No server raises on `send` or cancels after a disconnect; only `receive()` tells. So one listener waits on it
-for as long as the call takes, beside one timer that is set anew only when it fires or must fire sooner.
+for as long as the call takes, beside one timer that is set anew only when it fires or must fire sooner. Most of
+what a short call costs would be these two: its timer is set once, and its listener does not begin at all.
 """
 
 import asyncio
@@ -12,13 +13,20 @@ from types import TracebackType
 
 import anyio
 from anyio.abc import TaskGroup
-from starlette.types import Receive, Send
+from starlette.types import Receive
 
-from nexusflow_asgi.backend import means_closed, runs_on_asyncio
+from nexusflow_asgi.backend import runs_on_asyncio
+from nexusflow_asgi.relay.client import Client
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange import Close, Exchange
 
 __all__ = ["LAST_WORDS_SECONDS", "Watch", "open_watch"]
+
+_LOOK_SECONDS = 10.0
+"""The timer fires at least so often. A time that is further away, as nearly all are, does not set it anew."""
+
+_LISTEN_SECONDS = 0.02
+"""After this a call is no short one."""
 
 LAST_WORDS_SECONDS = 5.0
 """What an answer that was ended for its time, or from outside, gets to say so, to a client that may not be
@@ -29,18 +37,18 @@ class Watch(ABC):
     """`with watch:` marks where it may interrupt: what runs there is cancelled, and the block left quietly.
 
     The exchange has heard of the reason by then; `take()` gives the bytes that it answered with. A ping is no
-    interruption: it is sent from here while the relay reads on, and `pinged()` keeps the two apart.
+    interruption: it is sent beside the relay, which reads on. `due`, which only this module sets, is when the
+    timer fires next.
     """
 
-    def __init__(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        self.due = float("inf")  # when the timer fires next
-        self.writing = False  # bytes are on their way to the client: silence is not the upstream's now
-        self.pinging: anyio.Event | None = None  # a ping is on its way to the client
+    def __init__(self, exchange: Exchange, receive: Receive, client: Client) -> None:
+        self.due = float("inf")
         self._exchange = exchange
         self._receive = receive
-        self._send = send
+        self._client = client
         self._out = b""
         self._latest = self._end_by = float("inf")
+        self._look_seconds = _LOOK_SECONDS
         self._error: Exception | None = None
 
     @abstractmethod
@@ -61,12 +69,7 @@ class Watch(ABC):
 
     @abstractmethod
     def _spawn_ping(self, data: bytes) -> None:
-        """Starts `_send_ping` in a task that ends with the watch."""
-
-    async def pinged(self) -> None:
-        """Returns once no ping is on its way."""
-        while self.pinging is not None:
-            await self.pinging.wait()
+        """Starts `_ping` in a task that ends with the watch."""
 
     def fail(self, error: NexusFlowError) -> None:
         """Ends the call from outside, with this error; last words that are being said get little time."""
@@ -131,28 +134,17 @@ class Watch(ABC):
             self._end_by = float("inf")
             self._interrupt()
             return
-        if self.writing and self._exchange.client_slow(now):
+        if self._client.writing and self._exchange.client_slow(now):
             return
         out = self._exchange.on_timer(now)
         if self._exchange.order is not order:
             self._turn(out, now)
-        elif out and self.pinging is None:  # else the client has not even taken the last one
-            self.pinging = anyio.Event()
+        elif out and self._client.begin_ping():
             self._spawn_ping(out)
 
-    async def _send_ping(self, data: bytes) -> None:
-        done = self.pinging
-        try:
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        except Exception as error:
-            if not means_closed(error):
-                raise
-            self._exchange.client_gone(time.monotonic())
+    async def _ping(self, data: bytes) -> None:
+        if not await self._client.send_ping(data):
             self._interrupt()
-        finally:
-            self.pinging = None
-            if done is not None:
-                done.set()
 
     def _until(self) -> float:
         """The time of the current order."""
@@ -160,18 +152,19 @@ class Watch(ABC):
         return self._end_by if isinstance(order, Close) else order.until
 
     def _until_due(self) -> float | None:
-        """Seconds from now to the time of the current order; None where nothing is waited for."""
+        """Seconds from now to the next look at the time; None where nothing is waited for."""
         until = self._until()
         if until == float("inf") or self._error is not None:
             return None
-        self.due = until
-        return max(until - time.monotonic(), 0.0)
+        now = time.monotonic()
+        self.due = min(until, now + self._look_seconds)
+        return max(self.due - now, 0.0)
 
 
-def open_watch(exchange: Exchange, receive: Receive, send: Send) -> AbstractAsyncContextManager[Watch]:
+def open_watch(exchange: Exchange, receive: Receive, client: Client) -> AbstractAsyncContextManager[Watch]:
     """A watch over one call: on asyncio bare tasks, which cost a tenth of the task group that trio needs."""
     kind = _AsyncioWatch if runs_on_asyncio() else _AnyioWatch
-    return kind(exchange, receive, send)
+    return kind(exchange, receive, client)
 
 
 class _AsyncioWatch(Watch):
@@ -180,18 +173,18 @@ class _AsyncioWatch(Watch):
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._inside = self._cancelling = False
-        self._ping: asyncio.Task[None] | None = None
-        self._listener = self._loop.create_task(self._listen())
+        self._pings: asyncio.Task[None] | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._look_seconds = _LISTEN_SECONDS
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         listener, timer = self._listener, self._timer
         # No cycle through a finished task's traceback: it would keep the request's body until a collection.
-        del self._listener
-        self._timer = self._task = None
+        self._listener = self._timer = self._task = None
         if timer is not None:
             timer.cancel()
-        for task in (listener, self._ping):
+        for task in (listener, self._pings):
             if task is not None and not task.cancel() and not task.cancelled():
                 task.result()  # the host's receive() or send() failed: its error is not swallowed
 
@@ -219,11 +212,14 @@ class _AsyncioWatch(Watch):
 
     def _fire(self) -> None:
         self._timer = None
+        if self._listener is None:
+            self._listener = self._loop.create_task(self._listen())
+            self._look_seconds = _LOOK_SECONDS
         self._tick()
         self.arm()
 
     def _spawn_ping(self, data: bytes) -> None:
-        self._ping = self._loop.create_task(self._send_ping(data))
+        self._pings = self._loop.create_task(self._ping(data))
 
     def _interrupt(self) -> None:
         if self._inside and not self._cancelling and self._task is not None:
@@ -268,7 +264,7 @@ class _AnyioWatch(Watch):
             self._tick()
 
     def _spawn_ping(self, data: bytes) -> None:
-        self._group.start_soon(self._send_ping, data)
+        self._group.start_soon(self._ping, data)
 
     def _interrupt(self) -> None:
         if self._scope is not None:

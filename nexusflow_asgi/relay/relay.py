@@ -3,18 +3,18 @@
 import logging
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import partial
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 import anyio
 import anyio.to_thread
 from starlette.types import Receive, Send
 
-from nexusflow_asgi.backend import means_closed
 from nexusflow_asgi.hooks import logger
+from nexusflow_asgi.relay.client import Client
+from nexusflow_asgi.relay.watch import LAST_WORDS_SECONDS, Watch, open_watch
 from nexusflow_asgi.transports import Transport, TransportResponse
-from nexusflow_asgi.watch import LAST_WORDS_SECONDS, Watch, open_watch
 from nexusflow_core.errors import InternalError, NexusFlowError, UpstreamError, UpstreamUnreachable
 from nexusflow_core.exchange import Close, Exchange, Read, Sleep
 from nexusflow_core.exchange import Send as SendOrder
@@ -23,9 +23,6 @@ from nexusflow_core.upstream import Upstream
 __all__ = ["Relay", "answer_nobody"]
 
 _now = time.monotonic
-
-_SERVER_HEADERS = frozenset((b"server", b"date"))
-"""Our own server adds both, and neither may stand twice."""
 
 _NOBODY = 499
 """The status that proxies log for a client that left before its answer began."""
@@ -49,19 +46,17 @@ class Relay:
         self._workers = workers
         self._stopped: NexusFlowError | None = None
         self._exchange = exchange
-        self._keeps_server_headers = upstream_server_headers
         self._transport_for = transport_for
         self._send = send
+        self._client = Client(exchange, send, upstream_server_headers=upstream_server_headers)
         self._upstream: TransportResponse | None = None
-        self._head_sent = False
-        self._body_ended = False
         self._watch: Watch | None = None
 
     async def run(self, receive: Receive) -> None:
         """Performs orders until there is nothing left to do; whatever happens, the upstream is closed."""
         exchange = self._exchange
         started = await self._start_apart() if self._workers is not None else None
-        async with open_watch(exchange, receive, self._send) as watch:
+        async with open_watch(exchange, receive, self._client) as watch:
             self._watch = watch
             try:
                 out = exchange.start(_now()) if started is None else started()
@@ -79,8 +74,9 @@ class Relay:
                 await self._give_back()
                 await self._end(exchange.fail(InternalError("internal error"), _now()), watch)
             finally:
-                with anyio.CancelScope(shield=True) if self._upstream is not None else nullcontext():
-                    await self._close_upstream()
+                if self._upstream is not None:
+                    with anyio.CancelScope(shield=True):
+                        await self._close_upstream()
 
     def stop(self, error: NexusFlowError) -> None:
         """Ends the call from outside: the client gets this error in the place where its answer stands."""
@@ -105,17 +101,22 @@ class Relay:
         """Performs one order. The bytes that it returns are the last ones: they are said once it is Close."""
         exchange, order = self._exchange, self._exchange.order
         try:
-            if isinstance(order, SendOrder):
-                await self._close_upstream()
-                transport = self._transport_for(order.request.upstream)
-                self._upstream = upstream = await transport.send(order.request)
-                if exchange.order is order:
-                    return exchange.receive_head(upstream.status, upstream.headers, _now())
-            elif isinstance(order, Read) and self._upstream is not None:
-                return await self._read_on(order, self._upstream, watch)
-            elif isinstance(order, Sleep):
-                await self._close_upstream()
-                await anyio.sleep_forever()  # the watch ends it
+            match order:
+                case SendOrder():
+                    await self._close_upstream()
+                    transport = self._transport_for(order.request.upstream)
+                    self._upstream = upstream = await transport.send(order.request)
+                    if exchange.order is order:
+                        return exchange.receive_head(upstream.status, upstream.headers, _now())
+                case Read():
+                    return await self._read_on(order, watch)
+                case Sleep():
+                    await self._close_upstream()
+                    await anyio.sleep_forever()  # the watch ends it
+                case Close():  # the watch was quicker
+                    pass
+                case _:
+                    assert_never(order)
         except UpstreamError as error:
             self._log_cause(error)
             return exchange.transport_failed(error, _now())
@@ -130,34 +131,23 @@ class Relay:
             request_id = self._exchange.request_id
             logger.log(level, "call %s: %s: %s: %s", request_id, error.message, error.reason, error.cause)
 
-    async def _read_on(self, order: Read, upstream: TransportResponse, watch: Watch) -> bytes:
+    async def _read_on(self, order: Read, watch: Watch) -> bytes:
         """The hot loop: one pass a chunk."""
-        exchange, read, send = self._exchange, upstream.read, self._send
+        if self._upstream is None:
+            raise InternalError("there is nothing to read from")
+        exchange, client, read = self._exchange, self._client, self._upstream.read
         while True:
             data = await read()
-            if watch.pinging is not None:
-                watch.writing = True  # what has come waits for the client to take the ping
-                await watch.pinged()
-                watch.writing = False
+            if client.pinging is not None:
+                await client.pinged()
             if exchange.order is not order:  # the watch was quicker
                 return b""
             now = _now()
             out = exchange.receive_data(data, now) if data else exchange.receive_eof(now)
             if exchange.order is not order:
                 return out
-            if out:
-                watch.writing = True
-                if self._head_sent:
-                    try:
-                        await send({"type": "http.response.body", "body": out, "more_body": True})
-                    except Exception as error:
-                        if not means_closed(error):
-                            raise
-                        self._nobody_listens()
-                        return b""
-                elif not await self._write(out):
-                    return b""
-                watch.writing = False
+            if out and not await client.write(out):
+                return b""
             if order.until < watch.due:
                 watch.arm()
 
@@ -171,41 +161,9 @@ class Relay:
             watch.end_by(self._exchange.rest_until(_now(), closed))
             taken = False
             with watch:
-                taken = await self._write(body[at : at + _PIECE], last=at + _PIECE >= len(body))
+                taken = await self._client.write(body[at : at + _PIECE], last=at + _PIECE >= len(body))
             if not taken:
                 return
-
-    async def _write(self, body: bytes, *, last: bool = False) -> bool:
-        """Sends these bytes, the head before them if that is not out yet; False where nobody listens."""
-        order, head = self._exchange.order, self._exchange.response_head
-        if head is None or self._body_ended:
-            return False
-        if self._watch is not None and self._watch.pinging is not None:
-            await self._watch.pinged()
-        try:
-            if not self._head_sent:
-                self._head_sent = self._body_ended = True  # nothing follows a head that the server refuses
-                headers = head.headers
-                if not self._keeps_server_headers:
-                    headers = [pair for pair in headers if pair[0] not in _SERVER_HEADERS]
-                await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
-                self._body_ended = False
-            if last:
-                self._body_ended = True
-                if isinstance(order, Close) and not order.whole:
-                    return False  # the server cuts the connection: the only honest end of a body that broke off
-            await self._send({"type": "http.response.body", "body": body, "more_body": not last})
-        except Exception as error:
-            if not means_closed(error):
-                raise
-            self._nobody_listens()
-            return False
-        return True
-
-    def _nobody_listens(self) -> None:
-        """What a server's `send` may raise once the client is gone: no server must, and most do not."""
-        self._body_ended = True
-        self._exchange.client_gone(_now())
 
     async def _give_back(self) -> None:
         """Closes the upstream before the last words, for which the client may take its time."""

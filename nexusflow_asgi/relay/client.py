@@ -1,0 +1,101 @@
+"""The client's side of a call: the answer goes out here, a message at a time."""
+
+import time
+
+import anyio
+from starlette.types import Send
+
+from nexusflow_asgi.backend import means_closed
+from nexusflow_core.dialect import ResponseHead
+from nexusflow_core.exchange import Close, Exchange
+
+__all__ = ["Client"]
+
+_SERVER_HEADERS = frozenset((b"server", b"date"))
+"""Our own server adds both, and neither may stand twice."""
+
+
+class Client:
+    """Sends one answer. Nothing else sets these two:
+
+    `writing`: bytes are on their way to the client, so silence is not the upstream's now. `pinging`: a ping is,
+    beside the relay, and nothing may be sent until it is taken.
+    """
+
+    def __init__(self, exchange: Exchange, send: Send, *, upstream_server_headers: bool) -> None:
+        self.writing = False
+        self.pinging: anyio.Event | None = None
+        self._exchange = exchange
+        self._send = send
+        self._keeps_server_headers = upstream_server_headers
+        self._head_sent = False
+        self._body_ended = False
+
+    async def write(self, body: bytes, *, last: bool = False) -> bool:
+        """Sends these bytes, after the head if that is not out yet. Returns False where nobody listens."""
+        head = self._exchange.response_head
+        if head is None or self._body_ended:
+            return False
+        if self.pinging is not None:
+            await self.pinged()
+        self.writing = True
+        try:
+            if not self._head_sent:
+                await self._send_head(head)
+            if last:
+                self._body_ended = True
+                order = self._exchange.order
+                if isinstance(order, Close) and not order.whole:
+                    return False  # the server cuts the connection: the only honest end of a body that broke off
+            await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+        except Exception as error:
+            if not means_closed(error):
+                raise
+            self._nobody_listens()
+            return False
+        self.writing = False
+        return True
+
+    async def pinged(self) -> None:
+        """Returns once no ping is on its way. What has come from the upstream waits for that."""
+        self.writing = True
+        while self.pinging is not None:
+            await self.pinging.wait()
+        self.writing = False
+
+    def begin_ping(self) -> bool:
+        """Returns True if a ping may be sent now, which `send_ping` has to do. A client that has not even taken
+        the last one gets no other."""
+        if self.pinging is not None:
+            return False
+        self.pinging = anyio.Event()
+        return True
+
+    async def send_ping(self, data: bytes) -> bool:
+        """Sends the ping that has begun. Returns False where nobody listens."""
+        done = self.pinging
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        except Exception as error:
+            if not means_closed(error):
+                raise
+            self._exchange.client_gone(time.monotonic())
+            return False
+        finally:
+            self.pinging = None
+            if done is not None:
+                done.set()
+        return True
+
+    async def _send_head(self, head: ResponseHead) -> None:
+        self._head_sent = self._body_ended = True  # nothing follows a head that the server refuses
+        headers = head.headers
+        if not self._keeps_server_headers:
+            headers = [pair for pair in headers if pair[0] not in _SERVER_HEADERS]
+        await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
+        self._body_ended = False
+
+    def _nobody_listens(self) -> None:
+        """What a server's `send` may raise once the client is gone: no server must, and most do not."""
+        self._body_ended = True
+        self._exchange.client_gone(time.monotonic())
