@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 from starlette.types import Scope
 
-from nexusflow_core.errors import PermissionDenied, UnsupportedMediaType
+from nexusflow_core.errors import PermissionDeniedError, UnsupportedMediaTypeError
 
 __all__ = ["check_anonymous"]
 
@@ -17,18 +17,18 @@ _HOW = "or give the gateway `[auth] keys` or an `authenticate` function"
 
 
 def check_anonymous(scope: Scope) -> None:
-    """Raises PermissionDenied for a `Host` that is not this machine's own, UnsupportedMediaType for a body
-    that is not declared as `application/json`."""
+    """Raises PermissionDeniedError for a `Host` that is not this machine's own, UnsupportedMediaTypeError for a
+    body that is not declared as `application/json`."""
     hosts = _values(scope, b"host")
     if len(hosts) != 1 or not _is_own(_name(hosts[0]), scope):
-        raise PermissionDenied(
+        raise PermissionDeniedError(
             "this gateway serves anybody (`anonymous = true`), so it answers only where it is called by a "
             f"loopback name: use localhost, 127.0.0.1 or [::1] in the URL, {_HOW}"
         )
     if scope["method"] == "POST":
         types = _values(scope, b"content-type")
         if len(types) != 1 or types[0].partition(";")[0].strip().lower() != "application/json":
-            raise UnsupportedMediaType(
+            raise UnsupportedMediaTypeError(
                 "this gateway serves anybody (`anonymous = true`), so it takes only bodies that are sent with "
                 f"`content-type: application/json`: send that header, {_HOW}"
             )

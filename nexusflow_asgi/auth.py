@@ -15,7 +15,7 @@ from nexusflow_asgi.anonymous import check_anonymous
 from nexusflow_asgi.host_errors import refusal_of
 from nexusflow_core.call import Principal
 from nexusflow_core.config import Config
-from nexusflow_core.errors import AuthenticationFailed, ConfigError, NexusFlowError
+from nexusflow_core.errors import AuthenticationFailedError, ConfigError, NexusFlowError
 from nexusflow_core.upstream import Credential, Headers, KeySearch, Secret, client_credentials
 
 __all__ = ["Admission", "Admitted", "Authenticate", "GatewayKeys"]
@@ -71,7 +71,7 @@ class Admission:
             )
 
     async def admit(self, scope: Scope) -> Admitted:
-        """Raises AuthenticationFailed, or what `check_anonymous` raises where anyone may call."""
+        """Raises AuthenticationFailedError, or what `check_anonymous` raises where anyone may call."""
         headers: Headers = scope["headers"]
         if self._authenticate is not None:
             return await self._admit_by_host(scope, headers, self._authenticate)
@@ -82,18 +82,21 @@ class Admission:
         return _admitted(None, scope, headers, client_credentials(headers), self._search)
 
     def _owner(self, credentials: list[Credential]) -> Principal:
-        """Returns whose gateway key came, in whichever header. Raises AuthenticationFailed."""
+        """Returns whose gateway key came, in whichever header. Raises AuthenticationFailedError."""
         owners = [self._keys.principal(credential) for credential in credentials]
         principal = next((owner for owner in owners if owner is not None), None)
         if principal is None:
-            raise AuthenticationFailed("invalid x-api-key" if credentials else "x-api-key header is required")
+            raise AuthenticationFailedError(
+                "invalid x-api-key" if credentials else "x-api-key header is required"
+            )
         return principal
 
     async def _admit_by_host(self, scope: Scope, headers: Headers, authenticate: Authenticate) -> Admitted:
-        """Asks the host. Raises AuthenticationFailed where it knows nobody, TypeError for what is no text."""
+        """Asks the host. Raises AuthenticationFailedError where it knows nobody, TypeError for what is no
+        text."""
         who = await self._ask(authenticate, scope)
         if who is None:
-            raise AuthenticationFailed("the caller is not authenticated")
+            raise AuthenticationFailedError("the caller is not authenticated")
         principal = who if isinstance(who, Principal) else Principal(_id(who))
         principal = replace(principal, id=_id(principal.id))
         _check_text(principal)

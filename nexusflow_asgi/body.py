@@ -9,23 +9,23 @@ from starlette.types import Message, Receive, Scope
 
 from nexusflow_asgi.backend import runs_on_asyncio
 from nexusflow_core.config import Limits
-from nexusflow_core.errors import CallerError, RequestTimeout, RequestTooLarge
+from nexusflow_core.errors import CallerError, RequestTimeoutError, RequestTooLargeError
 
-__all__ = ["Arriving", "ClientDisconnected", "check_head"]
+__all__ = ["Arriving", "ClientDisconnectedError", "check_head"]
 
 
-class ClientDisconnected(CallerError):
+class ClientDisconnectedError(CallerError):
     """The client left while its request was still arriving; nobody is there to be told."""
 
 
 def check_head(scope: Scope, limits: Limits) -> None:
-    """Raises RequestTooLarge for headers and a query beyond their bound: servers have bounds of their own, or
-    none."""
+    """Raises RequestTooLargeError for headers and a query beyond their bound: servers have bounds of their own,
+    or none."""
     size = len(scope.get("query_string", b"")) + sum(
         [len(name) + len(value) for name, value in scope["headers"]]
     )
     if size > limits.header_bytes:
-        raise RequestTooLarge(f"Request headers exceed the maximum size of {limits.header_bytes} bytes")
+        raise RequestTooLargeError(f"Request headers exceed the maximum size of {limits.header_bytes} bytes")
 
 
 class Arriving:
@@ -55,14 +55,14 @@ class Arriving:
                 await anyio.sleep_forever()
 
     def stop(self) -> None:
-        """Ends a reading that is under way: `read` raises RequestTimeout."""
+        """Ends a reading that is under way: `read` raises RequestTimeoutError."""
         if self._stop is not None:
             self._stop()
 
     async def read(self, *, keep: bool = True) -> bytes:
         """Returns the body. With `keep=False`, reads and discards it, for a caller who is refused.
 
-        Raises RequestTooLarge, RequestTimeout or ClientDisconnected.
+        Raises RequestTooLargeError, RequestTimeoutError or ClientDisconnectedError.
         A body over the limit is still read, unkept, for as much again: several servers break the connection of
         a client that is answered while it sends, and it would never see why.
         """
@@ -73,7 +73,7 @@ class Arriving:
             return await self._read_on_trio(seconds, idle, keep)
         except TimeoutError as late:
             why = str(late) or f"took longer than {seconds:g} s to arrive"
-            raise RequestTimeout(f"the request body {why}") from None
+            raise RequestTimeoutError(f"the request body {why}") from None
         finally:
             self._stop = None
 
@@ -112,7 +112,7 @@ class Arriving:
         while more and size <= 2 * limit:
             message = self._kept.popleft() if self._kept else await self._receive()
             if message["type"] == "http.disconnect":
-                raise ClientDisconnected("the client left")
+                raise ClientDisconnectedError("the client left")
             piece: bytes = message.get("body", b"")
             size += len(piece)
             if size <= limit and keep:
@@ -123,7 +123,7 @@ class Arriving:
             if more and piece:
                 go_on()
         if size > limit:
-            raise RequestTooLarge(f"Request exceeds the maximum size of {limit} bytes")
+            raise RequestTooLargeError(f"Request exceeds the maximum size of {limit} bytes")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from nexusflow_asgi.auth import Admission
 from nexusflow_asgi.backend import is_failure
-from nexusflow_asgi.body import Arriving, ClientDisconnected, check_head
+from nexusflow_asgi.body import Arriving, ClientDisconnectedError, check_head
 from nexusflow_asgi.hooks import Hooks, logger
 from nexusflow_asgi.host_errors import refusal_of
 from nexusflow_asgi.relay import Relay, answer_nobody
@@ -79,7 +79,7 @@ class Calls:
             del call  # the exchange lets go of its body before this ends
             in_flight.call = None
             try:
-                if isinstance(refusal, ClientDisconnected):
+                if isinstance(refusal, ClientDisconnectedError):
                     await answer_nobody(send)
                 else:
                     in_flight.relay = Relay(
@@ -109,7 +109,7 @@ class Calls:
         except BaseException as error:
             refusal = _refusal(error, call)
         try:
-            if not isinstance(refusal, ClientDisconnected):
+            if not isinstance(refusal, ClientDisconnectedError):
                 body = await in_flight.arriving.read(keep=refusal is None)
                 call = replace(call, body=body)
                 refusal = in_flight.refusal or refusal
@@ -118,8 +118,8 @@ class Calls:
                 await self._hooks.before(call)
         except BaseException as error:
             found = _refusal(error, call)
-            refusal = found if refusal is None or isinstance(found, ClientDisconnected) else refusal
-        if isinstance(refusal, ClientDisconnected):
+            refusal = found if refusal is None or isinstance(found, ClientDisconnectedError) else refusal
+        if isinstance(refusal, ClientDisconnectedError):
             return call, refusal
         return call, in_flight.refusal or refusal
 

@@ -10,7 +10,7 @@ from typing import Final
 from opentelemetry.metrics import MeterProvider, get_meter
 from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider, get_tracer
 
-from nexusflow_core.errors import InvalidUsage
+from nexusflow_core.errors import InvalidUsageError
 from nexusflow_core.record import CallRecord
 from nexusflow_core.usage import Usage, read_metered
 
@@ -125,7 +125,7 @@ class OpenTelemetryHook:
 def _usage(record: CallRecord) -> Usage | None:
     try:
         return None if record.usage is None else read_metered(record.usage, stream=record.stream)
-    except InvalidUsage:
+    except InvalidUsageError:
         return None
 
 

@@ -17,11 +17,11 @@ from nexusflow_asgi.paths import MAX_PATH, Match
 from nexusflow_asgi.readiness import Readiness
 from nexusflow_core.errors import (
     InternalError,
-    InvalidRequest,
-    MethodNotAllowed,
+    InvalidRequestError,
+    MethodNotAllowedError,
     NexusFlowError,
-    NotFound,
-    PathTooLong,
+    NotFoundError,
+    PathTooLongError,
     error_body,
 )
 from nexusflow_core.exchange.heads import error_headers
@@ -71,16 +71,18 @@ class Pages:
     async def _answer(self, match: Match, scope: Scope) -> Response:
         place = match.place
         if place == "too_long":
-            raise PathTooLong(f"the path is longer than {MAX_PATH} characters")
+            raise PathTooLongError(f"the path is longer than {MAX_PATH} characters")
         if place == "unserved":
-            raise NotFound(
+            raise NotFoundError(
                 f"{scope['path']} is not served by this gateway, which serves messages and models only"
             )
         if place == "unknown":
-            raise NotFound(f"Not found: {scope['method']} {scope['path']}"[:500])
+            raise NotFoundError(f"Not found: {scope['method']} {scope['path']}"[:500])
         allowed = ("POST",) if place in ("messages", "count_tokens") else ("GET", "HEAD")
         if scope["method"] not in allowed:
-            raise MethodNotAllowed("this method is not allowed here", headers={"allow": ", ".join(allowed)})
+            raise MethodNotAllowedError(
+                "this method is not allowed here", headers={"allow": ", ".join(allowed)}
+            )
         if place == "health":
             return _json({"status": "ok"})
         if place == "home":
@@ -113,7 +115,7 @@ def _page(models: list[dict[str, Any]], request: Request) -> dict[str, Any]:
     except ValueError:
         limit = 0
     if not 1 <= limit <= 1000:
-        raise InvalidRequest("limit: Input should be a whole number from 1 to 1000")
+        raise InvalidRequestError("limit: Input should be a whole number from 1 to 1000")
     ids = [model["id"] for model in models]
     start, end = 0, len(models)
     if after := query.get("after_id"):

@@ -14,7 +14,7 @@ from nexusflow_asgi.slots import COME_BACK, Slots
 from nexusflow_asgi.transports import Transport
 from nexusflow_core.call import Call
 from nexusflow_core.config import Limits
-from nexusflow_core.errors import NexusFlowError, Overloaded
+from nexusflow_core.errors import NexusFlowError, OverloadedError
 from nexusflow_core.upstream import Upstream
 
 __all__ = ["CallInFlight", "LoopState", "LoopStates"]
@@ -109,8 +109,8 @@ class LoopState:
                 await self._left.wait()
 
 
-def _closing() -> Overloaded:
-    return Overloaded("the gateway is shutting down", headers=COME_BACK)
+def _closing() -> OverloadedError:
+    return OverloadedError("the gateway is shutting down", headers=COME_BACK)
 
 
 class LoopStates:

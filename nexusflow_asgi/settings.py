@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nexusflow_asgi.hooks import logger
 from nexusflow_core.config import Config, decode_config
-from nexusflow_core.errors import ConfigError, ConfigErrors
+from nexusflow_core.errors import CombinedConfigError, ConfigError
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.toml import printable
 
@@ -105,7 +105,7 @@ def check_files(config: Config) -> None:
         if upstream.ca_file is not None and (why := _no_authority(upstream.ca_file))
     ]
     if wrong:
-        raise ConfigErrors(wrong) if len(wrong) > 1 else wrong[0]
+        raise CombinedConfigError(wrong) if len(wrong) > 1 else wrong[0]
 
 
 def _why(error: OSError | ValueError) -> str:

@@ -4,9 +4,9 @@ from collections import deque
 
 import anyio
 
-from nexusflow_asgi.body import Arriving, ClientDisconnected
+from nexusflow_asgi.body import Arriving, ClientDisconnectedError
 from nexusflow_core.config import Limits
-from nexusflow_core.errors import Overloaded
+from nexusflow_core.errors import OverloadedError
 
 __all__ = ["COME_BACK", "Slots"]
 
@@ -62,8 +62,8 @@ class Slots:
     async def take(self, key: str | None, arriving: Arriving | None = None) -> None:
         """Returns once the call may go on. `arriving` is its request, which tells when the client leaves.
 
-        Raises Overloaded where the queue or the caller's share of it is full, or the wait too long, and
-        ClientDisconnected."""
+        Raises OverloadedError where the queue or the caller's share of it is full, or the wait too long, and
+        ClientDisconnectedError."""
         caller = self._caller(key)
         inside = False
         try:
@@ -134,8 +134,8 @@ class Slots:
             raise self._refusal()
 
     async def _until_set(self, event: anyio.Event, until: float, arriving: Arriving | None) -> None:
-        """Returns once the event is set or the time is up. Raises ClientDisconnected, and what the server's
-        `receive` raises."""
+        """Returns once the event is set or the time is up. Raises ClientDisconnectedError, and what the
+        server's `receive` raises."""
         if arriving is None:
             with anyio.CancelScope(deadline=until):
                 await event.wait()
@@ -153,7 +153,7 @@ class Slots:
             nonlocal failed
             try:
                 await arriving.until_gone(room)
-                failed = ClientDisconnected("the client left")
+                failed = ClientDisconnectedError("the client left")
             except Exception as error:
                 failed = error
             group.cancel_scope.cancel()
@@ -169,9 +169,9 @@ class Slots:
         if failed is not None and not event.is_set():
             raise failed
 
-    def _refusal(self) -> Overloaded:
+    def _refusal(self) -> OverloadedError:
         why = "the gateway is shutting down" if self._closed else "too many calls at once"
-        return Overloaded(why, headers=COME_BACK)
+        return OverloadedError(why, headers=COME_BACK)
 
     def _caller(self, key: str | None) -> _Caller | None:
         """The caller of a call that begins; None for a nameless one."""

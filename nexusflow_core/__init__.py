@@ -2,34 +2,34 @@
 
 from nexusflow_core.call import Call, Principal
 from nexusflow_core.config import Config, Limits, decode_config
-from nexusflow_core.costing import Cost, Line, cost
+from nexusflow_core.costing import Cost, CostLine, cost
 from nexusflow_core.errors import (
-    AuthenticationFailed,
+    AuthenticationFailedError,
     CallerError,
     ConfigError,
     GatewayError,
-    InvalidRequest,
-    InvalidUsage,
+    InvalidRequestError,
+    InvalidUsageError,
     NexusFlowError,
-    NotFound,
-    Overloaded,
-    PermissionDenied,
-    RateLimited,
-    UnknownModel,
+    NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    RateLimitedError,
+    UnknownModelError,
     UpstreamError,
 )
 from nexusflow_core.exchange import Exchange
 from nexusflow_core.gateway import Gateway
-from nexusflow_core.prices import ModelPrices, Price, PriceBook, Rate
+from nexusflow_core.prices import ModelPrices, Price, PriceBook, UnitPrice
 from nexusflow_core.record import Attempt, CallRecord, Loss
-from nexusflow_core.routing import Options, Retry, Route, Router, Target
+from nexusflow_core.routing import ModelRoute, Retry, Router, Target, TargetOptions
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder, encode_sse
 from nexusflow_core.upstream import Secret, Timeouts, Upstream
 from nexusflow_core.usage import Billing, Iteration, Usage
 
 __all__ = [
     "Attempt",
-    "AuthenticationFailed",
+    "AuthenticationFailedError",
     "Billing",
     "Call",
     "CallRecord",
@@ -37,35 +37,35 @@ __all__ = [
     "Config",
     "ConfigError",
     "Cost",
+    "CostLine",
     "Exchange",
     "Gateway",
     "GatewayError",
-    "InvalidRequest",
-    "InvalidUsage",
+    "InvalidRequestError",
+    "InvalidUsageError",
     "Iteration",
     "Limits",
-    "Line",
     "Loss",
     "ModelPrices",
+    "ModelRoute",
     "NexusFlowError",
-    "NotFound",
-    "Options",
-    "Overloaded",
-    "PermissionDenied",
+    "NotFoundError",
+    "OverloadedError",
+    "PermissionDeniedError",
     "Price",
     "PriceBook",
     "Principal",
-    "Rate",
-    "RateLimited",
+    "RateLimitedError",
     "Retry",
-    "Route",
     "Router",
     "SSEDecoder",
     "Secret",
     "ServerSentEvent",
     "Target",
+    "TargetOptions",
     "Timeouts",
-    "UnknownModel",
+    "UnitPrice",
+    "UnknownModelError",
     "Upstream",
     "UpstreamError",
     "Usage",

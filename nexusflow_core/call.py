@@ -78,7 +78,7 @@ class Call(Struct, frozen=True, kw_only=True):
     def look(self, limit: int) -> "Call":
         """Returns this call with `seen` filled in. A compressed body is inflated, to at most `limit` bytes.
 
-        Raises InvalidRequest or RequestTooLarge.
+        Raises InvalidRequestError or RequestTooLargeError.
         """
         encoding = self.content_encoding
         text = inflate(self.body, encoding, limit) if encoding else self.body

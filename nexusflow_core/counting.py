@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
-from nexusflow_core.errors import InvalidRequest, NexusFlowError, NotFound, error_body
+from nexusflow_core.errors import InvalidRequestError, NexusFlowError, NotFoundError, error_body
 from nexusflow_core.record import Loss
 from nexusflow_core.untyped import is_list, object_of
 from nexusflow_core.upstream import Headers
@@ -105,7 +105,7 @@ def estimate_tokens(body: Mapping[str, Any]) -> int:
     """Returns the estimated tokens of a request: UTF-8 bytes / 4, plus flat counts.
 
     Bytes are those of texts, names, inputs and schemas. Flat counts are for each image, PDF page and message.
-    Cached content counts like the rest. Raises InvalidRequest for a body that nests too deeply.
+    Cached content counts like the rest. Raises InvalidRequestError for a body that nests too deeply.
     """
     total = TokenSum()
     try:
@@ -116,7 +116,7 @@ def estimate_tokens(body: Mapping[str, Any]) -> int:
             total.tokens += MESSAGE_TOKENS
             total.content(object_of(message).get("content"))
     except RecursionError:
-        raise InvalidRequest("The request body nests too deeply") from None
+        raise InvalidRequestError("The request body nests too deeply") from None
     return total.total
 
 
@@ -138,7 +138,7 @@ def counted(tokens: int, request_id: str, more: Headers = ()) -> tuple[ResponseH
 def not_counted(request_id: str) -> tuple[ResponseHead, bytes]:
     """Returns head and body of the 404 that makes a client count for itself."""
     more = [(b"x-should-retry", b"false")]
-    return _answer(404, error_body(NotFound(NOT_COUNTED), request_id), request_id, more)
+    return _answer(404, error_body(NotFoundError(NOT_COUNTED), request_id), request_id, more)
 
 
 def is_absent(status: int) -> bool:

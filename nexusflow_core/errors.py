@@ -1,32 +1,34 @@
 """All errors as one tree, with the cause, the HTTP status and the wire `type` of each.
 
+Every exception class ends in `Error`, here and in the rest of both packages; nothing else does.
+
 NexusFlowError
-├── CallerError            the client's request cannot be served as it is
-│   ├── InvalidRequest         400 invalid_request_error
-│   ├── AuthenticationFailed   401 authentication_error
-│   ├── PermissionDenied       403 permission_error
-│   ├── NotFound               404 not_found_error
-│   ├── MethodNotAllowed       405 invalid_request_error
-│   ├── RequestTimeout         408 invalid_request_error
-│   ├── RequestTooLarge        413 request_too_large
-│   ├── PathTooLong            414 invalid_request_error
-│   ├── UnsupportedMediaType   415 invalid_request_error
-│   ├── RateLimited            429 rate_limit_error
-│   └── HeadersTooLarge        431 invalid_request_error
-├── UpstreamError          the upstream failed; the client did nothing wrong
-│   ├── UpstreamUnreachable    502 api_error       no connection
-│   ├── UpstreamProtocolError  502 api_error       closed early, garbage, a redirect
-│   │   └── AnswerUnusable         502 api_error       a whole answer that cannot be translated
-│   ├── UpstreamTimeout        504 timeout_error
-│   └── UpstreamStatus         the upstream's      an error answer of the upstream
-├── GatewayError           the gateway's own fault or state
-│   ├── InternalError          500 api_error
-│   └── Overloaded             529 overloaded_error
-├── ConfigError            the operator's mistake; has the path in the configuration
-│   └── ConfigErrors           several of them
-├── InvalidUsage           an impossible usage object; offline and in metering
-├── UnknownModel           no price for a model; offline and in metering
-└── EventTooLarge          a server-sent event over its bound; 502 api_error on the wire
+├── CallerError                     the client's request cannot be served as it is
+│   ├── InvalidRequestError             400 invalid_request_error
+│   ├── AuthenticationFailedError       401 authentication_error
+│   ├── PermissionDeniedError           403 permission_error
+│   ├── NotFoundError                   404 not_found_error
+│   ├── MethodNotAllowedError           405 invalid_request_error
+│   ├── RequestTimeoutError             408 invalid_request_error
+│   ├── RequestTooLargeError            413 request_too_large
+│   ├── PathTooLongError                414 invalid_request_error
+│   ├── UnsupportedMediaTypeError       415 invalid_request_error
+│   ├── RateLimitedError                429 rate_limit_error
+│   └── HeadersTooLargeError            431 invalid_request_error
+├── UpstreamError                   the upstream failed; the client did nothing wrong
+│   ├── UpstreamUnreachableError        502 api_error       no connection
+│   ├── UpstreamProtocolError           502 api_error       closed early, garbage, a redirect
+│   │   └── AnswerUnusableError             502 api_error       a whole answer that cannot be translated
+│   ├── UpstreamTimeoutError            504 timeout_error
+│   └── UpstreamStatusError             the upstream's      an error answer of the upstream
+├── GatewayError                    the gateway's own fault or state
+│   ├── InternalError                   500 api_error
+│   └── OverloadedError                 529 overloaded_error
+├── ConfigError                     the operator's mistake; has the path in the configuration
+│   └── CombinedConfigError             several of them
+├── InvalidUsageError               an impossible usage object; offline and in metering
+├── UnknownModelError               no price for a model; offline and in metering
+└── EventTooLargeError              a server-sent event over its bound; 502 api_error on the wire
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,33 +38,33 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 __all__ = [
-    "AnswerUnusable",
-    "AuthenticationFailed",
+    "AnswerUnusableError",
+    "AuthenticationFailedError",
     "CallerError",
+    "CombinedConfigError",
     "ConfigError",
-    "ConfigErrors",
-    "EventTooLarge",
+    "EventTooLargeError",
     "GatewayError",
-    "HeadersTooLarge",
+    "HeadersTooLargeError",
     "InternalError",
-    "InvalidRequest",
-    "InvalidUsage",
-    "MethodNotAllowed",
+    "InvalidRequestError",
+    "InvalidUsageError",
+    "MethodNotAllowedError",
     "NexusFlowError",
-    "NotFound",
-    "Overloaded",
-    "PathTooLong",
-    "PermissionDenied",
-    "RateLimited",
-    "RequestTimeout",
-    "RequestTooLarge",
-    "UnknownModel",
-    "UnsupportedMediaType",
+    "NotFoundError",
+    "OverloadedError",
+    "PathTooLongError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "RequestTimeoutError",
+    "RequestTooLargeError",
+    "UnknownModelError",
+    "UnsupportedMediaTypeError",
     "UpstreamError",
     "UpstreamProtocolError",
-    "UpstreamStatus",
-    "UpstreamTimeout",
-    "UpstreamUnreachable",
+    "UpstreamStatusError",
+    "UpstreamTimeoutError",
+    "UpstreamUnreachableError",
     "error_body",
     "error_event",
     "kept",
@@ -116,70 +118,70 @@ class CallerError(NexusFlowError):
     type = "invalid_request_error"
 
 
-class InvalidRequest(CallerError):
+class InvalidRequestError(CallerError):
     """400: malformed or contradictory. The message names the place (`model: Field required`)."""
 
 
-class AuthenticationFailed(CallerError):
+class AuthenticationFailedError(CallerError):
     """401: no credential, or a wrong one."""
 
     status = 401
     type = "authentication_error"
 
 
-class PermissionDenied(CallerError):
+class PermissionDeniedError(CallerError):
     """403: the caller is known, but not allowed to do this. For hooks."""
 
     status = 403
     type = "permission_error"
 
 
-class NotFound(CallerError):
+class NotFoundError(CallerError):
     """404: a path or model that is not served here."""
 
     status = 404
     type = "not_found_error"
 
 
-class MethodNotAllowed(CallerError):
+class MethodNotAllowedError(CallerError):
     """405: the path is served, but not with this method."""
 
     status = 405
 
 
-class RequestTimeout(CallerError):
+class RequestTimeoutError(CallerError):
     """408: the request body did not arrive in time."""
 
     status = 408
 
 
-class RequestTooLarge(CallerError):
+class RequestTooLargeError(CallerError):
     """413: the body is larger than the limit, as sent or after inflation."""
 
     status = 413
     type = "request_too_large"
 
 
-class PathTooLong(CallerError):
+class PathTooLongError(CallerError):
     """414: the path or the whole URL is longer than its bound."""
 
     status = 414
 
 
-class UnsupportedMediaType(CallerError):
+class UnsupportedMediaTypeError(CallerError):
     """415: the body is not declared as JSON, on a gateway without authentication."""
 
     status = 415
 
 
-class RateLimited(CallerError):
+class RateLimitedError(CallerError):
     """429: too many calls. For hooks: give `retry-after` in whole seconds."""
 
     status = 429
     type = "rate_limit_error"
 
 
-class HeadersTooLarge(CallerError):
+class HeadersTooLargeError(CallerError):
     """431: request line and headers are larger than their bound."""
 
     status = 431
@@ -211,7 +213,7 @@ class UpstreamError(NexusFlowError):
         self.cause = cause
 
 
-class UpstreamUnreachable(UpstreamError):
+class UpstreamUnreachableError(UpstreamError):
     """502: no connection could be made. The upstream received nothing of the call."""
 
 
@@ -219,7 +221,7 @@ class UpstreamProtocolError(UpstreamError):
     """502: the connection broke, or the data was not a valid answer (garbage, a redirect, a cut body)."""
 
 
-class AnswerUnusable(UpstreamProtocolError):
+class AnswerUnusableError(UpstreamProtocolError):
     """502: the answer arrived but cannot be translated: no choices, arguments that are not JSON, too large.
 
     The caller's prompt may be the cause, so it does not count against the target.
@@ -228,7 +230,7 @@ class AnswerUnusable(UpstreamProtocolError):
     counts = False
 
 
-class UpstreamTimeout(UpstreamError):
+class UpstreamTimeoutError(UpstreamError):
     """504: the upstream was silent for longer than its time limit."""
 
     status = 504
@@ -238,7 +240,7 @@ class UpstreamTimeout(UpstreamError):
 _PASSING = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
 
 
-class UpstreamStatus(UpstreamError):
+class UpstreamStatusError(UpstreamError):
     """The upstream answered with an error. A relayed client gets the upstream's body; a translated one this."""
 
     regained_at: datetime | None = None
@@ -272,18 +274,18 @@ class InternalError(GatewayError):
     """500: a defect of the gateway. The cause is logged and never shown to the client."""
 
 
-class Overloaded(GatewayError):
+class OverloadedError(GatewayError):
     """529: no room for the call at this moment, or the process is closing."""
 
     status = 529
     type = "overloaded_error"
 
 
-class InvalidUsage(NexusFlowError):
+class InvalidUsageError(NexusFlowError):
     """An impossible usage object: a negative or fractional count, or parts that exceed their whole."""
 
 
-class UnknownModel(NexusFlowError):
+class UnknownModelError(NexusFlowError):
     """No price row for a model, or none at that time. The cost is unknown, which is not 0."""
 
 
@@ -297,7 +299,7 @@ class ConfigError(NexusFlowError):
         self.place = place
 
 
-class ConfigErrors(ConfigError):
+class CombinedConfigError(ConfigError):
     """Several mistakes in one configuration, one per line. `path`, `why` and `place` are the first one's."""
 
     def __init__(self, errors: Sequence[ConfigError]) -> None:
@@ -313,7 +315,7 @@ class ConfigErrors(ConfigError):
         return tuple(ConfigError(path, why, place=place) for path, why, place in self._mistakes)
 
 
-class EventTooLarge(NexusFlowError):
+class EventTooLargeError(NexusFlowError):
     """A server-sent event is larger than its bound. The rest of the stream cannot be parsed."""
 
     status = 502

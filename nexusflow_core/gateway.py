@@ -78,7 +78,7 @@ class Gateway:
         return [model.info(at) for model in self._listed.values()]
 
     def model(self, model: str, at: datetime) -> dict[str, Any]:
-        """One model that a route serves. Raises NotFound."""
+        """One model that a route serves. Raises NotFoundError."""
         return Listed(model, self._router.find(model), self.book).info(at)
 
     def _known(self) -> dict[str, list[str]]:

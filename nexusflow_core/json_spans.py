@@ -6,7 +6,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Raw
 
-from nexusflow_core.errors import InvalidRequest, RequestTooLarge
+from nexusflow_core.errors import InvalidRequestError, RequestTooLargeError
 from nexusflow_core.untyped import MALFORMED
 
 __all__ = ["MAX_MEMBERS", "MAX_VALUES", "Member", "check_values", "count_values", "elements", "members"]
@@ -34,18 +34,18 @@ _value = msgspec.json.Decoder(Raw)
 
 
 def members(text: bytes) -> list[Member]:
-    """Returns key, start and end of each member of a JSON object, in order. Raises InvalidRequest."""
+    """Returns key, start and end of each member of a JSON object, in order. Raises InvalidRequestError."""
     try:
         if text.count(b":") > _MANY_COLONS:
             _check_beforehand(text)
         values = _members.decode(text)
         return _walk(text, values)
     except msgspec.ValidationError:
-        raise InvalidRequest("request body: Input should be a valid JSON object") from None
+        raise InvalidRequestError("request body: Input should be a valid JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"The request body is not valid JSON: {error}") from None
+        raise InvalidRequestError(f"The request body is not valid JSON: {error}") from None
     except RecursionError:
-        raise InvalidRequest("The request body nests too deeply") from None
+        raise InvalidRequestError("The request body nests too deeply") from None
 
 
 def elements(text: bytes) -> list[tuple[int, int]]:
@@ -81,7 +81,7 @@ def _walk(text: bytes, values: dict[str, Raw]) -> list[Member]:
             end = _end_of_value(text, position)
             after = _NEXT.match(text, end)
         if after is None:
-            raise InvalidRequest("request body: a key that is given more than once cannot be read")
+            raise InvalidRequestError("request body: a key that is given more than once cannot be read")
         found.append((name, position, end))
         position = after.end()
     return found
@@ -100,7 +100,7 @@ def _end_of_value(text: bytes, start: int) -> int:
 
 
 def _check_beforehand(text: bytes) -> None:
-    """Raises InvalidRequest for too many members, before the decoder builds an object of each.
+    """Raises InvalidRequestError for too many members, before the decoder builds an object of each.
 
     That would block the event loop. Invalid JSON is left to the decoder.
     """
@@ -113,7 +113,7 @@ def _check_beforehand(text: bytes) -> None:
 
 def _check_count(members: int) -> None:
     if members >= MAX_MEMBERS:
-        raise InvalidRequest(f"request body: more than {MAX_MEMBERS} top-level members")
+        raise InvalidRequestError(f"request body: more than {MAX_MEMBERS} top-level members")
 
 
 # How many values: a text of few bytes may become many objects
@@ -127,9 +127,9 @@ _SOME_STRINGS = re.compile(rb'(?:[^"]*+"[^"]*+"){1,10000}+')
 
 
 def check_values(text: bytes, most: int = MAX_VALUES) -> None:
-    """Raises RequestTooLarge if a JSON text has more than `most` values."""
+    """Raises RequestTooLargeError if a JSON text has more than `most` values."""
     if count_values(text, most) > most:
-        raise RequestTooLarge(
+        raise RequestTooLargeError(
             f"request body: more than {most} JSON values; send fewer messages, blocks, tools or members"
         )
 

@@ -4,10 +4,10 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from nexusflow_core.dialects import DIALECTS
-from nexusflow_core.errors import UnknownModel
+from nexusflow_core.errors import UnknownModelError
 from nexusflow_core.prices import ModelPrices, PriceBook, usd
 from nexusflow_core.prices.rows import ModelRow
-from nexusflow_core.routing import Route
+from nexusflow_core.routing import ModelRoute
 
 __all__ = ["Listed"]
 
@@ -21,13 +21,13 @@ class Listed:
     Unknown facts are left out.
     """
 
-    def __init__(self, id: str, route: Route, book: PriceBook) -> None:
+    def __init__(self, id: str, route: ModelRoute, book: PriceBook) -> None:
         target = route.targets[0]
         self._model, self._vendor = target.model or id, target.upstream.prices
         self._book = book
         try:
             self._known: ModelPrices | None = book.find(self._model, self._vendor)
-        except UnknownModel:
+        except UnknownModelError:
             self._known = None
         self._info: dict[str, Any] = {
             "type": "model",
@@ -57,7 +57,7 @@ def _facts(row: ModelRow) -> dict[str, Any]:
     }
 
 
-def _capabilities(route: Route, model: str) -> dict[str, Any]:
+def _capabilities(route: ModelRoute, model: str) -> dict[str, Any]:
     upstream = route.targets[0].upstream
     found = DIALECTS[upstream.dialect].capabilities(upstream, model)
     return {"capabilities": found} if found is not None else {}
@@ -69,7 +69,7 @@ def _price(
     """Returns the price of a short prompt at `at`, as exact text in USD per million tokens, or None."""
     try:
         price = book.price(model, at, 0, vendor=vendor)
-    except UnknownModel:
+    except UnknownModelError:
         return None
     per_million = {name: _per_million(getattr(price, name)) for name in _RATES}
     return {"currency": "USD", "per": 1_000_000, **per_million, "row": price.row, "as_of": known.as_of}

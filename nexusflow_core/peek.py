@@ -8,7 +8,7 @@ import zlib
 import msgspec
 from msgspec import Raw, Struct
 
-from nexusflow_core.errors import InvalidRequest, RequestTooLarge
+from nexusflow_core.errors import InvalidRequestError, RequestTooLargeError
 from nexusflow_core.json_spans import members
 from nexusflow_core.untyped import MALFORMED
 
@@ -46,13 +46,13 @@ _string = msgspec.json.Decoder(str)
 def peek(text: bytes) -> Peek:
     """Returns `model` and `stream` of a JSON object.
 
-    Raises InvalidRequest if the text is not a JSON object or nests too deeply, and if `model` is missing, not
-    a string, too long, or ambiguous: two different values, or a second key that differs only in case. Readers
-    would disagree which one counts.
+    Raises InvalidRequestError if the text is not a JSON object or nests too deeply, and if `model` is missing,
+    not a string, too long, or ambiguous: two different values, or a second key that differs only in case.
+    Readers would disagree which one counts.
     """
     seen = _peek_plain(text) or _peek_closely(text)
     if len(seen.model) > MAX_MODEL:
-        raise InvalidRequest(f"model: String should have at most {MAX_MODEL} characters")
+        raise InvalidRequestError(f"model: String should have at most {MAX_MODEL} characters")
     return seen
 
 
@@ -83,15 +83,15 @@ def _peek_closely(text: bytes) -> Peek:
     found = members(text)
     values = [text[start:end] for key, start, end in found if key == "model"]
     if not values:
-        raise InvalidRequest("model: Field required")
+        raise InvalidRequestError("model: Field required")
     if other := next((key for key, _, _ in found if len(key) == 5 and key.lower() == "model" != key), None):
-        raise InvalidRequest(f"model: given twice, as 'model' and as {other!r}; send 'model' alone")
+        raise InvalidRequestError(f"model: given twice, as 'model' and as {other!r}; send 'model' alone")
     try:
         names = {_string.decode(value) for value in values}
     except MALFORMED:
-        raise InvalidRequest("model: Input should be a valid string") from None
+        raise InvalidRequestError("model: Input should be a valid string") from None
     if len(names) > 1:
-        raise InvalidRequest("model: given more than once, with different values")
+        raise InvalidRequestError("model: given more than once, with different values")
     streams = [text[start:end] for key, start, end in found if key == "stream"]
     return Peek(names.pop(), bool(streams) and streams[-1] == b"true", text)
 
@@ -99,23 +99,25 @@ def _peek_closely(text: bytes) -> Peek:
 def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     """Returns a compressed body as plain bytes.
 
-    Raises InvalidRequest for broken data and for encodings other than gzip and deflate, RequestTooLarge beyond
-    `limit` bytes.
+    Raises InvalidRequestError for broken data and for encodings other than gzip and deflate,
+    RequestTooLargeError beyond `limit` bytes.
     """
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise InvalidRequest(f"content-encoding: {encoding[:50]!r} is not supported, only gzip and deflate are")
+        raise InvalidRequestError(
+            f"content-encoding: {encoding[:50]!r} is not supported, only gzip and deflate are"
+        )
     plain = b""
     try:
         for _ in range(_MAX_GZIP_MEMBERS):
             inflater = zlib.decompressobj(wbits=47)
             plain += inflater.decompress(body, limit - len(plain) + 1)
             if len(plain) > limit:
-                raise RequestTooLarge(f"the request body is larger than {limit} bytes after decoding")
+                raise RequestTooLargeError(f"the request body is larger than {limit} bytes after decoding")
             if not inflater.eof:
-                raise InvalidRequest("content-encoding: the compressed body is cut short")
+                raise InvalidRequestError("content-encoding: the compressed body is cut short")
             body = inflater.unused_data
             if not body:
                 return plain
     except zlib.error:
-        raise InvalidRequest(f"content-encoding: the body is not valid {encoding} data") from None
-    raise InvalidRequest(f"content-encoding: more than {_MAX_GZIP_MEMBERS} members in one body")
+        raise InvalidRequestError(f"content-encoding: the body is not valid {encoding} data") from None
+    raise InvalidRequestError(f"content-encoding: more than {_MAX_GZIP_MEMBERS} members in one body")

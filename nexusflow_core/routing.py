@@ -5,10 +5,10 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from nexusflow_core.errors import ConfigError, NotFound
+from nexusflow_core.errors import ConfigError, NotFoundError
 from nexusflow_core.upstream import Upstream
 
-__all__ = ["Options", "Retry", "Route", "Router", "Target", "Thinking", "ToolImages"]
+__all__ = ["ModelRoute", "Retry", "Router", "Target", "TargetOptions", "Thinking", "ToolImages"]
 
 Thinking: TypeAlias = Literal["keep", "strip"]
 """For signed thinking that a target refuses. `keep`: the refusal is the answer, and no other model is tried.
@@ -19,7 +19,7 @@ ToolImages: TypeAlias = Literal["hoist", "inline", "bridge", "placeholder"]
 hoist, after a short assistant message. `placeholder`: replaced by a text."""
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class TargetOptions(Struct, frozen=True, kw_only=True):
     """An operator's choices for translated calls. Relayed calls use only `count_tokens`."""
 
     max_tokens: int | None = None
@@ -43,7 +43,7 @@ class Target(Struct, frozen=True):
     upstream: Upstream
     model: str | None = None
     strict: bool = False
-    options: Options = Options()
+    options: TargetOptions = TargetOptions()
 
 
 class Retry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,7 +60,7 @@ class Retry(Struct, frozen=True, forbid_unknown_fields=True):
     backoff: float = 0.5
 
 
-class Route(Struct, frozen=True):
+class ModelRoute(Struct, frozen=True):
     """A model name, or a pattern in which `*` matches any characters, and the targets to try in order.
 
     `display_name` is for the model list. Without targets (all were left out) its models are unknown.
@@ -81,10 +81,10 @@ class Route(Struct, frozen=True):
 class Router:
     """Finds the route of a model name. Raises ConfigError if two routes have the same name."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[ModelRoute]) -> None:
         self.routes = tuple(routes)
-        self._exact: dict[str, Route] = {}
-        self._patterns: list[tuple[_Pattern, Route]] = []
+        self._exact: dict[str, ModelRoute] = {}
+        self._patterns: list[tuple[_Pattern, ModelRoute]] = []
         seen: set[str] = set()
         for index, route in enumerate(self.routes):
             if route.model in seen:
@@ -95,14 +95,14 @@ class Router:
             else:
                 self._patterns.append((_Pattern(route.model), route))
 
-    def find(self, model: str) -> Route:
-        """Returns the route of `model`. Raises NotFound (404) with Anthropic's error text.
+    def find(self, model: str) -> ModelRoute:
+        """Returns the route of `model`. Raises NotFoundError (404) with Anthropic's error text.
 
         A route without targets also raises it: falling through to another route would surprise the operator.
         """
         route = self._exact.get(model) or self._matching(model)
         if route is None or not route.targets:
-            raise NotFound(f"model: {model[:200]}")
+            raise NotFoundError(f"model: {model[:200]}")
         return route
 
     def serves(self, model: str) -> bool:
@@ -110,7 +110,7 @@ class Router:
         route = self._exact.get(model) or self._matching(model)
         return route is not None and bool(route.targets)
 
-    def _matching(self, model: str) -> Route | None:
+    def _matching(self, model: str) -> ModelRoute | None:
         for pattern, route in self._patterns:
             if pattern.matches(model):
                 return route

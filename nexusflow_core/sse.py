@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from nexusflow_core.errors import EventTooLarge
+from nexusflow_core.errors import EventTooLargeError
 
 __all__ = ["MAX_EVENT_BYTES", "SSEDecoder", "ServerSentEvent", "encode_sse", "is_stream", "unframed"]
 
@@ -69,7 +69,7 @@ def _one_line(text: str) -> bytes:
 class SSEDecoder:
     """Push decoder: `feed(bytes)` returns the completed events, `flush()` the unfinished last one.
 
-    Raises EventTooLarge once an event exceeds `max_event_bytes`, which also bounds the memory.
+    Raises EventTooLargeError once an event exceeds `max_event_bytes`, which also bounds the memory.
     """
 
     __slots__ = ("_after_cr", "_data", "_event", "_head", "_id", "_max", "_partial", "_retry", "_size")
@@ -87,7 +87,7 @@ class SSEDecoder:
         return bool(self._partial or self._size)
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """Returns the events that these bytes complete, in order. Raises EventTooLarge."""
+        """Returns the events that these bytes complete, in order. Raises EventTooLargeError."""
         if data[:6] == b"data: " and data[-2:] == b"\n\n" and (whole := self._whole_events(data)) is not None:
             return whole
         if self._head is not None:
@@ -107,7 +107,7 @@ class SSEDecoder:
                 self._end_event(events)
         self._partial += tail
         if len(self._partial) + self._size > self._max:
-            raise EventTooLarge(f"a server-sent event is longer than {self._max} bytes")
+            raise EventTooLargeError(f"a server-sent event is longer than {self._max} bytes")
         return events
 
     def flush(self) -> list[ServerSentEvent]:
@@ -160,7 +160,7 @@ class SSEDecoder:
     def _take_field(self, line: bytes) -> None:
         self._size += len(line) + 1
         if self._size > self._max:
-            raise EventTooLarge(f"a server-sent event is longer than {self._max} bytes")
+            raise EventTooLargeError(f"a server-sent event is longer than {self._max} bytes")
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.json_spans import members
 from nexusflow_core.untyped import MALFORMED, is_zero, object_of
 
@@ -33,9 +33,9 @@ def continues_thread(text: bytes) -> bool:
     return thread_of(text).get("type") == "continue"
 
 
-def thread_refused() -> InvalidRequest:
+def thread_refused() -> InvalidRequestError:
     """Returns the error that makes clients send the whole conversation."""
-    return InvalidRequest(
+    return InvalidRequestError(
         "thread: this upstream keeps no threads; send the whole conversation without `thread`",
         details=UNSUPPORTED,
     )

@@ -9,11 +9,12 @@ import pytest
 import nexusflow_asgi
 import nexusflow_core
 
-CORE = """Attempt AuthenticationFailed Billing Call CallRecord CallerError Config ConfigError Cost Exchange
-    Gateway GatewayError InvalidRequest InvalidUsage Iteration Limits Line Loss ModelPrices NexusFlowError
-    NotFound Options Overloaded PermissionDenied Price PriceBook Principal Rate RateLimited Retry Route
-    Router SSEDecoder Secret ServerSentEvent Target Timeouts UnknownModel Upstream UpstreamError
-    Usage cost decode_config encode_sse""".split()
+CORE = """Attempt AuthenticationFailedError Billing Call CallRecord CallerError Config ConfigError Cost
+    CostLine Exchange Gateway GatewayError InvalidRequestError InvalidUsageError Iteration Limits Loss
+    ModelPrices ModelRoute NexusFlowError NotFoundError OverloadedError PermissionDeniedError Price
+    PriceBook Principal RateLimitedError Retry Router SSEDecoder Secret ServerSentEvent Target TargetOptions
+    Timeouts UnitPrice UnknownModelError Upstream UpstreamError Usage cost decode_config
+    encode_sse""".split()
 
 ASGI = """AfterHook Authenticate BeforeHook CallLog Hook LoggingHook NexusFlow Transport TransportName
     TransportResponse load_config""".split()

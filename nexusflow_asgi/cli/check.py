@@ -12,8 +12,8 @@ from nexusflow_asgi.settings import check_files, price_book, read_config
 from nexusflow_asgi.transports import Proxies, describe_transport
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.dialects import DIALECTS
-from nexusflow_core.errors import ConfigError, ConfigErrors
-from nexusflow_core.routing import Options, Retry, Route, Router, Target
+from nexusflow_core.errors import CombinedConfigError, ConfigError
+from nexusflow_core.routing import ModelRoute, Retry, Router, Target, TargetOptions
 from nexusflow_core.toml import Places, printable
 
 __all__ = ["add_arguments", "run"]
@@ -61,7 +61,7 @@ def _errors(check: Callable[[], object]) -> Sequence[ConfigError]:
     """Returns what a check raises, one by one."""
     try:
         check()
-    except ConfigErrors as errors:
+    except CombinedConfigError as errors:
         return errors.errors
     except ConfigError as error:
         return [error]
@@ -99,7 +99,7 @@ def _target(target: Target) -> str:
     return f"{upstream.name}{model} ({', '.join(said)})"
 
 
-def _route(route: Route) -> str:
+def _route(route: ModelRoute) -> str:
     """Where it leads, and what it says beside that."""
     said = _changed(route.retry)
     said += [f"thinking = {route.thinking}"] if route.thinking != "keep" else []
@@ -108,7 +108,7 @@ def _route(route: Route) -> str:
     return f"{route.model} -> {targets}" + (f"; {', '.join(said)}" if said else "")
 
 
-def _changed(settings: Options | Retry) -> list[str]:
+def _changed(settings: TargetOptions | Retry) -> list[str]:
     """The settings that are not the default."""
     default = asdict(type(settings)())
     return [f"{name} = {value}" for name, value in asdict(settings).items() if value != default[name]]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nexusflow_asgi.cli.table import printable, table, write
 from nexusflow_asgi.settings import extended_by_file
-from nexusflow_core.errors import ConfigError, UnknownModel
-from nexusflow_core.logs import NotAnEntry, read_moment
+from nexusflow_core.errors import ConfigError, UnknownModelError
+from nexusflow_core.logs import NotAnEntryError, read_moment
 from nexusflow_core.prices import ModelPrices, Price, PriceBook
 from nexusflow_core.prices.rows import PRICES, Period, Tier, Variant, Window
 
@@ -73,7 +73,7 @@ def moment(text: str) -> datetime:
     """An argument that is a day or a time."""
     try:
         return read_moment(text)
-    except NotAnEntry as error:
+    except NotAnEntryError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         return compare(book, at)
     try:
         found = book.find(arguments.model, arguments.vendor)
-    except UnknownModel as error:
+    except UnknownModelError as error:
         print(f"nexusflow: {printable(str(error))}", file=sys.stderr)
         if close := _suggestions(book, arguments.model, arguments.vendor):
             print(f"names that look like it, only as a suggestion: {', '.join(close)}", file=sys.stderr)
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     status = 0
     try:
         in_force = _in_force(book, found, arguments, at)
-    except UnknownModel as error:
+    except UnknownModelError as error:
         in_force, status = [printable(str(error))], 1
     write(_describe(found, in_force))
     return status
@@ -176,7 +176,7 @@ def _limits(model: ModelPrices) -> Iterator[str]:
 
 def _in_force(book: PriceBook, model: ModelPrices, arguments: argparse.Namespace, at: datetime) -> list[str]:
     """The prices that a cost would be made of, whatever the hour and the name it is asked by. Raises
-    UnknownModel."""
+    UnknownModelError."""
     sizes = {tier.above for tier in _all_tiers(model)}
     prices: dict[str, Price] = {}
     for size in sorted(sizes):
@@ -295,7 +295,7 @@ def _pairs(
     for info in provider.models:
         try:
             model = book.find(info.id, ours[0].vendor)
-        except UnknownModel:
+        except UnknownModelError:
             continue
         # Their pattern for the row's own id goes before: an id may be a pointer that has moved on.
         if not any(row == model.row.id for row, _ in pairs):
@@ -312,7 +312,7 @@ def _differences(book: PriceBook, model: ModelPrices, info: "ModelInfo", at: dat
     for above in sorted(sizes):
         try:
             price = book.price(model.row.id, at, above + 1, vendor=model.vendor)
-        except UnknownModel as error:
+        except UnknownModelError as error:
             yield f"{model.vendor}/{model.row.id}: {error}"
             return
         for name, names in _THEIR_PRICES.items():

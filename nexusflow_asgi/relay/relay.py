@@ -15,7 +15,7 @@ from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.relay.client import Client
 from nexusflow_asgi.relay.watch import LAST_WORDS_SECONDS, Watch, open_watch
 from nexusflow_asgi.transports import Transport, TransportResponse
-from nexusflow_core.errors import InternalError, NexusFlowError, UpstreamError, UpstreamUnreachable
+from nexusflow_core.errors import InternalError, NexusFlowError, UpstreamError, UpstreamUnreachableError
 from nexusflow_core.exchange import Close, Exchange, Read, Sleep
 from nexusflow_core.exchange import Send as SendOrder
 from nexusflow_core.upstream import Upstream
@@ -127,7 +127,7 @@ class Relay:
     def _log_cause(self, error: UpstreamError) -> None:
         """Tells the host what the operating system said. No connection at all is the operator's to mend."""
         if error.cause:
-            level = logging.WARNING if isinstance(error, UpstreamUnreachable) else logging.INFO
+            level = logging.WARNING if isinstance(error, UpstreamUnreachableError) else logging.INFO
             request_id = self._exchange.request_id
             logger.log(level, "call %s: %s: %s: %s", request_id, error.message, error.reason, error.cause)
 

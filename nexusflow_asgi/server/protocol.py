@@ -23,12 +23,12 @@ from nexusflow_asgi.server.closing import ClosingTransport
 from nexusflow_asgi.server.limits import DEFAULT, ServerLimits
 from nexusflow_asgi.server.refusals import refusal
 from nexusflow_core.errors import (
-    HeadersTooLarge,
-    InvalidRequest,
-    MethodNotAllowed,
+    HeadersTooLargeError,
+    InvalidRequestError,
+    MethodNotAllowedError,
     NexusFlowError,
-    PathTooLong,
-    RequestTimeout,
+    PathTooLongError,
+    RequestTimeoutError,
 )
 
 __all__ = ["GatewayProtocol", "State"]
@@ -53,7 +53,7 @@ _waiting: WeakKeyDictionary[ServerState, dict["GatewayProtocol", None]] = WeakKe
 """Of each server the connections without a request, the oldest first."""
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Raised in the parser's callbacks: it stops there."""
 
 
@@ -135,7 +135,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._head_bytes += len(piece)
             self._feed(piece)
             if self._head_bytes >= most:
-                self._refuse(HeadersTooLarge(f"the head of a request exceeds {most} bytes"))
+                self._refuse(HeadersTooLargeError(f"the head of a request exceeds {most} bytes"))
         if data and self.state is not State.REFUSED:
             self._feed_body(data)
         if self.state is State.HEAD and self._head_timer is None:
@@ -150,7 +150,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._framing_bytes += len(data)
         self._feed(data)
         if self.state is State.BODY and self._framing_bytes > self._limits.head_bytes:
-            self._refuse(HeadersTooLarge(f"a body's framing exceeds {self._limits.head_bytes} bytes"))
+            self._refuse(HeadersTooLargeError(f"a body's framing exceeds {self._limits.head_bytes} bytes"))
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -158,14 +158,14 @@ class GatewayProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as stopped:
             self._go_on_without_upgrade(data[stopped.args[0] :])
         except httptools.HttpParserError:
-            self._refuse(self._refusal or InvalidRequest("Invalid HTTP request received."))
+            self._refuse(self._refusal or InvalidRequestError("Invalid HTTP request received."))
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
         """The parser has stopped where another protocol would begin. None does: the request is read as if
         nothing had been offered, as HTTP has it."""
         head, self._without_upgrade = self._without_upgrade, b""
         if not head:
-            self._refuse(self._refusal or InvalidRequest("Invalid HTTP request received."))
+            self._refuse(self._refusal or InvalidRequestError("Invalid HTTP request received."))
             return
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
@@ -193,7 +193,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         if len(self.url) > self._limits.url_bytes:
-            self._stop(PathTooLong(f"the URL is longer than {self._limits.url_bytes} bytes"))
+            self._stop(PathTooLongError(f"the URL is longer than {self._limits.url_bytes} bytes"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.state is not State.BODY:  # trailers are no headers: the caller may be admitted by then
@@ -205,7 +205,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.state = State.BODY
         if len(self.pipeline) >= _MAX_PIPELINED:
-            self._stop(InvalidRequest("too many requests ahead of their answers"))
+            self._stop(InvalidRequestError("too many requests ahead of their answers"))
         if self.parser.should_upgrade():
             self._without_upgrade = self._plain_head()
         else:
@@ -227,7 +227,9 @@ class GatewayProtocol(HttpToolsProtocol):
     def _plain_head(self) -> bytes:
         method = self.parser.get_method()
         if method == b"CONNECT":
-            self._stop(MethodNotAllowed("CONNECT is not served here", headers={"allow": "GET, HEAD, POST"}))
+            self._stop(
+                MethodNotAllowedError("CONNECT is not served here", headers={"allow": "GET, HEAD, POST"})
+            )
         lines = [method + b" " + self.url + b" HTTP/1.1"]
         lines += [name + b": " + value for name, value in self.headers if name not in _HOP_BY_HOP]
         tokens = [value.lower() for name, value in self.headers if name == b"connection"]
@@ -237,7 +239,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _stop(self, error: NexusFlowError) -> None:
         self._refusal = error
-        raise _Refused
+        raise _RefusedError
 
     # The answer
 
@@ -275,7 +277,9 @@ class GatewayProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _head_is_late(self) -> None:
-        self._refuse(RequestTimeout(f"the head of a request took longer than {self._limits.head_seconds:g} s"))
+        self._refuse(
+            RequestTimeoutError(f"the head of a request took longer than {self._limits.head_seconds:g} s")
+        )
 
     def _refuse(self, error: NexusFlowError) -> None:
         """Answers, unless another answer is on its way; in any case nothing more is read."""

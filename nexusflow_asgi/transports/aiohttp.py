@@ -11,10 +11,10 @@ from multidict import CIMultiDict, istr
 from yarl import URL
 
 from nexusflow_asgi.transports.aiohttp_guard import (
-    AnswerTooEarly,
+    AnswerTooEarlyError,
     GuardedConnector,
     GuardedHandler,
-    HeadTooLarge,
+    HeadTooLargeError,
     guarded,
 )
 from nexusflow_asgi.transports.failures import (
@@ -27,7 +27,7 @@ from nexusflow_asgi.transports.failures import (
     unreachable,
 )
 from nexusflow_asgi.transports.proxies import Proxies
-from nexusflow_core.errors import InvalidRequest, UpstreamError
+from nexusflow_core.errors import InvalidRequestError, UpstreamError
 from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
 
 __all__ = ["AiohttpTransport"]
@@ -69,7 +69,7 @@ class AiohttpTransport:
         while True:
             try:
                 return _Response(await self._request(request, sending), request)
-            except _Stale:
+            except _StaleError:
                 continue  # nothing was sent, and its connection is closed: there is one less to meet
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if not sending.may_repeat(error):
@@ -97,7 +97,7 @@ class AiohttpTransport:
             await self._session.close()
 
 
-class _Stale(aiohttp.ClientError):
+class _StaleError(aiohttp.ClientError):
     """The pool gave a kept connection that must not be used."""
 
 
@@ -122,7 +122,7 @@ class _Sending:
             self.connection = protocol = guarded(connection.protocol)
             kept = protocol.requests > 1
             if not protocol.begin() or (kept and self.repeated):
-                raise _Stale if kept else AnswerTooEarly
+                raise _StaleError if kept else AnswerTooEarlyError
             response = await send(connection)
             protocol.begun(getattr(response, "_stream_writer", None))
             return response
@@ -138,7 +138,7 @@ class _Sending:
         connection = self.connection
         if self.repeated or connection is None or connection.requests < 2 or connection.received:
             return False
-        return isinstance(error, AnswerTooEarly | aiohttp.ServerDisconnectedError | ConnectionError) or (
+        return isinstance(error, AnswerTooEarlyError | aiohttp.ServerDisconnectedError | ConnectionError) or (
             isinstance(error, aiohttp.ClientOSError) and not isinstance(error, aiohttp.ClientConnectorError)
         )
 
@@ -173,7 +173,7 @@ def _headers(pairs: Headers) -> CIMultiDict[str]:
         return CIMultiDict([(name.decode("ascii"), value.decode()) for name, value in pairs])
     except UnicodeDecodeError:
         odd = next(name for name, value in pairs if not (name.isascii() and _is_utf8(value)))
-        raise InvalidRequest(f"header {odd.decode('latin-1')}: neither ASCII nor UTF-8") from None
+        raise InvalidRequestError(f"header {odd.decode('latin-1')}: neither ASCII nor UTF-8") from None
 
 
 def _is_utf8(value: bytes) -> bool:
@@ -198,8 +198,8 @@ def _translated(error: Exception, request: UpstreamRequest) -> UpstreamError:
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError):
         proxy = isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError)
         return unreachable(name, error, proxy=proxy)
-    if isinstance(error, AnswerTooEarly):
+    if isinstance(error, AnswerTooEarlyError):
         return early_answer(name)
-    if isinstance(error, HeadTooLarge):
+    if isinstance(error, HeadTooLargeError):
         return head_too_large(name)
     return broken(name, error)

@@ -20,7 +20,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from nexusflow_asgi.transports.failures import HEAD_BYTES
 
-__all__ = ["AnswerTooEarly", "GuardedConnector", "GuardedHandler", "HeadTooLarge", "Phase", "guarded"]
+__all__ = ["AnswerTooEarlyError", "GuardedConnector", "GuardedHandler", "HeadTooLargeError", "Phase", "guarded"]
 
 
 class Phase(enum.Enum):
@@ -33,11 +33,11 @@ class Phase(enum.Enum):
     SPOILED = "bytes came that nobody asked for"
 
 
-class AnswerTooEarly(aiohttp.ClientError):
+class AnswerTooEarlyError(aiohttp.ClientError):
     """Bytes came before the request was written: they answer somebody else, or nobody."""
 
 
-class HeadTooLarge(aiohttp.ClientError):
+class HeadTooLargeError(aiohttp.ClientError):
     """More came before the body than any head takes."""
 
 
@@ -87,7 +87,7 @@ class GuardedHandler(ResponseHandler):
         self.received += len(data)
         if self._answer is None:
             if self._ours and self.received > HEAD_BYTES:
-                self._give_up(HeadTooLarge())
+                self._give_up(HeadTooLargeError())
         elif self._answer.is_eof() and self.phase is not Phase.SPOILED:
             self._end()
 
@@ -151,7 +151,7 @@ class GuardedHandler(ResponseHandler):
         waited = self.phase in (Phase.TAKEN, Phase.ASKED) and self._answer is None
         self.phase = Phase.SPOILED
         if waited:
-            self._give_up(AnswerTooEarly())
+            self._give_up(AnswerTooEarlyError())
             return
         self.force_close()
         if self.transport is not None:

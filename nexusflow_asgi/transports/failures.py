@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Final
 
-from nexusflow_core.errors import UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from nexusflow_core.errors import UpstreamProtocolError, UpstreamTimeoutError, UpstreamUnreachableError
 
 __all__ = [
     "HEAD_BYTES",
@@ -35,12 +35,12 @@ _WORDS: Final[dict[int | None, str]] = {
 }
 
 
-def unreachable(upstream: str, error: BaseException, *, proxy: bool = False) -> UpstreamUnreachable:
+def unreachable(upstream: str, error: BaseException, *, proxy: bool = False) -> UpstreamUnreachableError:
     """No connection could be made. `proxy`: it was the proxy that said no."""
     word, text = _why(error)
     if proxy and not word:
         word = "proxy"
-    return UpstreamUnreachable(
+    return UpstreamUnreachableError(
         f"upstream {upstream}: could not connect", reason=word or "unreachable", cause=text
     )
 
@@ -61,19 +61,19 @@ def _is_early_end(error: BaseException) -> bool:
 
 
 _ENDS: Final = set(
-    "ConnectionEnded ServerDisconnectedError ReadError WriteError TransferEncodingError"
+    "ConnectionEndedError ServerDisconnectedError ReadError WriteError TransferEncodingError"
     " ContentLengthError".split()
 )
 _END_TEXTS: Final = ("Server disconnected without", "peer closed connection without")
 
 
-def slow_connect(upstream: str, *, pool: bool = False) -> UpstreamTimeout:
+def slow_connect(upstream: str, *, pool: bool = False) -> UpstreamTimeoutError:
     """`pool`: all connections stayed in use for as long as connecting may take."""
     if pool:
         message, word = "no connection was free in time", "pool_timeout"
     else:
         message, word = "connecting took too long", "connect_timeout"
-    return UpstreamTimeout(f"upstream {upstream}: {message}", reason=word, cause=message)
+    return UpstreamTimeoutError(f"upstream {upstream}: {message}", reason=word, cause=message)
 
 
 def early_answer(upstream: str) -> UpstreamProtocolError:

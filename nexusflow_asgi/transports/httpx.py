@@ -13,9 +13,9 @@ from nexusflow_asgi.transports.failures import (
     slow_connect,
     unreachable,
 )
-from nexusflow_asgi.transports.httpx_guard import SENDING, AnswerTooEarly, HeadTooLarge, Sending
+from nexusflow_asgi.transports.httpx_guard import SENDING, AnswerTooEarlyError, HeadTooLargeError, Sending
 from nexusflow_asgi.transports.proxies import Proxies
-from nexusflow_core.errors import InvalidRequest, UpstreamError
+from nexusflow_core.errors import InvalidRequestError, UpstreamError
 from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
 
 __all__ = ["HttpxTransport"]
@@ -58,15 +58,15 @@ class HttpxTransport:
             sending = Sending(new_only=repeated)
             try:
                 response = await self._send_once(request, sending)
-            except AnswerTooEarly:
+            except AnswerTooEarlyError:
                 if not sending.kept:
                     raise early_answer(request.upstream.name) from None
-            except HeadTooLarge:
+            except HeadTooLargeError:
                 raise head_too_large(request.upstream.name) from None
             except (
                 self._library.LocalProtocolError
             ):  # the request itself: no upstream has seen it, nor ever will
-                raise InvalidRequest("a header of this request cannot be sent on") from None
+                raise InvalidRequestError("a header of this request cannot be sent on") from None
             except self._library.HTTPError as error:
                 if repeated or not self._met_a_dead_connection(error, sending):
                     raise _translated(self._library, error, request) from None
@@ -109,7 +109,7 @@ class HttpxTransport:
                 extensions=extensions,
             )
         except self._library.InvalidURL as error:
-            raise InvalidRequest(f"query: {error}") from None
+            raise InvalidRequestError(f"query: {error}") from None
         target = "/" + request.url.split("://", 1)[1].partition("/")[2]
         if built.url.raw_path != target.encode("ascii"):  # the library normalises; the query goes verbatim
             built.extensions["target"] = target.encode("ascii")

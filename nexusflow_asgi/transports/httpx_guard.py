@@ -15,14 +15,14 @@ from typing import Any, cast
 
 from nexusflow_asgi.transports.failures import HEAD_BYTES
 
-__all__ = ["SENDING", "AnswerTooEarly", "HeadTooLarge", "Sending"]
+__all__ = ["SENDING", "AnswerTooEarlyError", "HeadTooLargeError", "Sending"]
 
 
-class AnswerTooEarly(Exception):
+class AnswerTooEarlyError(Exception):
     """Bytes came before the request was written: they answer somebody else, or nobody."""
 
 
-class HeadTooLarge(Exception):
+class HeadTooLargeError(Exception):
     """More came before the body than any head takes."""
 
 
@@ -44,16 +44,17 @@ class Sending:
             _watch(info["return_value"])
 
     def before_write(self, stream: Any) -> None:
-        """Raises AnswerTooEarly for a connection that must not be used: bytes lie ready that were not due."""
+        """Raises AnswerTooEarlyError for a connection that must not be used: bytes lie ready that were not
+        due."""
         refused = self.kept and self._new_only
         if not self.written and (refused or _has_unread(stream, new=not self.kept)):
-            raise AnswerTooEarly
+            raise AnswerTooEarlyError
         self.written = True
 
     def before_read(self) -> None:
-        """Raises HeadTooLarge where enough has come, and no head yet."""
+        """Raises HeadTooLargeError where enough has come, and no head yet."""
         if self.received > HEAD_BYTES:
-            raise HeadTooLarge
+            raise HeadTooLargeError
 
 
 SENDING: ContextVar[Sending | None] = ContextVar("nexusflow_sending", default=None)

@@ -40,7 +40,7 @@ def explain(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Difference 
     """Returns the first place in which a Messages API request parts from an earlier one, in the order of the
     cache; None where it only goes on. Values of parameters are shown, texts never.
 
-    Raises InvalidRequest for breakpoints that the API refuses.
+    Raises InvalidRequestError for breakpoints that the API refuses.
     """
     before, after = read_messages_prompt(earlier), read_messages_prompt(later)
     parted = parting(after, Trace.of(before, len(before.prefixes) - 1, 0.0))

@@ -8,7 +8,7 @@ import msgspec
 from nexusflow_core.caching.prompt import HIDDEN, Builder, Prompt
 from nexusflow_core.caching.rules import ANTHROPIC, Level, Rules
 from nexusflow_core.caching.weights import MESSAGE_WEIGHT, TOOLS_WEIGHT, json_weight, source_weight, text_weight
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.untyped import is_list, is_object, object_of
 
 __all__ = ["read_messages_prompt"]
@@ -23,13 +23,13 @@ def read_messages_prompt(
 ) -> Prompt:
     """Returns a decoded request body as the cache sees it, in time linear in its size.
 
-    `model` stands in for the body's, an alias say. Raises InvalidRequest for breakpoints that the API refuses,
-    and for a body that nests too deeply.
+    `model` stands in for the body's, an alias say. Raises InvalidRequestError for breakpoints that the API
+    refuses, and for a body that nests too deeply.
     """
     try:
         return _Reading(request, rules, model or str(request.get("model") or ""), scope).prompt()
     except RecursionError:
-        raise InvalidRequest("The request body nests too deeply") from None
+        raise InvalidRequestError("The request body nests too deeply") from None
 
 
 class _Reading:
@@ -95,7 +95,7 @@ class _Reading:
         if is_object(mark := holder.get(_MARK)):
             if holder.get("type") in self.rules.unmarkable or holder.get("text") == "":
                 where = f"{holder.get('type')} block"
-                raise InvalidRequest(f"cache_control: it cannot be set on an empty text or a {where}")
+                raise InvalidRequestError(f"cache_control: it cannot be set on an empty text or a {where}")
             self.build.mark(_lifetime(mark, self.rules))
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from nexusflow_core.caching.rules import Rules
-from nexusflow_core.errors import UnknownModel
+from nexusflow_core.errors import UnknownModelError
 from nexusflow_core.prices import ModelPrices, PriceBook
 
 __all__ = ["Minimums"]
@@ -35,6 +35,6 @@ class Minimums:
                 self._rows.clear()
             try:
                 self._rows[name] = self._book.find(name)
-            except UnknownModel:
+            except UnknownModelError:
                 self._rows[name] = None
         return self._rows[name]

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from nexusflow_core.caching.rules import Level, Rules
 from nexusflow_core.caching.weights import text_weight
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 
 __all__ = ["HASH_BYTES", "HIDDEN", "Builder", "Mark", "Prompt"]
 
@@ -153,7 +153,7 @@ class Builder:
             self.marks.append(mark)
 
     def done(self) -> Prompt:
-        """Returns the prompt. Raises InvalidRequest for breakpoints that the API refuses."""
+        """Returns the prompt. Raises InvalidRequestError for breakpoints that the API refuses."""
         tools, system, messages = self._starts
         own = self._own
         return Prompt(
@@ -175,7 +175,7 @@ class Builder:
         if len(marks) > rules.breakpoints:
             if rules.latest_only:
                 return marks[-rules.breakpoints :]
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"cache_control: at most {rules.breakpoints} breakpoints are allowed, {len(marks)} are set"
             )
         if rules.longest_first:
@@ -188,7 +188,7 @@ def _check_order(marks: Sequence[Mark], lifetimes: Mapping[str, Any]) -> None:
     for mark in marks:
         seconds = lifetimes[mark.lifetime]
         if shortest is not None and seconds > shortest:
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"cache_control: a breakpoint of {mark.lifetime} may not come after one of a shorter lifetime"
             )
         shortest = seconds

@@ -12,7 +12,7 @@ __all__ = ["READERS", "read_prompt"]
 
 
 class Reader(Protocol):
-    """Reads a decoded request body. Raises InvalidRequest for breakpoints that the API refuses."""
+    """Reads a decoded request body. Raises InvalidRequestError for breakpoints that the API refuses."""
 
     def __call__(
         self, request: Mapping[str, Any], *, rules: Rules, model: str | None, scope: str
@@ -28,5 +28,5 @@ READERS: Final[Mapping[Wire, Reader]] = {
 def read_prompt(
     request: Mapping[str, Any], rules: Rules, *, model: str | None = None, scope: str = ""
 ) -> Prompt:
-    """Returns a request as the cache of these rules sees it. Raises InvalidRequest."""
+    """Returns a request as the cache of these rules sees it. Raises InvalidRequestError."""
     return READERS[rules.wire](request, rules=rules, model=model, scope=scope)

@@ -8,7 +8,7 @@ import msgspec
 from nexusflow_core.caching.prompt import Builder, Prompt
 from nexusflow_core.caching.rules import OPENAI, Level, Rules
 from nexusflow_core.caching.weights import MESSAGE_WEIGHT, json_weight, text_weight
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.untyped import is_list, is_object, object_of
 
 __all__ = ["read_responses_prompt"]
@@ -24,7 +24,7 @@ def read_responses_prompt(
     """Returns a decoded request body as the cache sees it, in time linear in its size.
 
     Without `prompt_cache_options.mode: explicit` the last part is a breakpoint too, besides the latest three.
-    Raises InvalidRequest for a body that nests too deeply.
+    Raises InvalidRequestError for a body that nests too deeply.
     """
     build = Builder(rules, model or str(request.get("model") or ""), scope, _parameters(request))
     options = object_of(request.get("prompt_cache_options"))
@@ -39,7 +39,7 @@ def read_responses_prompt(
         build.begin(Level.MESSAGES)
         _read_input(build, request.get("input"), default)
     except RecursionError:
-        raise InvalidRequest("The request body nests too deeply") from None
+        raise InvalidRequestError("The request body nests too deeply") from None
     if options.get("mode") != "explicit":
         build.mark_last(default)
     return build.done()

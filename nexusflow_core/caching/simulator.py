@@ -108,7 +108,8 @@ class CacheSimulator:
         `answered_at`: when the answer began, from which on others can read what it wrote; None is at once.
         `session` names the conversation, where known: it finds the request to compare with.
 
-        Raises InvalidRequest for breakpoints that the API refuses, InvalidUsage for impossible counts.
+        Raises InvalidRequestError for breakpoints that the API refuses, InvalidUsageError for impossible
+        counts.
         """
         counted = Counted.of(usage) if usage is not None else None
         model = self._minimums.model(str(request.get("model") or ""))

@@ -63,7 +63,7 @@ class Counted(Struct, frozen=True):
 
     @classmethod
     def of(cls, usage: "Usage | Mapping[str, Any]") -> "Counted":
-        """Reads a Usage, or the `usage` object of Anthropic's answer. Raises InvalidUsage."""
+        """Reads a Usage, or the `usage` object of Anthropic's answer. Raises InvalidUsageError."""
         calls = 1
         if isinstance(usage, Usage):
             counts, calls = usage, 1 + usage.web_searches

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nexusflow_core.errors import ConfigError, ConfigErrors
+from nexusflow_core.errors import CombinedConfigError, ConfigError
 from nexusflow_core.json_spans import MAX_VALUES
-from nexusflow_core.routing import Route
+from nexusflow_core.routing import ModelRoute
 from nexusflow_core.upstream import Secret, Upstream
 
 __all__ = ["Config", "Limits"]
@@ -43,7 +43,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """
 
     upstreams: Mapping[str, Upstream]
-    routes: tuple[Route, ...]
+    routes: tuple[ModelRoute, ...]
     keys: tuple[Secret, ...] = ()
     anonymous: bool = False
     call_log: str | None = None
@@ -65,7 +65,7 @@ class Config(Struct, frozen=True, kw_only=True):
         """Reads every `env:NAME` from `environ`.
 
         Raises ConfigError for a value that no header can carry, and for a missing or empty one, unless its
-        upstream is optional. Raises ConfigErrors for several.
+        upstream is optional. Raises CombinedConfigError for several.
         """
         wrong: list[ConfigError] = []
         for path, secret, optional in self.secrets():
@@ -76,7 +76,7 @@ class Config(Struct, frozen=True, kw_only=True):
             except ConfigError as error:
                 wrong.append(error)
         if wrong:
-            raise ConfigErrors(wrong) if len(wrong) > 1 else wrong[0]
+            raise CombinedConfigError(wrong) if len(wrong) > 1 else wrong[0]
 
     def without_missing(self) -> "Config":
         """Returns the configuration without optional upstreams whose key is missing. Call it after `resolve`.

@@ -18,7 +18,7 @@ from nexusflow_core.config.config import Config, Limits
 from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
 from nexusflow_core.dialect import UpstreamDialect
 from nexusflow_core.dialects import DIALECTS
-from nexusflow_core.routing import Options, Retry, Route, Target
+from nexusflow_core.routing import ModelRoute, Retry, Target, TargetOptions
 from nexusflow_core.toml import Complaints, Places, Reader, parse_toml
 from nexusflow_core.untyped import is_list, is_object, object_of
 from nexusflow_core.upstream import Secret, Upstream
@@ -32,7 +32,7 @@ _TABLES = "upstreams routes auth log retry prices limits".split()
 def decode_config(data: bytes, source: str = "") -> Config:
     """Returns a Config from the bytes of a nexusflow.toml. `Config.resolve` reads its secrets later.
 
-    `source` is the file's name, for messages. Raises ConfigErrors with every mistake and its line,
+    `source` is the file's name, for messages. Raises CombinedConfigError with every mistake and its line,
     ConfigError for text that is not TOML.
     """
     tree, text = parse_toml(data, source)
@@ -164,11 +164,11 @@ class _Decoding:
 
     # Routes
 
-    def _routes(self, tables: Any, retry: dict[str, Any]) -> tuple[Route, ...]:
+    def _routes(self, tables: Any, retry: dict[str, Any]) -> tuple[ModelRoute, ...]:
         if not is_list(tables):
             self._complaints.add("routes", "needs one table per route: [[routes]]")
             return ()
-        routes: list[Route] = []
+        routes: list[ModelRoute] = []
         seen: set[str] = set()
         for index, written in enumerate(tables):
             path = f"routes[{index}]"
@@ -184,7 +184,7 @@ class _Decoding:
 
     def _route(
         self, path: str, table: RouteTable, written: Mapping[str, Any], retry: dict[str, Any]
-    ) -> Route | None:
+    ) -> ModelRoute | None:
         complaints = self._complaints
         if not table.model.strip():
             complaints.add(f"{path}.model", "is empty: name a model, or a pattern such as 'claude-*'")
@@ -201,7 +201,7 @@ class _Decoding:
         own = self._retry(f"{path}.retry", {**retry, **table.retry})
         if own is None:
             return None
-        return Route(
+        return ModelRoute(
             table.model, tuple(found), display_name=table.display_name, retry=own, thinking=table.thinking
         )
 
@@ -218,8 +218,8 @@ class _Decoding:
         return Target(upstream, model or None, route.strict or table.strict, _options(route, table))
 
 
-def _options(route: RouteTable, upstream: UpstreamTable) -> Options:
-    return Options(
+def _options(route: RouteTable, upstream: UpstreamTable) -> TargetOptions:
+    return TargetOptions(
         max_tokens=route.max_tokens,
         count_tokens=route.count_tokens,
         images=upstream.images,

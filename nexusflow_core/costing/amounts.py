@@ -5,16 +5,16 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from nexusflow_core.prices import Rate, usd
+from nexusflow_core.prices import UnitPrice, usd
 
-__all__ = ["Cost", "Line"]
+__all__ = ["Cost", "CostLine"]
 
 
-class Line(Struct, frozen=True, gc=False):
+class CostLine(Struct, frozen=True, gc=False):
     """One part of a cost: a number of tokens (or requests) of one bucket, their rate and its price row."""
 
     tokens: int
-    by: Rate
+    by: UnitPrice
     """The rate, and its price row. A charge by the vendor itself has no row and no layer: both are ""."""
 
     @property
@@ -52,7 +52,7 @@ class Cost(Struct, frozen=True, gc=False):
     """An exact amount. `lines` add up to `femto_usd`; `flags` name reasons why it is not certain."""
 
     femto_usd: int
-    lines: Sequence[Line] = []
+    lines: Sequence[CostLine] = []
     flags: tuple[str, ...] = ()
 
     def __hash__(self) -> int:

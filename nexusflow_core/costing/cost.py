@@ -6,11 +6,11 @@ from typing import Any, Literal, overload
 
 from msgspec.structs import replace
 
-from nexusflow_core.costing.amounts import Cost, Line
+from nexusflow_core.costing.amounts import Cost, CostLine
 from nexusflow_core.costing.iterations import iterated
-from nexusflow_core.errors import InvalidUsage, UnknownModel
+from nexusflow_core.errors import InvalidUsageError, UnknownModelError
 from nexusflow_core.moments import moment_of
-from nexusflow_core.prices import MAX_PROMPT, OUTPUT_BY_TOTAL, Price, PriceBook, Rate, Served
+from nexusflow_core.prices import MAX_PROMPT, OUTPUT_BY_TOTAL, Price, PriceBook, Served, UnitPrice
 from nexusflow_core.usage import Usage, exact
 
 __all__ = ["cost"]
@@ -22,7 +22,7 @@ _ENDPOINTS = (None, "regional", "global")
 _INEXACT = (TypeError, ValueError, ArithmeticError, Warning)
 """Errors of arithmetic with counts that are not Python ints; Warning, since the host may raise numpy's."""
 
-_BY_THE_RULES = (*_INEXACT, AttributeError, UnknownModel)
+_BY_THE_RULES = (*_INEXACT, AttributeError, UnknownModelError)
 """Errors that end the fast path: an odd `at`, odd counts, an object that is not a Usage, an unknown model."""
 
 _REPORTED_BELOW = 200_000
@@ -86,7 +86,7 @@ def cost(
     - `stop_reason`: Anthropic's refusal without output is free. `partial`: the stream was cut short.
     - `unknown="none"`: returns None for a model without a price, instead of raising.
 
-    Raises UnknownModel; InvalidUsage for impossible counts, and for output of a model that has none;
+    Raises UnknownModelError; InvalidUsageError for impossible counts, and for output of a model that has none;
     ValueError or TypeError for a wrong `at` or `endpoint`. Rules: docs/costs.md.
     """
     moment: Any = at
@@ -132,7 +132,7 @@ def cost(
                 partial,
                 many_requests,
             )
-        except UnknownModel:
+        except UnknownModelError:
             if unknown == "none":
                 return None
             raise
@@ -141,35 +141,37 @@ def cost(
         usage, price, flags = found
     try:
         total, rates = 0, price.rates
-        lines: list[Line] = []
+        lines: list[CostLine] = []
         if (tokens := usage.input_tokens) > 0:
             rate = rates.input
-            lines.append(Line(tokens, rate))
+            lines.append(CostLine(tokens, rate))
             total = tokens * rate.units
         elif tokens:
             raise ValueError
         if (tokens := usage.cache_read_tokens) > 0:
             rate = rates.cache_read
-            lines.append(Line(tokens, rate))
+            lines.append(CostLine(tokens, rate))
             total += tokens * rate.units
         elif tokens:
             raise ValueError
         if (tokens := usage.cache_write_5m_tokens) > 0:
             rate = rates.cache_write_5m
-            lines.append(Line(tokens, rate))
+            lines.append(CostLine(tokens, rate))
             total += tokens * rate.units
         elif tokens:
             raise ValueError
         if (tokens := usage.cache_write_1h_tokens) > 0:
             rate = rates.cache_write_1h
-            lines.append(Line(tokens, rate))
+            lines.append(CostLine(tokens, rate))
             total += tokens * rate.units
         elif tokens:
             raise ValueError
         if (tokens := usage.output_tokens) > 0:
             if (output := rates.output) is None:
-                raise InvalidUsage(f"impossible usage: {tokens} output tokens, but {price.row} has no output")
-            lines.append(Line(tokens, output))
+                raise InvalidUsageError(
+                    f"impossible usage: {tokens} output tokens, but {price.row} has no output"
+                )
+            lines.append(CostLine(tokens, output))
             total += tokens * output.units
         elif tokens:
             raise ValueError
@@ -184,7 +186,7 @@ def cost(
             if (fee := rates.web_search) is None:
                 flags += ("unpriced_web_search",)
             else:
-                lines.append(Line(searches, fee))
+                lines.append(CostLine(searches, fee))
                 total += searches * fee.femto_usd
         return Cost(total, lines, flags)
     except _INEXACT:
@@ -214,10 +216,10 @@ def _by_the_rules(
     if endpoint not in _ENDPOINTS:
         raise ValueError(f"endpoint: {endpoint!r} is neither 'regional' nor 'global'")
     if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
-        raise UnknownModel(f"no price is known for {repr(model)[:40]}: `model` must be a string")
+        raise UnknownModelError(f"no price is known for {repr(model)[:40]}: `model` must be a string")
     when, flags = _moment(at), usage.flags
     if (bill := usage.reported_femto_usd) is not None:  # the vendor's own charge overrides any price
-        return Cost(bill, [Line(1, Rate("provider_reported", bill))], flags)
+        return Cost(bill, [CostLine(1, UnitPrice("provider_reported", bill))], flags)
     if partial and "partial_usage" not in flags:
         flags += ("partial_usage",)
     explicit, thought = explicit_cache or usage.explicit_cache, usage.thinking or usage.reasoning_tokens > 0

@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from nexusflow_core.costing.amounts import Cost
-from nexusflow_core.errors import UnknownModel
+from nexusflow_core.errors import UnknownModelError
 from nexusflow_core.prices import PriceBook, Served
 from nexusflow_core.usage import Iteration, Usage
 
@@ -88,5 +88,5 @@ def _is_own(name: str | None, model: str, served: Served, book: PriceBook) -> bo
         return True
     try:
         return book.find(name, served.prices.vendor) is served.prices
-    except UnknownModel:
+    except UnknownModelError:
         return False

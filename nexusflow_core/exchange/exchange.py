@@ -12,10 +12,10 @@ from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, LegState, ResponseHead
 from nexusflow_core.errors import (
     InternalError,
-    InvalidRequest,
+    InvalidRequestError,
     NexusFlowError,
     UpstreamError,
-    UpstreamTimeout,
+    UpstreamTimeoutError,
     error_body,
     kept,
 )
@@ -31,7 +31,7 @@ from nexusflow_core.exchange.states import TRANSITIONS, UNSEEN, Event, State
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.record import CallRecord
 from nexusflow_core.resilience import Health, Step
-from nexusflow_core.routing import Route, Target
+from nexusflow_core.routing import ModelRoute, Target
 from nexusflow_core.upstream import Headers, Timeouts
 
 __all__ = ["Exchange"]
@@ -48,7 +48,7 @@ class Exchange:
     def __init__(
         self,
         call: Call,
-        route: Route | None,
+        route: ModelRoute | None,
         *,
         started: float,
         open_leg: Callable[[Call, Target, datetime], Leg],
@@ -154,7 +154,7 @@ class Exchange:
             return self.receive_eof(now)  # the grace period is over
         if self._state is State.HEARING and isinstance(leg.failure, UpstreamError):
             return self._slow_error(attempt, leg.failure, now)
-        return self.transport_failed(UpstreamTimeout(self._timeout_message(now)), now)
+        return self.transport_failed(UpstreamTimeoutError(self._timeout_message(now)), now)
 
     def client_slow(self, now: float) -> bool:
         """The client, not the upstream, makes the exchange wait: the idle time or the grace period runs anew.
@@ -252,7 +252,7 @@ class Exchange:
         except NexusFlowError as error:
             return kept(error)
         if fallback.would_refuse(target, leg):
-            return InvalidRequest("thinking: signed by another model than the one that is available")
+            return InvalidRequestError("thinking: signed by another model than the one that is available")
         attempt = Attempt(target, leg, now, latest=fallback.deadline, ping=self._ping)
         it.go_to(attempt)
         fallback.unsent = None
@@ -300,7 +300,7 @@ class Exchange:
             if now < min(until, deadlines.until):
                 deadlines.wait(until, pings=False)
                 return b""
-        return self._answer(UpstreamTimeout(self._timeout_message(now)), now)
+        return self._answer(UpstreamTimeoutError(self._timeout_message(now)), now)
 
     def _timeout_message(self, now: float) -> str:
         attempt = self._current()

@@ -7,8 +7,8 @@ from nexusflow_core.errors import (
     CallerError,
     NexusFlowError,
     UpstreamError,
-    UpstreamStatus,
-    UpstreamTimeout,
+    UpstreamStatusError,
+    UpstreamTimeoutError,
     kept,
 )
 from nexusflow_core.routing import Target
@@ -49,14 +49,14 @@ def said_before(error: UpstreamError, leg: Leg | None) -> UpstreamError:
     """Returns the error that the upstream had answered with before its connection broke, else the break. A
     status tells more, even where its body is cut: a server that does not take a body answers 413 and resets."""
     failure = leg.failure if leg is not None else None
-    if leg is None or not isinstance(failure, UpstreamStatus) or isinstance(error, UpstreamTimeout):
+    if leg is None or not isinstance(failure, UpstreamStatusError) or isinstance(error, UpstreamTimeoutError):
         return error
     try:
         leg.receive_eof()
     except UpstreamError as told:
         return kept(told)
     said = leg.failure
-    if not isinstance(said, UpstreamStatus):
+    if not isinstance(said, UpstreamStatusError):
         return error
     if said.status == 413:
         said.type = "request_too_large"

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from nexusflow_core.costing import Cost, cost
 from nexusflow_core.dialect import AnswerFacts
-from nexusflow_core.errors import InvalidUsage, UnknownModel
+from nexusflow_core.errors import InvalidUsageError, UnknownModelError
 from nexusflow_core.exchange.outcome import MAX_TEXT, Outcome
 from nexusflow_core.prices import PriceBook, usd_text
 from nexusflow_core.usage import Usage, read_metered
@@ -73,7 +73,7 @@ def _price(
     billed = told.reported_femto_usd if told is not None else None
     try:
         counts = read_metered(facts.usage or {}, stream=stream)
-    except InvalidUsage:
+    except InvalidUsageError:
         if billed is None:
             return CallCost(flags=("impossible_usage",))
         counts = Usage(flags=("impossible_usage",))
@@ -93,9 +93,9 @@ def _price(
                 partial=partial,
             )
             break
-        except UnknownModel:
+        except UnknownModelError:
             continue
-        except InvalidUsage:
+        except InvalidUsageError:
             why = "impossible_usage"
             break
     if billed is not None:

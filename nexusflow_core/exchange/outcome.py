@@ -9,7 +9,7 @@ from nexusflow_core.dialect import AnswerFacts, LegState
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange.attempt import Attempt
 from nexusflow_core.record import Attempt as AttemptRecord
-from nexusflow_core.routing import Route, Target
+from nexusflow_core.routing import ModelRoute, Target
 from nexusflow_core.upstream import client_credentials, masked, shortest_with
 
 __all__ = ["MAX_TEXT", "Outcome"]
@@ -27,7 +27,7 @@ class Outcome(Struct, kw_only=True):
     """How a call has gone so far. `call` loses its body once the answer has begun."""
 
     call: Call
-    route: Route | None = None
+    route: ModelRoute | None = None
     attempt: Attempt | None = None
     """The current one, or the last."""
     attempts: list[AttemptRecord] = field(default_factory=list[AttemptRecord])

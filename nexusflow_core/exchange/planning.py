@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 
 from nexusflow_core.call import Call
 from nexusflow_core.resilience import Health, Plan
-from nexusflow_core.routing import Route
+from nexusflow_core.routing import ModelRoute
 from nexusflow_core.threads import continues_thread
 from nexusflow_core.upstream import header
 
 __all__ = ["moment", "plan_of"]
 
 
-def plan_of(call: Call, route: Route, health: Health | None, started: float) -> Plan:
+def plan_of(call: Call, route: ModelRoute, health: Health | None, started: float) -> Plan:
     """How the attempts of this call will be spent."""
     retries = header(call.headers, b"x-stainless-retry-count") or b""
     one = len(route.targets) == 1 or not continues_thread(call.text)

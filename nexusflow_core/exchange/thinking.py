@@ -6,13 +6,13 @@ from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg
 from nexusflow_core.errors import UpstreamError
 from nexusflow_core.messages.marks import has_signed_thinking, without_signed_thinking
-from nexusflow_core.routing import Route, Target
+from nexusflow_core.routing import ModelRoute, Target
 from nexusflow_core.upstream import header
 
 __all__ = ["refuses_choice", "refuses_thinking", "without_thinking", "would_be_refused"]
 
 
-def would_be_refused(call: Call, route: Route, target: Target, leg: Leg) -> bool:
+def would_be_refused(call: Call, route: ModelRoute, target: Target, leg: Leg) -> bool:
     """Whether this target, of another model than the route's first, would be given thinking that the first one
     has signed, which the other model refuses. Where the route strips it the refusal is waited for."""
     wanted = route.targets[0].model or call.model

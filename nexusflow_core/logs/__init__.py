@@ -1,7 +1,7 @@
 """Usage logs: reads a line into an entry, or gives the reason why not, and prices entries."""
 
 from nexusflow_core.logs.call_log import HEAD_BYTES, shortened
-from nexusflow_core.logs.entry import Entry, NotAnEntry, Skipped, read_moment
+from nexusflow_core.logs.entry import Entry, NotAnEntryError, Skipped, read_moment
 from nexusflow_core.logs.importers import IMPORTERS, Importer, read_line
 from nexusflow_core.logs.pricing import Priced, Pricer
 
@@ -10,7 +10,7 @@ __all__ = [
     "IMPORTERS",
     "Entry",
     "Importer",
-    "NotAnEntry",
+    "NotAnEntryError",
     "Priced",
     "Pricer",
     "Skipped",

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from nexusflow_core.errors import InvalidUsage
-from nexusflow_core.logs.entry import Entry, NotAnEntry, SaidElsewhere, femto_of, read_moment
+from nexusflow_core.errors import InvalidUsageError
+from nexusflow_core.logs.entry import Entry, NotAnEntryError, SaidElsewhereError, femto_of, read_moment
 from nexusflow_core.record import SCHEMA_VERSION
 from nexusflow_core.usage import Billing, Usage, read_metered
 
@@ -64,8 +64,8 @@ _members = msgspec.json.Decoder(dict[str, Any])
 def read_record(line: bytes, at: datetime | None = None) -> Entry:
     """Returns the entry of a call log line. `principal` is the key; a session in `metadata` goes first.
 
-    Raises NotAnEntry for a schema newer than ours, SaidElsewhere for the line written before the call (another
-    line has the result), InvalidUsage, or msgspec's errors.
+    Raises NotAnEntryError for a schema newer than ours, SaidElsewhereError for the line written before the call
+    (another line has the result), InvalidUsageError, or msgspec's errors.
     """
     try:
         it = _record.decode(line)
@@ -74,7 +74,7 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
         raise
     _check_schema(it.schema)
     if it.ending == "started":
-        raise SaidElsewhere("the call was still running")
+        raise SaidElsewhereError("the call was still running")
     return Entry(
         models=_models(it),
         at=read_moment(it.started_at),
@@ -106,9 +106,9 @@ def _flags(it: _Record) -> tuple[str, ...]:
 
 def _check_schema(schema: int) -> None:
     if schema > SCHEMA_VERSION:
-        raise NotAnEntry(f"schema {schema} is newer than {SCHEMA_VERSION}, the newest known here")
+        raise NotAnEntryError(f"schema {schema} is newer than {SCHEMA_VERSION}, the newest known here")
     if schema < 1:
-        raise NotAnEntry(f"schema {schema} does not exist; schemas begin at 1")
+        raise NotAnEntryError(f"schema {schema} does not exist; schemas begin at 1")
 
 
 def _stop_reason(it: _Record) -> str | None:
@@ -132,7 +132,7 @@ def _usage(it: _Record) -> Usage | None:
         return None
     try:
         usage = _counts(told, it.stream)
-    except InvalidUsage:
+    except InvalidUsageError:
         if billing is None or billing.reported_femto_usd is None:
             raise
         usage = Usage(flags=("impossible_usage",))
@@ -144,5 +144,5 @@ def _counts(usage: bytes, stream: bool) -> Usage:
     try:
         members = _members.decode(usage)
     except msgspec.DecodeError as error:
-        raise InvalidUsage(f"impossible usage: {error}") from None
+        raise InvalidUsageError(f"impossible usage: {error}") from None
     return read_metered(members, stream=stream)

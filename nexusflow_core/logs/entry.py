@@ -8,17 +8,17 @@ from msgspec import Struct
 from nexusflow_core.moments import moment_of
 from nexusflow_core.usage import Usage
 
-__all__ = ["Entry", "NotAnEntry", "SaidElsewhere", "Skipped", "femto_of", "read_moment"]
+__all__ = ["Entry", "NotAnEntryError", "SaidElsewhereError", "Skipped", "femto_of", "read_moment"]
 
 _MAX_TEXT = 200
 _AMOUNT = re.compile(r"(\d{1,18})(?:\.(\d{1,15}))?", re.ASCII)
 
 
-class NotAnEntry(ValueError):
+class NotAnEntryError(ValueError):
     """A line that cannot be an entry. The message says why, in one line."""
 
 
-class SaidElsewhere(NotAnEntry):
+class SaidElsewhereError(NotAnEntryError):
     """A line that must not count: another line describes the same call."""
 
 
@@ -66,16 +66,16 @@ class Skipped(Struct, frozen=True):
 
 
 def read_moment(text: str) -> datetime:
-    """Returns the UTC moment of an ISO 8601 time with zone, or of a UTC day. Raises NotAnEntry."""
+    """Returns the UTC moment of an ISO 8601 time with zone, or of a UTC day. Raises NotAnEntryError."""
     try:
         return moment_of(text)
     except ValueError as error:
-        raise NotAnEntry(str(error)) from None
+        raise NotAnEntryError(str(error)) from None
 
 
 def femto_of(dollars: str) -> int:
-    """Returns an exact amount of USD, given as text, in femto-dollars. Raises NotAnEntry."""
+    """Returns an exact amount of USD, given as text, in femto-dollars. Raises NotAnEntryError."""
     found = _AMOUNT.fullmatch(dollars)
     if found is None:
-        raise NotAnEntry(f"the cost {dollars[:40]!r} is not an exact amount of dollars")
+        raise NotAnEntryError(f"the cost {dollars[:40]!r} is not an exact amount of dollars")
     return int(found[1]) * 10**15 + int((found[2] or "").ljust(15, "0"))

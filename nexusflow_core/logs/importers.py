@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from nexusflow_core.errors import InvalidUsage
+from nexusflow_core.errors import InvalidUsageError
 from nexusflow_core.logs.call_log import read_record
-from nexusflow_core.logs.entry import Entry, NotAnEntry, SaidElsewhere, Skipped
+from nexusflow_core.logs.entry import Entry, NotAnEntryError, SaidElsewhereError, Skipped
 from nexusflow_core.logs.usage_lines import read_usage_line
 
 __all__ = ["IMPORTERS", "Importer", "read_line"]
@@ -18,8 +18,8 @@ __all__ = ["IMPORTERS", "Importer", "read_line"]
 class Importer(Struct, frozen=True):
     """A log format: the members that every line of it has, and its reader.
 
-    `read(line, at)` returns an Entry; `at` applies to a line without a time. It raises NotAnEntry, InvalidUsage
-    or an error of msgspec's.
+    `read(line, at)` returns an Entry; `at` applies to a line without a time. It raises NotAnEntryError,
+    InvalidUsageError or an error of msgspec's.
     """
 
     members: frozenset[str]
@@ -44,13 +44,13 @@ def read_line(line: bytes, source: str | None = None, at: datetime | None = None
     try:
         importer = IMPORTERS[source] if source is not None else _recognised(line)
         return importer.read(line, at)
-    except SaidElsewhere as error:
+    except SaidElsewhereError as error:
         return Skipped(str(error), expected=True)
     except RecursionError:
         return Skipped("nested too deep")
     except UnicodeDecodeError:
         return Skipped("not UTF-8")
-    except (msgspec.DecodeError, NotAnEntry, InvalidUsage) as error:
+    except (msgspec.DecodeError, NotAnEntryError, InvalidUsageError) as error:
         return Skipped.because(error)
 
 
@@ -60,4 +60,4 @@ def _recognised(line: bytes) -> Importer:
         if importer.members <= members:
             return importer
     known = ", ".join(f"{name} ({', '.join(sorted(it.members))})" for name, it in IMPORTERS.items())
-    raise NotAnEntry(f"matches no known format: {known}")
+    raise NotAnEntryError(f"matches no known format: {known}")

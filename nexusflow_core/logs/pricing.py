@@ -4,7 +4,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.costing import Cost, cost
-from nexusflow_core.errors import ConfigError, InvalidUsage, UnknownModel
+from nexusflow_core.errors import ConfigError, InvalidUsageError, UnknownModelError
 from nexusflow_core.logs.entry import Entry, Skipped
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.usage import Usage
@@ -52,9 +52,9 @@ class Pricer:
                 if listed and (listed.cache_saved_femto_usd or listed.cache_write_extra_femto_usd):
                     found = replace(found, flags=(*found.flags, "cache_at_list_price"))
                 return Priced(self._name(entry, model), found, listed=listed)
-            except UnknownModel as error:
+            except UnknownModelError as error:
                 why = why or Skipped.because(error).reason
-            except (InvalidUsage, ConfigError) as error:
+            except (InvalidUsageError, ConfigError) as error:
                 why = Skipped.because(error).reason
                 break
         name = self._name(entry, entry.models[0])
@@ -95,7 +95,7 @@ class Pricer:
         for model in entry.models:
             try:
                 return self._cost(entry, replace(usage, reported_femto_usd=None), model)
-            except (UnknownModel, InvalidUsage, ConfigError):
+            except (UnknownModelError, InvalidUsageError, ConfigError):
                 continue
         return None
 
@@ -106,7 +106,7 @@ class Pricer:
         if name is None:
             try:
                 name = self._book.find(*key).row.id
-            except UnknownModel:
+            except UnknownModelError:
                 name = model[:_MAX_NAME]
             if len(self._names) >= _MAX_REMEMBERED:
                 self._names.clear()

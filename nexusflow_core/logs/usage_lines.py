@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from nexusflow_core.logs.entry import Entry, NotAnEntry, read_moment
+from nexusflow_core.logs.entry import Entry, NotAnEntryError, read_moment
 from nexusflow_core.usage import Usage, Wire
 
 __all__ = ["read_usage_line"]
@@ -39,11 +39,12 @@ _line = msgspec.json.Decoder(_Line)
 def read_usage_line(line: bytes, at: datetime | None = None) -> Entry:
     """Returns the entry of a usage line. Its time is the first of `at`, `timestamp` and `started_at`.
 
-    A line without a time gets the argument `at`. Raises NotAnEntry, InvalidUsage, or msgspec's errors.
+    A line without a time gets the argument `at`. Raises NotAnEntryError, InvalidUsageError, or msgspec's
+    errors.
     """
     it = _line.decode(line)
     if not it.model.strip():
-        raise NotAnEntry("`model` is empty")
+        raise NotAnEntryError("`model` is empty")
     return Entry(
         models=(it.model,),
         at=_moment(it, at),
@@ -66,5 +67,5 @@ def _moment(it: _Line, default: datetime | None) -> datetime:
         if text is not None:
             return read_moment(text)
     if default is None:
-        raise NotAnEntry("no time: it has neither `at` nor `timestamp` nor `started_at`")
+        raise NotAnEntryError("no time: it has neither `at` nor `timestamp` nor `started_at`")
     return default

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.json_spans import MAX_VALUES, check_values, count_values, elements, members
 from nexusflow_core.record import Places
 from nexusflow_core.untyped import MALFORMED
@@ -81,7 +81,7 @@ def strip_marked(
     other `edits`; no edits where there are no such blocks. Every other byte stays. A body without the mark is
     not looked into. A turn of nothing else goes whole: none may be empty.
 
-    Raises RequestTooLarge for a body with the mark and more than `most` JSON values."""
+    Raises RequestTooLargeError for a body with the mark and more than `most` JSON values."""
     if may_be_marked(text):
         check_values(text, most)
     left, places = _strip(text, _MARKED, lambda signature: signature.startswith(_PREFIX))
@@ -190,7 +190,7 @@ def _goes(block: bytes, goes: Callable[[str], bool]) -> bool:
         found = _thinking.decode(block)
     except MALFORMED as error:
         if _MARKED in block and isinstance(error, UnicodeError):  # it cannot be told whether the mark is ours
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 "The request body is not valid JSON: invalid UTF-8 in a thinking block"
             ) from None
         return False

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.json_spans import MAX_VALUES, check_values
 from nexusflow_core.messages.vocabulary import (
     Block,
@@ -76,41 +76,43 @@ _READ = frozenset(
 def read_body(text: bytes, most: int = MAX_VALUES) -> dict[str, Any]:
     """Returns a body, which must be a JSON object, as data.
 
-    Raises InvalidRequest with Anthropic's error text, RequestTooLarge for more than `most` JSON values.
+    Raises InvalidRequestError with Anthropic's error text, RequestTooLargeError for more than `most` JSON
+    values.
     """
     check_values(text, most)
     try:
         body = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"The request body is not valid JSON: {error}") from None
+        raise InvalidRequestError(f"The request body is not valid JSON: {error}") from None
     except RecursionError:
-        raise InvalidRequest("The request body nests too deeply") from None
+        raise InvalidRequestError("The request body nests too deeply") from None
     if not isinstance(body, dict):
-        raise InvalidRequest("request body: Input should be a valid JSON object")
+        raise InvalidRequestError("request body: Input should be a valid JSON object")
     return cast(dict[str, Any], body)
 
 
 def read_request(text: bytes, most: int = MAX_VALUES) -> MessagesRequest:
     """Returns a body, which must be a JSON object, as a typed request.
 
-    Raises InvalidRequest with the path in Anthropic's error text, RequestTooLarge for more than `most` values.
+    Raises InvalidRequestError with the path in Anthropic's error text, RequestTooLargeError for more than
+    `most` values.
     """
     return request_of(read_body(text, most))
 
 
 def request_of(body: dict[str, Any]) -> MessagesRequest:
-    """Returns decoded JSON as a typed request. Raises InvalidRequest like `read_request`."""
+    """Returns decoded JSON as a typed request. Raises InvalidRequestError like `read_request`."""
     try:
         return _request(body)
     except RecursionError:
-        raise InvalidRequest("The request body nests too deeply") from None
+        raise InvalidRequestError("The request body nests too deeply") from None
 
 
 def _request(body: dict[str, Any]) -> MessagesRequest:
     unknown = _others(body, _READ | EXTRA)
     messages = _list(body, "messages")
     if not messages:
-        raise InvalidRequest("messages: at least one message is required")
+        raise InvalidRequestError("messages: at least one message is required")
     return MessagesRequest(
         model=_member(body, "model", str),
         messages=[_message(item, index, unknown) for index, item in enumerate(messages)],
@@ -139,14 +141,14 @@ def _message(item: Any, index: int, unknown: list[str]) -> InputMessage:
 
 
 def _message_closely(item: Any, index: int, unknown: list[str]) -> InputMessage:
-    """Returns the message. Adds unknown members to `unknown`, and raises InvalidRequest with the path."""
+    """Returns the message. Adds unknown members to `unknown`, and raises InvalidRequestError with the path."""
     path = f"messages.{index}"
     message = _converted(item, dict[str, Any], path)
     for required in ("role", "content"):
         if message.get(required) is None:
-            raise InvalidRequest(f"{path}.{required}: Field required")
+            raise InvalidRequestError(f"{path}.{required}: Field required")
     if message["role"] not in ("user", "assistant", "system"):
-        raise InvalidRequest(f"{path}.role: Input should be 'user', 'assistant' or 'system'")
+        raise InvalidRequestError(f"{path}.role: Input should be 'user', 'assistant' or 'system'")
     unknown += [f"messages[{index}].{name}" for name in _others(message, ("role", "content"))]
     return InputMessage(message["role"], read_blocks(message["content"], f"{path}.content", unknown))
 
@@ -162,15 +164,15 @@ def _block(item: Any, path: str, unknown: list[str]) -> Block:
     block = _converted(item, dict[str, Any], path)
     kind = block.get("type")
     if kind is None:
-        raise InvalidRequest(f"{path}.type: Field required")
+        raise InvalidRequestError(f"{path}.type: Field required")
     if not isinstance(kind, str):
-        raise InvalidRequest(f"{path}.type: Input should be a valid string")
+        raise InvalidRequestError(f"{path}.type: Input should be a valid string")
     cls = _BLOCKS.get(kind)
     if cls is None:
         return OtherBlock(kind, block)
     members = _MEMBERS[cls]
     if not is_zero(block.get("cache_control")) and "cache_control" not in members:  # thinking
-        raise InvalidRequest(f"{path}.{kind}.cache_control: Extra inputs are not permitted")
+        raise InvalidRequestError(f"{path}.{kind}.cache_control: Extra inputs are not permitted")
     optional = _OPTIONAL[cls]
     known = {
         name: value
@@ -193,7 +195,7 @@ def _system(system: Any, unknown: list[str]) -> list[TextBlock]:
     blocks = read_blocks(system, "system", unknown)
     for index, block in enumerate(blocks):
         if not isinstance(block, TextBlock):
-            raise InvalidRequest(f"system.{index}.type: Input should be 'text'")
+            raise InvalidRequestError(f"system.{index}.type: Input should be 'text'")
     return [block for block in blocks if isinstance(block, TextBlock)]
 
 
@@ -212,7 +214,7 @@ def _tool(item: Any, index: int) -> Tool:
     if tool.type == "custom":
         for required in ("name", "input_schema"):
             if getattr(tool, required) in ("", None):
-                raise InvalidRequest(f"{path}.custom.{required}: Field required")
+                raise InvalidRequestError(f"{path}.custom.{required}: Field required")
     return tool
 
 
@@ -222,7 +224,7 @@ def _tool_choice(body: Mapping[str, Any], unknown: list[str]) -> ToolChoice | No
         return None
     choice: ToolChoice = _converted(given, ToolChoice, "tool_choice")
     if choice.type == "tool" and not choice.name:
-        raise InvalidRequest("tool_choice.tool.name: Field required")
+        raise InvalidRequestError("tool_choice.tool.name: Field required")
     known = ("type", "disable_parallel_tool_use", *(("name",) if choice.type == "tool" else ()))
     unknown += [f"tool_choice.{name}" for name in _others(given, known)]
     return choice
@@ -230,7 +232,7 @@ def _tool_choice(body: Mapping[str, Any], unknown: list[str]) -> ToolChoice | No
 
 def _member(body: Mapping[str, Any], name: str, type: type[S]) -> S:
     if body.get(name) is None:
-        raise InvalidRequest(f"{name}: Field required")
+        raise InvalidRequestError(f"{name}: Field required")
     value: S = _converted(body[name], type, name)
     return value
 
@@ -262,7 +264,7 @@ _WORDS = {
 
 
 def _converted(value: Any, type: Any, path: str) -> Any:
-    """Returns `value` as `type`. Raises InvalidRequest with Anthropic's error text."""
+    """Returns `value` as `type`. Raises InvalidRequestError with Anthropic's error text."""
     try:
         return msgspec.convert(whole(value) if type is int else value, type)
     except msgspec.ValidationError as error:
@@ -270,11 +272,11 @@ def _converted(value: Any, type: Any, path: str) -> Any:
     inner = where.rstrip("`").replace("[", ".").replace("]", "")
     path += inner if inner.startswith(".") or not inner else f".{inner}"
     if why.startswith("Object missing required field `"):
-        raise InvalidRequest(f"{path}.{why.split('`')[1]}: Field required")
+        raise InvalidRequestError(f"{path}.{why.split('`')[1]}: Field required")
     if why.startswith("Expected `"):
         word = why.split("`")[1].partition(" ")[0]
-        raise InvalidRequest(f"{path}: Input should be a valid {_WORDS.get(word, word)}")
-    raise InvalidRequest(f"{path}: {why}")
+        raise InvalidRequestError(f"{path}: Input should be a valid {_WORDS.get(word, word)}")
+    raise InvalidRequestError(f"{path}: {why}")
 
 
 def _bracketed(path: str) -> str:

@@ -10,7 +10,7 @@ from nexusflow_core.prices.book import (
 )
 from nexusflow_core.prices.folding import Terms
 from nexusflow_core.prices.model_id import candidates
-from nexusflow_core.prices.price import Price, Rate, usd, usd_text
+from nexusflow_core.prices.price import Price, UnitPrice, usd, usd_text
 from nexusflow_core.prices.rows import read_prices
 
 __all__ = [
@@ -20,9 +20,9 @@ __all__ = [
     "ModelPrices",
     "Price",
     "PriceBook",
-    "Rate",
     "Served",
     "Terms",
+    "UnitPrice",
     "candidates",
     "read_prices",
     "usd",

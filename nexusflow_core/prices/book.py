@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from nexusflow_core.errors import UnknownModel
+from nexusflow_core.errors import UnknownModelError
 from nexusflow_core.prices.folding import Folded, Terms, fold
 from nexusflow_core.prices.model_id import candidates
 from nexusflow_core.prices.price import Price
@@ -73,10 +73,11 @@ class Served:
         self.plain_until = _FIRST_MOMENT if by_rule else self._fresh_until
 
     def price(self, at: datetime, prompt_tokens: int) -> Price:
-        """Returns the price at `at` for a prompt of this size. Raises UnknownModel if the row has none then."""
+        """Returns the price at `at` for a prompt of this size. Raises UnknownModelError if the row has none
+        then."""
         brackets = self._folded.only or self._folded.brackets(at)
         if brackets is None:
-            raise UnknownModel(f"no price of {self.prices.row.id} is known for {at:%Y-%m-%d}")
+            raise UnknownModelError(f"no price of {self.prices.row.id} is known for {at:%Y-%m-%d}")
         price = brackets[0][1]
         if len(brackets) > 1:
             for above, higher in brackets:
@@ -154,9 +155,9 @@ class PriceBook:
     def __init__(self, layers: Sequence[_Layer]) -> None:
         self._layers = tuple(layers)
         self.served: Mapping[_Asked, Served] = _Remembered(self._serve)
-        """Models under given terms, with every factor folded in. A look-up raises UnknownModel."""
+        """Models under given terms, with every factor folded in. A look-up raises UnknownModelError."""
         self.plainly: Mapping[str, Served] = _Remembered(self.plain)
-        """Models of any vendor at their plain terms. A look-up raises UnknownModel."""
+        """Models of any vendor at their plain terms. A look-up raises UnknownModelError."""
 
     @staticmethod
     @cache
@@ -188,7 +189,7 @@ class PriceBook:
         return list(seen.values())
 
     def find(self, model: str, vendor: str | None = None) -> ModelPrices:
-        """Returns the row of a model's name, by the grammar of `candidates`. Raises UnknownModel."""
+        """Returns the row of a model's name, by the grammar of `candidates`. Raises UnknownModelError."""
         return self._find(model, vendor)[0]
 
     def price(
@@ -200,12 +201,12 @@ class PriceBook:
         vendor: str | None = None,
         terms: Terms | None = None,
     ) -> Price:
-        """Returns the price of a request with this many prompt tokens at `at`. Raises UnknownModel."""
+        """Returns the price of a request with this many prompt tokens at `at`. Raises UnknownModelError."""
         served = self._serve((model, vendor, *astuple(terms or Terms())))
         return served.price(at, prompt_tokens)
 
     def plain(self, model: str, vendor: str | None = None) -> Served:
-        """Returns a model at its plain terms. Raises UnknownModel."""
+        """Returns a model at its plain terms. Raises UnknownModelError."""
         return self.served[model, vendor, False, None, None, None, None, False, False]
 
     def _serve(self, asked: _Asked) -> Served:
@@ -217,15 +218,17 @@ class PriceBook:
         return Served(prices, fold(prices.vendor, prices.layer, prices.row, terms))
 
     def _find(self, model: str, vendor: str | None) -> tuple[ModelPrices, str | None]:
-        """Returns the row, and the endpoint that the name states. Raises UnknownModel."""
+        """Returns the row, and the endpoint that the name states. Raises UnknownModelError."""
         if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
-            raise UnknownModel(f"no price is known for {repr(model)[:40]}: a model's name must be a string")
+            raise UnknownModelError(
+                f"no price is known for {repr(model)[:40]}: a model's name must be a string"
+            )
         for candidate in candidates(model):
             for layer in reversed(self._layers):
                 found = layer.find(candidate.id, vendor)
                 if found and (candidate.vendors is None or found.vendor in candidate.vendors):
                     return self._newest(found), candidate.endpoint
-        raise UnknownModel(f"no price is known for {model[:200]!r}" + (f" of {vendor}" if vendor else ""))
+        raise UnknownModelError(f"no price is known for {model[:200]!r}" + (f" of {vendor}" if vendor else ""))
 
     def _newest(self, model: ModelPrices) -> ModelPrices:
         """Returns a later layer's row with this row's id, else this row: an alias may be listed here only."""

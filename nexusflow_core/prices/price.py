@@ -9,7 +9,16 @@ from msgspec.structs import force_setattr
 
 from nexusflow_core.errors import ConfigError
 
-__all__ = ["FEMTO_PER_USD", "Price", "Rate", "Rates", "femto_per_request", "femto_per_token", "usd", "usd_text"]
+__all__ = [
+    "FEMTO_PER_USD",
+    "Price",
+    "UnitPrice",
+    "UnitPrices",
+    "femto_per_request",
+    "femto_per_token",
+    "usd",
+    "usd_text",
+]
 
 FEMTO_PER_USD = 10**15
 _DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?")
@@ -18,7 +27,7 @@ _FEMTO_PER_REQUEST = 10**12  # one dollar per thousand requests
 _PER_TOKEN = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
 
 
-class Rate(Struct, frozen=True, gc=False):
+class UnitPrice(Struct, frozen=True, gc=False):
     """The price of one token (or one request) of a bucket, and its price row."""
 
     bucket: str
@@ -33,22 +42,22 @@ class Rate(Struct, frozen=True, gc=False):
     """`femto_usd` as a multiple of the price's `unit`."""
 
 
-_UNMADE = Rate("", 0)
+_UNMADE = UnitPrice("", 0)
 
 
-class Rates(Struct, frozen=True, gc=False):
+class UnitPrices(Struct, frozen=True, gc=False):
     """A price per bucket, prepared for `cost`: each rate is a multiple of the largest common `unit`.
 
     Python multiplies integers below 2^30 in half the time, and a cost is the sum of five products.
     """
 
     unit: int = 1
-    input: Rate = _UNMADE
-    cache_read: Rate = _UNMADE
-    cache_write_5m: Rate = _UNMADE
-    cache_write_1h: Rate = _UNMADE
-    output: Rate | None = None
-    web_search: Rate | None = None
+    input: UnitPrice = _UNMADE
+    cache_read: UnitPrice = _UNMADE
+    cache_write_5m: UnitPrice = _UNMADE
+    cache_write_1h: UnitPrice = _UNMADE
+    output: UnitPrice | None = None
+    web_search: UnitPrice | None = None
 
 
 class Price(Struct, frozen=True, kw_only=True, gc=False):
@@ -70,20 +79,20 @@ class Price(Struct, frozen=True, kw_only=True, gc=False):
     layer: str
     flags: tuple[str, ...] = ()
     """Reasons why a cost at this price is not certain."""
-    rates: Rates = Rates()
+    rates: UnitPrices = UnitPrices()
     """The same prices, prepared for `cost`. Always computed from the members above."""
 
     def __post_init__(self) -> None:
         prices = {bucket: getattr(self, bucket) for bucket in _PER_TOKEN}
         unit = gcd(*(femto or 0 for femto in prices.values())) or 1
         rates = {
-            bucket: Rate(bucket, femto, self.row, self.layer, self.input, femto // unit)
+            bucket: UnitPrice(bucket, femto, self.row, self.layer, self.input, femto // unit)
             for bucket, femto in prices.items()
             if femto is not None
         }
         if self.web_search is not None:
-            rates["web_search"] = Rate("web_search", self.web_search, self.row, self.layer)
-        force_setattr(self, "rates", Rates(unit, **rates))
+            rates["web_search"] = UnitPrice("web_search", self.web_search, self.row, self.layer)
+        force_setattr(self, "rates", UnitPrices(unit, **rates))
 
 
 def femto_per_token(dollars_per_million: str) -> int:

@@ -9,9 +9,9 @@ from msgspec import Struct
 from nexusflow_core.errors import (
     UpstreamError,
     UpstreamProtocolError,
-    UpstreamStatus,
-    UpstreamTimeout,
-    UpstreamUnreachable,
+    UpstreamStatusError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
 )
 from nexusflow_core.resilience.retry_after import stated_wait
 from nexusflow_core.spending import EXHAUSTED
@@ -51,7 +51,7 @@ def failure_of(error: UpstreamError, headers: Headers, at: datetime) -> Failure 
     `headers` are the upstream's. `at` is the UTC moment, for a `retry-after` that is a date.
     """
     if error.reason == EXHAUSTED:
-        regained = error.regained_at if isinstance(error, UpstreamStatus) else None
+        regained = error.regained_at if isinstance(error, UpstreamStatusError) else None
         wait = (regained - at).total_seconds() if regained is not None else None
         return Failure("exhausted", False, wait)
     if not error.retryable:
@@ -59,9 +59,9 @@ def failure_of(error: UpstreamError, headers: Headers, at: datetime) -> Failure 
     reason: Reason = "failed"
     counts = Counts.ALWAYS if error.counts else Counts.NEVER
     again = True  # except after a timeout, which used up the time, and garbage, which would come again
-    if isinstance(error, UpstreamUnreachable):
+    if isinstance(error, UpstreamUnreachableError):
         reason = "unreachable"
-    elif isinstance(error, UpstreamTimeout):
+    elif isinstance(error, UpstreamTimeoutError):
         reason, again = "timeout", False
         if error.reason != _CONNECTING:  # a slow prompt, or one caller using all connections, may cause it
             counts = Counts.WITH_OTHERS

@@ -4,7 +4,7 @@
 reply in it. Phrases in the user's text order errors, sizes and tool calls: see `directives`.
 """
 
-from nexusflow_core.errors import NotFound
+from nexusflow_core.errors import NotFoundError
 from nexusflow_core.simulator.anthropic import count_tokens, create_message, error_response
 from nexusflow_core.simulator.failures import FAILURES
 from nexusflow_core.simulator.openai_chat import create_chat_completion
@@ -26,4 +26,4 @@ def simulate(path: str, headers: Headers, body: bytes) -> SimulatedResponse:
     for tail, endpoint in _ENDPOINTS.items():
         if path.endswith(tail):
             return endpoint(headers, body)
-    return error_response(NotFound("Not found"), body)
+    return error_response(NotFoundError("Not found"), body)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import read_body
 from nexusflow_core.untyped import is_list, is_object
 
@@ -13,7 +13,7 @@ MAX_DEPTH = 128
 
 
 def decode_body(body: bytes) -> dict[str, Any]:
-    """Returns a body that is a JSON object. Raises InvalidRequest or RequestTooLarge."""
+    """Returns a body that is a JSON object. Raises InvalidRequestError or RequestTooLargeError."""
     value = read_body(body)
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):  # level by level, not by recursion
@@ -21,7 +21,7 @@ def decode_body(body: bytes) -> dict[str, Any]:
         if not level:
             return value
     if any(is_list(node) or is_object(node) for node in level):
-        raise InvalidRequest("The request body nests too deeply")
+        raise InvalidRequestError("The request body nests too deeply")
     return value
 
 

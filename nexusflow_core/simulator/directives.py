@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
-from nexusflow_core.errors import UpstreamStatus
+from nexusflow_core.errors import UpstreamStatusError
 from nexusflow_core.simulator.failures import FAILURES
 
 __all__ = ["Directives", "called_tools", "read_directives"]
@@ -22,7 +22,7 @@ MAX_CALLS = 8
 class Directives(Struct, frozen=True):
     """What the last user text orders: fail, break the stream off, write so many tokens."""
 
-    failure: UpstreamStatus | None = None
+    failure: UpstreamStatusError | None = None
     failure_in_stream: bool = False
     truncate: bool = False
     tokens: int | None = None
@@ -32,12 +32,12 @@ class Directives(Struct, frozen=True):
         return self.failure is not None and not (self.failure_in_stream and stream)
 
 
-def read_directives(text: str, failures: Mapping[str, UpstreamStatus] = FAILURES) -> Directives:
+def read_directives(text: str, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> Directives:
     """Finds `simulate [stream ]error <type>`, `simulate truncation`, `simulate <n> tokens`.
 
     `failures` are the errors of the protocol, by the names that order them.
     """
-    failure: UpstreamStatus | None = None
+    failure: UpstreamStatusError | None = None
     in_stream = False
     for match in _ERROR.finditer(text):
         failure = failures.get(match[2])

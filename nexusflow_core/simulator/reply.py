@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.counting import TOKEN_BYTES, text_tokens
-from nexusflow_core.errors import UpstreamStatus
+from nexusflow_core.errors import UpstreamStatusError
 from nexusflow_core.simulator.directives import Directives, called_tools, read_directives
 from nexusflow_core.simulator.failures import FAILURES
 from nexusflow_core.simulator.schema import conforming_value
@@ -90,7 +90,7 @@ class Reply(Struct, frozen=True):
     directives: Directives
 
 
-def reply(ask: Ask, failures: Mapping[str, UpstreamStatus] = FAILURES) -> Reply:
+def reply(ask: Ask, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> Reply:
     """Decide the answer; the same for the same ask. `failures`: what may be ordered to go wrong."""
     directives = read_directives(ask.text, failures)
     calls = _calls(ask)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from nexusflow_core.errors import ConfigError, ConfigErrors
+from nexusflow_core.errors import CombinedConfigError, ConfigError
 from nexusflow_core.toml.places import Places
 
 __all__ = ["Complaints", "meant", "printable"]
@@ -47,12 +47,12 @@ class Complaints:
         self._found.append((line or 0, ConfigError(printable(path), printable(why), place=printable(place))))
 
     def raise_any(self) -> None:
-        """Raises ConfigErrors with all mistakes in order of lines. Without mistakes it returns."""
+        """Raises CombinedConfigError with all mistakes in order of lines. Without mistakes it returns."""
         found = [error for _, error in sorted(self._found, key=lambda one: one[0])]
         if self._more:
             found.append(ConfigError("", f"and {self._more} more"))
         if found:
-            raise ConfigErrors(found)
+            raise CombinedConfigError(found)
 
 
 def meant(name: str, known: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from nexusflow_core.errors import AnswerUnusable
+from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.sse import SSEDecoder
 from nexusflow_core.translation.arguments import NO_OBJECT
 from nexusflow_core.translation.json_lenient import decode_leniently
@@ -36,7 +36,7 @@ class Answer(Struct):
 def fold(events: bytes, noticed: list[str]) -> tuple[list[dict[str, Any]], Ending]:
     """Returns content and ending of a complete stream of ours. Adds to `noticed` what could not be kept.
 
-    Raises AnswerUnusable for a tool's arguments that are no JSON object.
+    Raises AnswerUnusableError for a tool's arguments that are no JSON object.
     """
     content: list[dict[str, Any]] = []
     pieces: list[list[str]] = []
@@ -76,6 +76,6 @@ def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     if is_object(value):
         return value
     if not cut:
-        raise AnswerUnusable(NO_OBJECT)
+        raise AnswerUnusableError(NO_OBJECT)
     noticed.append("tool_calls.arguments")
     return {}

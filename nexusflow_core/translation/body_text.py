@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Iterator
 
-from nexusflow_core.errors import AnswerUnusable, UpstreamProtocolError
+from nexusflow_core.errors import AnswerUnusableError, UpstreamProtocolError
 from nexusflow_core.upstream import Headers, header
 
 __all__ = ["BodyText"]
@@ -160,7 +160,7 @@ class _Inflater:
                 data = self._state.unused_data if self._state.eof else self._state.unconsumed_tail
                 self._given += len(out)
                 if self._given > max(_HARMLESS, self._taken * _MOST_RATIO):
-                    raise AnswerUnusable("the upstream's compressed answer inflates beyond every bound")
+                    raise AnswerUnusableError("the upstream's compressed answer inflates beyond every bound")
                 yield out
 
     def _inflate(self, data: bytes) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import (
     Block,
     MessagesRequest,
@@ -43,7 +43,7 @@ class Mark(Struct, frozen=True):
 
 def checked_marks(request: MessagesRequest) -> tuple[list[Mark], Mark | None]:
     """Returns the markers in the order of the prefix, and the automatic one of the whole request. Raises
-    InvalidRequest where Anthropic would."""
+    InvalidRequestError where Anthropic would."""
     marks = list(_marks(request))
     automatic = _automatic(request, marks)
     _check(marks, automatic)
@@ -130,7 +130,7 @@ def _mark_of(block: Block, path: str, at: str | None = None) -> Iterator[Mark]:
     whole = block.data if isinstance(block, OtherBlock) else {}
     given = getattr(block, "cache_control", None) or whole.get("cache_control")
     if given is not None and isinstance(block, TextBlock) and not block.text:
-        raise InvalidRequest(f"{dotted(path)}: cache_control cannot be set for empty text blocks")
+        raise InvalidRequestError(f"{dotted(path)}: cache_control cannot be set for empty text blocks")
     yield from _mark(given, path, at)
 
 
@@ -139,12 +139,12 @@ def _mark(given: Any, path: str, at: str | None = None) -> Iterator[Mark]:
         return
     name = dotted(named(path))
     if not is_object(given):
-        raise InvalidRequest(f"{name}: Input should be a valid dictionary")
+        raise InvalidRequestError(f"{name}: Input should be a valid dictionary")
     if given.get("type") != "ephemeral":
-        raise InvalidRequest(f"{name}.type: Input should be 'ephemeral'")
+        raise InvalidRequestError(f"{name}.type: Input should be 'ephemeral'")
     ttl = given.get("ttl")
     if ttl not in (None, "", "5m", "1h"):
-        raise InvalidRequest(f"{name}.ephemeral.ttl: Input should be '5m' or '1h'")
+        raise InvalidRequestError(f"{name}.ephemeral.ttl: Input should be '5m' or '1h'")
     members = {member: value for member, value in given.items() if not is_blank(value)}
     yield Mark(path, at or path, ttl or "5m", members)
 
@@ -166,7 +166,7 @@ def _automatic(request: MessagesRequest, marks: Sequence[Mark]) -> Mark | None:
     if own is None:
         return Mark("", at, found.ttl, found.members)
     if own.ttl != found.ttl:
-        raise InvalidRequest(
+        raise InvalidRequestError(
             f"cache_control: the last block, {dotted(at)}, has a cache_control of another ttl, {own.ttl!r}"
         )
     return None
@@ -175,13 +175,13 @@ def _automatic(request: MessagesRequest, marks: Sequence[Mark]) -> Mark | None:
 def _check(marks: Sequence[Mark], automatic: Mark | None) -> None:
     ordered = [*marks, *([automatic] if automatic else ())]
     if len(ordered) > MOST_MARKERS:
-        raise InvalidRequest(
+        raise InvalidRequestError(
             f"A maximum of {MOST_MARKERS} blocks with cache_control may be provided. Found {len(ordered)}."
         )
     short = False
     for mark in ordered:
         if mark.ttl == "1h" and short:
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"{dotted(named(mark.path))}.ttl: a ttl='1h' cache_control block must not come after a "
                 "ttl='5m' cache_control block. Note that blocks are processed in the following order: "
                 "`tools`, `system`, `messages`."

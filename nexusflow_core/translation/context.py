@@ -5,7 +5,7 @@ from msgspec import Struct
 from nexusflow_core.call import Call
 from nexusflow_core.messages import MessagesRequest, ToolUseBlock
 from nexusflow_core.messages.marks import Mark, MarkKind
-from nexusflow_core.routing import Options, Target
+from nexusflow_core.routing import Target, TargetOptions
 from nexusflow_core.translation.ids import ToolNames, UsedIds, tool_id
 from nexusflow_core.translation.losses import Losses
 
@@ -26,7 +26,7 @@ class Translation(Struct, frozen=True):
         return self.target.model or self.call.model
 
     @property
-    def options(self) -> Options:
+    def options(self) -> TargetOptions:
         return self.target.options
 
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import Block, DocumentBlock, ImageBlock, SearchResultBlock, TextBlock, read_blocks
 from nexusflow_core.translation.losses import Losses, dotted
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero
@@ -42,11 +42,11 @@ class Documents:
         kind = str(block.source.get("type"))
         members = _MEMBERS.get(kind)
         if members is None:  # nothing is fetched here, and files are Anthropic's
-            raise InvalidRequest(f"{dotted(path)}.source: {kind[:20]!r} cannot be sent to this upstream")
+            raise InvalidRequestError(f"{dotted(path)}.source: {kind[:20]!r} cannot be sent to this upstream")
         given = source_members(block.source, kind, members, path, self._losses)
         expected = _MEDIA_TYPES.get(kind)
         if expected is not None and given["media_type"] != expected:
-            raise InvalidRequest(f"{dotted(path)}.source.{kind}.media_type: Input should be '{expected}'")
+            raise InvalidRequestError(f"{dotted(path)}.source.{kind}.media_type: Input should be '{expected}'")
         head = _lines(Title=block.title, Context=block.context)
         if kind == "text":
             return _wrapped("document", head, [given["data"]])
@@ -61,7 +61,7 @@ class Documents:
         parts: list[Piece] = []
         for index, inner in enumerate(block.content):
             if not isinstance(inner, TextBlock):
-                raise InvalidRequest(f"{dotted(path)}.content.{index}.type: Input should be 'text'")
+                raise InvalidRequestError(f"{dotted(path)}.content.{index}.type: Input should be 'text'")
             parts += self._inside(inner, f"{path}.content[{index}]")
         return _wrapped("search_result", _lines(Source=block.source, Title=block.title), parts)
 
@@ -73,13 +73,13 @@ class Documents:
         parts: list[Piece] = []
         for index, inner in enumerate(blocks):
             if not isinstance(inner, TextBlock | ImageBlock):
-                raise InvalidRequest(f"{dotted(path)}.{index}.type: Input should be 'text' or 'image'")
+                raise InvalidRequestError(f"{dotted(path)}.{index}.type: Input should be 'text' or 'image'")
             parts += self._inside(inner, f"{path}[{index}]" if is_list(content) else path)
         return parts
 
     def _pdf(self, data: str, path: str) -> Part:
         if self._pdf_part is None:
-            raise InvalidRequest(f"{dotted(path)}.source: this upstream takes no PDF documents")
+            raise InvalidRequestError(f"{dotted(path)}.source: this upstream takes no PDF documents")
         return self._pdf_part(data)
 
     def _inside(self, block: TextBlock | ImageBlock, path: str) -> list[Piece]:
@@ -91,7 +91,7 @@ class Documents:
         if is_zero(citations):
             return
         if not is_object(citations):
-            raise InvalidRequest(f"{dotted(path)}.citations: Input should be a valid dictionary")
+            raise InvalidRequestError(f"{dotted(path)}.citations: Input should be a valid dictionary")
         for name, value in citations.items():
             if name != "enabled" and not is_blank(value):
                 self._losses.unknown(f"{path}.citations.{name}")
@@ -101,15 +101,15 @@ class Documents:
 
 def image_url(block: ImageBlock, path: str, losses: Losses, *, fetches: bool) -> str:
     """Returns an image as a URL: its own where the upstream `fetches` images, else one with its data in it.
-    Raises InvalidRequest for a source that cannot be sent."""
+    Raises InvalidRequestError for a source that cannot be sent."""
     if not is_zero(block.transformations) and block.transformations != {"oversized_image": "downsize"}:
         losses.drop(f"{path}.transformations", "images are sent as they are")
     kind = str(block.source.get("type"))
     members = _IMAGE_MEMBERS.get(kind)
     if members is None:
-        raise InvalidRequest(f"{dotted(path)}.source: {kind[:20]!r} cannot be sent to this upstream")
+        raise InvalidRequestError(f"{dotted(path)}.source: {kind[:20]!r} cannot be sent to this upstream")
     if kind == "url" and not fetches:
-        raise InvalidRequest(f"{dotted(path)}.source: this upstream takes images as base64 only")
+        raise InvalidRequestError(f"{dotted(path)}.source: this upstream takes images as base64 only")
     given = source_members(block.source, kind, members, path, losses)
     return str(given["url"]) if kind == "url" else f"data:{given['media_type']};base64,{given['data']}"
 
@@ -120,7 +120,7 @@ def source_members(
     """The members that a source of this kind has, text all of them but `content`; others are named."""
     for name in members:
         if not isinstance(source.get(name), str) and not (name == "content" and is_list(source.get(name))):
-            raise InvalidRequest(f"{dotted(path)}.source.{kind}.{name}: Field required")
+            raise InvalidRequestError(f"{dotted(path)}.source.{kind}.{name}: Field required")
     for name, value in source.items():
         if name not in ("type", *members) and not is_blank(value):
             losses.unknown(f"{path}.source.{name}")

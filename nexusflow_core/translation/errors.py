@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from nexusflow_core.errors import UpstreamStatus
+from nexusflow_core.errors import UpstreamStatusError
 from nexusflow_core.resilience import stated_wait
 from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
 from nexusflow_core.translation.error_bodies import LONGEST, ErrorTold, seconds_of
@@ -109,14 +109,14 @@ class Origin(Struct, frozen=True):
 
 def failure(
     told: ErrorTold, status: int, headers: Headers = (), *, origin: Origin, now: datetime
-) -> UpstreamStatus:
+) -> UpstreamStatusError:
     """The error of an answer with this status, which may be 200. `now`: for a `retry-after` that is a date."""
     made = _failure(told, status, origin, now)
     made.headers = {**made.headers, **_retry_headers(made.status, headers, told.wait, now)}
     return made
 
 
-def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> UpstreamStatus:
+def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> UpstreamStatusError:
     message, words = origin.cleaned(told.message), told.words
     told_by_status = status >= 400
     unknown = not told_by_status
@@ -128,26 +128,26 @@ def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> Ups
     if (status == 400 and (origin.unknown_model and re.search(origin.unknown_model, text))) or _NO_MODEL.search(
         text
     ):
-        return UpstreamStatus(404, "not_found_error", f"model: {origin.model}")
+        return UpstreamStatusError(404, "not_found_error", f"model: {origin.model}")
     if (status in _MAY_BE_TOO_LONG or unknown) and origin.too_long(f"{told.message[:_LOOK]} {told.raw}", words):
         said = message if message.startswith(_TOO_LONG) else f"{_TOO_LONG}: {message}"
-        return UpstreamStatus(400, "invalid_request_error", said)
+        return UpstreamStatusError(400, "invalid_request_error", said)
     if is_exhausted(400 if unknown else status, words, f"{told.message} {told.raw}"):
-        error = UpstreamStatus(
+        error = UpstreamStatusError(
             402, "billing_error", message, headers={"x-should-retry": "false"}, reason=EXHAUSTED
         )
         error.regained_at = regained_at(told.message, now)
         return error
     if origin.own_key and (status == 401 or (status == 403 and _is_of_the_gateway(told))):
         quiet = {"x-should-retry": "false"}
-        return UpstreamStatus(
+        return UpstreamStatusError(
             500, "api_error", "the gateway's own credential was refused upstream", headers=quiet
         )
     if _BUSY.search(words):
         status = 503
     mapped, kind = _TYPES.get(status, (400, "invalid_request_error") if status < 500 else (500, "api_error"))
     nothing = f"the upstream answered with status {status}" if told_by_status else "the upstream failed"
-    return UpstreamStatus(mapped, kind, message or origin.cleaned(words) or nothing)
+    return UpstreamStatusError(mapped, kind, message or origin.cleaned(words) or nothing)
 
 
 def _is_of_the_gateway(told: ErrorTold) -> bool:

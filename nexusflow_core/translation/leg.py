@@ -8,13 +8,13 @@ from typing import Generic, TypeVar
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
 from nexusflow_core.errors import (
-    AnswerUnusable,
-    EventTooLarge,
+    AnswerUnusableError,
+    EventTooLargeError,
     InternalError,
     NexusFlowError,
     UpstreamError,
     UpstreamProtocolError,
-    UpstreamStatus,
+    UpstreamStatusError,
 )
 from nexusflow_core.messages.events import message_body, message_delta, message_start, message_stop
 from nexusflow_core.record import Loss
@@ -133,8 +133,8 @@ class TranslatedLeg(ABC, Generic[_Stream]):
             self._hold(data)
         try:
             events = self._decoder.feed(data)
-        except EventTooLarge:
-            return self._broken(AnswerUnusable("the upstream sent an event beyond every bound"))
+        except EventTooLargeError:
+            return self._broken(AnswerUnusableError("the upstream sent an event beyond every bound"))
         if len(events) == 1:
             return self.decode(events[0])
         return b"".join([self.decode(event) for event in events])
@@ -233,7 +233,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
 
     def _hold(self, data: bytes) -> bytes:
         if len(self._held) + len(data) > HELD_BYTES:
-            raise AnswerUnusable("the upstream's answer is larger than every bound")
+            raise AnswerUnusableError("the upstream's answer is larger than every bound")
         self._held += data
         return b""
 
@@ -329,5 +329,5 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         for what in noticed:
             self._losses.add(f"answer.{what}", "has no place in this answer")
 
-    def _failed(self, told: ErrorTold) -> UpstreamStatus:
+    def _failed(self, told: ErrorTold) -> UpstreamStatusError:
         return failure(told, self._status, self._headers, origin=self._origin, now=self._started_at)

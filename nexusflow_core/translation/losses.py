@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.record import MAX_LISTED, Loss, and_more
 
 __all__ = ["ESTIMATED", "Losses", "dotted", "warning"]
@@ -36,9 +36,10 @@ class Losses:
         self.found[MAX_LISTED:] = [Loss(and_more(self._more), NOT_LISTED)]
 
     def drop(self, path: str, why: str) -> None:
-        """A member that could change the answer does not go along. Raises InvalidRequest under `strict`."""
+        """A member that could change the answer does not go along. Raises InvalidRequestError under
+        `strict`."""
         if self._strict:
-            raise InvalidRequest(f"{dotted(_printable(path))}: {why}")
+            raise InvalidRequestError(f"{dotted(_printable(path))}: {why}")
         self.add(_printable(path), why)
 
     def hint(self, path: str, why: str) -> None:
@@ -46,10 +47,10 @@ class Losses:
         self.add(_printable(path), why)
 
     def unknown(self, path: str) -> None:
-        """A member that nobody here knows. Raises InvalidRequest under `strict`, as Anthropic does."""
+        """A member that nobody here knows. Raises InvalidRequestError under `strict`, as Anthropic does."""
         path = _printable(path)
         if self._strict:
-            raise InvalidRequest(f"{dotted(path)}: Extra inputs are not permitted")
+            raise InvalidRequestError(f"{dotted(path)}: Extra inputs are not permitted")
         self.add(path, "unknown here")
 
 

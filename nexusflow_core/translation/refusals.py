@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Container
 from typing import Any
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.threads import UNSUPPORTED
 from nexusflow_core.translation.context import Translation
 from nexusflow_core.translation.losses import Losses
@@ -77,12 +77,12 @@ values."""
 
 
 def max_tokens(it: Translation) -> int:
-    """Returns the output limit: the client's, at most what the route declares. Raises InvalidRequest."""
+    """Returns the output limit: the client's, at most what the route declares. Raises InvalidRequestError."""
     asked, most = it.request.max_tokens, it.options.max_tokens
     if asked < 0:
-        raise InvalidRequest("max_tokens: Input should be greater than or equal to 0")
+        raise InvalidRequestError("max_tokens: Input should be greater than or equal to 0")
     if asked == 0:
-        raise InvalidRequest("max_tokens: 0, a cache pre-warm, is not possible on this upstream")
+        raise InvalidRequestError("max_tokens: 0, a cache pre-warm, is not possible on this upstream")
     if most is None or asked <= most:
         return asked
     it.losses.drop("max_tokens", f"{asked} > {most}, the most that this route declares")
@@ -124,24 +124,25 @@ _KEEP_ALL = {"type": "clear_thinking_20251015", "keep": "all"}
 
 
 def check_extra(it: Translation) -> None:
-    """Checks every further field of the request. Raises InvalidRequest for one that no translation can keep."""
+    """Checks every further field of the request. Raises InvalidRequestError for one that no translation can
+    keep."""
     losses = it.losses
     for name, value in it.request.extra.items():
         if name == "thinking":
             continue  # see thinking.py
         if name in REFUSED:
-            raise InvalidRequest(f"{name}: {REFUSED[name]}", details=_DETAILS.get(name))
+            raise InvalidRequestError(f"{name}: {REFUSED[name]}", details=_DETAILS.get(name))
         if name in HINTS:
             losses.hint(name, HINTS[name])
         elif name in DROPPED:
             losses.drop(name, DROPPED[name])
         elif name == "service_tier":
             if value not in ("auto", "standard_only"):
-                raise InvalidRequest("service_tier: Input should be 'auto' or 'standard_only'")
+                raise InvalidRequestError("service_tier: Input should be 'auto' or 'standard_only'")
         elif name == "speed" and value != "standard":
-            raise InvalidRequest("speed: only 'standard' is possible on this upstream")
+            raise InvalidRequestError("speed: only 'standard' is possible on this upstream")
         elif name == "inference_geo" and value != "global":
-            raise InvalidRequest("inference_geo: this upstream promises no region")
+            raise InvalidRequestError("inference_geo: this upstream promises no region")
         elif name == "context_management":
             _context_management(value, losses)
         elif name == "output_config":
@@ -153,10 +154,10 @@ def _context_management(value: Any, losses: Losses) -> None:
     if is_zero(edits):
         edits = []
     if not is_list(edits):
-        raise InvalidRequest("context_management.edits: Input should be a valid list")
+        raise InvalidRequestError("context_management.edits: Input should be a valid list")
     asked = [object_of(edit) for edit in edits]
     if any("compact" in str(edit.get("type")) for edit in asked):
-        raise InvalidRequest("context_management: compaction runs at Anthropic only")
+        raise InvalidRequestError("context_management: compaction runs at Anthropic only")
     others = [name for name, given in object_of(value).items() if name != "edits" and not is_blank(given)]
     if asked not in ([], [_KEEP_ALL]) or others:
         losses.drop("context_management", "context is edited by Anthropic only")
@@ -164,7 +165,7 @@ def _context_management(value: Any, losses: Losses) -> None:
 
 def _output_config(value: Any, losses: Losses) -> None:
     if not is_object(value):
-        raise InvalidRequest("output_config: Input should be a valid dictionary")
+        raise InvalidRequestError("output_config: Input should be a valid dictionary")
     for member, given in value.items():
         if member not in ("effort", "task_budget", "format"):
             if not is_blank(given):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import MessagesRequest
 from nexusflow_core.translation.losses import Losses, dotted
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
@@ -67,21 +67,22 @@ def without(refused: frozenset[str], schema: Any, path: str, losses: Losses) -> 
 
 
 def wanted_schema(request: MessagesRequest, losses: Losses) -> tuple[str, dict[str, Any] | None]:
-    """Returns the path of the answer's format and its schema; None for no format. Raises InvalidRequest."""
+    """Returns the path of the answer's format and its schema; None for no format. Raises
+    InvalidRequestError."""
     path, given = "output_config.format", object_of(request.extra.get("output_config")).get("format")
     if "output_format" in request.extra:
         if not is_zero(given):
-            raise InvalidRequest("output_format: not together with output_config.format, its new name")
+            raise InvalidRequestError("output_format: not together with output_config.format, its new name")
         path, given = "output_format", request.extra["output_format"]
     if is_zero(given):
         return path, None
     if not is_object(given):
-        raise InvalidRequest(f"{path}: Input should be a valid dictionary")
+        raise InvalidRequestError(f"{path}: Input should be a valid dictionary")
     if given.get("type") != "json_schema":
-        raise InvalidRequest(f"{path}.type: Input should be 'json_schema'")
+        raise InvalidRequestError(f"{path}.type: Input should be 'json_schema'")
     schema = given.get("schema")
     if not is_object(schema):
-        raise InvalidRequest(f"{dotted(path)}.schema: Input should be a valid dictionary")
+        raise InvalidRequestError(f"{dotted(path)}.schema: Input should be a valid dictionary")
     for name, value in given.items():
         if name not in ("type", "schema") and not is_blank(value):
             losses.unknown(f"{path}.{name}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from nexusflow_core.errors import UpstreamError, UpstreamStatus
+from nexusflow_core.errors import UpstreamError, UpstreamStatusError
 
 __all__ = ["CUT_SHORT", "End", "Ending", "Stopped", "end_of", "ending"]
 
@@ -177,11 +177,11 @@ _OF_THE_MODEL = re.compile(r"malformed|tool|function|image|thought")
 """Words for what the model wrote. Prompts lead to it, so it says nothing about the server."""
 
 
-def _failure(end: End | None, finish: str | None) -> UpstreamStatus:
+def _failure(end: End | None, finish: str | None) -> UpstreamStatusError:
     status, kind, message = _FAILURES[end]
     word = (finish or "").strip()
     shown = word.lower() not in _PLAIN and len(word) <= _LONGEST_SHOWN and _SHOWN.fullmatch(word)
-    error = UpstreamStatus(status, kind, f"{message}: {word}" if shown else message)
+    error = UpstreamStatusError(status, kind, f"{message}: {word}" if shown else message)
     error.counts = _OF_THE_MODEL.search(word.lower()) is None
     return error
 

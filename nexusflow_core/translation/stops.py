@@ -7,7 +7,7 @@ however many strings there are.
 import re
 from collections.abc import Sequence
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 
 __all__ = ["MAX_STOPS", "MAX_STOP_CHARS", "StopFinder", "check_stops", "longest_beginning"]
 
@@ -19,13 +19,13 @@ MAX_STOP_CHARS = 16_384
 
 
 def check_stops(stops: Sequence[str]) -> None:
-    """Raises InvalidRequest for more stop sequences than the search is made for."""
+    """Raises InvalidRequestError for more stop sequences than the search is made for."""
     if len(stops) > MAX_STOPS:
-        raise InvalidRequest(
+        raise InvalidRequestError(
             f"stop_sequences: at most {MAX_STOPS} are possible on this upstream, not {len(stops)}"
         )
     if sum(map(len, stops)) > MAX_STOP_CHARS:
-        raise InvalidRequest(
+        raise InvalidRequestError(
             f"stop_sequences: at most {MAX_STOP_CHARS} characters together are possible on this upstream"
         )
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from nexusflow_core.errors import AnswerUnusable, NexusFlowError
+from nexusflow_core.errors import AnswerUnusableError, NexusFlowError
 from nexusflow_core.translation.arguments import NO_OBJECT
 from nexusflow_core.translation.context import Asked
 from nexusflow_core.translation.held import HELD_BYTES, Held
@@ -76,7 +76,7 @@ class AnswerStream(ABC):
         """Returns the error event of an answer that holds back too much; nothing while it does not."""
         if self._held.bytes <= HELD_BYTES:
             return b""
-        return self.fail(AnswerUnusable("the upstream's answer is held back beyond every bound"))
+        return self.fail(AnswerUnusableError("the upstream's answer is held back beyond every bound"))
 
     def _end(self, stopped: Stopped, out: list[bytes], *, whole: bool = True) -> bytes:
         """Returns `out` and the end of the stream, an error where the answer cannot be used. `whole`: each call
@@ -85,7 +85,7 @@ class AnswerStream(ABC):
         if isinstance(how, NexusFlowError):
             return b"".join(out) + self.fail(how)
         if not whole and stopped.found is None and how.stop_reason not in CUT_SHORT:
-            return b"".join(out) + self.fail(AnswerUnusable(NO_OBJECT))
+            return b"".join(out) + self.fail(AnswerUnusableError(NO_OBJECT))
         if how.guessed and "finish_reason" not in self.noticed:
             self.noticed.append("finish_reason")
         self.stop_reason = how.stop_reason

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.translation.context import Translation
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.untyped import is_blank, is_object, is_zero, object_of, whole
@@ -69,24 +69,26 @@ class Wish(Struct, frozen=True):
 
 
 def read_wish(it: Translation) -> Wish:
-    """Returns what the client asked for. Raises InvalidRequest for a wish that contradicts itself."""
+    """Returns what the client asked for. Raises InvalidRequestError for a wish that contradicts itself."""
     losses, extra = it.losses, it.request.extra
     effort = object_of(extra.get("output_config")).get("effort") or None
     if effort is not None and effort not in EFFORTS:
-        raise InvalidRequest("output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
+        raise InvalidRequestError(
+            "output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'"
+        )
     thinking = extra.get("thinking")
     if thinking is None:
         return Wish(None, None, effort, hidden=False)
     if not is_object(thinking):
-        raise InvalidRequest("thinking: Input should be a valid dictionary")
+        raise InvalidRequestError("thinking: Input should be a valid dictionary")
     kind, budget, display = (thinking.get(name) for name in _MEMBERS)
     if kind not in _KINDS:
-        raise InvalidRequest(
+        raise InvalidRequestError(
             "thinking.type: Input should be 'enabled', 'adaptive', 'disabled' or 'between_tools'"
         )
     budget = whole(budget)
     if kind == "enabled" and (type(budget) is not int or budget < 1):
-        raise InvalidRequest("thinking.enabled.budget_tokens: Input should be a positive integer")
+        raise InvalidRequestError("thinking.enabled.budget_tokens: Input should be a positive integer")
     if not is_zero(display) and display not in ("summarized", "omitted"):
         losses.hint("thinking.display", "only `summarized` and `omitted` are possible here")
     if kind == "between_tools":
@@ -100,8 +102,8 @@ def read_wish(it: Translation) -> Wish:
 
 def steer(it: Translation, wish: Wish, row: Thinking | None, body: dict[str, Any]) -> Steered:
     """Puts the fields of a model's `row` into the body, one control of reasoning at most: vendors answer 400 to
-    two. `row` None: nothing is known to steer this model. Raises InvalidRequest for a wish that contradicts
-    the tool choice."""
+    two. `row` None: nothing is known to steer this model. Raises InvalidRequestError for a wish that
+    contradicts the tool choice."""
     losses, choice = it.losses, it.request.tool_choice
     if row is None:
         if wish.kind is not None:
@@ -134,7 +136,7 @@ def _switch_off(row: Thinking, wish: Wish, body: dict[str, Any], losses: Losses)
 def _forced(row: Thinking, wish: Wish, body: dict[str, Any], losses: Losses) -> Steered:
     """A tool is forced where thinking forbids that: thinking yields, unless the client asked for it."""
     if wish.kind is not None:
-        raise InvalidRequest("thinking: Thinking may not be enabled when tool_choice forces tool use.")
+        raise InvalidRequestError("thinking: Thinking may not be enabled when tool_choice forces tool use.")
     if wish.effort is not None:
         losses.drop("output_config.effort", "thinking is off, since a tool is forced")
     if row.by_default and row.off is not None:

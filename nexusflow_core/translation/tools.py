@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import Tool, ToolChoice
 from nexusflow_core.translation.context import Translation
 from nexusflow_core.translation.ids import ToolNames
@@ -142,7 +142,7 @@ def runs_at_anthropic(type: str) -> bool:
 def offered_tools(it: Translation) -> list[tuple[int, Tool]]:
     """Returns the tools that the client runs, with their number in the request.
 
-    Raises InvalidRequest for two tools of one name, and for a tool that runs at Anthropic only."""
+    Raises InvalidRequestError for two tools of one name, and for a tool that runs at Anthropic only."""
     offered: list[tuple[int, Tool]] = []
     for index, tool in enumerate(it.request.tools):
         if tool.type == "custom" or client_tool(tool) is not None:
@@ -150,24 +150,24 @@ def offered_tools(it: Translation) -> list[tuple[int, Tool]]:
         elif it.options.server_tools == "drop" and runs_at_anthropic(tool.type):
             it.losses.drop(f"tools[{index}]", "it runs at Anthropic only")
         else:
-            raise InvalidRequest(f"tools.{index}: {tool.type[:60]!r} cannot be offered to this upstream")
+            raise InvalidRequestError(f"tools.{index}: {tool.type[:60]!r} cannot be offered to this upstream")
     if len({tool.name for _, tool in offered}) < len(offered):
-        raise InvalidRequest("tools: Tool names must be unique.")
+        raise InvalidRequestError("tools: Tool names must be unique.")
     return offered
 
 
 def wanted_choice(it: Translation, tools: list[Tool]) -> ToolChoice | None:
-    """Returns the tool choice; None where there is nothing to choose. Raises InvalidRequest for a choice that
-    none of these tools can meet."""
+    """Returns the tool choice; None where there is nothing to choose. Raises InvalidRequestError for a choice
+    that none of these tools can meet."""
     choice = it.request.tool_choice
     if choice is None:
         return None
     if not tools:
         if choice.type in ("any", "tool"):
-            raise InvalidRequest("tool_choice: needs tools to choose from")
+            raise InvalidRequestError("tool_choice: needs tools to choose from")
         return None
     if choice.type == "tool" and choice.name not in [tool.name for tool in tools]:
-        raise InvalidRequest(f"tool_choice.tool.name: no tool is called {str(choice.name)[:100]!r}")
+        raise InvalidRequestError(f"tool_choice.tool.name: no tool is called {str(choice.name)[:100]!r}")
     return choice
 
 
@@ -175,10 +175,11 @@ def function_of(
     tool: Tool, index: int, losses: Losses, *, enforces: bool, refuses: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
     """Returns a tool as a function: `name`, `parameters`, perhaps `description` and `strict`. `enforces`: the
-    upstream holds a model to a schema; `refuses`: keywords that it takes in none. Raises InvalidRequest."""
+    upstream holds a model to a schema; `refuses`: keywords that it takes in none. Raises
+    InvalidRequestError."""
     path = f"tools[{index}]"
     if tool.allowed_callers is not None and "direct" not in tool.allowed_callers:
-        raise InvalidRequest(f"tools.{index}.allowed_callers: code execution runs at Anthropic only")
+        raise InvalidRequestError(f"tools.{index}.allowed_callers: code execution runs at Anthropic only")
     function: dict[str, Any] = {"name": ToolNames.sent(tool.name)}
     description, schema = _defined(tool, index, losses)
     if tool.input_examples:
@@ -208,7 +209,7 @@ def _defined(tool: Tool, index: int, losses: Losses) -> tuple[str, dict[str, Any
         description, schema = tool.description or "", tool.input_schema or {}
     else:
         if tool.name != defined.name:
-            raise InvalidRequest(f"tools.{index}.{tool.type}.name: Input should be '{defined.name}'")
+            raise InvalidRequestError(f"tools.{index}.{tool.type}.name: Input should be '{defined.name}'")
         for name in ("description", "input_schema"):
             if getattr(tool, name) is not None:
                 losses.unknown(f"{path}.{name}")

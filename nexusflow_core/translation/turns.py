@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import Block, InputMessage, OtherBlock, TextBlock, ToolResultBlock, ToolUseBlock
 from nexusflow_core.translation.losses import Losses, dotted
 
@@ -78,10 +78,10 @@ class OpenCalls:
         self._at = 0  # the message that made them
 
     def add(self, block: ToolUseBlock, path: str, sent: str) -> None:
-        """Takes a call; `sent` is its id as the upstream gets it. Raises InvalidRequest for an id that another
-        call of the turn has. A later turn may have it again, as at Anthropic."""
+        """Takes a call; `sent` is its id as the upstream gets it. Raises InvalidRequestError for an id that
+        another call of the turn has. A later turn may have it again, as at Anthropic."""
         if block.id in self._open:
-            raise InvalidRequest(f"{dotted(path)}: `tool_use` ids must be unique")
+            raise InvalidRequestError(f"{dotted(path)}: `tool_use` ids must be unique")
         self._open[block.id] = sent
 
     def made_at(self, message: int) -> None:
@@ -93,25 +93,25 @@ class OpenCalls:
         return self._open[id]
 
     def check_result(self, block: ToolResultBlock, path: str, answered: Collection[str]) -> None:
-        """Raises InvalidRequest for a second result of a call, and for the result of no call."""
+        """Raises InvalidRequestError for a second result of a call, and for the result of no call."""
         if block.tool_use_id in answered:
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"{dotted(path)}: each tool_use must have a single result. "
                 f"Found multiple `tool_result` blocks with id: {block.tool_use_id[:60]}"
             )
         if block.tool_use_id not in self._open:
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"{dotted(path)}: unexpected `tool_use_id` found in `tool_result` blocks: "
                 f"{block.tool_use_id[:60]}. Each `tool_result` block must have a corresponding `tool_use` "
                 "block in the previous message."
             )
 
     def expect_results(self, answered: Collection[str] = ()) -> None:
-        """Raises InvalidRequest if a call has no result yet."""
+        """Raises InvalidRequestError if a call has no result yet."""
         missing = [id for id in self._open if id not in answered]
         if missing:
             ids = ", ".join(id[:60] for id in islice(missing, 5))
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"messages.{self._at}: `tool_use` ids were found without `tool_result` blocks "
                 f"immediately after: {ids}. Each `tool_use` block must have a corresponding `tool_result` "
                 "block in the next message."

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence, Set
 from typing import TypeAlias
 
-from nexusflow_core.errors import InvalidRequest, UpstreamProtocolError
+from nexusflow_core.errors import InvalidRequestError, UpstreamProtocolError
 
 __all__ = [
     "BLANKS",
@@ -73,7 +73,7 @@ def relayed_request_headers(
 
     `accept-encoding` becomes `identity`, so that usage can be read from the passing answer. With
     `own_credential` the credential is the gateway's, so headers that steer a cloud are removed too.
-    Raises InvalidRequest for an invalid header name, or a control character in a value.
+    Raises InvalidRequestError for an invalid header name, or a control character in a value.
     """
     names: frozenset[bytes] = NEVER_UPSTREAM
     prefixes: tuple[bytes, ...] = _NEVER_UPSTREAM_PREFIXES
@@ -88,7 +88,7 @@ def relayed_request_headers(
     ]
     found = [name for name, _ in kept]
     if b"" in found or b"".join(found).translate(None, _IN_A_NAME):
-        raise InvalidRequest("a header name has characters that are not allowed there")
+        raise InvalidRequestError("a header name has characters that are not allowed there")
     refuse_control(kept)
     return [*kept, (b"accept-encoding", b"identity"), *([credential] if credential is not None else [])]
 
@@ -126,9 +126,9 @@ _NOTHING: frozenset[bytes] = frozenset()
 
 
 def refuse_control(headers: Headers) -> None:
-    """Raises InvalidRequest for a control character in a client's header value."""
+    """Raises InvalidRequestError for a control character in a client's header value."""
     if name := with_control(headers):
-        raise InvalidRequest(f"header {name}: control characters are not allowed")
+        raise InvalidRequestError(f"header {name}: control characters are not allowed")
 
 
 def with_control(headers: Headers) -> str | None:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from nexusflow_core.errors import AuthenticationFailed, ConfigError
+from nexusflow_core.errors import AuthenticationFailedError, ConfigError
 from nexusflow_core.upstream.headers import BLANKS, CONTROL, Headers, header, refuse_control
 from nexusflow_core.upstream.keys import masked
 
@@ -135,7 +135,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
     def credential_header(self, own: "Credential | None") -> tuple[bytes, bytes] | None:
         """Returns the one credential header: the configured key, else the client's own; None for auth "none".
 
-        Raises AuthenticationFailed if there is neither, InvalidRequest if no header can carry it.
+        Raises AuthenticationFailedError if there is neither, InvalidRequestError if no header can carry it.
         """
         if self.auth == "none":
             return None
@@ -144,7 +144,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
             scheme: AuthScheme = self.auth or ("bearer" if key.startswith("sk-ant-oat") else "x-api-key")
             own = Credential(scheme, key.encode())
         if own is None:
-            raise AuthenticationFailed("x-api-key header is required")
+            raise AuthenticationFailedError("x-api-key header is required")
         return _sendable(own.as_header())
 
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nexusflow_core.errors import InvalidUsage
+from nexusflow_core.errors import InvalidUsageError
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder
 from nexusflow_core.usage.buckets import Iteration, Usage
 from nexusflow_core.usage.counts import MALFORMED, Count, Split, femto, invalid, plain, read
@@ -108,13 +108,13 @@ _WINDOWS = {"0-200k": 0, "200k-1M": 200_000}
 def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
     """Returns the usage of a message. Cache writes without a lifetime count as 5-minute writes.
 
-    Raises InvalidUsage.
+    Raises InvalidUsageError.
     """
     try:  # the hot path
         it = _decode_answer(usage) if isinstance(usage, bytes) else read(usage, _answer, _Answer)
-    except (*MALFORMED, InvalidUsage) as error:
+    except (*MALFORMED, InvalidUsageError) as error:
         refuse_foreign(usage, "anthropic")
-        raise error if isinstance(error, InvalidUsage) else invalid(str(error)) from None
+        raise error if isinstance(error, InvalidUsageError) else invalid(str(error)) from None
     if it.input_tokens is None and it.output_tokens is None:
         refuse_foreign(usage, "anthropic")
         _check_any(it)
@@ -143,7 +143,8 @@ def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
 
 
 def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
-    """Returns the usage of a stream, from its bytes or from its usage objects in order. Raises InvalidUsage."""
+    """Returns the usage of a stream, from its bytes or from its usage objects in order. Raises
+    InvalidUsageError."""
     parts, flags = _usages_of(usage) if isinstance(usage, bytes) else (_converted(usage), ())
     if not parts:
         raise invalid("a stream without any usage")
@@ -167,7 +168,7 @@ def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
 def read_metered(usage: Mapping[str, Any], *, stream: bool) -> Usage:
     """Returns the usage of a call that the gateway made, merged if it was a stream.
 
-    Members that a server added are ignored. Raises InvalidUsage.
+    Members that a server added are ignored. Raises InvalidUsageError.
     """
     own = without_foreign(usage)
     return read_stream([own]) if stream else read_answer(own)
@@ -223,14 +224,15 @@ def _iteration(it: _Step) -> Iteration:
 
 
 def _check_any(it: _Answer) -> None:
-    """Raises InvalidUsage for a usage of another form: read as this one, it would cost nothing."""
+    """Raises InvalidUsageError for a usage of another form: read as this one, it would cost nothing."""
     others = (it.cache_read_input_tokens, it.cache_creation_input_tokens, it.cache_creation, it.server_tool_use)
     if not it.iterations and all(other is None for other in others):
         raise invalid("it has none of the counts of Anthropic's form")
 
 
 def _rest(total: int, short: int, hour: int) -> int:
-    """Returns the written tokens that the split does not cover. Raises InvalidUsage if it covers too many."""
+    """Returns the written tokens that the split does not cover. Raises InvalidUsageError if it covers too
+    many."""
     if (rest := total - short - hour) < 0:
         raise invalid(f"cache_creation is {-rest} more than cache_creation_input_tokens, which is {total}")
     return rest

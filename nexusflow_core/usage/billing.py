@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nexusflow_core.errors import InvalidUsage
+from nexusflow_core.errors import InvalidUsageError
 from nexusflow_core.untyped import is_object
 from nexusflow_core.usage.buckets import Usage
 from nexusflow_core.usage.counts import rounded_femto
@@ -80,7 +80,7 @@ def read_bill(vendor: str | None, usage: Mapping[str, Any]) -> Billing | None:
         return None
     try:
         femto, flags = rounded_femto(_decimal(found), unit)
-    except InvalidUsage:
+    except InvalidUsageError:
         return Billing(flags=("impossible_bill",))
         # With the customer's own key, the vendor behind OpenRouter sends a separate bill.
     byok = ("byok_fee_only",) if usage.get("is_byok") is True else ()

@@ -81,13 +81,13 @@ class Usage(Struct, frozen=True, gc=False):
         """Returns the Usage of a vendor's usage object: JSON bytes, a mapping, or an SDK's object.
 
         `anthropic-stream` takes the stream's bytes, or a list of the usage objects of its events.
-        Raises InvalidUsage for impossible counts, for an object without any count of its form, and for members
-        that only another form has. Raises KeyError for an unknown wire.
+        Raises InvalidUsageError for impossible counts, for an object without any count of its form, and for
+        members that only another form has. Raises KeyError for an unknown wire.
         """
         try:
             read = READERS[wire]
         except (KeyError, TypeError):
-            raise _NoSuchWire(_no_wire(wire)) from None
+            raise _NoSuchWireError(_no_wire(wire)) from None
         return read(usage)
 
     @property
@@ -101,7 +101,7 @@ class Usage(Struct, frozen=True, gc=False):
 def exact(usage: Any) -> Usage:
     """Returns the usage with every count as a Python int, which cannot overflow.
 
-    Raises InvalidUsage for a count that is negative or not an integer, TypeError for any other object.
+    Raises InvalidUsageError for a count that is negative or not an integer, TypeError for any other object.
     """
     if not isinstance(usage, Usage):
         kind = type(usage).__name__
@@ -139,7 +139,7 @@ def _exact(it: S, names: tuple[str, ...]) -> S:
     return replace(it, **changes) if changes else it
 
 
-class _NoSuchWire(KeyError):
+class _NoSuchWireError(KeyError):
     """A KeyError, since the wire is the programmer's mistake. Unlike KeyError it prints its text unquoted."""
 
     def __str__(self) -> str:

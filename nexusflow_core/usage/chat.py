@@ -134,7 +134,7 @@ def read_counts(usage: Mapping[str, Any], *, output_by_total: bool = False) -> C
 
 
 def check_counts(usage: Mapping[str, Any]) -> None:
-    """Raises InvalidUsage for a count that is not a whole number, and for an object without any count."""
+    """Raises InvalidUsageError for a count that is not a whole number, and for an object without any count."""
     for held, path in _every(usage):
         for name in _NAMED:
             value = held.get(name)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from nexusflow_core.errors import EventTooLarge, InvalidUsage
+from nexusflow_core.errors import EventTooLargeError, InvalidUsageError
 from nexusflow_core.untyped import MALFORMED as MALFORMED_JSON
 from nexusflow_core.untyped import is_list, is_mapping, is_object
 
@@ -50,12 +50,12 @@ _MAX_DIGITS = 12
 
 _MAX_COUNT_DIGITS = 30
 
-MALFORMED = (*MALFORMED_JSON, EventTooLarge)
+MALFORMED = (*MALFORMED_JSON, EventTooLargeError)
 """Errors of decoding bytes or objects that are not usage."""
 
 
 def read(usage: bytes | Mapping[str, Any] | object, decoder: "msgspec.json.Decoder[T]", form: type[T]) -> T:
-    """Returns a usage object in its form. Raises InvalidUsage that names the impossible member."""
+    """Returns a usage object in its form. Raises InvalidUsageError that names the impossible member."""
     try:
         return decoder.decode(usage) if isinstance(usage, bytes) else msgspec.convert(usage, form)
     except MALFORMED as error:
@@ -69,7 +69,7 @@ def read(usage: bytes | Mapping[str, Any] | object, decoder: "msgspec.json.Decod
 
 
 def plain_object(usage: object) -> dict[str, Any]:
-    """Returns a usage object as a dict of Python's own values. Raises InvalidUsage for any other value."""
+    """Returns a usage object as a dict of Python's own values. Raises InvalidUsageError for any other value."""
     found = plain(usage)
     if not is_object(found):
         kind = type(usage).__name__
@@ -80,7 +80,8 @@ def plain_object(usage: object) -> dict[str, Any]:
 def exact_count(value: object, name: str, *, negative: bool = False) -> int:
     """Returns a count as a Python int. Integers of any library and whole Decimals convert exactly.
 
-    Raises InvalidUsage for anything else. A float is refused even if it is whole: it may have been rounded.
+    Raises InvalidUsageError for anything else. A float is refused even if it is whole: it may have been
+    rounded.
     """
     if type(value) is int:
         found = value
@@ -97,7 +98,8 @@ def exact_count(value: object, name: str, *, negative: bool = False) -> int:
 
 
 def femto(amount: Decimal, unit: int) -> int:
-    """Returns an amount in femto-dollars; `unit` is the femto-dollars of 1. Raises InvalidUsage if inexact."""
+    """Returns an amount in femto-dollars; `unit` is the femto-dollars of 1. Raises InvalidUsageError if
+    inexact."""
     try:
         return int(_EXACT.to_integral_exact(_EXACT.multiply(amount, Decimal(unit))))
     except (ArithmeticError, ValueError):  # ValueError: NaN
@@ -107,7 +109,7 @@ def femto(amount: Decimal, unit: int) -> int:
 def rounded_femto(amount: Decimal, unit: int) -> tuple[int, tuple[str, ...]]:
     """Returns a vendor's charge in femto-dollars, and the flag `bill_rounded` if it was finer than one.
 
-    A sum of floats often is. Raises InvalidUsage for an amount that is negative, infinite or not a number.
+    A sum of floats often is. Raises InvalidUsageError for an amount that is negative, infinite or not a number.
     """
     if not amount.is_finite() or amount < 0 or amount.adjusted() > _MAX_DIGITS:
         raise invalid(f"{str(amount)[:40]} is not an amount that a vendor could charge")
@@ -145,6 +147,6 @@ def plain(value: Any) -> Any:
     return value
 
 
-def invalid(why: str) -> InvalidUsage:
+def invalid(why: str) -> InvalidUsageError:
     """Returns the error for an impossible usage."""
-    return InvalidUsage(f"impossible usage: {why}")
+    return InvalidUsageError(f"impossible usage: {why}")

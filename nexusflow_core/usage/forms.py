@@ -53,7 +53,7 @@ _raw = msgspec.json.Decoder(dict[str, Raw])
 
 
 def refuse_foreign(usage: bytes | object, wire: Wire) -> None:
-    """Raises InvalidUsage that names the right wire, if the usage has a member of another form."""
+    """Raises InvalidUsageError that names the right wire, if the usage has a member of another form."""
     try:
         members = _raw.decode(usage) if isinstance(usage, bytes) else plain(usage)
     except MALFORMED:

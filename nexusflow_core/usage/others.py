@@ -72,7 +72,7 @@ _bedrock = msgspec.json.Decoder(_Bedrock)
 def read_chat(usage: bytes | Mapping[str, Any]) -> Usage:
     """Returns the usage of Chat Completions, whose `prompt_tokens` includes cached and written tokens.
 
-    Source: OpenAI's reference. Raises InvalidUsage.
+    Source: OpenAI's reference. Raises InvalidUsageError.
     """
     members = _plain_members(usage)
     refuse_foreign(members, "openai-chat")
@@ -80,7 +80,8 @@ def read_chat(usage: bytes | Mapping[str, Any]) -> Usage:
 
 
 def read_openrouter(usage: bytes | Mapping[str, Any]) -> Usage:
-    """Returns OpenRouter's usage: Chat Completions, and `cost`, its bill in dollars. Raises InvalidUsage."""
+    """Returns OpenRouter's usage: Chat Completions, and `cost`, its bill in dollars. Raises
+    InvalidUsageError."""
     members = _plain_members(usage)
     refuse_foreign(members, "openrouter")
     bill = read(usage if isinstance(usage, bytes) else _with_exact_cost(members), _bill, _Bill)
@@ -99,7 +100,7 @@ def read_openrouter(usage: bytes | Mapping[str, Any]) -> Usage:
 def read_deepseek(usage: bytes | Mapping[str, Any]) -> Usage:
     """Returns DeepSeek's usage, whose `prompt_tokens` is cache hits plus misses.
 
-    Source: DeepSeek's API reference. Raises InvalidUsage.
+    Source: DeepSeek's API reference. Raises InvalidUsageError.
     """
     members = _plain_members(usage)
     refuse_foreign(members, "deepseek-chat")
@@ -133,7 +134,7 @@ def read_responses(usage: bytes | Mapping[str, Any]) -> Usage:
 def read_bedrock(usage: bytes | Mapping[str, Any]) -> Usage:
     """Returns the usage of Bedrock's Converse, whose `inputTokens` excludes cache reads and writes.
 
-    Source: Bedrock's API reference. Raises InvalidUsage.
+    Source: Bedrock's API reference. Raises InvalidUsageError.
     """
     it = read(usage, _bedrock, _Bedrock)
     refuse_foreign(usage, "bedrock-converse")
@@ -186,7 +187,7 @@ def _chat_usage(members: Mapping[str, Any]) -> Usage:
 
 
 def _plain_members(usage: bytes | Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a usage object as a dict of Python's own values. Raises InvalidUsage for any other value."""
+    """Returns a usage object as a dict of Python's own values. Raises InvalidUsageError for any other value."""
     try:
         return _members.decode(usage) if isinstance(usage, bytes) else plain_object(usage)
     except MALFORMED as error:
@@ -218,7 +219,7 @@ def _split(
 
 
 def _check_any(*counts: int | None, form: str) -> None:
-    """Raises InvalidUsage for a usage of another form: read as this one, it would cost nothing."""
+    """Raises InvalidUsageError for a usage of another form: read as this one, it would cost nothing."""
     if all(count is None for count in counts):
         raise invalid(f"it has none of the counts of {form}")
 

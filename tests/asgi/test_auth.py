@@ -17,7 +17,7 @@ from starlette.types import Scope
 from nexusflow_asgi import LoggingHook, NexusFlow, TransportResponse
 from nexusflow_asgi.auth import Admission, GatewayKeys
 from nexusflow_asgi.transports.offline import OfflineTransport
-from nexusflow_core import Call, CallRecord, Config, ConfigError, PermissionDenied, Principal, Secret
+from nexusflow_core import Call, CallRecord, Config, ConfigError, PermissionDeniedError, Principal, Secret
 from nexusflow_core.config import decode_config
 from nexusflow_core.upstream import Credential, UpstreamRequest, client_credentials
 from tests.asgi.asking import BODY, OFFLINE, Answer, Headers, ask
@@ -325,7 +325,7 @@ def test_the_host_may_refuse_in_its_own_words() -> None:
     """An error of our tree is the answer."""
 
     async def closed(scope: Scope) -> None:
-        raise PermissionDenied("closed on Sundays")
+        raise PermissionDeniedError("closed on Sundays")
 
     answer, requests, record = call([], config=configured(auth=""), authenticate=closed)
     assert (answer.status, answer.error, requests) == (403, "permission_error", [])

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from nexusflow_asgi import NexusFlow
-from nexusflow_core import Call, RateLimited, decode_config
+from nexusflow_core import Call, RateLimitedError, decode_config
 from tests.servers import (
     JSON,
     SSE,
@@ -92,7 +92,9 @@ END = (
 class Gateway:
     """A mounted gateway, its upstream, and one client's connection at a time."""
 
-    def __init__(self, upstream: ScriptedUpstream, hook: RecordingHook, refusals: list[RateLimited]) -> None:
+    def __init__(
+        self, upstream: ScriptedUpstream, hook: RecordingHook, refusals: list[RateLimitedError]
+    ) -> None:
         self.upstream, self.hook, self.refusals = upstream, hook, refusals
         self.port = 0
 
@@ -120,7 +122,7 @@ class Gateway:
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     monkeypatch.setenv("NEXUSFLOW_KEY", KEY)
-    hook, refusals = RecordingHook(), list[RateLimited]()
+    hook, refusals = RecordingHook(), list[RateLimitedError]()
 
     class Limit:
         def before(self, call: Call) -> None:
@@ -216,7 +218,9 @@ def test_an_error_in_a_stream_is_not_touched(gateway: Gateway) -> None:
 
 def test_retry_after_is_whole_seconds(gateway: Gateway) -> None:
     """A limit of the host's own says so in whole seconds; a translated upstream's fractions are rounded up."""
-    gateway.refusals.append(RateLimited("slow down", headers={"retry-after": "7", "x-should-retry": "false"}))
+    gateway.refusals.append(
+        RateLimitedError("slow down", headers={"retry-after": "7", "x-should-retry": "false"})
+    )
     head, body = gateway.post(WHOLE)
     assert (head.status, json.loads(body)["error"]["type"]) == (429, "rate_limit_error")
     assert (head.value(b"retry-after"), head.value(b"x-should-retry")) == (b"7", b"false")

@@ -11,7 +11,7 @@ import pytest
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.transports import TransportName
 from nexusflow_core.config import decode_config
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from tests.asgi.asking import ask
 from tests.asgi.transports import KINDS, OK, Kind, a_request, at
 from tests.servers import JSON, RawClient, RecordingHook, ScriptedUpstream, Served, answer, refusing_port
@@ -105,6 +105,6 @@ def test_a_header_that_the_library_refuses(kind: Kind) -> None:
     """It was the client's, so it is a 400: no failure of the upstream, which has seen nothing of it."""
     with ScriptedUpstream(lambda _: OK) as server:
         upstream = at(server.url)
-        with pytest.raises(InvalidRequest):
+        with pytest.raises(InvalidRequestError):
             kind.use(upstream, lambda it: it.send(a_request(upstream, headers=[(b"x-a", b"v ")])))
         assert server.requests == []

@@ -14,7 +14,7 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_core import Call, Gateway, Principal, peek
 from nexusflow_core.config import decode_config
 from nexusflow_core.dialects.anthropic import relay
-from nexusflow_core.errors import InternalError, InvalidRequest, UpstreamStatus, error_body
+from nexusflow_core.errors import InternalError, InvalidRequestError, UpstreamStatusError, error_body
 from nexusflow_core.messages.marks import Mark, strip_marked
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.translation import error_bodies, losses
@@ -54,14 +54,14 @@ def test_stop_sequences(given: list[str], refused: bool) -> None:
 )
 def test_a_model_in_another_case_is_refused(body: bytes) -> None:
     """Some upstreams read keys in any case: which model counts would be theirs to choose."""
-    with pytest.raises(InvalidRequest, match="given twice"):
+    with pytest.raises(InvalidRequestError, match="given twice"):
         peek.peek(body)
 
 
 def test_a_key_in_another_case_elsewhere_is_nobodys_business() -> None:
     """Below the top, or beside no `model`."""
     assert peek.peek(b'{"model":"a","x":{"Model":"b"}}').model == "a"
-    with pytest.raises(InvalidRequest, match="Field required"):
+    with pytest.raises(InvalidRequestError, match="Field required"):
         peek.peek(b'{"Model":"a"}')
 
 
@@ -287,7 +287,7 @@ def test_words_of_a_record() -> None:
     words = (found.model, found.response_model, found.stop_reason, found.service_tier, found.attempts[0].model)
     assert {len(word or "") for word in words} == {256}
     assert found.speed is None
-    assert UpstreamStatus(400, "e" * 101).type == "e" * 100
+    assert UpstreamStatusError(400, "e" * 101).type == "e" * 100
 
 
 # Tables of a process

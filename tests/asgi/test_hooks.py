@@ -16,35 +16,40 @@ from nexusflow_asgi import LoggingHook, NexusFlow
 from nexusflow_asgi.hooks import Hooks
 from nexusflow_asgi.transports.offline import OfflineTransport
 from nexusflow_core import (
-    AuthenticationFailed,
+    AuthenticationFailedError,
     Call,
     CallRecord,
-    InvalidRequest,
+    InvalidRequestError,
     NexusFlowError,
-    NotFound,
-    Overloaded,
-    PermissionDenied,
-    RateLimited,
+    NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    RateLimitedError,
     UpstreamError,
 )
-from nexusflow_core.errors import InternalError, MethodNotAllowed, RequestTimeout, RequestTooLarge
+from nexusflow_core.errors import (
+    InternalError,
+    MethodNotAllowedError,
+    RequestTimeoutError,
+    RequestTooLargeError,
+)
 from nexusflow_core.record import Attempt
 from tests.asgi.asking import BODY, MODEL, Answer, ask, http_scope, offline
 from tests.asgi.asking import send as send_scope
 
 STREAM = BODY.replace(b'"model"', b'"stream":true,"model"')
 REFUSALS: list[tuple[NexusFlowError, int, str]] = [
-    (InvalidRequest("no"), 400, "invalid_request_error"),
-    (AuthenticationFailed("no"), 401, "authentication_error"),
-    (PermissionDenied("no"), 403, "permission_error"),
-    (NotFound("no"), 404, "not_found_error"),
-    (MethodNotAllowed("no"), 405, "invalid_request_error"),
-    (RequestTimeout("no"), 408, "invalid_request_error"),
-    (RequestTooLarge("no"), 413, "request_too_large"),
-    (RateLimited("no", headers={"retry-after": "7", "x-should-retry": "false"}), 429, "rate_limit_error"),
+    (InvalidRequestError("no"), 400, "invalid_request_error"),
+    (AuthenticationFailedError("no"), 401, "authentication_error"),
+    (PermissionDeniedError("no"), 403, "permission_error"),
+    (NotFoundError("no"), 404, "not_found_error"),
+    (MethodNotAllowedError("no"), 405, "invalid_request_error"),
+    (RequestTimeoutError("no"), 408, "invalid_request_error"),
+    (RequestTooLargeError("no"), 413, "request_too_large"),
+    (RateLimitedError("no", headers={"retry-after": "7", "x-should-retry": "false"}), 429, "rate_limit_error"),
     (InternalError("no"), 500, "api_error"),
     (UpstreamError("no"), 502, "api_error"),
-    (Overloaded("no"), 529, "overloaded_error"),
+    (OverloadedError("no"), 529, "overloaded_error"),
 ]
 
 
@@ -126,7 +131,7 @@ def test_hooks_run_in_their_order_until_one_refuses() -> None:
         async def before(self, call: Call) -> None:
             heard.append(f"before {self.name}")
             if self.refuses:
-                raise PermissionDenied("enough")
+                raise PermissionDeniedError("enough")
 
         async def after(self, record: CallRecord) -> None:
             heard.append(f"after {self.name}")

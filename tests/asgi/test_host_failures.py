@@ -17,7 +17,7 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.hooks import Hooks
 from nexusflow_core import Call, CallRecord, Config, Principal
 from nexusflow_core.config import decode_config
-from nexusflow_core.errors import ConfigError, UnknownModel
+from nexusflow_core.errors import ConfigError, UnknownModelError
 from nexusflow_core.exchange import begun
 from tests.asgi.asking import BODY, OFFLINE, Answer, ask, http_scope, offline
 from tests.core.openai_chat.driving import NOW
@@ -247,7 +247,7 @@ class OfItsOwn(BaseException):
 @both_backends
 @pytest.mark.parametrize("where", ["authenticate", "before"])
 @pytest.mark.parametrize(
-    "error", [Odd(), OfItsOwn(), UnknownModel("made-up"), ConfigError("a.b", "the reason")]
+    "error", [Odd(), OfItsOwn(), UnknownModelError("made-up"), ConfigError("a.b", "the reason")]
 )
 def test_whatever_the_hosts_code_raises_is_its_failure(
     where: str, backend: str, error: BaseException, caplog: pytest.LogCaptureFixture

@@ -14,7 +14,7 @@ import anyio.to_thread
 import pytest
 
 from nexusflow_asgi import NexusFlow
-from nexusflow_core import Overloaded
+from nexusflow_core import OverloadedError
 from nexusflow_core import call as call_module
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.dialects.openai_chat import dialect as dialect_module
@@ -141,7 +141,7 @@ def test_closing_ends_a_call_that_is_being_translated(backend: str, monkeypatch:
 
     async def close(gateway: Any) -> None:
         for call in gateway._loops.current().calls:
-            call.stop(Overloaded("the gateway is shutting down"))
+            call.stop(OverloadedError("the gateway is shutting down"))
 
     answer = run_beside(backend, held, {"body": body("chat", LARGE)}, close)
     assert (answer.status, answer.error) == (529, "overloaded_error")

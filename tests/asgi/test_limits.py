@@ -13,7 +13,7 @@ import pytest
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.slots import Slots
 from nexusflow_asgi.transports.offline import OfflineTransport
-from nexusflow_core import Config, Limits, Overloaded
+from nexusflow_core import Config, Limits, OverloadedError
 from nexusflow_core.config import decode_config
 from nexusflow_core.peek import inflate
 from tests.asgi.asking import BODY, LIMIT, OFFLINE, Answer, ask, http_scope, offline
@@ -204,9 +204,9 @@ def test_a_full_queue_of_none() -> None:
     async def main() -> None:
         slots = Slots(Limits(calls=1, queue=0))
         await slots.take("a")
-        with pytest.raises(Overloaded):
+        with pytest.raises(OverloadedError):
             await slots.take("b")
-        with pytest.raises(Overloaded):
+        with pytest.raises(OverloadedError):
             await slots.take(None)
         slots.give("a")
         await slots.take(None)

@@ -11,7 +11,7 @@ import trio.testing
 
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.slots import Slots
-from nexusflow_core import CallRecord, Config, ConfigError, Limits, Overloaded
+from nexusflow_core import CallRecord, Config, ConfigError, Limits, OverloadedError
 from nexusflow_core.config import decode_config
 from tests.asgi.asking import BODY, LIMIT, OFFLINE, Answer, ask, http_scope
 from tests.asgi.test_limits import Held, asking_as, limited, until, who
@@ -74,7 +74,7 @@ def test_the_wait_for_both_gates_is_one(gate: str) -> None:
 
         async def one() -> None:
             began = anyio.current_time()
-            with pytest.raises(Overloaded):
+            with pytest.raises(OverloadedError):
                 await slots.take("alice")
             waited.append(anyio.current_time() - began)
 

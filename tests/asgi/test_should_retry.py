@@ -10,7 +10,7 @@ import pytest
 from nexusflow_asgi import NexusFlow
 from nexusflow_core import Call
 from nexusflow_core.config import decode_config
-from nexusflow_core.errors import NexusFlowError, Overloaded, PermissionDenied, RateLimited
+from nexusflow_core.errors import NexusFlowError, OverloadedError, PermissionDeniedError, RateLimitedError
 from tests.asgi.asking import BODY, MODEL, OFFLINE, Answer, ask, offline
 from tests.servers import JSON, ScriptedUpstream, answer
 
@@ -61,10 +61,10 @@ def test_a_wrong_key(path: str) -> None:
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (PermissionDenied("no"), b"false"),
-        (PermissionDenied("not yet", headers={"X-Should-Retry": "true"}), b"true"),
-        (RateLimited("slow down", headers={"retry-after": "1"}), None),
-        (Overloaded("full"), None),
+        (PermissionDeniedError("no"), b"false"),
+        (PermissionDeniedError("not yet", headers={"X-Should-Retry": "true"}), b"true"),
+        (RateLimitedError("slow down", headers={"retry-after": "1"}), None),
+        (OverloadedError("full"), None),
     ],
 )
 def test_a_hooks_refusal(error: NexusFlowError, says: bytes | None) -> None:

@@ -20,7 +20,7 @@ from nexusflow_core import CallRecord, ConfigError
 from nexusflow_core.config import decode_config
 from nexusflow_core.errors import (
     UpstreamProtocolError,
-    UpstreamUnreachable,
+    UpstreamUnreachableError,
 )
 from tests.asgi.asking import BODY, ask
 from tests.asgi.transports import (
@@ -103,7 +103,7 @@ def test_a_proxy_that_refuses(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> No
     """As unreachable as an upstream that refuses, and no word of the proxy."""
     with refusing_port() as port:
         monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{port}")
-        assert type(failure(kind, at("http://upstream.invalid"))) is UpstreamUnreachable
+        assert type(failure(kind, at("http://upstream.invalid"))) is UpstreamUnreachableError
 
 
 @each_on_asyncio
@@ -112,7 +112,7 @@ def test_a_tunnel_that_is_refused(kind: Kind, monkeypatch: pytest.MonkeyPatch) -
     with ScriptedUpstream(lambda _: answer(403, (), [b"no"], framing="close")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         assert isinstance(
-            failure(kind, at("https://upstream.invalid")), UpstreamUnreachable | UpstreamProtocolError
+            failure(kind, at("https://upstream.invalid")), UpstreamUnreachableError | UpstreamProtocolError
         )
     [received] = proxy.requests
     assert received.line == b"CONNECT upstream.invalid:443 HTTP/1.1"
@@ -203,7 +203,7 @@ def test_a_ca_of_ones_own(kind: Kind, host: str, certificate: tuple[Path, Path])
 def test_an_unknown_ca(kind: Kind, certificate: tuple[Path, Path]) -> None:
     """Without it no byte of the request is sent: unreachable."""
     with tls_server(certificate) as port:
-        assert type(failure(kind, at(f"https://127.0.0.1:{port}"))) is UpstreamUnreachable
+        assert type(failure(kind, at(f"https://127.0.0.1:{port}"))) is UpstreamUnreachableError
 
 
 @each_own
@@ -211,7 +211,7 @@ def test_a_certificate_for_another_host(kind: Kind, certificate: tuple[Path, Pat
     """A trusted authority, but not this host's certificate: unreachable."""
     with tls_server(certificate) as port:
         upstream = at(f"https://127.0.0.2:{port}", ca_file=str(certificate[0]))
-        with pytest.raises(UpstreamUnreachable):
+        with pytest.raises(UpstreamUnreachableError):
             kind.use(upstream, lambda t: exchange(t, a_request(upstream)))
 
 

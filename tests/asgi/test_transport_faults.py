@@ -15,8 +15,8 @@ from nexusflow_core import Timeouts, Upstream
 from nexusflow_core.errors import (
     UpstreamError,
     UpstreamProtocolError,
-    UpstreamTimeout,
-    UpstreamUnreachable,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
 )
 from nexusflow_core.upstream import UpstreamRequest
 from tests.asgi.transports import (
@@ -64,7 +64,7 @@ def test_an_upstream_that_refuses(kind: Kind) -> None:
     """Nobody listens: unreachable, 502, and another target may be tried."""
     with refusing_port() as port:
         error = failure(kind, at(f"http://127.0.0.1:{port}"))
-    assert type(error) is UpstreamUnreachable
+    assert type(error) is UpstreamUnreachableError
     assert (error.status, error.retryable) == (502, True)
 
 
@@ -97,7 +97,7 @@ def test_a_refused_request_is_let_go(kind: Kind) -> None:
 @each_on_asyncio
 def test_a_host_that_does_not_exist(kind: Kind) -> None:
     """A name that resolves to nothing is unreachable as well."""
-    assert type(failure(kind, at("http://nowhere.invalid"))) is UpstreamUnreachable
+    assert type(failure(kind, at("http://nowhere.invalid"))) is UpstreamUnreachableError
 
 
 BROKEN: dict[str, list[Step]] = {
@@ -162,7 +162,7 @@ def test_connecting_takes_too_long(kind: Kind) -> None:
     """The connect time limit of the upstream holds, not that of a client that was brought along: 504."""
     with deaf_port() as port:
         error = failure(kind, at(f"http://127.0.0.1:{port}", timeouts=Timeouts(connect=0.1)))
-    assert type(error) is UpstreamTimeout
+    assert type(error) is UpstreamTimeoutError
     assert (error.status, error.type) == (504, "timeout_error")
 
 
@@ -285,7 +285,7 @@ def test_the_pool_has_its_size(kind: Kind) -> None:
             held = [await transport.send(a_request(upstream)) for _ in range(2)]
             with pytest.raises(UpstreamError) as caught:
                 await transport.send(a_request(upstream))
-            assert isinstance(caught.value, UpstreamUnreachable | UpstreamTimeout)
+            assert isinstance(caught.value, UpstreamUnreachableError | UpstreamTimeoutError)
             assert (server.open_connections, len(server.requests)) == (2, 2)
             gate.open()
             assert [await read_all(response) for response in held] == [b"{}", b"{}"]

@@ -12,7 +12,7 @@ from nexusflow_asgi import Transport
 from nexusflow_asgi.transports import transport_factory
 from nexusflow_core import ConfigError
 from nexusflow_core.errors import (
-    InvalidRequest,
+    InvalidRequestError,
     NexusFlowError,
 )
 from tests.asgi.transports import (
@@ -111,7 +111,7 @@ def test_a_header_that_is_no_text(kind: Kind) -> None:
     received: Received | None = None
     try:
         received = sent(kind, headers=[(b"x-title", b"caf\xe9")])
-    except InvalidRequest as error:
+    except InvalidRequestError as error:
         told = error.message
     assert "x-title" in told or (received and received.values(b"x-title") == [b"caf\xe9"])
 

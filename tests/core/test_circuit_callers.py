@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core import Call, Config, Gateway, Principal, Route, Target, Timeouts, Upstream
-from nexusflow_core.errors import UpstreamTimeout
+from nexusflow_core import Call, Config, Gateway, ModelRoute, Principal, Target, Timeouts, Upstream
+from nexusflow_core.errors import UpstreamTimeoutError
 from nexusflow_core.exchange import Exchange, Send
 from nexusflow_core.resilience import CircuitMemory, Circuits, Counts, Failure, Health, failure_of
 from nexusflow_core.routing import Retry
@@ -32,7 +32,7 @@ def gateway_of_two() -> Gateway:
         )
         for name in ("u0", "u1")
     }
-    route = Route("claude-*", tuple(map(Target, made.values())), Retry(attempts=2))
+    route = ModelRoute("claude-*", tuple(map(Target, made.values())), Retry(attempts=2))
     return Gateway(Config(upstreams=made, routes=(route,), anonymous=True))
 
 
@@ -126,7 +126,7 @@ def test_what_is_remembered_of_callers_is_small_and_no_key() -> None:
 )
 def test_a_caller_has_no_part_in_how_long_connecting_takes(reason: str, counts: Counts) -> None:
     """It has one in all other waits: a slow prompt, or all connections for itself."""
-    failure = failure_of(UpstreamTimeout("x", reason=reason), (), AT)
+    failure = failure_of(UpstreamTimeoutError("x", reason=reason), (), AT)
     assert failure is not None
     assert failure.counts is counts
 

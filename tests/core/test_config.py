@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nexusflow_core import ConfigError, Gateway, NotFound, Timeouts, decode_config
-from nexusflow_core.errors import ConfigErrors
+from nexusflow_core import ConfigError, Gateway, NotFoundError, Timeouts, decode_config
+from nexusflow_core.errors import CombinedConfigError
 
 GOOD = """
 [upstreams.anthropic]
@@ -177,7 +177,7 @@ def test_exact_names_go_before_patterns_and_patterns_by_their_order(model: str, 
     """Brackets and dots are letters; nothing matches a part of a name."""
     gateway = Gateway(decode_config(ROUTES.encode()))
     if target is None:
-        with pytest.raises(NotFound, match="model: "):
+        with pytest.raises(NotFoundError, match="model: "):
             gateway._router.find(model)
     else:
         route = gateway._router.find(model)
@@ -222,7 +222,7 @@ calls = 0
 
 def complaints(text: str, source: str = "nexusflow.toml") -> list[str]:
     """What is said of a file, line by line."""
-    with pytest.raises(ConfigErrors) as caught:
+    with pytest.raises(CombinedConfigError) as caught:
         decode_config(text.encode(), source)
     assert caught.value.errors[0].path in str(caught.value)
     return str(caught.value).splitlines()
@@ -425,7 +425,7 @@ def test_an_optional_upstream_without_its_key_is_left_out(environ: dict[str, str
     ]
     gateway = Gateway(config)
     for find in (gateway._router.find, lambda model: gateway.model(model, datetime.now(UTC))):
-        with pytest.raises(NotFound, match="model: gpt-4o"):
+        with pytest.raises(NotFoundError, match="model: gpt-4o"):
             find("gpt-4o")
     listed = [model["id"] for model in gateway.models(datetime.now(UTC))]
     assert "both" in listed
@@ -444,6 +444,6 @@ def test_an_optional_upstream_with_its_key_is_one_like_others() -> None:
 def test_every_missing_key_is_told() -> None:
     """Not one at a time."""
     config = decode_config(GOOD.encode())
-    with pytest.raises(ConfigErrors) as caught:
+    with pytest.raises(CombinedConfigError) as caught:
         config.resolve({})
     assert [error.path for error in caught.value.errors] == ["upstreams.anthropic.api_key", "auth.keys[0]"]

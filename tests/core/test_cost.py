@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from nexusflow_core import Cost, InvalidUsage, Iteration, Line, PriceBook, Rate, UnknownModel, Usage, cost
+from nexusflow_core import (
+    Cost,
+    CostLine,
+    InvalidUsageError,
+    Iteration,
+    PriceBook,
+    UnitPrice,
+    UnknownModelError,
+    Usage,
+    cost,
+)
 
 DAY = date(2026, 11, 20)
 PEAK = datetime(2026, 10, 1, 2, tzinfo=UTC)  # a Thursday, and National Day in China
@@ -69,7 +79,7 @@ def test_dollars_as_text(usage: Usage, text: str) -> None:
 @pytest.mark.parametrize("model", ["claude-opus-9", "", "claude-opus-4-70"])
 def test_an_unknown_model(model: str) -> None:
     """It is an error, or None where that is asked for, and never 0."""
-    with pytest.raises(UnknownModel, match="no price is known"):
+    with pytest.raises(UnknownModelError, match="no price is known"):
         price(Usage(1), model)
     assert price(Usage(1), model, unknown="none") is None
     assert price(Usage(), model, unknown="none") is None
@@ -80,7 +90,7 @@ def test_a_model_before_its_price() -> None:
     row = {"id": "m", "periods": [{"from": "2026-05-01", "tiers": [{"input": "1"}]}]}
     book = PriceBook.builtin().extended({"vendor": "acme", "models": [row]}, "mine")
     assert price(Usage(1), "m", book=book, at=date(2026, 4, 30), unknown="none") is None
-    with pytest.raises(UnknownModel, match="2026-04-30"):
+    with pytest.raises(UnknownModelError, match="2026-04-30"):
         price(Usage(1), "m", book=book, at=date(2026, 4, 30))
     assert price(Usage(1), "m", book=book, at=date(2026, 5, 1)).femto_usd == 10**9
 
@@ -240,7 +250,7 @@ def test_the_vendors_own_bill() -> None:
     """It wins over any table, needs no model and no day with a price, and names no row."""
     usage = Usage(5, 6, output_tokens=7, reported_femto_usd=123, flags=("provider_reported",))
     found = price(usage, "no-such-model", stop_reason="refusal", partial=True)
-    assert found == Cost(123, [Line(1, Rate("provider_reported", 123))], ("provider_reported",))
+    assert found == Cost(123, [CostLine(1, UnitPrice("provider_reported", 123))], ("provider_reported",))
     assert (found.row, found.lines[0].row, found.lines[0].usd) == ("", "", Decimal("1.23E-13"))
 
 
@@ -352,7 +362,7 @@ def test_an_iteration_of_an_unknown_model() -> None:
     usage = steps(
         Iteration("message", None, 10), Iteration("advisor_message", "claude-opus-9", 5, output_tokens=1)
     )
-    with pytest.raises(UnknownModel, match="claude-opus-9"):
+    with pytest.raises(UnknownModelError, match="claude-opus-9"):
         price(usage)
     assert price(usage, unknown="none") is None
 
@@ -376,7 +386,7 @@ def test_iterations_in_the_vendors_own_layer() -> None:
 
 def test_output_of_a_model_that_has_none() -> None:
     """An embedding has no output; a usage that says so cannot be."""
-    with pytest.raises(InvalidUsage, match="openai/text-embedding-3-small has no output"):
+    with pytest.raises(InvalidUsageError, match="openai/text-embedding-3-small has no output"):
         price(Usage(5, output_tokens=1), "text-embedding-3-small")
     assert price(Usage(5), "text-embedding-3-small").femto_usd == 100_000_000
 

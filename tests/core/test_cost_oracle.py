@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexusflow_core import Cost, InvalidUsage, UnknownModel, Usage, cost
+from nexusflow_core import Cost, InvalidUsageError, UnknownModelError, Usage, cost
 from tests.core import cost_oracle as oracle
 
 ANTHROPIC = [name for vendor, row in oracle.rows() if vendor == "anthropic" for name in (row["id"],)]
@@ -95,7 +95,7 @@ def compare(usage: dict[str, Any], wire: Any, model: str, at: datetime, **option
     try:
         expected = oracle.bill(usage, wire, model, at, **options)
     except oracle.Impossible:
-        with pytest.raises((InvalidUsage, UnknownModel)):
+        with pytest.raises((InvalidUsageError, UnknownModelError)):
             ours()
         return
     found = ours()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from nexusflow_core import Cost, InvalidUsage, UnknownModel, Usage, cost
+from nexusflow_core import Cost, InvalidUsageError, UnknownModelError, Usage, cost
 
 TODAY = date(2026, 11, 22)
 NONE: Mapping[str, Any] = MappingProxyType({})
@@ -70,7 +70,7 @@ def shared() -> list[dict[str, Any]]:
 def vector_test(vector: dict[str, Any]) -> Callable[[], None]:
     """A test of its own for a shared vector: total, every bucket and every expected error are exact."""
     options = vector["options"]
-    errors = {"unknown_model": UnknownModel, "invalid_usage": InvalidUsage}
+    errors = {"unknown_model": UnknownModelError, "invalid_usage": InvalidUsageError}
 
     def test() -> None:
         check(
@@ -198,7 +198,7 @@ OWN = [
     Case("split-alone", "a split without its total counts", "anthropic", "claude-sonnet-4-6",
          claude(i=0, split=(40, 60), o=0), {"cache_write_5m": "0.00015", "cache_write_1h": "0.00036"}),
     Case("long-split", "a split over its total cannot be", "anthropic", "claude-sonnet-4-6",
-         claude(i=0, w=99, split=(40, 60), o=0), error=InvalidUsage),
+         claude(i=0, w=99, split=(40, 60), o=0), error=InvalidUsageError),
     Case("thinking", "thinking is inside the output", "anthropic", "claude-fable-5",
          claude(i=11, o=900, output_tokens_details={"thinking_tokens": 899}),
          {"input": "0.00011", "output": "0.045"}),
@@ -302,12 +302,10 @@ OWN = [
          {"input": "0.000004", "output": "0.00004"}),
     Case("qwen-explicit", "a marked hit is cheaper", "openai-chat", "qwen3.7-max", chat(1000, 0, 1000),
          {"cache_read": "0.00025"}, options={"explicit_cache": True}),
-    Case("unknown", "no prefix is a match", "anthropic", "claude-opus-4-70", claude(i=1), error=UnknownModel),
-    Case("negative", "a negative count is no credit", "anthropic", "claude-opus-5", claude(i=5, o=-1),
-         error=InvalidUsage),
-    Case("embedding", "output of a model that has none", "openai-chat", "text-embedding-3-small", chat(5, 5),
-         error=InvalidUsage),
-]  # fmt: skip
+    Case("unknown", "no prefix is a match", "anthropic", "claude-opus-4-70", claude(i=1),
+    error=UnknownModelError), Case("negative", "a negative count is no credit", "anthropic", "claude-opus-5",
+    claude(i=5, o=-1), error=InvalidUsageError), Case("embedding", "output of a model that has none",
+    "openai-chat", "text-embedding-3-small", chat(5, 5), error=InvalidUsageError), ]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, id=f"{c.id}: {c.why}") for c in (*WORKED, *OWN)])

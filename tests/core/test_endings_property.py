@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexusflow_core import CallRecord, Exchange
-from nexusflow_core.errors import NotFound, Overloaded, UpstreamProtocolError
+from nexusflow_core.errors import NotFoundError, OverloadedError, UpstreamProtocolError
 from nexusflow_core.exchange import Close, Read, Send, Sleep
 from nexusflow_core.upstream import Headers
 from tests.core.openai_chat.driving import asking, chunks, sse
@@ -161,7 +161,7 @@ def ended_by(x: Exchange, verb: str, now: float) -> bytes:
     if verb == "broken":
         return x.transport_failed(UpstreamProtocolError("broke"), now)
     if verb == "fail":
-        return x.fail(Overloaded("closing"), now)
+        return x.fail(OverloadedError("closing"), now)
     if verb == "gone":
         x.client_gone(now)
     elif verb == "timer" and not isinstance(order, Close):
@@ -194,7 +194,7 @@ def lived(x: Exchange, course: list[tuple[Any, ...]]) -> Seen:
     if not isinstance(x.order, Close):
         x.client_gone(90.0)
         gone = True
-    late = x.fail(NotFound("late"), 100.0) + x.on_timer(1e9)
+    late = x.fail(NotFoundError("late"), 100.0) + x.on_timer(1e9)
     assert late == b""
     return Seen(x, out, gone, x.record(100.0))
 

@@ -1,27 +1,33 @@
 """The tree of errors, as its docstring draws it and as it goes over the wire."""
 
 import copy
+import importlib
+import inspect
 import json
 import pickle
+import pkgutil
 import re
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from types import ModuleType
 
 import pytest
 
-from nexusflow_asgi.body import ClientDisconnected
+import nexusflow_asgi
+import nexusflow_core
+from nexusflow_asgi.body import ClientDisconnectedError
 from nexusflow_core import errors
 from nexusflow_core.errors import (
+    CombinedConfigError,
     ConfigError,
-    ConfigErrors,
-    InvalidRequest,
+    InvalidRequestError,
     NexusFlowError,
-    PermissionDenied,
-    UpstreamStatus,
+    PermissionDeniedError,
+    UpstreamStatusError,
     error_body,
     error_event,
 )
-from nexusflow_core.logs import NotAnEntry
+from nexusflow_core.logs import NotAnEntryError
 from nexusflow_core.prices import read_prices
 from nexusflow_core.sse import SSEDecoder
 
@@ -75,7 +81,7 @@ def test_the_drawn_tree_is_the_tree() -> None:
 
 def test_an_error_as_a_body_and_as_an_event() -> None:
     """One document, with the request's id; the event is a single one."""
-    error = InvalidRequest('max_tokens: "0"\nis too small')
+    error = InvalidRequestError('max_tokens: "0"\nis too small')
     document = {
         "type": "error",
         "error": {"type": "invalid_request_error", "message": error.message},
@@ -89,22 +95,22 @@ def test_an_error_as_a_body_and_as_an_event() -> None:
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
 def test_what_may_be_tried_again(status: int) -> None:
     """Overloads pass by themselves, so 529 is among them."""
-    assert UpstreamStatus(status, "api_error").retryable
+    assert UpstreamStatusError(status, "api_error").retryable
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422])
 def test_what_is_the_callers_making(status: int) -> None:
     """It would fail again, elsewhere too."""
-    assert not UpstreamStatus(status, "api_error").retryable
+    assert not UpstreamStatusError(status, "api_error").retryable
 
 
 def made(cls: type[NexusFlowError]) -> list[NexusFlowError]:
     """Errors of a class, with every argument that it takes."""
-    if issubclass(cls, ConfigErrors):
+    if issubclass(cls, CombinedConfigError):
         return [cls([ConfigError("routes[0]", "no", place="a.toml:3"), ConfigError("", "why")])]
     if issubclass(cls, ConfigError):
         return [cls("routes[0]", "no upstream is called 'x'"), cls("", "why")]
-    if issubclass(cls, UpstreamStatus):
+    if issubclass(cls, UpstreamStatusError):
         return [cls(529, "overloaded_error", "busy", headers={"retry-after": "3"}), cls(400, "api_error")]
     details = {"error_code": "thread_unsupported_request"}
     return [cls("a sentence"), cls("a sentence", headers={"allow": "POST"}, details=details)]
@@ -130,7 +136,7 @@ def test_a_subclass_with_arguments_of_its_own() -> None:
     assert (type(again), again.who, again.message) == (OverBudget, "alice", "alice has spent 12")
 
 
-class OverBudget(PermissionDenied):
+class OverBudget(PermissionDeniedError):
     """An error of a host's."""
 
     def __init__(self, who: str, spent: int) -> None:
@@ -151,5 +157,16 @@ BAD = {"id": "m", "periods": [{"tiers": [{"input": "1e-6"}]}]}
 
 def test_other_errors_of_ours_cross_processes() -> None:
     """Those outside the tree: a line of a log, a client that left."""
-    for error in (NotAnEntry("no time"), ClientDisconnected("the client left")):
+    for error in (NotAnEntryError("no time"), ClientDisconnectedError("the client left")):
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize("package", [nexusflow_asgi, nexusflow_core])
+def test_each_exception_class_ends_in_error_and_nothing_else_does(package: ModuleType) -> None:
+    """One rule for names, so that an `except` reads as what it is."""
+    for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if info.name.endswith("__main__"):
+            continue
+        for name, made in inspect.getmembers(importlib.import_module(info.name), inspect.isclass):
+            if made.__module__ == info.name:
+                assert issubclass(made, BaseException) == name.endswith("Error"), f"{info.name}.{name}"

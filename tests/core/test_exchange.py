@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core import Call, Config, Exchange, Gateway, Route, Target, Timeouts, Upstream
+from nexusflow_core import Call, Config, Exchange, Gateway, ModelRoute, Target, Timeouts, Upstream
 from nexusflow_core.errors import (
     InternalError,
-    NotFound,
-    Overloaded,
+    NotFoundError,
+    OverloadedError,
     UpstreamProtocolError,
-    UpstreamUnreachable,
+    UpstreamUnreachableError,
 )
 from nexusflow_core.exchange import Close, Read, Send
 from nexusflow_core.routing import Retry
@@ -51,7 +51,7 @@ def exchange_of(
         for name in upstreams
     }
     targets = tuple(map(Target, made.values()))
-    found = Route("claude-*", targets, retry or Retry(attempts=len(upstreams)), **route)
+    found = ModelRoute("claude-*", targets, retry or Retry(attempts=len(upstreams)), **route)
     call = Call(
         endpoint="messages",
         request_id="req_ours",
@@ -232,7 +232,7 @@ def test_a_failure_before_the_first_byte_goes_on_to_the_next_target() -> None:
     """Unseen by the client; each attempt is in the record."""
     x = exchange_of(upstreams=("one", "two", "three"))
     x.start(0.0)
-    assert x.transport_failed(UpstreamUnreachable("refused"), 1.0) == b""
+    assert x.transport_failed(UpstreamUnreachableError("refused"), 1.0) == b""
     assert isinstance(x.order, Send)
     assert x.order.request.url == "http://two/v1/messages"
     assert x.receive_head(529, JSON_HEAD, 2.0) == b""
@@ -366,8 +366,8 @@ def test_a_refused_call_answers_with_its_error_and_is_recorded() -> None:
     assert (record.ending, record.status, record.route, record.attempts) == ("refused", 404, None, ())
 
 
-@pytest.mark.parametrize("error", [Overloaded("closing"), InternalError("internal error")])
-def test_failing_from_outside_ends_it_wherever_it_stands(error: Overloaded) -> None:
+@pytest.mark.parametrize("error", [OverloadedError("closing"), InternalError("internal error")])
+def test_failing_from_outside_ends_it_wherever_it_stands(error: OverloadedError) -> None:
     """A waiting call gets the status, a stream the event; twice changes nothing."""
     waiting, streaming = exchange_of(upstreams=("one", "two")), exchange_of()
     waiting.start(0.0)
@@ -427,7 +427,7 @@ def test_any_course_of_events_obeys_the_rules(verbs: list[tuple[Any, ...]]) -> N
             case ("slow",):
                 x.client_slow(now)
             case ("fail",):
-                out += x.fail(NotFound("no"), now)
+                out += x.fail(NotFoundError("no"), now)
             case _:
                 continue
         assert x.response_head is not None or not out
@@ -436,7 +436,7 @@ def test_any_course_of_events_obeys_the_rules(verbs: list[tuple[Any, ...]]) -> N
     assert not before or b"event: error" in out[out.rindex(b"event: ") :]
     if not isinstance(x.order, Close):
         x.client_gone(99.0)
-    out += x.fail(Overloaded("late"), 100.0) + x.on_timer(1e9)
+    out += x.fail(OverloadedError("late"), 100.0) + x.on_timer(1e9)
     assert out.count(b"event: error") == before
     record = x.record(100.0)
     assert len(record.attempts) <= 2

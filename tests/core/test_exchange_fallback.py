@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core import Call, Config, Exchange, Gateway, Route, Target, Upstream
-from nexusflow_core.errors import Overloaded, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from nexusflow_core import Call, Config, Exchange, Gateway, ModelRoute, Target, Upstream
+from nexusflow_core.errors import (
+    OverloadedError,
+    UpstreamProtocolError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
+)
 from nexusflow_core.exchange import Close, Read, Send, Sleep
 from nexusflow_core.routing import Retry
 from nexusflow_core.upstream import Headers, Secret
@@ -77,7 +82,7 @@ def test_who_answered_is_in_a_header() -> None:
     """After a fallback too; a name that was made by hand cannot break out of its line."""
     x = exchange_of(upstreams=("one", "two\r\nset-cookie: a=b é"))
     x.start(0.0)
-    x.transport_failed(UpstreamUnreachable("refused"), 0.0)
+    x.transport_failed(UpstreamUnreachableError("refused"), 0.0)
     serve(x, 1.0)
     assert x.response_head is not None
     assert dict(x.response_head.headers)[b"x-nexusflow-upstream"] == b"two??set-cookie:?a=b??"
@@ -93,7 +98,7 @@ def test_a_rest_can_be_interrupted(how: str) -> None:
     if how == "gone":
         x.client_gone(2.0)
     else:
-        assert json.loads(x.fail(Overloaded("closing"), 2.0))["error"]["type"] == "overloaded_error"
+        assert json.loads(x.fail(OverloadedError("closing"), 2.0))["error"]["type"] == "overloaded_error"
     assert x.order == Close()
     record = x.record(3.0)
     assert record.ending == ("client_gone" if how == "gone" else "error")
@@ -152,14 +157,14 @@ def test_silence_is_not_tried_at_the_same_target() -> None:
     x.start(0.0)
     x.on_timer(10.0)
     assert url(x) == "two"
-    assert b"timeout_error" in x.transport_failed(UpstreamTimeout("connecting"), 11.0)
+    assert b"timeout_error" in x.transport_failed(UpstreamTimeoutError("connecting"), 11.0)
 
 
 def test_the_deadline_ends_an_attempt_that_is_under_way() -> None:
     """One deadline a call, whatever an upstream's own total time is."""
     x = exchange_of(upstreams=("one", "two"), retry=Retry(attempts=2, deadline=12.0))
     x.start(0.0)
-    x.transport_failed(UpstreamUnreachable("refused"), 9.0)
+    x.transport_failed(UpstreamUnreachableError("refused"), 9.0)
     assert isinstance(x.order, Send)
     assert x.order.until == 12.0
     assert b"timeout_error" in x.on_timer(12.0)
@@ -187,7 +192,9 @@ def gateway_of(*models: str | None, dialects: tuple[str, ...] = (), **route: Any
     targets = tuple(Target(upstream, model) for upstream, model in zip(made, models, strict=True))
     route = {"retry": Retry(attempts=len(targets)), **route}
     config = Config(
-        upstreams={it.name: it for it in made}, routes=(Route("claude-*", targets, **route),), anonymous=True
+        upstreams={it.name: it for it in made},
+        routes=(ModelRoute("claude-*", targets, **route),),
+        anonymous=True,
     )
     return Gateway(config)
 
@@ -303,7 +310,7 @@ def test_a_route_that_strips_does_so_once_and_only_when_refused() -> None:
     """It goes as it is; after a 400 about the signature once more without, to the same target.
     The rest of the body keeps its bytes, and the record names the edit."""
     x = call(gateway_of(None, "claude-y", thinking="strip", retry=Retry()), 0.0, body=conversation(SIGNED))
-    x.transport_failed(UpstreamTimeout("silent"), 0.0)
+    x.transport_failed(UpstreamTimeoutError("silent"), 0.0)
     assert isinstance(x.order, Send)
     assert b"EqQBCgIYAh" in x.order.request.body
     assert refuse(x, 400, 1.0, body=REFUSAL) == b""

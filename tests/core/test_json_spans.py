@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core.errors import RequestTooLarge
+from nexusflow_core.errors import RequestTooLargeError
 from nexusflow_core.json_spans import check_values, count_values
 
 TEXTS = st.text(alphabet='ab,[{}]"\\:', max_size=6)
@@ -37,7 +37,7 @@ def test_a_bound_is_passed_exactly_by_more_values(value: Any, most: int) -> None
     """Whichever way the text is counted."""
     text = json.dumps(value).encode()
     if values(value) > most:
-        with pytest.raises(RequestTooLarge, match=f"more than {most} JSON values"):
+        with pytest.raises(RequestTooLargeError, match=f"more than {most} JSON values"):
             check_values(text, most)
     else:
         check_values(text, most)

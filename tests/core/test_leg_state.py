@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from nexusflow_core import Exchange
-from nexusflow_core.errors import InternalError, Overloaded, UpstreamProtocolError
+from nexusflow_core.errors import InternalError, OverloadedError, UpstreamProtocolError
 from nexusflow_core.exchange import Close, Read, Send
 from tests.core.openai_chat.driving import asking, chunks, sse
 from tests.core.openai_chat.driving import exchange_of as translated_exchange
@@ -64,8 +64,8 @@ def test_a_stream_that_has_begun_keeps_no_request() -> None:
     assert request.body == b""
 
 
-@pytest.mark.parametrize("error", [Overloaded("closing"), UpstreamProtocolError("broke")])
-def test_a_translated_answer_that_has_its_finish_ends_well(error: Overloaded) -> None:
+@pytest.mark.parametrize("error", [OverloadedError("closing"), UpstreamProtocolError("broke")])
+def test_a_translated_answer_that_has_its_finish_ends_well(error: OverloadedError) -> None:
     """All that matters has come, so a shutdown or a broken connection is no error to anybody."""
     x = translated()
     out = x.receive_data(finished(), 1.0) + x.fail(error, 2.0)
@@ -77,7 +77,7 @@ def test_a_translated_answer_that_has_its_finish_ends_well(error: Overloaded) ->
 def test_a_finish_that_is_an_error_stays_one() -> None:
     """The upstream ended its answer with an error, and then the gateway is closed."""
     x = translated()
-    out = x.receive_data(finished("error"), 1.0) + x.fail(Overloaded("closing"), 2.0)
+    out = x.receive_data(finished("error"), 1.0) + x.fail(OverloadedError("closing"), 2.0)
     assert out.count(b"event: error") == 1
     record = x.record(2.0)
     assert (record.ending, record.error_type) == ("error", "api_error")

@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from nexusflow_core import Call, CallRecord, Config, Gateway, PriceBook, Route, Target, Upstream
+from nexusflow_core import Call, CallRecord, Config, Gateway, ModelRoute, PriceBook, Target, Upstream
 from nexusflow_core.exchange import Exchange
 from nexusflow_core.upstream import Credential, Headers
 
@@ -31,7 +31,7 @@ def exchange(
         endpoint="messages", request_id="r", started_at=AT, body=body, credential=Credential("bearer", b"k")
     )
     config = Config(
-        upstreams={"a": upstream}, routes=(Route("*", (Target(upstream, target),)),), anonymous=True
+        upstreams={"a": upstream}, routes=(ModelRoute("*", (Target(upstream, target),)),), anonymous=True
     )
     return Gateway(config, book).open(call.look(1000), started=0.0)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexusflow_core import json_spans
-from nexusflow_core.errors import InvalidRequest, RequestTooLarge
+from nexusflow_core.errors import InvalidRequestError, RequestTooLargeError
 from nexusflow_core.json_spans import MAX_MEMBERS
 from nexusflow_core.peek import MAX_MODEL, inflate, peek, rename_model
 from tests.odd_json import oddly
@@ -61,7 +61,7 @@ def test_a_models_name_has_a_bound(padding: int) -> None:
     """Patterns are matched with it, and records keep it."""
     body = json.dumps({"model": "x" * MAX_MODEL, "system": " " * padding}).encode()
     assert peek(body).model == "x" * MAX_MODEL
-    with pytest.raises(InvalidRequest, match="model: String should have at most 1000 characters"):
+    with pytest.raises(InvalidRequestError, match="model: String should have at most 1000 characters"):
         peek(body.replace(b'"x', b'"xx'))
 
 
@@ -96,7 +96,7 @@ def _values(text: bytes) -> list[bytes]:
 )
 def test_a_body_that_cannot_be_routed_says_why(body: bytes, message: str) -> None:
     """Each is a 400 with its place, in the wire's words."""
-    with pytest.raises(InvalidRequest, match=message):
+    with pytest.raises(InvalidRequestError, match=message):
         peek(body)
 
 
@@ -107,7 +107,7 @@ def test_members_beyond_the_bound_are_not_decoded(members: bytes) -> None:
     """A body of a hundred thousand members is refused without an object for each."""
     text = b"{" + b",".join(members % i if b"%" in members else members for i in range(100_000)) + b"}"
     tracemalloc.start()
-    with pytest.raises(InvalidRequest, match="more than 1000 top-level members"):
+    with pytest.raises(InvalidRequestError, match="more than 1000 top-level members"):
         peek(text)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -127,7 +127,7 @@ def test_members_beyond_the_bound_are_not_decoded(members: bytes) -> None:
 def test_a_large_body_that_is_no_object_says_so(text: bytes, message: str) -> None:
     """Counting members beforehand changes nothing of what is said."""
     large = b"{" + b",".join(b'"%x":1' % i for i in range(30_000)) + b"}"
-    with pytest.raises(InvalidRequest, match=message):
+    with pytest.raises(InvalidRequestError, match=message):
         peek(text % large)
 
 
@@ -148,7 +148,7 @@ def test_arbitrary_bytes_are_read_or_refused(body: bytes) -> None:
     """No input makes anything but a Peek or a typed error."""
     try:
         peek(body)
-    except InvalidRequest:
+    except InvalidRequestError:
         pass
 
 
@@ -162,13 +162,13 @@ def test_compressed_bodies_are_inflated() -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "error"),
     [
-        (gzip.compress(b"x" * 1001, mtime=0), "gzip", RequestTooLarge),
-        (gzip.compress(b"x" * 50_000_000, mtime=0), "gzip", RequestTooLarge),
-        (gzip.compress(b"x" * 600, mtime=0) * 2, "gzip", RequestTooLarge),
-        (gzip.compress(b"x" * 500, mtime=0)[:-9], "gzip", InvalidRequest),
-        (b"not gzip", "gzip", InvalidRequest),
-        (b"x", "br", InvalidRequest),
-        (b"x", "gzip, gzip", InvalidRequest),
+        (gzip.compress(b"x" * 1001, mtime=0), "gzip", RequestTooLargeError),
+        (gzip.compress(b"x" * 50_000_000, mtime=0), "gzip", RequestTooLargeError),
+        (gzip.compress(b"x" * 600, mtime=0) * 2, "gzip", RequestTooLargeError),
+        (gzip.compress(b"x" * 500, mtime=0)[:-9], "gzip", InvalidRequestError),
+        (b"not gzip", "gzip", InvalidRequestError),
+        (b"x", "br", InvalidRequestError),
+        (b"x", "gzip, gzip", InvalidRequestError),
     ],
 )
 def test_a_bomb_or_broken_compression_is_refused(body: bytes, encoding: str, error: type[Exception]) -> None:

@@ -10,8 +10,8 @@ import pytest
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import LegState
 from nexusflow_core.dialects.anthropic import AnthropicDialect
-from nexusflow_core.errors import InvalidRequest, UpstreamProtocolError
-from nexusflow_core.routing import Options, Target
+from nexusflow_core.errors import InvalidRequestError, UpstreamProtocolError
+from nexusflow_core.routing import Target, TargetOptions
 from nexusflow_core.upstream import Headers, Secret, Upstream, header
 
 UPSTREAM = Upstream(name="a", dialect="anthropic", base_url="https://a/base", api_key=Secret("sk-up"))
@@ -78,7 +78,7 @@ def test_a_compressed_body_travels_compressed_unless_it_is_renamed() -> None:
 
 def test_an_open_stream_holds_nothing_of_what_it_was_asked() -> None:
     """Nor on a route that estimates tokens, which has a use for the text of count_tokens alone."""
-    for options in (Options(), Options(count_tokens="estimate")):
+    for options in (TargetOptions(), TargetOptions(count_tokens="estimate")):
         came = call(bytes(bytearray(b'{"model":"claude-x"}')))
         body, nobodys = came.body, bytes(bytearray(b"another"))
         leg = opened(came, Target(UPSTREAM, options=options))
@@ -96,7 +96,7 @@ def test_the_query_goes_along_verbatim() -> None:
 @pytest.mark.parametrize("query", [b"a b", b"a\r\nx: y", b"\xff", b"a#b", b"\x7f"])
 def test_a_query_that_is_no_query_is_refused(query: bytes) -> None:
     """Nothing in it can end the request line."""
-    with pytest.raises(InvalidRequest, match="query"):
+    with pytest.raises(InvalidRequestError, match="query"):
         opened(call(query=query), Target(UPSTREAM))
 
 

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from nexusflow_core import Target, Upstream
-from nexusflow_core.errors import UpstreamProtocolError, UpstreamStatus, UpstreamTimeout, UpstreamUnreachable
+from nexusflow_core.errors import (
+    UpstreamProtocolError,
+    UpstreamStatusError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
+)
 from nexusflow_core.resilience import CircuitMemory, Failure, Health, Plan, Step, failure_of, stated_wait
 from nexusflow_core.routing import Retry
 from nexusflow_core.upstream import Headers, Secret
@@ -46,16 +51,16 @@ def names(course: Plan, failure: Failure = FAILED, now: float = 0.0) -> list[str
 @pytest.mark.parametrize(
     ("error", "reason", "again"),
     [
-        (UpstreamUnreachable("x"), "unreachable", True),
-        (UpstreamTimeout("x"), "timeout", False),
+        (UpstreamUnreachableError("x"), "unreachable", True),
+        (UpstreamTimeoutError("x"), "timeout", False),
         (UpstreamProtocolError("broke"), "failed", True),
-        (UpstreamStatus(408, "timeout_error"), "failed", True),
-        (UpstreamStatus(409, "conflict_error"), "failed", True),
-        (UpstreamStatus(429, "rate_limit_error"), "rate_limited", True),
-        (UpstreamStatus(500, "api_error"), "failed", True),
-        (UpstreamStatus(503, "api_error"), "overloaded", True),
-        (UpstreamStatus(529, "api_error"), "overloaded", True),
-        (UpstreamStatus(200, "overloaded_error"), "overloaded", True),
+        (UpstreamStatusError(408, "timeout_error"), "failed", True),
+        (UpstreamStatusError(409, "conflict_error"), "failed", True),
+        (UpstreamStatusError(429, "rate_limit_error"), "rate_limited", True),
+        (UpstreamStatusError(500, "api_error"), "failed", True),
+        (UpstreamStatusError(503, "api_error"), "overloaded", True),
+        (UpstreamStatusError(529, "api_error"), "overloaded", True),
+        (UpstreamStatusError(200, "overloaded_error"), "overloaded", True),
     ],
 )
 def test_what_is_tried_again(error: Any, reason: str, again: bool) -> None:
@@ -68,8 +73,8 @@ def test_what_is_tried_again(error: Any, reason: str, again: bool) -> None:
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422])
 def test_what_is_the_callers_own(status: int) -> None:
     """Another attempt would end the same way, and says nothing about the target."""
-    assert failure_of(UpstreamStatus(status, "invalid_request_error"), (), AT) is None
-    assert failure_of(UpstreamStatus(200, "invalid_request_error"), (), AT) is None
+    assert failure_of(UpstreamStatusError(status, "invalid_request_error"), (), AT) is None
+    assert failure_of(UpstreamStatusError(200, "invalid_request_error"), (), AT) is None
 
 
 def test_garbage_is_not_asked_for_twice() -> None:
@@ -160,7 +165,7 @@ def test_no_attempt_begins_beyond_the_deadline() -> None:
 
 def test_the_upstream_may_forbid_the_same_again() -> None:
     """`x-should-retry: false` ends it for this target, not for the next."""
-    failure = failure_of(UpstreamStatus(529, "overloaded_error"), [(b"x-should-retry", b"false")], AT)
+    failure = failure_of(UpstreamStatusError(529, "overloaded_error"), [(b"x-should-retry", b"false")], AT)
     assert failure is not None
     assert names(plan(target("a"), target("b")), failure) == ["a", "b"]
 

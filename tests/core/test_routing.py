@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexusflow_core import Upstream
-from nexusflow_core.routing import Route, Router, Target
+from nexusflow_core.routing import ModelRoute, Router, Target
 
 TARGET = Target(Upstream(name="a", dialect="anthropic", base_url="http://a"))
 
 
 def serves(pattern: str, model: str) -> bool:
-    return Router([Route(pattern, (TARGET,))]).serves(model)
+    return Router([ModelRoute(pattern, (TARGET,))]).serves(model)
 
 
 @given(st.text("ab*", max_size=8), st.text("ab", max_size=12))

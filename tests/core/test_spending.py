@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core import Call, Config, Exchange, Gateway, Route, Target, Upstream
+from nexusflow_core import Call, Config, Exchange, Gateway, ModelRoute, Target, Upstream
 from nexusflow_core.exchange import Read, Send
 from nexusflow_core.routing import Retry
 from nexusflow_core.spending import is_exhausted, regained_at
@@ -92,7 +92,7 @@ def gateway_of(dialect: str, *, key: bool = True, targets: int = 2) -> Gateway:
         )
         for name in ("one", "two")[:targets]
     }
-    route = Route("*", tuple(map(Target, upstreams.values())), Retry(attempts=3))
+    route = ModelRoute("*", tuple(map(Target, upstreams.values())), Retry(attempts=3))
     return Gateway(Config(upstreams=upstreams, routes=(route,), anonymous=True))
 
 
@@ -256,7 +256,7 @@ def test_the_target_after_it_is_asked() -> None:
         name: Upstream(name=name, dialect="anthropic", base_url=f"http://{name}", api_key=Secret("sk-up"))
         for name in ("one", "two", "three")
     }
-    route = Route("*", tuple(map(Target, upstreams.values())), Retry(attempts=3))
+    route = ModelRoute("*", tuple(map(Target, upstreams.values())), Retry(attempts=3))
     gateway = Gateway(Config(upstreams=upstreams, routes=(route,), anonymous=True))
     exchange = call_of(gateway, 0.0, **FORCED)
     answer(exchange, 402, BUSY, 1.0)
@@ -287,7 +287,7 @@ def threaded(*, threads: bool | None, base_url: str = "http://one", dialect: str
         auth="x-api-key",
     )
     other = Upstream(name="two", dialect=dialect, base_url="http://two", api_key=Secret("sk"), threads=threads)
-    route = Route("*", (Target(upstream), Target(other)), Retry(attempts=3))
+    route = ModelRoute("*", (Target(upstream), Target(other)), Retry(attempts=3))
     return Gateway(Config(upstreams={"one": upstream, "two": other}, routes=(route,), anonymous=True))
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core.errors import EventTooLarge
+from nexusflow_core.errors import EventTooLargeError
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder, encode_sse
 from tests.cuts import cut, cuts
 
@@ -142,7 +142,7 @@ def test_an_event_over_the_bound_is_a_typed_error(piece: bytes) -> None:
         for _ in range(100):
             decoder.feed(piece)
 
-    with pytest.raises(EventTooLarge):
+    with pytest.raises(EventTooLargeError):
         feed_on()
 
 

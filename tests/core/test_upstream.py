@@ -4,7 +4,12 @@ import pickle
 
 import pytest
 
-from nexusflow_core.errors import AuthenticationFailed, ConfigError, InvalidRequest, UpstreamProtocolError
+from nexusflow_core.errors import (
+    AuthenticationFailedError,
+    ConfigError,
+    InvalidRequestError,
+    UpstreamProtocolError,
+)
 from nexusflow_core.upstream import (
     AuthScheme,
     Credential,
@@ -117,7 +122,7 @@ def test_what_connection_lists_is_of_one_hop() -> None:
 @pytest.mark.parametrize("value", [b"a\r\nx-evil: 1", b"a\nb", b"a\0b", b"a\x01b", b"a\x7fb"])
 def test_a_header_value_with_a_control_character_is_refused(value: bytes) -> None:
     """No header can smuggle another, in either direction; and few servers would write it."""
-    with pytest.raises(InvalidRequest, match="header x-a"):
+    with pytest.raises(InvalidRequestError, match="header x-a"):
         relayed_request_headers([(b"x-a", value)], KEY)
     with pytest.raises(UpstreamProtocolError, match="header x-a"):
         relayed_response_headers([(b"x-a", value)])
@@ -147,7 +152,7 @@ def test_blanks_around_a_value_are_no_part_of_it() -> None:
 @pytest.mark.parametrize("scheme", ["x-api-key", "bearer"])
 def test_a_credential_with_a_control_character_is_refused(scheme: AuthScheme, value: bytes) -> None:
     """As in any other header; the key of the configuration, where it is read."""
-    with pytest.raises(InvalidRequest, match=": control characters are not allowed"):
+    with pytest.raises(InvalidRequestError, match=": control characters are not allowed"):
         upstream(None).credential_header(Credential(scheme, value))
     with pytest.raises(ConfigError, match="here: the environment variable NAME contains a control character"):
         Secret(None, "NAME").resolve({"NAME": "k" + value.decode() + "k"}, "here")
@@ -156,7 +161,7 @@ def test_a_credential_with_a_control_character_is_refused(scheme: AuthScheme, va
 @pytest.mark.parametrize("name", [b"", b"x a", b"x-a:", b"x-\xff", b"x\r\ny"])
 def test_a_header_name_that_is_none_is_refused(name: bytes) -> None:
     """Few clients would write it, and no server takes it for one header."""
-    with pytest.raises(InvalidRequest, match="name"):
+    with pytest.raises(InvalidRequestError, match="name"):
         relayed_request_headers([(b"x-b", b"1"), (name, b"x")], KEY)
 
 
@@ -198,7 +203,7 @@ def test_without_a_key_the_clients_own_goes_in_the_header_it_came_in() -> None:
     """Bearer stays Bearer; and with none there is a 401 before anything is sent."""
     assert upstream(None).credential_header(Credential("bearer", b"k")) == (b"authorization", b"Bearer k")
     assert upstream(None).credential_header(Credential("x-api-key", b"k")) == (b"x-api-key", b"k")
-    with pytest.raises(AuthenticationFailed):
+    with pytest.raises(AuthenticationFailedError):
         upstream(None).credential_header(None)
 
 

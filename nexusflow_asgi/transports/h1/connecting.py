@@ -9,10 +9,10 @@ from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, Final
 
-from nexusflow_asgi.transports.h1.connection import BrokenConnection, Connection
+from nexusflow_asgi.transports.h1.connection import BrokenConnectionError, Connection
 from nexusflow_asgi.transports.h1.origin import Address, Origin
 
-__all__ = ["ProxyRefused", "connect", "ready"]
+__all__ = ["ProxyRefusedError", "connect", "ready"]
 
 _NEXT_ADDRESS_SECONDS: Final = 0.25
 """Until the next address is tried beside the one before (RFC 8305, Happy Eyeballs)."""
@@ -20,7 +20,7 @@ _NEXT_ADDRESS_SECONDS: Final = 0.25
 _MOST_ADDRESSES: Final = 16
 
 
-class ProxyRefused(BrokenConnection):
+class ProxyRefusedError(BrokenConnectionError):
     """The proxy opens no tunnel."""
 
 
@@ -40,7 +40,7 @@ async def connect(address: Address, forget: Callable[[Connection], object]) -> C
 
 async def ready(connection: Connection, origin: Origin, contexts: Callable[[bool], ssl.SSLContext]) -> None:
     """Takes a new connection through the proxy's tunnel and TLS. `contexts` makes the TLS context, of the
-    proxy if its argument is True. Raises OSError, as which ssl.SSLError counts, or BrokenConnection."""
+    proxy if its argument is True. Raises OSError, as which ssl.SSLError counts, or BrokenConnectionError."""
     if origin.proxy is not None:
         await _through_proxy(connection, origin, origin.proxy, contexts)
     if origin.address.tls:
@@ -55,7 +55,7 @@ async def _through_proxy(
     if origin.address.tls:
         status = await connection.open_tunnel(origin.connect_head)
         if status // 100 != 2:
-            raise ProxyRefused(f"status {status}")
+            raise ProxyRefusedError(f"status {status}")
 
 
 async def _connected_socket(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:

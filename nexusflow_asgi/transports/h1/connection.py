@@ -19,7 +19,14 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from nexusflow_asgi.transports.failures import HEAD_BYTES, forget_traceback
 from nexusflow_asgi.transports.h1.tls import Tls
 
-__all__ = ["AnswerTooEarly", "BrokenConnection", "Connection", "ConnectionEnded", "HeadTooLarge", "Phase"]
+__all__ = [
+    "AnswerTooEarlyError",
+    "BrokenConnectionError",
+    "Connection",
+    "ConnectionEndedError",
+    "HeadTooLargeError",
+    "Phase",
+]
 
 _PIECE: Final = 64 * 1024
 """Bytes of a large body that are written at once: other calls get their turn between two pieces."""
@@ -31,19 +38,19 @@ _MOST_LEFT: Final = 8 * HEAD_BYTES
 """Bytes that are looked at behind a broken write."""
 
 
-class BrokenConnection(Exception):
+class BrokenConnectionError(Exception):
     """Why a connection cannot be used, where no library says so."""
 
 
-class AnswerTooEarly(BrokenConnection):
+class AnswerTooEarlyError(BrokenConnectionError):
     """Bytes came before the request was written: they answer somebody else, or nobody."""
 
 
-class ConnectionEnded(BrokenConnection):
+class ConnectionEndedError(BrokenConnectionError):
     """The peer closed the connection before the end of its answer."""
 
 
-class HeadTooLarge(BrokenConnection):
+class HeadTooLargeError(BrokenConnectionError):
     """More than HEAD_BYTES came without a byte of body."""
 
 
@@ -121,7 +128,7 @@ class Connection(asyncio.Protocol):
         if self.phase is not _IDLE:
             return
         if self.asked == 1 and self._has_unread():  # `usable` has looked at a kept one
-            self.fail(AnswerTooEarly())
+            self.fail(AnswerTooEarlyError())
             return
         self.phase = _ASKED
         self._write(head)
@@ -149,7 +156,7 @@ class Connection(asyncio.Protocol):
     @property
     def died_unanswered(self) -> bool:
         """True if a kept connection ended before it gave a byte of answer: the request can be sent again."""
-        ended = isinstance(self.failure, ConnectionEnded | OSError)
+        ended = isinstance(self.failure, ConnectionEndedError | OSError)
         return self.asked > 1 and ended and not self._overhead and not self.status
 
     def rest(self) -> bool:
@@ -168,7 +175,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Closes the socket at once."""
-        self.fail(ConnectionEnded())
+        self.fail(ConnectionEndedError())
 
     def fail(self, error: Exception) -> None:
         """Closes the socket at once; `error` is why. What came of the body before can still be taken."""
@@ -232,7 +239,7 @@ class Connection(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade) as error:
             self._unparsed(error)
         if self._overhead > HEAD_BYTES:
-            self.fail(HeadTooLarge())
+            self.fail(HeadTooLargeError())
         elif self._size > _MOST_UNREAD and not self._no_reading and self._transport is not None:
             self._no_reading = True
             self._transport.pause_reading()
@@ -314,7 +321,7 @@ class Connection(asyncio.Protocol):
 
     def _out_of_turn(self) -> None:
         if self.phase is _IDLE:
-            self.fail(AnswerTooEarly())
+            self.fail(AnswerTooEarlyError())
         elif self.phase is _ANSWERED:
             self._retire()
 
@@ -332,7 +339,7 @@ class Connection(asyncio.Protocol):
             self._retire()
             self._wake()
         else:
-            self.fail(error or ConnectionEnded())
+            self.fail(error or ConnectionEndedError())
 
     def _decrypted(self, data: bytes) -> bytes:
         top = self._layers[-1]

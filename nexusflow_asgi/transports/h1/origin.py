@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from nexusflow_asgi.transports.proxies import Proxies
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 
 __all__ = ["Address", "Origin", "parse_origin"]
 
@@ -53,12 +53,12 @@ class Origin:
 def parse_origin(text: str, proxies: Proxies) -> Origin:
     """Returns the origin of a URL that was cut before its path: `https://api.example:8443`.
 
-    Raises InvalidRequest for what is no http or https URL.
+    Raises InvalidRequestError for what is no http or https URL.
     """
     try:
         address = _address(text)
     except ValueError:  # its text may hold what a client wrote
-        raise InvalidRequest("the upstream's URL has no host to connect to") from None
+        raise InvalidRequestError("the upstream's URL has no host to connect to") from None
     return Origin(text, address, proxies.for_url(text))
 
 

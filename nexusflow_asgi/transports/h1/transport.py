@@ -13,19 +13,19 @@ from nexusflow_asgi.transports.failures import (
     slow_connect,
     unreachable,
 )
-from nexusflow_asgi.transports.h1.connecting import ProxyRefused, connect, ready
+from nexusflow_asgi.transports.h1.connecting import ProxyRefusedError, connect, ready
 from nexusflow_asgi.transports.h1.connection import (
-    AnswerTooEarly,
-    BrokenConnection,
+    AnswerTooEarlyError,
+    BrokenConnectionError,
     Connection,
-    ConnectionEnded,
-    HeadTooLarge,
+    ConnectionEndedError,
+    HeadTooLargeError,
     Phase,
 )
 from nexusflow_asgi.transports.h1.origin import Origin, parse_origin
 from nexusflow_asgi.transports.h1.pool import Pool
 from nexusflow_asgi.transports.proxies import Proxies
-from nexusflow_core.errors import InvalidRequest, UpstreamError
+from nexusflow_core.errors import InvalidRequestError, UpstreamError
 from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
 
 __all__ = ["H1Transport"]
@@ -91,7 +91,7 @@ class H1Transport:
         head = prefix + b"\r\n".join(lines)
         ends = head.count(b"\n")
         if head.count(b"\r") != ends or ends != prefix.count(b"\n") + len(lines) + 1 or b"\0" in head:
-            raise InvalidRequest("a header of this request cannot be sent on")
+            raise InvalidRequestError("a header of this request cannot be sent on")
         return (origin, head + body, b"") if len(body) <= _SMALL_BODY else (origin, head, body)
 
     def _prefix(self, method: str, url: str) -> tuple[Origin, bytes]:
@@ -101,7 +101,7 @@ class H1Transport:
         at = url.find("/", url.find("://") + 3)
         text, target = (url, "/") if at < 0 else (url[:at], url[at:])
         if not target.isascii() or not target.isprintable() or " " in target:
-            raise InvalidRequest("the path or query of this request cannot be sent on")
+            raise InvalidRequestError("the path or query of this request cannot be sent on")
         origin = self._origins.get(text)
         if origin is None:
             origin = self._origins[text] = parse_origin(text, self._proxies)
@@ -126,7 +126,11 @@ class H1Transport:
                     if connection is not None:
                         return connection
                 return await self._connected(origin)
-        except (OSError, ValueError, BrokenConnection) as error:  # ValueError: a name that no resolver takes
+        except (
+            OSError,
+            ValueError,
+            BrokenConnectionError,
+        ) as error:  # ValueError: a name that no resolver takes
             forget_traceback(error)
             failure = error
         except BaseException:
@@ -137,7 +141,7 @@ class H1Transport:
             pool.leave()
         if limit.expired():
             raise slow_connect(upstream.name, pool=not entered)
-        raise unreachable(upstream.name, failure, proxy=isinstance(failure, ProxyRefused))
+        raise unreachable(upstream.name, failure, proxy=isinstance(failure, ProxyRefusedError))
 
     async def _connected(self, origin: Origin) -> Connection:
         connection = await connect(origin.proxy or origin.address, self._pool.forget)
@@ -198,11 +202,11 @@ class _Answer:
 def _failed(connection: Connection, upstream: str) -> UpstreamError:
     """Returns why a connection that was asked is closed."""
     failure = connection.failure
-    if isinstance(failure, AnswerTooEarly):
+    if isinstance(failure, AnswerTooEarlyError):
         return early_answer(upstream)
-    if isinstance(failure, HeadTooLarge):
+    if isinstance(failure, HeadTooLargeError):
         return head_too_large(upstream)
-    return broken(upstream, failure or ConnectionEnded())
+    return broken(upstream, failure or ConnectionEndedError())
 
 
 @functools.cache

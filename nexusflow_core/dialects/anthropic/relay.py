@@ -9,7 +9,7 @@ from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead, Upstream
 from nexusflow_core.dialects.anthropic.billing_header import without_billing_header
 from nexusflow_core.dialects.anthropic.tap import (
     Answer,
-    AnswerError,
+    ErrorMember,
     StreamTap,
     is_stream,
     may_be_stream,
@@ -17,10 +17,10 @@ from nexusflow_core.dialects.anthropic.tap import (
 )
 from nexusflow_core.errors import (
     CallerError,
-    InvalidRequest,
+    InvalidRequestError,
     NexusFlowError,
     UpstreamProtocolError,
-    UpstreamStatus,
+    UpstreamStatusError,
     error_event,
 )
 from nexusflow_core.messages import read_body
@@ -70,7 +70,7 @@ class AnthropicDialect(UpstreamDialect):
         self.vendors = {name: name for name in BUILTIN_VENDORS} | dict(vendors or {})
 
     def open(self, call: Call, target: Target, at: datetime) -> "RelayLeg":
-        """Raises InvalidRequest for a query or header that cannot stand in a request line."""
+        """Raises InvalidRequestError for a query or header that cannot stand in a request line."""
         if thread_of(call.text) and not _keeps_threads(target.upstream):
             raise thread_refused()
         request = _relayed_request(call, target)
@@ -147,7 +147,7 @@ def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
 
 def _checked_query(query: bytes) -> str:
     if any(byte <= 0x20 or byte >= 0x7F or byte == 0x23 for byte in query):
-        raise InvalidRequest("query: only printable ASCII is allowed, without '#'")
+        raise InvalidRequestError("query: only printable ASCII is allowed, without '#'")
     return query.decode("ascii")
 
 
@@ -216,7 +216,7 @@ class RelayLeg:
         media_type = (header(headers, b"content-type") or b"").partition(b";")[0].strip().lower()
         self._uncounted = self._counting and is_absent(status)
         if status >= 400 and not self._uncounted:
-            self.failure = UpstreamStatus(status, "api_error")
+            self.failure = UpstreamStatusError(status, "api_error")
         elif media_type == b"text/event-stream" and self._encoded:
             self._hold_limit = 0  # it cannot be followed, and must not be held back either
         elif not self._encoded and not self._counting:
@@ -302,9 +302,9 @@ class RelayLeg:
 
     def _read_answer(self, body: bytes) -> None:
         """Meters a whole sync body. Raises UpstreamProtocolError for a success that is not JSON."""
-        refused = isinstance(self.failure, UpstreamStatus)
+        refused = isinstance(self.failure, UpstreamStatusError)
         answer = None if self._encoded else read_answer(unframed(body) if refused else body)
-        if isinstance(self.failure, UpstreamStatus):
+        if isinstance(self.failure, UpstreamStatusError):
             if answer is not None and answer.error is not None:
                 self.failure = self._status_of(answer.error, self.failure.status)
         elif answer is not None:
@@ -312,12 +312,12 @@ class RelayLeg:
         elif not self._encoded:
             raise UpstreamProtocolError("the upstream's answer is not a JSON object")
 
-    def _status_of(self, told: AnswerError, status: int) -> UpstreamStatus:
+    def _status_of(self, told: ErrorMember, status: int) -> UpstreamStatusError:
         words = f"{told.type} {told.code()}"
         message = told.message if isinstance(told.message, str) else ""
         if not is_exhausted(status, words, message):
-            return UpstreamStatus(status, told.type, details=_details(told.code()))
-        error = UpstreamStatus(status, told.type, details=_details(told.code()), reason=EXHAUSTED)
+            return UpstreamStatusError(status, told.type, details=_details(told.code()))
+        error = UpstreamStatusError(status, told.type, details=_details(told.code()), reason=EXHAUSTED)
         error.regained_at = regained_at(message, self._started_at)
         return error
 
@@ -338,7 +338,7 @@ class RelayLeg:
         if self.state is LegState.OPEN and (tap.ended or tap.stopped):
             self.state = LegState.WINDING_DOWN
         if tap.error_type is not None:
-            self.failure = UpstreamStatus(200, tap.error_type, details=_details(tap.error_code))
+            self.failure = UpstreamStatusError(200, tap.error_type, details=_details(tap.error_code))
 
 
 def _details(code: str) -> dict[str, str] | None:

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from nexusflow_core.errors import EventTooLarge
+from nexusflow_core.errors import EventTooLargeError
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder
 from nexusflow_core.untyped import MALFORMED, object_of
 from nexusflow_core.usage import WireUsage, merge_usage, read_wire_usage
 
-__all__ = ["Answer", "AnswerError", "StreamTap", "is_stream", "may_be_stream", "read_answer"]
+__all__ = ["Answer", "ErrorMember", "StreamTap", "is_stream", "may_be_stream", "read_answer"]
 
 # An event that matters has one of these in its data. Text that speaks of them has them too, behind a backslash:
 # such an event is framed for nothing, which costs time in proportion to its length.
@@ -29,8 +29,8 @@ _MAX_TAIL = 4096
 """An unfinished event longer than this goes to the decoder, which keeps its pieces apart."""
 
 
-class AnswerError(Struct):
-    """The `error` of an answer: its type on the wire, and what it says."""
+class ErrorMember(Struct):
+    """The `error` member of an answer: its type on the wire, message and details."""
 
     type: str = "api_error"
     message: Any = None
@@ -56,7 +56,7 @@ class Answer(Struct):
     model: str | None = None
     stop_reason: str | None = None
     usage: WireUsage | None = None
-    error: AnswerError | None = None
+    error: ErrorMember | None = None
     cache_miss: str | None = None
 
 
@@ -70,7 +70,7 @@ class _Message(Struct):
     model: str | None = None
     stop_reason: str | None = None
     usage: Raw = Raw(b"null")
-    error: AnswerError | None = None
+    error: ErrorMember | None = None
     diagnostics: Raw = _NULL
 
     @property
@@ -98,7 +98,7 @@ class _Event(Struct):
     message: _Message | None = None
     delta: _Delta | None = None
     usage: Raw = Raw(b"null")
-    error: AnswerError | None = None
+    error: ErrorMember | None = None
 
 
 _answer = msgspec.json.Decoder(_Message)
@@ -233,7 +233,7 @@ class StreamTap:
     def _frame(self, data: bytes) -> None:
         try:
             self._take(self._decoder.feed(data))
-        except EventTooLarge:
+        except EventTooLargeError:
             self._blind = self.started = True
         self._framing = self._blind or not self.started or self._decoder.pending
 

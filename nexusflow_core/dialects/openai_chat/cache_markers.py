@@ -19,7 +19,7 @@ _CARRIERS = {
 
 
 class CacheMarkers:
-    """The markers of one request, for one vendor. Raises InvalidRequest where Anthropic would.
+    """The markers of one request, for one vendor. Raises InvalidRequestError where Anthropic would.
 
     `on` and its kin are given parts as they are made, and mark them; `close` names what found no place.
     """

@@ -9,7 +9,7 @@ from nexusflow_core.dialects.openai_chat.context import ChatTranslation
 from nexusflow_core.dialects.openai_chat.parts import Parts
 from nexusflow_core.dialects.openai_chat.thinking import Recall
 from nexusflow_core.dialects.openai_chat.vendors import Prefill
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import (
     OtherBlock,
     RedactedThinkingBlock,
@@ -37,7 +37,7 @@ __all__ = ["Conversation"]
 
 
 class Conversation:
-    """Translates a request's turns. Raises InvalidRequest for turns that no upstream would take."""
+    """Translates a request's turns. Raises InvalidRequestError for turns that no upstream would take."""
 
     def __init__(self, it: ChatTranslation, *, markers: CacheMarkers, recall: Recall, ids: CallIds) -> None:
         self._request = it.request
@@ -73,7 +73,7 @@ class Conversation:
             out += made
         self._markers.close()
         if not any(message["role"] != "system" for message in out):
-            raise InvalidRequest("messages.0: all messages must have non-empty content")
+            raise InvalidRequestError("messages.0: all messages must have non-empty content")
         return _bridged(out) if self._parts.bridged else out
 
     def _begin(self, made: list[Part]) -> None:
@@ -81,14 +81,16 @@ class Conversation:
         self._calls.expect_results()
         prefill = self._vendor.prefill
         if prefill is None:
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 "This model does not support assistant message prefill. "
                 "The conversation must end with a user message."
             )
         for message in made:
             text = _last_text(message.get("content"))
             if text != text.rstrip():
-                raise InvalidRequest("messages: final assistant content cannot end with trailing whitespace")
+                raise InvalidRequestError(
+                    "messages: final assistant content cannot end with trailing whitespace"
+                )
             message.update(prefill.message)
             self.begun, self.prefill = text, prefill
 
@@ -107,7 +109,7 @@ class Conversation:
                 self._losses.drop(path, "every tool is offered from the start")
                 continue
             if not isinstance(block, TextBlock):
-                raise InvalidRequest(f"{dotted(path)}: a system message takes text only")
+                raise InvalidRequestError(f"{dotted(path)}: a system message takes text only")
             self._parts.citations(block, path)
             texts.append(block.text)
         text = "\n\n".join(filter(None, texts))
@@ -160,7 +162,7 @@ class Conversation:
             elif isinstance(block, OtherBlock) and ran_at_anthropic(block.kind):
                 self._losses.drop(path, "what a server tool did is known to Anthropic only")
             else:
-                raise InvalidRequest(
+                raise InvalidRequestError(
                     f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream"
                 )
         text = "".join(texts)

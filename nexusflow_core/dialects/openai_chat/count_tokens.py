@@ -22,9 +22,9 @@ from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.errors import (
     NexusFlowError,
-    NotFound,
+    NotFoundError,
     UpstreamProtocolError,
-    UpstreamStatus,
+    UpstreamStatusError,
 )
 from nexusflow_core.messages import read_body, read_request
 from nexusflow_core.record import Loss
@@ -57,10 +57,10 @@ _count = msgspec.json.Decoder(_Count)
 
 
 def open_count(call: Call, target: Target, vendor: Vendor, headers: Headers) -> Leg:
-    """By the vendor's counter, else by an estimate where the route takes one. Raises NotFound where neither is
-    to be had, InvalidRequest for a request that would be refused anyway."""
+    """By the vendor's counter, else by an estimate where the route takes one. Raises NotFoundError where
+    neither is to be had, InvalidRequestError for a request that would be refused anyway."""
     if vendor.counts_at is None and target.options.count_tokens is None:
-        raise NotFound(NOT_COUNTED)
+        raise NotFoundError(NOT_COUNTED)
     given = read_body(call.text, call.max_values)
     # Counting takes no max_tokens; all else is read as it would be to be answered.
     request = read_request(msgspec.json.encode({"max_tokens": 1, **given}), call.max_values + 1)
@@ -152,7 +152,7 @@ class CountLeg:
         told = warning(self.losses)
         return counted(found.count, call.request_id, [(b"x-nexusflow-warning", told)] if told else ())
 
-    def _failed(self, body: bytes) -> UpstreamStatus:
+    def _failed(self, body: bytes) -> UpstreamStatusError:
         origin = origin_of(self._vendor, self._call.model, self.request.upstream, self._call.credential)
         return failure(
             read_error_body(body), self._status, self._headers, origin=origin, now=self._call.started_at

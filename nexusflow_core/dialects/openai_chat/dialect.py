@@ -32,7 +32,7 @@ class OpenAIChatDialect(UpstreamDialect):
     vendors: Mapping[str, str | None] = {name: row.prices for name, row in VENDORS.items()}
 
     def open(self, call: Call, target: Target, at: datetime) -> Leg:
-        """Raises InvalidRequest for what cannot be asked there, NotFound for count_tokens."""
+        """Raises InvalidRequestError for what cannot be asked there, NotFoundError for count_tokens."""
         upstream = target.upstream
         if call.endpoint == "count_tokens":
             leg = open_count(call, target, vendor_row(upstream.vendor), _headers(call))

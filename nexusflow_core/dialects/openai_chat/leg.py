@@ -10,7 +10,7 @@ from nexusflow_core.dialects.openai_chat.errors import error_in, origin_of
 from nexusflow_core.dialects.openai_chat.response import the_choice, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk, message_in, unknown_members
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
-from nexusflow_core.errors import AnswerUnusable, UpstreamProtocolError
+from nexusflow_core.errors import AnswerUnusableError, UpstreamProtocolError
 from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.answer import Answer
 from nexusflow_core.translation.error_bodies import ErrorTold
@@ -74,7 +74,7 @@ class ChatLeg(TranslatedLeg[ChatStream]):
         try:
             chunk = decode_chunk(body)
         except msgspec.ValidationError as error:
-            raise AnswerUnusable(f"the upstream's answer is {error}") from None
+            raise AnswerUnusableError(f"the upstream's answer is {error}") from None
         except msgspec.DecodeError:
             raise self._ended_early("the upstream's stream ended before its first event") from None
         told = error_in(chunk, body, whole=True)
@@ -88,7 +88,7 @@ class ChatLeg(TranslatedLeg[ChatStream]):
 
     def _ended_early(self, message: str) -> UpstreamProtocolError:
         """A stream that says `[DONE]` was not cut off: it is the answer, and nothing can be made of it."""
-        return (AnswerUnusable if self._done else UpstreamProtocolError)(message)
+        return (AnswerUnusableError if self._done else UpstreamProtocolError)(message)
 
     def answer(self, body: bytes) -> Answer | ErrorTold:
         try:
@@ -127,5 +127,5 @@ def _is_idle(event: ServerSentEvent) -> bool:
 def _unread(message: str, data: bytes) -> UpstreamProtocolError:
     """The error of what could not be decoded. An object is an answer of the model's; a page, or nothing, is of
     a server that does not work."""
-    kind = AnswerUnusable if data.lstrip()[:1] == b"{" else UpstreamProtocolError
+    kind = AnswerUnusableError if data.lstrip()[:1] == b"{" else UpstreamProtocolError
     return kind(message)

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from nexusflow_core.dialects.openai_chat.context import ChatTranslation
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import (
     Block,
     DocumentBlock,
@@ -25,7 +25,7 @@ __all__ = ["Parts"]
 
 
 class Parts:
-    """Makes parts for one vendor. Raises InvalidRequest for a block that it cannot be sent."""
+    """Makes parts for one vendor. Raises InvalidRequestError for a block that it cannot be sent."""
 
     def __init__(self, it: ChatTranslation) -> None:
         self._vendor = it.vendor
@@ -43,7 +43,7 @@ class Parts:
             return _parts(self._documents().document(block, path))
         if isinstance(block, SearchResultBlock):
             return _parts(self._documents().search_result(block, path))
-        raise InvalidRequest(f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream")
+        raise InvalidRequestError(f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream")
 
     def _documents(self) -> Documents:
         """One for a block: kept, it would make a cycle, and hold what was refused."""
@@ -57,7 +57,7 @@ class Parts:
             self._losses.drop(path, "images are omitted, as the configuration says")
             return _text("[image omitted]")
         if not self._vendor.vision:
-            raise InvalidRequest(f"{dotted(path)}: this upstream takes no images")
+            raise InvalidRequestError(f"{dotted(path)}: this upstream takes no images")
         url = image_url(block, path, self._losses, fetches=self._vendor.image_urls)
         return {"type": "image_url", "image_url": {"url": url}}
 

@@ -11,7 +11,7 @@ from nexusflow_core.dialects.openai_chat.thinking import Recall, steer_thinking
 from nexusflow_core.dialects.openai_chat.tools import offer_tools
 from nexusflow_core.dialects.openai_chat.usage import estimated_prompt
 from nexusflow_core.dialects.openai_chat.vendors import vendor_row
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import MessagesRequest
 from nexusflow_core.routing import Target
 from nexusflow_core.translation.cache_markers import cache_key
@@ -36,12 +36,12 @@ class ChatRequest(Struct, frozen=True):
 
 
 def chat_request(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> ChatRequest:
-    """Returns the request of this call. Raises InvalidRequest for what this upstream cannot be asked without
-    changing what it means."""
+    """Returns the request of this call. Raises InvalidRequestError for what this upstream cannot be asked
+    without changing what it means."""
     try:
         return _made(ChatTranslation(call, target, request, losses, vendor_row(target.upstream.vendor), {}))
     except RecursionError:  # an input or a schema so deep that it can be read, but not written
-        raise InvalidRequest("The request body nests too deeply") from None
+        raise InvalidRequestError("The request body nests too deeply") from None
 
 
 def _made(it: ChatTranslation) -> ChatRequest:
@@ -107,23 +107,23 @@ def _stop(it: ChatTranslation) -> tuple[str, ...]:
 
 def _answer_format(it: ChatTranslation, *, prefilled: bool) -> None:
     """Puts `output_config.format` into the body, once its messages and tools are there. The schema goes along
-    as it is. Raises InvalidRequest where the answer could not have that form."""
+    as it is. Raises InvalidRequestError where the answer could not have that form."""
     vendor, body, losses = it.vendor, it.body, it.losses
     path, schema = wanted_schema(it.request, losses)
     if schema is None:
         return
     if prefilled:
-        raise InvalidRequest(f"{path}: not together with a prefill")
+        raise InvalidRequestError(f"{path}: not together with a prefill")
     if vendor.response_format == "json_object":
         kinds = schema.get("type", "object")
         if "object" not in (kinds if is_list(kinds) else [kinds]):
-            raise InvalidRequest(f"{path}.schema: this upstream answers with JSON objects only")
+            raise InvalidRequestError(f"{path}.schema: this upstream answers with JSON objects only")
         losses.drop(path, "this upstream enforces JSON, and gets the schema as text")
         body["response_format"] = {"type": "json_object"}
         _say(body["messages"], _ASKED + msgspec.json.encode(schema).decode())
         return
     if vendor.schema_alone and (it.request.stream or "tools" in body):
-        raise InvalidRequest(f"{path}: this upstream takes a schema with neither tools nor a stream")
+        raise InvalidRequestError(f"{path}: this upstream takes a schema with neither tools nor a stream")
     strict = schema.get("type") == "object" and closed(schema)
     if not strict:
         losses.drop(path, "sent without `strict`: that takes closed objects without optional members")

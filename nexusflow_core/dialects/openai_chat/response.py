@@ -7,7 +7,7 @@ from nexusflow_core.dialects.openai_chat.reasoning import Words, other_parts, re
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, ToolCall
 from nexusflow_core.dialects.openai_chat.tool_calls import distinct_calls
 from nexusflow_core.dialects.openai_chat.usage import UsageTap
-from nexusflow_core.errors import AnswerUnusable, UpstreamError
+from nexusflow_core.errors import AnswerUnusableError, UpstreamError
 from nexusflow_core.translation.answer import Answer
 from nexusflow_core.translation.arguments import NO_OBJECT, read_arguments, readable_prefix
 from nexusflow_core.translation.held import utf8_length
@@ -65,10 +65,10 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
 
 
 def the_choice(answer: Chunk) -> Choice:
-    """The choice that a whole answer is: one was asked for. Raises AnswerUnusable for none."""
+    """The choice that a whole answer is: one was asked for. Raises AnswerUnusableError for none."""
     choice = next((choice for choice in answer.choices or () if not choice.index), None)
     if choice is None:
-        raise AnswerUnusable("the upstream's answer has no choices")
+        raise AnswerUnusableError("the upstream's answer has no choices")
     return choice
 
 
@@ -108,7 +108,7 @@ def _tool_uses(
 def _tool_use(call: ToolCall, id: str, names: ToolNames, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     function = call.called()
     if function is None or not function.name:
-        raise AnswerUnusable("the upstream's answer has a tool call without a name")
+        raise AnswerUnusableError("the upstream's answer has a tool call without a name")
     return {
         "type": "tool_use",
         "id": id,
@@ -122,7 +122,7 @@ def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     if (found := read_arguments(arguments)) is not None:
         return found
     if not cut:
-        raise AnswerUnusable(NO_OBJECT)
+        raise AnswerUnusableError(NO_OBJECT)
     noticed.append("tool_calls.arguments")
     return readable_prefix(arguments)
 

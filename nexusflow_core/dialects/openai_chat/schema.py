@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.errors import AnswerUnusable
+from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.translation.arguments import NO_ARGUMENTS
 from nexusflow_core.translation.json_lenient import Form, loads, mend_members, mended_json, mended_text
 from nexusflow_core.untyped import MALFORMED, is_list, is_object, is_zero, object_of
@@ -30,7 +30,7 @@ def _json(value: dict[str, Any]) -> str:
     try:
         return msgspec.json.encode(value).decode()
     except RecursionError:
-        raise AnswerUnusable("the upstream's answer is JSON nested beyond every bound") from None
+        raise AnswerUnusableError("the upstream's answer is JSON nested beyond every bound") from None
 
 
 _SAYS_NOTHING = NO_ARGUMENTS | {""}

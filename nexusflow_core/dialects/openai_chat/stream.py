@@ -7,7 +7,7 @@ from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, Delta, pla
 from nexusflow_core.dialects.openai_chat.tool_calls import StreamCalls
 from nexusflow_core.dialects.openai_chat.usage import UsageTap
 from nexusflow_core.dialects.openai_chat.words import StreamWords
-from nexusflow_core.errors import AnswerUnusable
+from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.messages.events import text_delta
 from nexusflow_core.translation.stop_reason import End, Stopped, end_of
 from nexusflow_core.translation.stream import AnswerStream
@@ -108,7 +108,7 @@ class ChatStream(AnswerStream):
         else:
             self._writer.stop(out)
         if not named:
-            return b"".join(out) + self.fail(AnswerUnusable("a tool call without a name"))
+            return b"".join(out) + self.fail(AnswerUnusableError("a tool call without a name"))
         stopped = Stopped(
             finish=self.finish,
             native=self._native,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from nexusflow_core.dialects.openai_chat.context import ChatTranslation
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import RedactedThinkingBlock, ThinkingBlock, ToolUseBlock
 from nexusflow_core.translation.replay import Replay, Thoughts
 from nexusflow_core.translation.thinking import Steered, Thinking, Wish, read_wish, steer
@@ -19,8 +19,8 @@ _STAND_IN = "skip_thought_signature_validator"
 
 
 def steer_thinking(it: ChatTranslation) -> Steered:
-    """Puts the vendor's fields into the body, once its tools are there. Raises InvalidRequest for a wish that
-    contradicts itself."""
+    """Puts the vendor's fields into the body, once its tools are there. Raises InvalidRequestError for a wish
+    that contradicts itself."""
     wish, row = read_wish(it), it.vendor.thinking_of(it.model)
     if row is not None and "tools" in it.body and row.with_tools != "any":
         return _without(it, row, wish)
@@ -31,7 +31,7 @@ def _without(it: ChatTranslation, row: Thinking, wish: Wish) -> Steered:
     """The model takes tools here only while it does not think, or not at all."""
     losses = it.losses
     if row.with_tools == "never" or row.off is None:
-        raise InvalidRequest(
+        raise InvalidRequestError(
             f"tools: {it.model[:100]} takes no tools on Chat Completions; call it through an upstream with "
             'dialect = "openai-responses"'
         )

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from nexusflow_core.errors import CallerError, NexusFlowError, UpstreamStatus, error_body
+from nexusflow_core.errors import CallerError, NexusFlowError, UpstreamStatusError, error_body
 from nexusflow_core.simulator.anthropic.answer import Answer, EventStream, message
 from nexusflow_core.simulator.anthropic.request import SimulatedRequest, read_simulated
 from nexusflow_core.simulator.anthropic.usage import prompt_tokens
@@ -13,7 +13,7 @@ from nexusflow_core.upstream import Headers
 
 __all__ = ["count_tokens", "create_message", "error_response"]
 
-_NO_CREDENTIAL = UpstreamStatus(401, "authentication_error", "x-api-key header is required")
+_NO_CREDENTIAL = UpstreamStatusError(401, "authentication_error", "x-api-key header is required")
 
 
 def create_message(headers: Headers, body: bytes) -> SimulatedResponse:
@@ -49,7 +49,7 @@ def count_tokens(headers: Headers, body: bytes) -> SimulatedResponse:
 
 def error_response(error: NexusFlowError, body: bytes) -> SimulatedResponse:
     """Returns an error before the first byte of an answer. `body` is the request's, for the ids."""
-    retry = b"true" if isinstance(error, UpstreamStatus) and error.retryable else b"false"
+    retry = b"true" if isinstance(error, UpstreamStatusError) and error.retryable else b"false"
     more = [(name.encode(), value.encode()) for name, value in error.headers.items()]
     headers = [*_headers(JSON, body), (b"x-should-retry", retry), *more]
     return SimulatedResponse(error.status, headers, (error_body(error, made_id("req_", body)),))

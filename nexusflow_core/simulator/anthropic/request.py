@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import (
     Block,
     MessagesRequest,
@@ -37,7 +37,8 @@ class SimulatedRequest(Struct, frozen=True):
 
 
 def read_simulated(body: bytes, *, counting: bool = False) -> SimulatedRequest:
-    """Returns the request. Raises InvalidRequest or RequestTooLarge. `counting`: max_tokens may be absent."""
+    """Returns the request. Raises InvalidRequestError or RequestTooLargeError. `counting`: max_tokens may be
+    absent."""
     value = decode_body(body)
     _check_content(value)
     request = request_of({"max_tokens": 1, **value} if counting else value)
@@ -61,28 +62,28 @@ def _check_content(body: dict[str, Any]) -> None:
     for i, message in enumerate(map(object_of, listed)):
         content = message.get("content")
         if content in ("", []) and not (i == len(listed) - 1 and message.get("role") == "assistant"):
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"messages.{i}: all messages must have non-empty content except for the optional final "
                 "assistant message"
             )
         for j, block in enumerate(map(object_of, content if is_list(content) else ())):
             if block.get("type") == "text" and "text" not in block:
-                raise InvalidRequest(f"messages.{i}.content.{j}.text.text: Field required")
+                raise InvalidRequestError(f"messages.{i}.content.{j}.text.text: Field required")
 
 
 def _check(request: MessagesRequest) -> None:
     if not request.model:
-        raise InvalidRequest("model: String should have at least 1 character")
+        raise InvalidRequestError("model: String should have at least 1 character")
     if request.max_tokens < 0:
-        raise InvalidRequest("max_tokens: Input should be greater than or equal to 0")
+        raise InvalidRequestError("max_tokens: Input should be greater than or equal to 0")
     if not all(sequence.strip() for sequence in request.stop_sequences):
-        raise InvalidRequest("stop_sequences: each stop sequence must contain non-whitespace")
+        raise InvalidRequestError("stop_sequences: each stop sequence must contain non-whitespace")
     choice = request.tool_choice
     if choice is not None and choice.type in ("any", "tool"):
         if not request.tools:
-            raise InvalidRequest("tool_choice: may only be specified while providing tools")
+            raise InvalidRequestError("tool_choice: may only be specified while providing tools")
         if choice.type == "tool" and all(tool.name != choice.name for tool in request.tools):
-            raise InvalidRequest(f"Tool '{choice.name}' not found in provided tools")
+            raise InvalidRequestError(f"Tool '{choice.name}' not found in provided tools")
 
 
 def _ask(request: MessagesRequest, *, think: bool) -> Ask:
@@ -137,5 +138,5 @@ def _answer_schema(extra: dict[str, Any]) -> dict[str, Any] | None:
     if form.get("type") != "json_schema":
         return None
     if not isinstance(form.get("schema"), dict):
-        raise InvalidRequest("output_config.format.schema: Field required")
+        raise InvalidRequestError("output_config.format.schema: Field required")
     return object_of(form.get("schema"))

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.errors import CallerError, NexusFlowError, UpstreamStatus
+from nexusflow_core.errors import CallerError, NexusFlowError, UpstreamStatusError
 from nexusflow_core.simulator.openai_chat.answer import Answer, turn_of
 from nexusflow_core.simulator.openai_chat.prompt import ask_of, prompt_tokens
 from nexusflow_core.simulator.openai_chat.request import ChatRequest, read_chat
@@ -14,7 +14,7 @@ from nexusflow_core.upstream import Headers
 
 __all__ = ["answer_to", "create_chat_completion", "error_body"]
 
-_NO_CREDENTIAL = UpstreamStatus(
+_NO_CREDENTIAL = UpstreamStatusError(
     401,
     "invalid_request_error",
     "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer "

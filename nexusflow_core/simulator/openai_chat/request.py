@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.simulator.body import decode_body
 from nexusflow_core.untyped import object_of
 
@@ -98,8 +98,8 @@ class ChatRequest(Struct, frozen=True):
 
 
 def read_chat(body: bytes) -> ChatRequest:
-    """Returns the request. Raises InvalidRequest or RequestTooLarge."""
+    """Returns the request. Raises InvalidRequestError or RequestTooLargeError."""
     try:
         return msgspec.convert(decode_body(body), ChatRequest)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(str(error)) from None
+        raise InvalidRequestError(str(error)) from None

@@ -11,7 +11,7 @@ from nexusflow_asgi.paths import match_path
 from nexusflow_asgi.slots import Slots
 from nexusflow_core import Gateway, Limits, Loss
 from nexusflow_core.config import decode_config
-from nexusflow_core.errors import Overloaded
+from nexusflow_core.errors import OverloadedError
 from nexusflow_core.translation.losses import Losses, warning
 from nexusflow_core.upstream import relayed_request_headers
 from tests.asgi.asking import http_scope
@@ -60,7 +60,7 @@ def test_the_queue() -> None:
             async def one(number: int) -> None:
                 try:
                     await slots.take(f"caller {number}")
-                except Overloaded:
+                except OverloadedError:
                     return
                 slots.give(f"caller {number}")
 

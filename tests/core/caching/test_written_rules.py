@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nexusflow_core.caching import ANTHROPIC, CacheSimulator, Level, Miss, Prediction, Reason
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from tests.core.caching.asking import after, assistant, marked, request, text, tool, usage, user
 from tests.core.caching.oracle import WeightCounter
 
@@ -129,7 +129,7 @@ REFUSED = {
 def test_breakpoints_that_the_api_refuses(blocks: list[dict[str, Any]]) -> None:
     """They are refused here too, with a sentence, and the simulator goes on unchanged."""
     cache = simulator()
-    with pytest.raises(InvalidRequest, match="cache_control: "):
+    with pytest.raises(InvalidRequestError, match="cache_control: "):
         cache.step(request(user(*blocks)), at=after(0))
     assert len(cache) == 0
 

@@ -8,11 +8,11 @@ from unittest.mock import patch
 
 from msgspec import Struct
 
-from nexusflow_core import Call, Options, Target, Upstream
+from nexusflow_core import Call, Target, Upstream
 from nexusflow_core.dialect import LegState
 from nexusflow_core.dialects.openai_chat import OpenAIChatDialect
 from nexusflow_core.dialects.openai_chat.vendors import GENERIC, VENDORS, Vendor
-from nexusflow_core.errors import InvalidRequest
+from nexusflow_core.errors import InvalidRequestError
 from tests.core.openai_chat.driving import NOW
 
 __all__ = ["ROWS", "Outcome", "request_of", "shown", "translated"]
@@ -41,13 +41,14 @@ def translated(
     strict: bool = False,
     **options: Any,
 ) -> Outcome:
-    """The request as this vendor gets it under these `Options`. Any error but InvalidRequest is a defect."""
+    """The request as this vendor gets it under these `TargetOptions`. Any error but InvalidRequestError is a
+    defect."""
     if isinstance(vendor, Vendor):
         with patch.dict(VENDORS, {"a-row": vendor}):
             return translated(request, "a-row", strict=strict, **options)
     try:
         leg = _leg(request, vendor, strict, **options)
-    except InvalidRequest as error:
+    except InvalidRequestError as error:
         return Outcome(refusal=error.message)
     body = leg.request.body
     assert isinstance(body, bytes)

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from nexusflow_core import Call, CallRecord, Config, Exchange, Gateway, Principal, Route, Target, Upstream
+from nexusflow_core import Call, CallRecord, Config, Exchange, Gateway, ModelRoute, Principal, Target, Upstream
 from nexusflow_core.errors import UpstreamError
 from nexusflow_core.exchange import Close, Read, Send
 from nexusflow_core.routing import Retry
@@ -85,7 +85,7 @@ def exchange_of(
         )
         for number in range(targets)
     }
-    route = Route("*", tuple(map(Target, upstreams.values())), Retry(attempts=targets))
+    route = ModelRoute("*", tuple(map(Target, upstreams.values())), Retry(attempts=targets))
     call = Call(
         endpoint="messages",
         request_id=request_id,

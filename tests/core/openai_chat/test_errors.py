@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core.errors import UpstreamTimeout, UpstreamUnreachable
+from nexusflow_core.errors import UpstreamTimeoutError, UpstreamUnreachableError
 from nexusflow_core.exchange import Close, Send
 from tests.core.openai_chat.driving import (
     Driven,
@@ -276,8 +276,8 @@ def test_a_redirect_is_not_followed(stream: bool) -> None:
 @pytest.mark.parametrize(
     ("failure", "status", "kind"),
     [
-        (UpstreamUnreachable("no connection"), 502, "api_error"),
-        (UpstreamTimeout("silent"), 504, "timeout_error"),
+        (UpstreamUnreachableError("no connection"), 502, "api_error"),
+        (UpstreamTimeoutError("silent"), 504, "timeout_error"),
     ],
 )
 def test_no_answer(failure: Any, status: int, kind: str) -> None:

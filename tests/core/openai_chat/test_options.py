@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core import Call, CallRecord, ConfigError, Gateway, Options, decode_config
+from nexusflow_core import Call, CallRecord, ConfigError, Gateway, TargetOptions, decode_config
 from nexusflow_core.exchange import Send
 from nexusflow_core.upstream import Credential
 from tests.core.openai_chat.asking import request_of, translated
@@ -49,11 +49,11 @@ def test_the_file_becomes_options() -> None:
     routes = decode_config(FILE.encode()).routes
     assert [[target.options for target in route.targets] for route in routes] == [
         [
-            Options(max_tokens=8192, images="omit", tool_images="bridge"),
-            Options(max_tokens=8192, server_tools="drop"),
+            TargetOptions(max_tokens=8192, images="omit", tool_images="bridge"),
+            TargetOptions(max_tokens=8192, server_tools="drop"),
         ],
-        [Options(images="omit", tool_images="bridge", server_tools="drop")],
-        [Options(max_tokens=10)],
+        [TargetOptions(images="omit", tool_images="bridge", server_tools="drop")],
+        [TargetOptions(max_tokens=10)],
     ]
 
 

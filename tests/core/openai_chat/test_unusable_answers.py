@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core import Call, Config, Exchange, Gateway, Route, Target, Upstream
+from nexusflow_core import Call, Config, Exchange, Gateway, ModelRoute, Target, Upstream
 from nexusflow_core.exchange import Read, Send
 from nexusflow_core.routing import Retry
 from nexusflow_core.upstream import Secret
@@ -45,7 +45,7 @@ def gateway_of_two() -> Gateway:
         name: Upstream(name=name, dialect="openai-chat", base_url=f"http://{name}", api_key=Secret("k"))
         for name in ("u0", "u1")
     }
-    route = Route("*", tuple(map(Target, made.values())), Retry(attempts=2))
+    route = ModelRoute("*", tuple(map(Target, made.values())), Retry(attempts=2))
     return Gateway(Config(upstreams=made, routes=(route,), anonymous=True))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core import PriceBook, UnknownModel, Usage, cost
+from nexusflow_core import PriceBook, UnknownModelError, Usage, cost
 from nexusflow_core.logs import Entry, Pricer, read_line
 from nexusflow_core.prices import candidates
 
@@ -156,7 +156,7 @@ def test_a_name_and_its_row(name: str, row: str) -> None:
 )
 def test_a_name_that_nobody_has(name: str) -> None:
     """Near is not the same, and an unlisted `-latest` is unknown."""
-    with pytest.raises(UnknownModel):
+    with pytest.raises(UnknownModelError):
         BOOK.find(name)
 
 
@@ -180,9 +180,9 @@ def test_what_a_name_says_of_its_endpoint(name: str, regional: bool) -> None:
 def test_a_vendor_that_is_named() -> None:
     """Only that vendor's rows count."""
     assert BOOK.find("gpt-5.1", "openai").vendor == "openai"
-    with pytest.raises(UnknownModel, match=r"'gpt-5\.1' of anthropic"):
+    with pytest.raises(UnknownModelError, match=r"'gpt-5\.1' of anthropic"):
         BOOK.find("gpt-5.1", "anthropic")
-    with pytest.raises(UnknownModel, match="of nobody"):
+    with pytest.raises(UnknownModelError, match="of nobody"):
         BOOK.find("gpt-5.1", "nobody")
 
 
@@ -192,7 +192,7 @@ def test_names_near_a_name(name: str) -> None:
     for near in (name + "0", name + "x", name[:-1], "x" + name, name[1:]):
         try:
             found = BOOK.find(near)
-        except UnknownModel:
+        except UnknownModelError:
             continue
         assert found is NAMES[next(c.id for c in candidates(near) if c.id in NAMES)]
 
@@ -209,7 +209,7 @@ def test_any_string(name: str) -> None:
     assert len(ids) <= 4
     try:
         found = BOOK.find(name)
-    except UnknownModel:
+    except UnknownModelError:
         sold = {c.id: c.vendors for c in candidates(name)}
         assert not [id for id in NAMES.keys() & set(ids) if sold[id] is None or NAMES[id].vendor in sold[id]]
         return

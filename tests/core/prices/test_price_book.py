@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core import ConfigError, Price, PriceBook, UnknownModel, Usage, cost
+from nexusflow_core import ConfigError, Price, PriceBook, UnknownModelError, Usage, cost
 from nexusflow_core.prices import Terms, read_prices
 
 BUILTIN = PriceBook.builtin()
@@ -35,7 +35,7 @@ def test_a_later_layer_goes_first() -> None:
     assert code.price("own-model", NOW, 1).layer == "prices.json"
     assert code.price("claude-opus-5", NOW, 1).layer == "builtin"
     assert code.price("gpt-5.1", NOW, 1).layer == "builtin"
-    with pytest.raises(UnknownModel):
+    with pytest.raises(UnknownModelError):
         BUILTIN.find("own-model")
 
 
@@ -121,7 +121,7 @@ def test_periods_are_half_open(at: datetime, prompt: int, row: str) -> None:
 @pytest.mark.parametrize("at", [datetime(2025, 12, 31, 23, 59, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)])
 def test_a_day_without_a_price(at: datetime) -> None:
     """Before the first and after the last, the price is unknown; the model is named, and the day."""
-    with pytest.raises(UnknownModel, match=f"no price of m is known for {at:%Y-%m-%d}"):
+    with pytest.raises(UnknownModelError, match=f"no price of m is known for {at:%Y-%m-%d}"):
         BUILTIN.extended(DATED, "mine").price("m", at, 1)
 
 

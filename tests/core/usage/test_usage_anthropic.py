@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core import InvalidUsage, Iteration, Usage, cost
+from nexusflow_core import InvalidUsageError, Iteration, Usage, cost
 
 ANSWER: dict[str, Any] = {
     "input_tokens": 11,
@@ -35,9 +35,9 @@ def read(usage: Any, wire: Any = "anthropic") -> Usage:
 
 def refused(usage: Any, wire: Any = "anthropic") -> str:
     """The message of the error, which both forms raise."""
-    with pytest.raises(InvalidUsage) as bytes_error:
+    with pytest.raises(InvalidUsageError) as bytes_error:
         Usage.from_wire(json.dumps(usage).encode(), wire)
-    with pytest.raises(InvalidUsage) as error:
+    with pytest.raises(InvalidUsageError) as error:
         Usage.from_wire(usage, wire)
     assert str(bytes_error.value) == str(error.value)
     return str(error.value)
@@ -297,7 +297,7 @@ def test_what_a_stream_corrects(parts: list[dict[str, Any]], expected: tuple[int
 @pytest.mark.parametrize("parts", [[], [1], ["x"], [[]], [None], {"input_tokens": 1}, "x", None, 5])
 def test_what_is_no_stream(parts: Any) -> None:
     """A list of objects, one at least, or it is refused."""
-    with pytest.raises(InvalidUsage):
+    with pytest.raises(InvalidUsageError):
         Usage.from_wire(parts, "anthropic-stream")
 
 
@@ -306,7 +306,7 @@ def test_what_is_no_stream(parts: Any) -> None:
 )
 def test_a_stream_without_usage(data: bytes) -> None:
     """Bytes that name no usage are refused, whatever they are."""
-    with pytest.raises(InvalidUsage):
+    with pytest.raises(InvalidUsageError):
         Usage.from_wire(data, "anthropic-stream")
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core import InvalidUsage, Iteration, UnknownModel, Usage, cost
+from nexusflow_core import InvalidUsageError, Iteration, UnknownModelError, Usage, cost
 from nexusflow_core.logs import Entry, Pricer
 from nexusflow_core.logs.summary import Summary
 
@@ -92,7 +92,7 @@ def test_what_is_no_count(name: str, value: Any, options: dict[str, Any]) -> Non
     """It is refused by its name and what it is, beside other counts too; it is never priced."""
     for beside in ({}, {"input_tokens": 7, "output_tokens": 9}):
         for model in ("claude-opus-4-7", "claude-haiku-5-5"):
-            with pytest.raises(InvalidUsage, match=name):
+            with pytest.raises(InvalidUsageError, match=name):
                 cost(Usage(**{**beside, name: value}), model=model, at=NOON, **options)
 
 
@@ -109,7 +109,7 @@ def test_true_is_one(name: str, options: dict[str, Any], at: Any) -> None:
 
 def test_none_is_no_count() -> None:
     """It may stand for a count that is unknown, which is not 0."""
-    with pytest.raises(InvalidUsage, match="input_tokens is None"):
+    with pytest.raises(InvalidUsageError, match="input_tokens is None"):
         cost(Usage(input_tokens=None), model="claude-opus-4-7", at=NOON)  # type: ignore[arg-type]
 
 
@@ -119,11 +119,11 @@ def test_other_counts_of_a_usage() -> None:
     found = cost(searched, model="claude-opus-5", at=NOON)
     assert found == cost(Usage(output_tokens=1, web_searches=2), model="claude-opus-5", at=NOON)
     for wrong in (1.0, -1):
-        with pytest.raises(InvalidUsage, match="web_searches"):
+        with pytest.raises(InvalidUsageError, match="web_searches"):
             cost(Usage(web_searches=wrong), model="claude-opus-5", at=NOON)  # type: ignore[arg-type]
     steps = (Iteration("message", None, Int64(2_700_000_000)),)  # type: ignore[arg-type]
     assert cost(Usage(iterations=steps), model="claude-opus-5", at=NOON).usd == 13500
-    with pytest.raises(InvalidUsage, match="input_tokens"):
+    with pytest.raises(InvalidUsageError, match="input_tokens"):
         cost(Usage(iterations=(Iteration("message", None, 1.0),)), model="claude-opus-5", at=NOON)  # type: ignore[arg-type]
 
 
@@ -192,7 +192,7 @@ def test_decoded_counts_of_other_libraries(wire: Any) -> None:
     assert found == Usage(5, output_tokens=7)
     assert type(found.input_tokens) is int
     for wrong in (5.5, float("nan"), True, "5"):
-        with pytest.raises(InvalidUsage):
+        with pytest.raises(InvalidUsageError):
             Usage.from_wire({names[0]: wrong, names[1]: 7}, wire)
 
 
@@ -206,7 +206,7 @@ def test_what_is_no_usage(usage: Any) -> None:
 @pytest.mark.parametrize("usage", [None, 5, "text", Usage(5), object()])
 def test_what_no_wire_reads(usage: Any) -> None:
     """It names what it was given, and what it takes."""
-    with pytest.raises(InvalidUsage, match=f"{type(usage).__name__} is not a usage object.*dict"):
+    with pytest.raises(InvalidUsageError, match=f"{type(usage).__name__} is not a usage object.*dict"):
         Usage.from_wire(usage, "anthropic")
 
 
@@ -260,7 +260,7 @@ def test_what_is_no_moment(at: Any, error: type[Exception], why: str) -> None:
 @pytest.mark.parametrize("model", [None, 5, float("nan"), ["claude-opus-5"], b"claude-opus-5"])
 def test_no_model(model: Any) -> None:
     """A missing name in a table is a model without a price."""
-    with pytest.raises(UnknownModel, match=r"no price is known for .*`model` must be a string"):
+    with pytest.raises(UnknownModelError, match=r"no price is known for .*`model` must be a string"):
         cost(Usage(1), model=model, at=DAY)
     assert cost(Usage(1), model=model, at=DAY, unknown="none") is None
 
@@ -273,7 +273,7 @@ def test_numpys_own() -> None:
         assert f"{cost(usage, model='claude-opus-4-7', at=DAY).usd:f}" == "10000.000125"
         assert Usage.from_wire({"input_tokens": kind(5)}, "anthropic") == Usage(5)
     for wrong in (numpy.float64(5), numpy.bool_(True), numpy.array([1, 2])):
-        with pytest.raises(InvalidUsage):
+        with pytest.raises(InvalidUsageError):
             cost(Usage(input_tokens=wrong), model="claude-opus-4-7", at=DAY)
 
 

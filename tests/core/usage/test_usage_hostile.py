@@ -1,4 +1,4 @@
-"""Whatever comes in, a usage comes out or InvalidUsage, on every wire."""
+"""Whatever comes in, a usage comes out or InvalidUsageError, on every wire."""
 
 import json
 from typing import Any, get_args
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexusflow_core import InvalidUsage, Usage
+from nexusflow_core import InvalidUsageError, Usage
 from nexusflow_core.usage import Wire
 
 WIRES = get_args(Wire)
@@ -34,7 +34,7 @@ JSON: Any = st.recursive(
 def survives(usage: Any, wire: Any) -> None:
     try:
         found = Usage.from_wire(usage, wire)
-    except InvalidUsage:
+    except InvalidUsageError:
         return
     buckets = [
         found.input_tokens,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core import InvalidUsage, Usage, cost
+from nexusflow_core import InvalidUsageError, Usage, cost
 from tests.core.openai_chat.driving import answered
 
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -141,7 +141,7 @@ def test_a_responses_total() -> None:
 def test_a_total_alone() -> None:
     """It tells neither side, so there is no price: an error here, an estimate there."""
     for usage in ({"total_tokens": 50}, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 50}):
-        with pytest.raises(InvalidUsage):
+        with pytest.raises(InvalidUsageError):
             offline(usage)
         assert "estimated_usage" in online(usage, None)[1]
 
@@ -179,7 +179,7 @@ def test_cached_tokens_beside_the_prompt() -> None:
     assert (counts.input_tokens, counts.cache_read_tokens, counts.flags) == (10, 161, ())
     assert "clamped_usage" not in flags
     for total in ({}, {"total_tokens": 19}, {"total_tokens": 181}):
-        with pytest.raises(InvalidUsage):
+        with pytest.raises(InvalidUsageError):
             offline(usage | total)
 
 
@@ -237,12 +237,12 @@ def test_a_member_that_only_another_form_has(usage: dict[str, Any], wire: Any, t
         offline(usage, wire)
         return
     for given in (usage, json.dumps(usage).encode()):
-        with pytest.raises(InvalidUsage, match=f"is not a member of {wire}.*wire='{theirs}'"):
+        with pytest.raises(InvalidUsageError, match=f"is not a member of {wire}.*wire='{theirs}'"):
             Usage.from_wire(given, wire)
 
 
 def test_a_stream_of_another_form() -> None:
     """Each of its usage objects is looked at."""
     for given in ([ANTHROPIC, RESPONSES], json.dumps([RESPONSES]).encode()):
-        with pytest.raises(InvalidUsage, match="wire='openai-responses'"):
+        with pytest.raises(InvalidUsageError, match="wire='openai-responses'"):
             Usage.from_wire(given, "anthropic-stream")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from nexusflow_core import InvalidUsage, Usage
+from nexusflow_core import InvalidUsageError, Usage
 from nexusflow_core.usage.wires import READERS
 
 
@@ -20,9 +20,9 @@ def read(usage: Any, wire: Any) -> Usage:
 
 def refused(usage: Any, wire: Any) -> str:
     """The message of the error, which both forms raise."""
-    with pytest.raises(InvalidUsage):
+    with pytest.raises(InvalidUsageError):
         Usage.from_wire(json.dumps(usage).encode(), wire)
-    with pytest.raises(InvalidUsage) as error:
+    with pytest.raises(InvalidUsageError) as error:
         Usage.from_wire(usage, wire)
     return str(error.value)
 
@@ -260,7 +260,7 @@ def test_openrouters_bill_decoded(bill: Any) -> None:
 )
 def test_openrouters_bill_that_cannot_be(text: str) -> None:
     """Negative, endless, or no number at all."""
-    with pytest.raises(InvalidUsage):
+    with pytest.raises(InvalidUsageError):
         Usage.from_wire(b'{"cost": %s}' % text.encode(), "openrouter")
 
 

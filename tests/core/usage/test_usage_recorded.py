@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core import InvalidUsage, Usage, cost
+from nexusflow_core import InvalidUsageError, Usage, cost
 from tests import traffic
 
 pytestmark = pytest.mark.skipif(traffic.why_absent() is not None, reason=str(traffic.why_absent()))
@@ -37,7 +37,7 @@ def check(failures: list[str], exchange: traffic.Exchange, usage: Any, wire: Any
         found = Usage.from_wire(usage, wire)
         if not isinstance(usage, bytes):
             assert Usage.from_wire(json.dumps(usage).encode(), wire) == found
-    except InvalidUsage as error:
+    except InvalidUsageError as error:
         if exchange.id not in REFUSED:
             failures.append(f"{exchange.provider} {exchange.id} as {wire}: {error}")
         return None

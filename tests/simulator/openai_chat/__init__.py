@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from nexusflow_core.errors import CallerError, UpstreamStatus
+from nexusflow_core.errors import CallerError, UpstreamStatusError
 from nexusflow_core.simulator import openai_chat
 from nexusflow_core.simulator.openai_chat import answer_to, error_body
 from nexusflow_core.simulator.openai_chat.prompt import ask_of, last_text
@@ -38,7 +38,7 @@ def create_chat_completion(headers: Headers, body: bytes) -> SimulatedResponse:
         request = read_chat(body)
     except (Refused, CallerError) as error:
         details = {"param": getattr(error, "param", None), "code": getattr(error, "code", None)}
-        refused = UpstreamStatus(400, "invalid_request_error", error.message, details=details)
+        refused = UpstreamStatusError(400, "invalid_request_error", error.message, details=details)
         return _error_response(refused, body)
     stream = request.stream is True
     quirks = quirks_in(last_text(request))
@@ -57,7 +57,7 @@ def create_chat_completion(headers: Headers, body: bytes) -> SimulatedResponse:
 
 
 def _error_response(
-    failure: UpstreamStatus, body: bytes, quirks: tuple[Quirk, ...] = (), *, stream: bool = False
+    failure: UpstreamStatusError, body: bytes, quirks: tuple[Quirk, ...] = (), *, stream: bool = False
 ) -> SimulatedResponse:
     """An error before the first byte of an answer; `body` is the request's, for the ids."""
     data = msgspec.json.encode(error_data(error_body(failure), quirks))

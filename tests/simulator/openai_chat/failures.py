@@ -1,6 +1,6 @@
 """The errors in OpenAI's form, by Anthropic's names for them and by OpenAI's own codes."""
 
-from nexusflow_core.errors import UpstreamStatus
+from nexusflow_core.errors import UpstreamStatusError
 
 _REFUSED = "invalid_request_error"
 _SOON = {"retry-after": "1", "retry-after-ms": "1000"}
@@ -53,7 +53,7 @@ _ROWS = (
 )
 
 FAILURES = {
-    name: UpstreamStatus(
+    name: UpstreamStatusError(
         status,
         type,
         f"{message} (simulated)",
