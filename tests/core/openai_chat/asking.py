@@ -72,7 +72,7 @@ def _leg(request: Mapping[str, Any] | bytes, vendor: str, strict: bool, **option
     call = Call(endpoint="messages", request_id="req_1", started_at=NOW, body=text).look(10**8)
     row = None if vendor == "generic" else vendor
     upstream = Upstream(name="u", dialect="openai-chat", base_url="http://u", auth="none", vendor=row)
-    return OpenAIChatDialect().open(call, Target(upstream, strict=strict, options=Options(**options)), NOW)
+    return OpenAIChatDialect().open(call, Target(upstream, strict=strict, options=TargetOptions(**options)), NOW)
 
 
 def request_of(*messages: Any, **members: Any) -> dict[str, Any]:
