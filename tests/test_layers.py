@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from nexusflow_core.dialects.openai_chat import VENDORS
+from nexusflow_core.prices import BUILTIN_VENDORS
+
 ROOT = Path(__file__).parent.parent
 
 CORE = """untyped moments errors sse usage prices costing upstream spending json_spans record
@@ -91,6 +94,18 @@ def test_a_dialect_never_sees_another() -> None:
         others = [f"nexusflow_core.dialects.{other.name}" for other in folders if other != folder]
         for path in folder.rglob("*.py"):
             assert not [name for name in imports(path) if name.startswith(tuple(others))], path
+
+
+VENDOR_NAMES = {*VENDORS, *BUILTIN_VENDORS, "vertex", "bedrock", "dashscope", "sglang", "z.ai", "gpt"}
+
+
+@pytest.mark.parametrize("path", sources("nexusflow_core/translation"), ids=module_name)
+def test_the_translation_names_no_vendor_and_no_dialect(path: Path) -> None:
+    """What a vendor does differently is said in the rows of its dialect."""
+    assert not [name for name in imports(path) if name.startswith("nexusflow_core.dialects")]
+    words = set(re.findall(r"[a-z0-9]+(?:\.ai)?", path.read_text().lower()))
+    english = {"together", "anthropic"}  # a word of every language, and the form that is made here
+    assert sorted(words & (VENDOR_NAMES - english)) == []
 
 
 @pytest.mark.parametrize(("package", "floors"), [("nexusflow_core", CORE), ("nexusflow_asgi", ASGI)])

@@ -5,12 +5,23 @@ from collections.abc import Container
 from typing import Any
 
 from nexusflow_core.errors import InvalidRequestError
+from nexusflow_core.messages import Block, TextBlock, ToolResultBlock, ToolUseBlock
 from nexusflow_core.threads import UNSUPPORTED
 from nexusflow_core.translation.context import Translation
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
-__all__ = ["DROPPED", "HINTS", "NO_OPS", "REFUSED", "check_extra", "max_tokens", "sampling", "user_id"]
+__all__ = [
+    "DROPPED",
+    "HINTS",
+    "NO_OPS",
+    "REFUSED",
+    "check_extra",
+    "drop_own_members",
+    "max_tokens",
+    "sampling",
+    "user_id",
+]
 
 REFUSED = {
     "container": "code execution runs at Anthropic only",
@@ -38,7 +49,7 @@ HINTS = {
 _CACHED = "the vendor caches prefixes automatically"
 _NO_CITATIONS = "the request asks for none without `enabled: true`"
 _EDITION = "identifies the schema, and asks for nothing"
-_PAIRED = "it pairs a call with its result; Kimi models get an id in their own form on both"
+_PAIRED = "it pairs a call with its result; models with another form of id get it on both"
 _AS_THEY_ARE = "`downsize` is the default; images are sent unchanged"
 
 NO_OPS: dict[str, str] = {
@@ -172,3 +183,13 @@ def _output_config(value: Any, losses: Losses) -> None:
                 losses.unknown(f"output_config.{member}")
         elif member == "task_budget" and not is_zero(given):  # effort: thinking.py; format: schemas.py
             losses.drop(f"output_config.{member}", "not controlled on this upstream")
+
+
+def drop_own_members(block: Block, path: str, losses: Losses) -> None:
+    """Lists the members of a block that only Anthropic can use: citations, a tool's caller, its toolset."""
+    if isinstance(block, TextBlock) and block.citations:
+        losses.drop(f"{path}.citations", "citations are Anthropic's own")
+    if isinstance(block, ToolUseBlock) and block.caller and block.caller != {"type": "direct"}:
+        losses.drop(f"{path}.caller", "code execution runs at Anthropic only")
+    if isinstance(block, ToolUseBlock | ToolResultBlock) and block.toolset_name:
+        losses.drop(f"{path}.toolset_name", "toolsets are Anthropic's own")

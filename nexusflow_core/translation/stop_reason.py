@@ -88,7 +88,7 @@ _PARTS = (
 _PART = tuple((end, re.compile(pattern)) for end, pattern in _PARTS)
 
 _NOTHING = frozenset({"", "null", "none", "nil", "undefined", "unspecified", "finish_reason_unspecified"})
-"""Words that say no more than an absent finish reason: DashScope writes null as a text."""
+"""Words that say no more than an absent finish reason: some servers write null as a text."""
 
 _ENUM = re.compile(r"^(?:finish_?reason\w*\.|finish_reason_|reason_)")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -99,8 +99,8 @@ _LONGEST_SHOWN = 60
 
 
 class Stopped(Struct, frozen=True):
-    """What an answer says of its end. `native` is OpenRouter's native_finish_reason, `text` the stop string
-    that vLLM and SGLang name, `refusal` the model's own, `found` a stop string that was found here."""
+    """What an answer says of its end. `native` is the reason of a provider behind a router, `text` the stop
+    string that the upstream names, `refusal` the model's own, `found` a stop string that was found here."""
 
     finish: str | None = None
     native: str | None = None

@@ -12,7 +12,7 @@ from nexusflow_core.errors import InvalidRequestError
 __all__ = ["MAX_STOPS", "MAX_STOP_CHARS", "StopFinder", "check_stops", "longest_beginning"]
 
 MAX_STOPS = 256
-"""Bound on the stop sequences of a translated request. Anthropic states none; OpenAI takes four."""
+"""Bound on the stop sequences of a translated request. Anthropic states none."""
 
 MAX_STOP_CHARS = 16_384
 """Bound on the characters of all of them together: the tree of them stays for as long as the answer lasts."""

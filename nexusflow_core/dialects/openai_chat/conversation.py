@@ -22,6 +22,7 @@ from nexusflow_core.translation.cache_markers import is_billing
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.ids import CallIds, ToolNames
 from nexusflow_core.translation.losses import dotted
+from nexusflow_core.translation.refusals import drop_own_members
 from nexusflow_core.translation.replay import Thoughts
 from nexusflow_core.translation.turns import (
     TOOL_CHANGES,
@@ -97,7 +98,7 @@ class Conversation:
     def _system(self) -> list[Part]:
         texts: list[Part] = []
         for index, block in enumerate(self._request.system):
-            self._parts.citations(block, f"system[{index}]")
+            drop_own_members(block, f"system[{index}]", self._losses)
             if block.text and not is_billing(block):
                 texts += self._markers.on([{"type": "text", "text": block.text}], f"system[{index}]")
         return [{"role": "system", "content": self._markers.text(texts)}] if texts else []
@@ -110,7 +111,7 @@ class Conversation:
                 continue
             if not isinstance(block, TextBlock):
                 raise InvalidRequestError(f"{dotted(path)}: a system message takes text only")
-            self._parts.citations(block, path)
+            drop_own_members(block, path, self._losses)
             texts.append(block.text)
         text = "\n\n".join(filter(None, texts))
         if not text:
@@ -152,10 +153,11 @@ class Conversation:
         thoughts = Thoughts()
         for path, block in blocks:
             if isinstance(block, TextBlock):
-                self._parts.citations(block, path)
+                drop_own_members(block, path, self._losses)
                 texts.append(block.text)
             elif isinstance(block, ToolUseBlock):
-                self._check_call(block, path)
+                self._calls.add(block, path, self._ids.sent(block.id, ToolNames.sent(block.name)))
+                drop_own_members(block, path, self._losses)
                 calls.append(block)
             elif isinstance(block, ThinkingBlock | RedactedThinkingBlock):
                 self._recall.read(block, path, thoughts)
@@ -179,12 +181,6 @@ class Conversation:
             self._calls.made_at(start)
         self._recall.put(thoughts, message, f"messages[{start}]")
         return [message]
-
-    def _check_call(self, block: ToolUseBlock, path: str) -> None:
-        if block.caller and block.caller != {"type": "direct"}:
-            self._losses.drop(f"{path}.caller", "code execution runs at Anthropic only")
-        self._parts.toolset(block.toolset_name, path)
-        self._calls.add(block, path, self._ids.sent(block.id, ToolNames.sent(block.name)))
 
     def _call(self, block: ToolUseBlock) -> Part:
         arguments = msgspec.json.encode(block.input).decode()

@@ -1,7 +1,5 @@
 """Blocks of a user's turn as content parts, and tool results as tool messages."""
 
-from typing import Any
-
 import msgspec
 
 from nexusflow_core.dialects.openai_chat.context import ChatTranslation
@@ -19,6 +17,7 @@ from nexusflow_core.messages import (
 from nexusflow_core.translation.documents import Documents, Part, Piece, image_url
 from nexusflow_core.translation.ids import ToolNames
 from nexusflow_core.translation.losses import dotted
+from nexusflow_core.translation.refusals import drop_own_members
 from nexusflow_core.translation.turns import kind_of
 
 __all__ = ["Parts"]
@@ -35,7 +34,7 @@ class Parts:
 
     def of_user(self, block: Block, path: str) -> list[Part]:
         if isinstance(block, TextBlock):
-            self.citations(block, path)
+            drop_own_members(block, path, self._losses)
             return [_text(block.text)] if block.text else []
         if isinstance(block, ImageBlock):
             return [self._image(block, path)]
@@ -65,7 +64,7 @@ class Parts:
 
     def result(self, block: ToolResultBlock, path: str, call: str, hoisted: list[Part]) -> Part:
         """The message of a call's result. `call`: the call's id as the upstream has it."""
-        self.toolset(block.toolset_name, path)
+        drop_own_members(block, path, self._losses)
         content = block.content if isinstance(block.content, list) else [TextBlock(block.content or "")]
         texts: list[str] = []
         others: list[Part] = []
@@ -84,7 +83,7 @@ class Parts:
 
     def _inside_result(self, block: Block, path: str) -> list[Part]:
         if isinstance(block, TextBlock):
-            self.citations(block, path)
+            drop_own_members(block, path, self._losses)
             return [_text(block.text)]
         if isinstance(block, ToolReferenceBlock):
             return [_text(ToolNames.sent(block.tool_name))]
@@ -112,16 +111,6 @@ class Parts:
     def bridged(self) -> bool:
         """Returns whether the vendor refuses a user's message right after a tool's, as Mistral may."""
         return self._tool_images == "bridge"
-
-    # What all blocks share
-
-    def citations(self, block: TextBlock, path: str) -> None:
-        if block.citations:
-            self._losses.drop(f"{path}.citations", "citations are Anthropic's own")
-
-    def toolset(self, name: Any, path: str) -> None:
-        if name:
-            self._losses.drop(f"{path}.toolset_name", "toolsets are Anthropic's own")
 
     def content(self, parts: list[Part]) -> str | list[Part]:
         only_text = all(part["type"] == "text" for part in parts)
