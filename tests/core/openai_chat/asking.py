@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from msgspec import Struct
 
-from nexusflow_core import Call, Target, Upstream
+from nexusflow_core import Call, Target, TargetOptions, Upstream
 from nexusflow_core.dialect import LegState
 from nexusflow_core.dialects.openai_chat import OpenAIChatDialect
 from nexusflow_core.dialects.openai_chat.vendors import GENERIC, VENDORS, Vendor
@@ -72,7 +72,8 @@ def _leg(request: Mapping[str, Any] | bytes, vendor: str, strict: bool, **option
     call = Call(endpoint="messages", request_id="req_1", started_at=NOW, body=text).look(10**8)
     row = None if vendor == "generic" else vendor
     upstream = Upstream(name="u", dialect="openai-chat", base_url="http://u", auth="none", vendor=row)
-    return OpenAIChatDialect().open(call, Target(upstream, strict=strict, options=TargetOptions(**options)), NOW)
+    target = Target(upstream, strict=strict, options=TargetOptions(**options))
+    return OpenAIChatDialect().open(call, target, NOW)
 
 
 def request_of(*messages: Any, **members: Any) -> dict[str, Any]:
