@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Any
 
 import anyio
 from starlette.types import Message, Receive, Scope
@@ -34,7 +35,8 @@ class Arriving:
     def __init__(self, receive: Receive, limits: Limits) -> None:
         self._receive = receive
         self._limits = limits
-        self._kept: deque[Message] | None = None  # what came while the call waited for its turn
+        self._kept: deque[Message] | None = None  # what came before it was asked for
+        self._begun: _Begun | None = None
         self._stop: Callable[[], None] | None = None
 
     async def receive(self) -> Message:
@@ -66,6 +68,8 @@ class Arriving:
         A body over the limit is still read, unkept, for as much again: several servers break the connection of
         a client that is answered while it sends, and it would never see why.
         """
+        if self._is_here():
+            return await self._collect(keep, _no_time)
         seconds, idle = self._limits.body_seconds, self._limits.body_idle_seconds
         try:
             if runs_on_asyncio():
@@ -76,6 +80,18 @@ class Arriving:
             raise RequestTimeoutError(f"the request body {why}") from None
         finally:
             self._stop = None
+
+    def _is_here(self) -> bool:
+        """Returns whether all of it has come, as nearly every body has by now: it needs no timer, which would
+        cost more than the reading. Looks for its first message, if none has come; on trio only a task can."""
+        if not self._kept and runs_on_asyncio():
+            steps = self._receive().__await__()
+            try:
+                self._begun = _Begun(steps, next(steps))
+            except StopIteration as done:
+                self._kept = deque([done.value])
+        kept = self._kept
+        return kept is not None and bool(kept) and not kept[-1].get("more_body", False)
 
     async def _read_on_asyncio(self, seconds: float, idle: float, keep: bool) -> bytes:
         clock = asyncio.get_running_loop().time
@@ -110,7 +126,7 @@ class Arriving:
         size, limit = 0, self._limits.body_bytes
         more = True
         while more and size <= 2 * limit:
-            message = self._kept.popleft() if self._kept else await self._receive()
+            message = self._kept.popleft() if self._kept else await self._next()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnectedError("the client left")
             piece: bytes = message.get("body", b"")
@@ -125,6 +141,37 @@ class Arriving:
         if size > limit:
             raise RequestTooLargeError(f"Request exceeds the maximum size of {limit} bytes")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _next(self) -> Message:
+        begun, self._begun = self._begun, None
+        return await (begun or self._receive())
+
+
+class _Begun:
+    """A `receive()` that has taken its first step, to go on with in the same task. `waits` is what that step
+    has yielded to the event loop."""
+
+    def __init__(self, steps: Generator[Any, Any, Message], waits: Any) -> None:
+        self._steps = steps
+        self._waits = waits
+
+    def __await__(self) -> Generator[Any, Any, Message]:
+        steps, waits = self._steps, self._waits
+        try:
+            while True:
+                try:
+                    sent = yield waits
+                except BaseException as error:  # a cancellation, which is for the server's code to see
+                    waits = steps.throw(error)
+                else:
+                    waits = steps.send(sent)
+        except StopIteration as done:
+            message: Message = done.value
+            return message
+
+
+def _no_time() -> None:
+    """For a body that does not have to be waited for."""
 
 
 def _late(idle: bool, seconds: float) -> TimeoutError:

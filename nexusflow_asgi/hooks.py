@@ -118,11 +118,22 @@ class LoggingHook:
     def after(self, record: CallRecord) -> None:
         self._logger.log(
             self._level,
-            "%s %.3fs",
-            " ".join(_words(record)),
-            record.duration,
+            "%s",
+            _Summary(record),
             extra={"record": record},
         )
+
+
+class _Summary:
+    """The call in a line, made once a handler asks for it."""
+
+    __slots__ = ("_record",)
+
+    def __init__(self, record: CallRecord) -> None:
+        self._record = record
+
+    def __str__(self) -> str:
+        return f"{' '.join(_words(self._record))} {self._record.duration:.3f}s"
 
 
 def _words(record: CallRecord) -> Iterator[str]:
