@@ -262,10 +262,10 @@ def test_a_defect_that_the_timer_meets(
     """An answer of 500 and a record, as after any other defect: the call does not wait for ever."""
     opened, kept = AnthropicDialect.open, Kept()
 
-    def open(dialect: Any, call: Any, target: Any) -> Any:
+    def open(dialect: Any, call: Any, target: Any, at: Any) -> Any:
         if target.model is not None:
             raise RuntimeError("a defect of ours")
-        return opened(dialect, call, target)
+        return opened(dialect, call, target, at)
 
     monkeypatch.setattr(AnthropicDialect, "open", open)
     app = gateway(Scripted(SSE, [HANG]), kept, "first_byte = 0.1")
