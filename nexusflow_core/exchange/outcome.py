@@ -95,7 +95,7 @@ class Outcome(Struct, kw_only=True):
     def word(self, value: Any) -> str | None:
         """Returns what an upstream said where a word belongs, without any key that was sent to one; None for
         what is no text."""
-        if value is None or not isinstance(value, str):
+        if not isinstance(value, str):
             return None
         text = value[:_LONGEST_READ]
         for key, shortest in self.keys.items():
