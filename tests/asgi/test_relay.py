@@ -137,7 +137,7 @@ def test_a_transport_that_breaks_its_promise(
             raise error
         return transport
 
-    def opened(dialect: Any, call: Any, target: Any) -> Any:
+    def opened(dialect: Any, call: Any, target: Any, at: Any) -> Any:
         raise error
 
     if where == "opening the leg":
