@@ -20,7 +20,7 @@ from nexusflow_core.prices import PriceBook
 from nexusflow_core.translation import error_bodies, losses
 from nexusflow_core.usage import merge_usage, read_wire_usage
 from tests.asgi.asking import ask
-from tests.core.openai_chat.asking import request_of, translated
+from tests.core.translation.asking import request_of, translated
 
 # Requests
 

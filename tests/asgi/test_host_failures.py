@@ -20,7 +20,7 @@ from nexusflow_core.config import decode_config
 from nexusflow_core.errors import ConfigError, UnknownModelError
 from nexusflow_core.exchange import begun
 from tests.asgi.asking import BODY, OFFLINE, Answer, ask, http_scope, offline
-from tests.core.openai_chat.driving import NOW
+from tests.core.translation.driving import NOW
 
 both_backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 

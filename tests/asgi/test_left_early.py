@@ -15,7 +15,7 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_core import CallRecord
 from nexusflow_core.config import decode_config
 from tests.asgi.asking import BODY, LIMIT, http_scope, offline
-from tests.core.openai_chat.driving import chunks, sse
+from tests.core.translation.driving import chunks, sse
 from tests.servers import (
     SSE,
     Fault,

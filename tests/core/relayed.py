@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from nexusflow_core import Call, Exchange, Gateway, decode_config
 from nexusflow_core.upstream import Credential, Headers
-from tests.core.openai_chat.driving import NOW, Driven, drive
+from tests.core.translation.driving import NOW, Driven, drive
 
 __all__ = ["JSON", "SSE", "config_of", "events", "relayed", "sent_through"]
 

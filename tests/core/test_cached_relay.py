@@ -12,8 +12,8 @@ import pytest
 
 from tests import traffic
 from tests.core.cost_oracle import Impossible, bill
-from tests.core.openai_chat.driving import NOW
 from tests.core.relayed import config_of, relayed
+from tests.core.translation.driving import NOW
 
 CLAUDE = config_of(vendor="anthropic")
 RECORDED = traffic.folder().parent / "cache-sequences.jsonl.gz"

@@ -9,8 +9,8 @@ import pytest
 from nexusflow_core import CallRecord
 from nexusflow_core.counting import IMAGE_TOKENS, MESSAGE_TOKENS, PAGE_TOKENS, TOKEN_BYTES, estimate_tokens
 from nexusflow_core.exchange import Close, Read, Send, Sleep
-from tests.core.openai_chat.driving import Driven, drive
 from tests.core.relayed import JSON, config_of, sent_through
+from tests.core.translation.driving import Driven, drive
 
 WORD = "four" * TOKEN_BYTES  # as many tokens as bytes of it, divided by four
 PNG = {"type": "base64", "media_type": "image/png", "data": "AAAA" * 5000}

@@ -10,18 +10,21 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import islice, pairwise
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexusflow_core import Exchange
+from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.exchange import Close, Read
 from tests import traffic
 from tests.chaos.faults import SPEAKS, Dialect
-from tests.core.openai_chat import driving
-from tests.core.openai_chat.grammar import checked
 from tests.core.test_exchange import exchange_of
+from tests.core.translation import driving
+from tests.core.translation.grammar import checked
+from tests.core.translation.toy import SAID, TOY, toy_answer, toy_events
 
 EDITS = st.lists(
     st.tuples(
@@ -90,9 +93,22 @@ def drive(x: Exchange, stream: bool, chunks: Iterable[bytes]) -> tuple[int, byte
 def test_a_damaged_answer_is_translated_or_refused(stream: bool, number: int, edits: Any, cuts: Any) -> None:
     """A message, or a stream that obeys the grammar to its end, or an error; and a record that agrees."""
     found = seeds("openai-chat", stream)
-    seed = found[number % len(found)]
-    x = driving.exchange_of(driving.asking(stream=stream))
-    status, body = drive(x, stream, pieces(damaged(seed, edits), cuts))
+    translated_or_refused("openai-chat", stream, pieces(damaged(found[number % len(found)], edits), cuts))
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["sync", "stream"])
+@given(edits=EDITS, cuts=CUTS)
+@settings(deadline=None, max_examples=300)
+def test_a_damaged_answer_of_the_toy(stream: bool, edits: Any, cuts: Any) -> None:
+    """What holds for a dialect of the table holds for any that is built on translation/."""
+    seed = b"".join(b"data: " + event + b"\n\n" for event in toy_events(SAID)) if stream else toy_answer(SAID)
+    with patch.dict(DIALECTS, {"toy": TOY}):
+        translated_or_refused("toy", stream, pieces(damaged(seed, edits), cuts))
+
+
+def translated_or_refused(dialect: str, stream: bool, chunks: list[bytes]) -> None:
+    x = driving.exchange_of(driving.asking(stream=stream), dialect=dialect)
+    status, body = drive(x, stream, chunks)
     record = x.record(0.0)
     if status != 200:
         assert set(json.loads(body)) == {"type", "error", "request_id"}

@@ -13,9 +13,9 @@ from nexusflow_core import CallRecord, Exchange
 from nexusflow_core.errors import NotFoundError, OverloadedError, UpstreamProtocolError
 from nexusflow_core.exchange import Close, Read, Send, Sleep
 from nexusflow_core.upstream import Headers
-from tests.core.openai_chat.driving import asking, chunks, sse
-from tests.core.openai_chat.driving import exchange_of as translated_exchange
 from tests.core.relayed import JSON, SSE, config_of, events, sent_through
+from tests.core.translation.driving import asking, chunks, sse
+from tests.core.translation.driving import exchange_of as translated_exchange
 from tests.cuts import cut, cuts
 
 MODEL = "claude-opus-4-7"

@@ -8,9 +8,9 @@ import pytest
 from nexusflow_core import Exchange
 from nexusflow_core.errors import InternalError, OverloadedError, UpstreamProtocolError
 from nexusflow_core.exchange import Close, Read, Send
-from tests.core.openai_chat.driving import asking, chunks, sse
-from tests.core.openai_chat.driving import exchange_of as translated_exchange
 from tests.core.relayed import SSE, config_of, events, sent_through
+from tests.core.translation.driving import asking, chunks, sse
+from tests.core.translation.driving import exchange_of as translated_exchange
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 PRICED = "gpt-5.4"

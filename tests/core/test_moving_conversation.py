@@ -12,7 +12,7 @@ from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import Call, CallRecord, Gateway, decode_config
 from nexusflow_core.exchange import Read, Send
 from nexusflow_core.messages.marks import read_mark
-from tests.core.openai_chat.folding import by_sdk
+from tests.core.translation.folding import by_sdk
 from tests.simulator import simulate
 from tests.traffic import exchanges, why_absent
 

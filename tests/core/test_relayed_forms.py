@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.driving import Driven, drive
 from tests.core.relayed import config_of, events, sent_through
+from tests.core.translation.driving import Driven, drive
 
 MESSAGE: dict[str, Any] = {
     "type": "message",

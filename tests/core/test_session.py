@@ -10,8 +10,8 @@ import pytest
 from nexusflow_core import Call, CallRecord, Gateway, decode_config
 from nexusflow_core.logs import Entry, Pricer, read_line
 from nexusflow_core.upstream import Credential, Headers
-from tests.core.openai_chat.driving import NOW, drive
 from tests.core.relayed import JSON, SSE, config_of, events
+from tests.core.translation.driving import NOW, drive
 
 HEADERS: Headers = [
     (b"x-claude-code-session-id", b"s-1"),

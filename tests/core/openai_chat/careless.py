@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from tests.core.openai_chat.driving import Driven, answered, streamed
-from tests.core.openai_chat.folding import by_hand
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import Driven, answered, streamed
+from tests.core.translation.folding import by_hand
+from tests.core.translation.grammar import checked
 
 __all__ = ["LOOK", "X", "call", "fragments", "lines", "said", "whole"]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.core.openai_chat.careless import LOOK, X, call, lines, said, whole
-from tests.core.openai_chat.driving import streamed
+from tests.core.translation.driving import streamed
 
 ENDS: dict[str, tuple[str, ...]] = {
     "refusal": (

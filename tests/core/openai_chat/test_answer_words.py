@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nexusflow_core.translation.arguments import JSONEnd
 from tests.core.openai_chat.careless import LOOK, X, call, fragments, lines, said, whole
-from tests.core.openai_chat.driving import streamed
+from tests.core.translation.driving import streamed
 
 # Words in other places
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core.openai_chat.apart import at, leaves, objects
-from tests.core.openai_chat.asking import ROWS, request_of, translated
-from tests.core.openai_chat.maximal import MAXIMAL, PLAIN
-from tests.core.openai_chat.test_leaf import CASES, accepted
+from tests.core.translation.apart import at, leaves, objects
+from tests.core.translation.asking import ROWS, request_of, translated
+from tests.core.translation.maximal import MAXIMAL, PLAIN
+from tests.core.translation.test_leaf import CASES, accepted
 from tests.odd_json import oddly, without_unknown
 
 ROOT = Path(__file__).parents[3]
@@ -111,8 +111,8 @@ def _unordered(body: bytes) -> Any:
 def test_the_same_input_makes_the_same_bytes() -> None:
     """In every process, whatever its hashes: another order of members is another prefix, and no cache hit."""
     code = (
-        "from tests.core.openai_chat.test_leaf import CASES, accepted\n"
-        "from tests.core.openai_chat.asking import translated\n"
+        "from tests.core.translation.test_leaf import CASES, accepted\n"
+        "from tests.core.translation.asking import translated\n"
         "import hashlib\n"
         "for case in CASES:\n"
         "    print(*case, hashlib.sha256(translated(accepted(*case)[0], case[0]).body).hexdigest())\n"

@@ -15,7 +15,7 @@ from nexusflow_core.config import decode_config
 from nexusflow_core.logs import Entry, Pricer, read_line
 from nexusflow_core.logs.summary import Summary, Totals
 from nexusflow_core.upstream import Credential
-from tests.core.openai_chat.driving import NOW, answered, asking, chunks, drive, sse, streamed
+from tests.core.translation.driving import NOW, answered, asking, chunks, drive, sse, streamed
 
 
 def record_of(usage: Any, *, vendor: str, model: str, stream: bool = False, **members: Any) -> CallRecord:

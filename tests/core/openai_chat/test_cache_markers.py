@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from nexusflow_core.dialects.openai_chat import VENDORS
 from nexusflow_core.dialects.openai_chat.vendors import vendor_row
-from tests.core.openai_chat.asking import ROWS, Outcome, request_of, translated
+from tests.core.translation.asking import ROWS, Outcome, request_of, translated
 
 MARK = {"type": "ephemeral"}
 HOUR = {"type": "ephemeral", "ttl": "1h"}

@@ -10,8 +10,8 @@ import pytest
 
 from nexusflow_core import Principal
 from nexusflow_core.dialects.openai_chat.vendors import vendor_row
-from tests.core.openai_chat.asking import ROWS, request_of, translated
-from tests.core.openai_chat.driving import exchange_of
+from tests.core.translation.asking import ROWS, request_of, translated
+from tests.core.translation.driving import exchange_of
 
 MARK = {"type": "ephemeral"}
 TOOLS = [

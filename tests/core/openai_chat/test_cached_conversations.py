@@ -14,7 +14,7 @@ from nexusflow_core import cost
 from nexusflow_core.logs import Entry, Pricer
 from nexusflow_core.logs.summary import Summary
 from nexusflow_core.usage import Usage
-from tests.core.openai_chat.driving import NOW, Driven, answered, chunks, sse, streamed
+from tests.core.translation.driving import NOW, Driven, answered, chunks, sse, streamed
 
 OUTPUT = 200
 PROMPTS = [4000, 4600, 5200, 5800, 6400]

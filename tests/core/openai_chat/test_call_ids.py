@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.asking import request_of, translated
-from tests.core.openai_chat.driving import answered, chunks, sse, streamed
-from tests.core.openai_chat.folding import by_sdk
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.asking import request_of, translated
+from tests.core.translation.driving import answered, chunks, sse, streamed
+from tests.core.translation.folding import by_sdk
+from tests.core.translation.grammar import checked
 
 TURNS = 4
 

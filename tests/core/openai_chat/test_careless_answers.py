@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.core.openai_chat.careless import LOOK, X, call, fragments, lines, said, whole
-from tests.core.openai_chat.driving import streamed
+from tests.core.translation.driving import streamed
 
 # A whole message behind its deltas
 

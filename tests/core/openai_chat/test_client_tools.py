@@ -7,8 +7,8 @@ import pytest
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.translation.schemas import without
 from nexusflow_core.translation.tools import CLIENT_TOOLS
-from tests.core.openai_chat.asking import request_of, translated
-from tests.core.openai_chat.driving import answered
+from tests.core.translation.asking import request_of, translated
+from tests.core.translation.driving import answered
 
 CUSTOM = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
 EDITOR = {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.asking import request_of, translated
+from tests.core.translation.asking import request_of, translated
 
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
 SENT_PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.driving import Driven, answered, chunks, sse, streamed
-from tests.core.openai_chat.folding import by_hand, by_sdk
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import Driven, answered, chunks, sse, streamed
+from tests.core.translation.folding import by_hand, by_sdk
+from tests.core.translation.grammar import checked
 
 CALL = {"index": 0, "id": "call_a", "function": {"name": "get_weather", "arguments": '{"city":"Rome"}'}}
 

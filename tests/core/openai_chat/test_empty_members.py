@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nexusflow_core.messages.reading import EXTRA
-from tests.core.openai_chat.asking import request_of, translated
+from tests.core.translation.asking import request_of, translated
 
 EMPTY: list[Any] = [None, "", 0, False, [], {}, [None], {"a": None, "b": [], "c": {"d": 0}}]
 TEXT: dict[str, Any] = {"type": "text", "text": "hi"}

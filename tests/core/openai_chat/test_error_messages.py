@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.core.openai_chat.driving import REFUSED, answered, chunks, error, sse, streamed
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import REFUSED, answered, chunks, error, sse, streamed
+from tests.core.translation.grammar import checked
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from nexusflow_core.errors import UpstreamTimeoutError, UpstreamUnreachableError
 from nexusflow_core.exchange import Close, Send
-from tests.core.openai_chat.driving import (
+from tests.core.translation.driving import (
     Driven,
     answered,
     asking,
@@ -18,7 +18,7 @@ from tests.core.openai_chat.driving import (
     sse,
     streamed,
 )
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.grammar import checked
 
 TABLE: list[tuple[int, Any, int, str]] = [
     (400, error(), 400, "invalid_request_error"),

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.driving import REFUSED, answered, chunks, error, sse, streamed
-from tests.core.openai_chat.folding import by_hand
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import REFUSED, answered, chunks, error, sse, streamed
+from tests.core.translation.folding import by_hand
+from tests.core.translation.grammar import checked
 
 
 def test_what_is_lost_of_a_stream_in_one_body_is_named_once() -> None:

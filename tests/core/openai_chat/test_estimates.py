@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from nexusflow_core.counting import IMAGE_TOKENS, PAGE_TOKENS
-from tests.core.openai_chat.driving import answered, chunks, sse, streamed
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import answered, chunks, sse, streamed
+from tests.core.translation.grammar import checked
 
 BIG = "A" * 4_000_000
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BIG}}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.driving import answered, asking, drive, error, exchange_of, sse, streamed
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import answered, asking, drive, error, exchange_of, sse, streamed
+from tests.core.translation.grammar import checked
 
 
 @pytest.mark.parametrize(("status", "frame"), [(400, b"%b"), (200, b"%b"), (200, b"data: %b\n\n")])

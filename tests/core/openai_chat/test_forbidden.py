@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.driving import REFUSED, answered, asking, drive, error, exchange_of
+from tests.core.translation.driving import REFUSED, answered, asking, drive, error, exchange_of
 
 OF_THE_CALLER: list[Any] = [
     error("Input rejected by the provider.", code=403),

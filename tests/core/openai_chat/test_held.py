@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from nexusflow_core.exchange import Read
-from tests.core.openai_chat.driving import asking, chunks, exchange_of, sse, streamed
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import asking, chunks, exchange_of, sse, streamed
+from tests.core.translation.grammar import checked
 
 BOUND = 16 * 1024 * 1024
 PIECE = 100_000

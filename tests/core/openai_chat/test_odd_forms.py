@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.driving import Driven, answered, chunks, error, sse, streamed
-from tests.core.openai_chat.folding import by_sdk
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import Driven, answered, chunks, error, sse, streamed
+from tests.core.translation.folding import by_sdk
+from tests.core.translation.grammar import checked
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3}
 CALL = {"index": 0, "id": "call_1", "function": {"name": "add", "arguments": '{"n":1}'}}

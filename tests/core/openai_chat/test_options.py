@@ -8,8 +8,8 @@ import pytest
 from nexusflow_core import Call, CallRecord, ConfigError, Gateway, TargetOptions, decode_config
 from nexusflow_core.exchange import Send
 from nexusflow_core.upstream import Credential
-from tests.core.openai_chat.asking import request_of, translated
-from tests.core.openai_chat.driving import NOW
+from tests.core.translation.asking import request_of, translated
+from tests.core.translation.driving import NOW
 
 FILE = """
 [upstreams.local]

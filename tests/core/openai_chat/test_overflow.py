@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nexusflow_core.dialects.openai_chat.errors import too_long
-from tests.core.openai_chat.driving import Driven, answered, chunks, error, sse, streamed
+from tests.core.translation.driving import Driven, answered, chunks, error, sse, streamed
 
 WORDINGS = """
 This model's maximum context length is 128000 tokens. However, your messages resulted in 130000 tokens.

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from nexusflow_core.translation.stops import StopFinder
-from tests.core.openai_chat.asking import ROWS, request_of, translated
-from tests.core.openai_chat.driving import answered, chunks, sse, streamed
-from tests.core.openai_chat.folding import by_sdk
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.asking import ROWS, request_of, translated
+from tests.core.translation.driving import answered, chunks, sse, streamed
+from tests.core.translation.folding import by_sdk
+from tests.core.translation.grammar import checked
 
 NO_PREFILL = (
     "This model does not support assistant message prefill. The conversation must end with a user message."

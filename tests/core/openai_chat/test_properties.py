@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core.openai_chat.driving import Driven, answered, chunks, sse, streamed
-from tests.core.openai_chat.folding import by_hand, by_sdk
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import Driven, answered, chunks, sse, streamed
+from tests.core.translation.folding import by_hand, by_sdk
+from tests.core.translation.grammar import checked
 from tests.cuts import cut, cuts
 
 VENDORS = st.sampled_from([None, "openai", "deepseek", "mistral", "openrouter", "xai"])

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from nexusflow_core.exchange import Send
-from tests.core.openai_chat.driving import Driven, asking, drive, exchange_of
-from tests.core.openai_chat.folding import by_hand
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import Driven, asking, drive, exchange_of
+from tests.core.translation.folding import by_hand
+from tests.core.translation.grammar import checked
 from tests.simulator import simulate
 from tests.simulator.openai_chat import QUIRKS
 

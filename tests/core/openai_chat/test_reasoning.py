@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from nexusflow_core.messages.marks import read_mark
 from nexusflow_core.translation.think_tags import Piece, ThinkTags
-from tests.core.openai_chat.asking import request_of, translated
-from tests.core.openai_chat.driving import answered, chunks, sse, streamed
-from tests.core.openai_chat.folding import by_sdk
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.asking import request_of, translated
+from tests.core.translation.driving import answered, chunks, sse, streamed
+from tests.core.translation.folding import by_sdk
+from tests.core.translation.grammar import checked
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "search", "arguments": "{}"}}

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from tests.core.openai_chat.driving import Driven, asking, drive, exchange_of
-from tests.core.openai_chat.folding import by_hand, by_sdk
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import Driven, asking, drive, exchange_of
+from tests.core.translation.folding import by_hand, by_sdk
+from tests.core.translation.grammar import checked
 from tests.traffic import Exchange, exchanges, why_absent
 
 needs_recordings = pytest.mark.skipif(why_absent() is not None, reason=why_absent() or "")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nexusflow_core.dialects.openai_chat import VENDORS
-from tests.core.openai_chat.asking import Outcome, shown, translated
+from tests.core.translation.asking import Outcome, shown, translated
 from tests.traffic import Exchange, exchanges, why_absent
 
 needs_recordings = pytest.mark.skipif(why_absent() is not None, reason=why_absent() or "")

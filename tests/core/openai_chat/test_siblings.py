@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.core.openai_chat.careless import LOOK, X, call, fragments, lines, said, whole
-from tests.core.openai_chat.driving import answered, chunks, error, sse, streamed
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import answered, chunks, error, sse, streamed
+from tests.core.translation.grammar import checked
 
 TWICE = json.dumps(X)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.driving import Driven, answered, asking, chunks, exchange_of, sse, streamed
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import Driven, answered, asking, chunks, exchange_of, sse, streamed
+from tests.core.translation.grammar import checked
 
 
 def tool(index: int | None = 0, **fields: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from nexusflow_core.dialects.openai_chat import VENDORS
 from nexusflow_core.translation.schemas import closed
-from tests.core.openai_chat.asking import ROWS, request_of, translated
+from tests.core.translation.asking import ROWS, request_of, translated
 
 CLOSED = {
     "type": "object",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.asking import request_of, translated
+from tests.core.translation.asking import request_of, translated
 
 ENABLED = {"type": "enabled", "budget_tokens": 5000}
 ADAPTIVE = {"type": "adaptive"}

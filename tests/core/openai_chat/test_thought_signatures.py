@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.asking import request_of, translated
+from tests.core.translation.asking import request_of, translated
 
 STAND_IN = "skip_thought_signature_validator"
 FOREIGN = {"type": "thinking", "thinking": "t", "signature": "EqQBb3RoZXI="}

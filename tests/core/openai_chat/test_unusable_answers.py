@@ -11,7 +11,7 @@ from nexusflow_core import Call, Config, Exchange, Gateway, ModelRoute, Target, 
 from nexusflow_core.exchange import Read, Send
 from nexusflow_core.routing import Retry
 from nexusflow_core.upstream import Secret
-from tests.core.openai_chat.driving import NOW, asking, chunks, sse
+from tests.core.translation.driving import NOW, asking, chunks, sse
 
 CALL = {"id": "c", "type": "function", "function": {"name": "search", "arguments": '{"q": '}}
 NAMELESS = {"id": "c", "type": "function", "function": {"name": "", "arguments": '{"q": 1}'}}

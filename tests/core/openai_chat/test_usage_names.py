@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nexusflow_core import CallRecord
-from tests.core.openai_chat.driving import answered, chunks, sse, streamed
+from tests.core.translation.driving import answered, chunks, sse, streamed
 
 
 def record_of(usage: Any, *, stream: bool, vendor: str | None = None, model: str = "gpt-5.4") -> CallRecord:

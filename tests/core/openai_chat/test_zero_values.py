@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.core.openai_chat.driving import Driven, answered, streamed
-from tests.core.openai_chat.folding import by_hand
-from tests.core.openai_chat.grammar import checked
+from tests.core.translation.driving import Driven, answered, streamed
+from tests.core.translation.folding import by_hand
+from tests.core.translation.grammar import checked
 
 ZEROS: list[Any] = [
     None,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nexusflow_core import InvalidUsageError, Usage, cost
-from tests.core.openai_chat.driving import answered
+from tests.core.translation.driving import answered
 
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -1,0 +1,93 @@
+"""A Messages request on its way to a translated upstream: what is sent, named and refused; and what the client
+then gets of an answer. Through the dialect's front door, so that the code behind it can be cut anew."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from unittest.mock import patch
+
+from msgspec import Struct
+
+from nexusflow_core import Call, Target, TargetOptions, Upstream
+from nexusflow_core.dialect import LegState, UpstreamDialect
+from nexusflow_core.dialects.openai_chat import OpenAIChatDialect
+from nexusflow_core.dialects.openai_chat.vendors import GENERIC, VENDORS, Vendor
+from nexusflow_core.errors import InvalidRequestError
+from tests.core.translation.driving import NOW
+from tests.core.translation.toy import TOY, toy_answer
+
+__all__ = ["OTHER_DIALECTS", "ROWS", "Outcome", "request_of", "shown", "translated"]
+
+ROWS: dict[str, Vendor] = {"generic": GENERIC, **VENDORS}
+"""Every row of the vendor table; `generic` is that of a vendor which has none."""
+
+OTHER_DIALECTS: dict[str, UpstreamDialect] = {"toy": TOY}
+"""Further translated dialects, which stand where a row can stand."""
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of a request. `refusal` is the message of a 400; then nothing is sent."""
+
+    body: bytes = b""
+    dropped: tuple[str, ...] = ()
+    refusal: str | None = None
+
+    @property
+    def json(self) -> Any:
+        assert self.refusal is None, self.refusal
+        return json.loads(self.body)
+
+
+def translated(
+    request: Mapping[str, Any] | bytes,
+    vendor: str | Vendor = "generic",
+    *,
+    strict: bool = False,
+    **options: Any,
+) -> Outcome:
+    """The request as this vendor gets it under these `TargetOptions`. Any error but InvalidRequestError is a
+    defect."""
+    if isinstance(vendor, Vendor):
+        with patch.dict(VENDORS, {"a-row": vendor}):
+            return translated(request, "a-row", strict=strict, **options)
+    try:
+        leg = _leg(request, vendor, strict, **options)
+    except InvalidRequestError as error:
+        return Outcome(refusal=error.message)
+    body = leg.request.body
+    assert isinstance(body, bytes)
+    return Outcome(body=body, dropped=tuple(loss.path for loss in leg.losses))
+
+
+def shown(request: Mapping[str, Any] | bytes, vendor: str, message: Mapping[str, Any]) -> bytes:
+    """What the client gets where the upstream answers with this message, sync or as a stream."""
+    leg = _leg(request, vendor, False)
+    stream = bool(json.loads(leg.request.body or b"").get("stream"))
+    usage = {"prompt_tokens": 10, "completion_tokens": 5}
+    choice = {"index": 0, "delta" if stream else "message": message, "finish_reason": "stop"}
+    data = json.dumps({"choices": [choice], "usage": usage}).encode()
+    if vendor == "toy":
+        data = toy_answer(message)
+    leg.receive_head(200, [])
+    out = leg.receive_data(b"data: " + data + b"\n\n" if stream else data)
+    return out if leg.state is LegState.ENDED else out + leg.receive_eof()
+
+
+def _leg(request: Mapping[str, Any] | bytes, vendor: str, strict: bool, **options: Any) -> Any:
+    text = request if isinstance(request, bytes) else json.dumps(request).encode()
+    call = Call(endpoint="messages", request_id="req_1", started_at=NOW, body=text).look(10**8)
+    dialect = OTHER_DIALECTS.get(vendor)
+    row = vendor if vendor in VENDORS else None
+    name = "openai-chat" if dialect is None else vendor
+    upstream = Upstream(name="u", dialect=name, base_url="http://u", auth="none", vendor=row)
+    target = Target(upstream, strict=strict, options=TargetOptions(**options))
+    return (dialect or OpenAIChatDialect()).open(call, target, NOW)
+
+
+def request_of(*messages: Any, **members: Any) -> dict[str, Any]:
+    """A request with these messages; a string is a user's turn."""
+    turns = [{"role": "user", "content": item} if isinstance(item, str) else item for item in messages]
+    return {"model": "some-model", "max_tokens": 100, "messages": turns or [_HELLO], **members}
+
+
+_HELLO = {"role": "user", "content": "hi"}

@@ -1,0 +1,153 @@
+"""Golden pairs, each named after what went wrong elsewhere; `why` in its case.json says what, and where from.
+
+messages.json -> messages.WIRE.json   a request, without its `stream`
+answer.WIRE.sse -> messages.sse       a stream
+answer.WIRE.json -> message.json      a whole answer
+error.json                            what the client gets instead: status, headers, body
+case.json                             the vendor's row, status and headers, what is dropped or refused
+
+Ids that are made here are written `msg_*` and `toolu_*`; `input_tokens` 0 in message_start is any estimate.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.translation.asking import ROWS, request_of, translated
+from tests.core.translation.driving import TOOLS, Driven, answered, streamed
+from tests.core.translation.grammar import checked
+
+GOLDEN = Path(__file__).parent.parent.parent / "golden"
+CASES = sorted(folder.name for folder in GOLDEN.iterdir())
+
+
+def having(*files: str) -> pytest.MarkDecorator:
+    """Parametrised by the cases that have one of these files."""
+    names = [name for name in CASES if any((GOLDEN / name / file).exists() for file in files)]
+    assert names
+    return pytest.mark.parametrize("case", names)
+
+
+def about(case: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((GOLDEN / case / "case.json").read_text())
+    return found
+
+
+def request_for(case: str) -> dict[str, Any]:
+    """The case's request; one with tools where it has none of its own."""
+    path = GOLDEN / case / "messages.json"
+    return json.loads(path.read_text()) if path.exists() else request_of(tools=TOOLS)
+
+
+def plain(value: Any) -> Any:
+    """With ids of our own making and estimates as the golden files write them."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {name: plain(item) for name, item in value.items()}
+    if re.fullmatch(r"(msg|toolu(_fn\d+)?)_[0-9a-f]{24}", str(made.get("id"))):
+        made["id"] = made["id"].partition("_")[0] + "_*"
+    for name in ("signature", "data"):
+        if str(made.get(name)).startswith("nxf1."):
+            made[name] = "nxf1.*"
+    return made
+
+
+def ids(value: Any) -> list[str]:
+    """Of tool calls, so that none is there twice."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    own = [value["id"]] if isinstance(value, dict) and value.get("type") == "tool_use" else []
+    return own + [id for item in inside for id in ids(item)]
+
+
+def same_error(case: str, driven: Driven) -> None:
+    expected = json.loads((GOLDEN / case / "error.json").read_text())
+    assert (driven.status, driven.json) == (expected["status"], expected["body"])
+    for name in ("retry-after", "x-should-retry"):
+        assert driven.headers.get(name) == expected.get("headers", {}).get(name)
+    assert driven.headers["request-id"] == "req_1"
+
+
+@having("messages.openai_chat.json")
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request(case: str, stream: bool) -> None:
+    """What goes upstream, and what of the request is named as dropped."""
+    expected = json.loads((GOLDEN / case / "messages.openai_chat.json").read_text())
+    told = about(case)
+    outcome = translated({**request_for(case), "stream": stream}, told.get("vendor", "generic"))
+    sent = outcome.json
+    options = sent.pop("stream_options", {"include_usage": True})
+    assert (sent.pop("stream", False), options) == (stream, {"include_usage": True})
+    key = ROWS[told.get("vendor", "generic")].cache_key
+    assert key is None or re.fullmatch("[0-9a-f]{32}", sent.pop(key))
+    expected.pop(key, None)
+    assert sent == expected
+    assert sorted(outcome.dropped) == sorted(told.get("dropped", []))
+
+
+@pytest.mark.parametrize("case", [name for name in CASES if "refused" in about(name)])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refused_request(case: str, stream: bool) -> None:
+    """400 with the path, in Anthropic's words where it has some."""
+    told = about(case)
+    request = {**request_for(case), "stream": stream}
+    outcome = translated(request, told.get("vendor", "generic"), strict=told.get("strict", False))
+    assert outcome.refusal == told["refused"]
+
+
+@having("answer.openai_chat.sse")
+@pytest.mark.parametrize("size", [10**9, 1, 7])
+def test_a_stream(case: str, size: int) -> None:
+    """The events of an answer, whole and cut into pieces of any size."""
+    told, data = about(case), (GOLDEN / case / "answer.openai_chat.sse").read_bytes()
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    members = {name: value for name, value in request_for(case).items() if name != "stream"}
+    driven = streamed(pieces, vendor=told.get("vendor"), headers=told.get("headers"), **members)
+    if not (GOLDEN / case / "messages.sse").exists():
+        same_error(case, driven)
+        return
+    expected = [event_of(frame) for frame in (GOLDEN / case / "messages.sse").read_bytes().split(b"\n\n")[:-1]]
+    events = plain(checked(driven.body))
+    usage = events[0]["message"]["usage"]
+    if expected[0]["message"]["usage"]["input_tokens"] == 0:
+        assert usage["input_tokens"] > 0, "an estimate, where nothing is known"
+        usage["input_tokens"] = 0
+    if driven.record.usage_source == "estimated" and events[-1]["type"] == "message_stop":
+        events[-2]["usage"]["input_tokens"] = 0
+    assert events == expected
+    assert len(set(ids(checked(driven.body)))) == len(ids(events))
+    assert sorted(driven.dropped) == sorted(told.get("dropped", []) + told.get("dropped_of_stream", []))
+
+
+def event_of(frame: bytes) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(frame.partition(b"data: ")[2])
+    return event
+
+
+@having("answer.openai_chat.json")
+def test_a_whole_answer(case: str) -> None:
+    """The message, or the error, that a body becomes."""
+    told, data = about(case), (GOLDEN / case / "answer.openai_chat.json").read_bytes()
+    members = {name: value for name, value in request_for(case).items() if name != "stream"}
+    driven = answered(
+        data,
+        status=told.get("status", 200),
+        headers=told.get("headers"),
+        vendor=told.get("vendor"),
+        **members,
+    )
+    if (GOLDEN / case / "error.json").exists():
+        same_error(case, driven)
+        return
+    expected = json.loads((GOLDEN / case / "message.json").read_text())
+    message = plain(driven.json)
+    if driven.record.usage_source == "estimated":
+        assert message["usage"]["input_tokens"] > 0
+        message["usage"]["input_tokens"] = 0
+    assert (driven.status, message) == (200, expected)
+    assert len(set(ids(driven.json))) == len(ids(message))
+    assert sorted(driven.dropped) == sorted(told.get("dropped", []) + told.get("dropped_of_answer", []))
