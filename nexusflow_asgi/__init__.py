@@ -36,7 +36,7 @@ _MODULES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name on first use. The command is inside this package and starts without the gateway."""
+    """Imports a public name on first use, so that the command, which is in this package, starts fast."""
     for module, names in _MODULES.items():
         if name in names:
             value = getattr(importlib.import_module(f"nexusflow_asgi.{module}"), name)

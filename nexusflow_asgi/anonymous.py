@@ -1,8 +1,7 @@
-"""What a gateway asks of a request where nobody authenticates: nothing that a web page can send by itself.
+"""Checks of requests to a gateway without authentication: refuses all that a web page could send by itself.
 
-A page that a person has open may post to any address without being asked, as long as the body is no JSON by
-its content type. And a page whose own name is made to resolve to this machine may send and read anything, but
-names itself in `Host`.
+Any web page may post to any address without permission, unless the content type is JSON. A page whose name is
+made to resolve to this machine (DNS rebinding) may send and read anything, but its name is in `Host`.
 """
 
 from ipaddress import ip_address
@@ -17,20 +16,20 @@ _HOW = "or give the gateway `[auth] keys` or an `authenticate` function"
 
 
 def check_anonymous(scope: Scope) -> None:
-    """Raises PermissionDeniedError for a `Host` that is not this machine's own, UnsupportedMediaTypeError for a
-    body that is not declared as `application/json`."""
+    """Raises PermissionDeniedError for a `Host` other than this machine, UnsupportedMediaTypeError for a body
+    that is not declared as `application/json`."""
     hosts = _values(scope, b"host")
     if len(hosts) != 1 or not _is_own(_name(hosts[0]), scope):
         raise PermissionDeniedError(
-            "this gateway serves anybody (`anonymous = true`), so it answers only where it is called by a "
-            f"loopback name: use localhost, 127.0.0.1 or [::1] in the URL, {_HOW}"
+            "this gateway has no authentication (`anonymous = true`), so it answers only to loopback names: "
+            f"use localhost, 127.0.0.1 or [::1] in the URL, {_HOW}"
         )
     if scope["method"] == "POST":
         types = _values(scope, b"content-type")
         if len(types) != 1 or types[0].partition(";")[0].strip().lower() != "application/json":
             raise UnsupportedMediaTypeError(
-                "this gateway serves anybody (`anonymous = true`), so it takes only bodies that are sent with "
-                f"`content-type: application/json`: send that header, {_HOW}"
+                "this gateway has no authentication (`anonymous = true`), so it accepts only JSON bodies: "
+                f"send the header `content-type: application/json`, {_HOW}"
             )
 
 
@@ -53,8 +52,10 @@ def _is_port(text: str) -> bool:
 
 
 def _is_own(name: str, scope: Scope) -> bool:
-    """True for a loopback name, and for the very name or address that the server says it was reached at: of a
-    socket that is its own address, of a test client without a socket whatever it was given."""
+    """True for a loopback name, and for the address that the server reports as its own.
+
+    For a socket that is its address; a test client without a socket may report any name.
+    """
     if name == "localhost" or (name and name == _reached_at(scope)):
         return True
     try:

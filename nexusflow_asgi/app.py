@@ -31,24 +31,24 @@ __all__ = ["NexusFlow"]
 class NexusFlow:
     """Serves Anthropic's Messages API inside an ASGI app.
 
-    - `app`: the app behind us, where we are a middleware; None for a mount or for serving alone.
-    - `config`: a Config, or the path of a nexusflow.toml. Secrets are read from the environment here.
-    - `prefix`: the path that we are under as a middleware, or alone.
+    - `app`: the wrapped app, if this is a middleware; None for a mount or alone.
+    - `config`: a Config, or the path of a nexusflow.toml. Secrets are read from the environment now.
+    - `prefix`: the path of the gateway, as a middleware or alone.
     - `authenticate`: the host's own authentication, instead of `[auth]` keys.
     - `hooks`: objects with `before(call)` or `after(record)`.
     - `transport`: "auto" (the fastest that is installed of "h1", "aiohttp", "httpx"), one of these, "offline"
-      (the simulator), or a Transport of yours.
-    - `book`: prices of yours; without it the built-in ones, and those of the configuration's `[prices]`.
-    - `grace`: seconds that calls in flight get to end when we are closed. Those that do not are ended, and get
-      six more to say so and to be recorded.
-    - `close_on_signals`: True closes at SIGTERM and SIGINT already, beside the server's own handlers. uvicorn
-      tells the lifespan only after it has cancelled what runs. Needs the lifespan, asyncio and the main thread.
-    - `upstream_server_headers`: True passes an upstream's `server` and `date` on. Only for a server that adds
-      neither, or the client gets each of them twice.
+      (the simulator), or your own Transport.
+    - `book`: your own prices, instead of the built-in ones and those of `[prices]`.
+    - `grace`: seconds for running calls to finish at shutdown. Calls still open then are ended with an error;
+      this may take up to six more seconds.
+    - `close_on_signals`: True closes at SIGTERM and SIGINT at once, beside the server's own handlers. uvicorn
+      tells the lifespan only after it has cancelled all calls. Needs the lifespan, asyncio and the main thread.
+    - `upstream_server_headers`: True passes on an upstream's `server` and `date`. Only for a server that adds
+      neither, or the client gets them twice.
 
-    Raises ConfigError where nothing says who may call, or where the call log cannot be written. Nothing is
-    opened before the first call, and no lifespan is needed; with one (`lifespan`, `async with`, or as a
-    middleware) closing is orderly.
+    Raises ConfigError if nobody may call, if the call log is not writable, or for any mistake in `config`.
+    Connections open at the first call. A lifespan is optional; with one (`lifespan`, `async with`, or as a
+    middleware) shutdown waits for running calls.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class NexusFlow:
     def __repr__(self) -> str:
         return f"<NexusFlow transport={self._transport!r}>"
 
-    # Real types in the signature: Litestar resolves them at runtime.
+    # Use real types in this signature: Litestar resolves them at runtime.
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._pass_lifespan(scope, receive, send)
@@ -117,19 +117,22 @@ class NexusFlow:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncGenerator[None]:
-        """For a host that mounts us: `Starlette(..., lifespan=gateway.lifespan)`."""
+        """For a host that mounts the gateway: `Starlette(..., lifespan=gateway.lifespan)`. Ends in `aclose`."""
         with self._signals():
             async with self:
                 yield
 
     async def aclose(self, grace: float | None = None) -> None:
-        """Refuses new calls, gives those in flight their grace, closes transports, writes the call log."""
+        """Refuses new calls, waits `grace` seconds for running ones, ends the rest, closes transports, hooks.
+
+        `grace`: None means the app's own. Returns after the call log is written.
+        """
         await self._loops.aclose(self._grace if grace is None else grace)
         with anyio.CancelScope(shield=True):
             await self._hooks.aclose()
 
     def refuse(self) -> None:
-        """Refuses every call from now on with 529, also after `aclose`: for a process that is about to end."""
+        """Refuses every new call with 529, also after `aclose`. For a process that is about to end."""
         self._loops.refuse()
 
     def _signals(self) -> contextlib.AbstractContextManager[object]:
@@ -140,7 +143,7 @@ class NexusFlow:
         await self.aclose(0.0 if hurry else None)
 
     async def _pass_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As a middleware we close with the host; alone, or before a host without lifespan, we answer."""
+        """Closes with the host, as a middleware. Alone, or if the host has no lifespan, answers by itself."""
         begun = False
         with contextlib.ExitStack() as signals:
 
@@ -159,7 +162,7 @@ class NexusFlow:
                     await self._app(scope, receive_and_close, send)
                     if begun:
                         return
-                except Exception:  # Django refuses the scope before it reads anything; anything later is real
+                except Exception:  # Django refuses the scope before it reads a message; later errors are real
                     if begun:
                         raise
             await receive_and_close()

@@ -1,4 +1,4 @@
-"""Who may call: gateway keys from the configuration, or whatever the host knows of its users."""
+"""Authentication: gateway keys from the configuration, or the host's own function."""
 
 import hashlib
 import hmac
@@ -23,14 +23,14 @@ __all__ = ["Admission", "Admitted", "Authenticate", "GatewayKeys"]
 Known: TypeAlias = Principal | str | int | UUID | None
 
 Authenticate: TypeAlias = Callable[[Scope], Awaitable[Known] | Known]
-"""The host's own answer to "who is this?": a Principal, its id alone, or None for nobody (401). A plain
-function runs in a thread. An exception with a `status_code`, as web frameworks have, is the client's answer."""
+"""The host's authentication: returns a Principal, its id alone, or None for an unknown caller (401). A plain
+function runs in a thread. An exception with a `status_code`, as web frameworks have, becomes the answer."""
 
 _CREDENTIAL_HEADERS = frozenset((b"x-api-key", b"authorization"))
 
 
 class Admitted(NamedTuple):
-    """A caller who may go on: headers and query without credentials, and the key it brought for an upstream."""
+    """A caller that may go on: headers and query without credentials, and its own key for an upstream."""
 
     principal: Principal | None
     headers: Headers
@@ -39,16 +39,16 @@ class Admitted(NamedTuple):
 
 
 class GatewayKeys:
-    """Compares credentials with the configured keys, by their SHA-256 and in constant time."""
+    """Compares credentials with the configured keys, by SHA-256 and in constant time."""
 
     def __init__(self, keys: Iterable[Secret]) -> None:
         self._known = [(_digest(key.reveal().encode()), key.name) for key in keys]
 
     def principal(self, credential: Credential) -> Principal | None:
-        """Whose key it is, named after its environment variable; None for nobody's."""
+        """Returns the owner of a key, named after its environment variable, or None."""
         digest = _digest(credential.value)
         found: Principal | None = None
-        for known, name in self._known:  # each is compared, whatever matched before
+        for known, name in self._known:  # no early exit: the time must not reveal a match
             if hmac.compare_digest(known, digest):
                 found = Principal(name or f"key-{digest.hex()[:8]}")
         return found
@@ -58,7 +58,7 @@ class GatewayKeys:
 
 
 class Admission:
-    """Decides who may call. Raises ConfigError where nothing does: an open gateway must be asked for."""
+    """Decides who may call. Raises ConfigError if nothing is configured: an open gateway must be explicit."""
 
     def __init__(self, config: Config, authenticate: Authenticate | None = None) -> None:
         self._keys = GatewayKeys(config.keys)
@@ -67,11 +67,11 @@ class Admission:
         self._in_thread = authenticate is not None and not _is_async(authenticate)
         if authenticate is None and not self._keys and not config.anonymous:
             raise ConfigError(
-                "auth", "nobody may call: give keys, an authenticate function, or anonymous = true, written out"
+                "auth", "nobody may call: set keys, an authenticate function, or anonymous = true"
             )
 
     async def admit(self, scope: Scope) -> Admitted:
-        """Raises AuthenticationFailedError, or what `check_anonymous` raises where anyone may call."""
+        """Returns the admitted caller. Raises AuthenticationFailedError, or the errors of `check_anonymous`."""
         headers: Headers = scope["headers"]
         if self._authenticate is not None:
             return await self._admit_by_host(scope, headers, self._authenticate)
@@ -82,8 +82,10 @@ class Admission:
         return _admitted(None, scope, headers, client_credentials(headers), self._search)
 
     def _owner(self, credentials: list[Credential]) -> tuple[Principal, list[Credential]]:
-        """Returns whose gateway key came, in whichever header, and the credentials that are no such key. Raises
-        AuthenticationFailedError."""
+        """Returns the owner of the gateway key, and the credentials that are not gateway keys.
+
+        Raises AuthenticationFailedError.
+        """
         owners = [self._keys.principal(credential) for credential in credentials]
         principal = next((owner for owner in owners if owner is not None), None)
         if principal is None:
@@ -93,8 +95,7 @@ class Admission:
         return principal, [own for own, owner in zip(credentials, owners, strict=True) if owner is None]
 
     async def _admit_by_host(self, scope: Scope, headers: Headers, authenticate: Authenticate) -> Admitted:
-        """Asks the host. Raises AuthenticationFailedError where it knows nobody, TypeError for what is no
-        text."""
+        """Asks the host. Raises AuthenticationFailedError for unknown callers, TypeError for bad ones."""
         who = await self._ask(authenticate, scope)
         if who is None:
             raise AuthenticationFailedError("the caller is not authenticated")
@@ -122,25 +123,25 @@ class Admission:
 
 
 async def _in_thread(authenticate: Authenticate, scope: Scope) -> Any:
-    """Returns what the function returns. It may have to be awaited, and trio lets no thread return that."""
+    """Returns the function's result, wrapped while it crosses threads: trio cannot return an awaitable."""
     [who] = await anyio.to_thread.run_sync(lambda: [authenticate(scope)])
     return who
 
 
 def _is_async(function: Any) -> bool:
-    called = getattr(cast(object, type(function)), "__call__", None)  # noqa: B004 - of an object that is called like a function
+    called = getattr(cast(object, type(function)), "__call__", None)  # noqa: B004 - of a callable object
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 
 def _id(who: Any) -> str:
-    """Returns the id of a user as text: databases number them. Raises TypeError for anything else."""
+    """Returns a user's id as text; databases use numbers. Raises TypeError for other types."""
     if isinstance(who, str | int | UUID) and not isinstance(who, bool):
         return str(who)
-    raise TypeError(f"authenticate: of the principal, 'id' is {type(who).__name__}, not str")
+    raise TypeError(f"authenticate: the principal's 'id' is {type(who).__name__}, not str")
 
 
 def _tokens(values: Iterable[bytes]) -> Iterable[bytes]:
-    """Returns what a host has spent: each value, and a bearer token without its scheme."""
+    """Yields the host's tokens in these header values: each value, and a token without its scheme."""
     for value in values:
         yield value.strip()
         scheme, _, token = value.strip().partition(b" ")
@@ -149,24 +150,26 @@ def _tokens(values: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _check_text(principal: Principal) -> None:
-    """What goes into records is text that UTF-8 can hold, or a log could not be written. Nothing is made into
-    text here: a team that is missing would become the team `None`."""
+    """Raises TypeError unless id and metadata are strings that UTF-8 can hold: records must be writable.
+
+    Nothing is converted, so that a missing team does not become "None".
+    """
     fields: list[tuple[Any, Any]] = [("id", principal.id), *principal.metadata.items()]
     for name, value in fields:
         if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"authenticate: of the principal, {name!r} is {type(value).__name__}, not str")
+            raise TypeError(f"authenticate: the principal's {name!r} is {type(value).__name__}, not str")
         try:
             (name + value).encode()
         except UnicodeEncodeError:
-            raise TypeError(f"authenticate: of the principal, {name!r} is no Unicode text: {value!r}") from None
+            raise TypeError(f"authenticate: the principal's {name!r} is not valid Unicode: {value!r}") from None
 
 
 def _admitted(
     principal: Principal | None, scope: Scope, headers: Headers, own: list[Credential], search: KeySearch
 ) -> Admitted:
-    """Returns the caller with its own credential for an upstream: the first one that is no gateway key.
+    """Returns the caller with its own credential for an upstream: the first one that is not a gateway key.
 
-    Headers and query with a gateway key in them are left out, whatever is around it.
+    Headers and query parameters that contain a gateway key are left out.
     """
     headers, query = _without_credentials(headers), scope.get("query_string", b"")
     if search:

@@ -1,4 +1,4 @@
-"""Which event loop we run on: asyncio, where bare tasks and timers are cheap, or anyio's other one, trio."""
+"""The kind of event loop: asyncio, with its cheap tasks and timers, or trio through anyio."""
 
 import asyncio
 import math
@@ -20,7 +20,7 @@ def runs_on_asyncio() -> bool:
 
 
 def loop_identity() -> object:
-    """The running event loop, whatever it is, as something to tell it by."""
+    """Returns an object that identifies the running event loop."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -28,9 +28,10 @@ def loop_identity() -> object:
 
 
 def is_failure(error: BaseException) -> bool:
-    """Returns True where the host's code has failed, False where this task or the process is being ended.
+    """True for a failure of the host's code, False if this task or the process is being ended.
 
-    Code that awaits a cancelled future raises a cancellation too: nobody has cancelled this task then."""
+    Code that awaits a cancelled future also raises a cancellation, although nobody cancelled this task.
+    """
     if isinstance(error, Exception):
         return True
     if isinstance(error, BaseExceptionGroup):
@@ -48,8 +49,10 @@ def _is_cancelled() -> bool:
 
 
 def post_to_loop() -> Callable[[Callable[[], None]], None]:
-    """What runs a function in the running event loop, to be called from any thread, for as long as the loop
-    lives; after that it does nothing."""
+    """Returns a function that runs another one in this event loop. It may be called from any thread.
+
+    Once the loop is closed, it does nothing.
+    """
     try:
         post: Callable[[Callable[[], None]], Any] = asyncio.get_running_loop().call_soon_threadsafe
     except RuntimeError:
@@ -59,20 +62,21 @@ def post_to_loop() -> Callable[[Callable[[], None]], None]:
     def safely(function: Callable[[], None]) -> None:
         try:
             post(function)
-        except RuntimeError:  # asyncio's "loop is closed", trio's RunFinishedError: nobody waits any more
+        except RuntimeError:  # asyncio's "loop is closed", trio's RunFinishedError
             pass
 
     return safely
 
 
 _CLOSED = ("unable to perform operation on <", "ASGI transport error")
-"""How the RuntimeErrors of uvloop and granian begin."""
+"""Beginnings of the RuntimeErrors of uvloop and granian for a closed connection."""
 
 
 def means_closed(error: Exception) -> bool:
-    """Returns True if a server's `send` failed because the client's connection is closed.
+    """True if a server's `send` failed because the client's connection is closed.
 
-    An OSError says so. uvloop and granian raise a RuntimeError, which only its text tells from a defect."""
+    Usually that is an OSError. uvloop and granian raise a RuntimeError, recognised only by its text.
+    """
     if isinstance(error, RuntimeError):
         return str(error).startswith(_CLOSED)
     return isinstance(error, OSError | anyio.BrokenResourceError | anyio.ClosedResourceError)

@@ -1,4 +1,4 @@
-"""Reads a request's body under its limits."""
+"""Reads a request body within its limits."""
 
 import asyncio
 from collections import deque
@@ -16,12 +16,11 @@ __all__ = ["Arriving", "ClientDisconnectedError", "check_head"]
 
 
 class ClientDisconnectedError(CallerError):
-    """The client left while its request was still arriving; nobody is there to be told."""
+    """The client left while its request was arriving, so nobody gets an answer."""
 
 
 def check_head(scope: Scope, limits: Limits) -> None:
-    """Raises RequestTooLargeError for headers and a query beyond their bound: servers have bounds of their own,
-    or none."""
+    """Raises RequestTooLargeError for headers and a query over their bound. Some servers have no bound."""
     size = len(scope.get("query_string", b"")) + sum(
         [len(name) + len(value) for name, value in scope["headers"]]
     )
@@ -30,22 +29,21 @@ def check_head(scope: Scope, limits: Limits) -> None:
 
 
 class Arriving:
-    """A request's body while it arrives. `stop()` ends the reading from outside."""
+    """A request body that is arriving. `stop()` ends the reading from outside."""
 
     def __init__(self, receive: Receive, limits: Limits) -> None:
         self._receive = receive
         self._limits = limits
-        self._kept: deque[Message] | None = None  # what came before it was asked for
+        self._kept: deque[Message] | None = None  # messages received before `read` asked for them
         self._begun: _Begun | None = None
         self._stop: Callable[[], None] | None = None
 
     async def receive(self) -> Message:
-        """The next message of the request."""
+        """Returns the next message of the request."""
         return self._kept.popleft() if self._kept else await self._receive()
 
     async def until_gone(self, room: Callable[[int], bool]) -> None:
-        """Returns once the client has left. What it sends meanwhile is kept, as long as `room(bytes)` says
-        that there is room for it; beyond that nothing is read."""
+        """Returns once the client has left. Keeps its messages, and stops reading once `room` is False."""
         while True:
             message = await self._receive()
             if self._kept is None:
@@ -57,16 +55,16 @@ class Arriving:
                 await anyio.sleep_forever()
 
     def stop(self) -> None:
-        """Ends a reading that is under way: `read` raises RequestTimeoutError."""
+        """Ends a running `read`, which raises RequestTimeoutError."""
         if self._stop is not None:
             self._stop()
 
     async def read(self, *, keep: bool = True) -> bytes:
-        """Returns the body. With `keep=False`, reads and discards it, for a caller who is refused.
+        """Returns the body. With `keep=False`, reads and discards it.
 
-        Raises RequestTooLargeError, RequestTimeoutError or ClientDisconnectedError.
-        A body over the limit is still read, unkept, for as much again: several servers break the connection of
-        a client that is answered while it sends, and it would never see why.
+        Raises RequestTooLargeError, RequestTimeoutError or ClientDisconnectedError. A body over the limit is
+        read on and discarded, up to twice the limit: many servers reset the connection of a client that is
+        still sending, which would then not see the answer.
         """
         if self._is_here():
             return await self._collect(keep, _no_time)
@@ -102,7 +100,7 @@ class Arriving:
                 timer.reschedule(0.0)
 
         try:
-            async with asyncio.timeout_at(min(end, clock() + idle)) as timer:  # a tenth of anyio's price
+            async with asyncio.timeout_at(min(end, clock() + idle)) as timer:  # ten times cheaper than anyio's
                 self._stop = stop
                 return await self._collect(keep, lambda: timer.reschedule(min(end, clock() + idle)))
         except TimeoutError:
@@ -121,7 +119,7 @@ class Arriving:
         raise _late(clock() < end, idle)
 
     async def _collect(self, keep: bool, go_on: Callable[[], None]) -> bytes:
-        """`go_on` gives the next piece its time, after each one that brought something."""
+        """Returns the body. Calls `go_on` after each piece, to extend the idle deadline."""
         pieces: list[bytes] = []
         size, limit = 0, self._limits.body_bytes
         more = True

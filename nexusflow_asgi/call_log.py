@@ -1,4 +1,4 @@
-"""The call log: one JSON line a call, written in batches by one thread."""
+"""The call log: one JSON line per call, written in batches by one thread."""
 
 import atexit
 import errno
@@ -21,28 +21,30 @@ __all__ = ["CallLog", "append", "why_unwritable"]
 
 _BATCH_SECONDS = 0.05
 _MAX_WAITING = 100_000
-"""Lines that may wait for a slow disk; beyond that they are counted and dropped, never the call."""
+"""Lines that may wait for a slow disk. Further lines are counted and dropped; calls never wait."""
 
 _TORN_SECONDS = 0.02
-"""For so long a line stands unfinished that was torn by a death or a full disk."""
+"""A line unfinished for this long was torn by a crash or a full disk."""
 
 _FAILURE_SECONDS = 30.0
-"""So long a failed write counts against the log. Only a write tells that a disk is full. A gateway that is not
-ready gets no calls, so it must be tried again after a while."""
+"""Seconds for which a failed write makes the gateway not ready. Only a write shows that a disk is full, and
+without calls nothing is written, so it must become ready again by itself."""
 
 _Told: TypeAlias = Callable[[bool], None]
-"""To be called from the writing thread once a line is on the disk (True), or could not be written (False)."""
+"""Called from the writing thread: True once a line is on the disk, False if it could not be written."""
 
 _Item: TypeAlias = tuple[bytes, _Told | None]
 _WAKE: _Item = (b"", None)
 
 
 def append(path: Path, lines: bytes, *, sync: bool) -> None:
-    """Writes all of it, on lines of its own where the file ends in a torn one; `sync`: to the disk. Raises
-    OSError."""
+    """Appends all lines, after a line break if the file ends in a torn line. `sync`: forces them to the disk.
+
+    Raises OSError.
+    """
     with path.open("ab", buffering=0) as file:
         left = memoryview(b"\n" + lines if _ends_torn(path) else lines)
-        while left:  # a disk that is nearly full takes a part, and says so only the next time
+        while left:  # a nearly full disk takes a part, and reports an error only at the next write
             written = file.write(left)
             if not written:
                 raise OSError("nothing could be written")
@@ -52,7 +54,7 @@ def append(path: Path, lines: bytes, *, sync: bool) -> None:
 
 
 def _ends_torn(path: Path) -> bool:
-    """Whether its last line is nobody's any more; one that another process is just writing grows meanwhile."""
+    """True if the last line is torn. A line that another process is writing still grows, so it looks again."""
     try:
         with path.open("rb", buffering=0) as file:
             size = -1
@@ -62,14 +64,14 @@ def _ends_torn(path: Path) -> bool:
                     return False
                 time.sleep(_TORN_SECONDS)
             return size > 0
-    except OSError:  # a pipe, or not to be read
+    except OSError:  # a pipe, or unreadable
         return False
 
 
 def why_unwritable(path: Path) -> str | None:
-    """Returns why no line can be appended to this file, in words that do not name it; None where one can.
+    """Returns why no line can be appended to this file, without its name; None if it is writable.
 
-    Neither writes to the file nor makes it.
+    Does not write to the file or create it.
     """
     try:
         mode = path.stat().st_mode
@@ -79,7 +81,7 @@ def why_unwritable(path: Path) -> str | None:
         return f"cannot be written: {_reason(error)}"
     if stat.S_ISDIR(mode):
         return "is a folder"
-    if not stat.S_ISREG(mode):  # opening a pipe waits for its reader
+    if not stat.S_ISREG(mode):  # opening a pipe would wait for its reader
         return None if os.access(path, os.W_OK) else "cannot be written: permission denied"
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)))
@@ -89,7 +91,7 @@ def why_unwritable(path: Path) -> str | None:
 
 
 def _why_not_made(folder: Path) -> str | None:
-    """Returns why no file can be made in this folder; None where one can."""
+    """Returns why no file can be created in this folder; None if it is possible."""
     try:
         if not stat.S_ISDIR(folder.stat().st_mode):
             return "cannot be written: its folder is a file"
@@ -99,23 +101,23 @@ def _why_not_made(folder: Path) -> str | None:
         return f"cannot be written: {_reason(error)}"
     if os.access(folder, os.W_OK | os.X_OK):
         return None
-    return "cannot be written: no file may be made in its folder"
+    return "cannot be written: its folder is not writable"
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """Returns the system's words without the path; a path with a NUL in it is no path to Python."""
+    """Returns the system's error text without the path. A ValueError means a NUL in the path."""
     if not isinstance(error, OSError):
         return "no file can have this name"
     if error.errno == errno.ENOTDIR:
         return "its folder is a file"
-    return (error.strerror or "it fails").lower()
+    return (error.strerror or "unknown error").lower()
 
 
 class CallLog:
-    """A hook that appends each record to a file, for as many threads, event loops and processes as there are.
+    """A hook that appends each record to a file, safely from many threads, event loops and processes.
 
-    Lines reach the file within a twentieth of a second, each batch in one write; `aclose()` writes the rest, or
-    the end of the process where a server without a lifespan never calls it. One that is killed loses a batch.
+    Records are written within 50 ms, in batches. `aclose()` writes the rest; without a lifespan, the end of
+    the process does. A killed process loses its last batch.
     """
 
     batch_seconds = _BATCH_SECONDS
@@ -123,16 +125,16 @@ class CallLog:
     def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
         self._clock = clock
-        self._failed: tuple[float, str] | None = None  # when the last write failed, and why
+        self._failed: tuple[float, str] | None = None  # the time of the last failed write, and the reason
         self._begin()
 
     @staticmethod
     def why_unwritable(path: str | os.PathLike[str]) -> str | None:
-        """Returns why such a log could not be kept at this path; None where it could."""
+        """Returns why no call log can be kept at this path; None if it can."""
         return why_unwritable(Path(path))
 
     def why_not_ready(self) -> str | None:
-        """Returns why records cannot be written now; None where they can. Looks at the disk."""
+        """Returns why records cannot be written now; None if they can. Accesses the disk."""
         if (why := self.why_unwritable(self._path)) is not None:
             return why
         failed = self._failed
@@ -149,6 +151,7 @@ class CallLog:
         self._dropped = 0
 
     def after(self, record: CallRecord) -> None:
+        """Queues the record. It never blocks."""
         self._notice_fork()
         self._put(self._encode(record))
 
@@ -157,7 +160,7 @@ class CallLog:
 
     def _notice_fork(self) -> None:
         if self._process != os.getpid():
-            self._begin()  # after a fork the waiting lines and their thread are the parent's
+            self._begin()  # after a fork the waiting lines and the thread belong to the parent
 
     def _put(self, line: bytes, told: _Told | None = None) -> None:
         if self._lines.qsize() >= _MAX_WAITING:
@@ -167,18 +170,18 @@ class CallLog:
             return
         self._lines.put((line, told))
         writer = self._writer
-        if writer is None or not writer.is_alive():  # not yet, or closed
+        if writer is None or not writer.is_alive():  # not started, or closed
             self._start()
 
     async def aclose(self) -> None:
-        """Writes what waits, then stops the thread. A later record starts another."""
+        """Writes waiting lines, then stops the thread. A later record starts a new one."""
         await anyio.to_thread.run_sync(self.close)
 
     def close(self) -> None:
-        """The same, blocking."""
+        """Does the same, and blocks."""
         atexit.unregister(self.close)
         if self._process != os.getpid():
-            return  # forked: what waits is the parent's
+            return  # after a fork, waiting lines belong to the parent
         writer = self._writer
         if writer is not None and writer.is_alive():
             self._closing.set()

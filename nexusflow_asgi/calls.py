@@ -1,4 +1,4 @@
-"""One call, from the first byte of its body to its record."""
+"""Serves one call, from the first byte of its body to its record."""
 
 import os
 import time
@@ -31,14 +31,14 @@ from nexusflow_core.gateway import Gateway
 __all__ = ["LARGE_BODY", "Calls", "new_request_id"]
 
 LARGE_BODY = 64 * 1024
-"""Bytes of a body beyond which it is decoded in a thread, since that may take long."""
+"""Bytes above which a body is decoded in a thread, so that the event loop is not blocked."""
 
 _LONG_LOOK = 1024 * 1024
-"""Bytes of a body beyond which even a look at it is taken in a thread."""
+"""Bytes above which even the peek at a body runs in a thread."""
 
 
 class Calls:
-    """Serves calls: drains the body, admits the caller, asks the hooks, relays, settles the record."""
+    """Serves calls: admits the caller, reads the body, runs the hooks, relays the answer, writes the record."""
 
     def __init__(
         self,
@@ -71,12 +71,12 @@ class Calls:
             in_flight.call = call
             try:
                 call, refusal = await self._prepare(call, scope, in_flight, loop.slots)
-            except BaseException:  # cancelled by the host: a call that reached us has its record all the same
+            except BaseException:  # cancelled by the host: even then the call has a record
                 await self._settle(self._gateway.open(in_flight.call, started=started))
                 raise
             exchange = self._gateway.open(call, started=started, refusal=refusal)
             apart = refusal is None and len(call.text) > LARGE_BODY and self._gateway.decodes(call)
-            del call  # the exchange lets go of its body before this ends
+            del call  # so that the exchange can free the body before this function ends
             in_flight.call = None
             try:
                 if isinstance(refusal, ClientDisconnectedError):
@@ -100,8 +100,10 @@ class Calls:
     async def _prepare(
         self, call: Call, scope: Scope, in_flight: CallInFlight, slots: Slots
     ) -> tuple[Call, NexusFlowError | None]:
-        """The call with all that is known of it by then, and why it is refused, if it is. Who calls and
-        whether there is a place for the call is known before its body is read."""
+        """Returns the call with all facts known so far, and the error that refuses it, or None.
+
+        Caller and slot are decided before the body is read.
+        """
         refusal: NexusFlowError | None = None
         try:
             in_flight.call = call = await self._admit(call, scope, in_flight)
@@ -124,15 +126,14 @@ class Calls:
         return call, in_flight.refusal or refusal
 
     async def _look(self, call: Call) -> Call:
-        """The call with a look at its body. A large or compressed one is looked at in a thread of its own, so
-        that it keeps nobody waiting."""
+        """Returns the call with a peek at its body. For a large or compressed body, a thread does it."""
         if len(call.body) <= _LONG_LOOK and not call.content_encoding:
             return call.look(self._limits.body_bytes)
         workers = self._loops.current().workers
         return await anyio.to_thread.run_sync(call.look, self._limits.body_bytes, limiter=workers)
 
     async def _admit(self, call: Call, scope: Scope, in_flight: CallInFlight) -> Call:
-        """The call with its caller. Raises what refuses it."""
+        """Returns the call with its caller. Raises the error that refuses it."""
         if in_flight.refusal is not None:
             raise in_flight.refusal
         check_head(scope, self._limits)
@@ -147,16 +148,18 @@ class Calls:
         in_flight.has_slot, in_flight.key = True, key
 
     async def _settle(self, exchange: Exchange) -> None:
-        """The record, exactly once, whatever ended the call."""
+        """Records the call exactly once, however it ended."""
         now = time.monotonic()
-        exchange.client_gone(now)  # does nothing to an answer that is over
+        exchange.client_gone(now)  # no effect on a finished answer
         await self._hooks.after(exchange.record(now))
 
 
 def _refusal(error: BaseException, call: Call) -> NexusFlowError:
-    """Returns what refuses the call, to be asked while the exception is being handled: for a failure of the
-    host's code, a ConfigError or an unknown price among them, an internal error, whose reason is in the log.
-    Raises what ends the task or the process."""
+    """Returns the error that refuses the call. Use it while handling the exception.
+
+    A failure of the host's code, also a ConfigError or UnknownModel, is logged and becomes InternalError.
+    Raises what ends the task or the process.
+    """
     if isinstance(error, CallerError | UpstreamError | GatewayError):
         return kept(error)
     if not is_failure(error):
@@ -168,5 +171,5 @@ def _refusal(error: BaseException, call: Call) -> NexusFlowError:
 
 
 def new_request_id() -> str:
-    """An id in the form of Anthropic's own."""
+    """Returns an id in the form of Anthropic's."""
     return "req_" + os.urandom(12).hex()

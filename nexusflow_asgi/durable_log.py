@@ -1,4 +1,4 @@
-"""The durable call log: a line on the disk before an upstream is called, another once the call is settled."""
+"""The durable call log: one line on the disk before an upstream is called, another with the result."""
 
 import os
 import time
@@ -22,24 +22,24 @@ __all__ = ["DurableCallLog", "check_log", "configured_log"]
 
 
 class DurableCallLog(CallLog):
-    """A CallLog for which no call is made that left no line: after a death in whatever moment, the next start
-    finds the calls that were under way and marks them `lost`. A call that cannot be logged is refused with 500.
+    """A CallLog in which every call to an upstream has a line, even if the process dies.
 
-    Raises ConfigError on a system without file locks.
+    At the next start, calls without a result are marked `lost`. A call that cannot be logged is refused with
+    500. Raises ConfigError on a system without file locks.
     """
 
-    batch_seconds = 0.0  # who waits for a line shares its write with whoever came during the last one
+    batch_seconds = 0.0  # waiting calls share one write with all that came during the previous write
 
     _presence: Presence | None
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.monotonic) -> None:
         if not supported():
-            raise ConfigError("log.durable", "this system has no file locks")
+            raise ConfigError("log.durable", "this system has no file locks: set it to false")
         super().__init__(path, clock=clock)
         try:
             lost = mark_lost(self._path)
         except OSError:
-            logger.exception("call log %s: calls of dead processes were not looked for", self._path)
+            logger.exception("call log %s: could not look for calls of dead processes", self._path)
         else:
             if lost:
                 logger.warning("call log %s: %d calls were lost with their process", self._path, lost)
@@ -54,7 +54,7 @@ class DurableCallLog(CallLog):
         return None
 
     async def before(self, call: Call) -> None:
-        """Returns once the call has its line on the disk. Raises InternalError where that fails."""
+        """Returns once the call's first line is on the disk. Raises InternalError if that fails."""
         self._notice_fork()
         record = begun(call)
         written, done, post = False, anyio.Event(), post_to_loop()
@@ -95,20 +95,20 @@ class DurableCallLog(CallLog):
         self._open: set[str] = set()
 
     def _encode(self, record: CallRecord) -> bytes:
-        """To be called with the lock: a call's two lines must have one writer."""
+        """Returns the line. Call it with the lock held: both lines of a call must name one writer."""
         if self._presence is None:
             self._presence = Presence(self._path)
         return stamped(record, self._presence.process)
 
 
 def check_log(config: Config) -> None:
-    """Raises ConfigError where the call log cannot be written, since nobody could account for its calls."""
+    """Raises ConfigError if the call log cannot be written: calls must not go unrecorded."""
     if config.call_log and (why := _kind(config).why_unwritable(config.call_log)) is not None:
         raise ConfigError("log.calls", f"{printable(config.call_log)} {why}")
 
 
 def configured_log(config: Config) -> CallLog | None:
-    """Returns the call log of a configuration, if it has one. Raises ConfigError."""
+    """Returns the configured call log, or None. Raises ConfigError."""
     check_log(config)
     return _kind(config)(config.call_log) if config.call_log else None
 

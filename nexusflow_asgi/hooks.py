@@ -1,4 +1,4 @@
-"""Hooks: what a host does before a call and after it."""
+"""Hooks: code of the host that runs before and after a call."""
 
 import inspect
 import logging
@@ -14,14 +14,14 @@ from nexusflow_core.record import CallRecord
 __all__ = ["AfterHook", "BeforeHook", "Hook", "Hooks", "LoggingHook", "logger"]
 
 logger = logging.getLogger("nexusflow")
-"""Without a handler: where a host configures no logging, Python itself prints warnings and errors to stderr."""
+"""Has no handler. If the host configures no logging, Python prints its warnings and errors to stderr."""
 
 
 class BeforeHook(Protocol):
-    """Sees a call before any upstream does."""
+    """Sees a call before any upstream is called."""
 
     def before(self, call: Call) -> Awaitable[None] | None:
-        """Runs before an upstream is called, and may refuse the call by raising an error of our tree.
+        """Runs before an upstream is called. Refuses the call by raising a NexusFlowError.
 
         Any other exception is logged and answered with 500.
         """
@@ -32,17 +32,20 @@ class AfterHook(Protocol):
     """Gets the record of every call."""
 
     def after(self, record: CallRecord) -> Awaitable[None] | None:
-        """Runs once a call, when its answer is over. A failure is logged and never reaches the client."""
+        """Runs once per call, after its answer. An exception is logged and never reaches the client."""
         ...
 
 
 Hook: TypeAlias = BeforeHook | AfterHook
-"""Any object with `before(call)`, `after(record)` or both, plain or async, and perhaps an async `aclose()`."""
+"""An object with `before(call)`, `after(record)` or both, plain or async, and perhaps an async `aclose()`."""
 
 
 class Hooks:
-    """The hooks of an app, in their order. The call log is the last one before a call, so that it writes
-    what the others let pass; and the first one after it, so that no other can keep it from writing."""
+    """The hooks of an app, in order.
+
+    The call log is last before a call, so that it logs only admitted calls, and first after it, so that no
+    other hook can prevent it.
+    """
 
     def __init__(self, hooks: Iterable[Hook], log: Hook | None = None) -> None:
         theirs: list[Any] = list(hooks)
@@ -51,21 +54,24 @@ class Hooks:
         for hook in every:
             if not hasattr(hook, "before") and not hasattr(hook, "after"):
                 raise TypeError(
-                    f"a hook has a method before(call) or after(record); {type(hook).__name__} has neither"
+                    f"a hook needs a method before(call) or after(record); {type(hook).__name__} has neither"
                 )
         self._before = [hook.before for hook in every if hasattr(hook, "before")]
         self._after = [hook.after for hook in [*ours, *theirs] if hasattr(hook, "after")]
         self._close = [hook.aclose for hook in every if hasattr(hook, "aclose")]
 
     async def before(self, call: Call) -> None:
+        """Runs the hooks in order. Raises the first exception."""
         for before in self._before:
             waiting = before(call)
             if waiting is not None and inspect.isawaitable(waiting):
                 await waiting
 
     async def after(self, record: CallRecord) -> None:
-        """Every hook has its turn, whatever the others raise. What ends the task or the process goes on after
-        that: a cancellation, KeyboardInterrupt."""
+        """Runs every hook, whatever the others raise.
+
+        Raises afterwards what ends the task or the process: a cancellation or KeyboardInterrupt.
+        """
         ended: BaseException | None = None
         for after in self._after:
             try:
@@ -73,7 +79,7 @@ class Hooks:
                 if waiting is not None and inspect.isawaitable(waiting):
                     with anyio.CancelScope(shield=True):
                         await waiting
-            except BaseException as error:  # a hook's failure is the host's to read about, not the client's
+            except BaseException as error:  # a hook's failure concerns the host, not the client
                 logger.exception("hook %s failed after call %s", _name(after), record.request_id)
                 if ended is None and not is_failure(error):
                     ended = error
@@ -81,12 +87,12 @@ class Hooks:
             raise ended
 
     async def aclose(self) -> None:
-        """Closes each hook, whatever the others raise."""
+        """Closes every hook, whatever the others raise."""
         ended: BaseException | None = None
         for close in self._close:
             try:
                 await close()
-            except BaseException as error:  # the others are still to be closed
+            except BaseException as error:  # the other hooks must still be closed
                 logger.exception("hook %s failed to close", _name(close))
                 if ended is None and not is_failure(error):
                     ended = error
@@ -100,15 +106,14 @@ def _name(function: Any) -> str:
 
 
 def _printable(text: str) -> str:
-    """What a client wrote, unable to begin a line of its own in the log."""
+    """Returns a client's text, unable to start a new line in the log."""
     return text if text.isprintable() else ascii(text)
 
 
 class LoggingHook:
-    """A line a call through stdlib logging: to the logger `nexusflow`, or one of the host's own; the record as
-    `extra["record"]`.
+    """Logs one line per call to the logger `nexusflow`, or to `logger`, with the record as `extra["record"]`.
 
-    Never a body, never a key. Which level and handler it meets is the host's to configure.
+    It never logs a body or a key. The host configures level and handler.
     """
 
     def __init__(self, level: int = logging.INFO, *, logger: logging.Logger = logger) -> None:
@@ -137,9 +142,9 @@ class _Summary:
 
 
 def _words(record: CallRecord) -> Iterator[str]:
-    """The call in a line: `req_1 messages claude-haiku-4-5 -> gpt (2 attempts) 200 complete in=6 out=4 $0.01`.
+    """Yields the words: `req_1 messages claude-haiku-4-5 -> gpt (2 attempts) 200 complete in=6 out=4 $0.01`.
 
-    Where the client saw the upstream's own request id, that stands beside ours.
+    The upstream's own request id follows ours, if it is known.
     """
     tokens = record.usage or {}
     yield record.request_id

@@ -1,4 +1,4 @@
-"""Exceptions of a host's framework (Starlette, FastAPI, Litestar and others) as errors on the wire."""
+"""Turns exceptions of a host's framework (Starlette, FastAPI, Litestar and others) into errors on the wire."""
 
 import re
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ _TYPES = {
 _NOT_THEIRS = frozenset(
     "connection content-length content-type date request-id server transfer-encoding".split()
 )
-"""Headers of an answer that go with its body or its server. The body is in Anthropic's shape here."""
+"""Headers that belong to an exception's own body or to the server. Our body has Anthropic's shape."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -32,14 +32,14 @@ _LONGEST = 1000
 
 
 def refusal_of(error: Exception) -> NexusFlowError | None:
-    """Returns the answer that an exception stands for: by its `status_code`, `detail` and `headers`.
+    """Returns the error for an exception, from its `status_code`, `detail` and `headers`.
 
-    None for an exception without a status of 400 to 599, or whose own members raise. A status from 500 on is
-    logged with its cause.
+    None without a status of 400 to 599, or if those members raise. A status of 500 or more is logged with its
+    cause.
     """
     try:
         return _refusal_of(error)
-    except Exception:  # of a property, or of a header's __str__
+    except Exception:  # raised by a property, or by a header's __str__
         return None
 
 
@@ -57,7 +57,7 @@ def _refusal_of(error: Exception) -> NexusFlowError | None:
 
 
 def _message(error: Exception, status: int) -> str:
-    """`detail` is meant for the client; the text of an exception is not."""
+    """Returns `detail`, which is meant for the client, unlike the text of an exception."""
     detail = getattr(error, "detail", None)
     if isinstance(detail, str) and detail:
         return detail[:_LONGEST].encode(errors="replace").decode()

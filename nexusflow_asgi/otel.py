@@ -1,7 +1,7 @@
-"""OpenTelemetry: a span and the metrics of each call, by the conventions for generative AI.
+"""OpenTelemetry: a span and metrics for each call, by the semantic conventions for generative AI.
 
-Needs the `otel` extra, the API alone: SDK, exporters, sampling and the server's span are the host's. The
-conventions are still in development; every name of theirs that is used stands in this module.
+Needs the `otel` extra, which is only the API. SDK, exporters, sampling and the server's span belong to the
+host. The conventions are in development; all their names are in this module.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from nexusflow_core.usage import Usage, read_metered
 __all__ = ["OpenTelemetryHook"]
 
 _SCOPE: Final = "nexusflow"
-_OPERATIONS: Final = {"messages": "chat"}  # the conventions have no name for counting: ours is kept
+_OPERATIONS: Final = {"messages": "chat"}  # the conventions have no name for count_tokens, so ours is used
 _TOKEN_BUCKETS: Final = [float(4**power) for power in range(14)]
 _SECOND_BUCKETS: Final = [0.01 * 2**power for power in range(14)]
 _MAX_MODELS: Final = 200
@@ -27,11 +27,11 @@ _Attributes = dict[str, str | bool | int | float]
 
 
 class OpenTelemetryHook:
-    """A hook that reports each call when it is over: `NexusFlow(..., hooks=[OpenTelemetryHook()])`.
+    """A hook that reports each finished call: `NexusFlow(..., hooks=[OpenTelemetryHook()])`.
 
-    The span is a child of whatever span is current in the call's task, which is the host's server span where it
-    makes one. `providers` gives an upstream's name in the configuration its `gen_ai.provider.name`; without it
-    the name itself counts. Never a body, never a key.
+    The span is a child of the current span in the call's task, usually the host's server span. `providers`
+    maps an upstream's name to its `gen_ai.provider.name`; by default that is the upstream's name. It never
+    reports a body or a key.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class OpenTelemetryHook:
         meter_provider: MeterProvider | None = None,
     ) -> None:
         self._providers = dict(providers or {})
-        self._models: set[str] = set()  # that have a time series of their own
+        self._models: set[str] = set()  # models with their own time series
         self._tracer = get_tracer(_SCOPE, tracer_provider=tracer_provider)
         meter = get_meter(_SCOPE, meter_provider=meter_provider)
         self._tokens = meter.create_histogram(
             "gen_ai.client.token.usage",
             unit="{token}",
-            description="Tokens of a call, by type; input includes what was read from a cache or written to it",
+            description="Tokens of a call, by type; input includes tokens read from a cache or written to it",
             explicit_bucket_boundaries_advisory=_TOKEN_BUCKETS,
         )
         self._duration = meter.create_histogram(
@@ -64,18 +64,18 @@ class OpenTelemetryHook:
             explicit_bucket_boundaries_advisory=_SECOND_BUCKETS,
         )
         self._cost = meter.create_counter(
-            "nexusflow.cost", unit="{USD}", description="Cost of the calls whose price is known"
+            "nexusflow.cost", unit="{USD}", description="Cost of the calls with a known price"
         )
 
     def after(self, record: CallRecord) -> None:
-        """Reports the call, with the times that it took."""
+        """Reports the call, with its start and end times."""
         usage = _usage(record)
         common = self._common(record)
         self._trace(record, usage, common)
         self._measure(record, usage, common)
 
     def _common(self, record: CallRecord) -> _Attributes:
-        """What span and metrics share. A model that nobody serves is not in it: anyone can make one up."""
+        """Returns attributes of span and metrics. A refused call's model is left out: it may be invented."""
         operation = _OPERATIONS.get(record.endpoint, record.endpoint)
         common: _Attributes = {"gen_ai.operation.name": operation}
         if record.attempts:
@@ -90,8 +90,10 @@ class OpenTelemetryHook:
         return common
 
     def _series(self, record: CallRecord) -> str:
-        """Returns the model of an answered call, else the route: anyone can make up names that match a pattern,
-        and each would be a time series. Of answered ones too there are only so many."""
+        """Returns the model of an answered call, else its route; at most 200 different models.
+
+        Anyone can invent names that match a pattern, and each would become a time series.
+        """
         model = record.model
         answered = record.ending == "complete"
         if answered and len(self._models) < _MAX_MODELS:
@@ -119,7 +121,7 @@ class OpenTelemetryHook:
             for kind, tokens in (("input", usage.prompt_tokens), ("output", usage.output_tokens)):
                 self._tokens.record(tokens, {**common, "gen_ai.token.type": kind})
         if record.cost_usd is not None:
-            self._cost.add(float(record.cost_usd), common)  # for a chart: the record has the exact amount
+            self._cost.add(float(record.cost_usd), common)  # good enough for a chart; the record is exact
 
 
 def _usage(record: CallRecord) -> Usage | None:

@@ -1,4 +1,4 @@
-"""What is answered here, without an upstream: the model list, probes, and every error beside a call."""
+"""Answers without an upstream: the model list, health checks, and errors of requests that are not calls."""
 
 import functools
 from datetime import UTC, datetime
@@ -45,11 +45,11 @@ Paths below it:
 
 Documentation: the README of the Python package `nexusflow`; `nexusflow --help` for the command.
 """
-"""For a person who opens the address. Nothing of it depends on the configuration."""
+"""A page for a person who opens the address. It does not depend on the configuration."""
 
 
 class Pages:
-    """Serves the endpoints that are no calls; nothing here is recorded."""
+    """Serves the endpoints that are not calls. Nothing here is recorded."""
 
     def __init__(self, gateway: Gateway, admission: Admission, readiness: Readiness) -> None:
         self._gateway = gateway
@@ -108,7 +108,7 @@ def _home() -> str:
 
 
 def _page(models: list[dict[str, Any]], request: Request) -> dict[str, Any]:
-    """The part of the list that `limit`, `after_id` and `before_id` ask for, as Anthropic pages it."""
+    """Returns a page of the list by `limit`, `after_id` and `before_id`, in Anthropic's form."""
     query = request.query_params
     try:
         limit = int(query.get("limit", "20"))

@@ -1,4 +1,4 @@
-"""Which of our endpoints a path means, in whatever form a host hands it over."""
+"""Matches a path to an endpoint, in every form in which hosts pass it."""
 
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -7,7 +7,7 @@ from starlette.types import Scope
 __all__ = ["MAX_PATH", "Match", "Place", "match_path", "match_scope"]
 
 MAX_PATH: Final = 2048
-"""Characters of a path, its mount included. A longer one is refused before anything is compared with it."""
+"""Bound on the characters of a path, mount included. A longer path is refused before it is compared."""
 
 Place: TypeAlias = Literal[
     "messages", "count_tokens", "models", "model", "health", "ready", "home", "unserved", "unknown", "too_long"
@@ -15,10 +15,10 @@ Place: TypeAlias = Literal[
 
 
 class Match(NamedTuple):
-    """An endpoint, and the model id where the path ends in one.
+    """An endpoint, and the model id at the end of the path, if it has one.
 
-    `home` is the root of the mount, of the prefix, or of a gateway alone. `unserved` is a path of Anthropic's
-    that this gateway does not serve, `too_long` a path over MAX_PATH, `unknown` any other.
+    `home`: the root of the mount, the prefix, or the gateway alone. `unserved`: a path of Anthropic's API that
+    this gateway does not serve. `too_long`: a path over MAX_PATH. `unknown`: any other path.
     """
 
     place: Place
@@ -42,10 +42,10 @@ _UNKNOWN = Match("unknown")
 
 
 def match_scope(scope: Scope, prefix: str, app: object, *, middleware: bool) -> Match | None:
-    """Returns the endpoint that a request means to `app`; None where a middleware must hand it on to the host.
+    """Returns the endpoint of a request to `app`; None if a middleware must pass it on to the host.
 
-    A router that picked `app` for a whole route of its own, without a mount, has looked at what stands before
-    the endpoint: it counts as our root.
+    A router may pick `app` for a whole route, without a mount. It has checked the part before the endpoint,
+    which then counts as our root.
     """
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
@@ -58,24 +58,23 @@ def match_scope(scope: Scope, prefix: str, app: object, *, middleware: bool) -> 
         root_path = _root_of_route(path, root_path, scope.get("path_params") or {})
     above: str = scope.get("app_root_path", "").rstrip("/")
     if above and root_path.startswith(above) and _behind(path[:MAX_PATH], root_path.rstrip("/")) is None:
-        root_path = root_path[len(above) :]  # a proxy has taken the server's root away, not the mount's path
+        root_path = root_path[len(above) :]  # a proxy removed the server's root, but not the mount's path
     return match_path(path, root_path, prefix, middleware=middleware, raw_path=scope.get("raw_path"))
 
 
 def match_path(
     path: str, root_path: str, prefix: str, *, middleware: bool, raw_path: bytes | None = None
 ) -> Match | None:
-    """Returns the endpoint that a path means; None where a middleware must hand it on to the host.
+    """Returns the endpoint of a path; None if a middleware must pass it on to the host.
 
-    Hosts differ: `root_path` may or may not still stand in `path`. What follows root path and prefix must be
-    an endpoint as a whole, so that a rule about the beginning of a path, as a proxy or a host has it, holds.
-    Only behind the prefix do empty segments count for nothing: a joined base URL has them. A slash that was
-    sent as `%2F` is a part of a model id or no endpoint at all. As a middleware without a prefix we own just
-    the `/v1/` endpoints themselves.
+    Hosts differ: `path` may or may not include `root_path`. The rest after root path and prefix must be a whole
+    endpoint, so that a proxy's rules on path prefixes hold. Empty segments are ignored only after the prefix:
+    joined base URLs have them. Outside a model id, `%2F` makes a path unknown. A middleware without a prefix
+    owns only the `/v1/` endpoints.
     """
     long = len(path) > MAX_PATH
     under = _under(path[:MAX_PATH], root_path, prefix.strip("/"))
-    if under is None:  # not ours, or cut in the middle of a segment, as Litestar's mount of /llm does /llmfoo
+    if under is None:  # not ours, or cut within a segment: Litestar's mount of /llm also matches /llmfoo
         return None if middleware else Match("too_long") if long else _UNKNOWN
     if middleware and not prefix.strip("/"):
         match = _UNKNOWN if long else _exactly(under, raw_path)
@@ -88,23 +87,23 @@ def _is_served(match: Match) -> bool:
 
 
 def _under(path: str, root_path: str, prefix: str) -> str | None:
-    """Returns what follows root path and prefix, with its slash; None for a path that does not go by them."""
+    """Returns the rest after root path and prefix, with its slash; None if the path lacks them."""
     if not path.startswith("/"):
         return None
     root = root_path.rstrip("/")
     rest = _behind(path, root) if root else path
     if rest is None:
-        rest = path  # the host, or a proxy before it, has taken the root away
+        rest = path  # the host, or a proxy before it, removed the root
     if not prefix:
         return rest
     under = _behind(rest, "/" + prefix)
-    if under is None and root.endswith("/" + prefix):  # a mount of that very name
+    if under is None and root.endswith("/" + prefix):  # the mount has the prefix's name
         return rest
     return under
 
 
 def _behind(path: str, front: str) -> str | None:
-    """Returns the rest of a path that begins with these whole segments."""
+    """Returns the rest of a path after these whole segments, or None."""
     rest = path[len(front) :]
     return rest if path.startswith(front) and rest[:1] in ("", "/") else None
 
@@ -120,20 +119,20 @@ def _by_segments(segments: tuple[str, ...]) -> Match:
     if place := _PLACES.get(segments):
         return Match(place)
     if segments[:2] == ("v1", "models"):
-        return Match("model", "/".join(segments[2:]))  # an id may have slashes of its own
+        return Match("model", "/".join(segments[2:]))  # an id may contain slashes
     unserved = any(segments[: len(path)] == path for path in _UNSERVED)
     return Match("unserved") if unserved else _UNKNOWN
 
 
 def _hides_a_slash(raw_path: bytes, match: Match) -> bool:
-    """True if a slash of the path was sent encoded where it is no part of a model id."""
+    """True if the path has an encoded slash outside a model id."""
     raw = raw_path.lower()
     return b"%2f" in (raw.partition(b"/models/")[0] if match.place == "model" else raw)
 
 
 def _root_of_route(path: str, root_path: str, params: dict[str, Any]) -> str:
-    """Returns what stands before our part of a path that a route like `/llm/{rest:path}` or
-    `/llm/v1/messages` has matched."""
+    """Returns the part before ours of a path matched by a route such as `/llm/{rest:path}` or
+    `/llm/v1/messages`."""
     for value in params.values():
         if isinstance(value, str) and path.endswith("/" + value):
             return path[: -len(value) - 1]

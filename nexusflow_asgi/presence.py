@@ -1,7 +1,7 @@
-"""Which processes write to a durable call log, and whether they still live: a locked file each, beside the log.
+"""Shows which processes that write a durable call log still live: each locks a file beside the log.
 
-The kernel gives the lock back when its process ends, however it ends; so who can take it knows that the process
-is gone, and a living neighbour is never judged, in whatever container it runs.
+The kernel releases a lock when its process ends in any way. A process that can take the lock therefore knows
+that the other is dead. This also works across containers.
 """
 
 import contextlib
@@ -29,13 +29,13 @@ if sys.platform != "win32":
 __all__ = ["Presence", "mark_lost", "sign_of_life", "stamped", "supported"]
 
 _CLOCK_SECONDS = 2.0
-"""What file systems may round times of files to."""
+"""Seconds by which file systems may round the times of files."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class _Process(Struct):
-    """What each line says of its writer. `id` is new for every process; `boot` is the machine's."""
+    """The writer, recorded in each line. `id` is new for every process, `boot` for every boot."""
 
     id: str
     pid: int
@@ -54,22 +54,22 @@ _object = msgspec.json.Decoder(dict[str, Any])
 
 
 def supported() -> bool:
-    """Whether this system has the locks that a durable log needs."""
+    """True if this system has the file locks that a durable log needs."""
     return sys.platform != "win32"
 
 
 def stamped(record: CallRecord, process: _Process) -> bytes:
-    """A line of the log: the record, and who writes it."""
+    """Returns a line of the log: the record, and its writer."""
     return msgspec.json.encode(record)[:-1] + b',"process":' + msgspec.json.encode(process) + b"}\n"
 
 
 def sign_of_life(log: Path, id: str) -> Path:
-    """Returns the file that the process `id` keeps locked while it lives."""
+    """Returns the file that process `id` keeps locked while it lives."""
     return log.with_name(f"{log.name}.{id}.alive")
 
 
 class Presence:
-    """This process's sign of life, until `end()` or its own end."""
+    """This process's lock file, until `end()` or the end of the process."""
 
     def __init__(self, log: Path) -> None:
         self.process = _Process(secrets.token_hex(8), os.getpid(), _boot_id())
@@ -77,37 +77,39 @@ class Presence:
         while True:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             flock(self._descriptor, LOCK_EX)
-            if _is_at(self._descriptor, self._path):  # else somebody judged it before it was locked
+            if _is_at(self._descriptor, self._path):  # else another process removed it before it was locked
                 break
             os.close(self._descriptor)
-        # Where its lines begin: what stands before need not be read to judge them.
+        # The log's size now: earlier lines belong to other processes and need not be read.
         os.write(self._descriptor, b"%d" % (log.stat().st_size if log.exists() else 0))
 
     def end(self) -> None:
-        """Every call of this process is settled: there will be nothing to judge."""
+        """Removes the lock file, once every call of this process has its result."""
         with contextlib.suppress(OSError):
             self._path.unlink()
         os.close(self._descriptor)
 
     def leave_to_parent(self) -> None:
-        """After a fork: the file is the parent's, and only its own end may unlock it."""
+        """Closes the file after a fork: it belongs to the parent, whose lock must stay."""
         os.close(self._descriptor)
 
 
 def mark_lost(log: Path) -> int:
-    """Writes a line with the ending `lost` for each call that a dead process began and did not settle; returns
-    how many there are. Raises OSError."""
+    """Appends a line with the ending `lost` for each call of a dead process that has no result.
+
+    Returns their number. Raises OSError.
+    """
     return sum(_judge(log, path) for path in sorted(log.parent.glob(f"{glob.escape(log.name)}.*.alive")))
 
 
 def _judge(log: Path, path: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:  # its process ended in order just now
+    except FileNotFoundError:  # its process has just ended in order
         return 0
     try:
         flock(descriptor, LOCK_EX | LOCK_NB)
-    except OSError:  # it lives
+    except OSError:  # its process lives
         os.close(descriptor)
         return 0
     try:
@@ -124,9 +126,9 @@ def _judge(log: Path, path: Path) -> int:
 
 
 def _unsettled(log: Path, id: str, offset: int, since: float) -> list[bytes]:
-    """Returns the lines that say `lost`, of the calls that process `id` began and did not settle.
+    """Returns `lost` lines for the calls that process `id` began and did not finish.
 
-    The log may have been rotated meanwhile, so files beside it that were written to `since` then are read too.
+    The log may have been rotated, so neighbouring files written after `since` are read too.
     """
     mark, begun, settled = b'"id":"%s"' % id.encode(), dict[str, bytes](), set[str]()
     for path in [log, *_rotated(log, since)]:
@@ -134,7 +136,7 @@ def _unsettled(log: Path, id: str, offset: int, since: float) -> list[bytes]:
             if path == log and offset <= file.seek(0, os.SEEK_END):
                 file.seek(offset)
             else:
-                file.seek(0)  # another file has taken its place
+                file.seek(0)  # the log has been replaced by another file
             for line, raw in _lines(file, mark, log):
                 if line.process.id != id:
                     continue
@@ -147,7 +149,7 @@ def _unsettled(log: Path, id: str, offset: int, since: float) -> list[bytes]:
 
 
 def _rotated(log: Path, since: float) -> list[Path]:
-    """Returns what may once have been the log: `calls.jsonl.1`, `calls-20261128.jsonl`, `calls.jsonl.2.gz`."""
+    """Returns files that may be rotated logs: `calls.jsonl.1`, `calls-20261128.jsonl`, `calls.jsonl.2.gz`."""
     found: list[Path] = []
     for path in log.parent.glob(f"{glob.escape(log.stem)}*"):
         with contextlib.suppress(OSError):
@@ -163,8 +165,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _as_lost(raw: bytes, log: Path) -> bytes:
-    """The line with another ending and whatever else it says, be it a record's or not; b"" where it cannot be
-    read."""
+    """Returns the line with the ending `lost` and all other members unchanged; b"" if it is unreadable."""
     try:
         return msgspec.json.encode({**_object.decode(raw), "ending": "lost"}) + b"\n"
     except _UNREADABLE:
@@ -177,14 +178,14 @@ def _lines(file: BinaryIO, mark: bytes, log: Path) -> Iterator[tuple[_Line, byte
         if mark in raw:
             try:
                 line = _line.decode(raw)
-            except _UNREADABLE:  # torn by the death, or edited
+            except _UNREADABLE:  # torn by a crash, or edited
                 _name(raw, log)
             else:
                 yield line, raw
 
 
 def _name(raw: bytes, log: Path) -> None:
-    logger.warning("call log %s: a line of a dead process cannot be read, and stays as it is: %.200r", log, raw)
+    logger.warning("call log %s: a line of a dead process cannot be read and was left as is: %.200r", log, raw)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Whether the gateway can serve: the answer to `GET /ready`, for load balancers and orchestrators."""
+"""Readiness: the answer to `GET /ready`, for load balancers and orchestrators."""
 
 import threading
 from typing import Any, Final
@@ -13,13 +13,13 @@ from nexusflow_core.gateway import Gateway
 __all__ = ["Readiness"]
 
 _DISK_SECONDS: Final = 2.0
-"""How long the disk may take to say whether the call log can be written."""
+"""Seconds for the disk to answer whether the call log is writable."""
 
 _HANGS: Final = "cannot be written: the disk does not answer"
 
 
 class Readiness:
-    """Knows what keeps this gateway from serving. Asks no upstream: its failures concern its own calls."""
+    """Finds reasons why this gateway cannot serve. It asks no upstream: their failures show in calls."""
 
     def __init__(self, gateway: Gateway, loops: LoopStates, log: CallLog | None) -> None:
         self._config = gateway.config
@@ -28,8 +28,11 @@ class Readiness:
         self._look = threading.Lock()
 
     async def report(self) -> tuple[int, dict[str, Any]]:
-        """Returns the status, 200 or 503, and the body: `status`, `reasons` if it is 503, and `left_out`, the
-        optional upstreams without a key, each with the environment variable that it misses."""
+        """Returns the status, 200 or 503, and the body.
+
+        The body has `status`, `reasons` if it is 503, and `left_out`: the optional upstreams without a key,
+        each with the missing environment variable.
+        """
         reasons = [*self._closing(), *await self._unlogged(), *self._routes_to_nowhere()]
         body: dict[str, Any] = {"status": "not ready", "reasons": reasons} if reasons else {"status": "ready"}
         if self._config.left_out:
@@ -49,7 +52,7 @@ class Readiness:
         return [] if why is None else [f"the call log {why}"]
 
     def _ask(self, log: CallLog) -> str | None:
-        """Looks at the disk. While one thread hangs there, no other follows it."""
+        """Accesses the disk. While one thread hangs there, others give up."""
         if not self._look.acquire(timeout=_DISK_SECONDS):
             return _HANGS
         try:
@@ -60,7 +63,7 @@ class Readiness:
     def _routes_to_nowhere(self) -> list[str]:
         missing = ", ".join(self._config.left_out.values())
         return [
-            f"route {route.model} has no upstream left, missing is one of: {missing}"
+            f"route {route.model} has no upstream left: one of these is not set: {missing}"
             for route in self._config.routes
             if not route.targets
         ]

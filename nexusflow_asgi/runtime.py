@@ -1,4 +1,4 @@
-"""What an app holds on one event loop: its transports and its calls in flight."""
+"""The state of an app on one event loop: its transports and its running calls."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,28 +20,29 @@ from nexusflow_core.upstream import Upstream
 __all__ = ["CallInFlight", "LoopState", "LoopStates"]
 
 _SETTLE_SECONDS = 1.0
-"""That calls which were ended get to write their record; those with a client that may be slow to take the last
-bytes get LAST_WORDS_SECONDS besides."""
+"""Seconds an ended call has to write its record. If its client is still receiving, LAST_WORDS_SECONDS more."""
 
 
 WORKERS = 2
-"""Threads of one event loop that read and translate large bodies."""
+"""Threads per event loop that read and translate large bodies."""
 
 
 class CallInFlight:
-    """A call from its first byte to its record, so that closing can wait for it, or end it."""
+    """A call from its first byte to its record. Shutdown waits for it, or ends it."""
 
     def __init__(self, arriving: Arriving) -> None:
         self.arriving = arriving
-        self.call: Call | None = None  # what is known of it, until it has an exchange
+        self.call: Call | None = None  # its known facts, until it has an exchange
         self.relay: Relay | None = None
         self.refusal: NexusFlowError | None = None
-        self.has_slot = False  # of the caller `key`, None for a nameless one
+        self.has_slot = False  # a place of the caller `key`, which is None for an anonymous one
         self.key: str | None = None
 
     def stop(self, error: NexusFlowError) -> None:
-        """Ends the answer with this error; a call that has no answer yet will be refused with it. A body that
-        is still arriving is not waited for."""
+        """Ends the answer with this error. A call without an answer yet is refused with it.
+
+        It does not wait for a body that is still arriving.
+        """
         self.refusal = error
         self.arriving.stop()
         if self.relay is not None:
@@ -49,14 +50,14 @@ class CallInFlight:
 
 
 class LoopState:
-    """Transports are made when first used, one an upstream, so that a slow one cannot take the others' pool."""
+    """Transports, made on first use, one per upstream: a slow upstream cannot use up the pool of others."""
 
     def __init__(self, make_transport: Callable[[Upstream], Transport], limits: Limits) -> None:
         self._make_transport = make_transport
         self._transports: dict[str, Transport] = {}
         self.slots = Slots(limits)
         self.workers = anyio.CapacityLimiter(WORKERS)
-        self.disk = anyio.CapacityLimiter(1)  # one look at a time, however many ask
+        self.disk = anyio.CapacityLimiter(1)  # one disk access at a time
         self._left = anyio.Event()
         self.calls: set[CallInFlight] = set()
         self.closing = False
@@ -68,7 +69,7 @@ class LoopState:
         return transport
 
     def enter(self, arriving: Arriving) -> CallInFlight:
-        """A call begins. While closing it is refused at once."""
+        """Returns the state of a new call. While closing, the call is refused."""
         call = CallInFlight(arriving)
         if self.closing:
             call.stop(_closing())
@@ -76,17 +77,17 @@ class LoopState:
         return call
 
     def leave(self, call: CallInFlight) -> None:
-        """A call is over, its record settled."""
+        """Removes a call whose record is written."""
         self.calls.discard(call)
         self._left.set()
 
     def refuse(self) -> None:
-        """Refuses new calls, and those that wait for their turn."""
+        """Refuses new calls and waiting calls."""
         self.closing = True
         self.slots.close()
 
     async def aclose(self, grace: float) -> None:
-        """Refuses new calls, gives those in flight `grace` seconds, ends the rest, closes the transports."""
+        """Refuses new calls, waits `grace` seconds for running ones, ends the rest, closes the transports."""
         self.refuse()
         with anyio.CancelScope(shield=True):
             await self._wait(lambda: not self.calls, grace)
@@ -94,14 +95,14 @@ class LoopState:
                 call.stop(_closing())
             await self._wait(lambda: not self.calls, _SETTLE_SECONDS)
             await self._wait(lambda: all(call.relay is None for call in self.calls), LAST_WORDS_SECONDS)
-            if self.calls:  # a hook or an authenticate of the host's, or a body, that takes its time
+            if self.calls:  # a hook, an authenticate function, or a body takes too long
                 logger.warning("closed with %d calls that have no record yet", len(self.calls))
             transports, self._transports = self._transports, {}
             for transport in transports.values():
                 await transport.aclose()
 
     async def _wait(self, over: Callable[[], bool], seconds: float) -> None:
-        """Returns once enough calls have left, or the time is up."""
+        """Returns once `over()` is True, or after `seconds`."""
         with anyio.move_on_after(seconds):
             while not over():
                 if self._left.is_set():
@@ -114,7 +115,7 @@ def _closing() -> OverloadedError:
 
 
 class LoopStates:
-    """The state of whichever event loop is running: a client used in two loops would fail every second call."""
+    """The LoopState of each event loop: a client shared by two loops would fail."""
 
     def __init__(self, make_transport: Callable[[Upstream], Transport], limits: Limits) -> None:
         self._make_transport = make_transport
@@ -123,6 +124,7 @@ class LoopStates:
         self._refusing = False
 
     def current(self) -> LoopState:
+        """Returns the state of the running event loop. After a finished shutdown it is a new one."""
         loop = loop_identity()
         state = self._states.get(loop)
         if state is None or (state.closing and not state.calls and not self._refusing):
@@ -134,20 +136,21 @@ class LoopStates:
 
     @property
     def closing(self) -> bool:
-        """True if a call that came now on this event loop would be refused."""
+        """True if a new call on this event loop would be refused."""
         return self._refusing or self.current().closing
 
     def refuse(self) -> None:
-        """No call begins any more, before or after `aclose`: the process is ending."""
+        """Refuses every new call, before and after `aclose`: the process is ending."""
         self._refusing = True
 
     def _forget_closed_loops(self) -> None:
-        """A state points back at its loop, so a loop that ended without `aclose` would stay for ever."""
+        """Drops closed event loops. A state refers to its loop, so nothing else would free them."""
         for loop in list(self._states):
             if isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed():
                 del self._states[loop]
 
     async def aclose(self, grace: float) -> None:
+        """Closes the state of the running event loop, with `grace` seconds for its calls."""
         state = self._states.get(loop_identity())
         if state is not None:
             await state.aclose(grace)

@@ -1,4 +1,4 @@
-"""Configuration from where a process finds it: a file, and the environment."""
+"""Settings of a process: its configuration file, the environment, and the files that it names."""
 
 import json
 import os
@@ -36,7 +36,7 @@ targets = ["anthropic"]
 [auth]
 keys = ["env:NEXUSFLOW_KEY"]
 """
-"""What `nexusflow serve` serves without a file."""
+"""The configuration of `nexusflow serve` without a file."""
 
 OFFLINE = b"""
 [upstreams.anthropic]
@@ -80,11 +80,11 @@ targets = ["deepseek"]
 [auth]
 anonymous = true
 """
-"""What `nexusflow serve --offline` serves without a file."""
+"""The configuration of `nexusflow serve --offline` without a file."""
 
 
 def load_config(path: str | os.PathLike[str]) -> Config:
-    """Returns a Config from a file; its secrets are still names. Raises ConfigError with all mistakes."""
+    """Returns a Config from a file. Its secrets are not read yet. Raises ConfigError with all mistakes."""
     return decode_config(read_config(path), printable(os.fspath(path)))
 
 
@@ -98,7 +98,7 @@ def read_config(path: str | os.PathLike[str]) -> bytes:
 
 
 def check_files(config: Config) -> None:
-    """Raises ConfigError for files that the configuration names and that are not what they should be."""
+    """Raises ConfigError if a `ca_file` is missing or has no certificate."""
     wrong = [
         ConfigError(f"upstreams.{name}.ca_file", f"{printable(upstream.ca_file)} {why}")
         for name, upstream in config.upstreams.items()
@@ -109,12 +109,12 @@ def check_files(config: Config) -> None:
 
 
 def _why(error: OSError | ValueError) -> str:
-    """Returns why a file cannot be opened; a path with a NUL in it is no path to Python."""
+    """Returns why a file cannot be opened. A ValueError means a NUL in the path."""
     return error.strerror or "it fails" if isinstance(error, OSError) else "no file can have this name"
 
 
 def _no_authority(path: str) -> str | None:
-    """Why no certificate can be verified with this file."""
+    """Returns why no certificate can be verified with this file, or None."""
     try:
         with open(path, "rb"):
             authorities = ssl.create_default_context(cafile=path).cert_store_stats()["x509"]
@@ -122,11 +122,11 @@ def _no_authority(path: str) -> str | None:
         authorities = 0
     except (OSError, ValueError) as error:
         return f"cannot be read: {_why(error)}"
-    return None if authorities else "holds no certificate in PEM form"
+    return None if authorities else "contains no certificate in PEM form"
 
 
 def price_book(config: Config) -> PriceBook:
-    """The built-in prices under those of the configuration's files. Raises ConfigError."""
+    """Returns the built-in prices, overridden by those of the configured files. Raises ConfigError."""
     book = PriceBook.builtin()
     for path in config.price_files:
         book = extended_by_file(book, path)
@@ -134,7 +134,7 @@ def price_book(config: Config) -> PriceBook:
 
 
 def extended_by_file(book: PriceBook, path: str) -> PriceBook:
-    """A book with a price file on top, which names itself in each cost. Raises ConfigError."""
+    """Returns a book overridden by a price file, whose path appears in each cost. Raises ConfigError."""
     try:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
@@ -148,7 +148,7 @@ def extended_by_file(book: PriceBook, path: str) -> PriceBook:
 
 
 def _line(data: bytes, error: ConfigError) -> int | None:
-    """Where in a price file an error is: the line of the byte, or of the model's id, that it names."""
+    """Returns the line of an error in a price file, found by the byte or the model id in its text, or None."""
     if byte := re.search(r"\(byte (\d+)\)", error.why):
         return data.count(b"\n", 0, int(byte[1])) + 1
     model = re.match(r"models\[\d+\] \((.*?)\)", error.path)
@@ -157,9 +157,9 @@ def _line(data: bytes, error: ConfigError) -> int | None:
 
 
 def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool = False) -> Config:
-    """Returns the configuration with its secrets read, less optional upstreams without one; logs which.
+    """Returns the configuration with its secrets read, without optional upstreams that lack one (logged).
 
-    Offline no upstream needs a key, so a placeholder will do. Raises ConfigError.
+    Offline a placeholder replaces missing keys. Raises ConfigError.
     """
     if offline:
         names = [upstream.api_key.name for upstream in config.upstreams.values() if upstream.api_key]

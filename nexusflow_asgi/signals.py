@@ -1,8 +1,8 @@
-"""Closing when the process is told to end, not when its server has given up waiting.
+"""Closes the gateway at the signal that ends the process, before its server cancels running calls.
 
-uvicorn waits for running calls first and cancels those that outlast its patience; only then does it tell the
-lifespan. So a gateway that is to end its calls itself must hear of the signal at once. Nothing here takes a
-signal away: the handler that was there runs as before.
+uvicorn waits for running calls, cancels those that take too long, and only then tells the lifespan. A gateway
+that ends its calls itself must therefore see the signal at once. No handler is removed: the previous one runs
+as before.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ _ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class OnSignals:
-    """`with OnSignals(close):` calls `close(hurry)` on the running event loop at SIGTERM and SIGINT, beside the
-    server's own handler; `hurry` is True from a second signal on that is SIGINT, as servers have it.
+    """`with OnSignals(close):` calls `close(hurry)` on the running event loop at SIGTERM and SIGINT.
 
-    `reload` is called at SIGHUP. Where the server has no Python handler for a signal, or this is not the main
-    thread, or not asyncio, nothing is installed and the log says so.
+    The server's own handler also runs. `hurry` is True at a SIGINT that follows an earlier signal. `reload` is
+    called at SIGHUP. Without a Python handler of the server, outside the main thread or without asyncio,
+    nothing is installed, and a warning is logged.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class OnSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread() or not runs_on_asyncio():
-            logger.warning("signals are not heard: this is not the main thread, or not asyncio")
+            logger.warning("cannot close on signals: this is not the main thread, or not asyncio")
             return self
         self._loop = asyncio.get_running_loop()
         for number in _ENDING:
@@ -47,7 +47,7 @@ class OnSignals:
                 self._before[number] = before
                 signal.signal(number, self._end)
             else:
-                logger.warning("%s is not heard: the server has no handler for it", number.name)
+                logger.warning("cannot close on %s: the server has no handler for it", number.name)
         if self._reload is not None and hasattr(signal, "SIGHUP"):
             self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._again)
         return self
@@ -55,7 +55,7 @@ class OnSignals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Puts back what was there, unless the server has already done so."""
+        """Restores the previous handlers, unless the server has done so."""
         for number, before in self._before.items():
             if signal.getsignal(number) in (self._end, self._again):
                 signal.signal(number, before)

@@ -1,4 +1,4 @@
-"""How many calls run at once: on an event loop, and of one caller. A few more wait; the rest is refused."""
+"""Slots: limits the calls at once, on an event loop and per caller. More calls wait in a bounded queue."""
 
 from collections import deque
 
@@ -11,25 +11,25 @@ from nexusflow_core.errors import OverloadedError
 __all__ = ["COME_BACK", "Slots"]
 
 COME_BACK = {"retry-after": "1"}
-"""With each 529 of ours: there may be room, or another process, in a second."""
+"""Sent with each 529 of ours: in a second there may be room, or another process."""
 
 
 class _Gate:
-    """So many places, and a queue in the order of arrival."""
+    """A number of places, and a queue in order of arrival."""
 
     def __init__(self, places: int) -> None:
         self.free = places
         self.waiting: deque[anyio.Event] = deque()
 
     def enter(self) -> bool:
-        """Takes a place where one is free and nobody waits."""
+        """Takes a place and returns True if one is free and nobody waits."""
         if self.free and not self.waiting:
             self.free -= 1
             return True
         return False
 
     def leave(self) -> None:
-        """Gives a place back, to who has waited longest."""
+        """Gives a place back, to the longest waiting call if there is one."""
         if self.waiting:
             self.waiting.popleft().set()
         else:
@@ -37,7 +37,7 @@ class _Gate:
 
 
 class _Caller:
-    """What one caller has of the places: its gate, its calls that run or wait, and those of them that wait."""
+    """One caller's gate, its running and waiting calls, and its waiting calls alone."""
 
     __slots__ = ("calls", "gate", "waiting")
 
@@ -48,7 +48,7 @@ class _Caller:
 
 
 class Slots:
-    """The places of one event loop. A call takes one of its caller's, then one of all, and gives both back."""
+    """The places of one event loop. A call takes one of its caller's places, then one of all."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -56,14 +56,15 @@ class Slots:
         self._all = _Gate(limits.calls)
         self._keys: dict[str, _Caller] = {}
         self._waiting = 0
-        self._room = limits.body_bytes  # for what clients send while they wait, all together
+        self._room = limits.body_bytes  # for the bytes that all waiting clients send
         self._closed = False
 
     async def take(self, key: str | None, arriving: Arriving | None = None) -> None:
-        """Returns once the call may go on. `arriving` is its request, which tells when the client leaves.
+        """Returns once the call may go on. `arriving` is its request, and shows if the client leaves.
 
-        Raises OverloadedError where the queue or the caller's share of it is full, or the wait too long, and
-        ClientDisconnectedError."""
+        Raises OverloadedError if the queue or the caller's share of it is full, or the wait too long, and
+        ClientDisconnectedError.
+        """
         caller = self._caller(key)
         inside = False
         try:
@@ -78,7 +79,7 @@ class Slots:
             raise
 
     def give(self, key: str | None) -> None:
-        """The call is over."""
+        """Returns the places of a finished call."""
         self._all.leave()
         caller = self._keys.get(key) if key is not None else None
         if caller is not None:
@@ -86,14 +87,14 @@ class Slots:
             self._forget(key, caller)
 
     def close(self) -> None:
-        """Whoever waits is refused, as is whoever would have to."""
+        """Refuses all waiting calls, and every later call that would have to wait."""
         self._closed = True
         for gate in [self._all, *(caller.gate for caller in self._keys.values())]:
             for event in gate.waiting:
                 event.set()
 
     async def _wait(self, caller: _Caller | None, arriving: Arriving | None, *, inside: bool) -> None:
-        """Waits for the places that are not free, all within one time. `inside`: the caller's own is taken."""
+        """Waits for the missing places, within one deadline. `inside`: the caller's own place is taken."""
         full = caller is not None and caller.waiting >= self._share
         if self._closed or full or self._waiting >= self._limits.queue:
             raise self._refusal()
@@ -128,14 +129,16 @@ class Slots:
         finally:
             if event in gate.waiting:
                 gate.waiting.remove(event)
-            elif not given:  # cancelled in the moment that the place was given
+            elif not given:  # cancelled at the moment the place was given
                 gate.leave()
         if not given:
             raise self._refusal()
 
     async def _until_set(self, event: anyio.Event, until: float, arriving: Arriving | None) -> None:
-        """Returns once the event is set or the time is up. Raises ClientDisconnectedError, and what the
-        server's `receive` raises."""
+        """Returns once the event is set or the deadline has passed.
+
+        Raises ClientDisconnectedError, and errors of the server's `receive`.
+        """
         if arriving is None:
             with anyio.CancelScope(deadline=until):
                 await event.wait()
@@ -174,7 +177,7 @@ class Slots:
         return OverloadedError(why, headers=COME_BACK)
 
     def _caller(self, key: str | None) -> _Caller | None:
-        """The caller of a call that begins; None for a nameless one."""
+        """Returns the caller of a new call; None for an anonymous one."""
         if key is None:
             return None
         caller = self._keys.get(key)

@@ -12,19 +12,19 @@ __all__ = ["main", "parser"]
 
 _COMMANDS: Final = {
     "serve": "serve the gateway over HTTP",
-    "check": "say what a configuration will do, and what is wrong with it",
-    "cost": "say what the calls of a log cost",
-    "prices": "say what a model costs, since when, and who says so",
+    "check": "describe a configuration, and report its mistakes",
+    "cost": "add up the costs of the calls in a log",
+    "prices": "show a model's prices, their dates and their sources",
     "check-prices": "compare all prices with those of genai-prices",
 }
-"""Each with its help text. A command is the module of its name, with `add_arguments` and `run`."""
+"""Commands and their help texts. Each is a module of this name, with `add_arguments` and `run`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command. Exit status: 0 done, 1 found wanting, 2 could not start."""
+    """Runs a command. Returns the exit status: 0 success, 1 problems found, 2 could not start."""
     words = sys.argv[1:] if argv is None else argv
     arguments = parser(words[0] if words else "").parse_args(words)
-    from nexusflow_core.errors import ConfigError  # behind `--version` and `--help`, which need no gateway
+    from nexusflow_core.errors import ConfigError  # imported late: `--version` and `--help` start faster
 
     try:
         status: int = arguments.run(arguments)
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser(only: str | None = None) -> argparse.ArgumentParser:
-    """Returns the command line. With `only`, loads the module of that command alone."""
+    """Returns the command line parser. With `only`, loads the module of that command alone."""
     whole = argparse.ArgumentParser(
         prog="nexusflow", description="Anthropic's Messages API in front of your models."
     )

@@ -1,4 +1,4 @@
-"""`nexusflow check FILE`: what each route will do, what is wrong and where."""
+"""`nexusflow check FILE`: describes each route, and reports mistakes with their place."""
 
 import argparse
 import os
@@ -19,11 +19,11 @@ from nexusflow_core.toml import Places, printable
 __all__ = ["add_arguments", "run"]
 
 _TABLES = ("auth", "routes")
-"""What a file may lack altogether, and then has no line."""
+"""Tables that a file may omit. Their errors then have no line."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what may follow `nexusflow check`."""
+    """Adds the arguments of `nexusflow check`."""
     parser.add_argument("file", help="a nexusflow.toml; - reads it from standard input")
     parser.add_argument(
         "--embedded",
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs the command. Returns 0, 1 where the file is found wanting, 2 where nothing can be made of it."""
+    """Prints the routes and complaints. Returns 0, or 1 with complaints, or 2 if a named file is unusable."""
     data = sys.stdin.buffer.read() if arguments.file == "-" else read_config(arguments.file)
     source = "-" if arguments.file == "-" else printable(arguments.file)
     config = decode_config(data, source)
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _errors(check: Callable[[], object]) -> Sequence[ConfigError]:
-    """Returns what a check raises, one by one."""
+    """Returns the errors that a check raises."""
     try:
         check()
     except CombinedConfigError as errors:
@@ -78,7 +78,7 @@ def _description(config: Config, *, embedded: bool) -> list[str]:
     lines = [_route(route) for route in config.routes]
     lines += [f"left out: upstream {name}, {variable} is not set" for name, variable in config.left_out.items()]
     if embedded:
-        lines.append("callers: whoever the host's authenticate function knows")
+        lines.append("callers: known to the host's authenticate function")
     elif config.keys:
         lines.append("callers: " + ", ".join(f"the key in {key.name}" for key in config.keys))
     elif config.anonymous:
@@ -94,22 +94,22 @@ def _target(target: Target) -> str:
     if upstream.api_key is not None:
         key = f"key from {upstream.api_key.name}"
     model = f" as {target.model}" if target.model else ""
-    said = [upstream.dialect, upstream.base_url, key, *_changed(target.options)]
-    said += ["strict"] if target.strict else []
-    return f"{upstream.name}{model} ({', '.join(said)})"
+    facts = [upstream.dialect, upstream.base_url, key, *_changed(target.options)]
+    facts += ["strict"] if target.strict else []
+    return f"{upstream.name}{model} ({', '.join(facts)})"
 
 
 def _route(route: ModelRoute) -> str:
-    """Where it leads, and what it says beside that."""
-    said = _changed(route.retry)
-    said += [f"thinking = {route.thinking}"] if route.thinking != "keep" else []
-    said += [f"shown as {route.display_name!r}"] if route.display_name else []
+    """Returns a line with the route's targets and its other settings."""
+    settings = _changed(route.retry)
+    settings += [f"thinking = {route.thinking}"] if route.thinking != "keep" else []
+    settings += [f"shown as {route.display_name!r}"] if route.display_name else []
     targets = ", then ".join(map(_target, route.targets)) or "nowhere, its upstreams are left out"
-    return f"{route.model} -> {targets}" + (f"; {', '.join(said)}" if said else "")
+    return f"{route.model} -> {targets}" + (f"; {', '.join(settings)}" if settings else "")
 
 
 def _changed(settings: TargetOptions | Retry) -> list[str]:
-    """The settings that are not the default."""
+    """Returns the settings that differ from the default."""
     default = asdict(type(settings)())
     return [f"{name} = {value}" for name, value in asdict(settings).items() if value != default[name]]
 
@@ -121,31 +121,31 @@ def _missing_secrets(config: Config) -> Sequence[ConfigError]:
 def _unreachable(config: Config) -> list[ConfigError]:
     used = {target.upstream.name for route in config.routes for target in route.targets}
     unused = [name for name in config.upstreams if name not in used]
-    complaints = [ConfigError(f"upstreams.{name}", "no route leads there") for name in unused]
+    complaints = [ConfigError(f"upstreams.{name}", "no route uses this upstream") for name in unused]
     if not config.routes:
-        complaints.append(ConfigError("routes", "there are none, so every model is unknown"))
+        complaints.append(ConfigError("routes", "no route exists, so every model is unknown"))
     for index, route in enumerate(config.routes):
-        # A star stands for a star as well: a pattern that matches another's text takes all that it would.
+        # A star also matches a star: a pattern that matches another pattern's text covers all its models.
         earlier = (other for other in config.routes[:index] if not other.exact)
         taken_by = next((other for other in earlier if Router([other]).serves(route.model)), None)
         if taken_by is not None and not route.exact:
-            why = f"never reached, {taken_by.model!r} before it takes all of its models"
+            why = f"is never used: the earlier route {taken_by.model!r} matches all of its models"
             complaints.append(ConfigError(f"routes[{index}]", why))
     return complaints
 
 
 def _without_tools(config: Config) -> list[str]:
-    """Targets whose model takes tools in part only: each call with tools will say so, this does before."""
-    said: list[str] = []
+    """Returns a warning for each target whose model supports tools only in part."""
+    warnings: list[str] = []
     for index, route in enumerate(config.routes):
         for number, target in enumerate(route.targets):
             model = target.model or (route.model if route.exact else "")
             why = DIALECTS[target.upstream.dialect].tools_limit(target.upstream, model)
             if why is not None:
-                said.append(f"routes[{index}].targets[{number}]: {why}")
-    return said
+                warnings.append(f"routes[{index}].targets[{number}]: {why}")
+    return warnings
 
 
 def _unwritable(config: Config) -> Sequence[ConfigError]:
-    """What keeps a gateway from starting with this call log."""
+    """Returns the errors that would keep a gateway with this call log from starting."""
     return _errors(lambda: check_log(config))

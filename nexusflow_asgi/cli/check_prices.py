@@ -1,4 +1,4 @@
-"""`nexusflow check-prices`: every price beside that of genai-prices; nothing is fetched."""
+"""`nexusflow check-prices`: compares every price with the installed genai-prices, without network access."""
 
 import argparse
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `nexusflow check-prices`."""
+    """Adds the arguments of `nexusflow check-prices`."""
     parser.add_argument(
         "--at", type=moment, metavar="DATE", help="the day, UTC, or a time with its zone (default: now)"
     )
@@ -17,5 +17,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints each difference; returns 1 where there is one, 2 where genai-prices is not installed."""
+    """Prints each difference. Returns 1 if there is one, 2 if genai-prices is not installed, else 0."""
     return compare(book_of(arguments), arguments.at or datetime.now(UTC))

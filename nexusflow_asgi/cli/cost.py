@@ -1,4 +1,4 @@
-"""`nexusflow cost FILE...`: what the calls of a log cost, in groups."""
+"""`nexusflow cost FILE...`: adds up the costs of the calls in a log, in groups."""
 
 import argparse
 import contextlib
@@ -40,7 +40,7 @@ _WIDE: dict[tuple[bool, ...], str] = {
     (False, True, False, True): "UTF-16: convert it to UTF-8 first",
     (True, False, True, False): "UTF-16: convert it to UTF-8 first",
 }
-"""Text without a byte order mark, by which of its first four bytes are 0."""
+"""Text without a byte order mark, recognised by the zeros among its first four bytes."""
 
 _COUNTS = {
     "calls": "calls",
@@ -61,7 +61,7 @@ _AMOUNTS = {
 
 
 class _Tally:
-    """What was not priced: each line named on stderr, and all of them counted."""
+    """Counts of what was not priced. `name` prints each such line to stderr."""
 
     def __init__(self) -> None:
         self.read = self.skipped = self.unpriced = self.unread = self.lost = 0
@@ -75,8 +75,8 @@ class _Tally:
             for count, word, what in (
                 (self.skipped, "line", "skipped"),
                 (self.unpriced, "call", "without a known price"),
-                (self.unread, "long line", "that could not be read, whose cost is in no total"),
-                (self.lost, "file", "of which nothing could be read, whose cost is in no total"),
+                (self.unread, "long line", "unreadable and not in any total"),
+                (self.lost, "file", "unreadable and not in any total"),
             )
             if count
         ]
@@ -85,7 +85,7 @@ class _Tally:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What follows `nexusflow cost`."""
+    """Adds the arguments of `nexusflow cost`."""
     parser.add_argument(
         "files",
         nargs="*",
@@ -116,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit status."""
+    """Prints the costs. Returns 1 if a file or a long line was unreadable, else 0; see also `--strict`."""
     for name in arguments.files:
         _check(name)
     book = book_of(arguments)
@@ -143,7 +143,7 @@ def _by(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in get_args(By):
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(get_args(By))}")
+            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(get_args(By))}")
     return names
 
 
@@ -151,7 +151,7 @@ def _by(text: str) -> list[str]:
 
 
 def _check(name: str) -> None:
-    """Complains of a file before hours are spent on the others."""
+    """Raises ConfigError for an unreadable file, before the others take hours."""
     if name == "-":
         return
     try:
@@ -193,14 +193,14 @@ def _add_file(
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | Skipped]]:
-    """The lines that are not blank, with their numbers. One that is too long is never held whole."""
+    """Yields the lines that are not blank, with their numbers. A line over the bound is never held whole."""
     number = 0
     while line := file.readline(_MAX_LINE + 1):
         number += 1
         if number == 1 and (form := _other_form(line)):
             yield number, Skipped(f"the file is {form}")
             return
-        line = line.removeprefix(_BOM)  # files that were joined have one in the middle
+        line = line.removeprefix(_BOM)  # concatenated files have one in the middle
         if len(line) > _MAX_LINE and not line.endswith(b"\n"):
             yield number, _long_line(file, line[:HEAD_BYTES]) or Skipped(f"{_TOO_LONG} {_MAX_LINE} bytes")
         elif line and not line.isspace():
@@ -208,13 +208,13 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | Skipped]]:
 
 
 def _other_form(line: bytes) -> str | None:
-    """What a file is that has no lines of UTF-8, by how it begins."""
+    """Returns the form of a file that is not UTF-8 text, by its first bytes, or None."""
     found = next((name for magic, name in _OTHER_FORMS.items() if line.startswith(magic)), None)
     return found or _WIDE.get(tuple(byte == 0 for byte in line[:4]))
 
 
 def _long_line(file: BinaryIO, head: bytes) -> bytes | None:
-    """Returns a record whose lists made it long, without them; None for another line. No line is held whole."""
+    """Returns a long record without its lists, or None for another line. The line is never held whole."""
     tail = b""
     while piece := file.readline(_CHUNK):
         tail = (tail + piece)[-HEAD_BYTES:]
@@ -250,7 +250,7 @@ def _members(totals: Totals) -> dict[str, Any]:
 
 
 def _as_csv(summary: Summary) -> list[str]:
-    """A line a group, without a total, so that columns can be added up."""
+    """Returns one line per group, without a total, so that columns can be added up."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     amounts = [member for member, _ in _AMOUNTS.values()]
@@ -263,7 +263,7 @@ def _as_csv(summary: Summary) -> list[str]:
 
 
 def _total(summary: Summary, tally: _Tally) -> Totals:
-    """The sum over all groups. Where no line could be read it is unknown, not 0."""
+    """Returns the sum over all groups. It is unknown, not 0, if no line could be read."""
     total = summary.total()
     if tally.skipped and not total.calls:
         total.unknown = True
@@ -272,7 +272,7 @@ def _total(summary: Summary, tally: _Tally) -> Totals:
 
 def _as_table(summary: Summary, tally: _Tally) -> list[str]:
     groups, total = summary.groups(), _total(summary, tally)
-    # A column of nothing but zeros says nothing; how many calls there are is always said.
+    # Columns of zeros are left out, except the number of calls.
     counts = [name for name in _COUNTS if name == "calls" or getattr(total, name)]
     amounts = [name for name in _AMOUNTS if any(getattr(group.totals, name) for group in groups)]
     headers = [*summary.by, *(_COUNTS[name] for name in counts), "cost (USD)"]
@@ -303,8 +303,8 @@ def _cost(totals: Totals) -> str:
 def _footnotes(total: Totals) -> Iterator[str]:
     if total.saved_femto_usd or total.extra_femto_usd:
         yield ""
-        yield "saved: by cache reads, against the input price; extra: paid for cache writes above it;"
-        yield "wasted: the part of extra where nothing was ever read from the cache"
+        yield "saved: by cache reads, against the input price; extra: paid for cache writes above that price;"
+        yield "wasted: the part of extra in sessions without any cache read"
     if total.flags:
         yield ""
         yield "flags: " + ", ".join(

@@ -1,4 +1,4 @@
-"""What `nexusflow serve` writes to stderr: a line a call, uvicorn's messages, warnings; as text or as JSON."""
+"""Log lines of `nexusflow serve` on stderr: calls, uvicorn's messages and warnings, as text or JSON."""
 
 import json
 import logging
@@ -18,8 +18,8 @@ LEVELS: Final = {
     "warning": (logging.WARNING, logging.WARNING),
     "error": (logging.ERROR, logging.ERROR),
 }
-"""What the gateway and uvicorn say at each level. Other libraries say warnings only: at `debug` some of them
-write the headers of a request, and so its key."""
+"""Levels of the gateway's and uvicorn's loggers. Other libraries log only warnings: at `debug` some of them
+log a request's headers, and so its key."""
 
 _MOST_TEXT: Final = 8 * 1024
 _MOST_TRACEBACK: Final = 16 * 1024
@@ -27,19 +27,21 @@ _CUT: Final = " [...] "
 
 
 def configure_logging(level: str, form: Form) -> None:
-    """Sends all that is logged in this process to stderr. A second call changes nothing but the levels."""
+    """Sends all log messages of this process to stderr. A second call changes only the levels."""
     ours, uvicorns = LEVELS[level]
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(message)s"))
     logging.basicConfig(level=max(uvicorns, logging.WARNING), handlers=[handler])
-    logging.captureWarnings(form == "json")  # Python would write them as text
+    logging.captureWarnings(form == "json")  # else Python writes them as text
     logger.setLevel(ours)
     logging.getLogger("uvicorn").setLevel(uvicorns)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `time`, `level`, `logger`, `message`; `call`, the record of a call that ended;
-    `exception`, a traceback. Long texts are cut in the middle. All that is not printable ASCII is escaped."""
+    """One JSON object per line: `time`, `level`, `logger`, `message`, `call` (a record), `exception`.
+
+    Long texts are cut in the middle. Characters other than printable ASCII are escaped.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         members: dict[str, Any] = {
@@ -57,7 +59,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class AttemptsHook:
-    """A line an attempt, at the level `debug`: which upstream, how it ended, how long it took."""
+    """Logs one line per attempt at level `debug`: its upstream, its result and its seconds."""
 
     def after(self, record: CallRecord) -> None:
         if not logger.isEnabledFor(logging.DEBUG):
@@ -77,10 +79,10 @@ class AttemptsHook:
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception:  # arguments that do not fit their message: the message is still worth a line
+    except Exception:  # the arguments do not fit the format: log the format alone
         return str(record.msg)
 
 
 def _bounded(text: str, most: int) -> str:
-    """Returns the text, or its beginning and its end: a traceback says the cause last."""
+    """Returns the text, or its two ends: a traceback names the cause last."""
     return text if len(text) <= most else text[: most // 2] + _CUT + text[-most // 2 :]

@@ -1,4 +1,4 @@
-"""`nexusflow prices MODEL`: a model's prices, since when, and who says so; `check-prices` compares them."""
+"""`nexusflow prices MODEL`: a model's prices, their dates and their sources; `check-prices` compares them."""
 
 import argparse
 import difflib
@@ -25,7 +25,7 @@ __all__ = ["add_arguments", "add_book_argument", "book_of", "compare", "moment",
 _COLUMNS = {name: name.replace("cache_", "").replace("_", " ") for name in PRICES}
 _WIDTH = 100
 
-_THEIR_VENDORS = {"moonshot": "moonshotai", "xai": "x-ai"}  # others are called the same; alibaba is not there
+_THEIR_VENDORS = {"moonshot": "moonshotai", "xai": "x-ai"}  # other names are the same; alibaba is missing there
 _THEIR_PRICES = {
     "input": ("input_mtok",),
     "cache_read": ("cache_read_mtok", "input_mtok"),
@@ -33,11 +33,11 @@ _THEIR_PRICES = {
     "cache_write_1h": ("cache_write_1h_mtok", "cache_write_mtok", "input_mtok"),
     "output": ("output_mtok",),
 }
-"""Ours, and theirs; where theirs has none, what its tokens are billed as instead."""
+"""Our bucket, and theirs. If theirs has no price, its tokens are billed as the next one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What follows `nexusflow prices`."""
+    """Adds the arguments of `nexusflow prices`."""
     parser.add_argument(
         "model",
         nargs="?",
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_book_argument(parser: argparse.ArgumentParser) -> None:
-    """`--prices FILE`, for commands that price."""
+    """Adds `--prices FILE`, for commands that price."""
     parser.add_argument(
         "--prices",
         action="append",
@@ -62,7 +62,7 @@ def add_book_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def book_of(arguments: argparse.Namespace) -> PriceBook:
-    """The built-in prices under those of `--prices`. Raises ConfigError."""
+    """Returns the built-in prices, overridden by those of `--prices`. Raises ConfigError."""
     book = PriceBook.builtin()
     for path in arguments.prices or ():
         book = extended_by_file(book, path)
@@ -70,7 +70,7 @@ def book_of(arguments: argparse.Namespace) -> PriceBook:
 
 
 def moment(text: str) -> datetime:
-    """An argument that is a day or a time."""
+    """Returns the UTC moment of an argument. Raises ArgumentTypeError."""
     try:
         return read_moment(text)
     except NotAnEntryError as error:
@@ -78,12 +78,12 @@ def moment(text: str) -> datetime:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit status."""
+    """Prints the prices. Returns 1 for an unknown model, else 0."""
     at: datetime = arguments.at or datetime.now(UTC)
     book = book_of(arguments)
     vendors = list(dict.fromkeys(model.vendor for model in book.models()))
     if arguments.vendor is not None and arguments.vendor not in vendors:
-        raise ConfigError("", f"no vendor is called {arguments.vendor!r}; there are {', '.join(vendors)}")
+        raise ConfigError("", f"no vendor is called {arguments.vendor!r}; known are {', '.join(vendors)}")
     if arguments.model is None:
         write(_list(book, [arguments.vendor] if arguments.vendor else vendors))
         return 0
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     except UnknownModelError as error:
         print(f"nexusflow: {printable(str(error))}", file=sys.stderr)
         if close := _suggestions(book, arguments.model, arguments.vendor):
-            print(f"names that look like it, only as a suggestion: {', '.join(close)}", file=sys.stderr)
+            print(f"names that look similar: {', '.join(close)}", file=sys.stderr)
         return 1
     status = 0
     try:
@@ -115,7 +115,7 @@ def _suggestions(book: PriceBook, name: str, vendor: str | None) -> list[str]:
     return [ids[id] for id in difflib.get_close_matches(name.lower()[:200], ids, n=3)]
 
 
-# Telling
+# Printing
 
 
 def _list(book: PriceBook, vendors: Sequence[str]) -> Iterator[str]:
@@ -123,7 +123,7 @@ def _list(book: PriceBook, vendors: Sequence[str]) -> Iterator[str]:
         models = [model.row for model in book.models() if model.vendor == vendor]
         ids = sorted(row.id for row in models if row.status != "retired")
         retired = len(models) - len(ids)
-        yield f"{vendor}: {len(ids)} models" + (f", and {retired} that were retired" if retired else "")
+        yield f"{vendor}: {len(ids)} models" + (f", and {retired} retired ones" if retired else "")
         yield from textwrap.wrap(
             ", ".join(ids), _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
         )
@@ -139,7 +139,7 @@ def _describe(model: ModelPrices, in_force: Sequence[str]) -> Iterator[str]:
     yield from in_force
     for title, lines in (
         ("terms that change the price", map(_variant, row.variants)),
-        ("hours with prices of their own", map(_window, row.windows)),
+        ("hours with other prices", map(_window, row.windows)),
         ("fees", (f"{name.replace('_', ' ')}: {fee} USD" for name, fee in row.fees.items())),
         ("history", map(_period, row.periods)),
         ("sources", map(str, _sources(model))),
@@ -175,8 +175,7 @@ def _limits(model: ModelPrices) -> Iterator[str]:
 
 
 def _in_force(book: PriceBook, model: ModelPrices, arguments: argparse.Namespace, at: datetime) -> list[str]:
-    """The prices that a cost would be made of, whatever the hour and the name it is asked by. Raises
-    UnknownModelError."""
+    """Returns the lines of the prices that apply at `at`. Raises UnknownModelError."""
     sizes = {tier.above for tier in _all_tiers(model)}
     prices: dict[str, Price] = {}
     for size in sorted(sizes):
@@ -203,7 +202,7 @@ def _tiers(tiers: Iterable[Tier]) -> str:
 
 
 def _all_tiers(model: ModelPrices) -> list[Tier]:
-    """The tiers of every period and of every hour."""
+    """Returns the tiers of all periods and windows."""
     tiers = [tier for period in model.row.periods for tier in period.tiers]
     return tiers + [tier for window in model.row.windows for tier in window.tiers]
 
@@ -250,8 +249,10 @@ def _aside(note: str) -> str:
 
 
 def compare(book: PriceBook, at: datetime) -> int:
-    """Prints every difference from the prices that come with genai-prices; nothing is fetched. Returns the exit
-    status."""
+    """Prints every difference from the installed genai-prices, without network access.
+
+    Returns 1 if a price differs, 2 if genai-prices is not installed, else 0.
+    """
     try:
         from genai_prices.data import providers
     except ImportError:
@@ -285,7 +286,7 @@ def compare(book: PriceBook, at: datetime) -> int:
 def _pairs(
     book: PriceBook, ours: Sequence[ModelPrices], provider: "Provider | None"
 ) -> "list[tuple[ModelPrices, ModelInfo]]":
-    """The models that either book finds by the other's id, of the same vendor."""
+    """Returns pairs of a vendor's models: either book finds one by the other's id."""
     if provider is None:
         return []
     pairs: dict[tuple[str, int], Any] = {}
@@ -297,7 +298,7 @@ def _pairs(
             model = book.find(info.id, ours[0].vendor)
         except UnknownModelError:
             continue
-        # Their pattern for the row's own id goes before: an id may be a pointer that has moved on.
+        # A match by our own id goes first: their id may be an alias that now means a newer model.
         if not any(row == model.row.id for row, _ in pairs):
             pairs[model.row.id, id(info)] = model, info
     return list(pairs.values())

@@ -1,4 +1,4 @@
-"""`nexusflow serve`: the gateway alone, on uvicorn."""
+"""`nexusflow serve`: runs the gateway alone, on uvicorn."""
 
 import argparse
 import contextlib
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "app", "run"]
 
-_SETTINGS = "NEXUSFLOW_SERVE"  # how a worker process learns what its parent was told
+_SETTINGS = "NEXUSFLOW_SERVE"  # passes the arguments to worker processes
 _EXAMPLE_MODEL = "claude-haiku-4-5"
 _SHUTDOWN_SECONDS = 30
 _BACKLOG = 2048
 _LINES_BYTES = 32 * 1024
-"""What the head of a request has beside headers and query: path, colons, ends of lines."""
+"""Allowance for the parts of a request head other than headers and query: path, colons, line ends."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What follows `nexusflow serve`."""
+    """Adds the arguments of `nexusflow serve`."""
     parser.add_argument(
         "--config", metavar="FILE", help="a nexusflow.toml; without one, serve claude-* with ANTHROPIC_API_KEY"
     )
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit status."""
+    """Serves until a signal. Returns 0. Raises ConfigError."""
     if importlib.util.find_spec("uvicorn") is None:
         raise ConfigError("", "serving needs the `server` extra: pip install 'nexusflow[server]'")
     transport = _transport(arguments)
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         "log_format": arguments.log_format,
     }
     os.environ[_SETTINGS] = json.dumps(settings)
-    app()  # complains now, before any worker is started
+    app()  # raises ConfigError now, before any worker starts
     _serve(arguments, transport, made_key)
     return 0
 
@@ -99,14 +99,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _number(lowest: int, highest: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.isdecimal() or not lowest <= int(text) <= highest:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {lowest} to {highest}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} to {highest}")
         return int(text)
 
     return parse
 
 
 def app() -> "Reloading":
-    """Returns the app that the environment describes: what each worker process makes for itself."""
+    """Returns the app that the environment variable describes. Each worker process calls it."""
     from nexusflow_asgi.server import Reloading
 
     settings = json.loads(os.environ[_SETTINGS])
@@ -120,7 +120,7 @@ def _gateway() -> NexusFlow:
         config=_config(settings["config"], offline=settings["offline"]),
         transport=settings["transport"],
         hooks=[AttemptsHook(), LoggingHook()],
-        upstream_server_headers=True,  # uvicorn is told below to add none of its own
+        upstream_server_headers=True,  # uvicorn adds none of its own, see below
     )
 
 
@@ -136,8 +136,10 @@ def _transport(arguments: argparse.Namespace) -> TransportName:
 
 
 def _find_something_to_serve(arguments: argparse.Namespace) -> str | None:
-    """Makes a gateway key where none was given, and returns it to be shown. Raises ConfigError where there is
-    neither a file, nor a key of Anthropic's, nor `--offline`."""
+    """Returns a new gateway key for the run if one is needed, else None.
+
+    Raises ConfigError without a file, a key of Anthropic's and `--offline`.
+    """
     if arguments.config is not None or arguments.offline:
         return None
     if not os.environ.get("ANTHROPIC_API_KEY", "").strip():
@@ -169,15 +171,15 @@ def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: st
         port=arguments.port,
         workers=arguments.workers,
         access_log=False,
-        log_config=None,  # its messages go where ours go, in the same form
+        log_config=None,  # its messages go through our handler
         log_level=LEVELS[arguments.log_level][1],
-        server_header=False,  # an upstream's own `server` and `date` go to the client as they came
+        server_header=False,  # the upstream's own `server` and `date` go to the client
         date_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
     listener = _listen(arguments.host, arguments.port)
     _greet(listener.getsockname()[:2], transport, made_key, arguments)
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once it has shut down
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after its shutdown
         if arguments.workers > 1:
             Workers(config, sockets=[listener]).run()
         else:
@@ -185,7 +187,7 @@ def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: st
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket that knows it is TCP: asyncio sets TCP_NODELAY on no other, at 40 ms an answer."""
+    """Returns a listening socket declared as TCP: asyncio sets TCP_NODELAY only then, which saves 40 ms."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, socket.IPPROTO_TCP)
@@ -194,8 +196,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         raise ConfigError("", f"cannot listen on {host} port {port}: {error.strerror}") from None
-    except UnicodeError:  # of a name with an empty part, or one that is too long
-        raise ConfigError("", f"cannot listen on {host}: that is no host name") from None
+    except UnicodeError:  # a host name with an empty or too long part
+        raise ConfigError("", f"cannot listen on {host}: it is not a host name") from None
     listener.set_inheritable(True)
     return listener
 
@@ -214,7 +216,7 @@ def _greet(
 
 
 def _curl(url: str, config: Config, made_key: str | None) -> str:
-    """A line ready to paste. A key that came from the environment is named, not shown."""
+    """Returns a curl command to paste. A key from the environment is referenced, not shown."""
     model = _EXAMPLE_MODEL
     if config.routes and not Router(config.routes[:1]).serves(model):
         model = config.routes[0].model.replace("*", "x")
@@ -226,5 +228,5 @@ def _curl(url: str, config: Config, made_key: str | None) -> str:
         parts.append(f'-H "x-api-key: ${config.keys[0].name}"')
     upstream = config.routes[0].targets[0].upstream if config.routes else None
     if upstream is not None and upstream.api_key is None and upstream.auth != "none":
-        parts.append('-H "authorization: Bearer $ANTHROPIC_API_KEY"')  # the client's own goes through
+        parts.append('-H "authorization: Bearer $ANTHROPIC_API_KEY"')  # the client's own key goes upstream
     return " ".join([*parts, "-d", shlex.quote(json.dumps(body))])

@@ -1,4 +1,4 @@
-"""What commands print: tables, exact and shown amounts, and text that cannot harm a terminal."""
+"""Output of commands: tables, exact and rounded amounts, and text that is safe in a terminal."""
 
 import os
 import sys
@@ -12,12 +12,12 @@ _FEMTO_PER_MICRO = 10**9
 
 
 def exact(femto_usd: int) -> str:
-    """Femto-dollars as dollars, every digit of them: `0.06275`."""
+    """Returns femto-dollars as exact USD: `0.06275`."""
     return f"{usd(femto_usd):f}"
 
 
 def shown(femto_usd: int) -> str:
-    """Dollars for a reader, with six decimals. What is less than that is said to be less, not 0."""
+    """Returns femto-dollars as USD with six decimals. A smaller amount is shown as `< 0.000001`, not as 0."""
     if femto_usd == 0:
         return "0"
     sign, size = ("-", -femto_usd) if femto_usd < 0 else ("", femto_usd)
@@ -28,12 +28,12 @@ def shown(femto_usd: int) -> str:
 
 
 def printable(text: str) -> str:
-    """The text, unable to begin a line of its own or to move a cursor."""
+    """Returns the text, unable to start a new line or move a cursor."""
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> list[str]:
-    """Lines in columns: the first `left` of them flush left, the others flush right."""
+    """Returns lines in columns. The first `left` columns are aligned left, the others right."""
     lines = [list(headers), *(list(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
@@ -46,13 +46,15 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 
 
 
 def write(lines: Iterable[str]) -> None:
-    """Prints the lines. A reader that has gone, as `head` does, ends them quietly; a character that the
-    terminal lacks is escaped."""
+    """Prints the lines. Stops quietly if the reader has gone, as `head` does.
+
+    Characters that the terminal's encoding lacks are escaped.
+    """
     encoding = sys.stdout.encoding or "utf-8"
     try:
         for line in lines:
             print(line.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes once more when it ends, and would complain.
+        # The interpreter flushes again at exit, and would print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The server behind `nexusflow serve`: uvicorn, with bounds for strangers."""
+"""The server of `nexusflow serve`: uvicorn with bounds for unknown clients."""
 
 from nexusflow_asgi.server.limits import ServerLimits
 from nexusflow_asgi.server.protocol import GatewayProtocol

@@ -1,4 +1,4 @@
-"""A transport that does close: one that still has bytes for a client that takes none is cut after a while."""
+"""ClosingTransport: closes a connection even if its client stops reading."""
 
 import asyncio
 from typing import Any
@@ -6,12 +6,14 @@ from typing import Any
 __all__ = ["ClosingTransport"]
 
 _ROUNDS = 24
-"""So often a client that takes something, however little, is waited for anew."""
+"""The number of times that a slowly reading client gets more time."""
 
 
 class ClosingTransport:
-    """asyncio's `close()` waits for ever until the client has taken what was written. This one waits for as
-    long as it takes something. What is written after the end is dropped: event loops differ in what they raise.
+    """Closes within bounded time. asyncio's `close()` waits for ever until the client has read everything.
+
+    This one waits only while the client keeps reading. Bytes written after the end are dropped, since event
+    loops differ in what they raise.
     """
 
     def __init__(
@@ -25,19 +27,19 @@ class ClosingTransport:
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Writes, or drops the bytes where the connection is closing."""
+        """Writes the bytes, or drops them if the connection is closing."""
         if not self._transport.is_closing():
             self._transport.write(data)
 
     def close(self) -> None:
-        """Closes once the client has taken what was written, or has stopped taking it."""
+        """Closes once the client has read everything, or has stopped reading."""
         if not self._transport.is_closing():
             self.lost()
             self._transport.close()
             self._watch()
 
     def close_writing(self) -> None:
-        """Says that nothing more will come, and leaves the client the same time to take notice."""
+        """Half-closes the connection, and aborts it after the same time."""
         if self._transport.is_closing():
             return
         if self._transport.can_write_eof():
@@ -45,12 +47,12 @@ class ClosingTransport:
         self._timer = self._loop.call_later(self._seconds, self.abort)
 
     def abort(self) -> None:
-        """Closes now."""
+        """Closes at once, without sending the rest."""
         self.lost()
         self._transport.abort()
 
     def lost(self) -> None:
-        """The connection is gone: there is nothing to wait for."""
+        """Notes that the connection is gone: stops the timer."""
         if self._timer is not None:
             self._timer.cancel()
 

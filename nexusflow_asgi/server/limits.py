@@ -1,4 +1,4 @@
-"""What a connection may take before anybody knows who is at its other end."""
+"""Bounds on a connection whose caller is not authenticated yet."""
 
 from typing import Final
 
@@ -8,13 +8,12 @@ __all__ = ["DEFAULT", "ServerLimits"]
 
 
 class ServerLimits(Struct, frozen=True, kw_only=True):
-    """Bounds of a server that strangers may reach.
+    """Bounds of a server that unknown clients can reach.
 
-    `head_bytes`: request line and headers as they arrive, beyond it 431, and as much of a chunked body that is
-    no content; `url_bytes`: of these the URL, beyond it 414. `head_seconds`: from the first byte of a head to
-    its last. `idle_seconds`: a connection without a request. `waiting`: connections without a request at once;
-    the oldest makes room for another. `held_bytes`: what a client may send ahead of its answer.
-    `stalled_seconds`: a closing connection whose client takes nothing.
+    `head_bytes`: request line and headers (beyond it 431), and framing within a chunked body. `url_bytes`: the
+    URL (beyond it 414). `head_seconds`: from the first to the last byte of a head. `idle_seconds`: without a
+    request. `waiting`: connections without a request; a new one closes the oldest. `held_bytes`: data sent
+    ahead of an answer. `stalled_seconds`: for a closing connection whose client reads nothing.
     """
 
     head_bytes: int = 160 * 1024

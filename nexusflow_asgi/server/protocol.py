@@ -1,11 +1,11 @@
-"""HTTP/1.1 for strangers: uvicorn's protocol on httptools, with bounds on what comes before a request.
+"""HTTP/1.1 for unknown clients: uvicorn's protocol on httptools, with bounds on a request's head and framing.
 
-Theory of operation. A connection is in one of the states of `State`. While it waits for a request, or has
-begun to get one, its bytes are counted before the parser sees them and two timers run: uvicorn's keep-alive
-timer until the first byte of a head, ours from there to its last. A head over a bound, or late, is answered
-here and the connection ends. So does one whose body has no content for as many bytes; trailers are dropped.
+Theory of operation. A connection is in one of the states of `State`. Until a head is complete, its bytes are
+counted before the parser sees them, and two timers run: uvicorn's keep-alive timer until the first byte of a
+head, ours from there to its last byte. A head that is too large or too late is answered here, and the
+connection ends. A body with too many bytes of framing ends it too. Trailers are dropped.
 
-A request behind one that is being answered is parsed and kept, as uvicorn does it; what follows that is held
+While a request is being answered, the next one is parsed and kept, as in uvicorn. Later bytes are held
 unparsed. uvicorn would stop reading there, and so not notice that the client leaves.
 """
 
@@ -39,26 +39,26 @@ _HOP_BY_HOP = (b"upgrade", b"http2-settings", b"connection")
 
 
 class State(enum.Enum):
-    """Where a connection is in its present request."""
+    """The state of a connection's current request."""
 
-    WAITING = enum.auto()  # for the first byte of a head
-    HEAD = enum.auto()  # between its first and its last
-    BODY = enum.auto()  # the head is whole, the body is arriving
-    ANSWER = enum.auto()  # the request is whole: what arrives now is the next head
-    REFUSED = enum.auto()  # answered here, or not to be read any further
+    WAITING = enum.auto()  # before the first byte of a head
+    HEAD = enum.auto()  # between the first and the last byte of a head
+    BODY = enum.auto()  # after the head, while the body arrives
+    ANSWER = enum.auto()  # after the request: new bytes belong to the next head
+    REFUSED = enum.auto()  # answered here, or no longer read
 
 
 _COUNTED = (State.WAITING, State.HEAD, State.ANSWER)
 _waiting: WeakKeyDictionary[ServerState, dict["GatewayProtocol", None]] = WeakKeyDictionary()
-"""Of each server the connections without a request, the oldest first."""
+"""The connections of each server that have no request, the oldest first."""
 
 
 class _RefusedError(Exception):
-    """Raised in the parser's callbacks: it stops there."""
+    """Raised in the parser's callbacks to stop it."""
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One client connection."""
 
     def __init__(
         self,
@@ -76,9 +76,9 @@ class GatewayProtocol(HttpToolsProtocol):
         self._waiting = _waiting.setdefault(server_state, {})
         self._closing: ClosingTransport
         self._head_bytes = 0
-        self._framing_bytes = 0  # of a chunked body, since the last byte of content
+        self._framing_bytes = 0  # bytes of a chunked body since the last byte of content
         self._head_timer: asyncio.TimerHandle | None = None
-        self._without_upgrade = b""  # the head of a request that offers an upgrade, without the offer
+        self._without_upgrade = b""  # the head of a request that offers an upgrade, with the offer removed
         self._running: RequestResponseCycle | None = None
         self._held: bytearray | None = None
         self._refusal: NexusFlowError | None = None
@@ -103,13 +103,13 @@ class GatewayProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
-        """A client that has nothing more to say is gone, here as in uvicorn; what it was sent has its time."""
+        """Treats a half-closed connection as gone, as uvicorn does. Written bytes are still delivered."""
         self._client_left()
         self.transport.close()
         return True
 
     def _client_left(self) -> None:
-        """Tells the request that is being answered; uvicorn tells the one that came last."""
+        """Notifies the request being answered. uvicorn would notify the latest one instead."""
         running = self._running
         if running is not None and not running.response_complete:
             running.disconnected = True
@@ -146,7 +146,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _feed_body(self, data: bytes) -> None:
-        """What is no content is counted: sizes and extensions of chunks, and trailers, may be without end."""
+        """Feeds body bytes, and bounds chunk sizes, chunk extensions and trailers, which could be endless."""
         self._framing_bytes += len(data)
         self._feed(data)
         if self.state is State.BODY and self._framing_bytes > self._limits.head_bytes:
@@ -161,14 +161,13 @@ class GatewayProtocol(HttpToolsProtocol):
             self._refuse(self._refusal or InvalidRequestError("Invalid HTTP request received."))
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
-        """The parser has stopped where another protocol would begin. None does: the request is read as if
-        nothing had been offered, as HTTP has it."""
+        """Reads a request again without its upgrade offer: HTTP lets a server ignore the offer."""
         head, self._without_upgrade = self._without_upgrade, b""
         if not head:
             self._refuse(self._refusal or InvalidRequestError("Invalid HTTP request received."))
             return
         self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn sets it
         self._feed(head)
         if rest and self.state is not State.REFUSED:
             self._feed(rest)
@@ -179,7 +178,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def _discard(self, data: bytes) -> None:
-        """A client that is still sending gets to read why it was refused, if it ends soon."""
+        """Discards bytes of a refused client, so that it can read the answer. Aborts after 1 MB."""
         self._discarded += len(data)
         if self._discarded > _DISCARDED_BYTES:
             self._closing.abort()
@@ -196,7 +195,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._stop(PathTooLongError(f"the URL is longer than {self._limits.url_bytes} bytes"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.state is not State.BODY:  # trailers are no headers: the caller may be admitted by then
+        if self.state is not State.BODY:  # trailers must not become headers: the caller may be admitted already
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -252,14 +251,14 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.pipeline:
-            return  # the next one has begun, and another waits behind it
+            return  # the next request has begun, and another follows it
         if self.cycle.response_complete and not self.cycle.more_body:
             self._wait_for_a_head()
         held, self._held = self._held, None
         if held:
             self._parse(bytes(held))
 
-    # Waiting for a request, and not any longer
+    # Waiting for a request
 
     def _wait_for_a_head(self) -> None:
         self.state = State.WAITING
@@ -282,7 +281,7 @@ class GatewayProtocol(HttpToolsProtocol):
         )
 
     def _refuse(self, error: NexusFlowError) -> None:
-        """Answers, unless another answer is on its way; in any case nothing more is read."""
+        """Answers with the error unless another answer is being sent. Nothing more is read."""
         if self.state is State.REFUSED:
             return
         self.state = State.REFUSED

@@ -1,4 +1,4 @@
-"""Answers to what never becomes a request: in Anthropic's shape, as bytes, and the connection ends."""
+"""Answers to data that never becomes a request: Anthropic's error shape as bytes, and the connection ends."""
 
 from http import HTTPStatus
 
@@ -10,7 +10,7 @@ __all__ = ["refusal"]
 
 
 def refusal(error: NexusFlowError) -> bytes:
-    """Returns the whole answer, head and body."""
+    """Returns the whole answer as bytes, head and body."""
     request_id = new_request_id()
     body = error_body(error, request_id)
     lines = [b"HTTP/1.1 %d %s" % (error.status, HTTPStatus(error.status).phrase.encode()), b"connection: close"]

@@ -1,4 +1,4 @@
-"""The app that `nexusflow serve` runs: the gateway of the moment, until a signal asks for another."""
+"""Reloading: the app of `nexusflow serve`. A signal replaces its gateway."""
 
 import asyncio
 import logging
@@ -19,8 +19,9 @@ _UNTIL_THEY_END = float("inf")
 
 
 class Reloading:
-    """Serves with the gateway that `make` returns. At SIGHUP it makes another one: new calls go there, those
-    in flight end where they began. A configuration that is wrong changes nothing, and the log says what is.
+    """Serves with the gateway that `make` returns. SIGHUP makes a new one, which gets all new calls.
+
+    Running calls finish on the old one. A wrong configuration is logged and changes nothing.
     """
 
     def __init__(self, make: Callable[[], NexusFlow]) -> None:
@@ -44,11 +45,11 @@ class Reloading:
             await send({"type": "lifespan.shutdown.complete"})
 
     def reload(self) -> None:
-        """Reads the configuration again. To be called on the event loop."""
+        """Reads the configuration again. Call it on the event loop."""
         try:
             new = self._make()
         except ConfigError as error:
-            _logger.error("the configuration is not taken, the one before goes on: %s", error)
+            _logger.error("the new configuration has mistakes, the old one stays in use: %s", error)
             return
         old, self._current = self._current, new
         self._before.add(old)

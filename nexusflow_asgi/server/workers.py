@@ -1,4 +1,4 @@
-"""Several processes on one socket, under uvicorn's supervisor."""
+"""Several worker processes on one socket, under uvicorn's supervisor."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ __all__ = ["Workers"]
 
 
 class Workers(Multiprocess):
-    """uvicorn restarts each worker at SIGHUP, which ends its calls. Ours read their configuration again."""
+    """At SIGHUP workers read their configuration again. uvicorn would restart them, which ends their calls."""
 
     def handle_hup(self) -> None:
         for process in self.processes:

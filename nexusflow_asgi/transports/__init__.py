@@ -1,4 +1,4 @@
-"""How bytes reach an upstream: one small protocol, one class a library, each imported only when used."""
+"""Transports to upstreams: one small protocol, one class per library, each imported only when used."""
 
 import importlib.util
 from collections.abc import Callable, Iterable
@@ -19,52 +19,56 @@ __all__ = [
 ]
 
 TransportName: TypeAlias = Literal["auto", "h1", "httpx", "aiohttp", "offline"]
-"""`auto`, the default: on asyncio h1 where httptools is installed, else aiohttp where that is; else httpx."""
+"""`auto`, the default: h1 on asyncio if httptools is installed, else aiohttp if that is; else httpx."""
 
 
 class TransportResponse(Protocol):
-    """An answer whose head has come and whose body is being read."""
+    """An answer. Its head has arrived, and its body is being read."""
 
     @property
-    def status(self) -> int: ...
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
 
     @property
     def headers(self) -> Headers:
-        """As received, in order, repetitions kept, names in lower case."""
+        """As received: in order, with repetitions, names in lower case."""
         ...
 
     async def read(self) -> bytes:
-        """The next bytes of the body as they arrive, never decompressed; b"" at its end.
+        """Returns the next bytes of the body as received, never decompressed; b"" at its end.
 
-        Raises UpstreamError where the connection breaks before that.
+        Raises UpstreamError if the connection breaks earlier.
         """
         ...
 
     async def aclose(self) -> None:
-        """Gives the connection back where the body was read to its end, else closes its socket at once."""
+        """Reuses the connection if the body was read to its end, else closes its socket at once."""
         ...
 
 
 class Transport(Protocol):
-    """Sends requests over HTTP/1.1: no redirects, no cookies, no header of its own but host and content-length.
+    """Sends requests over HTTP/1.1, without redirects and cookies. It adds only host and content-length.
 
-    Every exception of the library becomes an UpstreamError here. A cancelled `send` leaves no connection.
+    It turns every exception of its library into an UpstreamError. A cancelled `send` leaves no connection open.
     """
 
     async def send(self, request: UpstreamRequest) -> TransportResponse:
-        """Returns once the head of the answer has come. Raises UpstreamError."""
+        """Returns once the head of the answer has arrived. Raises UpstreamError."""
         ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        ...
 
 
 def transport_factory(
     transport: TransportName | Transport, upstreams: Iterable[Upstream] = ()
 ) -> Callable[[Upstream], Transport]:
-    """Returns what makes the transport of an upstream: a new one by name, or always the given one.
+    """Returns a function that makes an upstream's transport: a new one by name, or always the given one.
 
-    The proxies of the environment are read now, once. Raises ConfigError for an unknown name, for one whose
-    library is not installed, and for a proxy of these `upstreams` that cannot be used.
+    It reads the environment's proxies once, now. Raises ConfigError for an unknown name, for a library that is
+    not installed, and for an unusable proxy of one of these `upstreams`.
     """
     if not isinstance(transport, str):
         return lambda upstream: transport
@@ -82,7 +86,7 @@ def transport_factory(
 
 
 def describe_transport(transport: TransportName | Transport) -> str:
-    """Returns the transport that a name stands for on this machine's asyncio, for people: "h1"."""
+    """Returns the name of the transport on this machine's asyncio, for people: "h1"."""
     if not isinstance(transport, str):
         return type(transport).__name__
     if transport != "auto":
@@ -99,7 +103,7 @@ def _best_on_asyncio() -> str:
 
 
 def _auto(upstream: Upstream, proxies: Proxies) -> Transport:
-    """Chosen on the event loop that the transport is for: h1 and aiohttp know asyncio alone."""
+    """Chooses on the transport's own event loop: h1 and aiohttp work only on asyncio."""
     name = _best_on_asyncio() if runs_on_asyncio() else "httpx"
     return _FACTORIES[name](upstream, proxies)
 

@@ -1,4 +1,4 @@
-"""Why an upstream could not be reached, or broke off: a word for the record, a sentence for the host's log."""
+"""Errors of transports: one word for the record, and one sentence for the host's log."""
 
 import errno
 import socket
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 HEAD_BYTES: Final = 128 * 1024
-"""Bytes that may come before the body of an answer: its head, and every 1xx answer before it."""
+"""Bound on the bytes before an answer's body: its head, and every 1xx answer before it."""
 
 _MOST_TEXT = 300
 _DEEPEST = 12
@@ -36,7 +36,7 @@ _WORDS: Final[dict[int | None, str]] = {
 
 
 def unreachable(upstream: str, error: BaseException, *, proxy: bool = False) -> UpstreamUnreachableError:
-    """No connection could be made. `proxy`: it was the proxy that said no."""
+    """Returns the error for a connection that could not be made. `proxy`: the proxy refused it."""
     word, text = _why(error)
     if proxy and not word:
         word = "proxy"
@@ -46,7 +46,7 @@ def unreachable(upstream: str, error: BaseException, *, proxy: bool = False) -> 
 
 
 def broken(upstream: str, error: BaseException) -> UpstreamProtocolError:
-    """The connection was made, and did not carry a whole answer."""
+    """Returns the error for a connection that broke before the whole answer."""
     word, text = _why(error)
     name = type(error).__name__
     if not word:
@@ -56,7 +56,7 @@ def broken(upstream: str, error: BaseException) -> UpstreamProtocolError:
 
 
 def _is_early_end(error: BaseException) -> bool:
-    """True for an end before the answer's. Of httpcore's protocol errors only the text tells."""
+    """True if the connection closed before the answer's end. httpcore's errors differ only in their text."""
     return type(error).__name__ in _ENDS or str(error).startswith(_END_TEXTS)
 
 
@@ -68,7 +68,7 @@ _END_TEXTS: Final = ("Server disconnected without", "peer closed connection with
 
 
 def slow_connect(upstream: str, *, pool: bool = False) -> UpstreamTimeoutError:
-    """`pool`: all connections stayed in use for as long as connecting may take."""
+    """Returns the error for a slow connect. `pool`: no connection became free within that time."""
     if pool:
         message, word = "no connection was free in time", "pool_timeout"
     else:
@@ -77,29 +77,31 @@ def slow_connect(upstream: str, *, pool: bool = False) -> UpstreamTimeoutError:
 
 
 def early_answer(upstream: str) -> UpstreamProtocolError:
-    """A server that speaks first speaks something else, or answers somebody else."""
+    """Returns the error for a server that sends before the request: it may speak another protocol."""
     message = f"upstream {upstream}: answered before it was asked"
     return UpstreamProtocolError(message, reason="early_answer", cause="bytes came before the request was sent")
 
 
 def head_too_large(upstream: str) -> UpstreamProtocolError:
-    """More than HEAD_BYTES came, and no body."""
+    """Returns the error for more than HEAD_BYTES without a body."""
     message = f"upstream {upstream}: the head of its answer is larger than {HEAD_BYTES} bytes"
     return UpstreamProtocolError(message, reason="head_too_large", cause="headers, or 1xx answers, without end")
 
 
 def forget_traceback(error: BaseException) -> None:
-    """Drops the tracebacks of an error and of what led to it. Their frames hold the request, and the error in
-    turn: the request's body would stay until a garbage collection."""
+    """Drops the tracebacks of an error and its causes.
+
+    Their frames hold the request and the error itself, so the body would stay until a garbage collection.
+    """
     for it in _chain(error):
         it.__traceback__ = None
 
 
 def _why(error: BaseException) -> tuple[str, str]:
-    """The word and the text of the first cause that has a word of its own; ("", "") without one.
+    """Returns word and text of the first known cause; ("", "") if there is none.
 
-    Only the texts of the operating system, the resolver and TLS are used: those of an HTTP library may hold
-    the URL, with a proxy's password.
+    Only texts of the operating system, the resolver and TLS are used. An HTTP library's text may contain the
+    URL with a proxy's password.
     """
     for it in _chain(error):
         if type(it).__module__ not in _TRUSTED:
@@ -129,7 +131,7 @@ def _text(error: OSError) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what led to it, the libraries' own attributes for that included."""
+    """Yields an error and its causes, including those in the libraries' own attributes."""
     rest = [error]
     for _ in range(_DEEPEST):
         if not rest:
@@ -138,5 +140,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield it
         led_here = [getattr(it, "os_error", None), getattr(it, "certificate_error", None), it.__cause__]
         led_here.append(it.__context__)
-        led_here += getattr(it, "exceptions", it.args[:1])[:_DEEPEST]  # of a group, or of httpcore's errors
+        led_here += getattr(it, "exceptions", it.args[:1])[:_DEEPEST]  # exception groups, and httpcore's errors
         rest += [cause for cause in led_here if isinstance(cause, BaseException)]

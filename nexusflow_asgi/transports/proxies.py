@@ -1,4 +1,4 @@
-"""The proxies of the environment, read once at the start and understood alike by every transport."""
+"""The environment's proxies, read once at the start, with the same rules for every transport."""
 
 import ipaddress
 from collections.abc import Iterable, Mapping
@@ -16,10 +16,10 @@ _SPOKEN: Final = ("http", "https")
 
 
 class Proxies:
-    """`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case; or the system's settings.
+    """`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, in upper or lower case, or the system's settings.
 
-    `NO_PROXY` lists hosts (`internal`, which covers its subdomains), hosts with a port, addresses, networks
-    such as `10.0.0.0/8`, or `*`.
+    `NO_PROXY` lists hosts (`internal`, subdomains included), hosts with a port, addresses, networks such as
+    `10.0.0.0/8`, or `*`.
     """
 
     def __init__(self, proxies: Mapping[str, str]) -> None:
@@ -28,7 +28,7 @@ class Proxies:
 
     @classmethod
     def of_environment(cls) -> "Proxies":
-        """The proxies as they are now."""
+        """Returns the current proxies of the environment."""
         found = getproxies()
         if "no" in getproxies_environment() or "no" in found:
             return cls(found)
@@ -38,9 +38,9 @@ class Proxies:
         return bool(self._proxies)
 
     def for_url(self, url: str) -> str | None:
-        """Returns the URL of the proxy for this URL, None where it is called directly.
+        """Returns the proxy's URL for this URL, or None if it is called directly.
 
-        Raises ConfigError for a proxy that speaks no HTTP, such as SOCKS.
+        Raises ConfigError for a proxy that is not HTTP, such as SOCKS.
         """
         if not self._proxies:
             return None
@@ -52,7 +52,7 @@ class Proxies:
         return _checked(proxy.strip(), name)
 
     def check(self, upstreams: Iterable[Upstream]) -> None:
-        """Raises ConfigError for the first upstream whose proxy cannot be used."""
+        """Raises ConfigError for the first upstream with an unusable proxy."""
         for upstream in upstreams:
             try:
                 self.for_url(upstream.base_url)
@@ -66,7 +66,7 @@ class Proxies:
 
 
 class _WithSystemRules(Proxies):
-    """Where no `NO_PROXY` is set, macOS and Windows have exceptions in their settings."""
+    """Uses the exceptions in the settings of macOS and Windows, if `NO_PROXY` is not set."""
 
     def _is_exempt(self, parts: SplitResult) -> bool:
         return bool(proxy_bypass(parts.netloc.rpartition("@")[2]))
@@ -102,13 +102,13 @@ class _Exempt(NamedTuple):
 
 
 def _bare(host: str) -> str:
-    """A host without the brackets of IPv6, and without the dot or star that stands for its subdomains."""
+    """Returns a host without IPv6 brackets, and without the leading dot or star that means subdomains."""
     host = host.strip("[]").rstrip(".")
     return host if host == "*" else host.removeprefix("*").removeprefix(".")
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    """A network, or an address as a network of one."""
+    """Returns a network, or an address as a network of one; None for other text."""
     address, slash, bits = text.partition("/")
     try:
         return ipaddress.ip_network(address.strip("[]") + slash + bits, strict=False)
@@ -124,7 +124,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _checked(proxy: str, name: str) -> str:
-    """The proxy's URL, `http://` put before it where it has no scheme. Its password is in no error."""
+    """Returns the proxy's URL, with `http://` if it has no scheme. Its password is never in an error."""
     url = proxy if "://" in proxy else "http://" + proxy
     variable = f"{name}_proxy".upper()
     scheme = url.partition("://")[0].lower()

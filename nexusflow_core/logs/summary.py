@@ -43,8 +43,8 @@ class Totals(Struct):
     extra_femto_usd: int = 0
     """Extra cost of cache writes compared with plain input."""
     wasted_femto_usd: int = 0
-    """The part of `extra_femto_usd` that no later cache read used: none in the same session, or, for calls
-    without a session, none with the same key, model and day."""
+    """The part of `extra_femto_usd` in sessions without any cache read. Calls without a session count as one
+    session per key, model and day."""
     unknown: bool = False
     """True if no line could be read, so that the sums say nothing."""
     flags: dict[str, int] = field(default_factory=dict[str, int])

@@ -369,7 +369,7 @@ def test_a_principal_that_is_not_text(principal: Principal, caplog: pytest.LogCa
 
     answer, requests, record = call([], config=configured(api_key=CONFIGURED, auth=""), authenticate=odd)
     assert (answer.status, requests, record.principal) == (500, [], None)
-    assert "of the principal, " in caplog.text
+    assert "the principal's " in caplog.text
 
 
 # Nobody, anybody

@@ -479,8 +479,8 @@ def test_check_a_file_that_cannot_be_read(
         ("", "", ["upstreams.anthropic.api_key: ", "VENDOR_KEY", "auth.keys[0]: ", "TEAM_KEY"]),
         ('"zai/glm-5"', '"anthropic/glm-5"', ["upstreams.zai: no route"]),
         ('keys = ["env:TEAM_KEY"]', "", ["auth: no keys"]),
-        ('model = "claude-haiku-4-5"', 'model = "*"', ["routes[1]: never reached, '*' before it"]),
-        ('model = "claude-haiku-4-5"', 'model = "c*"', ["routes[1]: never reached, 'c*' before it"]),
+        ('model = "claude-haiku-4-5"', 'model = "*"', ["routes[1]: is never used: the earlier route '*'"]),
+        ('model = "claude-haiku-4-5"', 'model = "c*"', ["routes[1]: is never used: the earlier route 'c*'"]),
         ('calls = "calls.jsonl"', 'calls = "."', ["log.calls: . is a folder"]),
         ('calls = "calls.jsonl"', 'calls = "none/calls.jsonl"', ["log.calls: none/calls.jsonl cannot"]),
     ],
@@ -531,7 +531,7 @@ def test_check_tells_files_and_the_rest_at_once(file: Path, capsys: pytest.Captu
     file.write_text(dialects)
     status, told = check(file, capsys)
     assert status == 2
-    assert told.count("holds no certificate") == dialects.count("ca_file") == 2
+    assert told.count("contains no certificate") == dialects.count("ca_file") == 2
     assert "log.calls: . is a folder" in told
     assert all(re.match(r"(nexusflow|wrong): \S+\.toml:\d+: ", line) for line in told.splitlines())
 
@@ -542,7 +542,7 @@ def test_check_for_an_app_that_authenticates(file: Path, capsys: pytest.CaptureF
     text = file.read_text()
     file.write_text(text[: text.index("[auth]")])
     assert main(["check", "--embedded", str(file)]) == 0
-    assert "callers: whoever the host's authenticate function knows" in capsys.readouterr().out
+    assert "callers: known to the host's authenticate function" in capsys.readouterr().out
     status, told = check(file, capsys)
     assert (status, "--embedded" in told) == (1, True)
     done = subprocess.run(
@@ -595,7 +595,7 @@ def test_check_an_empty_file(file: Path, capsys: pytest.CaptureFixture[str], tex
     file.write_text(text, encoding="utf-8")
     status, told = check(file, capsys)
     assert status == 1
-    assert f"wrong: {file}: routes: there are none" in told
+    assert f"wrong: {file}: routes: no route exists" in told
     assert f"wrong: {file}: auth: no keys" in told
 
 

@@ -298,7 +298,7 @@ def test_a_long_line_of_another_kind(cost: Any, log: Path, monkeypatch: pytest.M
     log.write_text(log.read_text() + json.dumps({"usage": {"input_tokens": 1}, **HAIKU, "x": "x" * 999}) + "\n")
     told = cost(log)
     assert told.status == 1
-    assert "1 long line that could not be read, whose cost is in no total" in told.err
+    assert "1 long line unreadable and not in any total" in told.err
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_a_lost_file_beside_others(cost: Any, log: Path, tmp_path: Path, first: 
     told = cost(*((path, log) if first else (log, path)))
     assert told.status == 1
     assert "0.062756" in told.out
-    assert "1 file of which nothing could be read, whose cost is in no total" in told.err
+    assert "1 file unreadable and not in any total" in told.err
     path.write_bytes(b"")
     assert cost(log, path).status == 0
 

@@ -122,7 +122,7 @@ def test_an_unknown_model(prices: Any) -> None:
     assert (status, told) == (1, "")
     sentence, suggestion = err.splitlines()
     assert sentence == "nexusflow: no price is known for 'claude-opus-4-70'"
-    assert "only as a suggestion: claude-opus-4-7" in suggestion
+    assert "names that look similar: claude-opus-4-7" in suggestion
 
 
 @pytest.mark.parametrize("name", ["", "zzzzzzzzzzzz", "\x1b[2J\n", "claude" * 1000])

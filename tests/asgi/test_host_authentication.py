@@ -231,7 +231,7 @@ def test_anything_else_is_nobodys_id(who: Any, caplog: pytest.LogCaptureFixture)
     """500, and the log says what it was: `True` is an answer to another question."""
     answer, _ = asked(lambda scope: who)
     assert (answer.status, answer.error) == (500, "api_error")
-    assert "of the principal, 'id' is" in caplog.text
+    assert "the principal's 'id' is" in caplog.text
 
 
 APP = """

@@ -365,6 +365,6 @@ def test_half_a_character_is_no_text(
 
     answer = anyio.run(main)
     assert (answer.status, answer.error) == (500, "api_error")
-    assert "is no Unicode text" in caplog.text
+    assert "is not valid Unicode" in caplog.text
     [line] = (tmp_path / "calls.jsonl").read_text().splitlines()
     assert (json.loads(line)["ending"], json.loads(line)["status"]) == ("refused", 500)

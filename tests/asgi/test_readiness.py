@@ -108,14 +108,11 @@ for config in configs:
     ("folder_mode", "file_mode", "why"),
     [
         (0o777, 0o444, ["cannot be written: permission denied"] * 2),
-        (0o555, None, ["cannot be written: no file may be made in its folder"] * 2),
+        (0o555, None, ["cannot be written: its folder is not writable"] * 2),
         (
             0o555,
             0o666,
-            [
-                "needs a file of its process beside it, which cannot be written: "
-                "no file may be made in its folder"
-            ],
+            ["needs a file of its process beside it, which cannot be written: its folder is not writable"],
         ),
         (0o777, 0o666, []),
     ],

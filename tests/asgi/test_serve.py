@@ -183,7 +183,7 @@ def test_sighup_reads_the_configuration_again(workers: str, tmp_path: Path) -> N
                 old.wait_requests(1)
                 file.write_text("[[routes")
                 running.process.send_signal(signal.SIGHUP)
-                wait_for_lines(running, "the configuration is not taken", int(workers))
+                wait_for_lines(running, "the new configuration has mistakes", int(workers))
                 file.write_text(CONFIG.format(url=new.url))
                 running.process.send_signal(signal.SIGHUP)
                 wait_for_lines(running, "the configuration was read again", int(workers))

@@ -285,5 +285,5 @@ def test_a_ca_file_that_is_none(transport: str, content: bytes, tmp_path: Path) 
     """The same: else each call would be a 500."""
     path = tmp_path / "ca.pem"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"upstreams\.vendor\.ca_file.*holds no certificate"):
+    with pytest.raises(ConfigError, match=r"upstreams\.vendor\.ca_file.*contains no certificate"):
         called("https://127.0.0.1:1", transport, ca_file=str(path))
