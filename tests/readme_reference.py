@@ -65,7 +65,7 @@ _DEFAULTS = {
 }
 SETTINGS = {
     "upstreams.NAME.dialect": "`anthropic` (relayed) or `openai-chat` (translated)",
-    "upstreams.NAME.base_url": "address; `/v1/messages` or `/chat/completions` is appended",
+    "upstreams.NAME.base_url": "URL or `unix:/PATH.sock`; `/v1/messages` or `/chat/completions` is appended",
     "upstreams.NAME.api_key": "the variable that holds the key, as `env:NAME`",
     "upstreams.NAME.auth": "header of the key: `x-api-key`, `bearer`, or `none` for no key at all",
     "upstreams.NAME.optional": "if the key is missing, leave the upstream out instead of failing the start",

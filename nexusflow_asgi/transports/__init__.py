@@ -7,7 +7,7 @@ from typing import Final, Literal, Protocol, TypeAlias, get_args
 from nexusflow_asgi.backend import runs_on_asyncio
 from nexusflow_asgi.transports.proxies import Proxies
 from nexusflow_core.errors import ConfigError
-from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
+from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest, is_unix
 
 __all__ = [
     "Proxies",
@@ -80,7 +80,9 @@ def transport_factory(
         raise ConfigError("transport", f"{library} is not installed: pip install 'nexusflow[server]'")
     proxies = Proxies.of_environment()
     if transport != "offline":
+        upstreams = list(upstreams)
         proxies.check(upstreams)
+        _check_sockets(describe_transport(transport), upstreams)
     make = _FACTORIES[transport]
     return lambda upstream: make(upstream, proxies)
 
@@ -94,6 +96,14 @@ def describe_transport(transport: TransportName | Transport) -> str:
     return _best_on_asyncio()
 
 
+def _check_sockets(transport: str, upstreams: Iterable[Upstream]) -> None:
+    """Raises ConfigError for an upstream behind a unix socket, unless our own client calls it."""
+    for upstream in upstreams:
+        if is_unix(upstream.base_url) and transport != "h1":
+            advice = "a unix socket needs the transport h1: pip install 'nexusflow[server]', and run on asyncio"
+            raise ConfigError(f"upstreams.{upstream.name}.base_url", advice)
+
+
 def _is_installed(library: str) -> bool:
     return importlib.util.find_spec(library) is not None
 
@@ -105,6 +115,7 @@ def _best_on_asyncio() -> str:
 def _auto(upstream: Upstream, proxies: Proxies) -> Transport:
     """Chooses on the transport's own event loop: h1 and aiohttp work only on asyncio."""
     name = _best_on_asyncio() if runs_on_asyncio() else "httpx"
+    _check_sockets(name, [upstream])
     return _FACTORIES[name](upstream, proxies)
 
 

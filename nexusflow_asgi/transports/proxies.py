@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from nexusflow_core.errors import ConfigError
-from nexusflow_core.upstream import Upstream
+from nexusflow_core.upstream import Upstream, is_unix
 
 __all__ = ["Proxies"]
 
@@ -42,7 +42,7 @@ class Proxies:
 
         Raises ConfigError for a proxy that is not HTTP, such as SOCKS.
         """
-        if not self._proxies:
+        if not self._proxies or is_unix(url):
             return None
         parts = urlsplit(url)
         name = parts.scheme if parts.scheme in self._proxies else "all"

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
 
 from nexusflow_core.config.config import Limits
 from nexusflow_core.dialect import UpstreamDialect
 from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.routing import Retry
 from nexusflow_core.toml import Complaints
+from nexusflow_core.upstream.address import UNIX, is_unix, wrong_address
 
 __all__ = ["check_effect", "check_limits", "check_retry", "check_seconds", "check_text", "checked_url"]
 
@@ -72,23 +72,13 @@ def _reason(known: Iterable[str]) -> str:
 
 def checked_url(complaints: Complaints, path: str, url: str, dialect: UpstreamDialect) -> str:
     """Returns the URL without its last slash. A bad URL is refused here instead of at the first call."""
-    why = _wrong_url(url, dialect)
+    why = wrong_address(url) or _wrong_ending(url, dialect)
     if why is not None:
         complaints.add(path, why)
-    return url.rstrip("/")
+    url = url.rstrip("/")
+    return f"{url}:" if is_unix(url) and ":" not in url.removeprefix(UNIX) else url
 
 
-def _wrong_url(url: str, dialect: UpstreamDialect) -> str | None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises ValueError for a bad port
-    except ValueError as error:
-        return f"is not a URL: {error}"
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return "must be an absolute http or https URL"
-    if parts.username or parts.password or "?" in url or "#" in url:
-        return "must have no user, password, query or fragment"
-    if not re.fullmatch(r"[!-~]+", url):
-        return "must be printable ASCII without blanks: write other characters as %XX"
+def _wrong_ending(url: str, dialect: UpstreamDialect) -> str | None:
     ending = next((ending for ending in dialect.endings if url.rstrip("/").endswith(ending)), None)
     return None if ending is None else f"must end before {ending}: {dialect.path} is appended"

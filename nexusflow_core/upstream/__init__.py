@@ -1,5 +1,6 @@
 """Upstreams: the address and credential of a call, and the headers that may cross the gateway."""
 
+from nexusflow_core.upstream.address import is_unix, split_url
 from nexusflow_core.upstream.cleaning import cleaned
 from nexusflow_core.upstream.headers import (
     Headers,
@@ -31,9 +32,11 @@ __all__ = [
     "cleaned",
     "client_credentials",
     "header",
+    "is_unix",
     "masked",
     "relayed_request_headers",
     "relayed_response_headers",
     "shortest_with",
+    "split_url",
     "upstream_id",
 ]

@@ -183,8 +183,9 @@ class UpstreamRequest(Struct):
         self.headers, self.body = (), b""
 
     def __repr__(self) -> str:
-        where = urlsplit(self.url)
-        return f"UpstreamRequest({self.method} {where.hostname}{where.path}, {len(self.body)} bytes)"
+        url = urlsplit(self.url)
+        where = f"{url.hostname or url.scheme}{url.path}"
+        return f"UpstreamRequest({self.method} {where}, {len(self.body)} bytes)"
 
 
 def client_credentials(headers: Headers) -> list[Credential]:

@@ -99,6 +99,13 @@ UPSTREAM = '[upstreams.a]\ndialect = "anthropic"\n'
         (UPSTREAM + 'base_url = "http://x:y"', "upstreams.a.base_url: is not a URL: Port could not be"),
         (UPSTREAM + 'base_url = "https://x/\u00e4"', "upstreams.a.base_url: must be printable ASCII"),
         (UPSTREAM + 'base_url = "https://x/a b"', "upstreams.a.base_url: must be printable ASCII"),
+        (UPSTREAM + 'base_url = "unix:"', "upstreams.a.base_url: must be unix:/PATH"),
+        (UPSTREAM + 'base_url = "unix:a.sock"', "upstreams.a.base_url: must be unix:/PATH"),
+        (UPSTREAM + 'base_url = "unix:///run/"', "upstreams.a.base_url: must be unix:/PATH"),
+        (UPSTREAM + 'base_url = "unix:/a.sock:v1"', "upstreams.a.base_url: must be unix:/PATH"),
+        (UPSTREAM + 'base_url = "unix:/a.sock?b"', "upstreams.a.base_url: must have no query"),
+        (UPSTREAM + f'base_url = "unix:/{"a" * 103}"', "upstreams.a.base_url: the socket's path must have at"),
+        (UPSTREAM + 'base_url = "unix:/a.sock:/v1/messages"', "upstreams.a.base_url: must end before"),
         (UPSTREAM + 'base_url = "https://x/v1/messages"', "upstreams.a.base_url: must end before"),
         ('[[routes]]\nmodel = "x"\ntargets = ["b"]', r"routes\[0\].targets\[0\]: no upstream is called 'b'"),
         (UPSTREAM + '[[routes]]\nmodel = ""\ntargets = ["a"]', r"routes\[0\].model: is empty"),
@@ -140,6 +147,21 @@ def test_anthropics_own_address_has_anthropics_prices() -> None:
         ('base_url = "https://x"', None),
     ):
         assert decode_config((UPSTREAM + line).encode()).upstreams["a"].prices == prices
+
+
+@pytest.mark.parametrize(
+    ("written", "base_url"),
+    [
+        ("unix:/run/a.sock", "unix:/run/a.sock:"),
+        ("unix:/run/a.sock:", "unix:/run/a.sock:"),
+        ("unix:/run/a.sock:/", "unix:/run/a.sock:"),
+        ("unix:/run/a.sock:/api/x/", "unix:/run/a.sock:/api/x"),
+    ],
+)
+def test_a_unix_socket(written: str, base_url: str) -> None:
+    """A path can be appended to what is kept, as to a URL."""
+    config = decode_config((UPSTREAM + f'base_url = "{written}"').encode())
+    assert config.upstreams["a"].base_url == base_url
 
 
 ROUTES = """

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import enum
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -258,6 +259,7 @@ class _Connection(asyncio.Protocol):
 class ScriptedUpstream:
     """Serves `script` on 127.0.0.1 in its own thread; leaving the context leaves no thread and no socket.
 
+    With `tls` it speaks https; with `path` it listens on a unix socket.
     `greeting` is what it says on each connection before it is asked anything. `on_head` is what it says to the
     head of a request, before the body; where that is something, the script is not asked. `accepted` counts
     connections.
@@ -269,8 +271,12 @@ class ScriptedUpstream:
         *,
         greeting: Sequence[Step] = (),
         on_head: Callable[[Received], Iterable[Step]] | None = None,
+        tls: ssl.SSLContext | None = None,
+        path: str | None = None,
     ) -> None:
         self.script = script
+        self._tls = tls
+        self._path = path
         self.on_head = on_head
         self.greeting = greeting
         self.greeted = threading.Event()
@@ -287,7 +293,9 @@ class ScriptedUpstream:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        if self._path is not None:
+            return f"unix:{self._path}:"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def requests(self) -> list[Received]:
@@ -329,8 +337,7 @@ class ScriptedUpstream:
             self._loop.run_until_complete(self._main())
 
     async def _main(self) -> None:
-        server = await self._loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=512)
-        self.port = server.sockets[0].getsockname()[1]
+        server = await self._listen()
         self._started.set_result(None)
         await self._stop._wait()
         server.close()
@@ -343,6 +350,15 @@ class ScriptedUpstream:
         while self._open:
             await asyncio.sleep(0.001)
         await server.wait_closed()
+
+    async def _listen(self) -> asyncio.Server:
+        if self._path is not None:
+            return await self._loop.create_unix_server(lambda: _Connection(self), self._path, backlog=512)
+        server = await self._loop.create_server(
+            lambda: _Connection(self), "127.0.0.1", 0, backlog=512, ssl=self._tls
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        return server
 
     def _received(self, received: Received) -> None:
         with self._changed:

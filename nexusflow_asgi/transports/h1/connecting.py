@@ -60,6 +60,8 @@ async def _through_proxy(
 
 async def _connected_socket(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
     if address.path:
+        if not hasattr(socket, "AF_UNIX"):  # Windows
+            raise OSError("no unix sockets on this system")
         return await _connect(loop, socket.AF_UNIX, address.path)
     found = await _resolved(loop, address)
     if len(found) == 1:

@@ -122,13 +122,12 @@ class Connection(asyncio.Protocol):
 
     def ask(self, head: bytes, body: bytes = b"") -> None:
         """Writes a request. A large `body` is written bit by bit, while the answer may come already."""
+        if not self.asked and self._has_unread():  # `usable` has looked at a kept one
+            self.fail(AnswerTooEarlyError())
         self.asked += 1
         self.status = self._overhead = 0
         self.headers = []
         if self.phase is not _IDLE:
-            return
-        if self.asked == 1 and self._has_unread():  # `usable` has looked at a kept one
-            self.fail(AnswerTooEarlyError())
             return
         self.phase = _ASKED
         self._write(head)
@@ -161,7 +160,8 @@ class Connection(asyncio.Protocol):
 
     def rest(self) -> bool:
         """The answer was read to its end. Returns False where the connection cannot serve another request."""
-        if self.phase is not _ANSWERED or not self.reusable or self._unsent is not None or self._pieces:
+        over = self.phase is _ANSWERED and not self._pieces and self._unsent is None
+        if not over or not self.reusable or self._has_begun_record():
             self.close()
             return False
         self.phase = _IDLE
@@ -245,6 +245,8 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
         if self._pieces or self.phase is not phase:
             self._wake()
+        if self._layers and any(tls.ended for tls in self._layers):
+            self._end(None)
 
     def eof_received(self) -> None:
         self._end(None)
@@ -357,7 +359,13 @@ class Connection(asyncio.Protocol):
                 break
         if waiting and top.established:
             self._wake()
+        if self.phase is _IDLE and self.asked and self._has_begun_record():
+            self.fail(AnswerTooEarlyError())
         return data
+
+    def _has_begun_record(self) -> bool:
+        """True if the rest of a TLS record is due. With the next answer it would be taken for part of that."""
+        return bool(self._layers) and any(tls.in_record for tls in self._layers)
 
     def _write_raw(self, data: bytes | memoryview) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -387,7 +395,7 @@ class Connection(asyncio.Protocol):
 
         With TLS a new connection may hold the server's session tickets.
         """
-        if self._layers and self.asked < 2:
+        if self._layers and not self.asked:
             return False
         if self._poll is None:
             if self._transport is None:

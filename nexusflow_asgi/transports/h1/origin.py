@@ -7,6 +7,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from nexusflow_asgi.transports.proxies import Proxies
 from nexusflow_core.errors import InvalidRequestError
+from nexusflow_core.upstream.address import UNIX, is_unix
 
 __all__ = ["Address", "Origin", "parse_origin"]
 
@@ -14,7 +15,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Address(NamedTuple):
-    """A server to connect to. `host` is "" for a unix socket, whose path is `path`."""
+    """A server to connect to. A unix socket has a `path`; `host` is then what its server is called by."""
 
     host: str
     port: int
@@ -51,7 +52,7 @@ class Origin:
 
 
 def parse_origin(text: str, proxies: Proxies) -> Origin:
-    """Returns the origin of a URL that was cut before its path: `https://api.example:8443`.
+    """Returns the origin of a URL that was cut before its path: `https://api.example:8443`, `unix:/a.sock:`.
 
     Raises InvalidRequestError for what is no http or https URL.
     """
@@ -63,6 +64,8 @@ def parse_origin(text: str, proxies: Proxies) -> Origin:
 
 
 def _address(url: str) -> Address:
+    if is_unix(url):
+        return Address("localhost", _PORTS["http"], tls=False, path=url.removeprefix(UNIX).removesuffix(":"))
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname or parts.query or parts.fragment:
         raise ValueError

@@ -6,7 +6,10 @@ from typing import Final
 
 __all__ = ["Tls"]
 
-_MOST = 256 * 1024
+_RECORD_HEADER: Final = 5
+"""Bytes of type, version and length before each record (RFC 8446 section 5.1)."""
+
+_MOST: Final = 256 * 1024
 """Bytes that one read takes out of the TLS library."""
 
 
@@ -16,7 +19,16 @@ class Tls:
     `write` hands bytes to the layer below. Each verb raises ssl.SSLError where the peer breaks the protocol.
     """
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "_write", "ended", "established")
+    __slots__ = (
+        "_begun",
+        "_incoming",
+        "_object",
+        "_outgoing",
+        "_record_left",
+        "_write",
+        "ended",
+        "established",
+    )
 
     def __init__(
         self,
@@ -31,6 +43,8 @@ class Tls:
             self._incoming, self._outgoing, server_hostname=host, session=session
         )
         self._write: Final = write
+        self._record_left = 0  # bytes of the current record that have not come
+        self._begun: bytes = b""  # the beginning of a record's header
         self.established = False
         self.ended = False  # the peer has said that it sends no more
 
@@ -52,6 +66,7 @@ class Tls:
     def receive(self, data: bytes) -> bytes:
         """Returns the plain bytes in `data`, which may be none."""
         self._incoming.write(data)
+        self._count_records(data)
         if not self.established:
             self.shake_hands()
             if not self.established:
@@ -77,6 +92,24 @@ class Tls:
         while sent < len(data):
             sent += self._object.write(memoryview(data)[sent:])
         self._flush()
+
+    @property
+    def in_record(self) -> bool:
+        """True if a record has begun and not ended. The TLS library does not say what it has of one."""
+        return bool(self._record_left or self._begun)
+
+    def _count_records(self, data: bytes) -> None:
+        """Follows the records in `data`: a header of five bytes, of which two are the length, then a body."""
+        at = self._record_left
+        if self._begun:
+            data = self._begun + data
+        size = len(data)
+        while at < size:
+            if size - at < _RECORD_HEADER:
+                self._record_left, self._begun = 0, data[at:]
+                return
+            at += _RECORD_HEADER + int.from_bytes(data[at + 3 : at + _RECORD_HEADER], "big")
+        self._record_left, self._begun = at - size, b""
 
     def _flush(self) -> None:
         if self._outgoing.pending:

@@ -26,7 +26,7 @@ from nexusflow_asgi.transports.h1.origin import Origin, parse_origin
 from nexusflow_asgi.transports.h1.pool import Pool
 from nexusflow_asgi.transports.proxies import Proxies
 from nexusflow_core.errors import InvalidRequestError, UpstreamError
-from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest
+from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest, split_url
 
 __all__ = ["H1Transport"]
 
@@ -98,14 +98,13 @@ class H1Transport:
         known = self._prefixes.get((method, url))
         if known is not None:
             return known
-        at = url.find("/", url.find("://") + 3)
-        text, target = (url, "/") if at < 0 else (url[:at], url[at:])
+        text, target = split_url(url)
         if not target.isascii() or not target.isprintable() or " " in target:
             raise InvalidRequestError("the path or query of this request cannot be sent on")
         origin = self._origins.get(text)
         if origin is None:
             origin = self._origins[text] = parse_origin(text, self._proxies)
-        found = origin, origin.head(method, target)
+        found = origin, origin.head(method, target or "/")
         if len(url) <= _LONGEST_PREFIX and len(self._prefixes) < _MOST_PREFIXES:
             self._prefixes[method, url] = found
         return found

@@ -1,7 +1,6 @@
 """count_tokens by the vendor's own counter, where it has one: of the prompt as the model would get it."""
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Struct
@@ -34,7 +33,7 @@ from nexusflow_core.translation.errors import failure
 from nexusflow_core.translation.held import HELD_BYTES
 from nexusflow_core.translation.losses import Losses, warning
 from nexusflow_core.untyped import MALFORMED
-from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
+from nexusflow_core.upstream import Headers, UpstreamRequest, split_url, upstream_id
 
 __all__ = ["CountLeg", "open_count"]
 
@@ -76,8 +75,8 @@ def open_count(call: Call, target: Target, vendor: Vendor, headers: Headers) -> 
 
 def _beside(base_url: str, path: str) -> str:
     """`http://host:8000/v1` and `/tokenize` as `http://host:8000/tokenize`."""
-    parts = urlsplit(base_url)
-    return urlunsplit((parts.scheme, parts.netloc, parts.path.rpartition("/")[0] + path, "", ""))
+    server, own = split_url(base_url)
+    return server + own.rpartition("/")[0] + path
 
 
 class CountLeg:

@@ -1,0 +1,62 @@
+"""Addresses of upstreams: http and https URLs, and unix sockets, which URLs have no agreed form for.
+
+`unix:/run/vllm.sock` is a socket, `unix:/run/vllm.sock:/v1` a path of the server behind it. Inside, the second
+colon always stands there, so that a path can be appended: `unix:/run/vllm.sock:` + `/v1/messages`.
+"""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+__all__ = ["UNIX", "is_unix", "split_url", "wrong_address"]
+
+UNIX: Final = "unix:"
+
+_LONGEST_SOCKET_PATH: Final = 103
+"""Bytes of a socket's path: macOS takes no more, Linux four."""
+
+
+def is_unix(url: str) -> bool:
+    """Returns True for the address of a unix socket."""
+    return url.startswith(UNIX)
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Returns what stands before the path, and the rest: `https://host:8443` and `/v1`, or
+    `unix:/run/vllm.sock:` and `/v1`."""
+    if is_unix(url):
+        at = url.find(":", len(UNIX)) + 1
+    else:
+        at = url.find("/", url.find("://") + 3)
+    return (url, "") if at <= 0 else (url[:at], url[at:])
+
+
+def wrong_address(url: str) -> str | None:
+    """Returns what is wrong with an upstream's address, None if nothing is."""
+    if not re.fullmatch(r"[!-~]*", url):
+        return "must be printable ASCII without blanks: write other characters as %XX"
+    return _wrong_socket(url) if is_unix(url) else _wrong_url(url)
+
+
+def _wrong_socket(url: str) -> str | None:
+    socket, colon, path = url[len(UNIX) :].partition(":")
+    if not socket.startswith("/") or socket.endswith("/") or (colon and path and not path.startswith("/")):
+        return "must be unix:/PATH/OF.sock, or unix:/PATH/OF.sock:/path for a server with a path of its own"
+    if len(socket) > _LONGEST_SOCKET_PATH:
+        return f"the socket's path must have at most {_LONGEST_SOCKET_PATH} bytes"
+    if "?" in url or "#" in url:
+        return "must have no query or fragment"
+    return None
+
+
+def _wrong_url(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises ValueError for a bad port
+    except ValueError as error:
+        return f"is not a URL: {error}"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "must be an absolute http or https URL, or unix: and the path of a socket"
+    if parts.username or parts.password or "?" in url or "#" in url:
+        return "must have no user, password, query or fragment"
+    return None
