@@ -130,7 +130,7 @@ def _by_json(chunks: list[bytes]) -> None:
 
 def _translate(chunks: list[bytes]) -> Callable[[], None]:
     """A leg in the middle of its stream."""
-    leg = OpenAIChatDialect().open(_SMALL, _TARGET)
+    leg = OpenAIChatDialect().open(_SMALL, _TARGET, _SMALL.started_at)
     leg.receive_head(200, [(b"content-type", b"text/event-stream")])
     leg.receive_data(chunks[0])
 
@@ -157,7 +157,7 @@ def _requests(body: bytes) -> list[_Case]:
         _Case("msgspec.json.decode", 1, lambda: msgspec.json.decode(body)),
         _Case("json.loads and json.dumps", 1, lambda: json.dumps(json.loads(body))),
         _Case("read_request", 1, lambda: read_request(body)),
-        _Case("OpenAIChatDialect.open", 1, lambda: OpenAIChatDialect().open(call, _TARGET)),
+        _Case("OpenAIChatDialect.open", 1, lambda: OpenAIChatDialect().open(call, _TARGET, call.started_at)),
     ]
 
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from copy import copy
-from typing import Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
@@ -29,6 +29,7 @@ from nexusflow_core.translation.ids import answer_id
 from nexusflow_core.translation.losses import ESTIMATED, Losses, warning
 from nexusflow_core.translation.stop_reason import Ending
 from nexusflow_core.translation.stream import AnswerStream
+from nexusflow_core.translation.usage import TOTALS
 from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
 
 __all__ = ["TranslatedLeg"]
@@ -36,9 +37,6 @@ __all__ = ["TranslatedLeg"]
 _Stream = TypeVar("_Stream", bound=AnswerStream)
 
 _EVENTS = b"text/event-stream; charset=utf-8"
-_NOTHING = dict.fromkeys(
-    ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"), 0
-)
 
 
 class TranslatedLeg(ABC, Generic[_Stream]):
@@ -255,12 +253,8 @@ class TranslatedLeg(ABC, Generic[_Stream]):
 
     def _of_stream(self, body: bytes) -> bytes:
         """The upstream sent a stream that was not asked for: it is read as one, and told as a whole."""
-        inner = copy(self)
-        inner._losses = Losses()
-        inner.losses, inner.state, inner._held = inner._losses.found, LegState.OPEN, bytearray()
-        inner._streams, inner._decoder = True, SSEDecoder()
-        inner._stream = stream = self.begin()
-        inner._text = None  # its body is inflated already
+        stream = self.begin()
+        inner = self._reading(stream)
         out = inner.receive_data(body)
         if inner.state is not LegState.ENDED:
             out += inner.receive_eof()
@@ -275,6 +269,15 @@ class TranslatedLeg(ABC, Generic[_Stream]):
             Answer(content, how, stream.usage() or {}, stream.estimated, stream.billing, noticed)
         )
 
+    def _reading(self, stream: _Stream) -> Self:
+        """Returns a copy of this leg that reads a stream."""
+        inner = copy(self)
+        inner._losses = Losses()
+        inner.losses, inner.state, inner._held = inner._losses.found, LegState.OPEN, bytearray()
+        inner._streams, inner._decoder, inner._stream = True, SSEDecoder(), stream
+        inner._text = None  # its body is inflated already
+        return inner
+
     def _answered(self, answer: Answer) -> bytes:
         self._answer = answer
         self._notice(answer.noticed)
@@ -285,14 +288,15 @@ class TranslatedLeg(ABC, Generic[_Stream]):
     def _refusal(self) -> bytes:
         self._refused = True
         self.failure = None
+        usage: dict[str, Any] = dict.fromkeys(TOTALS, 0)
         how = Ending("refusal", None, {"type": "refusal", "category": None, "explanation": None})
         if not self._streams:
-            return self._message(Answer([], how, _NOTHING))
+            return self._message(Answer([], how, usage))
         self.state = LegState.ENDED
         self._publish(_EVENTS)
-        start = message_start(id=answer_id(self._request_id), model=self._model, usage=_NOTHING)
+        start = message_start(id=answer_id(self._request_id), model=self._model, usage=usage)
         end = message_delta(
-            stop_reason=how.stop_reason, stop_sequence=None, stop_details=how.stop_details, usage=_NOTHING
+            stop_reason=how.stop_reason, stop_sequence=None, stop_details=how.stop_details, usage=usage
         )
         return start + end + message_stop()
 
