@@ -1,4 +1,4 @@
-"""NexusFlow's core: the wire, the routing and the metering of model calls, without any I/O."""
+"""NexusFlow's core: wire formats, routing and metering of model calls, without any I/O."""
 
 from nexusflow_core.call import Call, Principal
 from nexusflow_core.config import Config, Limits, decode_config

@@ -18,144 +18,154 @@ __all__ = ["AnswerFacts", "Leg", "LegState", "ResponseHead", "UpstreamDialect"]
 
 
 class ResponseHead(Struct, frozen=True):
-    """Status and headers of the answer to the client."""
+    """Status and headers of an answer. Header names are in lower case."""
 
     status: int
     headers: Headers
 
 
 class LegState(Enum):
-    """How far the answer of an attempt has come."""
+    """The progress of an attempt's answer."""
 
     OPEN = auto()
     """More of the answer is expected."""
     WINDING_DOWN = auto()
-    """The reason why the answer stopped has come. Its usage or its last line may follow, within the grace
-    period. This is not the end: usage and failure can still change."""
+    """The stop reason has arrived. Usage or the last line may follow within the grace period: this is not the
+    end, and usage and failure can still change."""
     ENDED = auto()
-    """Nothing more comes for the client: close the upstream now. Usage and failure are final."""
+    """The client gets nothing more. Close the upstream now. Usage and failure are final."""
 
 
 class AnswerFacts(Struct, frozen=True, kw_only=True):
-    """What is known of an answer so far. Final once the leg is ENDED."""
+    """The known facts of an answer. They are final once the leg is ENDED."""
 
     usage: dict[str, Any] | None = None
-    """In the wire's names."""
+    """Token counts by the wire's names (`input_tokens`, ...), unknown members included; None before any."""
     billing: Billing | None = None
-    """What the bill needs and `usage` has no name for."""
+    """Facts that the price depends on and that `usage` has no member for."""
     estimated: bool = False
-    """True: the usage is an estimate of ours, the upstream gave none."""
+    """True if `usage` is our estimate, because the upstream sent none."""
     model: str | None = None
     """The model that the answer names."""
     stop_reason: str | None = None
-    """In the wire's words."""
+    """In Anthropic's words, such as `end_turn`."""
     cache_miss: str | None = None
-    """Why the provider's prompt cache missed."""
+    """The reason why the provider's prompt cache missed."""
     upstream_request_id: str | None = None
 
 
 class Leg(Protocol):
-    """One attempt at one target, and all state of it. Bytes go in from the upstream, bytes come out for the
-    client. `receive_*` raise UpstreamError only while `head` is None: then another Leg may be opened unseen."""
+    """One attempt at one target, with all its state. Upstream bytes go in, client bytes come out.
+
+    `receive_*` raise UpstreamError only while `head` is None: the client then sees nothing of the attempt.
+    """
 
     head: ResponseHead | None
-    """None: nothing may go out to the client yet."""
+    """None while nothing may be sent to the client."""
     state: LegState
     failure: NexusFlowError | None
-    """Why the answer is not complete: an error of the upstream, or one given to `fail`. While `head` is None:
-    the upstream's error answer, which is still being read. None once ENDED: the answer is complete."""
+    """The reason why the answer is incomplete: the upstream's error, or the one given to `fail`. While `head`
+    is None, it is the upstream's error answer, still being read. None once ENDED means a complete answer."""
 
     @property
     def request(self) -> UpstreamRequest | None:
-        """What is sent. None: it answers by itself, and is asked for that by `receive_eof` alone."""
+        """The request to send. None: the leg answers by itself; only `receive_eof` is called."""
         ...
 
     @property
     def may_ping(self) -> bool:
-        """True: a ping may go to the client now. Never on a relayed leg, whose pings are the upstream's own."""
+        """True if a ping may be sent to the client now. A relayed leg passes only the upstream's own pings."""
         ...
 
     @property
     def losses(self) -> Sequence[Loss]:
-        """Fields of the request, or of the answer, that did not go along."""
+        """Dropped fields of the request, or of the answer."""
         ...
 
     @property
     def facts(self) -> AnswerFacts:
-        """Returns what is known of the answer by now. Made anew each time."""
+        """The known facts of the answer. Each access makes a new object."""
         ...
 
     def receive_head(self, status: int, headers: Headers) -> None:
-        """The upstream's status and headers, names in lower case."""
+        """Takes the upstream's status and headers, names in lower case."""
         ...
 
     def receive_data(self, data: bytes) -> bytes:
-        """The next bytes of the body; returns what goes to the client, perhaps nothing yet."""
+        """Takes the next bytes of the body. Returns bytes for the client, possibly none."""
         ...
 
     def receive_eof(self) -> bytes:
-        """The body ended as HTTP says a body ends. `state` becomes ENDED."""
+        """Takes the proper end of the body, as HTTP defines it. Returns the last bytes for the client.
+
+        `state` becomes ENDED.
+        """
         ...
 
     def fail(self, error: NexusFlowError) -> bytes | None:
-        """The body broke off after `head` was out: returns the bytes that end it honestly, none where it had
-        ended already, None where the format has no way to say it. `state` becomes ENDED, and `failure` the
-        error, unless the answer is complete all the same."""
+        """Ends an answer that broke off after `head` was sent. Returns bytes that show the client the error.
+
+        They are empty if the answer had ended, and None if its format cannot show an error. `state` becomes
+        ENDED, and `failure` the error, unless the answer is complete.
+        """
         ...
 
     def client_gone(self) -> None:
-        """The client has left. `state` becomes ENDED only where the client already has the answer's end."""
+        """Notes that the client left. `state` becomes ENDED only if the client has the answer's end."""
         ...
 
 
 class UpstreamDialect(Protocol):
-    """A wire protocol: turns calls into legs. The configuration asks it what a setting means here.
+    """A wire protocol: turns calls into legs. The configuration asks it which settings apply.
 
-    Subclass it: whatever has a body here has a default.
+    Subclass it: members and methods with a body are defaults.
     """
 
     path: str
-    """What is appended to a base URL."""
+    """The path that is appended to a base URL."""
     endings: tuple[str, ...]
-    """Endings of a base URL that would then stand twice."""
+    """Endings of a base URL that would repeat the path."""
     default_base_url: str | None = None
     default_auth: AuthScheme | None = None
-    """How a configured key is sent where the configuration does not say."""
+    """The header of a configured key, if the configuration does not name one."""
     options: frozenset[str]
-    """Settings of upstreams and routes that mean something here. Any other of them is a configuration error."""
+    """Settings of upstreams and routes that apply here. Any other one is a configuration error."""
     vendors: Mapping[str, str | None] = {}
-    """Vendors that mean something here, each with the vendor whose prices apply; None: searched by model."""
+    """Known vendors, each with the vendor whose prices apply; None: prices are searched by model."""
 
     def open(self, call: Call, target: Target, at: datetime) -> Leg:
-        """Returns a fresh Leg, signed for the moment `at`.
+        """Returns a new Leg, signed for the UTC moment `at`.
 
-        Raises CallerError for a call that this protocol cannot carry."""
+        Raises CallerError for a call that this protocol cannot carry.
+        """
         ...
 
     def sign(
         self, request: UpstreamRequest, upstream: Upstream, credentials: Credential | None, at: datetime
     ) -> Headers:
-        """Returns the headers of a request with the proof of who calls. It comes last, after every edit.
+        """Returns the headers of a request with its credential. It is called last, after every edit.
 
-        `credentials` are the client's own. By default one static header: the configured key, else those.
+        `credentials` are the client's own. The default is one static header: the configured key, else those.
         """
         static = upstream.credential_header(credentials)
         return request.headers if static is None else [*request.headers, static]
 
     def price_vendor(self, upstream: Upstream) -> str | None:
-        """Returns the vendor whose prices apply; None: searched by model."""
+        """Returns the vendor whose prices apply; None: prices are searched by model."""
         vendor = upstream.vendor
         return upstream.prices or (self.vendors.get(vendor, vendor) if vendor is not None else None)
 
     def decodes(self, call: Call) -> bool:
-        """Returns whether `open` decodes the body of this call, where other legs pass it on."""
+        """True if `open` decodes the body of this call. Other legs pass it on."""
         return True
 
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
-        """Returns what a model can be asked for through this protocol, as Anthropic's model list says it; None
-        where that is not known here."""
+        """Returns what a model supports through this protocol, as `capabilities` in Anthropic's model list.
+
+        The dict maps a feature to `{"supported": bool, ...}`. None if it is unknown.
+        """
         return None
 
     def tools_limit(self, upstream: Upstream, model: str) -> str | None:
-        """Returns in a sentence how far a model takes tools here; None where nothing limits them."""
+        """Returns a sentence on a limit of the model's tools, or None without a limit."""
         return None

@@ -1,4 +1,4 @@
-"""Gateway: a configuration at work. Calls go in, exchanges come out; the model list is answered here."""
+"""Gateway: a configuration in use. It turns calls into exchanges, and answers the model list."""
 
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -19,9 +19,11 @@ __all__ = ["Gateway"]
 
 
 class Gateway:
-    """Pure: no clock, no socket. `config` must be resolved; `book` defaults to the built-in prices. What
-    targets cool down is kept in `circuits`, a table of this gateway's own by default. It is read and written
-    under `lock`, which a host gives whose threads have an event loop each."""
+    """Pure: it has no clock and no socket. `config` must be resolved; `book` defaults to the built-in prices.
+
+    `circuits` keeps the health of targets, by default in a table of this gateway. `lock` guards it; a host
+    whose threads have an event loop each must pass one.
+    """
 
     def __init__(
         self,
@@ -33,12 +35,14 @@ class Gateway:
         self.config = config
         self.book = book or PriceBook.builtin()
         self._router = Router(config.routes)
-        self._listed: dict[str, Listed] = {}  # the models of the list, once it was asked for
+        self._listed: dict[str, Listed] = {}  # the models of the list, built on first use
         self._health = Health(CircuitMemory() if circuits is None else circuits, lock)
 
     def open(self, call: Call, *, started: float, refusal: NexusFlowError | None = None) -> Exchange:
-        """The exchange of a call, to be started. Never raises: a call that is refused, by `refusal` or
-        because no route serves its model, gets that error as its answer."""
+        """Returns the exchange of a call. Call its `start` next. `started` is the call's arrival, in seconds.
+
+        Never raises. With a `refusal`, or if no route serves the model, the exchange answers with that error.
+        """
         route = None
         if refusal is None:
             try:
@@ -57,16 +61,18 @@ class Gateway:
         )
 
     def decodes(self, call: Call) -> bool:
-        """Returns whether opening this call decodes its body, which takes time in proportion to it."""
+        """True if opening this call decodes its body, which takes time in proportion to its size."""
         if not self._router.serves(call.model):
             return False
         target = self._router.find(call.model).targets[0]
         return DIALECTS[target.upstream.dialect].decodes(call)
 
     def models(self, at: datetime) -> list[dict[str, Any]]:
-        """Returns every model that a route names, or that a pattern matches and the price book knows, in
-        Anthropic's shape with the price of the moment; in the order of the routes. Only prices are looked up
-        anew with each call."""
+        """Returns all models in Anthropic's shape, with their prices at `at`, in the order of the routes.
+
+        These are the models that a route names, and those in the price book that a pattern matches. A model has
+        the members of `model`.
+        """
         if not self._listed:
             known = self._known()
             for route in self._router.routes:
@@ -78,12 +84,18 @@ class Gateway:
         return [model.info(at) for model in self._listed.values()]
 
     def model(self, model: str, at: datetime) -> dict[str, Any]:
-        """One model that a route serves. Raises NotFoundError."""
+        """Returns one served model in Anthropic's shape. Raises NotFoundError.
+
+        Members: `type`, `id`, `display_name`, `created_at`, `lifecycle`. If known also `capabilities`,
+        `deprecated_at`, `retires_at`, `max_input_tokens`, `max_tokens`, and `price` (USD per million tokens).
+        """
         return Listed(model, self._router.find(model), self.book).info(at)
 
     def _known(self) -> dict[str, list[str]]:
-        """The models of the price book by the pattern that serves them; those of any vendor where the pattern
-        sends them all to one model."""
+        """Returns the ids of known models by their route's pattern.
+
+        If a pattern sends all names to one model, these are models of any vendor.
+        """
         known: dict[str, list[str]] = {}
         for model in self.book.models():
             if model.row.status == "retired" or not self._router.serves(model.row.id):

@@ -1,7 +1,7 @@
-"""One call's I/O: `relay` obeys the orders of an exchange, `client` sends the answer, `watch` interrupts both.
+"""The I/O of one call: `relay` obeys an exchange's orders, `client` sends the answer, `watch` interrupts both.
 
-Three facts are shared, and each is set in one module. `client` sets `writing` and `pinging`: what is on its way
-to the client. `watch` sets `due`: when its timer fires next.
+They share three variables, each set in one module. `client` sets `writing` and `pinging`: bytes on their way to
+the client. `watch` sets `due`: the next time of its timer.
 """
 
 from nexusflow_asgi.relay.relay import Relay, answer_nobody

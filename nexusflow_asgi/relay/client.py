@@ -1,4 +1,4 @@
-"""The client's side of a call: the answer goes out here, a message at a time."""
+"""Client: sends the answer of a call, one message at a time."""
 
 import time
 
@@ -12,14 +12,14 @@ from nexusflow_core.exchange import Close, Exchange
 __all__ = ["Client"]
 
 _SERVER_HEADERS = frozenset((b"server", b"date"))
-"""Our own server adds both, and neither may stand twice."""
+"""The host's server adds both, and they must not appear twice."""
 
 
 class Client:
-    """Sends one answer. Nothing else sets these two:
+    """Sends one answer. Only this class sets these two:
 
-    `writing`: bytes are on their way to the client, so silence is not the upstream's now. `pinging`: a ping is,
-    beside the relay, and nothing may be sent until it is taken.
+    `writing`: bytes are on their way to the client, so the silence is not the upstream's. `pinging`: a ping is
+    on its way, beside the relay; nothing else may be sent until it is delivered.
     """
 
     def __init__(self, exchange: Exchange, send: Send, *, upstream_server_headers: bool) -> None:
@@ -32,7 +32,7 @@ class Client:
         self._body_ended = False
 
     async def write(self, body: bytes, *, last: bool = False) -> bool:
-        """Sends these bytes, after the head if that is not out yet. Returns False where nobody listens."""
+        """Sends these bytes, after the head if it has not been sent. Returns False if the client is gone."""
         head = self._exchange.response_head
         if head is None or self._body_ended:
             return False
@@ -46,7 +46,7 @@ class Client:
                 self._body_ended = True
                 order = self._exchange.order
                 if isinstance(order, Close) and not order.whole:
-                    return False  # the server cuts the connection: the only honest end of a body that broke off
+                    return False  # the server cuts the connection, which shows that the body is incomplete
             await self._send({"type": "http.response.body", "body": body, "more_body": not last})
         except Exception as error:
             if not means_closed(error):
@@ -57,22 +57,21 @@ class Client:
         return True
 
     async def pinged(self) -> None:
-        """Returns once no ping is on its way. What has come from the upstream waits for that."""
+        """Returns once no ping is being sent. Received upstream data waits for it."""
         self.writing = True
         while self.pinging is not None:
             await self.pinging.wait()
         self.writing = False
 
     def begin_ping(self) -> bool:
-        """Returns True if a ping may be sent now, which `send_ping` has to do. A client that has not even taken
-        the last one gets no other."""
+        """Returns True if a ping may be sent now; then call `send_ping`. False while another one is sent."""
         if self.pinging is not None:
             return False
         self.pinging = anyio.Event()
         return True
 
     async def send_ping(self, data: bytes) -> bool:
-        """Sends the ping that has begun. Returns False where nobody listens."""
+        """Sends the ping that has begun. Returns False if the client is gone."""
         done = self.pinging
         try:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
@@ -88,7 +87,7 @@ class Client:
         return True
 
     async def _send_head(self, head: ResponseHead) -> None:
-        self._head_sent = self._body_ended = True  # nothing follows a head that the server refuses
+        self._head_sent = self._body_ended = True  # if the server refuses the head, nothing may follow
         headers = head.headers
         if not self._keeps_server_headers:
             headers = [pair for pair in headers if pair[0] not in _SERVER_HEADERS]
@@ -96,6 +95,6 @@ class Client:
         self._body_ended = False
 
     def _nobody_listens(self) -> None:
-        """What a server's `send` may raise once the client is gone: no server must, and most do not."""
+        """Notes that the client is gone. Few servers raise from `send` then; none has to."""
         self._body_ended = True
         self._exchange.client_gone(time.monotonic())

@@ -1,4 +1,4 @@
-"""Obeys the orders of an Exchange: opens, reads and closes the upstream, writes to the client."""
+"""Relay: obeys the orders of an Exchange. It opens, reads and closes the upstream, and writes to the client."""
 
 import logging
 import time
@@ -25,14 +25,14 @@ __all__ = ["Relay", "answer_nobody"]
 _now = time.monotonic
 
 _NOBODY = 499
-"""The status that proxies log for a client that left before its answer began."""
+"""Logged by proxies for a client that left before its answer began."""
 
 _PIECE = 64 * 1024
-"""So much of a large last body is sent at once: each piece has its own time, and a slow client gets it all."""
+"""Bytes per piece of a large last body. Each piece has its own deadline, so a slow client can get it all."""
 
 
 class Relay:
-    """One call's I/O. `transport_for` gives the transport of an upstream on this event loop."""
+    """The I/O of one call. `transport_for` returns an upstream's transport on this event loop."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Relay:
         self._watch: Watch | None = None
 
     async def run(self, receive: Receive) -> None:
-        """Performs orders until there is nothing left to do; whatever happens, the upstream is closed."""
+        """Obeys orders until the order is Close and the answer is sent. It always closes the upstream."""
         exchange = self._exchange
         started = await self._start_apart() if self._workers is not None else None
         async with open_watch(exchange, receive, self._client) as watch:
@@ -69,7 +69,7 @@ class Relay:
                     out += watch.take()
                 await self._give_back()
                 await self._end(out, watch)
-            except Exception:  # a defect of ours: the client is told so, the log is told what
+            except Exception:  # a defect of the gateway: the client gets an error, the log the cause
                 logger.exception("call %s failed inside the gateway", exchange.request_id)
                 await self._give_back()
                 await self._end(exchange.fail(InternalError("internal error"), _now()), watch)
@@ -79,14 +79,14 @@ class Relay:
                         await self._close_upstream()
 
     def stop(self, error: NexusFlowError) -> None:
-        """Ends the call from outside: the client gets this error in the place where its answer stands."""
+        """Ends the call from outside: the client gets this error instead of the rest of its answer."""
         if self._watch is None:
             self._stopped = error
         else:
             self._watch.fail(error)
 
     async def _start_apart(self) -> Callable[[], bytes]:
-        """Starts the exchange in a thread, while nobody else touches it. Returns what tells how that went."""
+        """Starts the exchange in a thread. Returns a function that returns the bytes, or raises."""
 
         def start() -> Callable[[], bytes]:
             try:
@@ -98,7 +98,7 @@ class Relay:
         return await anyio.to_thread.run_sync(start, limiter=self._workers)
 
     async def _obey(self, watch: Watch) -> bytes:
-        """Performs one order. The bytes that it returns are the last ones: they are said once it is Close."""
+        """Obeys one order. Returns bytes to send only after the order has become Close."""
         exchange, order = self._exchange, self._exchange.order
         try:
             match order:
@@ -112,27 +112,27 @@ class Relay:
                     return await self._read_on(order, watch)
                 case Sleep():
                     await self._close_upstream()
-                    await anyio.sleep_forever()  # the watch ends it
-                case Close():  # the watch was quicker
+                    await anyio.sleep_forever()  # the watch interrupts it
+                case Close():  # the watch has changed the order
                     pass
                 case _:
                     assert_never(order)
         except UpstreamError as error:
             self._log_cause(error)
             return exchange.transport_failed(error, _now())
-        except NexusFlowError as error:  # what this transport cannot carry is nobody else's fault
+        except NexusFlowError as error:  # this transport cannot send the request
             return exchange.fail(error, _now())
         return b""
 
     def _log_cause(self, error: UpstreamError) -> None:
-        """Tells the host what the operating system said. No connection at all is the operator's to mend."""
+        """Logs the operating system's text. A connection that cannot be made is a warning for the operator."""
         if error.cause:
             level = logging.WARNING if isinstance(error, UpstreamUnreachableError) else logging.INFO
             request_id = self._exchange.request_id
             logger.log(level, "call %s: %s: %s: %s", request_id, error.message, error.reason, error.cause)
 
     async def _read_on(self, order: Read, watch: Watch) -> bytes:
-        """The hot loop: one pass a chunk."""
+        """Reads until the order changes. The hot loop: one pass per chunk."""
         if self._upstream is None:
             raise InternalError("there is nothing to read from")
         exchange, client, read = self._exchange, self._client, self._upstream.read
@@ -140,7 +140,7 @@ class Relay:
             data = await read()
             if client.pinging is not None:
                 await client.pinged()
-            if exchange.order is not order:  # the watch was quicker
+            if exchange.order is not order:  # the watch has changed it
                 return b""
             now = _now()
             out = exchange.receive_data(data, now) if data else exchange.receive_eof(now)
@@ -152,7 +152,7 @@ class Relay:
                 watch.arm()
 
     async def _end(self, body: bytes, watch: Watch) -> None:
-        """The last words. Who does not take them is not waited for: the server cuts the connection."""
+        """Sends the last bytes. Does not wait for a client that stops reading."""
         closed = _now()
         if self._exchange.response_head is None:
             await answer_nobody(self._send)
@@ -166,10 +166,10 @@ class Relay:
                 return
 
     async def _give_back(self) -> None:
-        """Closes the upstream before the last words, for which the client may take its time."""
+        """Closes the upstream before the last bytes are sent, since the client may be slow."""
         try:
             await self._close_upstream()
-        except Exception:  # no reason to keep them from the client
+        except Exception:  # the client still gets the last bytes
             logger.exception("call %s: its upstream could not be closed", self._exchange.request_id)
 
     async def _close_upstream(self) -> None:
@@ -183,8 +183,7 @@ def _raise(error: Exception) -> NoReturn:
 
 
 async def answer_nobody(send: Send) -> None:
-    """Sends an empty answer that nobody reads: the client has left. A middleware that waits for a response
-    would take its absence for a crash."""
+    """Sends an empty answer after the client has left. Without one, some middleware reports a crash."""
     with anyio.move_on_after(LAST_WORDS_SECONDS), suppress(Exception):
         await send({"type": "http.response.start", "status": _NOBODY, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

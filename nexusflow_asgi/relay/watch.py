@@ -1,8 +1,8 @@
-"""What can interrupt a call: the client goes away, or the time of an order is up.
+"""Watch: interrupts a call when its client leaves or an order's time has passed.
 
-No server raises on `send` or cancels after a disconnect; only `receive()` tells. So one listener waits on it
-for as long as the call takes, beside one timer that is set anew only when it fires or must fire sooner. Most of
-what a short call costs would be these two: its timer is set once, and its listener does not begin at all.
+Few servers raise from `send` after a disconnect; only `receive()` reports it. So one listener waits for it
+during the call. One timer is set again only when it fires, or when it must fire earlier. Both would be most of
+a short call's cost, so a short call sets its timer once and starts no listener.
 """
 
 import asyncio
@@ -23,22 +23,20 @@ from nexusflow_core.exchange import Close, Exchange
 __all__ = ["LAST_WORDS_SECONDS", "Watch", "open_watch"]
 
 _LOOK_SECONDS = 10.0
-"""The timer fires at least so often. A time that is further away, as nearly all are, does not set it anew."""
+"""The longest time until the timer fires. A later deadline, which most are, does not set it again."""
 
 _LISTEN_SECONDS = 0.02
-"""After this a call is no short one."""
+"""Seconds after which a call is not short: the listener starts."""
 
 LAST_WORDS_SECONDS = 5.0
-"""What an answer that was ended for its time, or from outside, gets to say so, to a client that may not be
-reading."""
+"""Seconds to deliver the final error after a timeout or a shutdown: the client may have stopped reading."""
 
 
 class Watch(ABC):
-    """`with watch:` marks where it may interrupt: what runs there is cancelled, and the block left quietly.
+    """Inside `with watch:` it may interrupt: it cancels the running code and leaves the block quietly.
 
-    The exchange has heard of the reason by then; `take()` gives the bytes that it answered with. A ping is no
-    interruption: it is sent beside the relay, which reads on. `due`, which only this module sets, is when the
-    timer fires next.
+    The exchange already knows the reason; `take()` returns the bytes of its reaction. A ping does not
+    interrupt: it is sent beside the relay, which reads on. `due`, set only here, is the timer's next time.
     """
 
     def __init__(self, exchange: Exchange, receive: Receive, client: Client) -> None:
@@ -61,18 +59,18 @@ class Watch(ABC):
 
     @abstractmethod
     def arm(self) -> None:
-        """Sets the timer to the time of the current order."""
+        """Sets the timer for the current order."""
 
     @abstractmethod
     def _interrupt(self) -> None:
-        """Cancels what runs inside `with watch:`, if anything does."""
+        """Cancels the code inside `with watch:`, if any is running."""
 
     @abstractmethod
     def _spawn_ping(self, data: bytes) -> None:
         """Starts `_ping` in a task that ends with the watch."""
 
     def fail(self, error: NexusFlowError) -> None:
-        """Ends the call from outside, with this error; last words that are being said get little time."""
+        """Ends the call from outside, with this error. Last bytes that are being sent get a short deadline."""
         now = time.monotonic()
         if isinstance(self._exchange.order, Close):
             self._latest = min(self._latest, now + LAST_WORDS_SECONDS)
@@ -85,18 +83,18 @@ class Watch(ABC):
             self._defect(defect)
 
     def take(self) -> bytes:
-        """What the exchange has answered to an interruption. Raises what went wrong in the watch itself."""
+        """Returns the exchange's bytes after an interruption. Raises an error of the watch itself."""
         if self._error is not None:
             raise self._error
         out, self._out = self._out, b""
         return out
 
     def end_by(self, until: float) -> None:
-        """Once the order is Close: interrupts what runs then."""
+        """Sets the deadline for sending, once the order is Close."""
         self._end_by = min(until, self._latest)
 
     def _turn(self, out: bytes, now: float) -> None:
-        """The exchange has changed its order beside the relay."""
+        """Handles a change of order from outside the relay: keeps the bytes, and interrupts."""
         self._out += out
         if isinstance(self._exchange.order, Close):
             self._latest = min(self._latest, now + LAST_WORDS_SECONDS)
@@ -105,7 +103,7 @@ class Watch(ABC):
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        if not isinstance(self._exchange.order, Close):  # else the server may be writing the end
+        if not isinstance(self._exchange.order, Close):  # else the server may still be writing the end
             now = time.monotonic()
             try:
                 self._exchange.client_gone(now)
@@ -114,7 +112,7 @@ class Watch(ABC):
                 self._defect(error)
 
     def _tick(self) -> None:
-        """The timer fired. What goes wrong here is the relay's to tell: nobody would hear of it otherwise."""
+        """Handles the timer. Errors are passed to the relay, since a timer's would be lost."""
         try:
             self._check_time()
         except Exception as error:
@@ -125,7 +123,7 @@ class Watch(ABC):
         self._interrupt()
 
     def _check_time(self) -> None:
-        """Often too early, since the time of a read moves on without the timer."""
+        """Checks the deadline. It may be early, since a read's deadline moves on without the timer."""
         now = time.monotonic()
         order = self._exchange.order
         if now < self._until():
@@ -147,12 +145,12 @@ class Watch(ABC):
             self._interrupt()
 
     def _until(self) -> float:
-        """The time of the current order."""
+        """Returns the deadline of the current order."""
         order = self._exchange.order
         return self._end_by if isinstance(order, Close) else order.until
 
     def _until_due(self) -> float | None:
-        """Seconds from now to the next look at the time; None where nothing is waited for."""
+        """Returns the seconds until the next check; None if no deadline applies."""
         until = self._until()
         if until == float("inf") or self._error is not None:
             return None
@@ -162,7 +160,7 @@ class Watch(ABC):
 
 
 def open_watch(exchange: Exchange, receive: Receive, client: Client) -> AbstractAsyncContextManager[Watch]:
-    """A watch over one call: on asyncio bare tasks, which cost a tenth of the task group that trio needs."""
+    """Returns the watch of one call. On asyncio it uses bare tasks, ten times cheaper than a task group."""
     kind = _AsyncioWatch if runs_on_asyncio() else _AnyioWatch
     return kind(exchange, receive, client)
 
@@ -180,13 +178,13 @@ class _AsyncioWatch(Watch):
 
     async def __aexit__(self, *exc_info: object) -> None:
         listener, timer = self._listener, self._timer
-        # No cycle through a finished task's traceback: it would keep the request's body until a collection.
+        # Break the cycle through a finished task's traceback: it would keep the request's body in memory.
         self._listener = self._timer = self._task = None
         if timer is not None:
             timer.cancel()
         for task in (listener, self._pings):
             if task is not None and not task.cancel() and not task.cancelled():
-                task.result()  # the host's receive() or send() failed: its error is not swallowed
+                task.result()  # raises the error of the host's receive() or send()
 
     def __enter__(self) -> None:
         self._inside = True
@@ -200,7 +198,7 @@ class _AsyncioWatch(Watch):
         if not self._cancelling:
             return False
         self._cancelling = False
-        # Cancelled by us, and by nobody else besides (as asyncio.timeout tells the two apart).
+        # True only if this watch alone cancelled the task, as in asyncio.timeout.
         others = self._task.uncancel() if self._task is not None else 0
         return others == 0 and kind is asyncio.CancelledError
 

@@ -1,4 +1,4 @@
-"""The wire protocols, by the names that a configuration calls them."""
+"""The wire protocols, by their names in the configuration."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,5 +1,7 @@
-"""The course of one call: `orders` are what whoever does the I/O obeys, `exchange` gives them, by the table in
-`states`. An `attempt` is one target that is asked, `fallback` chooses the next; `recording` makes records."""
+"""The course of one call. `exchange` gives the `orders` that the caller's I/O obeys, by the table in `states`.
+
+An `attempt` is one target that is asked. `fallback` chooses the next one. `recording` makes the record.
+"""
 
 from nexusflow_core.exchange.exchange import Exchange
 from nexusflow_core.exchange.orders import Close, Order, Read, Send, Sleep

@@ -1,4 +1,4 @@
-"""Attempt: all that belongs to one target of a call."""
+"""Attempt: everything that belongs to one target of a call."""
 
 from math import inf
 
@@ -12,10 +12,10 @@ __all__ = ["Attempt"]
 
 
 class Attempt:
-    """One target that is asked, and its leg. `status` and `headers` are the upstream's, once they have come.
+    """One target that is asked, and its leg. `status` and `headers` are the upstream's, once they arrive.
 
-    `ended` tells that the attempt is counted: its leg may still be read, for the words of an error. A leg that
-    asks nobody makes no attempt.
+    `ended`: the attempt is recorded; the body of its error may still be read. A leg that sends no request makes
+    no attempt.
     """
 
     __slots__ = ("deadlines", "ended", "headers", "leg", "status", "target")
@@ -29,18 +29,18 @@ class Attempt:
         self.ended = leg.request is None
 
     def receive_head(self, status: int, headers: Headers) -> None:
-        """Raises what the leg raises."""
+        """Passes on the upstream's head. Raises UpstreamError, as the leg does."""
         self.status, self.headers = status, headers
         self.leg.receive_head(status, headers)
 
     def let_go(self) -> None:
-        """Forgets what was sent and the upstream's headers: nothing will be asked again."""
+        """Frees the request and the upstream's headers: nothing will be sent again."""
         self.headers = ()
         if self.leg.request is not None:
             self.leg.request.let_go()
 
     def end(self, model: str, reason: str, now: float) -> AttemptRecord:
-        """Returns the record of the attempt. `model` is the one that was asked for."""
+        """Returns the record of the attempt. `model` is the client's, used if the target has none."""
         self.ended = True
         return AttemptRecord(
             upstream=self.target.upstream.name,

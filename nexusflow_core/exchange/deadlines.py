@@ -1,4 +1,4 @@
-"""Deadlines: how long an attempt is waited for, and when the client gets a ping meanwhile."""
+"""Deadlines: the limits of an attempt's time, and the times of pings to its client."""
 
 from math import inf
 
@@ -10,10 +10,10 @@ __all__ = ["Deadlines"]
 
 
 class Deadlines:
-    """The times of one attempt. `read` is the order to read on, whose `until` moves with what is heard.
+    """The times of one attempt, in seconds of one clock. `read` is its Read order; `until` moves on with data.
 
-    `latest`: the whole call must be over by then. `ping`: seconds without a word to the client after which a
-    ping is due, on an answer that can carry one.
+    `latest`: the end of the whole call. `ping`: seconds of silence towards the client before a ping, if the
+    answer can carry one.
     """
 
     __slots__ = ("_grace_until", "_ping", "_ping_at", "idle_until", "read", "started", "timeouts", "until")
@@ -26,19 +26,22 @@ class Deadlines:
         self.idle_until = 0.0
         self._ping = ping
         self._ping_at = 0.0
-        self._grace_until: float | None = None  # set when the answer's stop reason has come
+        self._grace_until: float | None = None  # set once the stop reason has arrived
 
     @property
     def first_byte_until(self) -> float:
+        """The deadline of the answer's first byte."""
         return self.started + self.timeouts.first_byte
 
     def said(self, now: float) -> None:
-        """The client has heard something."""
+        """Notes that the client received something: the next ping is due later."""
         self._ping_at = now + self._ping
 
     def heard(self, now: float, state: LegState, *, pings: bool, anew: bool = False) -> None:
-        """The upstream has said something. The idle time runs anew with it. The grace period does not, lest
-        pings keep a finished answer waiting: only where more of the answer has come, `anew`."""
+        """Notes that the upstream sent something, and restarts the idle time.
+
+        The grace period restarts only with more of the answer (`anew`): pings must not prolong a finished one.
+        """
         if state is LegState.OPEN:
             until = now + self.timeouts.idle
         elif self._grace_until is None or anew:
@@ -48,18 +51,20 @@ class Deadlines:
         self.wait(until, pings=pings)
 
     def wait(self, until: float, *, pings: bool) -> None:
-        """The upstream has until then; the order wakes earlier where a ping is due."""
+        """Sets the upstream's deadline. The order wakes earlier if a ping is due."""
         self.idle_until = until = until if until < self.until else self.until
         self.read.until = self._ping_at if pings and self._ping_at < until else until
 
     def rest_until(self, now: float, closed: float) -> float:
-        """The upstream is done with: the client has its idle time for each further piece, within the total time
-        or, where that is all but up, one idle time since then."""
+        """Returns the deadline of the client's next piece once the upstream is closed.
+
+        That is the idle time for each piece, up to the total time, or at least one idle time since `closed`.
+        """
         idle = self.timeouts.idle
         return min(now + idle, max(self.until, closed + idle))
 
     def lost(self, now: float, upstream: str, *, reading: bool) -> str:
-        """What took too long, in words."""
+        """Returns a sentence that names the deadline that has passed."""
         if now >= self.until:
             return f"upstream {upstream} took longer than {self.until - self.started:g} s"
         if reading:

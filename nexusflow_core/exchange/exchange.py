@@ -1,8 +1,8 @@
 """Exchange: gives the orders of one call, over one attempt or several, and keeps its record.
 
-Whoever does the I/O obeys `order`, reports what came of it with a verb, and sends the bytes that the verb
-returns to the client, after `response_head` once that is set. Times are seconds of one monotonic clock. See
-`states` for how a call goes from one state to the next.
+The caller's I/O obeys `order` and reports the result with a verb. It sends the bytes that the verb returns to
+the client, after `response_head`, once that is set. Times are seconds of one monotonic clock. `states` explains
+the states of a call.
 """
 
 from collections.abc import Callable
@@ -39,11 +39,18 @@ __all__ = ["Exchange"]
 _DONE = frozenset({State.OVER, State.RECORDED})
 
 _ERROR_BODY_SECONDS = 5.0
-"""How long an error answer's body is waited for where something else can be tried."""
+"""Seconds to wait for the body of an error answer if another attempt is possible."""
 
 
 class Exchange:
-    """One call from its routing to its record. Verbs that return bytes return them for the client."""
+    """One call from its routing to its record. A verb that returns bytes returns them for the client.
+
+    - `route`: None only with a `refusal`, an error that answers the call at once.
+    - `started`: the arrival of the request, in seconds of the clock.
+    - `open_leg`: opens the leg of a call to a target at a UTC moment. Raises CallerError if it cannot carry it.
+    - `health`: remembers failing targets over calls; None: they are always tried.
+    - `ping`: seconds of silence towards the client before a ping, if the answer can carry one.
+    """
 
     def __init__(
         self,
@@ -62,7 +69,7 @@ class Exchange:
         self._state = State.NEW
         self._outcome = Outcome(call=call, route=route)
         self._fallback = Fallback(self._outcome, health, started)
-        self._step: Step | None = None  # to be taken when its time has come
+        self._step: Step | None = None  # the next attempt, once its time has come
         self._started = started
         self._open_leg = open_leg
         self._book = book
@@ -72,18 +79,23 @@ class Exchange:
 
     @property
     def request_id(self) -> str:
+        """The id of the call."""
         return self._outcome.call.request_id
 
     # What the caller reports
 
     def start(self, now: float) -> bytes:
-        """Opens the first attempt, or answers with the refusal."""
+        """Opens the first attempt, or answers with the refusal. Call it once, first."""
         first = self._fallback.first(now) if self._refusal is None else None
         if first is None:
             return self.fail(self._refusal or InternalError("no route"), now)
         return self._take(first, now)
 
     def receive_head(self, status: int, headers: Headers, now: float) -> bytes:
+        """Reports the upstream's status and headers, names in lower case. Call it after a Send order.
+
+        The order becomes Read, or follows the next attempt.
+        """
         attempt = self._current()
         self._move(Event.HEAR)
         try:
@@ -99,6 +111,7 @@ class Exchange:
         return b""
 
     def receive_data(self, data: bytes, now: float) -> bytes:
+        """Reports the next bytes of the upstream's body. They may be none for the client yet."""
         attempt = self._outcome.attempt or self._current()
         leg = attempt.leg
         try:
@@ -106,7 +119,7 @@ class Exchange:
         except UpstreamError as error:
             return self._failed(error, now)
         if self.response_head is None:
-            # An error is all there is so far.
+            # So far there is only an error.
             if isinstance(leg.failure, UpstreamError) and leg.facts.model is None:
                 return self._failed(leg.failure, now, out) if leg.head is not None else out
             self._publish_head(attempt, now)
@@ -120,6 +133,7 @@ class Exchange:
         return out
 
     def receive_eof(self, now: float) -> bytes:
+        """Reports the proper end of the upstream's body, as HTTP defines it."""
         attempt = self._current()
         try:
             out = attempt.leg.receive_eof()
@@ -130,15 +144,17 @@ class Exchange:
         return self._pass_on(attempt, out, now)
 
     def transport_failed(self, error: UpstreamError, now: float) -> bytes:
-        """The connection could not be made, or broke."""
+        """Reports that the connection could not be made, or broke."""
         if self._state in UNSEEN:
             attempt = self._outcome.attempt
             return self._failed(said_before(error, attempt.leg if attempt is not None else None), now)
         return self.fail(error, now)
 
     def on_timer(self, now: float) -> bytes:
-        """The time of the current order may be up; does nothing where it is not. Bytes that come without a
-        change of order are a ping, to be sent while the reading goes on."""
+        """Reports that the current order's `until` has passed; earlier it does nothing.
+
+        Bytes without a change of order are a ping: send them and go on reading.
+        """
         order = self.order
         if isinstance(order, Close) or now < order.until:
             return b""
@@ -151,14 +167,16 @@ class Exchange:
             deadlines.wait(deadlines.idle_until, pings=leg.may_ping)
             return PING if leg.may_ping else b""
         if leg.state is LegState.WINDING_DOWN and self._state is State.ANSWERING:
-            return self.receive_eof(now)  # the grace period is over
+            return self.receive_eof(now)  # the grace period has passed
         if self._state is State.HEARING and isinstance(leg.failure, UpstreamError):
             return self._slow_error(attempt, leg.failure, now)
         return self.transport_failed(UpstreamTimeoutError(self._timeout_message(now)), now)
 
     def client_slow(self, now: float) -> bool:
-        """The client, not the upstream, makes the exchange wait: the idle time or the grace period runs anew.
-        False where the total time is up all the same."""
+        """Reports that the client is slow: restarts the upstream's idle time and grace period.
+
+        Returns False if the total time has passed.
+        """
         attempt = self._outcome.attempt
         if attempt is None:
             return True
@@ -168,26 +186,26 @@ class Exchange:
         return now < deadlines.until
 
     def rest_until(self, now: float, closed: float) -> float:
-        """Once the order is Close, since `closed`: how long the client may take for the next bytes."""
+        """Returns the client's deadline for the next bytes, once the order is Close (since `closed`)."""
         attempt = self._outcome.attempt
-        if attempt is None:  # refused: nobody was asked, so no upstream's times hold
+        if attempt is None:  # refused: without an upstream the default timeouts apply
             return Deadlines(Timeouts(), self._started, ping=self._ping).rest_until(now, closed)
         return attempt.deadlines.rest_until(now, closed)
 
     def client_gone(self, now: float) -> None:
-        """The client went away; does nothing once the answer is finished."""
+        """Reports that the client left. It does nothing once the answer is finished."""
         if self._state in _DONE:
             return
         attempt = self._outcome.attempt
         if attempt is not None and attempt.ended and self._state is not State.ANSWERING:
-            attempt = None  # it had failed, and the next one has not begun
+            attempt = None  # it had failed, and no other has begun
         if attempt is not None:
             attempt.leg.client_gone()
         self._outcome.client_gone = attempt is None or attempt.leg.state is not LegState.ENDED
         self._finish(now)
 
     def fail(self, error: NexusFlowError, now: float) -> bytes:
-        """Ends the call with this error wherever it stands; no further target is tried."""
+        """Ends the call with this error, in any state. No other target is tried."""
         if self._state in _DONE:
             return b""
         if self._state in UNSEEN:
@@ -199,7 +217,7 @@ class Exchange:
         return out or b""
 
     def record(self, now: float) -> CallRecord:
-        """What happened. To be asked for once, when the answer is over."""
+        """Returns the record. Call it once, after the answer is over. Raises InternalError a second time."""
         if self._state is State.RECORDED:
             raise InternalError("a call has one record")
         self._move(Event.RECORD)
@@ -221,7 +239,7 @@ class Exchange:
         return attempt
 
     def _take(self, step: Step, now: float) -> bytes:
-        """Goes on to the next attempt, at once or after a rest."""
+        """Opens the next attempt, now or after a Sleep."""
         self._step = step
         if step.at > now:
             self._move(Event.REST)
@@ -230,21 +248,21 @@ class Exchange:
         return self._open(now)
 
     def _open(self, now: float) -> bytes:
-        """Opens the attempt of the step, or another one where its target cannot carry the call."""
+        """Opens the attempt of the current step, or a replacement if its target cannot carry the call."""
         step, fallback, first = self._step, self._fallback, None
         while step is not None:
             refused = self._try_open(step.target, now)
-            if refused is None:  # one that has nothing to send answers by itself
+            if refused is None:  # a leg without a request answers by itself
                 return self.receive_eof(now) if self._current().ended else b""
             first = first or refused
             step = fallback.instead(now)
-        # Nobody else can carry this call; the failure that led here stays the answer, in its own words if any.
+        # No target can carry the call: the earlier failure is the answer, with the upstream's body if any.
         if fallback.unsent is not None:
             return self._pass_on(*fallback.unsent, now)
         return self._answer(fallback.cause or first or InternalError("no target"), now)
 
     def _try_open(self, target: Target, now: float) -> NexusFlowError | None:
-        """Opens an attempt at this target; returns why not."""
+        """Opens an attempt at this target. Returns None, or the error that prevents it."""
         it, fallback = self._outcome, self._fallback
         try:
             at = it.call.started_at + timedelta(seconds=now - self._started)
@@ -263,8 +281,8 @@ class Exchange:
         return None
 
     def _failed(self, error: UpstreamError, now: float, words: bytes | None = None) -> bytes:
-        """The attempt failed, and nothing of it has gone out: another one, or the failure as the answer, in the
-        upstream's own words where it has said any."""
+        """Handles a failed attempt that the client has not seen: another attempt follows, or the failure is the
+        answer, with the upstream's own body (`words`) if it has one."""
         attempt, fallback = self._current(), self._fallback
         if fallback.cannot_carry(error, words or b""):
             return self._not_carried(error, now)
@@ -277,7 +295,7 @@ class Exchange:
         return self._answer(error, now) if words is None else self._pass_on(attempt, words, now)
 
     def _not_carried(self, error: UpstreamError, now: float) -> bytes:
-        """A target tried in place of another one cannot carry the call: the next one, or the failure before."""
+        """Handles a replacement target that cannot carry the call: the next one, or the earlier failure."""
         it, fallback = self._outcome, self._fallback
         it.end_attempt(error.reason or error.type, now)
         step = fallback.instead(now)
@@ -289,7 +307,7 @@ class Exchange:
         return self._pass_on(*fallback.words, now)
 
     def _slow_error(self, attempt: Attempt, error: UpstreamError, now: float) -> bytes:
-        """The body of an error answer takes its time: no longer, where something else can be tried."""
+        """Handles a slow body of an error answer: it is given up if another attempt is possible."""
         if not attempt.ended:
             step = self._fallback.after(attempt, error, b"", now)
             self._outcome.end_attempt(error.reason or error.type, now)
@@ -329,7 +347,7 @@ class Exchange:
             attempt.let_go()
 
     def _pass_on(self, attempt: Attempt, out: bytes, now: float) -> bytes:
-        """The attempt's head and these bytes of its body go out."""
+        """Returns these bytes of the attempt's body, after publishing its head."""
         leg = attempt.leg
         self._publish_head(attempt, now)
         if leg.state is LegState.ENDED:
@@ -344,7 +362,7 @@ class Exchange:
         self._outcome.status, self._outcome.first_byte_at = head.status, now
 
     def _answer(self, error: NexusFlowError, now: float) -> bytes:
-        """The error as the whole answer."""
+        """Makes the error the whole answer. Returns its body."""
         it = self._outcome
         body = error_body(error, it.call.request_id)
         headers = error_headers(error, it.call.request_id, len(body))
@@ -357,7 +375,7 @@ class Exchange:
         return body
 
     def _finish(self, now: float, *, whole: bool = True) -> None:
-        """The answer is over, or nobody waits for it any more."""
+        """Ends the call: the answer is over, or the client has left."""
         it = self._outcome
         error = it.attempt.leg.failure if it.attempt is not None else None
         if it.client_gone:

@@ -1,4 +1,4 @@
-"""Fallback: what follows an attempt that failed while the client had nothing of its answer."""
+"""Fallback: decides after a failed attempt, while the client has seen nothing of its answer."""
 
 from math import inf
 
@@ -20,10 +20,10 @@ __all__ = ["Fallback"]
 
 
 class Fallback:
-    """Chooses the targets of one call. It has none where `outcome` has no route.
+    """Chooses the targets of one call. Without a route it chooses none.
 
-    `cause`: why the attempt before the current one was given up. `words`: the last failed attempt that had an
-    error body, with that body. `unsent`: the same, where no attempt has begun since.
+    `cause`: the failure of the previous attempt. `words`: the last failed attempt with an error body, and that
+    body. `unsent`: the same, until another attempt begins.
     """
 
     def __init__(self, outcome: Outcome, health: Health | None, started: float) -> None:
@@ -37,15 +37,15 @@ class Fallback:
 
     @property
     def deadline(self) -> float:
-        """Until when the whole call has to be over."""
+        """The end of the whole call, in seconds of the clock."""
         return self._plan.deadline if self._plan is not None else inf
 
     def first(self, now: float) -> Step | None:
-        """Returns the first attempt to make."""
+        """Returns the first attempt, or None."""
         return self._plan.first(now) if self._plan is not None else None
 
     def after(self, attempt: Attempt, error: UpstreamError, body: bytes, now: float) -> Step | None:
-        """Returns what follows this failure; None: it becomes the answer. `body` is that of an error answer."""
+        """Returns the attempt after this failure; None makes it the answer. `body` is the error answer's."""
         if (step := self._without_thinking(error, body, now)) is not None:
             self.cause = kept(error)
             return step
@@ -59,37 +59,39 @@ class Fallback:
         return self._plan.after(failure, now)
 
     def instead(self, now: float) -> Step | None:
-        """Returns what follows where the last target cannot carry the call."""
+        """Returns a replacement for a target that cannot carry the call, or None."""
         return self._plan.instead(now, failed=self.cause is not None) if self._plan is not None else None
 
     def cannot_carry(self, error: UpstreamError, body: bytes) -> bool:
-        """Whether a target that stands in for another one says that the call is nothing for it."""
+        """True if a replacement target answers that it cannot serve this call."""
         return self.cause is not None and refuses_choice(error, body)
 
     def would_refuse(self, target: Target, leg: Leg) -> bool:
-        """Whether this target would get thinking that another model has signed."""
+        """True if this target would receive thinking that another model has signed."""
         it = self._outcome
         return it.route is not None and would_be_refused(it.call, it.route, target, leg)
 
     def served(self, now: float) -> None:
-        """The answer has begun."""
+        """Notes that the answer has begun."""
         if self._plan is not None:
             self._plan.served(now)
 
     def broke(self, attempt: Attempt, error: NexusFlowError, now: float) -> None:
-        """The answer broke off after its head was out."""
+        """Notes that the answer broke off after its head was sent."""
         failure = self._failure(attempt, error, now)
         if failure is not None and self._plan is not None:
             self._plan.broke(failure, now)
 
     def abandoned(self) -> None:
-        """The client has left, or the gateway ended the call."""
+        """Notes that the client left, or the gateway ended the call."""
         if self._plan is not None:
             self._plan.abandoned()
 
     def _without_thinking(self, error: UpstreamError, body: bytes, now: float) -> Step | None:
-        """Returns the same target once more, for the call without signed thinking; None where that is not why
-        it was refused, or where the same bytes would go out again."""
+        """Returns the same target again for the call without signed thinking, or None.
+
+        None if the refusal has another reason, or if the same bytes would be sent again.
+        """
         it = self._outcome
         strips = it.route is not None and it.route.thinking == "strip" and not it.edits
         if not (strips and error.status == 400 and refuses_thinking(body)) or self._plan is None:

@@ -1,4 +1,4 @@
-"""Headers of the gateway's own, and which error becomes the answer where a connection broke."""
+"""Headers of the gateway's own answers, and the error to answer with after a broken connection."""
 
 import functools
 
@@ -17,11 +17,11 @@ from nexusflow_core.upstream import Headers
 __all__ = ["error_headers", "said_before", "who_answered"]
 
 _FINAL = frozenset({400, 401, 403, 404, 405, 413, 414, 415, 431})
-"""No repetition mends these. Some clients repeat a 401 for minutes unless they are told so."""
+"""A retry cannot help with these. Some clients retry a 401 for minutes unless a header forbids it."""
 
 
 def error_headers(error: NexusFlowError, request_id: str, length: int) -> Headers:
-    """The headers of an error answer of ours."""
+    """Returns the headers of an error answer of the gateway."""
     headers = {
         "content-type": "application/json",
         "content-length": str(length),
@@ -33,7 +33,7 @@ def error_headers(error: NexusFlowError, request_id: str, length: int) -> Header
 
 
 def who_answered(target: Target | None) -> Headers:
-    """`x-nexusflow-upstream`; nothing before a target was asked."""
+    """Returns `x-nexusflow-upstream`, or nothing before a target was asked."""
     if target is None:
         return ()
     return (_called(target.upstream.name),)
@@ -41,13 +41,15 @@ def who_answered(target: Target | None) -> Headers:
 
 @functools.lru_cache(maxsize=256)
 def _called(upstream: str) -> tuple[bytes, bytes]:
-    name = upstream.encode("ascii", "replace")  # one made by hand may be called anything
+    name = upstream.encode("ascii", "replace")  # a Config built by hand may use any name
     return b"x-nexusflow-upstream", bytes(byte if 0x20 < byte < 0x7F else 0x3F for byte in name)
 
 
 def said_before(error: UpstreamError, leg: Leg | None) -> UpstreamError:
-    """Returns the error that the upstream had answered with before its connection broke, else the break. A
-    status tells more, even where its body is cut: a server that does not take a body answers 413 and resets."""
+    """Returns the upstream's error answer from before its connection broke, else the break.
+
+    A status is more useful, even with a cut body: a server that refuses a large body answers 413 and resets.
+    """
     failure = leg.failure if leg is not None else None
     if leg is None or not isinstance(failure, UpstreamStatusError) or isinstance(error, UpstreamTimeoutError):
         return error

@@ -33,7 +33,7 @@ class CallCost(Struct, frozen=True):
 
 
 def cost_of(it: Outcome, book: PriceBook) -> CallCost:
-    """Returns what the call costs, as far as that is known. To be asked once the answer is over."""
+    """Returns the cost of a call, as far as it is known. Call it after the answer is over."""
     facts, target, call = it.facts, it.target, it.call
     if facts.usage is None or target is None:
         return CallCost()

@@ -1,4 +1,4 @@
-"""What an exchange asks of whoever does the I/O."""
+"""Orders: the instructions of an exchange to the caller's I/O. Each `until` is in seconds of its clock."""
 
 from typing import TypeAlias
 
@@ -9,32 +9,32 @@ from nexusflow_core.upstream import UpstreamRequest
 __all__ = ["PING", "Close", "Order", "Read", "Send", "Sleep"]
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
-"""What the client of a silent upstream hears meanwhile."""
+"""Sent to a client while its upstream is silent."""
 
 
 class Send(Struct, frozen=True):
-    """Send this request and report `receive_head` or `transport_failed`; at `until`, `on_timer`."""
+    """Send this request, then call `receive_head` or `transport_failed`. At `until` call `on_timer`."""
 
     request: UpstreamRequest
     until: float
 
 
 class Read(Struct):
-    """Read on from the upstream and report `receive_data`, `receive_eof` or `transport_failed`; at `until`,
-    `on_timer`. The object stays the same over a leg, while `until` moves."""
+    """Read from the upstream, then call `receive_data`, `receive_eof` or `transport_failed`. At `until` call
+    `on_timer`. One object serves a whole leg; its `until` moves on."""
 
     until: float
 
 
 class Sleep(Struct, frozen=True):
-    """Close the upstream and wait; at `until`, `on_timer`."""
+    """Close the upstream and wait. At `until` call `on_timer`."""
 
     until: float
 
 
 class Close(Struct, frozen=True):
-    """Close the upstream and finish the answer. `whole` False: the body could not be brought to an end that
-    HTTP would take for one, so the connection to the client has to be cut."""
+    """Close the upstream and finish the answer. `whole` False: cut the connection to the client, since a proper
+    end would make the broken body look complete."""
 
     whole: bool = True
 

@@ -1,4 +1,4 @@
-"""Outcome: what is known of a call as it goes. Its record is made of it."""
+"""Outcome: the facts of a call so far. The record is made from it."""
 
 from typing import Any
 
@@ -15,60 +15,60 @@ from nexusflow_core.upstream import client_credentials, masked, shortest_with
 __all__ = ["MAX_TEXT", "Outcome"]
 
 MAX_TEXT = 256
-"""Characters of a name or word that a record keeps, whatever a client or an upstream calls it."""
+"""Bound on the characters of a name or word in a record."""
 
 _LONGEST_READ = 4096
-"""Characters of it that are searched for keys."""
+"""Bound on the characters of a text that are searched for keys."""
 
 _NOTHING = AnswerFacts()
 
 
 class Outcome(Struct, kw_only=True):
-    """How a call has gone so far. `call` loses its body once the answer has begun."""
+    """The result of a call so far. `call` loses its body once the answer has begun."""
 
     call: Call
     route: ModelRoute | None = None
     attempt: Attempt | None = None
-    """The current one, or the last."""
+    """The current attempt, or the last one."""
     attempts: list[AttemptRecord] = field(default_factory=list[AttemptRecord])
-    """Those that have ended."""
+    """The ended attempts."""
     status: int | None = None
     first_byte_at: float | None = None
     error: NexusFlowError | None = None
-    """One of ours that the client was told."""
+    """An error of the gateway that the client received."""
     client_gone: bool = False
     edits: tuple[str, ...] = ()
-    """Of ours, beyond those of the request."""
+    """Edits of a retry, such as removed thinking, beside those of the request."""
     keys: dict[str, int] = field(default_factory=dict[str, int])
-    """Whatever credentials have gone upstream, with the shortest text that can hold each: no record repeats
-    them."""
+    """Credentials sent to upstreams, each with the length of the shortest text that can contain it. They are
+    masked in records."""
     final: AnswerFacts | None = None
-    """The facts of the current attempt, once nothing can change them."""
+    """The facts of the current attempt, once they are final."""
 
     def __repr__(self) -> str:
         return f"Outcome({len(self.attempts)} attempts)"
 
     @property
     def target(self) -> Target | None:
-        """Who was asked last."""
+        """The target that was asked last."""
         return self.attempt.target if self.attempt is not None else None
 
     @property
     def failure(self) -> NexusFlowError | None:
-        """What the client was told instead of an answer, or at its end."""
+        """The error that the client received instead of an answer, or at its end."""
         if self.error is not None or self.attempt is None:
             return self.error
         return self.attempt.leg.failure
 
     @property
     def complete(self) -> bool:
-        """True: the client has an answer that came to its own end."""
+        """True if the client has a complete answer."""
         ended = self.attempt is not None and self.attempt.leg.state is LegState.ENDED
         return ended and self.failure is None and not self.client_gone
 
     @property
     def facts(self) -> AnswerFacts:
-        """What is known of the answer. Kept once it is final."""
+        """The facts of the answer. Stored once they are final."""
         if self.final is not None:
             return self.final
         if self.attempt is None:
@@ -87,14 +87,13 @@ class Outcome(Struct, kw_only=True):
                 self.keys[key] = shortest_with(key)
 
     def end_attempt(self, reason: str, now: float) -> None:
-        """The current attempt is over, if it is not yet. `reason` is "" for the one that serves."""
+        """Records the current attempt, unless that has been done. `reason` is "" for the one that serves."""
         if self.attempt is not None and not self.attempt.ended:
             told = self.word(reason) or ""
             self.attempts.append(self.attempt.end(self.call.model[:MAX_TEXT], told, now))
 
     def word(self, value: Any) -> str | None:
-        """Returns what an upstream said where a word belongs, without any key that was sent to one; None for
-        what is no text."""
+        """Returns an upstream's word or name with all sent keys masked; None if it is not a string."""
         if not isinstance(value, str):
             return None
         text = value[:_LONGEST_READ]

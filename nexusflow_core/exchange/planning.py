@@ -1,4 +1,4 @@
-"""What of a call its plan goes by."""
+"""Builds the Plan of a call."""
 
 import zlib
 from datetime import datetime, timedelta
@@ -13,13 +13,13 @@ __all__ = ["moment", "plan_of"]
 
 
 def plan_of(call: Call, route: ModelRoute, health: Health | None, started: float) -> Plan:
-    """How the attempts of this call will be spent."""
+    """Returns the plan of attempts for this call."""
     retries = header(call.headers, b"x-stainless-retry-count") or b""
     one = len(route.targets) == 1 or not continues_thread(call.text)
     return Plan(
-        route.targets if one else route.targets[:1],  # a thread's history lies at one provider
+        route.targets if one else route.targets[:1],  # only one provider has a thread's history
         route.retry,
-        health if call.endpoint == "messages" else None,  # an auxiliary call tells nothing
+        health if call.endpoint == "messages" else None,  # count_tokens says nothing about a target's health
         model=call.model,
         started=started,
         spent=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
@@ -29,12 +29,12 @@ def plan_of(call: Call, route: ModelRoute, health: Health | None, started: float
 
 
 def _caller(call: Call) -> str:
-    """Who calls, by the name that authentication gave or by a credential of its own; "" where neither is."""
+    """Returns a name of the caller, from its authentication or its own credential; "" without either."""
     if call.principal is not None:
         return f"principal {call.principal.id}"
     return f"credential {call.credential.value!r}" if call.credential is not None else ""
 
 
 def moment(call: Call, seconds: float) -> datetime:
-    """The time of day so many seconds into the call."""
+    """Returns the UTC moment this many seconds after the call's start."""
     return call.started_at + timedelta(seconds=seconds)

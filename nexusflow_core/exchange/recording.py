@@ -1,4 +1,4 @@
-"""The record of a call, from its outcome."""
+"""Makes the record of a call from its outcome."""
 
 from msgspec.structs import replace
 
@@ -12,12 +12,12 @@ __all__ = ["begun", "record_of"]
 
 
 def begun(call: Call) -> CallRecord:
-    """Returns the record of a call that is about to be made, for a durable log."""
+    """Returns the record of a call before its first attempt, for a durable log."""
     return replace(record_of(Outcome(call=call), CallCost(), started=0.0, now=0.0), ending="started")
 
 
 def record_of(it: Outcome, cost: CallCost, *, started: float, now: float) -> CallRecord:
-    """Returns the record. Its times are seconds since `started`."""
+    """Returns the record. `started` and `now` are seconds of one clock."""
     call, facts, word = it.call, it.facts, it.word
     leg = it.attempt.leg if it.attempt is not None else None
     principal, session, usage, billing = call.principal, call.session, facts.usage or {}, facts.billing
@@ -63,7 +63,7 @@ def record_of(it: Outcome, cost: CallCost, *, started: float, now: float) -> Cal
 
 
 def _error_code(it: Outcome) -> str | None:
-    """Returns the stable code of the error that the client was told, where it has one."""
+    """Returns the stable code of the error that the client received, if it has one."""
     error = it.failure
     return None if error is None or error.details is None else it.word(error.details.get("error_code"))
 

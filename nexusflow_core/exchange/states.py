@@ -1,14 +1,13 @@
-"""The states of one call, and how it goes from one to the next.
+"""The states of one call, and the events that change them.
 
-Theory of operation. A call is answered by one attempt at one target, or by a later one that the client never
-hears of. Until the client has the response head, a failed attempt can be given up: another one is opened, at
-once or after a rest. PUBLISH is the point of no return. After it a failure is the last event of the answer, or
-cuts the connection.
+Theory of operation. A call is answered by one attempt at one target, or by a later attempt of which the client
+sees no difference. Until the client has the response head, a failed attempt can be given up, and another one is
+opened, now or after a rest. PUBLISH is the point of no return: a later failure is the last event of the answer,
+or cuts the connection.
 
-The caller reports what happens to its sockets, with the verbs of `Exchange`. A verb decides which event that
-is, and the table gives the next state. Each state has its order: ASKING has Send, HEARING and ANSWERING have
-Read, RESTING has Sleep, the others have Close. How far the answer itself has come is another question, which
-`LegState` answers for each attempt.
+The caller reports what its sockets do, with the verbs of `Exchange`. A verb decides which event that is, and
+the table gives the next state. Each state has its order: Send in ASKING, Read in HEARING and ANSWERING, Sleep
+in RESTING, Close in the others. `LegState` is separate: the progress of the answer within one attempt.
 """
 
 from collections.abc import Mapping
@@ -18,38 +17,38 @@ __all__ = ["TRANSITIONS", "UNSEEN", "Event", "State"]
 
 
 class State(Enum):
-    """Where a call stands."""
+    """The state of a call."""
 
     NEW = auto()
-    """Nothing has been asked."""
+    """No attempt has begun."""
     ASKING = auto()
-    """A request is on its way to an upstream."""
+    """A request is being sent to an upstream."""
     HEARING = auto()
-    """The upstream answers. Nothing has gone to the client."""
+    """The upstream has begun its answer. The client has nothing of it."""
     RESTING = auto()
-    """Between two attempts."""
+    """The call waits for its next attempt."""
     ANSWERING = auto()
-    """The client has the head, and gets the body."""
+    """The client has the head and receives the body."""
     OVER = auto()
-    """Nothing changes any more."""
+    """The answer is finished. Nothing changes any more."""
     RECORDED = auto()
 
-    __hash__ = object.__hash__  # a tenth of what an Enum's own costs
+    __hash__ = object.__hash__  # ten times faster than Enum's own
 
 
 class Event(Enum):
-    """What moves a call on."""
+    """An event that changes the state of a call."""
 
     ASK = auto()
     """An attempt begins."""
     HEAR = auto()
-    """The head of the upstream's answer has come."""
+    """The head of the upstream's answer has arrived."""
     REST = auto()
-    """The next attempt has to wait."""
+    """The next attempt must wait."""
     PUBLISH = auto()
-    """The head goes to the client."""
+    """The client gets the head."""
     END = auto()
-    """The answer is whole, or has failed, or the client has left."""
+    """The answer is complete or has failed, or the client has left."""
     RECORD = auto()
 
     __hash__ = object.__hash__
@@ -63,19 +62,19 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.ASKING, Event.ASK): State.ASKING,  # the next target at once
     (State.ASKING, Event.HEAR): State.HEARING,
     (State.ASKING, Event.REST): State.RESTING,
-    (State.ASKING, Event.PUBLISH): State.ANSWERING,  # the words of an earlier attempt
+    (State.ASKING, Event.PUBLISH): State.ANSWERING,  # an earlier attempt's error body
     (State.ASKING, Event.END): State.OVER,
     (State.HEARING, Event.ASK): State.ASKING,
     (State.HEARING, Event.REST): State.RESTING,
     (State.HEARING, Event.PUBLISH): State.ANSWERING,
     (State.HEARING, Event.END): State.OVER,
     (State.RESTING, Event.ASK): State.ASKING,
-    (State.RESTING, Event.PUBLISH): State.ANSWERING,  # nobody else can carry the call
+    (State.RESTING, Event.PUBLISH): State.ANSWERING,  # no other target can carry the call
     (State.RESTING, Event.END): State.OVER,
     (State.ANSWERING, Event.END): State.OVER,
     (State.OVER, Event.RECORD): State.RECORDED,
 }
-"""Any other pair is a defect of ours."""
+"""Any other pair is a defect of the gateway."""
 
 UNSEEN = frozenset({State.NEW, State.ASKING, State.HEARING, State.RESTING})
-"""Nothing has gone to the client."""
+"""States in which the client has received nothing."""

@@ -1,4 +1,4 @@
-"""Signed thinking and fallback: who would refuse it, who has refused it, and the call without it."""
+"""Signed thinking and fallback: recognises refusals of it, and removes it from a call."""
 
 from msgspec.structs import replace
 
@@ -13,8 +13,10 @@ __all__ = ["refuses_choice", "refuses_thinking", "without_thinking", "would_be_r
 
 
 def would_be_refused(call: Call, route: ModelRoute, target: Target, leg: Leg) -> bool:
-    """Whether this target, of another model than the route's first, would be given thinking that the first one
-    has signed, which the other model refuses. Where the route strips it the refusal is waited for."""
+    """True if falling back would send one model's signed thinking to another model, which refuses it.
+
+    With `thinking = "strip"` it is False: the refusal is awaited.
+    """
     wanted = route.targets[0].model or call.model
     if route.thinking == "strip" or (target.model or call.model) == wanted or call.seen is None:
         return False
@@ -25,19 +27,20 @@ def would_be_refused(call: Call, route: ModelRoute, target: Target, leg: Leg) ->
 
 
 def refuses_thinking(body: bytes) -> bool:
-    """Whether an error answer of status 400 is about the signature of a thinking block."""
+    """True if an error answer of status 400 is about the signature of a thinking block."""
     return b"signature" in body and b"thinking" in body
 
 
 def refuses_choice(error: UpstreamError, body: bytes) -> bool:
-    """Whether an error answer is about a forced tool, which some families of models refuse: a good request for
-    one target is none for another."""
+    """True if an error answer is about a forced tool choice, which some model families refuse."""
     return error.status == 400 and (b"tool_choice" in body or "tool_choice" in error.message)
 
 
 def without_thinking(call: Call) -> tuple[Call, tuple[str, ...]]:
-    """The call without signed thinking, and what was edited for that: nothing where there is
-    none. An edited text goes out plain."""
+    """Returns the call without signed thinking, and the edits made; () if nothing changed.
+
+    An edited body is sent uncompressed.
+    """
     if call.seen is None:
         return call, ()
     text = without_signed_thinking(call.seen.text)

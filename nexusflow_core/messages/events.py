@@ -1,7 +1,8 @@
-"""Messages answers as bytes: the body of a message, and the events of a stream in their grammar.
+"""Messages answers as bytes: a whole message, and the events of a stream.
 
-message_start, (content_block_start(i) content_block_delta(i)* content_block_stop(i)){i = 0, 1, 2...},
-message_delta, message_stop; a `ping` anywhere after message_start; an `error` instead of what is left
+A stream is message_start, then (content_block_start(i) content_block_delta(i)* content_block_stop(i)) for
+i = 0, 1, 2..., then message_delta, message_stop. A `ping` may follow any event after message_start. An `error`
+may replace the rest.
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ def message_body(
     stop_details: dict[str, Any] | None,
     usage: dict[str, Any],
 ) -> bytes:
-    """A whole answer."""
+    """Returns the JSON body of a whole answer."""
     return _encode(
         {
             "id": id,
@@ -52,7 +53,7 @@ def message_body(
 
 
 def message_start(*, id: str, model: str, usage: dict[str, Any]) -> bytes:
-    """The first event. Its usage is what is known or guessed by then; message_delta has the true one."""
+    """Returns the first event. Its usage may be a guess; message_delta has the final one."""
     message: dict[str, Any] = {
         "id": id,
         "type": "message",
@@ -68,13 +69,13 @@ def message_start(*, id: str, model: str, usage: dict[str, Any]) -> bytes:
 
 
 def block_start(index: int, block: dict[str, Any]) -> bytes:
-    """A block opens: text and tool_use begin empty."""
+    """Returns the event that opens a block. Text and tool_use blocks begin empty."""
     event = {"type": "content_block_start", "index": index, "content_block": block}
     return b"event: content_block_start\ndata: " + _encode(event) + b"\n\n"
 
 
 def text_delta(index: int, text: str) -> bytes:
-    """The hottest event, by template."""
+    """Returns a piece of text. The most frequent event, so it uses a template."""
     return (
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
         b'"delta":{"type":"text_delta","text":%b}}\n\n' % (index, _encode(text))
@@ -82,7 +83,7 @@ def text_delta(index: int, text: str) -> bytes:
 
 
 def input_json_delta(index: int, fragment: str) -> bytes:
-    """A fragment of a tool call's input, as JSON text."""
+    """Returns a fragment of a tool call's input, as JSON text."""
     return (
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
         b'"delta":{"type":"input_json_delta","partial_json":%b}}\n\n' % (index, _encode(fragment))
@@ -90,7 +91,7 @@ def input_json_delta(index: int, fragment: str) -> bytes:
 
 
 def thinking_delta(index: int, text: str) -> bytes:
-    """A piece of thinking."""
+    """Returns a piece of thinking."""
     return (
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
         b'"delta":{"type":"thinking_delta","thinking":%b}}\n\n' % (index, _encode(text))
@@ -98,7 +99,7 @@ def thinking_delta(index: int, text: str) -> bytes:
 
 
 def signature_delta(index: int, signature: str) -> bytes:
-    """The signature of a thinking block, just before its stop."""
+    """Returns the signature of a thinking block, sent just before its stop."""
     return (
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
         b'"delta":{"type":"signature_delta","signature":%b}}\n\n' % (index, _encode(signature))
@@ -106,7 +107,7 @@ def signature_delta(index: int, signature: str) -> bytes:
 
 
 def block_stop(index: int) -> bytes:
-    """The open block closes."""
+    """Returns the event that closes the open block."""
     return b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n' % index
 
 
@@ -117,7 +118,7 @@ def message_delta(
     stop_details: dict[str, Any] | None,
     usage: dict[str, Any],
 ) -> bytes:
-    """The one event with the ending and the true usage."""
+    """Returns the event with the stop reason and the final usage."""
     delta: dict[str, Any] = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
     if stop_details is not None:
         delta["stop_details"] = stop_details
@@ -126,5 +127,5 @@ def message_delta(
 
 
 def message_stop() -> bytes:
-    """The last event."""
+    """Returns the last event of a complete stream."""
     return b'event: message_stop\ndata: {"type":"message_stop"}\n\n'

@@ -1,9 +1,9 @@
-"""Thinking blocks in a conversation: those that a model has signed, and those that the gateway made itself of
-another vendor's reasoning, and marked to know them again.
+"""Thinking blocks in a conversation: those signed by a model, and those marked by the gateway.
 
-The signature of ours, or `data` where they are redacted, is `nxf1.` + base64url(JSON) + "." + checksum: a mark
-that nobody takes for Anthropic's. It holds no secret, since the client owns its history anyway. For the vendor
-that thought it the reasoning is restored from it; before Anthropic sees it the block is removed.
+The gateway makes such a block from another vendor's reasoning. Its signature (or `data`, if redacted) is our
+mark: `nxf1.` + base64url(JSON) + "." + checksum, which nobody takes for Anthropic's. It holds no secret, since
+the client owns its history. The mark lets us send the reasoning back to its vendor. Before Anthropic sees the
+conversation, marked blocks are removed.
 """
 
 import hashlib
@@ -35,12 +35,12 @@ _MARKED = _PREFIX.encode()
 _THINKING = b"thinking"
 
 MarkKind: TypeAlias = Literal["text", "hidden", "details", "signatures"]
-"""`text`: all is in the block; else the payload is the text that was hidden, OpenRouter's list of
-`reasoning_details`, or the signatures of tool calls by their id."""
+"""`text`: the block shows everything. Otherwise the payload holds the hidden text, OpenRouter's list of
+`reasoning_details`, or the signatures of tool calls by id."""
 
 
 class Mark(Struct, frozen=True, kw_only=True):
-    """What a signature of ours says: whose reasoning, of which model, and what the block does not show."""
+    """The content of our signature: the vendor and model of the reasoning, and the parts not in the block."""
 
     vendor: str = msgspec.field(name="v")
     model: str = msgspec.field(name="m")
@@ -48,7 +48,7 @@ class Mark(Struct, frozen=True, kw_only=True):
     payload: Any = msgspec.field(name="d", default=None)
 
     def signature(self) -> str:
-        """The mark as text; the same for the same mark."""
+        """Returns the mark as text. Equal marks give equal text."""
         body = urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
         return f"{_PREFIX}{body}.{_checksum(body)}"
 
@@ -57,7 +57,7 @@ _mark = msgspec.json.Decoder(Mark)
 
 
 def read_mark(signature: str) -> Mark | None:
-    """The mark in a signature; None for one that is not ours, or is damaged."""
+    """Returns the mark in a signature, or None if it is not ours or is damaged."""
     if not signature.startswith(_PREFIX):
         return None
     body, _, checksum = signature.removeprefix(_PREFIX).rpartition(".")
@@ -70,18 +70,18 @@ def read_mark(signature: str) -> Mark | None:
 
 
 def may_be_marked(text: bytes) -> bool:
-    """Returns whether a request's body must be looked into for blocks with our mark."""
+    """True if a request's body may contain blocks with our mark."""
     return _MARKED in text
 
 
 def strip_marked(
     text: bytes, edits: Sequence[str] = (), most: int = MAX_VALUES
 ) -> tuple[bytes, tuple[str, ...]]:
-    """Returns a request's body without the blocks that bear our mark, and the paths of those blocks, behind the
-    other `edits`; no edits where there are no such blocks. Every other byte stays. A body without the mark is
-    not looked into. A turn of nothing else goes whole: none may be empty.
+    """Returns a request's body without blocks that have our mark, and their paths after the other `edits`.
 
-    Raises RequestTooLargeError for a body with the mark and more than `most` JSON values."""
+    Without such blocks there are no edits. All other bytes stay. A turn that would become empty is removed.
+    Raises RequestTooLargeError for a body with the mark and more than `most` JSON values.
+    """
     if may_be_marked(text):
         check_values(text, most)
     left, places = _strip(text, _MARKED, lambda signature: signature.startswith(_PREFIX))
@@ -89,23 +89,24 @@ def strip_marked(
 
 
 def without_signed_thinking(text: bytes) -> bytes:
-    """Returns a request's body without thinking that a model has signed; the same object where there is none,
-    and for a body of too many JSON values to be looked into."""
+    """Returns a request's body without thinking that a model has signed.
+
+    Returns the same object if there is none, or if the body has too many JSON values to be searched.
+    """
     if _THINKING not in text or count_values(text, MAX_VALUES) > MAX_VALUES:
         return text
     return _strip(text, _THINKING, lambda signature: signature != "" and not signature.startswith(_PREFIX))[0]
 
 
 def has_signed_thinking(text: bytes) -> bool:
-    """Whether an earlier turn holds thinking that a model has signed, or may hold some: a body of too many JSON
-    values is not looked into."""
+    """True if an earlier turn contains thinking signed by a model, or if the body is too large to tell."""
     if _THINKING not in text:
         return False
     return count_values(text, MAX_VALUES) > MAX_VALUES or without_signed_thinking(text) is not text
 
 
 def _strip(text: bytes, needle: bytes, goes: Callable[[str], bool]) -> tuple[bytes, Places]:
-    """Without the thinking blocks whose signature `goes`; where the needle is not, none is."""
+    """Returns the text without thinking blocks whose signature `goes`, and their places."""
     places = Places()
     if needle not in text:
         return text, places
@@ -121,7 +122,7 @@ def _strip(text: bytes, needle: bytes, goes: Callable[[str], bool]) -> tuple[byt
 
 
 def _without(messages: bytes, needle: bytes, goes: Callable[[str], bool], places: Places) -> bytes:
-    """Adds the places of what goes to `places`."""
+    """Returns the messages without such blocks. Adds their places to `places`."""
     cuts: list[tuple[int, int]] = []
     turns = elements(messages)
     whole: set[int] = set()
@@ -142,7 +143,7 @@ def _without(messages: bytes, needle: bytes, goes: Callable[[str], bool], places
 
 
 def _gaps(spans: list[tuple[int, int]], gone: set[int]) -> list[tuple[int, int]]:
-    """What to cut of an array, so that the elements that stay are parted by one comma each."""
+    """Returns the spans to cut from an array, so that one comma stays between remaining elements."""
     stays_before = False
     cuts: list[tuple[int, int]] = []
     for number, (start, end) in enumerate(spans):
@@ -150,7 +151,7 @@ def _gaps(spans: list[tuple[int, int]], gone: set[int]) -> list[tuple[int, int]]
             stays_before = True
         elif stays_before:  # with the comma before it
             cuts.append((spans[number - 1][1], end))
-        elif number + 1 < len(spans):  # with the comma behind it
+        elif number + 1 < len(spans):  # with the comma after it
             cuts.append((start, spans[number + 1][0]))
         else:
             cuts.append((start, end))
@@ -161,14 +162,14 @@ def _cut(text: bytes, spans: list[tuple[int, int]]) -> bytes:
     pieces: list[bytes] = []
     done = 0
     for start, end in spans:
-        if start >= done:  # one inside another goes with it
+        if start >= done:  # a span inside another one is cut with it
             pieces.append(text[done:start])
         done = max(done, end)
     return b"".join((*pieces, text[done:]))
 
 
 def _values(text: bytes, key: str) -> list[tuple[int, int]]:
-    """Where the values of a member stand: more than once where it is repeated."""
+    """Returns the spans of a member's values: several if the member is repeated."""
     if text.lstrip()[:1] != b"{":
         return []
     return [(start, end) for name, start, end in members(text) if name == key]
@@ -189,7 +190,7 @@ def _goes(block: bytes, goes: Callable[[str], bool]) -> bool:
     try:
         found = _thinking.decode(block)
     except MALFORMED as error:
-        if _MARKED in block and isinstance(error, UnicodeError):  # it cannot be told whether the mark is ours
+        if _MARKED in block and isinstance(error, UnicodeError):  # it is unclear whether the mark is ours
             raise InvalidRequestError(
                 "The request body is not valid JSON: invalid UTF-8 in a thinking block"
             ) from None

@@ -1,4 +1,4 @@
-"""Anthropic's own protocol: requests and answers pass byte for byte, and are metered as they pass."""
+"""Anthropic's protocol: requests and answers pass byte for byte, and usage is read as they pass."""
 
 from nexusflow_core.dialects.anthropic.relay import AnthropicDialect, RelayLeg
 from nexusflow_core.dialects.anthropic.tap import StreamTap

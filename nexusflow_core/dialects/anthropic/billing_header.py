@@ -1,5 +1,8 @@
-"""The system block in which Claude Code sends its billing header. It is another one with each request, so that
-no prefix behind it is found in the cache of an upstream that only speaks Anthropic's protocol."""
+"""The system block in which Claude Code sends its billing header.
+
+It differs in each request. A third party that speaks Anthropic's protocol would miss its prompt cache from this
+block on.
+"""
 
 from typing import Any
 
@@ -24,8 +27,10 @@ _block = msgspec.json.Decoder(_Block)
 
 
 def without_billing_header(text: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Returns a request's body without the leading system blocks that are billing headers, and their paths.
-    Every other byte stays; a body without such a header is not looked into."""
+    """Returns a request's body without leading system blocks that are billing headers, and their paths.
+
+    All other bytes stay. A body without such a header is not searched further.
+    """
     if _NEEDLE not in text:
         return text, ()
     for name, start, end in members(text):

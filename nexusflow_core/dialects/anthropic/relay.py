@@ -1,4 +1,4 @@
-"""The relayed leg: the body that came is the body that leaves, and every byte of the answer goes back."""
+"""RelayLeg: sends the client's body unchanged, and returns every byte of the answer."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -46,19 +46,19 @@ from nexusflow_core.usage import read_bill
 __all__ = ["AnthropicDialect", "RelayLeg"]
 
 HELD_BYTES = 16 * 1024 * 1024
-"""A sync answer is held up to this size, so that one which breaks off becomes an error with its own status
-and one that is whole is metered; a larger one passes as it comes, unmetered."""
+"""Bound on the bytes of a sync answer that is held to its end. So a broken one becomes an error with its own
+status, and a whole one is metered. A larger answer passes as it arrives, without metering."""
 
 _OLDEST_VERSION = (b"anthropic-version", b"2023-06-01")
 
 _ENOUGH = 1024
-"""Bytes after which a body that begins with blanks alone is taken for what it is called."""
+"""Bytes of blanks after which a body is treated as its content type says."""
 
 _PATHS = {"messages": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"}
 
 
 class AnthropicDialect(UpstreamDialect):
-    """Anthropic, and whoever else speaks its protocol: relayed."""
+    """Anthropic, and other vendors that speak its protocol. Calls are relayed."""
 
     path = "/v1/messages"
     endings = ("/v1/messages", "/v1")
@@ -66,11 +66,11 @@ class AnthropicDialect(UpstreamDialect):
     options = frozenset({"count_tokens", "thinking", "threads"})
 
     def __init__(self, vendors: Mapping[str, str | None] | None = None) -> None:
-        """`vendors`: those that speak this protocol beside their own, each with the vendor of its prices."""
+        """`vendors`: others that speak this protocol beside their own, each with the vendor of its prices."""
         self.vendors = {name: name for name in BUILTIN_VENDORS} | dict(vendors or {})
 
     def open(self, call: Call, target: Target, at: datetime) -> "RelayLeg":
-        """Raises InvalidRequestError for a query or header that cannot stand in a request line."""
+        """Returns a RelayLeg. Raises InvalidRequestError for a query or header that cannot be sent."""
         if thread_of(call.text) and not _keeps_threads(target.upstream):
             raise thread_refused()
         request = _relayed_request(call, target)
@@ -87,25 +87,27 @@ class AnthropicDialect(UpstreamDialect):
         )
 
     def decodes(self, call: Call) -> bool:
-        """Only a body with marked thinking is looked into."""
+        """True if the body may contain marked thinking."""
         return may_be_marked(call.text)
 
     def price_vendor(self, upstream: Upstream) -> str | None:
-        """Without a vendor, Anthropic itself by its address."""
+        """Returns the vendor whose prices apply. Anthropic is recognised by its address."""
         if upstream.vendor is None and upstream.prices is None and upstream.base_url == self.default_base_url:
             return "anthropic"
         return super().price_vendor(upstream)
 
 
 def _keeps_threads(upstream: Upstream) -> bool:
-    """By its setting, else where it is Anthropic itself: who only speaks the protocol ignores the member."""
+    """True if the upstream stores threads: by its setting, else only Anthropic. Others ignore `thread`."""
     own = upstream.base_url == AnthropicDialect.default_base_url
     return own if upstream.threads is None else upstream.threads
 
 
 def _is_third_party(call: Call, target: Target) -> bool:
-    """Whether the upstream only speaks Anthropic's protocol: it has prices of its own, or a model of its own.
-    Some of them take Anthropic's names for their models."""
+    """True if the upstream only speaks Anthropic's protocol: it has other prices or another model.
+
+    Some of them use Anthropic's names for their models.
+    """
     own_model = not (target.model or call.model).startswith("claude-")
     return own_model or target.upstream.prices not in (None, "anthropic")
 
@@ -116,7 +118,7 @@ def _relayed_request(call: Call, target: Target) -> UpstreamRequest:
     if header(headers, b"anthropic-version") is None:
         headers.append(_OLDEST_VERSION)
     body, edits = _edited_body(call, target)
-    if edits and call.content_encoding:  # an edited text goes out plain
+    if edits and call.content_encoding:  # an edited body is sent uncompressed
         headers = [pair for pair in headers if pair[0] != b"content-encoding"]
     url = upstream.base_url + _PATHS[call.endpoint]
     if call.query:
@@ -125,9 +127,9 @@ def _relayed_request(call: Call, target: Target) -> UpstreamRequest:
 
 
 def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
-    """The body that came, but for the three edits that there are: another model's name; without the thinking
-    that we made of another vendor's reasoning, which Anthropic would refuse; and, for who only
-    speaks the protocol, without the billing header, which changes with every call and defeats prefix caches."""
+    """Returns the client's body, and its edits. There are three: the model's name is replaced; marked thinking
+    blocks are removed, since Anthropic would refuse them; and for third parties the billing header is removed,
+    since it differs in every call and defeats prefix caches."""
     if call.seen is None:
         return call.body, ()
     model = target.model if target.model != call.model else None
@@ -174,17 +176,17 @@ class RelayLeg:
         self._started_at = started_at
         self._third_party = third_party
         self._counting = counting
-        self._estimate_from = estimate_from  # the call, where an estimate stands in for a count
-        self._uncounted = False  # the upstream has no count_tokens
-        self._answer_head: ResponseHead | None = None  # as received; becomes `head` once it may go out
-        self._undecided = False  # whether it is a stream or a whole answer
-        self._called_stream = False  # by its content-type
-        self._encoded = False  # the answer is compressed all the same, and cannot be read on the side
+        self._estimate_from = estimate_from  # the call, if an estimate may replace a missing count
+        self._uncounted = False  # True if the upstream has no count_tokens
+        self._answer_head: ResponseHead | None = None  # as received; becomes `head` once it may be sent
+        self._undecided = False  # True until it is clear whether this is a stream or a whole answer
+        self._called_stream = False  # True if the content type says so
+        self._encoded = False  # True if the answer is compressed despite our request, and so unreadable
         self._held: list[bytes] | None = []  # the body so far while nothing may go out; None after that
         self._held_bytes = 0
-        self._hold_limit = HELD_BYTES  # a body larger than this does not wait for its end
+        self._hold_limit = HELD_BYTES  # a larger body is not held
         self._tap: StreamTap | None = None  # set for a stream
-        self._answer: Answer | None = None  # a whole sync body, as far as it is read
+        self._answer: Answer | None = None  # the facts of a whole sync body
 
     may_ping = False
 
@@ -208,7 +210,7 @@ class RelayLeg:
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
         if not 200 <= status < 600:
-            raise UpstreamProtocolError(f"the upstream answered with status {status}, which is no answer")
+            raise UpstreamProtocolError(f"the upstream answered with status {status}, unknown to HTTP")
         kept = relayed_response_headers(headers)
         self._upstream_request_id = upstream_id(headers, self.request.headers, b"request-id")
         encoding = (header(headers, b"content-encoding") or b"identity").strip().lower()
@@ -218,15 +220,18 @@ class RelayLeg:
         if status >= 400 and not self._uncounted:
             self.failure = UpstreamStatusError(status, "api_error")
         elif media_type == b"text/event-stream" and self._encoded:
-            self._hold_limit = 0  # it cannot be followed, and must not be held back either
+            self._hold_limit = 0  # it cannot be read, and must not be held back
         elif not self._encoded and not self._counting:
             self._undecided = True
             self._called_stream = media_type == b"text/event-stream"
         self._answer_head = ResponseHead(status, kept)
 
     def _decide(self, head: bytes, *, last: bool = False) -> None:
-        """Tells a stream from a whole answer by its first bytes, whatever it is called: some upstreams stream
-        as text/plain, or without any type. JSON is no stream, and of anything else the type decides."""
+        """Distinguishes a stream from a whole answer by its first bytes.
+
+        Some upstreams stream as text/plain, or without any type. JSON is never a stream. For other bytes the
+        content type decides.
+        """
         seen = is_stream(head)
         if seen is None and not last and len(head) < _ENOUGH and may_be_stream(head):
             return
@@ -234,7 +239,7 @@ class RelayLeg:
         if self._called_stream if seen is None else seen:
             self._tap = StreamTap(third_party=self._third_party)
             if self._answer_head is not None:
-                # A stream that breaks off gets an error event, which no stated length has room for.
+                # A broken stream ends in an error event, which a content-length would cut off.
                 kept = [pair for pair in self._answer_head.headers if pair[0] != b"content-length"]
                 self._answer_head = ResponseHead(self._answer_head.status, kept)
 
@@ -279,11 +284,11 @@ class RelayLeg:
         return None
 
     def client_gone(self) -> None:
-        if self.state is LegState.WINDING_DOWN:  # what ends the answer has passed
+        if self.state is LegState.WINDING_DOWN:  # the client has the end of the answer
             self.state = LegState.ENDED
 
     def _not_counted(self) -> bytes:
-        """The upstream's 404 as it came, or an estimate in its place."""
+        """Returns the upstream's 404, or an estimate instead."""
         if self._estimate_from is None or self._held is None:
             return self._release()
         try:
@@ -295,7 +300,7 @@ class RelayLeg:
         return body
 
     def _release(self) -> bytes:
-        """Lets the head out, and what was held."""
+        """Publishes the head. Returns the held bytes."""
         held, self._held = self._held, None
         self.head = self._answer_head
         return b"".join(held or ())
@@ -322,14 +327,16 @@ class RelayLeg:
         return error
 
     def _end_stream(self, tap: StreamTap, error: NexusFlowError, *, clean: bool) -> bytes:
-        """The stream is over; unless it came to an end of its own, `error` is its one last event. `clean`: HTTP
-        calls it whole, so the stop reason is an end too: some upstreams send no message_stop."""
+        """Ends the stream. Unless it came to its own end, `error` is its last event.
+
+        `clean`: HTTP ended it properly. Then a stop reason is also an end: some upstreams send no message_stop.
+        """
         gap = b"\n\n" if tap.inside_event else b""
         tap.flush()
         self._note_end(tap)
         if tap.ended or (clean and tap.stopped) or (tap.blind and isinstance(error, UpstreamProtocolError)):
             return self._release()
-        if self.head is None:  # not one event went out: the failure keeps a status of its own
+        if self.head is None:  # no event was sent, so the failure can have its own status
             raise error
         self.failure = error
         return gap + error_event(error, self._request_id)

@@ -1,4 +1,4 @@
-"""What a passing Messages answer says about itself: usage, model, its end or its error."""
+"""StreamTap: reads usage, model, end and error of a Messages answer as it passes."""
 
 import re
 from typing import Any
@@ -13,8 +13,8 @@ from nexusflow_core.usage import WireUsage, merge_usage, read_wire_usage
 
 __all__ = ["Answer", "ErrorMember", "StreamTap", "is_stream", "may_be_stream", "read_answer"]
 
-# An event that matters has one of these in its data. Text that speaks of them has them too, behind a backslash:
-# such an event is framed for nothing, which costs time in proportion to its length.
+# Every event that matters contains one of these. Text that mentions them contains them too, after a backslash:
+# such an event is parsed for nothing, in time proportional to its length.
 _MESSAGE = b'"message_'
 _ERROR = b'"error"'
 _MARK = re.compile(rb'"(?:message_|error")')
@@ -23,21 +23,21 @@ _BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
 _BLANK_LINE = re.compile(rb"\n(?:\n|\r\n)|\r\r")
 
 _NO_EVENT = re.compile(rb"(?::[^\r\n]*+[\r\n]|[\r\n])*+")
-"""Comments and blank lines, as there may be any number before an event."""
+"""Comments and blank lines; any number may precede an event."""
 
 _MAX_TAIL = 4096
-"""An unfinished event longer than this goes to the decoder, which keeps its pieces apart."""
+"""A longer unfinished event goes to the decoder, which stores its pieces separately."""
 
 
 class ErrorMember(Struct):
-    """The `error` member of an answer: its type on the wire, message and details."""
+    """The `error` member of an answer: wire type, message and details."""
 
     type: str = "api_error"
     message: Any = None
     details: Any = None
 
     def code(self) -> str:
-        """The stable reason code, "" where there is none."""
+        """Returns the stable error code, or ""."""
         return str(object_of(self.details).get("error_code") or "")
 
 
@@ -50,7 +50,7 @@ class _Diagnostics(Struct):
 
 
 class Answer(Struct):
-    """A sync body, or the `message` of message_start; members that do not matter here are skipped."""
+    """A sync body, or the `message` of message_start. Other members are skipped."""
 
     type: str = ""
     model: str | None = None
@@ -64,7 +64,7 @@ _NULL = Raw(b"null")
 
 
 class _Message(Struct):
-    """An answer as it is decoded: the usage is read apart, under its bounds."""
+    """An answer during decoding. The usage is decoded separately, within its bounds."""
 
     type: str = ""
     model: str | None = None
@@ -75,7 +75,7 @@ class _Message(Struct):
 
     @property
     def cache_miss(self) -> str | None:
-        """Why the provider's prompt cache missed."""
+        """The reason why the provider's prompt cache missed, or None."""
         if self.diagnostics is _NULL:
             return None
         try:
@@ -111,7 +111,7 @@ _FIELDS = (b"event", b"data", b"id", b"retry")
 
 
 def is_stream(head: bytes) -> bool | None:
-    """Whether a body that begins so is a stream of events, called so or not; None where that cannot be told."""
+    """True if a body with these first bytes is a stream of events, False if not, None if it is unclear."""
     head = head.removeprefix(_BOM).lstrip()
     if _FIELD.match(head):
         return True
@@ -121,28 +121,28 @@ def is_stream(head: bytes) -> bool | None:
 
 
 def may_be_stream(head: bytes) -> bool:
-    """Whether so few bytes may still be the beginning of a stream's first line."""
+    """True if these few bytes could begin the first line of a stream."""
     head = head.removeprefix(_BOM).lstrip()
     return not head or _BOM.startswith(head) or any(field.startswith(head) for field in _FIELDS)
 
 
 def read_answer(body: bytes) -> Answer | None:
-    """A sync body's usage, model and error; None where it is no JSON object."""
+    """Returns usage, model and error of a sync body; None if it is not a JSON object."""
     body = body.removeprefix(_BOM)
     try:
         it = _answer.decode(body)
         return Answer(it.type, it.model, it.stop_reason, read_wire_usage(it.usage), it.error, it.cache_miss)
-    except msgspec.ValidationError:  # an object of another shape: nothing to meter, nothing wrong with it
+    except msgspec.ValidationError:  # an object of another shape: it has nothing to meter
         return Answer() if body.lstrip()[:1] == b"{" else None
     except MALFORMED:
         return None
 
 
 class StreamTap:
-    """Reads along a Messages stream in constant memory and frames only what can matter.
+    """Reads a passing Messages stream in constant memory. It parses only events that matter.
 
-    `feed` gets the bytes as they come, in any cut. `usage` is merged as `merge_usage` says; `third_party`
-    is for upstreams that speak Anthropic's protocol for models of their own.
+    `feed` takes the bytes in any pieces. `usage` is merged, see `merge_usage`. `third_party`: the upstream
+    speaks Anthropic's protocol for its own models.
     """
 
     __slots__ = (
@@ -166,7 +166,7 @@ class StreamTap:
         self.started = False  # the first event has passed
         self.ended = False  # message_stop or an `error` event has passed
         self.stopped = False  # a message_delta with a stop reason has passed
-        self.error_type: str | None = None  # of an `error` event
+        self.error_type: str | None = None  # from an `error` event
         self.error_code = ""
         self.cache_miss: str | None = None
         self.model: str | None = None
@@ -174,18 +174,18 @@ class StreamTap:
         self.usage: WireUsage | None = None
         self._third_party = third_party
         self._decoder = SSEDecoder()
-        self._framing = True  # the decoder holds the beginning of the event that these bytes go on with
-        self._tail = b""  # the unfinished event, while nothing in it matters yet
-        self._blind = False  # an event was over the decoder's bound: no more metering
+        self._framing = True  # the decoder has the beginning of the current event
+        self._tail = b""  # the unfinished event, if nothing in it matters so far
+        self._blind = False  # an event exceeded the decoder's bound: metering has stopped
 
     @property
     def inside_event(self) -> bool:
-        """True where the bytes so far stop inside an event."""
+        """True if the bytes so far stop inside an event."""
         return bool(self._tail) or self._decoder.pending
 
     @property
     def blind(self) -> bool:
-        """True once an event was too large to be framed: whether the stream completed is no longer known."""
+        """True after an event that was too large: the end of the stream can no longer be recognised."""
         return self._blind
 
     def feed(self, data: bytes) -> None:
@@ -208,7 +208,7 @@ class StreamTap:
         self._skim(data)
 
     def _skim(self, data: bytes) -> None:
-        """Frames the events that matter, each by itself, and keeps the unfinished one at the end."""
+        """Parses the events that matter, one by one, and keeps the unfinished one at the end."""
         at = 0
         while mark := _MARK.search(data, at):
             at = max(at, _end_of_last_event(data, at, mark.start()))
@@ -223,7 +223,7 @@ class StreamTap:
             self._frame(tail)
 
     def flush(self) -> None:
-        """The stream is over: a last event that lacks its blank line counts."""
+        """Ends the stream. A last event without its blank line counts."""
         tail, self._tail = self._tail, b""
         if tail:
             self._frame(tail)
@@ -248,7 +248,7 @@ class StreamTap:
             event = _event.decode(data)
             usage = read_wire_usage(event.message.usage if event.message is not None else event.usage)
         except MALFORMED:
-            return  # on a relayed stream it is not ours to judge
+            return  # a relayed stream is not judged here
         if event.type == "message_start" and event.message is not None:
             self.model = event.message.model
             self.stop_reason = event.message.stop_reason
@@ -272,14 +272,16 @@ class StreamTap:
 
 
 def _end_of_event(data: bytes, at: int) -> int:
-    """Where the first blank line after `at` ends; 0 where there is none."""
+    """Returns the end of the first blank line after `at`; 0 if there is none."""
     blank = _BLANK_LINE.search(data, at)
     return blank.end() if blank is not None else 0
 
 
 def _end_of_last_event(data: bytes, at: int, before: int) -> int:
-    """Where the last blank line between the two places ends; 0 where there is none. Reads what lies between
-    them once, and no byte before `at`."""
+    """Returns the end of the last blank line between the two places; 0 if there is none.
+
+    It reads the bytes between them once, and none before `at`.
+    """
     return max(
         (i + len(blank) for blank in _BLANK_LINES if (i := data.rfind(blank, at, before)) >= 0), default=0
     )
