@@ -31,15 +31,12 @@ __all__ = ["Presence", "mark_lost", "sign_of_life", "stamped", "supported"]
 _CLOCK_SECONDS = 2.0
 """Seconds by which file systems may round the times of files."""
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
 
 class _Process(Struct):
-    """The writer, recorded in each line. `id` is new for every process, `boot` for every boot."""
+    """The writer, recorded in each line. `id` is new for every process."""
 
     id: str
     pid: int
-    boot: str
 
 
 class _Line(Struct):
@@ -72,7 +69,7 @@ class Presence:
     """This process's lock file, until `end()` or the end of the process."""
 
     def __init__(self, log: Path) -> None:
-        self.process = _Process(secrets.token_hex(8), os.getpid(), _boot_id())
+        self.process = _Process(secrets.token_hex(8), os.getpid())
         self._path = sign_of_life(log, self.process.id)
         while True:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -192,10 +189,3 @@ def _is_at(descriptor: int, path: Path) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return os.fstat(descriptor).st_ino == path.stat().st_ino
     return False
-
-
-def _boot_id() -> str:
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""

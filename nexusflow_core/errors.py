@@ -66,7 +66,6 @@ __all__ = [
     "UpstreamTimeoutError",
     "UpstreamUnreachableError",
     "error_body",
-    "error_event",
     "kept",
 ]
 
@@ -349,8 +348,3 @@ def error_body(error: NexusFlowError, request_id: str) -> bytes:
     if error.details is not None:
         shown["details"] = error.details
     return msgspec.json.encode({"type": "error", "error": shown, "request_id": request_id})
-
-
-def error_event(error: NexusFlowError, request_id: str) -> bytes:
-    """Returns the error as `event: error`, the last event of a stream."""
-    return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"

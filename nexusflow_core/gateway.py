@@ -12,7 +12,7 @@ from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange import Exchange
 from nexusflow_core.model_list import Listed
 from nexusflow_core.prices import PriceBook
-from nexusflow_core.resilience import CircuitMemory, CircuitStore, Health
+from nexusflow_core.resilience import CircuitMemory, Health
 from nexusflow_core.routing import Router, Target
 
 __all__ = ["Gateway"]
@@ -21,22 +21,20 @@ __all__ = ["Gateway"]
 class Gateway:
     """Pure: it has no clock and no socket. `config` must be resolved; `book` defaults to the built-in prices.
 
-    `circuits` keeps the health of targets, by default in a table of this gateway. `lock` guards it; a host
-    whose threads have an event loop each must pass one.
+    `lock` guards the health of targets; a host whose threads have an event loop each must pass one.
     """
 
     def __init__(
         self,
         config: Config,
         book: PriceBook | None = None,
-        circuits: CircuitStore | None = None,
         lock: AbstractContextManager[Any] | None = None,
     ) -> None:
         self.config = config
         self.book = book or PriceBook.builtin()
         self._router = Router(config.routes)
         self._listed: dict[str, Listed] = {}  # the models of the list, built on first use
-        self._health = Health(CircuitMemory() if circuits is None else circuits, lock)
+        self._health = Health(CircuitMemory(), lock)
 
     def open(self, call: Call, *, started: float, refusal: NexusFlowError | None = None) -> Exchange:
         """Returns the exchange of a call. Call its `start` next. `started` is the call's arrival, in seconds.

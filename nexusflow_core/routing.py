@@ -26,8 +26,8 @@ class TargetOptions(Struct, frozen=True, kw_only=True):
     """The model's output limit in tokens. A request for more gets this many."""
     images: Literal["send", "omit"] = "send"
     """`omit`: images are replaced by a text that says so."""
-    tool_images: ToolImages | None = None
-    """None: the vendor's default."""
+    tool_images: ToolImages = "hoist"
+    """Where images in tool results go."""
     server_tools: Literal["refuse", "drop"] = "refuse"
     """For tools that only Anthropic can run: refuse the call, or drop the tool."""
     count_tokens: Literal["estimate"] | None = None

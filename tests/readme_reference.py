@@ -56,7 +56,7 @@ _DEFAULTS = {
     "upstreams.NAME.api_key": "the client's own",
     "upstreams.NAME.auth": "`x-api-key`; `bearer` for `sk-ant-oat...` and `openai-chat`",
     "upstreams.NAME.prices": "the vendor's; without `vendor`, all vendors by model name",
-    "upstreams.NAME.tool_images": "the vendor's",
+    "upstreams.NAME.tool_images": "hoist",
     "upstreams.NAME.threads": "`true` for Anthropic's own address",
     "routes.server_tools": "the upstream's",
     "routes.retry": "`[retry]`",

@@ -70,7 +70,7 @@ _LACKS: list[tuple[str, Callable[[Vendor], bool], str]] = [
     ("`strict` tools", lambda row: not row.strict_tools, "listed"),
     (
         "images in tool results",
-        lambda row: row.tool_images == "hoist",
+        lambda row: True,
         "send them after the results, with a label",
     ),
     ("`thinking`, effort", lambda row: not row.thinking, "listed"),

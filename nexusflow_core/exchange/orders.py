@@ -4,11 +4,12 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from nexusflow_core.sse import encode_sse
 from nexusflow_core.upstream import UpstreamRequest
 
 __all__ = ["PING", "Close", "Order", "Read", "Send", "Sleep"]
 
-PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+PING = encode_sse(b'{"type": "ping"}', "ping")
 """Sent to a client while its upstream is silent."""
 
 

@@ -10,9 +10,13 @@ from typing import Any
 
 import msgspec
 
+from nexusflow_core.errors import NexusFlowError, error_body
+from nexusflow_core.sse import encode_sse
+
 __all__ = [
     "block_start",
     "block_stop",
+    "error_event",
     "input_json_delta",
     "message_body",
     "message_delta",
@@ -24,6 +28,20 @@ __all__ = [
 ]
 
 _encode = msgspec.json.Encoder().encode
+
+
+def _delta(type: str, member: str) -> bytes:
+    """Returns the template of a delta. Deltas are the most frequent events, so they are not built anew."""
+    data = b'{"type":"content_block_delta","index":%%d,"delta":{"type":"%b","%b":%%b}}'
+    return encode_sse(data % (type.encode(), member.encode()), "content_block_delta")
+
+
+_TEXT_DELTA = _delta("text_delta", "text")
+_INPUT_JSON_DELTA = _delta("input_json_delta", "partial_json")
+_THINKING_DELTA = _delta("thinking_delta", "thinking")
+_SIGNATURE_DELTA = _delta("signature_delta", "signature")
+_BLOCK_STOP = encode_sse(b'{"type":"content_block_stop","index":%d}', "content_block_stop")
+_MESSAGE_STOP = encode_sse(b'{"type":"message_stop"}', "message_stop")
 
 
 def message_body(
@@ -65,50 +83,38 @@ def message_start(*, id: str, model: str, usage: dict[str, Any]) -> bytes:
         "stop_details": None,
         "usage": usage,
     }
-    return b"event: message_start\ndata: " + _encode({"type": "message_start", "message": message}) + b"\n\n"
+    return encode_sse(_encode({"type": "message_start", "message": message}), "message_start")
 
 
 def block_start(index: int, block: dict[str, Any]) -> bytes:
     """Returns the event that opens a block. Text and tool_use blocks begin empty."""
     event = {"type": "content_block_start", "index": index, "content_block": block}
-    return b"event: content_block_start\ndata: " + _encode(event) + b"\n\n"
+    return encode_sse(_encode(event), "content_block_start")
 
 
 def text_delta(index: int, text: str) -> bytes:
-    """Returns a piece of text. The most frequent event, so it uses a template."""
-    return (
-        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
-        b'"delta":{"type":"text_delta","text":%b}}\n\n' % (index, _encode(text))
-    )
+    """Returns a piece of text."""
+    return _TEXT_DELTA % (index, _encode(text))
 
 
 def input_json_delta(index: int, fragment: str) -> bytes:
     """Returns a fragment of a tool call's input, as JSON text."""
-    return (
-        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
-        b'"delta":{"type":"input_json_delta","partial_json":%b}}\n\n' % (index, _encode(fragment))
-    )
+    return _INPUT_JSON_DELTA % (index, _encode(fragment))
 
 
 def thinking_delta(index: int, text: str) -> bytes:
     """Returns a piece of thinking."""
-    return (
-        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
-        b'"delta":{"type":"thinking_delta","thinking":%b}}\n\n' % (index, _encode(text))
-    )
+    return _THINKING_DELTA % (index, _encode(text))
 
 
 def signature_delta(index: int, signature: str) -> bytes:
     """Returns the signature of a thinking block, sent just before its stop."""
-    return (
-        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
-        b'"delta":{"type":"signature_delta","signature":%b}}\n\n' % (index, _encode(signature))
-    )
+    return _SIGNATURE_DELTA % (index, _encode(signature))
 
 
 def block_stop(index: int) -> bytes:
     """Returns the event that closes the open block."""
-    return b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n' % index
+    return _BLOCK_STOP % index
 
 
 def message_delta(
@@ -123,9 +129,14 @@ def message_delta(
     if stop_details is not None:
         delta["stop_details"] = stop_details
     event = {"type": "message_delta", "delta": delta, "usage": usage}
-    return b"event: message_delta\ndata: " + _encode(event) + b"\n\n"
+    return encode_sse(_encode(event), "message_delta")
 
 
 def message_stop() -> bytes:
     """Returns the last event of a complete stream."""
-    return b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    return _MESSAGE_STOP
+
+
+def error_event(error: NexusFlowError, request_id: str) -> bytes:
+    """Returns the error as `event: error`, the last event of a stream."""
+    return encode_sse(error_body(error, request_id), "error")

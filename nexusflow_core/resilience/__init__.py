@@ -3,7 +3,7 @@
 Pure: `now` is an argument, in seconds of one clock.
 """
 
-from nexusflow_core.resilience.circuits import Circuit, CircuitMemory, Circuits, CircuitStore, Health
+from nexusflow_core.resilience.circuits import Circuit, CircuitMemory, Circuits, Health
 from nexusflow_core.resilience.failures import Counts, Failure, Reason, failure_of
 from nexusflow_core.resilience.plan import Plan, Step
 from nexusflow_core.resilience.retry_after import stated_wait
@@ -11,7 +11,6 @@ from nexusflow_core.resilience.retry_after import stated_wait
 __all__ = [
     "Circuit",
     "CircuitMemory",
-    "CircuitStore",
     "Circuits",
     "Counts",
     "Failure",

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.resilience.failures import Counts, Failure, Reason
 
-__all__ = ["Circuit", "CircuitMemory", "CircuitStore", "Circuits", "Health"]
+__all__ = ["Circuit", "CircuitMemory", "Circuits", "Health"]
 
 
 class Circuit(Struct, frozen=True):
@@ -31,18 +31,6 @@ class Circuit(Struct, frozen=True):
 Circuits: TypeAlias = Mapping[Reason, Circuit]
 
 
-class CircuitStore(Protocol):
-    """Keeps circuits: in a process's memory, or shared by several processes."""
-
-    def get(self, target: str) -> Circuits:
-        """Returns the circuits of a target, empty if it is unknown. Every call asks, so it must not block."""
-        ...
-
-    def put(self, target: str, circuits: Circuits) -> None:
-        """Replaces a target's circuits. Empty: forgets the target."""
-        ...
-
-
 class CircuitMemory:
     """The circuits of one process, in a bounded table. If it is full, the oldest target is forgotten."""
 
@@ -51,9 +39,11 @@ class CircuitMemory:
         self._circuits: dict[str, Circuits] = {}
 
     def get(self, target: str) -> Circuits:
+        """Returns the circuits of a target, empty if it is unknown."""
         return self._circuits.get(target, {})
 
     def put(self, target: str, circuits: Circuits) -> None:
+        """Replaces a target's circuits. Empty: forgets the target."""
         if not circuits:
             self._circuits.pop(target, None)
             return
@@ -89,7 +79,7 @@ class Health:
     `lock` guards circuits if several threads, each with its own event loop, share them; None without threads.
     """
 
-    def __init__(self, store: CircuitStore, lock: AbstractContextManager[Any] | None = None) -> None:
+    def __init__(self, store: CircuitMemory, lock: AbstractContextManager[Any] | None = None) -> None:
         self._store = store
         self._lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
 

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from nexusflow_core.errors import NexusFlowError, error_event
+from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.messages.events import (
     block_start,
     block_stop,
+    error_event,
     input_json_delta,
     message_delta,
     message_start,

@@ -74,7 +74,7 @@ def test_the_line_is_there_before_the_upstream_is_asked(tmp_path: Path, backend:
     assert started["model"] == "claude-haiku-4-5"
     assert started["process"] == settled["process"]
     assert started["process"]["pid"] == os.getpid()
-    assert started["process"]["boot"]
+    assert started["process"].keys() == {"id", "pid"}
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -286,7 +286,7 @@ def test_a_line_that_is_no_record(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     """Of another version, or edited: it is marked lost with all that it says; what cannot even be read is left
     alone and named. Neither keeps the gateway from starting."""
     path = tmp_path / "calls.jsonl"
-    line = b'{"request_id":"%s","ending":"started",%s,"process":{"id":"0123456789abcdef","pid":1,"boot":""}}\n'
+    line = b'{"request_id":"%s","ending":"started",%s,"process":{"id":"0123456789abcdef","pid":1}}\n'
     odd = line % (b"a", b'"metadata":{"team":7},"new":[1.50]')
     path.write_bytes(odd + line % (b"b", b'"deep":' + b"[" * 50_000 + b"]" * 50_000))
     (tmp_path / "calls.jsonl.0123456789abcdef.alive").write_bytes(b"0")

@@ -180,7 +180,7 @@ class Noted(AbstractContextManager[None]):
         self.held = False
 
 
-def test_a_gateways_circuits_are_read_and_written_under_its_lock() -> None:
+def test_a_gateways_circuits_are_read_and_written_under_its_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over a whole call: its entry, its failure, its fallback and its end."""
     lock = Noted()
 
@@ -197,7 +197,9 @@ def test_a_gateways_circuits_are_read_and_written_under_its_lock() -> None:
             super().put(target, circuits)
 
     store = Watched()
-    gateway = Gateway(gateway_of_two().config, circuits=store, lock=lock)
+    config = gateway_of_two().config
+    monkeypatch.setattr("nexusflow_core.gateway.CircuitMemory", lambda: store)
+    gateway = Gateway(config, lock=lock)
     exchange = opened(gateway, 0.0)
     exchange.on_timer(60.0)
     exchange.receive_head(200, [(b"content-type", b"application/json")], 61.0)

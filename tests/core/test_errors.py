@@ -25,9 +25,9 @@ from nexusflow_core.errors import (
     PermissionDeniedError,
     UpstreamStatusError,
     error_body,
-    error_event,
 )
 from nexusflow_core.logs import NotAnEntryError
+from nexusflow_core.messages.events import error_event
 from nexusflow_core.prices import read_prices
 from nexusflow_core.sse import SSEDecoder
 

@@ -21,9 +21,9 @@ from nexusflow_core.errors import (
     NexusFlowError,
     UpstreamProtocolError,
     UpstreamStatusError,
-    error_event,
 )
 from nexusflow_core.messages import read_body
+from nexusflow_core.messages.events import error_event
 from nexusflow_core.messages.marks import may_be_marked, strip_marked
 from nexusflow_core.peek import Peek, rename_model
 from nexusflow_core.prices import BUILTIN_VENDORS

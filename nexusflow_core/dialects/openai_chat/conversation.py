@@ -114,12 +114,7 @@ class Conversation:
             drop_own_members(block, path, self._losses)
             texts.append(block.text)
         text = "\n\n".join(filter(None, texts))
-        if not text:
-            return []
-        if self._vendor.system_anywhere:
-            return [{"role": "system", "content": text}]
-        self._losses.drop(f"messages[{start}].role", "sent as a user's turn")
-        return [{"role": "user", "content": f"<system>{text}</system>"}]
+        return [{"role": "system", "content": text}] if text else []
 
     # The user's turns
 

@@ -30,7 +30,7 @@ class Parts:
         self._vendor = it.vendor
         self._losses = it.losses
         self._omit_images = it.options.images == "omit"
-        self._tool_images = it.options.tool_images or it.vendor.tool_images
+        self._tool_images = it.options.tool_images
 
     def of_user(self, block: Block, path: str) -> list[Part]:
         if isinstance(block, TextBlock):

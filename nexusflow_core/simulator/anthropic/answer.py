@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.errors import error_event
+from nexusflow_core.messages.events import error_event
 from nexusflow_core.simulator.anthropic.usage import PromptTokens
 from nexusflow_core.simulator.reply import Reply, Text, Thought, ToolCall, argument_slices, words
 from nexusflow_core.sse import encode_sse

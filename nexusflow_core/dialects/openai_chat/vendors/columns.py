@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from nexusflow_core.routing import ToolImages
 from nexusflow_core.translation.ids import IdForm
 from nexusflow_core.translation.thinking import Thinking
 
@@ -60,8 +59,6 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Enforces a tool's schema [docs]."""
     schema_refuses: frozenset[str] = frozenset()
     """Keywords in a tool's schema that the vendor refuses [docs]."""
-    system_anywhere: bool = True
-    """Takes a system message between others [docs]."""
     string_content: bool = False
     """Takes text as one string, not as a list of parts [docs]."""
     null_content: bool = True
@@ -70,8 +67,6 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Takes images [docs]."""
     image_urls: bool = True
     """Fetches images by URL [docs]."""
-    tool_images: ToolImages = "hoist"
-    """Where images in tool results go [docs, recorded]."""
     pdf: bool = False
     """Takes PDF documents as `file` parts [docs]."""
     response_format: Literal["json_schema", "json_object"] = "json_schema"
