@@ -39,9 +39,10 @@ class Outcome(Struct, kw_only=True):
     client_gone: bool = False
     edits: tuple[str, ...] = ()
     """Edits of a retry, such as removed thinking, beside those of the request."""
-    keys: dict[str, int] = field(default_factory=dict[str, int])
-    """Credentials sent to upstreams, each with the length of the shortest text that can contain it. They are
-    masked in records."""
+    keys: set[str] = field(default_factory=set[str])
+    """Credentials sent to upstreams. They are masked in records."""
+    shortest: int = MAX_TEXT
+    """A text of fewer characters can contain none of the keys."""
     final: AnswerFacts | None = None
     """The facts of the current attempt, once they are final."""
 
@@ -84,7 +85,8 @@ class Outcome(Struct, kw_only=True):
         if attempt.leg.request is not None:
             for sent in client_credentials(attempt.leg.request.headers):
                 key = sent.value.decode("latin-1")
-                self.keys[key] = shortest_with(key)
+                self.keys.add(key)
+                self.shortest = min(self.shortest, shortest_with(key))
 
     def end_attempt(self, reason: str, now: float) -> None:
         """Records the current attempt, unless that has been done. `reason` is "" for the one that serves."""
@@ -96,8 +98,9 @@ class Outcome(Struct, kw_only=True):
         """Returns an upstream's word or name with all sent keys masked; None if it is not a string."""
         if not isinstance(value, str):
             return None
+        if len(value) < self.shortest:
+            return value
         text = value[:_LONGEST_READ]
-        for key, shortest in self.keys.items():
-            if len(text) >= shortest:
-                text = masked(text, key)
+        for key in self.keys:
+            text = masked(text, key)
         return text[:MAX_TEXT]

@@ -207,8 +207,10 @@ def upstream_id(headers: Headers, sent: Headers, *names: bytes) -> str | None:
 
     At most 200 printable characters, without the credential in `sent`. None if no header is present.
     """
-    value = next((value for name in names if (value := header(headers, name))), None)
-    if value is None:
+    for name in names:
+        if value := header(headers, name):
+            break
+    else:
         return None
     text = value[:_LONGEST_ID].decode("latin-1")
     text = text if text.isprintable() else ascii(text)[1:-1]
