@@ -6,7 +6,7 @@ the states of a call.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, LegState, ResponseHead
@@ -19,8 +19,7 @@ from nexusflow_core.errors import (
     error_body,
     kept,
 )
-from nexusflow_core.exchange.attempt import Attempt
-from nexusflow_core.exchange.deadlines import Deadlines
+from nexusflow_core.exchange.attempt import Attempt, Deadlines
 from nexusflow_core.exchange.fallback import Fallback
 from nexusflow_core.exchange.heads import error_headers, said_before, who_answered
 from nexusflow_core.exchange.metering import CallCost, cost_of
@@ -265,7 +264,7 @@ class Exchange:
         """Opens an attempt at this target. Returns None, or the error that prevents it."""
         it, fallback = self._outcome, self._fallback
         try:
-            at = it.call.started_at + timedelta(seconds=now - self._started)
+            at = it.moment(now - self._started)
             leg = self._open_leg(it.call, target, at)
         except NexusFlowError as error:
             return kept(error)

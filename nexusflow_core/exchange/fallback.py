@@ -1,20 +1,23 @@
 """Fallback: decides after a failed attempt, while the client has seen nothing of its answer."""
 
+import zlib
 from math import inf
 
+from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg
 from nexusflow_core.errors import NexusFlowError, UpstreamError, kept
 from nexusflow_core.exchange.attempt import Attempt
 from nexusflow_core.exchange.outcome import Outcome
-from nexusflow_core.exchange.planning import moment, plan_of
 from nexusflow_core.exchange.thinking import (
     refuses_choice,
     refuses_thinking,
     without_thinking,
     would_be_refused,
 )
-from nexusflow_core.resilience import Failure, Health, Step, failure_of
-from nexusflow_core.routing import Target
+from nexusflow_core.resilience import Failure, Health, Plan, Step, failure_of
+from nexusflow_core.routing import ModelRoute, Target
+from nexusflow_core.threads import continues_thread
+from nexusflow_core.upstream import header
 
 __all__ = ["Fallback"]
 
@@ -33,7 +36,7 @@ class Fallback:
         self._outcome = outcome
         self._started = started
         route = outcome.route
-        self._plan = plan_of(outcome.call, route, health, started) if route is not None else None
+        self._plan = _plan_of(outcome.call, route, health, started) if route is not None else None
 
     @property
     def deadline(self) -> float:
@@ -105,4 +108,27 @@ class Fallback:
     def _failure(self, attempt: Attempt, error: NexusFlowError, now: float) -> Failure | None:
         if not isinstance(error, UpstreamError):
             return None
-        return failure_of(error, attempt.headers, moment(self._outcome.call, now - self._started))
+        return failure_of(error, attempt.headers, self._outcome.moment(now - self._started))
+
+
+def _plan_of(call: Call, route: ModelRoute, health: Health | None, started: float) -> Plan:
+    """Returns the plan of attempts for this call."""
+    retries = header(call.headers, b"x-stainless-retry-count") or b""
+    one = len(route.targets) == 1 or not continues_thread(call.text)
+    return Plan(
+        route.targets if one else route.targets[:1],  # a thread's history lies at one provider
+        route.retry,
+        health if call.endpoint == "messages" else None,  # an auxiliary call tells nothing
+        model=call.model,
+        started=started,
+        spent=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
+        jitter=zlib.crc32(call.request_id.encode()) / 2**32,
+        caller=_caller(call),
+    )
+
+
+def _caller(call: Call) -> str:
+    """Returns a name of the caller, from its authentication or its own credential; "" without either."""
+    if call.principal is not None:
+        return f"principal {call.principal.id}"
+    return f"credential {call.credential.value!r}" if call.credential is not None else ""

@@ -1,5 +1,6 @@
 """Outcome: the facts of a call so far. The record is made from it."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct, field
@@ -78,6 +79,10 @@ class Outcome(Struct, kw_only=True):
         if self.attempt.leg.state is LegState.ENDED:
             self.final = facts
         return facts
+
+    def moment(self, seconds: float) -> datetime:
+        """Returns the time of day so many seconds into the call."""
+        return self.call.started_at + timedelta(seconds=seconds)
 
     def go_to(self, attempt: Attempt) -> None:
         """Makes this attempt the current one."""
