@@ -116,9 +116,9 @@ def _plan_of(call: Call, route: ModelRoute, health: Health | None, started: floa
     retries = header(call.headers, b"x-stainless-retry-count") or b""
     one = len(route.targets) == 1 or not continues_thread(call.text)
     return Plan(
-        route.targets if one else route.targets[:1],  # a thread's history lies at one provider
+        route.targets if one else route.targets[:1],  # only one provider has a thread's history
         route.retry,
-        health if call.endpoint == "messages" else None,  # an auxiliary call tells nothing
+        health if call.endpoint == "messages" else None,  # count_tokens says nothing about a target's health
         model=call.model,
         started=started,
         spent=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
