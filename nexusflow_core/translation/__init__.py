@@ -1,4 +1,4 @@
-"""What every translated dialect shares: a Messages request taken apart, and a Messages answer put together.
+"""Shared by every translated dialect: reads a Messages request into parts, and builds a Messages answer.
 
-Nothing here knows a vendor or a wire protocol. A dialect imports what it needs from the modules.
+No module here knows a vendor or a wire protocol. A dialect imports from these modules.
 """

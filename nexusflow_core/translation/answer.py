@@ -1,4 +1,4 @@
-"""A whole answer as the parts of a Message, made by a dialect or folded from a stream of events."""
+"""Answer: the parts of a whole Message, made by a dialect or folded from a stream of events."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ _CUT = ("max_tokens", "model_context_window_exceeded")
 
 
 class Answer(Struct):
-    """The parts of a Message. `estimated`: its usage is an estimate; `noticed`: what had no place in it."""
+    """The parts of a Message. `estimated`: the usage is our estimate. `noticed`: dropped members."""
 
     content: list[dict[str, Any]]
     how: Ending
@@ -34,9 +34,9 @@ class Answer(Struct):
 
 
 def fold(events: bytes, noticed: list[str]) -> tuple[list[dict[str, Any]], Ending]:
-    """Returns content and ending of a complete stream of ours. Adds to `noticed` what could not be kept.
+    """Returns content and ending of a complete stream of ours. Adds dropped members to `noticed`.
 
-    Raises AnswerUnusableError for a tool's arguments that are no JSON object.
+    Raises AnswerUnusableError for tool arguments that are not a JSON object.
     """
     content: list[dict[str, Any]] = []
     pieces: list[list[str]] = []

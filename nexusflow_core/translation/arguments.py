@@ -1,4 +1,4 @@
-"""A tool call's arguments: JSON text that comes whole or in pieces, cut short, or encoded twice."""
+"""Arguments of a tool call: JSON text that arrives whole or in pieces, cut short, or encoded twice."""
 
 import re
 import zlib
@@ -13,7 +13,7 @@ from nexusflow_core.untyped import MALFORMED, is_object
 __all__ = ["NO_ARGUMENTS", "NO_OBJECT", "EncodedTwice", "JSONEnd", "read_arguments", "readable_prefix"]
 
 NO_ARGUMENTS = frozenset({"{}", "null", "[]", '""', "0", "false"})
-"""What servers write for an input without members, beside nothing at all."""
+"""Texts that servers send for an input without members, beside no text at all."""
 
 NO_OBJECT = "the upstream's answer has tool arguments that are no JSON object"
 
@@ -22,7 +22,7 @@ _LONGEST_ESCAPE = 12  # two halves of a surrogate pair: \ud83d\ude00
 
 
 def read_arguments(arguments: str) -> dict[str, Any] | None:
-    """Returns the arguments as an object, be it encoded twice; None where they are none."""
+    """Returns the arguments as an object, also if encoded twice; None if they are not one."""
     return _read(arguments, twice=True)
 
 
@@ -43,10 +43,12 @@ def _read(arguments: str, *, twice: bool) -> dict[str, Any] | None:
 
 
 def readable_prefix(arguments: str) -> dict[str, Any]:
-    """Returns the longest beginning that can be read, closed; {} where there is none. A string counts as far as
-    it goes, a number that was cut does not: half of it says something else."""
+    """Returns the longest readable beginning, closed; {} if there is none.
+
+    A cut string is kept up to the cut. A cut number is left out: half of it means something else.
+    """
     closing: list[str] = []
-    whole, in_string = 0, False  # where the last member ends that is sure to be whole
+    whole, in_string = 0, False  # the end of the last member that is surely complete
     for found in _BRACKETS.finditer(arguments):
         mark = found[0]
         if mark == '"':
@@ -63,7 +65,7 @@ def readable_prefix(arguments: str) -> dict[str, Any]:
             whole = found.end()
     end = "".join(reversed(closing))
     tries = [arguments[:whole] + end]
-    if in_string:  # without the escape sequence that it was perhaps cut in
+    if in_string:  # try to remove an escape sequence that the cut may have split
         tries[:0] = [arguments[: len(arguments) - cut] + '"' + end for cut in range(_LONGEST_ESCAPE)]
     elif not arguments[-1:].isdigit():
         tries[:0] = [arguments + end]
@@ -84,50 +86,52 @@ _WORD = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]
 _HEX = re.compile(r"[0-9a-fA-F]*")
 _LONGEST_WORD = 1000
 _DEEPEST = 1000
-"""Objects and lists inside each other; readers of JSON take no more."""
+"""Bound on nested objects and lists. JSON readers accept no more."""
 
 _ESCAPED = {**{chr(code): f"\\u{code:04x}" for code in range(32)}, "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LETTERS = frozenset('"\\/bfnrt')
 _LETTER = 5
-"""Of an escape sequence the letter is to come; below it, so many digits."""
+"""State after a backslash. Smaller numbers count the hexadecimal digits to come."""
 
 _VALUE, _ITEM, _MEMBER, _KEY, _COLON, _COMMA, _END = range(7)
-"""What comes next: a value; a value or `]`; a key or `}`; a key; `:`; `,` or what closes; nothing."""
+"""The next token: a value; a value or `]`; a key or `}`; a key; `:`; `,` or a closing bracket; nothing."""
 
 
 class JSONEnd:
-    """Follows a text piece by piece and keeps nothing of it but where in it a reader stands."""
+    """Follows a JSON text piece by piece. It keeps only the position of a parser, not the text."""
 
     def __init__(self) -> None:
         self.begun = False
         self.size = 0
         self.digest = 0
-        """Length and checksum of the text without blanks between its tokens."""
-        self._broken = False  # no end can make it JSON any more
+        """Length and checksum of the text, without blanks between tokens."""
+        self._broken = False  # True once no continuation can make it JSON
         self._depth = 0
         self._lists: list[bool] = []  # for each open list or object, whether it is a list
         self._next = _VALUE
         self._in_string = False
         self._in_key = False
-        self._escape = 0  # what is still to come of an escape sequence
-        self._word = ""  # a number or a literal, as far as it has come
+        self._escape = 0  # the rest of an escape sequence, see _LETTER
+        self._word = ""  # the current number or literal, so far
         self._begins_as_object = False
 
     @property
     def reached(self) -> bool:
-        """Whether all that was opened is closed: nothing but blanks can follow."""
+        """True if all brackets are closed: only blanks can follow."""
         return self.begun and self._depth <= 0 and not self._in_string
 
     @property
     def is_object(self) -> bool:
-        """Whether the text so far is one whole JSON object."""
+        """True if the text so far is one complete JSON object."""
         return self._begins_as_object and self._next == _END and not self._broken and not self._word
 
     def feed(self, text: str) -> str:
-        """Takes the next piece, of which the very first shows something visible. Returns it, with the bare
-        control characters inside its strings escaped."""
+        """Takes the next piece; the first one must not be blank.
+
+        Returns the piece, with bare control characters inside its strings escaped.
+        """
         self.begun = True
-        if self._in_string and not self._escape and _INSIDE.search(text) is None:  # as most pieces are
+        if self._in_string and not self._escape and _INSIDE.search(text) is None:  # most pieces
             self._count(text)
             return text
         told: list[str] = []
@@ -151,7 +155,7 @@ class JSONEnd:
     # In a string
 
     def _string(self, text: str, at: int, told: list[str]) -> int:
-        """Goes on to the next mark; returns where that ends."""
+        """Reads to the next quote, backslash or control character. Returns the position after it."""
         start = at
         if self._escape:
             at = self._escape_sequence(text, at)
@@ -189,7 +193,7 @@ class JSONEnd:
 
     def _token(self, text: str, at: int, kept: list[str]) -> int:
         found = _TOKEN.match(text, at)
-        if found is None:  # blanks alone
+        if found is None:  # only blanks
             self._end_word()
             return len(text)
         token = found[1]
@@ -247,14 +251,14 @@ class JSONEnd:
 
 
 class EncodedTwice:
-    """Holds the string until it is whole: what is inside cannot be told from its pieces."""
+    """Holds an encoded string until it is complete: its content cannot be read from pieces."""
 
     def __init__(self, held: Held) -> None:
         self._pieces = Pieces(held)
         self._end = JSONEnd()
 
     def feed(self, fragment: str) -> str | None:
-        """Returns the text inside once the string is whole, None until then. What is no JSON stays as it is."""
+        """Returns the decoded text once the string is complete, else None. Invalid JSON stays unchanged."""
         self._pieces.add(fragment)
         self._end.feed(fragment)
         if not self._end.reached:
@@ -267,5 +271,5 @@ class EncodedTwice:
         return value if isinstance(value, str) else text
 
     def rest(self) -> str:
-        """What has come of a string that has no end."""
+        """Returns the received part of an unfinished string."""
         return self._pieces.take()

@@ -1,5 +1,5 @@
-"""The body of an answer as UTF-8, whatever the upstream or a proxy before it has made of it: compressed though
-`identity` was asked for, in another charset, behind a byte order mark."""
+"""Converts an answer's body to UTF-8. The upstream, or a proxy before it, may have compressed it, although
+`identity` was requested, used another charset, or added a byte order mark."""
 
 import codecs
 import re
@@ -12,19 +12,19 @@ from nexusflow_core.upstream import Headers, header
 __all__ = ["BodyText"]
 
 _PIECE = 256 * 1024
-"""Bytes that are inflated at once, so that whoever reads them can stop."""
+"""Bytes that are inflated at once, so that the caller can stop in between."""
 _HARMLESS = 4 * 1024 * 1024
 _MOST_RATIO = 200
-"""How often its own size a body may have beyond the harmless size: text of a model has 5 to 30."""
+"""Bound on the compression ratio above a harmless size: a model's text has 5 to 30."""
 _MOST_MEMBERS = 10_000
 
 _ENOUGH = 4
-"""Bytes that tell what a body is."""
+"""Bytes needed to recognise a body."""
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _PLAIN = re.compile(rb"\s*(?:[{\[:<\"]|data|event|id|retry)")
-"""What JSON, a stream or a page begins with."""
+"""Beginnings of JSON, of a stream, and of an HTML page."""
 
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -37,11 +37,11 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9_.:-]{1,40})")
 
 
 class BodyText:
-    """Takes the bytes of one body as they come and gives UTF-8. What is plain UTF-8 passes as it is.
+    """Takes the bytes of one body and yields UTF-8. Plain UTF-8 passes unchanged.
 
-    The first bytes outweigh the labels: gzip without its name is inflated, and text that is called compressed
-    stays. Raises UpstreamProtocolError for an encoding that cannot be read here, for broken data, and for data
-    that grows beyond every bound.
+    The first bytes outweigh the headers: unlabelled gzip is inflated, and plain text labelled as compressed
+    passes. Raises UpstreamProtocolError for an unsupported encoding and broken data, AnswerUnusableError for
+    data that inflates without bound.
     """
 
     def __init__(self, headers: Headers) -> None:
@@ -54,11 +54,11 @@ class BodyText:
 
     @property
     def passes(self) -> bool:
-        """Whether the rest of the body passes as it is."""
+        """True if the rest of the body passes unchanged."""
         return self._begun and not self._inflaters and self._charset.passes
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The next bytes, in pieces of a bounded size."""
+        """Yields the next bytes, in pieces of bounded size."""
         if not self._begun:
             data = self._first + data
             if len(data) < _ENOUGH and not data.endswith((b"}", b"\n")):
@@ -71,7 +71,7 @@ class BodyText:
         yield from filter(None, map(self._charset.feed, pieces))
 
     def flush(self) -> Iterator[bytes]:
-        """What is left at the end of the body."""
+        """Yields the rest at the end of the body."""
         if not self._begun and self._first:
             data, self._first = self._first + b"\n", b""
             yield from self.feed(data)
@@ -86,16 +86,14 @@ class BodyText:
 
 
 class _Charset:
-    """Makes UTF-8 of a text in another charset: by its mark, or by its name where it is no UTF-8."""
+    """Converts a text in another charset: by its byte order mark, else by its label if it is not UTF-8."""
 
     def __init__(self, headers: Headers) -> None:
         self._named = _charset_of(headers)
         self._begun = False
         self._first: bytes = b""
         self._decoder: codecs.IncrementalDecoder | None = None
-        self._strict: codecs.IncrementalDecoder | None = (
-            None  # tells whether text with a name is UTF-8 after all
-        )
+        self._strict: codecs.IncrementalDecoder | None = None  # checks whether labelled text is UTF-8 after all
 
     @property
     def passes(self) -> bool:
@@ -141,7 +139,7 @@ class _Charset:
 
 
 class _Inflater:
-    """One encoding: gzip of any number of members, or deflate with or without its header."""
+    """One encoding: gzip with any number of members, or deflate with or without its header."""
 
     def __init__(self, bits: int) -> None:
         self._bits = bits
@@ -176,7 +174,7 @@ class _Inflater:
             ) from None
 
     def _next_member(self, rest: bytes) -> bytes:
-        """What follows the end of a member; nothing where it is padding."""
+        """Returns the bytes after the end of a member, or b"" for padding."""
         self._members += 1
         if not rest.startswith(_GZIP[:1]) or self._members > _MOST_MEMBERS:
             self._over = True
@@ -199,7 +197,7 @@ def _bits_of(name: str, data: bytes) -> int:
 
 
 def _charset_of(headers: Headers) -> str | None:
-    """The charset that the content-type names, None for UTF-8 and what nobody knows."""
+    """Returns the content type's charset; None for UTF-8, and for an unknown one."""
     told = _CHARSET.search((header(headers, b"content-type") or b"").decode("latin-1").lower())
     if told is None:
         return None

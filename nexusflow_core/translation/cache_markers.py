@@ -1,5 +1,7 @@
-"""Prompt caching: the markers of a request, checked as Anthropic checks them, and a key for its beginning. It
-keeps a conversation on one cache."""
+"""Prompt caching: checks a request's markers as Anthropic does, and makes a cache key for its beginning.
+
+The key keeps a conversation on one cache.
+"""
 
 import hashlib
 import re
@@ -27,13 +29,13 @@ from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object
 __all__ = ["MOST_MARKERS", "Mark", "cache_key", "checked_marks", "is_billing", "named"]
 
 _BILLING = "x-anthropic-billing-header:"
-"""Claude Code's billing header changes with every call, so no prefix behind it would ever match."""
+"""Claude Code's billing header changes with every call, so it would break every cached prefix."""
 
 MOST_MARKERS = 4
 
 
 class Mark(Struct, frozen=True):
-    """A marker of the request: the block or tool that has it, where it counts, and how long it asks to live."""
+    """A marker: the block or tool that has it, its effective place, and its time to live."""
 
     path: str
     at: str
@@ -42,8 +44,10 @@ class Mark(Struct, frozen=True):
 
 
 def checked_marks(request: MessagesRequest) -> tuple[list[Mark], Mark | None]:
-    """Returns the markers in the order of the prefix, and the automatic one of the whole request. Raises
-    InvalidRequestError where Anthropic would."""
+    """Returns the markers in the order of the prefix, and the automatic marker of the whole request.
+
+    Raises InvalidRequestError in the same cases as Anthropic.
+    """
     marks = list(_marks(request))
     automatic = _automatic(request, marks)
     _check(marks, automatic)
@@ -51,32 +55,34 @@ def checked_marks(request: MessagesRequest) -> tuple[list[Mark], Mark | None]:
 
 
 def named(path: str) -> str:
-    """Returns the path of the marker at `path`, "" for the whole request."""
+    """Returns the path of a marker's `cache_control`; "" means the whole request."""
     return f"{path}.cache_control" if path else "cache_control"
 
 
 def is_billing(block: TextBlock) -> bool:
-    """Returns whether a system text is transport data of the client, which must not stand before a prefix."""
+    """True if a system text is the client's billing header, which must not precede a cached prefix."""
     return block.text.startswith(_BILLING)
 
 
 _HEAD = 1000
-"""Characters of an unmarked system prompt that a key goes by: some clients write the time at its end, or the
-tokens that are left."""
+"""Characters of an unmarked system prompt that the key depends on. Some clients write the time, or the number
+of remaining tokens, at its end."""
 
 _SESSION = re.compile(r"session_([0-9a-fA-F-]{36})")
 
 
 def cache_key(it: Translation, tools: Any) -> str:
-    """Returns one key for all calls of a tenant that begin alike, which does not tell who that is: by the
-    session that Claude Code names, else by the tools and the beginning of the system prompt."""
+    """Returns one key for all calls of a tenant with the same beginning. It does not reveal the tenant.
+
+    It depends on Claude Code's session, else on the tools and the beginning of the system prompt.
+    """
     session = _session(it.request.metadata.get("user_id"))
     begins = [session] if session else [_beginning(it.request.system), tools]
     return hashlib.sha256(msgspec.json.encode(["nexusflow", it.tenant, it.model, *begins])).hexdigest()[:32]
 
 
 def _session(user_id: Any) -> str | None:
-    """The session in a user id of Claude Code: `user_..._session_UUID`, or a JSON object as text."""
+    """Returns the session in Claude Code's user id: `user_..._session_UUID`, or a JSON object as text."""
     if not isinstance(user_id, str):
         return None
     if user_id.startswith("{"):
@@ -90,8 +96,7 @@ def _session(user_id: Any) -> str | None:
 
 
 def _beginning(system: Sequence[TextBlock]) -> list[str]:
-    """The system prompt up to its first marker, which says that it stays; without one the head of its first
-    text."""
+    """Returns the system prompt up to its first marker, or the beginning of its first text."""
     texts = [block for block in system if block.text and not is_billing(block)]
     marked = next((i for i, block in enumerate(texts) if not is_zero(block.cache_control)), None)
     if marked is not None:
@@ -99,11 +104,11 @@ def _beginning(system: Sequence[TextBlock]) -> list[str]:
     return [block.text[:_HEAD] for block in texts[:1]]
 
 
-# What Anthropic checks
+# Checks
 
 
 def _marks(request: MessagesRequest) -> Iterator[Mark]:
-    """Every marker, in the order in which the prefix is built."""
+    """Yields every marker, in the order of the prefix."""
     for index, tool in enumerate(request.tools):
         yield from _mark(tool.cache_control, f"tools[{index}]")
     for index, text in enumerate(request.system):
@@ -120,7 +125,7 @@ def _marks(request: MessagesRequest) -> Iterator[Mark]:
 
 
 def _surely_unmarked(block: Block) -> bool:
-    """The usual case, found quickly."""
+    """True in the usual case, decided quickly."""
     if isinstance(block, TextBlock | ToolUseBlock):
         return block.cache_control is None
     return isinstance(block, ToolResultBlock) and block.cache_control is None and not is_list(block.content)
@@ -150,7 +155,7 @@ def _mark(given: Any, path: str, at: str | None = None) -> Iterator[Mark]:
 
 
 def _automatic(request: MessagesRequest, marks: Sequence[Mark]) -> Mark | None:
-    """The marker of the whole request, at the last block that can have one; None where that has one already."""
+    """Returns the marker of the whole request, at the last possible block; None if that block has one."""
     found = next(_mark(request.extra.get("cache_control"), ""), None)
     if found is None:
         return None

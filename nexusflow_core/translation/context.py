@@ -1,4 +1,4 @@
-"""What travels together through a translation: the request on its way, and what its answer must know of it."""
+"""Translation: the values that a request's translation needs; and Asked: those that its answer's needs."""
 
 from msgspec import Struct
 
@@ -13,7 +13,7 @@ __all__ = ["Asked", "Translation"]
 
 
 class Translation(Struct, frozen=True):
-    """One request on its way to one target. A dialect adds what it needs in a subclass."""
+    """One request and its target. A dialect adds members in a subclass."""
 
     call: Call
     target: Target
@@ -31,12 +31,12 @@ class Translation(Struct, frozen=True):
 
     @property
     def thinker(self) -> str:
-        """Whose reasoning the answer brings: the vendor, or the upstream where no vendor is configured."""
+        """The source of the answer's reasoning: the vendor, or the upstream if no vendor is configured."""
         return self.target.upstream.vendor or self.target.upstream.name
 
     @property
     def tenant(self) -> str:
-        """The caller's id, "" for an anonymous one."""
+        """The caller's id; "" for an anonymous caller."""
         return self.call.principal.id if self.call.principal is not None else ""
 
     def call_ids(self) -> list[str]:
@@ -46,10 +46,10 @@ class Translation(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What the translation of an answer must know of the request.
+    """Facts of the request that the translation of its answer needs.
 
-    `model` is the client's name of the model, `upstream_model` the upstream's. `vendor_name` is the vendor in
-    the configuration; `thinker` that or else the upstream's name, whose reasoning the answer brings.
+    `model` is the client's name of the model, `upstream_model` the upstream's. `vendor_name` is the configured
+    vendor. `thinker` is the source of the answer's reasoning: that vendor, or the upstream's name.
     """
 
     request_id: str
@@ -59,24 +59,24 @@ class Asked(Struct, frozen=True, kw_only=True):
     thinker: str
     names: ToolNames
     used_ids: UsedIds
-    """The ids of the calls in the conversation: no call of the answer may have one of them again."""
+    """The ids of tool calls in the conversation. No call in the answer may reuse one."""
     stops: tuple[str, ...] = ()
-    """What the client asked to stop at."""
+    """The client's stop sequences."""
     stop_here: tuple[str, ...] = ()
-    """Stop strings that the upstream was not given, to be found on the text."""
+    """Stop sequences that are not sent upstream, but searched in the text here."""
     echo: str = ""
-    """What the answer repeats of the client's own beginning of it."""
+    """The client's beginning of the answer, if the upstream repeats it."""
     one_call: bool = False
-    """Only the first tool call counts: the upstream has no field that says so."""
+    """Only the first tool call counts, because the upstream has no field to limit them."""
     hide_thinking: bool = False
-    """The client wants thinking blocks without their text."""
+    """The client wants thinking blocks without text."""
     prompt_tokens: int = 0
-    """An estimate, for as long as the upstream tells nothing."""
+    """An estimate, used until the upstream reports usage."""
 
     def tool_id(self, id: str | None, number: int) -> str:
-        """The client's id of the answer's call of this number; `id` is the upstream's."""
+        """Returns the client's id of the answer's call `number`; `id` is the upstream's."""
         return tool_id(id, self.request_id, number, self.used_ids)
 
     def mark(self, kind: MarkKind, payload: object = None) -> str:
-        """The signature of a thinking block made of this upstream's reasoning."""
+        """Returns the signature of a thinking block made from this upstream's reasoning."""
         return Mark(vendor=self.thinker, model=self.upstream_model, kind=kind, payload=payload).signature()

@@ -1,4 +1,4 @@
-"""Documents, search results and images, as text and as parts of a dialect."""
+"""Turns documents, search results and images into text and into a dialect's content parts."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -11,10 +11,10 @@ from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero
 __all__ = ["Documents", "Part", "Piece", "image_url", "source_members"]
 
 Part: TypeAlias = dict[str, Any]
-"""A content part in the words of a dialect."""
+"""A content part in the form of a dialect."""
 
 Piece: TypeAlias = str | Part
-"""Text, or another part."""
+"""Text, or a content part."""
 
 _IMAGE_MEMBERS = {"base64": ("media_type", "data"), "url": ("url",)}
 _MEMBERS = {"text": ("media_type", "data"), "content": ("content",), "base64": ("media_type", "data")}
@@ -22,8 +22,10 @@ _MEDIA_TYPES = {"text": "text/plain", "base64": "application/pdf"}
 
 
 class Documents:
-    """Makes pieces of documents. `inside` makes those of a text or an image within one, `pdf` the part of a PDF
-    in base64. `pdf` None: this upstream takes none."""
+    """Turns documents into pieces. `inside` translates a text or image within one.
+
+    `pdf` makes the part of a PDF in base64; None means that this upstream accepts no PDF.
+    """
 
     def __init__(
         self,
@@ -37,11 +39,11 @@ class Documents:
         self._pdf_part = pdf
 
     def document(self, block: DocumentBlock, path: str) -> list[Piece]:
-        """Its text, images and file, in a `<document>` where that is not the file alone."""
+        """Returns a document's text, images and file, inside `<document>` unless it is only a file."""
         self._citations(block.citations, path)
         kind = str(block.source.get("type"))
         members = _MEMBERS.get(kind)
-        if members is None:  # nothing is fetched here, and files are Anthropic's
+        if members is None:  # the gateway fetches nothing, and file ids belong to Anthropic
             raise InvalidRequestError(f"{dotted(path)}.source: {kind[:20]!r} cannot be sent to this upstream")
         given = source_members(block.source, kind, members, path, self._losses)
         expected = _MEDIA_TYPES.get(kind)
@@ -56,7 +58,7 @@ class Documents:
         return _wrapped("document", head, [pdf]) if head else [pdf]
 
     def search_result(self, block: SearchResultBlock, path: str) -> list[Piece]:
-        """Its source, title and text, in a `<search_result>`."""
+        """Returns a search result's source, title and text, inside `<search_result>`."""
         self._citations(block.citations, path)
         parts: list[Piece] = []
         for index, inner in enumerate(block.content):
@@ -100,8 +102,10 @@ class Documents:
 
 
 def image_url(block: ImageBlock, path: str, losses: Losses, *, fetches: bool) -> str:
-    """Returns an image as a URL: its own where the upstream `fetches` images, else one with its data in it.
-    Raises InvalidRequestError for a source that cannot be sent."""
+    """Returns an image as a URL: its own if the upstream `fetches` images, else a data URL.
+
+    Raises InvalidRequestError for a source that cannot be sent.
+    """
     if not is_zero(block.transformations) and block.transformations != {"oversized_image": "downsize"}:
         losses.drop(f"{path}.transformations", "images are sent as they are")
     kind = str(block.source.get("type"))
@@ -117,7 +121,7 @@ def image_url(block: ImageBlock, path: str, losses: Losses, *, fetches: bool) ->
 def source_members(
     source: dict[str, Any], kind: str, members: tuple[str, ...], path: str, losses: Losses
 ) -> dict[str, Any]:
-    """The members that a source of this kind has, text all of them but `content`; others are named."""
+    """Returns the members of a source of this kind. Lists others as dropped. Raises InvalidRequestError."""
     for name in members:
         if not isinstance(source.get(name), str) and not (name == "content" and is_list(source.get(name))):
             raise InvalidRequestError(f"{dotted(path)}.source.{kind}.{name}: Field required")
@@ -132,7 +136,7 @@ def _lines(**named: str | None) -> str:
 
 
 def _wrapped(tag: str, head: str, parts: list[Piece]) -> list[Piece]:
-    """Texts that follow each other become one, the wrapper's tags with them."""
+    """Returns the parts inside a tag. Adjacent texts are joined, including the tag's own."""
     out: list[Piece] = []
     text = f"<{tag}>\n" + (f"{head}\n" if head else "")
     for part in parts:

@@ -1,4 +1,4 @@
-"""What an upstream's error says, in whatever form a vendor writes it."""
+"""Reads an upstream's error in any of the vendors' forms."""
 
 import re
 from collections.abc import Iterator
@@ -23,26 +23,28 @@ __all__ = [
 ]
 
 _LONGEST_MESSAGE = 64 * 1024
-"""Characters of a message that anybody reads on; a vendor may repeat a whole prompt."""
+"""Bound on the characters of a message: a vendor may repeat a whole prompt."""
 _LONGEST_WORD = 200
-"""Characters of a type, a code or a status."""
+"""Bound on the characters of a type, a code or a status."""
 _DEEPEST = 8
-"""Wrappings of an error; nobody means more."""
+"""Bound on nested errors."""
 _MOST_DETAILS = 20
 GOOD = frozenset({"", "0", "200", "ok", "success"})
-"""Codes of no error."""
+"""Codes that mean success."""
 
 LONGEST = 10 * 365 * 86_400.0
-"""Seconds; what is beyond is no time that anybody means."""
+"""Seconds. A longer wait is not plausible."""
 
 _WORD = re.compile(r"[\w.-]{1,200}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 
 
 class ErrorTold(Struct, frozen=True):
-    """`message` is for people and may repeat what the client wrote; `words` are the vendor's own: type, code,
-    status, reason. `status` is an HTTP status that the error itself names, `wait` the seconds after which to
-    come back, `raw` what the provider behind a router said."""
+    """An upstream's error. `message` is for people, and may repeat the client's text.
+
+    `words` are the vendor's type, code, status and reason. `status` is an HTTP status named in the error.
+    `wait`: seconds until a retry. `raw`: the error of the provider behind a router.
+    """
 
     message: str = ""
     words: str = ""
@@ -52,14 +54,14 @@ class ErrorTold(Struct, frozen=True):
 
 
 def read_error_body(body: bytes, deepest: int = _DEEPEST) -> ErrorTold:
-    """The body of an error answer, JSON or not. Vendors send JSON under any content-type, and as an event."""
+    """Returns the error in a body, JSON or not. Vendors send JSON under any content type, and as an event."""
     body = unframed(body)
     try:
         error: Any = decode_json(body)
     except msgspec.DecodeError:
         error = body.decode(errors="replace").strip()
         if error[:1] == "<":
-            error = ""  # a proxy's page
+            error = ""  # an HTML page of a proxy
     return read_error(error, deepest)
 
 
@@ -79,11 +81,11 @@ _MESSAGES = (
     "reason",
     "title",
 )
-"""Where vendors write what went wrong, in this order."""
+"""Members that hold an error's message, in order of preference."""
 
 
 def message_of(error: dict[str, Any]) -> Any:
-    """Returns what went wrong, under whichever name it stands; None where nothing says it."""
+    """Returns the message of an error, under any of its names, or None."""
     found = next((error[name] for name in _MESSAGES if not is_zero(error.get(name))), None)
     if is_list(found) and len(found) == 1:
         found = object_of(found[0]).get("message") or found[0]
@@ -91,8 +93,10 @@ def message_of(error: dict[str, Any]) -> Any:
 
 
 def read_error(error: Any, deepest: int = _DEEPEST) -> ErrorTold:
-    """An error object, wrapped in others or in a list, a text, or nothing. `deepest`: how many errors of
-    providers behind it are looked at."""
+    """Returns an error given as an object, nested or in a list, as text, or as nothing.
+
+    `deepest` bounds the errors of providers behind a router.
+    """
     words: list[str] = []
     status: int | None = None
     wait: float | None = None
@@ -107,7 +111,7 @@ def read_error(error: Any, deepest: int = _DEEPEST) -> ErrorTold:
                 break
             if isinstance(error["error"], str) and isinstance(message_of(error), str):
                 words += [error["error"]] if _WORD.fullmatch(error["error"]) else []
-                break  # a name, and what it means beside it
+                break  # `error` is a name, and its meaning is beside it
             error = error["error"]
         else:
             break
@@ -121,11 +125,11 @@ def read_error(error: Any, deepest: int = _DEEPEST) -> ErrorTold:
 
 
 _HOLLOW = frozenset({"", "provider returned error", "upstream error", "error", "bad request", "internal error"})
-"""Messages that say nothing: then the reason of the provider behind it is shown."""
+"""Messages without information. The error of the provider behind is shown instead."""
 
 
 def _raw_of(error: dict[str, Any], deepest: int) -> ErrorTold:
-    """Returns what the provider behind a router answered: `metadata.raw`, as text or as JSON in it."""
+    """Returns the error of the provider behind a router: `metadata.raw`, as text or JSON."""
     raw = object_of(error.get("metadata")).get("raw")
     if isinstance(raw, str):
         return read_error_body(raw.encode(errors="replace"), deepest)
@@ -145,7 +149,7 @@ def _words(error: dict[str, Any]) -> Iterator[str]:
 
 
 def status_in(error: dict[str, Any]) -> int | None:
-    """Returns the HTTP status that an error names itself; None for none."""
+    """Returns the HTTP status named in an error, or None."""
     for name in ("status_code", "code", "status"):
         value = error.get(name)
         if isinstance(value, str) and value.isdecimal() and len(value) == 3:
@@ -156,7 +160,7 @@ def status_in(error: dict[str, Any]) -> int | None:
 
 
 def _wait(error: dict[str, Any]) -> float | None:
-    """Returns the seconds of a RetryInfo among the details: `{"retryDelay": "38.5s"}`."""
+    """Returns the seconds of a RetryInfo in the details, such as `{"retryDelay": "38.5s"}`, or None."""
     delays = [detail.get("retryDelay") for detail in _details(error)]
     seconds = [seconds_of(delay) for delay in delays if isinstance(delay, str)]
     return max((found for found in seconds if found is not None), default=None)
@@ -168,7 +172,7 @@ def _details(error: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _text(message: Any) -> str:
-    """A message as text; JSON where it is neither text nor nothing."""
+    """Returns a message as text; other values as JSON, nothing as ""."""
     if isinstance(message, str):
         return message[:_LONGEST_MESSAGE]
     try:
@@ -178,7 +182,7 @@ def _text(message: Any) -> str:
 
 
 def seconds_of(text: str) -> float | None:
-    """`7`, `6m0s`, `120ms` in seconds; None for anything else."""
+    """Returns `7`, `6m0s` or `120ms` in seconds; None for other text."""
     text = text.strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
         return float(text)

@@ -1,4 +1,4 @@
-"""A vendor's error as Anthropic's: status, type, a message without keys and URLs, and when to come back."""
+"""Translates a vendor's error to Anthropic's: status, type, a message without keys and URLs, and a wait."""
 
 import re
 from collections.abc import Callable
@@ -54,9 +54,9 @@ _OF_THE_GATEWAY = re.compile(
     """,
     re.I | re.X,
 )
-"""What a 403 is about. Of the gateway is what only its operator can mend; anything else is the caller's."""
+"""The reason of a 403. Only the operator can solve these; all others are the caller's."""
 _QUOTED = re.compile(r""""(?:\\.|[^"\\])*(?:"|$)|`[^`]*(?:`|$)|(?<!\w)\'(?:\\.|[^'\\])*\'(?!\w)""", re.S)
-"""Vendors repeat a caller's words so. They must not pass for the vendor's own."""
+"""Vendors quote the caller's words, which must not be taken for their own."""
 _NO_MODEL = re.compile(r"model_not_found", re.I)
 _LIMIT = re.compile(r"rate.?limit", re.I)
 _KEY = re.compile(r"api.?key", re.I)
@@ -68,22 +68,22 @@ _MEANT = (
     (re.compile(r"overloaded", re.I), 529),
     (re.compile(r"invalid_request", re.I), 400),
 )
-"""What the words of an error in an answer of 200 mean, in this order: `invalid_api_key` may come beside
+"""The meaning of an error in an answer of status 200, in this order: `invalid_api_key` may accompany
 `invalid_request_error`."""
 _TOO_LONG = "prompt is too long"
-"""Anthropic's words, on which agents shorten their conversation."""
+"""Anthropic's text. Agents shorten their conversation when they see it."""
 _MAY_BE_TOO_LONG = (400, 413, 422, 500)
 _LOOK = 10_000
-"""Characters of a message that are searched for a reason: vendors repeat what they were asked behind it."""
+"""Characters of a message that are searched for a reason: a vendor's quote of the prompt follows them."""
 _LONGEST_WAIT = 60
 _COUNT = re.compile(rb"[0-9]{1,18}")
 
 
 class Origin(Struct, frozen=True):
-    """Who was asked, and how its errors are understood.
+    """The upstream that was asked, and how to read its errors.
 
-    `model` is the client's name of the model, `credential` the client's own if it has one. `too_long` gets a
-    message and the error's own words. `unknown_model` is a pattern: what a 400 says that means a 404.
+    `model` is the client's name of the model, `credential` the client's own, if it has one. `too_long` gets a
+    message and the vendor's words. `unknown_model`: a pattern of texts in a 400 that mean a 404.
     """
 
     too_long: Callable[[str, str], bool]
@@ -94,11 +94,11 @@ class Origin(Struct, frozen=True):
 
     @property
     def own_key(self) -> bool:
-        """Whether the credential was not the client's, so that its refusal is none of the client's business."""
+        """True if the credential was not the client's. Then the client is not told of its refusal."""
         return self.upstream.own_credential
 
     def cleaned(self, message: str) -> str:
-        """A message of the upstream's, as it may be shown."""
+        """Returns an upstream's message that is safe to show."""
         key: str | None = None
         if self.upstream.api_key is not None and self.upstream.auth != "none":
             key = self.upstream.api_key.reveal()
@@ -110,7 +110,7 @@ class Origin(Struct, frozen=True):
 def failure(
     told: ErrorTold, status: int, headers: Headers = (), *, origin: Origin, now: datetime
 ) -> UpstreamStatusError:
-    """The error of an answer with this status, which may be 200. `now`: for a `retry-after` that is a date."""
+    """Returns the error of an answer with this status, possibly 200. `now` is for `retry-after` dates."""
     made = _failure(told, status, origin, now)
     made.headers = {**made.headers, **_retry_headers(made.status, headers, told.wait, now)}
     return made
@@ -151,22 +151,24 @@ def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> Ups
 
 
 def _is_of_the_gateway(told: ErrorTold) -> bool:
-    """Whether a 403 refuses the gateway's key, account or place, and not what the caller wrote."""
+    """True if a 403 is about the gateway's key, account or region, and not about the caller's prompt."""
     said = f"{told.message[:_LOOK]} {told.raw[:_LOOK]}"
     text = f"{told.words} {_QUOTED.sub(' ', said)}"
     return _OF_THE_PROMPT.search(text) is None and _OF_THE_GATEWAY.search(text) is not None
 
 
 def filtered(told: ErrorTold) -> bool:
-    """Whether an error is a content filter's: agents handle it best as a refusal. Only the vendor's own words
-    tell; its message may repeat a tool's name, or what the user wrote."""
+    """True for an error of a content filter: agents handle a refusal better.
+
+    Only the vendor's words decide; its message may quote a tool's name or the user.
+    """
     return _FILTER.search(told.words) is not None
 
 
 def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
-    """Returns `x-ratelimit-*` as `anthropic-ratelimit-*`; a reset that is a duration becomes a moment.
+    """Returns `x-ratelimit-*` as `anthropic-ratelimit-*`. The duration of a reset becomes a moment.
 
-    Digits pass, and durations of a reset. Anything else stays here: it could be a key, or break the head.
+    Only digits and such durations are passed on. Other values could contain a key, or break the head.
     """
     found: list[tuple[bytes, bytes]] = []
     for what in (b"limit", b"remaining", b"reset"):
@@ -188,7 +190,7 @@ def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
 
 
 def _status_told(told: ErrorTold) -> int:
-    """The status that an error in an answer of 200 means."""
+    """Returns the status that an error in an answer of status 200 means."""
     if told.status is not None:
         return told.status
     meant = next((status for pattern, status in _MEANT if pattern.search(told.words)), None)

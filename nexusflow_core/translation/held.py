@@ -1,32 +1,32 @@
-"""What a translated stream must keep of its answer: texts in pieces, and how much that is in all."""
+"""Bounded buffers of a translated stream: texts in pieces, and their total size."""
 
 from msgspec import Struct
 
 __all__ = ["HELD_BYTES", "Held", "Pieces", "utf8_length"]
 
 HELD_BYTES = 16 * 1024 * 1024
-"""Bound on what is kept of one stream; a whole answer has the same."""
+"""Bound on the bytes held for one stream. A whole answer has the same bound."""
 
 _BLOCK = 1000
 
 
 class Held(Struct):
-    """Bytes of one answer that have come and not gone out, or are known for good."""
+    """The number of bytes of one answer that are held back or kept."""
 
     bytes: int = 0
 
 
 class Pieces:
-    """A text that grows piece by piece and is read once, as one. Its bytes of UTF-8 are held until then."""
+    """A text that grows piece by piece and is read once. Its UTF-8 bytes count as held until then."""
 
     __slots__ = ("_blocks", "_held", "_new", "_size")
 
     def __init__(self, held: Held, text: str = "") -> None:
         self._held = held
         self._size = 0
-        # Nothing, for as long as there is nothing: a stream has some of these, and fills few.
+        # None while empty: a stream has several of these, and fills few.
         self._blocks: list[str] | None = None
-        self._new: list[str] | None = None  # short ones, each of which would take more room than it counts
+        self._new: list[str] | None = None  # short pieces, joined into blocks to save memory
         if text:
             self.add(text)
 
@@ -43,7 +43,7 @@ class Pieces:
             self._new.clear()
 
     def take(self) -> str:
-        """All of it; nothing is left."""
+        """Returns the whole text, and empties the buffer."""
         text = "".join((self._blocks or []) + (self._new or []))
         self._held.bytes -= self._size
         self._size, self._blocks, self._new = 0, None, None
@@ -51,5 +51,5 @@ class Pieces:
 
 
 def utf8_length(text: str) -> int:
-    """Bytes of a text, without making them where it is ASCII."""
+    """Returns the UTF-8 length of a text. An ASCII text is not encoded for it."""
     return len(text) if text.isascii() else len(text.encode())

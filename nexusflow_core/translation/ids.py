@@ -1,5 +1,4 @@
-"""Ids of tool calls and of answers, and names of tools. What the other side does not take is mapped by rule,
-the same way every time."""
+"""Ids of tool calls and answers, and names of tools. Unacceptable ones are mapped by fixed rules."""
 
 import hashlib
 import re
@@ -11,22 +10,22 @@ from typing import Literal, TypeAlias
 __all__ = ["CallIds", "IdForm", "ToolNames", "UsedIds", "answer_id", "tool_id"]
 
 IdForm: TypeAlias = Literal["any", "nine", "functions"]
-"""`nine`: exactly nine letters and digits; `functions`: `functions.NAME:N`."""
+"""Accepted ids. `nine`: exactly nine letters and digits. `functions`: `functions.NAME:N`."""
 
 _MAX_ID = 40
 _OURS = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 _FUNCTIONS = re.compile(r"functions\.[a-zA-Z0-9_.-]+:(\d{1,6})")
 _NUMBERED = re.compile(r"toolu_fn(\d{1,6})_[0-9a-f]{24}")
-"""Ours for an id of that form: its number, and a hash that sets it apart from the same id of another turn."""
+"""Our replacement of `functions.NAME:N`: the number N, and a hash that makes it unique over turns."""
 
 
 class CallIds:
-    """The ids of a conversation's calls as the upstream takes them; asked for in the order of the calls.
+    """The upstream's ids of a conversation's calls. Ask for them in the order of the calls.
 
-    Some models read their calls' names from ids `functions.NAME:N` alone, and end their turn in silence over
-    any other form. Such a model gets the number back that it gave. Calls of another model are counted on over
-    the conversation. `known`: the ids in the conversation, of which one may tell that such a model made it.
+    Some models read a call's name only from ids `functions.NAME:N`, and return nothing for other forms. Such a
+    model gets its own numbers back; other models' calls are numbered through the conversation. `known`: the ids
+    in the conversation, which show whether such a model made one.
     """
 
     def __init__(self, form: IdForm, known: Iterable[str] = ()) -> None:
@@ -35,10 +34,10 @@ class CallIds:
             self._form = "functions"
         self._count = 0
         self._sent: set[str] = set()
-        self._tried: dict[str, int] = {}  # by name: all numbers up to this one that were tried are taken
+        self._tried: dict[str, int] = {}  # by name: the numbers up to this one are taken
 
     def sent(self, id: str, name: str) -> str:
-        """The id of the next call, of the tool that the upstream knows by this name."""
+        """Returns the id of the next call. `name` is the upstream's name of the tool."""
         if self._form == "nine":
             return id if _NINE.fullmatch(id) else _hash(id)[:9]
         if self._form == "any":
@@ -56,8 +55,10 @@ class CallIds:
 
 
 class UsedIds:
-    """The ids of a conversation's calls, in eight bytes each: a stream holds them while it is open, and
-    a conversation may have thousands. One in 2^64 passes for another, and gets a new id for nothing."""
+    """The ids of a conversation's calls, as 8-byte hashes: a stream keeps them, and there may be thousands.
+
+    A collision, one in 2^64, only causes an unnecessary new id.
+    """
 
     __slots__ = ("_hashes",)
 
@@ -71,20 +72,22 @@ class UsedIds:
 
 
 def tool_id(id: str | None, request_id: str, index: int, taken: Container[str] = ()) -> str:
-    """Returns a call's id for the client: the upstream's own where Anthropic takes it and it is not `taken`,
-    else a new one. Of an id `functions.NAME:N` the new one keeps the number."""
+    """Returns a call's id for the client: the upstream's, if it is valid at Anthropic and not `taken`.
+
+    Otherwise it is derived. For `functions.NAME:N` it keeps the number.
+    """
     if id and _OURS.fullmatch(id) and id not in taken:
         return id
     seed = f"{request_id} {index} {id}"
     numbered = _FUNCTIONS.fullmatch(id) if id else None
     start = f"toolu_fn{int(numbered[1])}_" if numbered else "toolu_"
-    while (made := f"{start}{_hash(seed)[:24]}") in taken:  # a host may give all its requests one id
+    while (made := f"{start}{_hash(seed)[:24]}") in taken:  # a host may use one id for all requests
         seed += "+"
     return made
 
 
 def answer_id(request_id: str) -> str:
-    """The id of the answer to a request."""
+    """Returns the id of the answer to a request."""
     return f"msg_{_hash(request_id)[:24]}"
 
 
@@ -92,18 +95,18 @@ _MAX_NAME = 64
 
 
 class ToolNames:
-    """Tool names as the upstream knows them, at most 64 characters, and back again."""
+    """Maps tool names to at most 64 characters for the upstream, and back."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._shown = {self.sent(name): name for name in names if len(name) > _MAX_NAME}
 
     @staticmethod
     def sent(name: str) -> str:
-        """A long name is cut and ends in a hash of the whole."""
+        """Returns the upstream's name. A long name is cut, and ends in a hash of the whole."""
         return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 9]}_{_hash(name)[:8]}"
 
     def shown(self, name: str) -> str:
-        """The name that the client gave the tool."""
+        """Returns the client's name of a tool."""
         return self._shown.get(name, name)
 
 

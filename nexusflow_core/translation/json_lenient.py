@@ -1,6 +1,6 @@
-"""A second, lenient reading of JSON that an upstream sent damaged, and of text that was cut inside a character.
+"""Reads damaged JSON of an upstream leniently, and text that was cut inside a character.
 
-Some servers cut UTF-16 text between the two halves of one character, a surrogate pair.
+Some servers cut UTF-16 text between the two halves of a surrogate pair.
 """
 
 import json
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def decode_json(data: bytes) -> Any:
-    """Raises msgspec.DecodeError for what is no JSON even leniently."""
+    """Returns decoded JSON, read leniently if necessary. Raises msgspec.DecodeError if that fails too."""
     try:
         return msgspec.json.decode(data)
     except MALFORMED:
@@ -36,14 +36,18 @@ def decode_json(data: bytes) -> Any:
 
 
 def decode_leniently(data: bytes | str) -> Any:
-    """JSON that may have bytes that are no UTF-8, bare control characters, numbers beyond every bound, and
-    halves of surrogate pairs: one that stands alone becomes U+FFFD. Raises msgspec.DecodeError."""
+    """Returns decoded JSON in spite of invalid UTF-8, bare control characters and numbers out of range.
+
+    A lone half of a surrogate pair becomes U+FFFD. Raises msgspec.DecodeError.
+    """
     return mended_json(loads(data))
 
 
 def mended_json(value: Any) -> Any:
-    """Returns decoded JSON without halves of surrogate pairs, and with numbers of a size that can be written
-    again. Raises msgspec.DecodeError."""
+    """Returns decoded JSON without lone surrogates, and with numbers that can be encoded again.
+
+    Raises msgspec.DecodeError.
+    """
     try:
         return msgspec.json.decode(json.dumps(mended(value), ensure_ascii=False).encode())
     except RecursionError:
@@ -51,10 +55,10 @@ def mended_json(value: Any) -> Any:
 
 
 def loads(data: bytes | str) -> Any:
-    """Returns decoded JSON, read leniently, which may still hold halves of surrogate pairs."""
+    """Returns decoded JSON, read leniently. It may contain lone surrogates. Raises msgspec.DecodeError."""
     try:
         text = data if isinstance(data, str) else data.decode(errors="replace")
-        text = text.lstrip("\ufeff \t\r\n")  # a byte order mark, behind blanks or once more
+        text = text.lstrip("\ufeff \t\r\n")  # a byte order mark, also after blanks or repeated
         return json.loads(text, strict=False, parse_float=_finite, parse_constant=_no_number)
     except RecursionError:
         raise msgspec.DecodeError("JSON nested beyond every bound") from None
@@ -77,19 +81,19 @@ _LONE = "\ufffd"
 
 
 def has_halves(text: str) -> bool:
-    """Whether half a pair is in a text, joined with its other half or not."""
+    """True if a text contains surrogates, paired or not."""
     return not text.isascii() and _HALF.search(text) is not None
 
 
 def mended_text(text: str) -> str:
-    """Returns the text with halves joined where both are there; one that stands alone becomes U+FFFD."""
+    """Returns the text with surrogate pairs joined, and lone ones as U+FFFD."""
     if not has_halves(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def mended(value: Any) -> Any:
-    """Returns decoded JSON with all its texts mended."""
+    """Returns decoded JSON with this done in all its texts."""
     if isinstance(value, str):
         return mended_text(value)
     if is_list(value):
@@ -100,7 +104,7 @@ def mended(value: Any) -> Any:
 
 
 class Joint:
-    """Joins the pieces of one text where a character was cut: half of it waits for the next piece."""
+    """Joins pieces of a text that was cut inside a character: the first half waits for the next piece."""
 
     __slots__ = ("_half",)
 
@@ -108,11 +112,11 @@ class Joint:
         self._half = ""
 
     def __bool__(self) -> bool:
-        """Whether half a character waits."""
+        """True if half a character waits."""
         return bool(self._half)
 
     def feed(self, piece: str) -> str:
-        """Returns the text that may go on."""
+        """Returns the text that is complete."""
         if not self._half and not has_halves(piece):
             return piece
         if not piece:
@@ -123,7 +127,7 @@ class Joint:
         return mended_text(piece)
 
     def flush(self) -> str:
-        """Returns what is left at the end: U+FFFD for half a character."""
+        """Returns the rest at the end: U+FFFD for half a character."""
         half, self._half = self._half, ""
         return _LONE if half else ""
 
@@ -132,7 +136,7 @@ class Joint:
 
 
 class Form(Struct, frozen=True):
-    """Names of members that hold a text, an object, or a list of objects. `deepest`: levels that are read."""
+    """Names of members that hold a text, an object, or a list of objects. `deepest` bounds the levels."""
 
     texts: tuple[str, ...]
     objects: tuple[str, ...]
@@ -141,8 +145,10 @@ class Form(Struct, frozen=True):
 
 
 def mend_members(value: Any, form: Form, deepest: int | None = None) -> None:
-    """Makes members of another type what they mean, in place: a number where a text belongs, one object where
-    a list of them does, and what is as good as absent."""
+    """Converts members of another type in place: a number to text, one object to a list of one.
+
+    Members that mean the same as their absence become None.
+    """
     left = form.deepest if deepest is None else deepest
     for item in value if is_list(value) else [value]:
         if not is_object(item):
@@ -162,7 +168,7 @@ def mend_members(value: Any, form: Form, deepest: int | None = None) -> None:
 
 
 def _index(given: Any) -> Any:
-    """A number, however it is written; 0 is one, and what is as good as absent is none."""
+    """Returns an index as a number; None if it means the same as its absence. 0 is an index."""
     if isinstance(given, bool) or (is_zero(given) and not isinstance(given, int | float)):
         return None
     return whole(given)

@@ -1,4 +1,4 @@
-"""The translated leg: one attempt whose answer a dialect turns into Anthropic's form."""
+"""TranslatedLeg: one attempt whose answer a dialect translates to Anthropic's form."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -40,10 +40,10 @@ _EVENTS = b"text/event-stream; charset=utf-8"
 
 
 class TranslatedLeg(ABC, Generic[_Stream]):
-    """Holds what is no stream, publishes the head, refuses, breaks off, finishes. See `Leg` for the verbs.
+    """Holds whole answers, publishes the head, refuses, breaks off and finishes. See `Leg` for the verbs.
 
-    A dialect gives four methods: `begin` makes its stream, `decode` reads an event of it, `finish` the body of
-    a stream that had no event, `answer` a whole answer.
+    A dialect implements four methods: `begin` makes its stream, `decode` reads one event, `finish` reads the
+    body of a stream without events, `answer` reads a whole answer.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         self._started_at = call.started_at
         self._status = 0
         self._headers: Headers = ()
-        self._text: BodyText | None = None  # None: the body passes as it is
-        self._held = bytearray()  # a sync answer, an error, or a stream that has not shown to be one
+        self._text: BodyText | None = None  # None: the body passes unchanged
+        self._held = bytearray()  # a sync answer, an error, or a body not yet recognised as a stream
         self._decoder = SSEDecoder()
         self._stream: _Stream | None = None
-        self._refused = False  # by a filter's error, which is told as an answer
+        self._refused = False  # True after a content filter's error, which becomes a refusal
         self._answer: Answer | None = None
         self._answer_model: str | None = None
 
@@ -74,20 +74,22 @@ class TranslatedLeg(ABC, Generic[_Stream]):
 
     @abstractmethod
     def begin(self) -> _Stream:
-        """Returns a fresh stream."""
+        """Returns a new stream."""
 
     @abstractmethod
     def decode(self, event: ServerSentEvent) -> bytes:
-        """Takes an event of the stream; returns what goes to the client."""
+        """Takes an event of the stream. Returns bytes for the client."""
 
     @abstractmethod
     def finish(self, body: bytes, stream: _Stream) -> bytes:
-        """The body ended, and nothing of it began the stream: it may be one whole answer, or an error. Returns
-        what goes to the client. Raises UpstreamError."""
+        """Handles the end of a body that never began the stream: a whole answer, or an error.
+
+        Returns bytes for the client. Raises UpstreamError.
+        """
 
     @abstractmethod
     def answer(self, body: bytes) -> Answer | ErrorTold:
-        """Returns the answer in a body, or the error that it is. Sets `_answer_model`. Raises UpstreamError."""
+        """Returns the answer in a body, or its error. Sets `_answer_model`. Raises UpstreamError."""
 
     # The verbs
 
@@ -160,7 +162,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         if self._stream.done or self._refused:
             return b""
         if self._stream.finished and not isinstance(error, InternalError):
-            return self._last(self._stream.finalize())  # all that mattered had come
+            return self._last(self._stream.finalize())  # everything important had arrived
         return self._last(self._stream.fail(error))
 
     def client_gone(self) -> None:
@@ -168,18 +170,18 @@ class TranslatedLeg(ABC, Generic[_Stream]):
             self.state = LegState.ENDED
 
     def _read(self, pieces: Iterable[bytes]) -> bytes:
-        """Takes pieces of the body as UTF-8, for as long as it is read at all."""
+        """Takes pieces of the body as UTF-8, until the answer has ended."""
         out: list[bytes] = []
-        text, self._text = self._text, None  # the pieces are plain
+        text, self._text = self._text, None  # the pieces are already decoded
         try:
             for piece in pieces:
                 out.append(self.receive_data(piece))
                 if self.state is LegState.ENDED:
                     break
-        except UpstreamProtocolError as error:  # what cannot be inflated
+        except UpstreamProtocolError as error:  # the body cannot be inflated
             if self._status < 400:
                 return b"".join(out) + self._broken(error)
-            text, self._held = BodyText(()), bytearray()  # an error: its status says enough
+            text, self._held = BodyText(()), bytearray()  # an error answer: its status suffices
         finally:
             self._text = text if text is not None and not text.passes else None
         return b"".join(out)
@@ -187,19 +189,19 @@ class TranslatedLeg(ABC, Generic[_Stream]):
     # Streams
 
     def _passed(self, out: bytes, stream: _Stream) -> bytes:
-        """Follows a stream that has taken an event: publishes the head with its first one, notes its end."""
+        """Returns a stream's bytes after an event. Publishes the head with its first, notes its end."""
         if self.head is None and stream.started:
             self._held.clear()
             self._publish(_EVENTS)
-        if stream.done:  # a stop string was found here: what the upstream goes on to say costs money
+        if stream.done:  # a stop string was found here: further output would cost money
             self.state = LegState.ENDED
             return self._last(out)
         if stream.finished:
-            self._wind_down()  # usage may still come, and then the upstream may just be silent
+            self._wind_down()  # usage may still come, but the upstream may also just be silent
         return out
 
     def _failed_with(self, told: ErrorTold, stream: _Stream) -> bytes:
-        """The upstream told an error inside its stream."""
+        """Handles an error that the upstream sent inside its stream."""
         if not stream.started and filtered(told):
             return self._refusal()
         return self._broken(self._failed(told))
@@ -209,7 +211,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
             self.state = LegState.WINDING_DOWN
 
     def _ended_early(self, message: str) -> UpstreamProtocolError:
-        """Returns the error of a stream that ended before its answer did."""
+        """Returns the error of a stream that ended before its answer."""
         return UpstreamProtocolError(message)
 
     def _last(self, out: bytes) -> bytes:
@@ -221,7 +223,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         return out
 
     def _broken(self, error: UpstreamError) -> bytes:
-        """Before the first event the error has a status of its own; after it, it is the last event."""
+        """Raises the error before the first event; after it, returns the error as the last event."""
         if self._stream is None or self.head is None:
             raise error
         self.failure, self.state = error, LegState.ENDED
@@ -236,7 +238,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         return b""
 
     def _whole(self) -> bytes:
-        body = bytes(self._held).strip()  # some upstreams pad with blank lines to keep the connection alive
+        body = bytes(self._held).strip()  # some upstreams send blank lines to keep the connection alive
         if self._status >= 400:
             error = read_error_body(body)
             if self._status == 400 and filtered(error):
@@ -252,7 +254,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         raise self._failed(answer)
 
     def _of_stream(self, body: bytes) -> bytes:
-        """The upstream sent a stream that was not asked for: it is read as one, and told as a whole."""
+        """Reads a stream that was not requested, and returns it as a whole answer."""
         stream = self.begin()
         inner = self._reading(stream)
         out = inner.receive_data(body)
@@ -275,7 +277,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         inner._losses = Losses()
         inner.losses, inner.state, inner._held = inner._losses.found, LegState.OPEN, bytearray()
         inner._streams, inner._decoder, inner._stream = True, SSEDecoder(), stream
-        inner._text = None  # its body is inflated already
+        inner._text = None  # its body is already inflated
         return inner
 
     def _answered(self, answer: Answer) -> bytes:

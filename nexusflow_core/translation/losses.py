@@ -1,4 +1,4 @@
-"""What a request asks for and this upstream cannot be given: named, or refused where `strict` says so."""
+"""Losses: collects the fields that this upstream cannot be given. They are listed, or refused if `strict`."""
 
 from collections.abc import Sequence
 
@@ -8,27 +8,29 @@ from nexusflow_core.record import MAX_LISTED, Loss, and_more
 __all__ = ["ESTIMATED", "Losses", "dotted", "warning"]
 
 ESTIMATED = "estimated"
-"""Why of a loss that is none: the number is there, but it is ours."""
+"""The `why` of an entry that reports an estimated number instead of a dropped field."""
 
 NOT_LISTED = "not listed one by one"
-"""Why of the last entry of a list of losses that was cut."""
+"""The `why` of the last entry of a list that was cut short."""
 
 _MAX_WARNING = 1000
 _MAX_PATH = 200
 
 
 class Losses:
-    """Collects losses, MAX_LISTED at most. `strict` refuses those that could change the answer; hints are only
-    named."""
+    """Collects dropped fields, at most MAX_LISTED. `strict` refuses a field that could change the answer.
+
+    Hints are only listed.
+    """
 
     def __init__(self, *, strict: bool = False) -> None:
         self.found: list[Loss] = []
-        """The first losses. The last entry stands for all others once there are more than MAX_LISTED."""
+        """The first dropped fields. Above MAX_LISTED, one last entry counts the rest."""
         self._more = 0
         self._strict = strict
 
     def add(self, path: str, why: str) -> None:
-        """Lists a loss, or counts it where MAX_LISTED are listed already."""
+        """Lists a dropped field, or counts it if the list is full."""
         if len(self.found) < MAX_LISTED:
             self.found.append(Loss(path, why))
             return
@@ -36,18 +38,17 @@ class Losses:
         self.found[MAX_LISTED:] = [Loss(and_more(self._more), NOT_LISTED)]
 
     def drop(self, path: str, why: str) -> None:
-        """A member that could change the answer does not go along. Raises InvalidRequestError under
-        `strict`."""
+        """Drops a member that could change the answer. Raises InvalidRequestError if `strict`."""
         if self._strict:
             raise InvalidRequestError(f"{dotted(_printable(path))}: {why}")
         self.add(_printable(path), why)
 
     def hint(self, path: str, why: str) -> None:
-        """A member about cost or routing alone does not go along."""
+        """Drops a member that only affects cost or routing."""
         self.add(_printable(path), why)
 
     def unknown(self, path: str) -> None:
-        """A member that nobody here knows. Raises InvalidRequestError under `strict`, as Anthropic does."""
+        """Drops an unknown member. Raises InvalidRequestError if `strict`, as Anthropic does."""
         path = _printable(path)
         if self._strict:
             raise InvalidRequestError(f"{dotted(path)}: Extra inputs are not permitted")
@@ -55,7 +56,7 @@ class Losses:
 
 
 def warning(losses: Sequence[Loss]) -> bytes | None:
-    """The `x-nexusflow-warning` header: `top_k dropped; cache_control dropped`. None where nothing is lost."""
+    """Returns the `x-nexusflow-warning` header, such as `top_k dropped; tokens estimated`, or None."""
     if not losses:
         return None
     named = list(dict.fromkeys(map(_said, losses)))
@@ -71,7 +72,7 @@ def warning(losses: Sequence[Loss]) -> bytes | None:
 
 
 def _said(loss: Loss) -> str:
-    """In ASCII: what a header takes of a path in other letters is several times as long."""
+    """Returns an entry in ASCII. Other letters of a path are escaped, which makes them several times longer."""
     path = loss.path.encode("ascii", "backslashreplace").decode()
     if loss.why == NOT_LISTED:
         return path
@@ -79,11 +80,11 @@ def _said(loss: Loss) -> str:
 
 
 def dotted(path: str) -> str:
-    """`messages[0].content[1]` as `messages.0.content.1`: how errors are named."""
+    """Returns `messages[0].content[1]` as `messages.0.content.1`, the form of paths in errors."""
     return path.replace("[", ".").replace("]", "")
 
 
 def _printable(path: str) -> str:
-    """The client's own words go into a header: no line breaks, and not without bound."""
+    """Returns a client's path without line breaks and of bounded length: it goes into a header."""
     path = path[:_MAX_PATH]
     return path if path.isprintable() else "".join(char if char.isprintable() else "?" for char in path)

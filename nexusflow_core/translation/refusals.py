@@ -1,4 +1,4 @@
-"""Fields of a request that no translated upstream can carry: refused, dropped and listed, or without effect."""
+"""Fields that no translated upstream can carry: refused, dropped and listed, or without effect."""
 
 import hashlib
 from collections.abc import Container
@@ -32,10 +32,10 @@ REFUSED = {
     "thread": "threads are kept by Anthropic only",
     "billing_policy": "billing policies are Anthropic's own",
 }
-"""A guarantee, a price or a tool would vanish: 400."""
+"""Answered with 400: dropping them would lose a guarantee, a price or a tool."""
 
 _DETAILS: dict[str, dict[str, Any]] = {"thread": UNSUPPORTED}
-"""What clients look for: the anthropic SDK's tool runner asks for a thread, and then goes on without one."""
+"""Details that clients react to: the SDK's tool runner asks for a thread, and after this goes on without."""
 
 DROPPED = {
     "diagnostics": "cache diagnostics are Anthropic's own",
@@ -44,7 +44,7 @@ DROPPED = {
 HINTS = {
     "safeguards": "tool calls are judged by Anthropic only",
 }
-"""Named, and under `strict` not refused: without an answer to them a client does the same for itself."""
+"""Listed, and not refused by `strict`: a client that gets no answer to them does the same by itself."""
 
 _CACHED = "the vendor caches prefixes automatically"
 _NO_CITATIONS = "the request asks for none without `enabled: true`"
@@ -83,12 +83,12 @@ NO_OPS: dict[str, str] = {
     "messages[].content[].content[].transformations": _AS_THEY_ARE,
     "system[].text": "x-anthropic-billing-header is transport data of the client and changes with every call",
 }
-"""Members that ask for the default, so nothing is lost. Paths leave out list indices. The leaf test pins the
+"""Members that ask for the default, so nothing is lost. Paths leave out list indices. The leaf test pins their
 values."""
 
 
 def max_tokens(it: Translation) -> int:
-    """Returns the output limit: the client's, at most what the route declares. Raises InvalidRequestError."""
+    """Returns the output limit in tokens: the client's, at most the route's. Raises InvalidRequestError."""
     asked, most = it.request.max_tokens, it.options.max_tokens
     if asked < 0:
         raise InvalidRequestError("max_tokens: Input should be greater than or equal to 0")
@@ -101,7 +101,7 @@ def max_tokens(it: Translation) -> int:
 
 
 def sampling(it: Translation, taken: Container[str]) -> dict[str, Any]:
-    """Returns the sampling fields to send: those of the request that are `taken`. Lists the others."""
+    """Returns the sampling fields to send, those in `taken`. Lists the others as dropped."""
     found: dict[str, Any] = {}
     for name in ("temperature", "top_p", "top_k"):
         value = getattr(it.request, name)
@@ -115,7 +115,7 @@ def sampling(it: Translation, taken: Container[str]) -> dict[str, Any]:
 
 
 def user_id(it: Translation, *, taken: bool) -> str | None:
-    """Returns the user's id to send; None for none. An id that may be personal or is too long is hashed."""
+    """Returns the user's id to send, or None. An id that may be personal, or is too long, is hashed."""
     found: str | None = None
     for name, value in it.request.metadata.items():
         if is_blank(value):
@@ -131,12 +131,11 @@ def user_id(it: Translation, *, taken: bool) -> str | None:
 
 
 _KEEP_ALL = {"type": "clear_thinking_20251015", "keep": "all"}
-"""Clears nothing: what Claude Code says with every request."""
+"""Clears nothing. Claude Code sends it with every request."""
 
 
 def check_extra(it: Translation) -> None:
-    """Checks every further field of the request. Raises InvalidRequestError for one that no translation can
-    keep."""
+    """Checks all further fields of the request. Raises InvalidRequestError for a field in REFUSED."""
     losses = it.losses
     for name, value in it.request.extra.items():
         if name == "thinking":
@@ -186,7 +185,7 @@ def _output_config(value: Any, losses: Losses) -> None:
 
 
 def drop_own_members(block: Block, path: str, losses: Losses) -> None:
-    """Lists the members of a block that only Anthropic can use: citations, a tool's caller, its toolset."""
+    """Drops members of a block that only Anthropic can use: citations, a tool's caller, its toolset."""
     if isinstance(block, TextBlock) and block.citations:
         losses.drop(f"{path}.citations", "citations are Anthropic's own")
     if isinstance(block, ToolUseBlock) and block.caller and block.caller != {"type": "direct"}:

@@ -1,4 +1,4 @@
-"""Reasoning of earlier turns, read from the marks of our own thinking blocks."""
+"""Replay: reads the reasoning of earlier turns from the marks in our own thinking blocks."""
 
 from typing import Any
 
@@ -13,18 +13,21 @@ __all__ = ["Replay", "Thoughts"]
 
 
 class Thoughts(Struct):
-    """The reasoning of one assistant's turn, as far as it is this upstream's."""
+    """The reasoning of one assistant turn that came from this upstream."""
 
     texts: list[str] = field(default_factory=list[str])
     details: list[Any] = field(default_factory=list[Any])
     signatures: dict[str, Any] = field(default_factory=dict[str, Any])
     paths: list[str] = field(default_factory=list[str])
-    """Of the blocks that it was read from."""
+    """The paths of its blocks."""
 
 
 class Replay(Struct, frozen=True):
-    """Reads marked blocks. `thinker`: whose marks count. `texts`: the upstream takes reasoning of earlier
-    turns; `signatures`: it takes the signatures of earlier calls."""
+    """Reads marked blocks. `thinker`: the vendor whose marks count.
+
+    `texts`: the upstream accepts reasoning of earlier turns. `signatures`: it accepts signatures of earlier
+    calls.
+    """
 
     thinker: str
     texts: bool
@@ -33,7 +36,7 @@ class Replay(Struct, frozen=True):
     def read(
         self, block: ThinkingBlock | RedactedThinkingBlock, path: str, thoughts: Thoughts, losses: Losses
     ) -> None:
-        """Takes a block's reasoning. Lists the block if another model made it, or if nobody can read it."""
+        """Adds a block's reasoning. Drops the block if another model made it, or if it is unreadable."""
         sign = block.signature if isinstance(block, ThinkingBlock) else block.data
         mark = read_mark(sign)
         if mark is None or mark.vendor != self.thinker:

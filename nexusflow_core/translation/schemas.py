@@ -1,4 +1,4 @@
-"""JSON schemas of tools and answers: what they promise, and what some vendors will not read in them."""
+"""JSON schemas of tools and answers: whether they are strict, and without keywords that a vendor rejects."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object
 __all__ = ["closed", "wanted_schema", "without"]
 
 _DATA = frozenset({"enum", "const", "default", "examples"})
-"""Keywords whose values are data, whatever they look like."""
+"""Keywords whose values are data, never schemas."""
 
 _NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
-"""Keywords that hold schemas by names, which are no keywords."""
+"""Keywords that hold schemas by name. These names are not keywords."""
 
 _MAX_PATH = 200
 
@@ -21,8 +21,10 @@ _ANNOTATIONS = frozenset({"$id", "$schema"})
 
 
 def closed(schema: Any) -> bool:
-    """Whether every object in a schema is closed and has no optional member: only that can be `strict`. Making
-    it so would make optional members mandatory."""
+    """True if every object in a schema is closed and has no optional member: only such a schema can be strict.
+
+    The schema is not changed: that would make its optional members mandatory.
+    """
     if is_list(schema):
         return all(closed(item) for item in schema)
     members = object_of(schema)
@@ -39,20 +41,20 @@ def closed(schema: Any) -> bool:
 
 
 def _required(schema: dict[str, Any]) -> set[str]:
-    """The members that an object must have. An old draft writes `required: true` into the members instead."""
+    """Returns an object's required members. An old draft wrote `required: true` into each member instead."""
     names = schema.get("required")
     return {name for name in names if isinstance(name, str)} if is_list(names) else set()
 
 
 def without(refused: frozenset[str], schema: Any, path: str, losses: Losses) -> Any:
-    """A schema without the keywords that a vendor refuses; named where one of them meant something."""
+    """Returns a schema without the keywords that a vendor rejects. Lists those that had a meaning."""
     if is_list(schema):
         return [without(refused, item, f"{path}[{index}]", losses) for index, item in enumerate(schema)]
     if not is_object(schema):
         return schema
     kept: dict[str, Any] = {}
     for name, value in schema.items():
-        # each path begins with its parent's, so a long name would be copied often
+        # Bounded: each path repeats its parent's, so long names would add up.
         at = f"{path}.{name}"[:_MAX_PATH]
         if name in refused:
             if name not in _ANNOTATIONS and value is not True:
@@ -67,8 +69,10 @@ def without(refused: frozenset[str], schema: Any, path: str, losses: Losses) -> 
 
 
 def wanted_schema(request: MessagesRequest, losses: Losses) -> tuple[str, dict[str, Any] | None]:
-    """Returns the path of the answer's format and its schema; None for no format. Raises
-    InvalidRequestError."""
+    """Returns the path of the answer's format, and its schema; None without a format.
+
+    Raises InvalidRequestError.
+    """
     path, given = "output_config.format", object_of(request.extra.get("output_config")).get("format")
     if "output_format" in request.extra:
         if not is_zero(given):

@@ -1,4 +1,4 @@
-"""Why an answer stopped, in Anthropic's words: one table for streams and whole answers."""
+"""Translates finish reasons to Anthropic's stop reasons: one table for streams and whole answers."""
 
 import re
 from collections.abc import Container
@@ -13,7 +13,7 @@ from nexusflow_core.errors import UpstreamError, UpstreamStatusError
 __all__ = ["CUT_SHORT", "End", "Ending", "Stopped", "end_of", "ending"]
 
 CUT_SHORT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
-"""Stop reasons of answers that end in the middle of whatever they were saying."""
+"""Stop reasons of answers that end in the middle."""
 
 
 class Ending(Struct, frozen=True):
@@ -23,19 +23,19 @@ class Ending(Struct, frozen=True):
     stop_sequence: str | None = None
     stop_details: dict[str, Any] | None = None
     guessed: bool = False
-    """The vendor's word was not known, and only its parts told what it means."""
+    """The vendor's word is unknown, and its meaning was guessed from its parts."""
 
 
 class End(Enum):
-    """What a finish reason means."""
+    """The meaning of a finish reason."""
 
     NATURAL = auto()
-    CUT = auto()  # by the most tokens that were asked for
-    FULL = auto()  # the model's context
+    CUT = auto()  # the limit of output tokens
+    FULL = auto()  # the context window
     FILTERED = auto()
     BUSY = auto()
     LATE = auto()
-    FAILED = auto()  # given up
+    FAILED = auto()  # the vendor gave up
 
 
 _MEANINGS = {
@@ -84,23 +84,26 @@ _PARTS = (
     (End.FULL, r"context|model_?length"),
     (End.CUT, r"length|max|limit|truncat|token|incomplete|repetit|cut"),
 )
-"""What the parts of a word that is not known tell, in this order. Nothing here is a natural end."""
+"""The meaning of parts of an unknown word, in this order. No part means a natural end."""
 _PART = tuple((end, re.compile(pattern)) for end, pattern in _PARTS)
 
 _NOTHING = frozenset({"", "null", "none", "nil", "undefined", "unspecified", "finish_reason_unspecified"})
-"""Words that say no more than an absent finish reason: some servers write null as a text."""
+"""Words that mean the same as no finish reason: some servers write null as text."""
 
 _ENUM = re.compile(r"^(?:finish_?reason\w*\.|finish_reason_|reason_)")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-"""Where a word in camel case has its next part."""
+"""The boundary of two words in camel case."""
 _SHOWN = re.compile(r"[A-Za-z_]+(?:[ .:/]+[A-Za-z_]+)*")
-"""A finish reason that may be shown: digits and dashes could be a key's."""
+"""A finish reason that is safe to show: digits and dashes could belong to a key."""
 _LONGEST_SHOWN = 60
 
 
 class Stopped(Struct, frozen=True):
-    """What an answer says of its end. `native` is the reason of a provider behind a router, `text` the stop
-    string that the upstream names, `refusal` the model's own, `found` a stop string that was found here."""
+    """Facts about the end of an answer. `finish`: the finish reason; `native`: that of a router's provider.
+
+    `text`: the stop string named by the upstream. `refusal`: the model's own text. `found`: a stop string that
+    was found here.
+    """
 
     finish: str | None = None
     native: str | None = None
@@ -111,9 +114,9 @@ class Stopped(Struct, frozen=True):
 
 
 def ending(stopped: Stopped, stops: Container[str] = ()) -> Ending | UpstreamError:
-    """Returns the ending; an error where the vendor gave its answer up, or nobody knows what it says.
+    """Returns the ending, or an error if the vendor gave up or its words are unknown.
 
-    `stops`: what the client asked to stop at. A string of the model's own template ends a turn, as always.
+    `stops`: the client's stop sequences. A stop string of the model's own template is a natural end.
     """
     if stopped.found is not None:
         return Ending("stop_sequence", stopped.found)
@@ -141,7 +144,7 @@ def ending(stopped: Stopped, stops: Container[str] = ()) -> Ending | UpstreamErr
 
 
 def end_of(finish: str | None) -> tuple[End | None, bool]:
-    """Returns what a finish reason means, None where it says nothing; and whether that is a guess."""
+    """Returns the meaning of a finish reason, None if it has none; and True if it was guessed."""
     if finish is None or len(finish) > _LONGEST:
         return (None if finish is None else End.FAILED), False
     return _end_of(finish)
@@ -170,11 +173,11 @@ _FAILURES: dict[End | None, tuple[int, str, str]] = {
 
 
 _PLAIN = frozenset({"error", "network_error", "insufficient_system_resource"})
-"""Words that the message says already."""
+"""Words that would only repeat the message."""
 
 
 _OF_THE_MODEL = re.compile(r"malformed|tool|function|image|thought")
-"""Words for what the model wrote. Prompts lead to it, so it says nothing about the server."""
+"""Words about the model's output. A prompt can cause it, so it does not count against the server."""
 
 
 def _failure(end: End | None, finish: str | None) -> UpstreamStatusError:

@@ -1,7 +1,7 @@
-"""Stop strings that the upstream was not given: found on the text as it passes.
+"""Finds stop sequences that are not sent upstream, in the text as it passes.
 
-One search finds all of them (Aho and Corasick, 1975). It reads each character once, whatever the cuts and
-however many strings there are.
+One search finds all of them (Aho and Corasick, 1975). It reads each character once, for any number of strings
+and any pieces.
 """
 
 import re
@@ -15,11 +15,11 @@ MAX_STOPS = 256
 """Bound on the stop sequences of a translated request. Anthropic states none."""
 
 MAX_STOP_CHARS = 16_384
-"""Bound on the characters of all of them together: the tree of them stays for as long as the answer lasts."""
+"""Bound on all their characters together: the search tree stays in memory during the answer."""
 
 
 def check_stops(stops: Sequence[str]) -> None:
-    """Raises InvalidRequestError for more stop sequences than the search is made for."""
+    """Raises InvalidRequestError for too many or too long stop sequences."""
     if len(stops) > MAX_STOPS:
         raise InvalidRequestError(
             f"stop_sequences: at most {MAX_STOPS} are possible on this upstream, not {len(stops)}"
@@ -31,28 +31,30 @@ def check_stops(stops: Sequence[str]) -> None:
 
 
 def longest_beginning(text: str, word: str) -> int:
-    """Returns how many characters at the end of a text could be the beginning of a word, short of the whole.
-    For short words: the time grows with the square of the word."""
+    """Returns how many characters at the end of a text could begin a word, without being the whole.
+
+    For short words: the time grows with the square of their length.
+    """
     longest = min(len(word) - 1, len(text))
     return next((n for n in range(longest, 0, -1) if text.endswith(word[:n])), 0)
 
 
 class StopFinder:
-    """Passes text on until a stop string is complete; holds back only what could be the beginning of one.
+    """Passes text on until a stop string is complete. It holds back only a possible beginning of one.
 
-    `echo`: what the client began the answer with, which is left out where the answer begins with it too.
+    `echo`: the client's beginning of the answer, which is removed if the answer repeats it.
     """
 
     def __init__(self, stops: Sequence[str], echo: str = "") -> None:
         stops = [stop for stop in stops if stop]
         self._search = _Search(stops) if stops else None
         self._echo = echo
-        self._echoed = 0  # so many characters of it have come, and nothing else
-        self._held = ""  # the beginning of a stop string, perhaps
+        self._echoed = 0  # characters of the echo received so far, and nothing else
+        self._held = ""  # a possible beginning of a stop string
         self.found: str | None = None
 
     def feed(self, text: str) -> str:
-        """Returns the text that may go out. Sets `found`, after which nothing more does."""
+        """Returns the text to pass on. Sets `found` at a stop string; after that it returns ""."""
         if self._echo:
             text = self._behind_echo(text)
         if self._search is None:
@@ -67,13 +69,13 @@ class StopFinder:
         return out
 
     def flush(self) -> str:
-        """Returns what was held back, at the end."""
+        """Returns the text held back, at the end of the answer."""
         held = self._echo[: self._echoed] + self._held
         self._held, self._echo = "", ""
         return held
 
     def _behind_echo(self, text: str) -> str:
-        """The text without the echo that it begins with, nothing while it may still be one."""
+        """Returns the text without the echo at its beginning; "" while it may still be the echo."""
         came = self._echo[self._echoed : self._echoed + len(text)]
         if text.startswith(came) and self._echoed + len(came) == len(self._echo):
             self._echo = ""
@@ -86,13 +88,13 @@ class StopFinder:
 
 
 class _Search:
-    """A tree of the stop strings, character by character, and where the search is in it. Node 0 is the root."""
+    """A tree of the stop strings by character, and the current node of the search. Node 0 is the root."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._next: dict[tuple[int, str], int] = {}
-        self._depth = [0]  # of each node: characters from the root
-        self._stop: list[str | None] = [None]  # the longest stop string that ends at the node
-        self._other = [0]  # the node of the longest other beginning that ends with the same characters
+        self._depth = [0]  # of each node: its distance from the root in characters
+        self._stop: list[str | None] = [None]  # of each node: the longest stop string that ends there
+        self._other = [0]  # of each node: the node of its longest proper suffix in the tree
         for stop in stops:
             self._add(stop)
         self._link()
@@ -100,12 +102,12 @@ class _Search:
         self._at = 0
 
     def read(self, text: str) -> tuple[int, str | None, int]:
-        """Returns how much of the text was read, the stop string that ends there, and how many characters
-        before that place could be the beginning of one."""
+        """Returns how much of the text was read, the stop string that ends there or None, and how many
+        characters before that place could begin one."""
         following, other, ends, node = self._next, self._other, self._stop, self._at
         at, length = 0, len(text)
         while at < length:
-            if not node:  # most text begins no stop string
+            if not node:  # most text cannot begin a stop string
                 found = self._first.search(text, at)
                 if found is None:
                     break
@@ -133,7 +135,7 @@ class _Search:
         self._stop[node] = stop
 
     def _link(self) -> None:
-        """Sets `_other` of each node, those nearest the root first, from that of the node before it."""
+        """Sets `_other` of each node, from the root outwards."""
         for (before, char), node in sorted(self._next.items(), key=lambda edge: self._depth[edge[1]]):
             other = before
             while other:

@@ -1,4 +1,4 @@
-"""What every translated stream shares: its writer, its bound, its beginning and its end."""
+"""AnswerStream: shared by all translated streams: writer, bound, beginning and end."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -15,16 +15,15 @@ __all__ = ["AnswerStream"]
 
 
 class AnswerStream(ABC):
-    """A Messages stream that a dialect makes of its own events. `done` once the last event, or an error event,
-    is out."""
+    """A Messages stream made from a dialect's events. `done`: its last event, or an error, was written."""
 
     def __init__(self, asked: Asked) -> None:
         self.upstream_model: str | None = None
         self.stop_reason: str | None = None
         self.failure: NexusFlowError | None = None
-        """What the error event said."""
+        """The error in the error event."""
         self.noticed: list[str] = []
-        """Members of the answer that have no place in Anthropic's form."""
+        """Dropped members of the answer."""
         self._stops = asked.stops
         self._held = Held()
         self._writer = MessageWriter(asked, self._held)
@@ -40,47 +39,49 @@ class AnswerStream(ABC):
     @property
     @abstractmethod
     def finished(self) -> bool:
-        """Whether the reason why the answer stopped has come."""
+        """True if the stop reason has arrived."""
 
     @property
     @abstractmethod
     def estimated(self) -> bool:
-        """Whether the usage is an estimate of ours, since the upstream gave none."""
+        """True if the usage is our estimate, because the upstream sent none."""
 
     @property
     def billing(self) -> Billing | None:
-        """What the bill needs and `usage` has no name for."""
+        """Facts that the price depends on and that `usage` has no member for."""
         return None
 
     @abstractmethod
     def usage(self) -> dict[str, Any] | None:
-        """Returns usage in Anthropic's names, as far as it is known; None while nothing is known."""
+        """Returns the known usage in Anthropic's names, or None."""
 
     @abstractmethod
     def finalize(self) -> bytes:
-        """Returns the end: what waits, the ending, the true usage. See `_end`."""
+        """Returns the end of the stream: waiting text, ending and final usage. See `_end`."""
 
     def fail(self, error: NexusFlowError) -> bytes:
-        """Returns the one error event that ends a stream which went wrong."""
+        """Returns the error event that ends a failed stream."""
         if not self.done:
             self.failure = error
         return self._writer.fail(error)
 
     def _start(self, known: dict[str, Any], out: list[bytes]) -> None:
-        """Writes message_start with the usage that is known, or estimated, by now."""
+        """Writes message_start, with known or estimated usage."""
         usage = {name: count for name, count in known.items() if name != "output_tokens_details"}
         usage["output_tokens"] = 1
         self._writer.start(usage, out)
 
     def _overfull(self) -> bytes:
-        """Returns the error event of an answer that holds back too much; nothing while it does not."""
+        """Returns an error event if the answer holds back too much, else b""."""
         if self._held.bytes <= HELD_BYTES:
             return b""
         return self.fail(AnswerUnusableError("the upstream's answer is held back beyond every bound"))
 
     def _end(self, stopped: Stopped, out: list[bytes], *, whole: bool = True) -> bytes:
-        """Returns `out` and the end of the stream, an error where the answer cannot be used. `whole`: each call
-        has a name, and arguments that are an object."""
+        """Returns `out` and the end of the stream, or an error if the answer is unusable.
+
+        `whole`: each call has a name, and arguments that are an object.
+        """
         how = ending(stopped, self._stops)
         if isinstance(how, NexusFlowError):
             return b"".join(out) + self.fail(how)

@@ -1,4 +1,4 @@
-"""Reasoning that stands in the text, between `<think>` and `</think>`."""
+"""ThinkTags: separates reasoning between `<think>` and `</think>` from the text."""
 
 from enum import Enum, auto
 from typing import NamedTuple
@@ -12,7 +12,7 @@ _OPEN, _CLOSE = "<think>", "</think>"
 
 
 class Piece(NamedTuple):
-    """Text, of the answer or of the thinking before it."""
+    """Text of the answer, or of the thinking before it."""
 
     thinking: bool
     text: str
@@ -22,18 +22,21 @@ class Piece(NamedTuple):
 class _Where(Enum):
     BEGINNING = auto()
     INSIDE = auto()
-    BEHIND = auto()  # the closing tag: blanks there belong to it
+    BEHIND = auto()  # after the closing tag, where blanks are dropped
     OUTSIDE = auto()
 
 
 class ThinkTags:
-    """Parts `<think>...</think>` at the very beginning of a text from the rest, in any cut. Without its end all
-    of it is thinking. Blanks around the tags belong to them. A closing tag alone there is dropped."""
+    """Separates `<think>...</think>` at the beginning of a text, in any pieces.
+
+    Without a closing tag everything is thinking. Blanks around the tags are dropped, and so is a lone closing
+    tag at the beginning.
+    """
 
     def __init__(self, held: Held | None = None) -> None:
         self._where = _Where.BEGINNING
-        self._blanks = Pieces(held or Held())  # at the beginning: the tag's, or the text's
-        self._held = ""  # a part of a tag, perhaps
+        self._blanks = Pieces(held or Held())  # blanks at the beginning, of the tag or of the text
+        self._held = ""  # a possible part of a tag
 
     def feed(self, text: str) -> list[Piece]:
         if self._where is _Where.OUTSIDE:
@@ -53,7 +56,7 @@ class ThinkTags:
         return [piece for piece in found if piece.text]
 
     def flush(self) -> list[Piece]:
-        """What was held back, at the end."""
+        """Returns the text held back, at the end of the answer."""
         thinking = self._where is _Where.INSIDE
         held = self._release()
         return [Piece(thinking, held)] if held else []
@@ -94,7 +97,9 @@ class ThinkTags:
 
 
 def before_lone_end(text: str) -> tuple[str, str] | None:
-    """Returns what stands before and behind a closing tag that nothing opened; None where there is none. Some
-    templates begin the thinking themselves, so that an answer has its end alone."""
+    """Returns the texts before and after a closing tag without an opening one, or None.
+
+    Some chat templates open the thinking themselves, so that the answer contains only its end.
+    """
     before, closed, behind = text.partition(_CLOSE)
     return (before, behind.lstrip()) if closed and _OPEN not in before else None

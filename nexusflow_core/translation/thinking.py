@@ -1,4 +1,4 @@
-"""Whether and how hard a model thinks: what the client asked for, and a model's own fields for it."""
+"""Thinking: reads what the client asked for, and writes a model's own fields for it."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
@@ -13,7 +13,7 @@ from nexusflow_core.untyped import is_blank, is_object, is_zero, object_of, whol
 __all__ = ["EFFORTS", "Steered", "Thinking", "Wish", "ladder", "read_wish", "steer"]
 
 EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
-"""Anthropic's words of effort, from the least to the most."""
+"""Anthropic's words for effort, in ascending order."""
 _KINDS: Final = ("enabled", "adaptive", "disabled", "between_tools")
 _MEMBERS: Final = ("type", "budget_tokens", "display")
 
@@ -21,46 +21,46 @@ WithTools: TypeAlias = Literal["any", "off", "never"]
 
 
 def ladder(listed: str) -> dict[str, str]:
-    """Returns Anthropic's effort -> the model's: the same word if it is `listed`, else the next lower one."""
+    """Returns Anthropic's efforts mapped to `listed` ones: the same word, else the next lower one."""
     words = [word for word in EFFORTS if word in listed.split()]
     lower = {word: [one for one in words if EFFORTS.index(one) <= EFFORTS.index(word)] for word in EFFORTS}
     return {word: found[-1] if found else words[0] for word, found in lower.items()}
 
 
 class Thinking(Struct, frozen=True, kw_only=True):
-    """How to ask some models for thinking, and for how much."""
+    """How to ask certain models for thinking, and for how much."""
 
     models: str = ""
-    """Pattern for the beginning of a model's name."""
+    """A pattern for the beginning of a model's name."""
     on: Mapping[str, Any] = {}
     """Members of the body that switch thinking on; empty if it is always on."""
     off: Mapping[str, Any] | None = None
     """Members that switch it off; None if nothing does."""
     by_default: bool = False
-    """Thinks unless told not to."""
+    """The model thinks unless thinking is switched off."""
     efforts: Mapping[str, str] = {}
     """Anthropic's effort -> the vendor's; empty if the vendor has no such setting."""
     effort_at: tuple[str, ...] = ("reasoning_effort",)
     budget_at: tuple[str, ...] | None = None
-    """Path of a token budget. No effort is sent beside it: vendors answer 400 to two controls of reasoning."""
+    """Path of a token budget. It excludes an effort: vendors answer 400 to two controls of reasoning."""
     with_tools: WithTools = "any"
     """Thinking in a request with tools. `off`: must be switched off; `never`: the vendor refuses tools for this
     model."""
     checked: str = ""
-    """Month in which these facts were read, as YYYY-MM."""
+    """The month in which these facts were checked, as YYYY-MM."""
     forced_choice: bool = True
     """False: no tool can be forced while the model thinks."""
 
 
 class Steered(Struct, frozen=True):
-    """Whether thinking is surely `off`, and whether the client wants it `hidden`."""
+    """`off`: thinking is surely off. `hidden`: the client does not want its text."""
 
     off: bool = False
     hidden: bool = False
 
 
 class Wish(Struct, frozen=True):
-    """What the client asked for. `kind` None: nothing."""
+    """The client's request. `kind` None: it asked for nothing."""
 
     kind: str | None
     budget: int | None
@@ -69,7 +69,7 @@ class Wish(Struct, frozen=True):
 
 
 def read_wish(it: Translation) -> Wish:
-    """Returns what the client asked for. Raises InvalidRequestError for a wish that contradicts itself."""
+    """Returns the client's request. Raises InvalidRequestError if it contradicts itself."""
     losses, extra = it.losses, it.request.extra
     effort = object_of(extra.get("output_config")).get("effort") or None
     if effort is not None and effort not in EFFORTS:
@@ -101,9 +101,11 @@ def read_wish(it: Translation) -> Wish:
 
 
 def steer(it: Translation, wish: Wish, row: Thinking | None, body: dict[str, Any]) -> Steered:
-    """Puts the fields of a model's `row` into the body, one control of reasoning at most: vendors answer 400 to
-    two. `row` None: nothing is known to steer this model. Raises InvalidRequestError for a wish that
-    contradicts the tool choice."""
+    """Adds the fields of a model's `row` to the body: at most one control of reasoning.
+
+    `row` None: no control of this model is known. Raises InvalidRequestError if thinking contradicts the tool
+    choice.
+    """
     losses, choice = it.losses, it.request.tool_choice
     if row is None:
         if wish.kind is not None:
@@ -134,7 +136,7 @@ def _switch_off(row: Thinking, wish: Wish, body: dict[str, Any], losses: Losses)
 
 
 def _forced(row: Thinking, wish: Wish, body: dict[str, Any], losses: Losses) -> Steered:
-    """A tool is forced where thinking forbids that: thinking yields, unless the client asked for it."""
+    """Handles a forced tool if the model cannot think then. Thinking is off, unless the client asked for it."""
     if wish.kind is not None:
         raise InvalidRequestError("thinking: Thinking may not be enabled when tool_choice forces tool use.")
     if wish.effort is not None:
@@ -170,7 +172,7 @@ def _strength(row: Thinking, wish: Wish, body: dict[str, Any], losses: Losses) -
 
 
 def _put(body: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    """A control below an object stands there alone."""
+    """Sets a member. A control inside an object replaces the whole object."""
     for name in reversed(path[1:]):
         value = {name: value}
     body[path[0]] = value

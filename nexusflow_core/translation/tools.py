@@ -1,4 +1,4 @@
-"""Tools as functions: the client's own, and those that Anthropic defines and the client runs."""
+"""Tools as functions: the client's own, and those defined by Anthropic that the client runs."""
 
 from typing import Any, Final
 
@@ -24,13 +24,13 @@ __all__ = [
 
 
 class ClientTool(Struct, frozen=True):
-    """What Anthropic's own models know of a tool without being told."""
+    """A tool that Anthropic's own models know without a definition."""
 
     name: str
     description: str
     parameters: dict[str, Any]
     max_characters: bool = False
-    """Takes a bound on what it shows."""
+    """It accepts a bound on the characters it shows."""
 
 
 def _inputs(required: str, **properties: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ _BASH: Final = ClientTool(
 
 def _editor(name: str, *, undo: bool = False, max_characters: bool = False) -> ClientTool:
     commands = "view create str_replace insert" + (" undo_edit" if undo else "")
-    inserted = {} if undo else {"insert_text": _INSERT_TEXT}  # the older ones insert `new_str`
+    inserted = {} if undo else {"insert_text": _INSERT_TEXT}  # older versions insert `new_str`
     new_str = _text("For str_replace and insert: the text to put in.") if undo else _NEW_STR
     return ClientTool(
         name,
@@ -127,12 +127,12 @@ _AT_ANTHROPIC: Final = ("web_search_", "web_fetch_", "code_execution_", "tool_se
 
 
 def client_tool(tool: Tool) -> ClientTool | None:
-    """The definition of a tool that the client runs; None for one that it does not."""
+    """Returns the definition of an Anthropic tool that the client runs, or None."""
     return CLIENT_TOOLS.get(tool.type)
 
 
 def runs_at_anthropic(type: str) -> bool:
-    """Whether a type of tool is one of Anthropic's servers."""
+    """True if a tool of this type runs on Anthropic's servers."""
     return type == "mcp_toolset" or type.startswith(_AT_ANTHROPIC)
 
 
@@ -140,9 +140,10 @@ def runs_at_anthropic(type: str) -> bool:
 
 
 def offered_tools(it: Translation) -> list[tuple[int, Tool]]:
-    """Returns the tools that the client runs, with their number in the request.
+    """Returns the tools that the client runs, each with its number in the request.
 
-    Raises InvalidRequestError for two tools of one name, and for a tool that runs at Anthropic only."""
+    Raises InvalidRequestError for two tools of one name, and for a tool that only Anthropic can run.
+    """
     offered: list[tuple[int, Tool]] = []
     for index, tool in enumerate(it.request.tools):
         if tool.type == "custom" or client_tool(tool) is not None:
@@ -157,8 +158,7 @@ def offered_tools(it: Translation) -> list[tuple[int, Tool]]:
 
 
 def wanted_choice(it: Translation, tools: list[Tool]) -> ToolChoice | None:
-    """Returns the tool choice; None where there is nothing to choose. Raises InvalidRequestError for a choice
-    that none of these tools can meet."""
+    """Returns the tool choice, or None without tools. Raises InvalidRequestError for an impossible choice."""
     choice = it.request.tool_choice
     if choice is None:
         return None
@@ -174,9 +174,10 @@ def wanted_choice(it: Translation, tools: list[Tool]) -> ToolChoice | None:
 def function_of(
     tool: Tool, index: int, losses: Losses, *, enforces: bool, refuses: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
-    """Returns a tool as a function: `name`, `parameters`, perhaps `description` and `strict`. `enforces`: the
-    upstream holds a model to a schema; `refuses`: keywords that it takes in none. Raises
-    InvalidRequestError."""
+    """Returns a tool as a function: `name`, `parameters`, and possibly `description` and `strict`.
+
+    `enforces`: the upstream enforces schemas. `refuses`: keywords that it rejects. Raises InvalidRequestError.
+    """
     path = f"tools[{index}]"
     if tool.allowed_callers is not None and "direct" not in tool.allowed_callers:
         raise InvalidRequestError(f"tools.{index}.allowed_callers: code execution runs at Anthropic only")
@@ -202,7 +203,7 @@ def function_of(
 
 
 def _defined(tool: Tool, index: int, losses: Losses) -> tuple[str, dict[str, Any]]:
-    """Description and schema: the client's, or those of a tool that Anthropic defines."""
+    """Returns description and schema: the client's, or those of a tool defined by Anthropic."""
     path, rest = f"tools[{index}]", set(tool.rest)
     defined = client_tool(tool)
     if defined is None:

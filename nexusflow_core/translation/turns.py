@@ -1,4 +1,4 @@
-"""Turns of a conversation: neighbours of one role as one turn, and each tool call with its result."""
+"""Turns of a conversation: joins neighbours of one role, and pairs each tool call with its result."""
 
 from collections.abc import Collection, Sequence
 from itertools import islice
@@ -13,11 +13,11 @@ from nexusflow_core.translation.losses import Losses, dotted
 __all__ = ["TOOL_CHANGES", "OpenCalls", "Placed", "Turn", "kind_of", "ran_at_anthropic", "turns_of"]
 
 Placed: TypeAlias = tuple[str, Block]
-"""A block and where it stands in the request: `messages[0].content[1]`."""
+"""A block, and its path in the request, such as `messages[0].content[1]`."""
 
 
 class Turn(Struct):
-    """`start` is the number of its first message."""
+    """One turn. `start` is the number of its first message."""
 
     role: str
     start: int
@@ -25,7 +25,7 @@ class Turn(Struct):
 
 
 def turns_of(messages: Sequence[InputMessage], losses: Losses) -> list[Turn]:
-    """A compaction's summary replaces all that stands before it, as it does at Anthropic: a user's turn."""
+    """Returns the turns. The last compaction's summary replaces all earlier messages, as a user turn."""
     turns: list[Turn] = []
     first, skip = 0, 0
     for index in range(len(messages) - 1, -1, -1):
@@ -45,7 +45,7 @@ def turns_of(messages: Sequence[InputMessage], losses: Losses) -> list[Turn]:
 
 
 def _last_compaction(content: Sequence[Block]) -> int | None:
-    """One without a summary has failed, and replaces nothing."""
+    """Returns the position of the last compaction. One without a summary has failed, and does not count."""
     for at in range(len(content) - 1, -1, -1):
         block = content[at]
         if isinstance(block, OtherBlock) and block.kind == "compaction" and block.data.get("content"):
@@ -71,21 +71,23 @@ def _summary(block: Block, index: int, at: int, losses: Losses) -> Placed:
 
 
 class OpenCalls:
-    """The tool calls of the last assistant's turn. Each of them waits for one result in the next turn."""
+    """The tool calls of the last assistant turn. Each waits for one result in the next turn."""
 
     def __init__(self) -> None:
-        self._open: dict[str, str] = {}  # the client's id, the upstream's
-        self._at = 0  # the message that made them
+        self._open: dict[str, str] = {}  # the client's ids, and the upstream's
+        self._at = 0  # the message with the calls
 
     def add(self, block: ToolUseBlock, path: str, sent: str) -> None:
-        """Takes a call; `sent` is its id as the upstream gets it. Raises InvalidRequestError for an id that
-        another call of the turn has. A later turn may have it again, as at Anthropic."""
+        """Adds a call; `sent` is its id at the upstream.
+
+        Raises InvalidRequestError for an id used twice in the turn. A later turn may reuse it, as at Anthropic.
+        """
         if block.id in self._open:
             raise InvalidRequestError(f"{dotted(path)}: `tool_use` ids must be unique")
         self._open[block.id] = sent
 
     def made_at(self, message: int) -> None:
-        """The calls stand in the turn that begins with this message."""
+        """Notes the first message of the turn with the calls."""
         self._at = message
 
     def sent(self, id: str) -> str:
@@ -93,7 +95,7 @@ class OpenCalls:
         return self._open[id]
 
     def check_result(self, block: ToolResultBlock, path: str, answered: Collection[str]) -> None:
-        """Raises InvalidRequestError for a second result of a call, and for the result of no call."""
+        """Raises InvalidRequestError for a second result of a call, and for a result without a call."""
         if block.tool_use_id in answered:
             raise InvalidRequestError(
                 f"{dotted(path)}: each tool_use must have a single result. "
@@ -118,23 +120,23 @@ class OpenCalls:
             )
 
     def close(self) -> list[str]:
-        """Returns the client's ids of the calls in their order; none is open any more."""
+        """Returns the client's ids of the calls in order, and forgets them."""
         ids, self._open = list(self._open), {}
         return ids
 
 
-# Blocks without a form of their own
+# Blocks that only Anthropic understands
 
 _SERVER_SIDE = ("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "fallback", "compaction")
 TOOL_CHANGES = ("tool_addition", "tool_removal")
-"""Blocks that offer further tools in the middle of a conversation, or take them back."""
+"""Blocks that add or remove tools in the middle of a conversation."""
 
 
 def ran_at_anthropic(kind: str) -> bool:
-    """Returns whether a type of block tells of a tool that ran at Anthropic."""
+    """True if a block of this type reports a tool that ran at Anthropic."""
     return kind in _SERVER_SIDE or kind.endswith("_tool_result")
 
 
 def kind_of(block: Block) -> str:
-    """Returns the type of a block, as the wire calls it."""
+    """Returns the wire type of a block."""
     return block.kind[:60] if isinstance(block, OtherBlock) else str(block.__struct_config__.tag)

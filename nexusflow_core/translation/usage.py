@@ -1,4 +1,4 @@
-"""Usage in Anthropic's names: from counts of a dialect, from bits of them in a stream, or estimated."""
+"""Usage in Anthropic's names: from a dialect's counts, merged over a stream, or estimated."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ TOTALS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_token
 
 
 def estimated_usage(prompt_tokens: int, output_bytes: int) -> dict[str, Any]:
-    """Where the upstream gives no usage. Shown, and never priced as a fact."""
+    """Returns usage for an upstream that sends none. It is shown, but never priced."""
     return {
         "input_tokens": prompt_tokens,
         "cache_creation_input_tokens": 0,
@@ -23,8 +23,10 @@ def estimated_usage(prompt_tokens: int, output_bytes: int) -> dict[str, Any]:
 
 
 def merge_usage(known: dict[str, Any], usage: dict[str, Any], deepest: int = 2) -> None:
-    """Field by field the last that tells something. A zero behind a count tells nothing: what has been used
-    stays used. Ever new members are left out beyond a bound, `deepest` objects down."""
+    """Merges `usage` into `known`, in place. A later zero does not replace a count.
+
+    New members are limited in number, down to `deepest` nested objects.
+    """
     for name, value in usage.items():
         before = known.get(name)
         number = isinstance(value, int | float) and value is not False
@@ -40,7 +42,7 @@ def merge_usage(known: dict[str, Any], usage: dict[str, Any], deepest: int = 2) 
 
 
 def usage_of(it: ChatCounts) -> dict[str, Any]:
-    """Usage in Anthropic's names: the prompt less what was read and written, so that nothing counts twice."""
+    """Returns usage in Anthropic's names. `input_tokens` excludes cached tokens, so nothing counts twice."""
     found: dict[str, Any] = {
         "input_tokens": it.prompt - it.read - it.written,
         "cache_creation_input_tokens": it.written,

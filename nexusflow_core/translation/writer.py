@@ -1,7 +1,7 @@
-"""Writes a Messages stream: one state, one open block, whatever the order in which things arrive.
+"""MessageWriter: writes a Messages stream with one state and one open block, in whatever order parts arrive.
 
-message_start, (content_block_start content_block_delta* content_block_stop)*, message_delta, message_stop,
-or any beginning of that and one `error`.
+The stream is message_start, (content_block_start content_block_delta* content_block_stop)*, message_delta,
+message_stop, or a beginning of that followed by one `error`.
 """
 
 from enum import Enum, auto
@@ -32,8 +32,8 @@ __all__ = ["Carried", "MessageWriter"]
 
 
 class _State(Enum):
-    WAITING = auto()  # nothing has gone out
-    BETWEEN = auto()  # message_start has, and no block is open
+    WAITING = auto()  # nothing has been written
+    BETWEEN = auto()  # after message_start, no block is open
     THINKING = auto()
     TEXT = auto()
     TOOL = auto()
@@ -41,41 +41,41 @@ class _State(Enum):
 
 
 class Carried(Protocol):
-    """What must come back with the reasoning, as a dialect gathers it."""
+    """Data that a client must send back with the reasoning, as a dialect collects it."""
 
     def take(self) -> list[dict[str, Any]]:
-        """Returns all so far, once."""
+        """Returns the data collected so far, and forgets it."""
         ...
 
 
 class _Words(Struct):
-    """Text or thinking that waits for the open call to be whole."""
+    """Text or thinking that waits until the open call is complete."""
 
     thinking: bool
     pieces: Pieces
 
 
 _WORDS_BYTES = 500
-"""What words that wait take beside their text."""
+"""Memory of such an entry beside its text, in bytes."""
 
 
 class MessageWriter:
-    """Verbs append the bytes of their events to `out`."""
+    """Writes a stream. Its methods append the bytes of events to `out`."""
 
     def __init__(self, asked: Asked, held: Held) -> None:
         self._asked = asked
         self._held = held
         self._state = _State.WAITING
-        self.in_text = False  # a text block is open; asked with every delta
-        self.index = -1  # of the block that was opened last
-        self._lead = Pieces(held)  # white space at the beginning of words that may never become visible
+        self.in_text = False  # True if a text block is open; checked with every delta
+        self.index = -1  # of the last opened block
+        self._lead = Pieces(held)  # leading white space, of text that may stay blank
         self._lead_of = _State.TEXT
-        self._tools = 0  # blocks of calls so far
+        self._tools = 0  # tool_use blocks so far
         self._live: CallSlot | None = None
-        self._queue: list[CallSlot | _Words] = []  # what waits for the open call
-        self._hidden = Pieces(held)  # thinking that the client wants out of its sight
+        self._queue: list[CallSlot | _Words] = []  # entries that wait for the open call
+        self._hidden = Pieces(held)  # thinking whose text the client does not want
         self.carried: Carried | None = None
-        """It goes with the thinking block that is open or comes next, else before a call or at the end."""
+        """Sent with the open or next thinking block, else before a call or at the end."""
 
     @property
     def started(self) -> bool:
@@ -90,23 +90,23 @@ class MessageWriter:
         out.append(message_start(id=answer_id(self._asked.request_id), model=self._asked.model, usage=usage))
 
     def text(self, text: str, out: list[bytes]) -> None:
-        """Text of the answer; behind an open call it waits until the call is whole."""
+        """Writes text of the answer. After an open call it waits until the call is complete."""
         if self._state is _State.TEXT:
             out.append(text_delta(self.index, text))
         elif text and not self._waits(text, out, thinking=False):
             self._visible(text, out)
 
     def thinking(self, text: str, out: list[bytes]) -> None:
-        """Reasoning, in a block of its own."""
+        """Writes reasoning, in its own block."""
         if text and (self._state is _State.THINKING or not self._waits(text, out, thinking=True)):
             self._think(text, out)
 
     def queue(self, slot: CallSlot) -> None:
-        """A call begins, behind all that came before it."""
+        """Adds a call, after all earlier entries."""
         self._queue.append(slot)
 
     def advance(self, out: list[bytes]) -> None:
-        """Opens the calls that wait, as far as those before them are whole."""
+        """Opens waiting calls whose predecessors are complete."""
         while self._queue and (self._live is None or self._live.complete):
             first = self._queue[0]
             if not isinstance(first, CallSlot) or not first.name:
@@ -121,7 +121,7 @@ class MessageWriter:
             self._open_tool(first, out)
 
     def arguments(self, slot: CallSlot, fragment: str, out: list[bytes]) -> bool:
-        """A fragment of a call's arguments. False: its call does not stand open."""
+        """Writes a fragment of a call's arguments. Returns False if its block is not open."""
         if slot is not self._live:
             return False
         if fragment:
@@ -129,8 +129,10 @@ class MessageWriter:
         return True
 
     def drain(self, out: list[bytes]) -> bool:
-        """Closes the open block and writes all that waits, but for entries that say nothing. False: a call
-        among it never got a name."""
+        """Closes the open block, and writes all waiting entries that are not empty.
+
+        Returns False if a call among them never got a name.
+        """
         self._close(out)
         for waiting in self._queue:
             self._state = _State.BETWEEN
@@ -149,12 +151,12 @@ class MessageWriter:
         return True
 
     def stop(self, out: list[bytes]) -> None:
-        """Closes the open block; what waits behind it is not said any more."""
+        """Closes the open block, and discards the waiting entries."""
         self._close(out)
         self._queue.clear()
 
     def end(self, how: Ending, usage: dict[str, Any], out: list[bytes]) -> None:
-        """The ending and the true usage, after `drain` or `stop`."""
+        """Writes the ending and the final usage. Call it after `drain` or `stop`."""
         self._redacted(out)
         self._state = _State.DONE
         out.append(
@@ -168,7 +170,7 @@ class MessageWriter:
         out.append(message_stop())
 
     def fail(self, error: NexusFlowError) -> bytes:
-        """The one error event that ends a stream which went wrong."""
+        """Returns the error event that ends a failed stream."""
         if self._state is _State.DONE:
             return b""
         self._state = _State.DONE
@@ -178,7 +180,7 @@ class MessageWriter:
     # Blocks
 
     def _waits(self, text: str, out: list[bytes], *, thinking: bool) -> bool:
-        """Whether words must wait for a call; else whatever is open is closed for them."""
+        """True if this text must wait for a call. Otherwise it closes the open block."""
         last = self._queue[-1] if self._queue else None
         if isinstance(last, _Words) and last.thinking is thinking:
             last.pieces.add(text)
@@ -191,7 +193,7 @@ class MessageWriter:
         return False
 
     def _visible(self, text: str, out: list[bytes]) -> None:
-        """Opens a text block with the first visible character: Anthropic refuses blank text that comes back."""
+        """Opens a text block at the first visible character: Anthropic refuses blank text in later requests."""
         text = self._with_lead(text, _State.TEXT)
         if text:
             self._open(_State.TEXT, {"type": "text", "text": ""}, out)
@@ -209,7 +211,7 @@ class MessageWriter:
             out.append(thinking_delta(self.index, text))
 
     def _with_lead(self, text: str, kind: _State) -> str:
-        """The text with the white space that came before it; "" while all of it is blank."""
+        """Returns the text with its leading white space; "" while all of it is blank."""
         if kind is not self._lead_of:
             self._lead_of = kind
             self._lead.take()
@@ -231,7 +233,7 @@ class MessageWriter:
             out.append(input_json_delta(self.index, arguments))
 
     def _redacted(self, out: list[bytes]) -> None:
-        """Details that found no thinking block to go with."""
+        """Writes details that have no thinking block, in a block of their own."""
         if self.carried is not None and (details := self.carried.take()):
             self._redact(self._asked.mark("details", details), out)
 
@@ -267,7 +269,7 @@ class MessageWriter:
 
 
 def _told_before(slot: CallSlot) -> bool:
-    """Whether a call is one that the client has already; then nothing more of it may go out."""
+    """True if the call repeats one that the client has. Then nothing more of it is written."""
     slot.ignored = slot.ignored or slot.repeats()
     slot.repeats_one_of = ()
     return slot.ignored
