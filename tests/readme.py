@@ -12,6 +12,7 @@ from nexusflow_core import Attempt, CallRecord, Usage, cost
 from tests.asgi.test_bounds import table as bounds_table
 from tests.hosts.shown import FORMS, folded, shown
 from tests.matrix.results import clients_table, hosts_table, versions
+from tests.readme_caching import PICTURE, break_even_table, invalidations_table, picture, report, rules_table
 from tests.readme_reference import commands, members, settings
 from tests.readme_vendors import columns_table, losses_table, vendors_table
 
@@ -265,6 +266,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "hosts": hosts_table,
     "clients": clients_table,
     "bounds": bounds_table,
+    "cache_rules": rules_table,
+    "cache_losses": invalidations_table,
+    "cache_pays": break_even_table,
+    "cache_report": report,
     "servers": lambda: f"Servers: {versions()}.",
 }
 
@@ -281,3 +286,4 @@ def regenerated(text: str) -> str:
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(regenerated(page.read_text()))
+    PICTURE.write_text(picture())

@@ -15,6 +15,7 @@ from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import decode_config
 from tests.hosts.shown import FORMS, shown
 from tests.readme import PAGES, README, ROOT, regenerated
+from tests.readme_caching import PICTURE, picture
 from tests.readme_reference import MEMBERS, SETTINGS, commands, member_names, setting_fields
 from tests.servers import Served
 
@@ -29,6 +30,11 @@ SNIPPETS = {
 def test_generated_parts_are_current(page: Path) -> None:
     """`poe docs` has been run."""
     assert regenerated(page.read_text()) == page.read_text()
+
+
+def test_the_picture_is_current() -> None:
+    """`poe docs` has drawn it."""
+    assert PICTURE.read_text() == picture()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -89,6 +95,17 @@ def test_python_snippets_run(snippet: str) -> None:
             assert client.get("/llm/health").status_code == 200
             models = client.get("/llm/v1/models", headers={"x-api-key": "sk-nexusflow_key"}).json()
             assert "fast" in [model["id"] for model in models["data"]]
+
+
+PRINTING = [text for text in SNIPPETS["python"] if re.search(r"^print\(.*\)  # ", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("snippet", PRINTING)
+def test_python_snippets_print_what_they_say(snippet: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The comment behind each print is its output."""
+    exec(compile(snippet, "README.md", "exec"), {})
+    said = re.findall(r"^print\(.*\)  # (.*)$", snippet, re.MULTILINE)
+    assert [line for line in capsys.readouterr().out.splitlines() if line in said] == said
 
 
 @pytest.mark.usefixtures("in_a_project")

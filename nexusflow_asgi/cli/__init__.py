@@ -14,6 +14,7 @@ _COMMANDS: Final = {
     "serve": "serve the gateway over HTTP",
     "check": "describe a configuration, and report its mistakes",
     "cost": "add up the costs of the calls in a log",
+    "cache": "explain what the prompt cache saved and lost in a log, and what to change",
     "prices": "show a model's prices, their dates and their sources",
     "check-prices": "compare all prices with those of genai-prices",
 }

@@ -1,46 +1,21 @@
 """`nexusflow cost FILE...`: adds up the costs of the calls in a log, in groups."""
 
 import argparse
-import contextlib
 import csv
 import io
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, BinaryIO, get_args
+from typing import Any, get_args
 
+from nexusflow_asgi.cli.log_files import check_log, is_too_long, log_lines
 from nexusflow_asgi.cli.prices import add_book_argument, book_of, moment
 from nexusflow_asgi.cli.table import exact, printable, shown, table, write
-from nexusflow_core.errors import ConfigError
-from nexusflow_core.logs import HEAD_BYTES, IMPORTERS, Pricer, Skipped, read_line, shortened
+from nexusflow_core.logs import IMPORTERS, Pricer, Skipped, read_line
 from nexusflow_core.logs.summary import By, Summary, Totals
 from nexusflow_core.prices import PriceBook
 
 __all__ = ["add_arguments", "run"]
-
-_MAX_LINE = 16 * 2**20
-_CHUNK = 2**20
-_BOM = b"\xef\xbb\xbf"
-_TOO_LONG = "longer than"
-_OTHER_FORMS = {
-    b"\x1f\x8b": "compressed with gzip: unpack it first",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it first",
-    b"BZh": "compressed with bzip2: unpack it first",
-    b"\xfd7zXZ\x00": "compressed with xz: unpack it first",
-    b"PK\x03\x04": "a zip archive: unpack it first",
-    b"\xff\xfe\x00\x00": "UTF-32: convert it to UTF-8 first",
-    b"\x00\x00\xfe\xff": "UTF-32: convert it to UTF-8 first",
-    b"\xff\xfe": "UTF-16: convert it to UTF-8 first",
-    b"\xfe\xff": "UTF-16: convert it to UTF-8 first",
-}
-_WIDE: dict[tuple[bool, ...], str] = {
-    (False, True, True, True): "UTF-32: convert it to UTF-8 first",
-    (True, True, True, False): "UTF-32: convert it to UTF-8 first",
-    (False, True, False, True): "UTF-16: convert it to UTF-8 first",
-    (True, False, True, False): "UTF-16: convert it to UTF-8 first",
-}
-"""Text without a byte order mark, recognised by the zeros among its first four bytes."""
 
 _COUNTS = {
     "calls": "calls",
@@ -118,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the costs. Returns 1 if a file or a long line was unreadable, else 0; see also `--strict`."""
     for name in arguments.files:
-        _check(name)
+        check_log(name)
     book = book_of(arguments)
     by: list[By] = list(dict.fromkeys(arguments.by or ["model"]))
     summary, pricer, tally = Summary(by), Pricer(book), _Tally()
@@ -150,77 +125,24 @@ def _by(text: str) -> list[str]:
 # Reading
 
 
-def _check(name: str) -> None:
-    """Raises ConfigError for an unreadable file, before the others take hours."""
-    if name == "-":
-        return
-    try:
-        Path(name).stat()
-    except OSError as error:
-        raise _unreadable(name, error) from None
-    if Path(name).is_dir():
-        raise ConfigError("", f"{printable(name)} cannot be read: it is a folder")
-
-
-def _unreadable(name: str, error: OSError) -> ConfigError:
-    return ConfigError("", f"{printable(name)} cannot be read: {error.strerror}")
-
-
 def _add_file(
     name: str, arguments: argparse.Namespace, summary: Summary, pricer: Pricer, tally: _Tally
 ) -> None:
-    shown_name = "stdin" if name == "-" else printable(name)
-    try:
-        with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
-            for number, line in _lines(file):
-                place = f"{shown_name}:{number}"
-                entry = line if isinstance(line, Skipped) else read_line(line, arguments.source, arguments.at)
-                if isinstance(entry, Skipped):
-                    if entry.expected:
-                        continue
-                    tally.skipped += 1
-                    tally.unread += isinstance(line, Skipped) and line.reason.startswith(_TOO_LONG)
-                    tally.name(place, "skipped", entry.reason)
-                    continue
-                tally.read += 1
-                priced = pricer.logged(entry) if arguments.logged else pricer.price(entry)
-                summary.add(entry, priced)
-                if priced.why:
-                    tally.unpriced += 1
-                    tally.name(place, "not priced", priced.why)
-    except OSError as error:
-        raise _unreadable(name, error) from None
-
-
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | Skipped]]:
-    """Yields the lines that are not blank, with their numbers. A line over the bound is never held whole."""
-    number = 0
-    while line := file.readline(_MAX_LINE + 1):
-        number += 1
-        if number == 1 and (form := _other_form(line)):
-            yield number, Skipped(f"the file is {form}")
-            return
-        line = line.removeprefix(_BOM)  # concatenated files have one in the middle
-        if len(line) > _MAX_LINE and not line.endswith(b"\n"):
-            yield number, _long_line(file, line[:HEAD_BYTES]) or Skipped(f"{_TOO_LONG} {_MAX_LINE} bytes")
-        elif line and not line.isspace():
-            yield number, line
-
-
-def _other_form(line: bytes) -> str | None:
-    """Returns the form of a file that is not UTF-8 text, by its first bytes, or None."""
-    found = next((name for magic, name in _OTHER_FORMS.items() if line.startswith(magic)), None)
-    return found or _WIDE.get(tuple(byte == 0 for byte in line[:4]))
-
-
-def _long_line(file: BinaryIO, head: bytes) -> bytes | None:
-    """Returns a long record without its lists, or None for another line. The line is never held whole."""
-    tail = b""
-    while piece := file.readline(_CHUNK):
-        tail = (tail + piece)[-HEAD_BYTES:]
-        if piece.endswith(b"\n"):
-            break
-    return shortened(head, tail)
+    for place, line in log_lines(name):
+        entry = line if isinstance(line, Skipped) else read_line(line, arguments.source, arguments.at)
+        if isinstance(entry, Skipped):
+            if entry.expected:
+                continue
+            tally.skipped += 1
+            tally.unread += isinstance(line, Skipped) and is_too_long(line)
+            tally.name(place, "skipped", entry.reason)
+            continue
+        tally.read += 1
+        priced = pricer.logged(entry) if arguments.logged else pricer.price(entry)
+        summary.add(entry, priced)
+        if priced.why:
+            tally.unpriced += 1
+            tally.name(place, "not priced", priced.why)
 
 
 # Writing

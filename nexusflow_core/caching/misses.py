@@ -23,6 +23,7 @@ class Reason(Enum):
     MESSAGE_CHANGED = "message_changed"
     MODEL_CHANGED = "model_changed"
     NOT_YET_VISIBLE = "not_yet_visible"
+    UNEXPLAINED = "unexplained"
 
 
 class Miss(Struct, frozen=True):
@@ -50,18 +51,19 @@ class Miss(Struct, frozen=True):
 
     def sentence(self) -> str:
         """Returns what happened, for a reader who has never heard of the word."""
-        where, late = self.path or "a block", _duration(self.seconds or 0.0)
+        where, late = f" at {self.path}" if self.path else "", _duration(self.seconds or 0.0)
         names = ", ".join(self.parameters)
         return {
             Reason.COLD: "Nothing like it was sent before, so there was nothing to read.",
             Reason.EXPIRED: f"The entry had ended {late} before the request came.",
             Reason.BELOW_MINIMUM: f"The prefix is {self.tokens or 0:,} tokens short of the model's minimum.",
             Reason.LOOKBACK: f"The last entry lies {self.positions or 0} positions beyond the lookback.",
-            Reason.TOOLS_CHANGED: f"The tools changed at {where}: everything after it was new.",
-            Reason.SYSTEM_CHANGED: f"The system prompt changed at {where}: everything after it was new.",
+            Reason.TOOLS_CHANGED: f"The tools changed{where}: everything after it was new.",
+            Reason.SYSTEM_CHANGED: f"The system prompt changed{where}: everything after it was new.",
             Reason.PARAMETERS_CHANGED: f"These parameters changed: {names}.",
-            Reason.MESSAGE_CHANGED: f"The conversation changed at {where}: everything after it was new.",
+            Reason.MESSAGE_CHANGED: f"The conversation changed{where}: everything after it was new.",
             Reason.MODEL_CHANGED: "Another model was asked before; each model has a cache of its own.",
+            Reason.UNEXPLAINED: "The counts show that it happened; only the requests would show why.",
             Reason.NOT_YET_VISIBLE: f"The answer that writes the entry began {late} after this request.",
         }[self.reason]
 

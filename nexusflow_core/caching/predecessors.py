@@ -32,12 +32,13 @@ class Predecessors:
                 del self._traces[next(iter(self._traces))]
             self._traces[key] = trace
 
-    def find(self, prompt: Prompt, session: str | None, scope: str) -> Trace | None:
-        """Returns the request that this one shares most with; None where there is none like it."""
+    def find(self, prompt: Prompt, session: str | None, scope: str, beyond: int) -> Trace | None:
+        """Returns the request that this one shares most with, of those whose entries reached beyond a block;
+        None where there is none like it."""
         best, longest = None, -1
         for key in _keys(prompt, session, scope):
             trace = self._traces.get(key)
-            if trace is None or trace is best:
+            if trace is None or trace is best or trace.reach <= beyond:
                 continue
             parted = parting(prompt, trace)
             shared = len(prompt.prefixes) if parted is None else parted[0]

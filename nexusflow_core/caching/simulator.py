@@ -92,12 +92,17 @@ class CacheSimulator:
         """How many entries are held."""
         return len(self._entries)
 
+    def read(self, request: Mapping[str, Any], *, scope: str = "") -> Prompt:
+        """Returns a request as this cache sees it, for `step`. Raises InvalidRequestError."""
+        model = self._minimums.model(str(request.get("model") or ""))
+        return read_prompt(request, self.rules, model=model, scope=scope)
+
     def step(
         self,
-        request: Mapping[str, Any],
+        request: Mapping[str, Any] | Prompt,
         *,
         at: datetime,
-        usage: "Usage | Mapping[str, Any] | None" = None,
+        usage: "Counted | Usage | Mapping[str, Any] | None" = None,
         answered_at: datetime | None = None,
         scope: str = "",
         session: str | None = None,
@@ -111,9 +116,8 @@ class CacheSimulator:
         Raises InvalidRequestError for breakpoints that the API refuses, InvalidUsageError for impossible
         counts.
         """
-        counted = Counted.of(usage) if usage is not None else None
-        model = self._minimums.model(str(request.get("model") or ""))
-        prompt = read_prompt(request, self.rules, model=model, scope=scope)
+        counted = Counted.of(usage) if usage is not None and not isinstance(usage, Counted) else usage
+        prompt = request if isinstance(request, Prompt) else self.read(request, scope=scope)
         plan = self._plan(prompt, at, answered_at or at)
         prediction = self._predict(plan, session, scope)
         if counted is None:
@@ -181,8 +185,8 @@ class CacheSimulator:
         if plan.hit < 0 and last.best < plan.minimum:
             return Miss(Reason.BELOW_MINIMUM, tokens=plan.minimum - last.best)
         lost, miss = self._lost_entry(plan)
-        before = self._predecessors.find(plan.prompt, session, scope)
-        if before is not None and before.reach > max(plan.hit, lost):
+        before = self._predecessors.find(plan.prompt, session, scope, max(plan.hit, lost))
+        if before is not None:
             parted = parting(plan.prompt, before)
             if parted is not None and parted[0] <= before.reach:
                 late = plan.at - before.expires

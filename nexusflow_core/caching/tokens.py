@@ -62,20 +62,20 @@ class Counted(Struct, frozen=True):
         return self.read + self.written + self.uncached
 
     @classmethod
-    def of(cls, usage: "Usage | Mapping[str, Any]") -> "Counted":
-        """Reads a Usage, or the `usage` object of Anthropic's answer. Raises InvalidUsageError."""
-        calls = 1
-        if isinstance(usage, Usage):
-            counts, calls = usage, 1 + usage.web_searches
-        else:
-            counts = Usage.from_wire(usage, "anthropic")
+    def of(cls, usage: "Usage | Mapping[str, Any]", *, runs: int = 1) -> "Counted":
+        """Reads a Usage, or the `usage` object of Anthropic's answer. Raises InvalidUsageError.
+
+        `runs`: how often the model ran, where that is known from elsewhere.
+        """
+        counts = usage if isinstance(usage, Usage) else Usage.from_wire(usage, "anthropic")
+        if not isinstance(usage, Usage):
             used = object_of(usage.get("server_tool_use"))
-            calls += sum(count for count in used.values() if isinstance(count, int))
+            runs = 1 + sum(count for count in used.values() if isinstance(count, int))
         return cls(
             counts.cache_read_tokens,
             counts.cache_write_5m_tokens,
             counts.cache_write_1h_tokens,
             counts.input_tokens,
-            calls,
+            max(runs, 1 + counts.web_searches),
             counts.reasoning_tokens > 0,
         )

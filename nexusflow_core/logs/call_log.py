@@ -1,6 +1,6 @@
 """Reader of our own call log: one CallRecord per line."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from nexusflow_core.usage import Billing, Usage, read_metered
 __all__ = ["HEAD_BYTES", "read_record", "shortened"]
 
 _NULL = b"null"
+_MAX_WAIT = 7 * 86400.0  # seconds; no answer begins later
 
 HEAD_BYTES = 256 * 1024
 """Bytes of a long line that are read at its beginning, and at its end."""
@@ -50,6 +51,8 @@ class _Record(Struct):
     price_vendor: str | None = None
     session_id: str | None = None
     agent_id: str | None = None
+    cache_miss: str | None = None
+    time_to_first_byte: float | None = None
 
 
 class _Head(Struct):
@@ -82,12 +85,21 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
         key=it.principal,
         session=it.metadata.get("session") or it.session_id,
         agent=it.agent_id,
+        answered_at=_answered_at(it),
+        cache_miss=it.cache_miss,
         vendor=it.price_vendor or (it.price_row.partition("/")[0] if it.price_row else None),
         stop_reason=_stop_reason(it),
         partial=it.usage_source == "partial",
         logged_femto_usd=None if it.cost_usd is None else femto_of(it.cost_usd),
         flags=_flags(it),
     )
+
+
+def _answered_at(it: _Record) -> datetime | None:
+    waited = it.time_to_first_byte
+    if waited is None or not 0 <= waited <= _MAX_WAIT:
+        return None
+    return read_moment(it.started_at) + timedelta(seconds=waited)
 
 
 def shortened(head: bytes, tail: bytes) -> bytes | None:

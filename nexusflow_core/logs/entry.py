@@ -1,7 +1,9 @@
 """Entry: one call, read from any log; or Skipped, with the reason."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -50,6 +52,14 @@ class Entry(Struct, frozen=True, kw_only=True):
     """The call's cost as stated in the line, in femto-dollars."""
     flags: tuple[str, ...] = ()
     """Reasons why the line is not certain."""
+    request: Mapping[str, Any] | None = None
+    """The request's body, where the log keeps it."""
+    answered_at: datetime | None = None
+    """When the answer began, UTC."""
+    cache_miss: str | None = None
+    """Why the prompt cache missed, in the vendor's word."""
+    model_runs: int = 1
+    """How often the model ran: the server's own tools make it run again, and the counts are sums."""
 
 
 class Skipped(Struct, frozen=True):

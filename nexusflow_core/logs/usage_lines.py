@@ -1,7 +1,8 @@
 """Reader of plain usage lines: `{"usage": {...}, "model": "...", "at": "..."}`, with any form of usage."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -9,7 +10,7 @@ from msgspec import Raw, Struct
 from nexusflow_core.logs.entry import Entry, NotAnEntryError, read_moment
 from nexusflow_core.usage import Usage, Wire
 
-__all__ = ["read_usage_line"]
+__all__ = ["model_runs", "read_usage_line"]
 
 
 class _Line(Struct):
@@ -31,8 +32,16 @@ class _Line(Struct):
     explicit_cache: bool = False
     partial: bool = False
     many_requests: bool = False
+    request: dict[str, Any] | None = None
+    answered_at: str | None = None
+    cache_miss: str | None = None
 
 
+class _Ran(Struct):
+    server_tool_use: dict[str, Any] | None = None
+
+
+_ran = msgspec.json.Decoder(_Ran)
 _line = msgspec.json.Decoder(_Line)
 
 
@@ -59,7 +68,17 @@ def read_usage_line(line: bytes, at: datetime | None = None) -> Entry:
         explicit_cache=it.explicit_cache,
         partial=it.partial,
         many_requests=it.many_requests,
+        request=it.request,
+        answered_at=None if it.answered_at is None else read_moment(it.answered_at),
+        cache_miss=it.cache_miss,
+        model_runs=model_runs(_ran.decode(it.usage).server_tool_use) if it.wire == "anthropic" else 1,
     )
+
+
+def model_runs(server_tool_use: Mapping[str, Any] | None) -> int:
+    """Returns how often the model ran for an answer: once, and once more for each call of a server's tool."""
+    counts = (server_tool_use or {}).values()
+    return 1 + sum(count for count in counts if isinstance(count, int) and count > 0)
 
 
 def _moment(it: _Line, default: datetime | None) -> datetime:

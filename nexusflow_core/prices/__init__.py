@@ -10,11 +10,12 @@ from nexusflow_core.prices.book import (
 )
 from nexusflow_core.prices.folding import Terms
 from nexusflow_core.prices.model_id import candidates
-from nexusflow_core.prices.price import Price, UnitPrice, usd, usd_text
+from nexusflow_core.prices.price import FEMTO_PER_USD, Price, UnitPrice, usd, usd_text
 from nexusflow_core.prices.rows import read_prices
 
 __all__ = [
     "BUILTIN_VENDORS",
+    "FEMTO_PER_USD",
     "MAX_PROMPT",
     "OUTPUT_BY_TOTAL",
     "ModelPrices",

@@ -208,8 +208,8 @@ def test_line_ends(cost: Any, tmp_path: Path, end: bytes) -> None:
 
 def test_a_line_that_is_too_long(cost: Any, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Named by its number; what follows keeps its own number and is counted."""
-    monkeypatch.setattr("nexusflow_asgi.cli.cost._MAX_LINE", 400)
-    monkeypatch.setattr("nexusflow_asgi.cli.cost._CHUNK", 16)
+    monkeypatch.setattr("nexusflow_asgi.cli.log_files._MAX_LINE", 400)
+    monkeypatch.setattr("nexusflow_asgi.cli.log_files._CHUNK", 16)
     log.write_text("x" * 400 + "\n" + "x" * 401 + "\n" + log.read_text() + "x" * 5000)
     told = cost(log, "--format", "json")
     assert told.json["total"]["calls"] == 3
@@ -276,7 +276,7 @@ RECORD = {
 @pytest.mark.parametrize("name", ["edits", "dropped"])
 def test_a_long_record_is_priced(cost: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lists may have made it long; its caller's cost is in the total all the same, in bounded memory."""
-    monkeypatch.setattr("nexusflow_asgi.cli.cost._MAX_LINE", 2**20)
+    monkeypatch.setattr("nexusflow_asgi.cli.log_files._MAX_LINE", 2**20)
     entry: Any = {"edits": "messages[0]", "dropped": {"path": '],"cost_usd":', "why": ',"dropped":['}}[name]
     path = tmp_path / "log"
     with path.open("w") as file:
@@ -294,7 +294,7 @@ def test_a_long_record_is_priced(cost: Any, tmp_path: Path, name: str, monkeypat
 
 def test_a_long_line_of_another_kind(cost: Any, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be read in part may have a cost: status 1, said aloud."""
-    monkeypatch.setattr("nexusflow_asgi.cli.cost._MAX_LINE", 400)
+    monkeypatch.setattr("nexusflow_asgi.cli.log_files._MAX_LINE", 400)
     log.write_text(log.read_text() + json.dumps({"usage": {"input_tokens": 1}, **HAIKU, "x": "x" * 999}) + "\n")
     told = cost(log)
     assert told.status == 1

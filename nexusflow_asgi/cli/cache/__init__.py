@@ -1,0 +1,57 @@
+"""`nexusflow cache FILE...`: what the prompt cache read and lost, why, what that cost, and what to change."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from nexusflow_asgi.cli.cache.findings import Findings, find
+from nexusflow_asgi.cli.cache.members import members
+from nexusflow_asgi.cli.cache.page import page
+from nexusflow_asgi.cli.cache.text import lines
+from nexusflow_asgi.cli.log_files import check_log
+from nexusflow_asgi.cli.prices import add_book_argument, book_of, moment
+from nexusflow_asgi.cli.table import printable, write
+from nexusflow_core.errors import ConfigError
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What follows `nexusflow cache`."""
+    parser.add_argument(
+        "files",
+        nargs="*",
+        default=["-"],
+        metavar="FILE",
+        help="logs as for `cost`, with `request` in their lines or without, and transcripts of Claude Code",
+    )
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--html", metavar="FILE", help="write one page with charts there instead")
+    parser.add_argument("--misses", type=int, default=10, metavar="N", help="expensive misses that are listed")
+    parser.add_argument("--at", type=moment, metavar="TIME", help="the time of lines that have none")
+    add_book_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs it; returns the exit status: 1 where no call could be read."""
+    for name in arguments.files:
+        check_log(name)
+    found = find(arguments.files, at=arguments.at, book=book_of(arguments), misses=max(0, arguments.misses))
+    if arguments.html is not None:
+        _write_page(arguments.html, found)
+    elif arguments.format == "json":
+        write([json.dumps(members(found), indent=2)])
+    else:
+        write(lines(found))
+    if found.skipped:
+        print(f"{found.skipped} line{'' if found.skipped == 1 else 's'} skipped", file=sys.stderr)
+    return 0 if found.ledger.total.requests else 1
+
+
+def _write_page(name: str, found: Findings) -> None:
+    try:
+        Path(name).write_text(page(found), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError("", f"{printable(name)} cannot be written: {error.strerror}") from None
+    print(f"{printable(name)} is written", file=sys.stderr)

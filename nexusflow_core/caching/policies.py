@@ -1,0 +1,185 @@
+"""Policies of setting breakpoints, and what a sequence of requests would have cost under each."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final
+
+from msgspec import Struct
+
+from nexusflow_core.caching.counters import Counter, RecordedCounter
+from nexusflow_core.caching.rules import ANTHROPIC, Rules
+from nexusflow_core.caching.simulator import CacheSimulator, Prediction
+from nexusflow_core.costing import cost
+from nexusflow_core.errors import UnknownModelError
+from nexusflow_core.prices import PriceBook
+from nexusflow_core.untyped import is_list, is_object, object_of
+from nexusflow_core.usage import Usage
+
+__all__ = ["Outcome", "Policy", "Sent", "marked", "replay"]
+
+_MARK = "cache_control"
+
+
+class Policy(Enum):
+    """Where breakpoints stand. The lifetimes keep the places that were sent; `AUTOMATIC` adds the top-level
+    breakpoint to them, where there is room for a fourth."""
+
+    AS_SENT = "as sent"
+    NONE = "none"
+    LAST_BLOCK = "last block"
+    TOOLS_SYSTEM_LAST = "tools, system, last block"
+    ALL_5M = "all 5m"
+    ALL_1H = "all 1h"
+    AUTOMATIC = "automatic"
+
+
+class Sent(Struct, frozen=True):
+    """A request, when it was sent and when its answer began, and the usage that came back, where known."""
+
+    request: Mapping[str, Any]
+    at: datetime
+    answered_at: datetime | None = None
+    usage: Usage | None = None
+    session: str | None = None
+
+
+class Outcome(Struct):
+    """What a policy would have read, written and paid, in tokens and femto-dollars, over so many requests.
+
+    `estimated` counts the requests with a size that is not known to the token. `femto_usd` is the prompts' cost
+    alone; None where a model has no price.
+    """
+
+    policy: Policy
+    requests: int = 0
+    estimated: int = 0
+    read: int = 0
+    write_short: int = 0
+    write_long: int = 0
+    uncached: int = 0
+    femto_usd: int | None = 0
+
+
+def marked(request: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
+    """Returns a Messages API request with the breakpoints of a policy in place of its own."""
+    return _POLICIES[policy](request)
+
+
+def replay(
+    requests: Iterable[Sent],
+    policy: Policy,
+    *,
+    rules: Rules = ANTHROPIC,
+    counter: Counter | None = None,
+    book: PriceBook | None = None,
+) -> Outcome:
+    """Returns what the requests would have cost under a policy, in the order in which they were sent.
+
+    `counter` knows the sizes: one that has seen the requests' true usage is exact where that proved them.
+    Raises InvalidRequestError for breakpoints that the API refuses.
+    """
+    simulator = CacheSimulator(rules, counter if counter is not None else RecordedCounter(), book)
+    outcome = Outcome(policy)
+    for sent in requests:
+        request = marked(sent.request, policy)
+        found = simulator.step(request, at=sent.at, answered_at=sent.answered_at, session=sent.session)
+        _add(outcome, found, str(request.get("model") or ""), sent.at, book)
+    return outcome
+
+
+def _add(outcome: Outcome, found: Prediction, model: str, at: datetime, book: PriceBook | None) -> None:
+    usage = Usage(
+        input_tokens=found.uncached.best,
+        cache_read_tokens=found.read.best,
+        cache_write_5m_tokens=found.write_short.best,
+        cache_write_1h_tokens=found.write_long.best,
+    )
+    counts = found.read, found.write_short, found.write_long, found.uncached
+    outcome.requests += 1
+    outcome.estimated += not all(it.exact for it in counts)
+    outcome.read += usage.cache_read_tokens
+    outcome.write_short += usage.cache_write_5m_tokens
+    outcome.write_long += usage.cache_write_1h_tokens
+    outcome.uncached += usage.input_tokens
+    try:
+        if outcome.femto_usd is not None:
+            outcome.femto_usd += cost(usage, model=model, at=at, book=book).femto_usd
+    except UnknownModelError:
+        outcome.femto_usd = None
+
+
+def _bare(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Without any breakpoint."""
+    return _changed(request, lambda mark: None)
+
+
+def _last_block(request: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_bare(request), _MARK: {"type": "ephemeral"}}
+
+
+def _automatic(request: Mapping[str, Any]) -> dict[str, Any]:
+    count = 0
+
+    def counted(mark: dict[str, Any]) -> dict[str, Any]:
+        nonlocal count
+        count += 1
+        return mark
+
+    found = _changed(request, counted)
+    if count >= ANTHROPIC.breakpoints or _MARK in request:
+        return dict(request)
+    return {**found, _MARK: {"type": "ephemeral"}}
+
+
+def _tools_system_last(request: Mapping[str, Any]) -> dict[str, Any]:
+    """On the last tool, on the last block of the system prompt, and on the last block of all."""
+    bare = _last_block(request)
+    system = bare.get("system")
+    if isinstance(system, str) and system:
+        bare["system"] = [{"type": "text", "text": system}]
+    for member in ("tools", "system"):
+        if blocks := [object_of(block) for block in _list(bare.get(member))]:
+            bare[member] = [*blocks[:-1], {**blocks[-1], _MARK: {"type": "ephemeral"}}]
+    return bare
+
+
+def _lifetimes(ttl: str) -> "Callable[[Mapping[str, Any]], dict[str, Any]]":
+    return lambda request: _changed(request, lambda mark: {**mark, "ttl": ttl})
+
+
+def _changed(
+    request: Mapping[str, Any], change: "Callable[[dict[str, Any]], dict[str, Any] | None]"
+) -> dict[str, Any]:
+    """A copy in which each breakpoint is another one, or none."""
+
+    def holder(value: Any) -> Any:
+        if not is_object(value):
+            return value
+        found = {name: member for name, member in value.items() if name != _MARK}
+        if is_list(found.get("content")):
+            found["content"] = [holder(part) for part in found["content"]]
+        if is_object(mark := value.get(_MARK)) and (new := change(mark)) is not None:
+            found[_MARK] = new
+        return found
+
+    changed: dict[str, Any] = holder(dict(request))
+    for member in ("tools", "system", "messages"):
+        if is_list(changed.get(member)):
+            changed[member] = [holder(block) for block in changed[member]]
+    return changed
+
+
+def _list(value: Any) -> list[Any]:
+    return value if is_list(value) else []
+
+
+_POLICIES: Final[Mapping[Policy, "Callable[[Mapping[str, Any]], dict[str, Any]]"]] = {
+    Policy.AS_SENT: dict,
+    Policy.NONE: _bare,
+    Policy.LAST_BLOCK: _last_block,
+    Policy.TOOLS_SYSTEM_LAST: _tools_system_last,
+    Policy.ALL_5M: _lifetimes("5m"),
+    Policy.ALL_1H: _lifetimes("1h"),
+    Policy.AUTOMATIC: _automatic,
+}

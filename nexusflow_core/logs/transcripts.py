@@ -1,0 +1,147 @@
+"""Claude Code's transcripts: one file a session, a line for each block, each message once.
+
+An answer has a line for every block that it brought, all with its id and its usage so far: the last line holds.
+A resumed session repeats the lines of the one before it. A subagent has an id of its own; in older versions its
+chain of parents tells it apart.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from nexusflow_core.errors import InvalidUsageError
+from nexusflow_core.logs.entry import Entry, NotAnEntryError, Skipped, read_moment
+from nexusflow_core.logs.usage_lines import model_runs
+from nexusflow_core.untyped import MALFORMED, object_of
+from nexusflow_core.usage import Usage
+
+__all__ = ["is_transcript", "read_transcript"]
+
+_SYNTHETIC = "<synthetic>"  # Claude Code's own words in place of an answer
+
+
+class _Message(Struct):
+    id: str | None = None
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+    stop_reason: str | None = None
+    diagnostics: Any = None
+
+
+class _Line(Struct, rename="camel"):
+    """What matters of a line; all of it is optional, and the rest is left alone."""
+
+    type: str = ""
+    uuid: str | None = None
+    parent_uuid: str | None = None
+    session_id: str | None = None
+    agent_id: str | None = None
+    is_sidechain: bool = False
+    is_api_error_message: bool = False
+    timestamp: str | None = None
+    message: Raw = Raw(b"null")
+
+
+class _Place(Struct):
+    """Where a line stands in its chain: when the turn before it ended, and where a side chain began."""
+
+    said_at: str | None
+    root: str | None
+
+
+_line = msgspec.json.Decoder(_Line)
+_message = msgspec.json.Decoder(_Message)
+_members = msgspec.json.Decoder(dict[str, Raw])
+_MARKS = {"sessionId", "parentUuid", "leafUuid", "isSidechain", "isSnapshotUpdate"}
+
+
+def is_transcript(line: bytes) -> bool:
+    """Returns whether a line is one of a transcript: no other log has its members."""
+    try:
+        members = _members.decode(line).keys()
+    except MALFORMED:
+        return False
+    return "type" in members and not members.isdisjoint(_MARKS)
+
+
+def read_transcript(lines: Iterable[bytes], seen: set[str] | None = None) -> Iterator[Entry | Skipped]:
+    """Yields the calls of one transcript in the order in which they began, and what could not be read.
+
+    `at` is when the turn was sent: the time of the line that the answer follows. Ids of messages that are in
+    `seen` are left out, and those of this file are added to it, so that a resumed session counts once.
+    """
+    reading = _Reading(seen if seen is not None else set())
+    for line in lines:
+        if skipped := reading.take(line):
+            yield skipped
+    yield from reading.entries.values()
+
+
+class _Reading:
+    """One file: the entries by the ids of their messages, and the places of all lines."""
+
+    def __init__(self, seen: set[str]) -> None:
+        self.entries: dict[str, Entry | Skipped] = {}
+        self._seen = seen
+        self._places: dict[str, _Place] = {}
+        self._sent: dict[str, str | None] = {}
+
+    def take(self, line: bytes) -> Skipped | None:
+        """Reads a line; returns why it could not be."""
+        try:
+            it = _line.decode(line)
+            place = self._place(it)
+            if it.type == "assistant" and not it.is_api_error_message:
+                self._answer(it, place, _message.decode(it.message))
+        except (*MALFORMED, NotAnEntryError, InvalidUsageError) as error:
+            return Skipped.because(error)
+        return None
+
+    def _place(self, it: _Line) -> _Place:
+        before = self._places.get(it.parent_uuid or "")
+        said_at = it.timestamp if it.type != "assistant" or before is None else before.said_at
+        root = None if not it.is_sidechain else before.root if before and before.root else it.uuid
+        place = _Place(said_at, root)
+        if it.uuid is not None:
+            self._places[it.uuid] = place
+        return place
+
+    def _answer(self, it: _Line, place: _Place, message: _Message) -> None:
+        if message.usage is None or message.model in (None, _SYNTHETIC):
+            return
+        name = message.id or it.uuid or str(len(self.entries))
+        if name not in self.entries:
+            if name in self._seen:
+                return
+            self._seen.add(name)
+            self._sent[name] = place.said_at
+        self.entries[name] = _entry(it, place.root, message, self._sent[name])
+
+
+def _entry(it: _Line, root: str | None, message: _Message, sent: str | None) -> Entry:
+    usage = message.usage or {}
+    return Entry(
+        models=(message.model or "",),
+        at=_moment(sent or it.timestamp),
+        usage=Usage.from_wire(usage, "anthropic"),
+        session=it.session_id,
+        agent=it.agent_id or root,
+        vendor="anthropic",
+        stop_reason=message.stop_reason,
+        cache_miss=_cache_miss(message.diagnostics),
+        model_runs=model_runs(object_of(usage.get("server_tool_use"))),
+    )
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        raise NotAnEntryError("no time: it has no `timestamp`")
+    return read_moment(text)
+
+
+def _cache_miss(diagnostics: Any) -> str | None:
+    kind = object_of(object_of(diagnostics).get("cache_miss_reason")).get("type")
+    return kind if isinstance(kind, str) else None
