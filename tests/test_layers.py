@@ -16,8 +16,8 @@ ROOT = Path(__file__).parent.parent
 
 CORE = """untyped moments errors sse usage prices costing upstream spending json_spans record
     peek threads messages session routing call resilience logs caching dialect counting
-    translation dialects.anthropic dialects.openai_chat dialects exchange simulator toml config model_list
-    gateway""".split()
+    translation dialects.anthropic dialects.openai_chat dialects.openai_responses dialects exchange simulator
+    toml config model_list gateway""".split()
 """nexusflow_core from the ground up."""
 
 ASGI = """backend transports hooks otel anonymous host_errors auth body settings call_log presence durable_log

@@ -34,9 +34,9 @@ _PREFIX = "nxf1."
 _MARKED = _PREFIX.encode()
 _THINKING = b"thinking"
 
-MarkKind: TypeAlias = Literal["text", "hidden", "details", "signatures"]
+MarkKind: TypeAlias = Literal["text", "hidden", "details", "signatures", "item"]
 """`text`: the block shows everything. Otherwise the payload holds the hidden text, OpenRouter's list of
-`reasoning_details`, or the signatures of tool calls by id."""
+`reasoning_details`, the signatures of tool calls by id, or an item of the Responses API."""
 
 
 class Mark(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""OpenAI Responses upstreams: requests and answers translated, with nothing lost in silence."""

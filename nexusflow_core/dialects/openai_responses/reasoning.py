@@ -1,0 +1,109 @@
+"""Items of reasoning: kept in the signature of the thinking block that shows them, and read from it again.
+
+An item goes back as it came, but for `id` and `status`. What the block shows is not kept twice: the signature
+has the length of each text instead.
+"""
+
+from typing import Any, Final
+
+from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.messages import RedactedThinkingBlock, ThinkingBlock
+from nexusflow_core.messages.marks import read_mark
+from nexusflow_core.translation.documents import Part
+from nexusflow_core.translation.losses import Losses
+from nexusflow_core.untyped import is_blank, is_list, object_of
+
+__all__ = ["item_signature", "reasoning_item", "reasoning_signature", "reasoning_text"]
+
+_BETWEEN: Final = "\n\n"
+_NOT_SENT: Final = ("id", "status", "type")
+_PLACES: Final = {"summary": "summary_text", "content": "reasoning_text"}
+"""Where an item has its texts, and the type of the parts there. The first place with a text is shown."""
+
+
+def reasoning_text(item: Part) -> str:
+    """Returns the text of an item of reasoning, as the thinking block shows it; "" for none."""
+    return _BETWEEN.join(filter(None, map(_text_of, _shown_parts(item))))
+
+
+def reasoning_signature(item: Part, shown: str, asked: ResponsesAsked) -> str:
+    """Returns the signature of the block for an item of reasoning. `shown` is the block's text, "" where it
+    shows none."""
+    kept = _kept(item)
+    place = _shown_place(item)
+    if place is not None and shown == reasoning_text(item):
+        kept[place] = [_length(part, _PLACES[place]) for part in kept[place]]
+    return asked.mark("item", kept)
+
+
+def item_signature(item: Part, asked: ResponsesAsked) -> str:
+    """Returns a mark with a whole item, for a block that has no place for the item's members."""
+    return asked.mark("item", {"type": item.get("type"), **_kept(item)})
+
+
+def reasoning_item(
+    block: ThinkingBlock | RedactedThinkingBlock, path: str, thinker: str, losses: Losses
+) -> Part | None:
+    """Returns the item of a thinking block, as `thinker` gave it. None where the block is not its own: then the
+    block is listed."""
+    shown, sign = (block.thinking, block.signature) if isinstance(block, ThinkingBlock) else ("", block.data)
+    mark = read_mark(sign)
+    if mark is None or mark.vendor != thinker or mark.kind != "item":
+        losses.drop(path, "thinking of another model is not shown to this upstream")
+        return None
+    item: Part = {"summary": [], **object_of(mark.payload), "type": "reasoning"}
+    for place, kind in _PLACES.items():
+        parts = item.get(place)
+        if is_list(parts) and any(isinstance(part, int) for part in parts):
+            filled = _filled(parts, kind, shown)
+            if filled is None:
+                losses.drop(path, "its text is not the one that was signed")
+                return None
+            item[place] = filled
+    return item
+
+
+def _kept(item: Part) -> Part:
+    return {name: value for name, value in item.items() if name not in _NOT_SENT and not is_blank(value)}
+
+
+def _shown_place(item: Part) -> str | None:
+    return next((place for place in _PLACES if any(map(_text_of, _parts(item, place)))), None)
+
+
+def _shown_parts(item: Part) -> list[Any]:
+    place = _shown_place(item)
+    return _parts(item, place) if place is not None else []
+
+
+def _parts(item: Part, place: str) -> list[Any]:
+    parts = item.get(place)
+    return parts if is_list(parts) else []
+
+
+def _text_of(part: Any) -> str:
+    text = object_of(part).get("text")
+    return text if isinstance(text, str) else ""
+
+
+def _length(part: Any, kind: str) -> Any:
+    text = _text_of(part)
+    return len(text) if text and part == {"type": kind, "text": text} else part
+
+
+def _filled(parts: list[Any], kind: str, shown: str) -> list[Part] | None:
+    """Returns the parts with their texts, cut out of what the block shows. None where that has other texts."""
+    filled: list[Part] = []
+    at = 0
+    for part in parts:
+        length = part if isinstance(part, int) else len(_text_of(part))
+        text = shown[at : at + length]
+        if isinstance(part, int):
+            part = {"type": kind, "text": text}
+        if len(text) != length or _text_of(part) != text:
+            return None
+        filled.append(part)
+        at += length
+        if length and shown[at : at + len(_BETWEEN)] == _BETWEEN:
+            at += len(_BETWEEN)
+    return filled if at == len(shown) else None

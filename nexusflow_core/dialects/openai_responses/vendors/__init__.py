@@ -1,0 +1,6 @@
+"""How each Responses vendor deviates: one row a vendor, one column a deviation."""
+
+from nexusflow_core.dialects.openai_responses.vendors.columns import Vendor
+from nexusflow_core.dialects.openai_responses.vendors.rows import GENERIC, VENDORS, vendor_row
+
+__all__ = ["GENERIC", "VENDORS", "Vendor", "vendor_row"]
