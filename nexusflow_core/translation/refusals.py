@@ -186,9 +186,14 @@ def _output_config(value: Any, losses: Losses) -> None:
 
 def drop_own_members(block: Block, path: str, losses: Losses) -> None:
     """Drops members of a block that only Anthropic can use: citations, a tool's caller, its toolset."""
-    if isinstance(block, TextBlock) and block.citations:
-        losses.drop(f"{path}.citations", "citations are Anthropic's own")
-    if isinstance(block, ToolUseBlock) and block.caller and block.caller != {"type": "direct"}:
-        losses.drop(f"{path}.caller", "code execution runs at Anthropic only")
-    if isinstance(block, ToolUseBlock | ToolResultBlock) and block.toolset_name:
+    if isinstance(block, TextBlock):
+        if block.citations:
+            losses.drop(f"{path}.citations", "citations are Anthropic's own")
+        return
+    if isinstance(block, ToolUseBlock):
+        if block.caller and block.caller != {"type": "direct"}:
+            losses.drop(f"{path}.caller", "code execution runs at Anthropic only")
+    elif not isinstance(block, ToolResultBlock):
+        return
+    if block.toolset_name:
         losses.drop(f"{path}.toolset_name", "toolsets are Anthropic's own")

@@ -6,7 +6,7 @@ from typing import Any
 from nexusflow_core.errors import AnswerUnusableError, NexusFlowError
 from nexusflow_core.translation.arguments import NO_OBJECT
 from nexusflow_core.translation.context import Asked
-from nexusflow_core.translation.held import HELD_BYTES, Held
+from nexusflow_core.translation.held import Held
 from nexusflow_core.translation.stop_reason import CUT_SHORT, Stopped, ending
 from nexusflow_core.translation.writer import MessageWriter
 from nexusflow_core.usage import Billing
@@ -72,9 +72,7 @@ class AnswerStream(ABC):
         self._writer.start(usage, out)
 
     def _overfull(self) -> bytes:
-        """Returns an error event if the answer holds back too much, else b""."""
-        if self._held.bytes <= HELD_BYTES:
-            return b""
+        """Returns the error event of an answer that holds back more than HELD_BYTES."""
         return self.fail(AnswerUnusableError("the upstream's answer is held back beyond every bound"))
 
     def _end(self, stopped: Stopped, out: list[bytes], *, whole: bool = True) -> bytes:

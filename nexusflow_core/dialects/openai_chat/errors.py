@@ -36,7 +36,9 @@ def _error_of_choice(chunk: Chunk) -> Any:
     """OpenRouter's error of the one choice that was asked for, whatever its finish reason says."""
     for choice in chunk.choices or ():
         for place in (choice, choice.delta, choice.message) if not choice.index else ():
-            if place is not None and not is_zero(place.error) and _fails(place.error):
+            if place is None or place.error is None:
+                continue
+            if not is_zero(place.error) and _fails(place.error):
                 return place.error
     return None
 

@@ -61,7 +61,10 @@ class ChatLeg(TranslatedLeg[ChatStream]):
                 lines = [ServerSentEvent(line, event.event) for line in data.split(b"\n")]
                 return b"".join([self.decode(line) for line in lines])
             return self._broken(_unread(f"the upstream sent a line that is {error}", data))
-        return self._chunk(chunk, error_in(chunk, data, whole=event.event == "error"), stream)
+        told = error_in(chunk, data, whole=event.event == "error")
+        if told is None and self.head is not None:  # nearly always
+            return self._passed(stream.feed(chunk), stream)
+        return self._chunk(chunk, told, stream)
 
     def _chunk(self, chunk: Chunk, told: ErrorTold | None, stream: ChatStream) -> bytes:
         if told is not None:

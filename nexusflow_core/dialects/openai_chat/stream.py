@@ -9,6 +9,7 @@ from nexusflow_core.dialects.openai_chat.usage import UsageTap
 from nexusflow_core.dialects.openai_chat.words import StreamWords
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.messages.events import text_delta
+from nexusflow_core.translation.held import HELD_BYTES
 from nexusflow_core.translation.stop_reason import End, Stopped, end_of
 from nexusflow_core.translation.stream import AnswerStream
 from nexusflow_core.untyped import is_zero
@@ -91,7 +92,7 @@ class ChatStream(AnswerStream):
                 self._choice(choice, chunk, out)
         if self._words.found is not None:
             out.append(self.finalize())
-        else:
+        elif self._held.bytes > HELD_BYTES:
             out.append(self._overfull())
         return b"".join(out)
 

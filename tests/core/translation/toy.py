@@ -31,7 +31,7 @@ from nexusflow_core.translation.cache_markers import checked_marks, is_billing, 
 from nexusflow_core.translation.context import Asked, Translation
 from nexusflow_core.translation.error_bodies import ErrorTold, read_error
 from nexusflow_core.translation.errors import Origin
-from nexusflow_core.translation.held import utf8_length
+from nexusflow_core.translation.held import HELD_BYTES, utf8_length
 from nexusflow_core.translation.ids import ToolNames, UsedIds
 from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.translation.leg import TranslatedLeg
@@ -255,7 +255,11 @@ class ToyStream(AnswerStream):
             self._counts = {"input_tokens": max(0, counts["in"]), "output_tokens": max(0, counts["out"])}
         if isinstance(finish := event.get("stop"), str):
             self._finish = finish
-        return b"".join(out) + (self.finalize() if self._stop.found is not None else self._overfull())
+        if self._stop.found is not None:
+            out.append(self.finalize())
+        elif self._held.bytes > HELD_BYTES:
+            out.append(self._overfull())
+        return b"".join(out)
 
     def _call(self, id: str, name: str, arguments: str, out: list[bytes]) -> None:
         if self._stop.found is not None:
