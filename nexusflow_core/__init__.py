@@ -3,6 +3,7 @@
 from nexusflow_core.call import Call, Principal
 from nexusflow_core.config import Config, Limits, decode_config
 from nexusflow_core.costing import Cost, CostLine, cost
+from nexusflow_core.dialect import ResponseHead
 from nexusflow_core.errors import (
     AuthenticationFailedError,
     CallerError,
@@ -17,6 +18,10 @@ from nexusflow_core.errors import (
     RateLimitedError,
     UnknownModelError,
     UpstreamError,
+    UpstreamProtocolError,
+    UpstreamStatusError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
 )
 from nexusflow_core.exchange import Exchange
 from nexusflow_core.gateway import Gateway
@@ -24,7 +29,7 @@ from nexusflow_core.prices import ModelPrices, Price, PriceBook, UnitPrice
 from nexusflow_core.record import Attempt, CallRecord, Loss
 from nexusflow_core.routing import ModelRoute, Retry, Router, Target, TargetOptions
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder, encode_sse
-from nexusflow_core.upstream import Secret, Timeouts, Upstream
+from nexusflow_core.upstream import Credential, Headers, Secret, Timeouts, Upstream, UpstreamRequest
 from nexusflow_core.usage import Billing, Iteration, Usage
 
 __all__ = [
@@ -38,9 +43,11 @@ __all__ = [
     "ConfigError",
     "Cost",
     "CostLine",
+    "Credential",
     "Exchange",
     "Gateway",
     "GatewayError",
+    "Headers",
     "InvalidRequestError",
     "InvalidUsageError",
     "Iteration",
@@ -56,6 +63,7 @@ __all__ = [
     "PriceBook",
     "Principal",
     "RateLimitedError",
+    "ResponseHead",
     "Retry",
     "Router",
     "SSEDecoder",
@@ -68,6 +76,11 @@ __all__ = [
     "UnknownModelError",
     "Upstream",
     "UpstreamError",
+    "UpstreamProtocolError",
+    "UpstreamRequest",
+    "UpstreamStatusError",
+    "UpstreamTimeoutError",
+    "UpstreamUnreachableError",
     "Usage",
     "cost",
     "decode_config",

@@ -8,19 +8,26 @@ import pytest
 
 import nexusflow_asgi
 import nexusflow_core
+import nexusflow_core.exchange
 
 CORE = """Attempt AuthenticationFailedError Billing Call CallRecord CallerError Config ConfigError Cost
-    CostLine Exchange Gateway GatewayError InvalidRequestError InvalidUsageError Iteration Limits Loss
-    ModelPrices ModelRoute NexusFlowError NotFoundError OverloadedError PermissionDeniedError Price
-    PriceBook Principal RateLimitedError Retry Router SSEDecoder Secret ServerSentEvent Target TargetOptions
-    Timeouts UnitPrice UnknownModelError Upstream UpstreamError Usage cost decode_config
-    encode_sse""".split()
+    CostLine Credential Exchange Gateway GatewayError Headers InvalidRequestError InvalidUsageError
+    Iteration Limits Loss ModelPrices ModelRoute NexusFlowError NotFoundError OverloadedError
+    PermissionDeniedError Price PriceBook Principal RateLimitedError ResponseHead Retry Router SSEDecoder
+    Secret ServerSentEvent Target TargetOptions Timeouts UnitPrice UnknownModelError Upstream UpstreamError
+    UpstreamProtocolError UpstreamRequest UpstreamStatusError UpstreamTimeoutError UpstreamUnreachableError
+    Usage cost decode_config encode_sse""".split()
+
+EXCHANGE = "Close Exchange Order Read Send Sleep begun".split()
+"""Hosts import the orders from there, since ASGI has a `Send` of its own."""
 
 ASGI = """AfterHook Authenticate BeforeHook CallLog Hook LoggingHook NexusFlow Transport TransportName
     TransportResponse load_config""".split()
 
 
-@pytest.mark.parametrize(("package", "names"), [(nexusflow_core, CORE), (nexusflow_asgi, ASGI)])
+@pytest.mark.parametrize(
+    ("package", "names"), [(nexusflow_core, CORE), (nexusflow_core.exchange, EXCHANGE), (nexusflow_asgi, ASGI)]
+)
 def test_the_public_names_are_these(package: object, names: list[str]) -> None:
     """Nothing is public by accident, and nothing disappears unnoticed."""
     assert sorted(package.__all__) == sorted(names)  # type: ignore[attr-defined]
