@@ -1,4 +1,4 @@
-"""Chat Completions upstreams: requests and answers translated, with nothing lost in silence."""
+"""Chat Completions upstreams: translates requests and answers. Every dropped field is listed."""
 
 from nexusflow_core.dialects.openai_chat.dialect import OpenAIChatDialect
 from nexusflow_core.dialects.openai_chat.leg import ChatLeg

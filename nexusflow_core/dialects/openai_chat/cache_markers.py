@@ -1,4 +1,4 @@
-"""Cache markers in a vendor's words: put where they can stand, listed where they cannot."""
+"""Cache markers in a vendor's form: set where the vendor accepts them, otherwise listed as dropped."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,13 +15,13 @@ _CARRIERS = {
     "cache_control": ("text",),
     "prompt_cache_breakpoint": ("text", "image_url", "file", "input_audio"),
 }
-"""The kinds of parts that can be marked, by the marker's name."""
+"""The types of parts that can carry a marker, by the marker's name."""
 
 
 class CacheMarkers:
-    """The markers of one request, for one vendor. Raises InvalidRequestError where Anthropic would.
+    """The markers of one request, for one vendor. Raises InvalidRequestError in the same cases as Anthropic.
 
-    `on` and its kin are given parts as they are made, and mark them; `close` names what found no place.
+    Call `on`, `on_rest` and `on_message` on parts as they are built, then `close` to list markers not placed.
     """
 
     def __init__(self, it: ChatTranslation) -> None:
@@ -38,7 +38,7 @@ class CacheMarkers:
             for mark in [*marks, *([automatic] if automatic else ())]:
                 losses.hint(named(mark.path), "this upstream takes no cache markers")
         self.active = bool(self._wanted)
-        """Text stays in parts all over the request, so that moving a marker leaves the rest as it was."""
+        """True if text stays in parts in the whole request, so that moving a marker changes nothing else."""
 
     def _plan(self, request: MessagesRequest, marks: Sequence[Mark], automatic: Mark | None) -> None:
         texts = [i for i, block in enumerate(request.system) if block.text and not is_billing(block)]
@@ -46,7 +46,7 @@ class CacheMarkers:
             self._name_what_is_lost(mark)
         for mark in marks:
             at = mark.at
-            if at.startswith("tools["):  # tools take no markers, but stand before the system prompt
+            if at.startswith("tools["):  # tools take no markers, but precede the system prompt
                 at = f"system[{texts[-1]}]" if texts else at
             before = self._wanted.get(at)
             if before is not None and before.ttl != mark.ttl:
@@ -58,18 +58,18 @@ class CacheMarkers:
             self._body["cache_control"] = self._marker(automatic)["cache_control"]
         elif self._vendor.cache_markers == "cache_control":
             self._wanted.setdefault(automatic.at, automatic)
-        # Where breakpoints are marked, one more is set by the vendor itself, at the end: nothing to ask for.
+        # With breakpoints the vendor sets one more at the end by itself, so none is sent.
 
     # Marking
 
     def on(self, parts: list[Part], path: str) -> list[Part]:
-        """The parts that were made of the block at `path`, marked where it was."""
+        """Returns the parts of the block at `path`, with its marker."""
         if path in self._wanted and parts and self._carries(parts[-1]):
             parts[-1] = {**parts[-1], **self._take(path)}
         return parts
 
     def on_rest(self, parts: list[Part], blocks: Iterable[Placed]) -> None:
-        """Marks that a block's own parts could not carry go to the last part of its message that can."""
+        """Puts markers that a block's own parts could not carry on the last part of its message that can."""
         if not self._wanted:
             return
         last = next((i for i in reversed(range(len(parts))) if self._carries(parts[i])), None)
@@ -78,7 +78,7 @@ class CacheMarkers:
                 parts[last] = {**parts[last], **self._take(path)}
 
     def on_message(self, message: Part, blocks: Sequence[Placed]) -> Part:
-        """A message whose content is one text, made of these blocks."""
+        """Returns a message made of these blocks, with their markers."""
         content = message.get("content")
         if not self.active or not content or (message["role"] == "tool" and not self._vendor.cache_results):
             return message
@@ -89,19 +89,19 @@ class CacheMarkers:
         return {**message, "content": parts}
 
     def text(self, parts: list[Part]) -> str | list[Part]:
-        """Texts as the content of a message: one, or in parts where there are markers."""
+        """Returns texts as the content of a message: one string, or parts if there are markers."""
         return parts if self.active else "\n\n".join(part["text"] for part in parts)
 
     def close(self) -> None:
-        """Names the markers that no part could carry."""
+        """Lists the markers that no part could carry."""
         for mark in self._wanted.values():
             self._losses.hint(named(mark.path), "there is no part here that can carry it")
         self._wanted.clear()
 
     def body(self) -> dict[str, Any]:
-        """Members of the request beside its messages."""
+        """Returns members of the request beside its messages."""
         if self._vendor.cache_markers == "prompt_cache_breakpoint" and self._placed == MOST_MARKERS:
-            # Beside the breakpoint that the vendor sets itself only three would be written.
+            # The vendor adds a breakpoint of its own, and would then write only three of these.
             return {"prompt_cache_options": {"mode": "explicit"}}
         return self._body
 
@@ -113,7 +113,7 @@ class CacheMarkers:
         return self._marker(self._wanted.pop(path))
 
     def _name_what_is_lost(self, mark: Mark) -> None:
-        """Of a marker that goes along."""
+        """Lists members of a marker that are not sent."""
         for name in mark.members:
             if name not in ("type", "ttl"):
                 self._losses.hint(f"{named(mark.path)}.{name}", "unknown here")
@@ -121,7 +121,7 @@ class CacheMarkers:
             self._losses.hint(f"{named(mark.path)}.ttl", "this upstream has one lifetime only")
 
     def _marker(self, mark: Mark) -> Part:
-        """The mark in the vendor's words."""
+        """Returns the marker in the vendor's form."""
         if self._vendor.cache_markers == "prompt_cache_breakpoint":
             return {"prompt_cache_breakpoint": {"mode": "explicit"}}
         ttl = {"ttl": mark.ttl} if len(self._vendor.cache_ttls) > 1 and "ttl" in mark.members else {}

@@ -1,4 +1,4 @@
-"""What Chat Completions adds to a translation: the vendor's row, and the body that is being made."""
+"""ChatTranslation and ChatAsked: what Chat Completions adds to a translation."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ __all__ = ["ChatAsked", "ChatTranslation"]
 
 
 class ChatTranslation(Translation, frozen=True):
-    """One request on its way to a Chat Completions upstream. `body` grows step by step."""
+    """One request for a Chat Completions upstream. `body` is built step by step."""
 
     vendor: Vendor
     body: dict[str, Any]
 
 
 class ChatAsked(Asked, frozen=True, kw_only=True):
-    """What the translation of an answer must know of the request, and of its vendor."""
+    """Facts of the request, and its vendor, that the translation of its answer needs."""
 
     vendor: Vendor

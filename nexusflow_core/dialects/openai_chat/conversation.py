@@ -1,4 +1,4 @@
-"""The turns of a conversation as Chat Completions messages."""
+"""Conversation: translates turns to Chat Completions messages."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ __all__ = ["Conversation"]
 
 
 class Conversation:
-    """Translates a request's turns. Raises InvalidRequestError for turns that no upstream would take."""
+    """Translates a request's turns. Raises InvalidRequestError for turns that no upstream accepts."""
 
     def __init__(self, it: ChatTranslation, *, markers: CacheMarkers, recall: Recall, ids: CallIds) -> None:
         self._request = it.request
@@ -50,12 +50,12 @@ class Conversation:
         self._ids = ids
         self._calls = OpenCalls()
         self.begun: str | None = None
-        """The beginning of the answer, where the last turn is one."""
+        """The client's beginning of the answer, if the last turn is one."""
         self.prefill = Prefill()
-        """How the answer is continued; of an answer that nobody began, in no way."""
+        """The members that continue such an answer; empty if there is none."""
 
     def messages(self) -> list[Part]:
-        """Every message, the system prompt first."""
+        """Returns all messages, the system prompt first. Raises InvalidRequestError."""
         out = self._system()
         turns = turns_of(self._request.messages, self._losses)
         self._recall.begin(turns)
@@ -78,7 +78,7 @@ class Conversation:
         return _bridged(out) if self._parts.bridged else out
 
     def _begin(self, made: list[Part]) -> None:
-        """A last turn of the assistant's is the beginning of the answer; calls in it want results first."""
+        """Handles a last turn of the assistant, which begins the answer. Its calls need results first."""
         self._calls.expect_results()
         prefill = self._vendor.prefill
         if prefill is None:

@@ -1,4 +1,4 @@
-"""count_tokens by the vendor's own counter, where it has one: of the prompt as the model would get it."""
+"""count_tokens by the vendor's own counter, if it has one: it counts the prompt as the model would get it."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,7 @@ _COUNTED = (
     "continue_final_message",
     "add_generation_prompt",
 )
-"""Members of a chat request that make the prompt."""
+"""Members of a chat request that belong to the prompt."""
 
 
 class _Count(Struct):
@@ -56,12 +56,14 @@ _count = msgspec.json.Decoder(_Count)
 
 
 def open_count(call: Call, target: Target, vendor: Vendor, headers: Headers) -> Leg:
-    """By the vendor's counter, else by an estimate where the route takes one. Raises NotFoundError where
-    neither is to be had, InvalidRequestError for a request that would be refused anyway."""
+    """Returns the leg of a count: by the vendor's counter, else by an estimate if the route allows it.
+
+    Raises NotFoundError without either, and InvalidRequestError for a request that would be refused.
+    """
     if vendor.counts_at is None and target.options.count_tokens is None:
         raise NotFoundError(NOT_COUNTED)
     given = read_body(call.text, call.max_values)
-    # Counting takes no max_tokens; all else is read as it would be to be answered.
+    # count_tokens has no max_tokens. The rest is read like a request for an answer.
     request = read_request(msgspec.json.encode({"max_tokens": 1, **given}), call.max_values + 1)
     if vendor.counts_at is None:
         return EstimateLeg(given, call.request_id)
@@ -74,14 +76,16 @@ def open_count(call: Call, target: Target, vendor: Vendor, headers: Headers) -> 
 
 
 def _beside(base_url: str, path: str) -> str:
-    """`http://host:8000/v1` and `/tokenize` as `http://host:8000/tokenize`."""
+    """Returns the URL of a path beside the API: `http://host:8000/tokenize` for `http://host:8000/v1`."""
     server, own = split_url(base_url)
     return server + own.rpartition("/")[0] + path
 
 
 class CountLeg:
-    """One attempt at a vendor's counter. See `Leg` for the verbs. `body`: what to estimate from, should the
-    counter not be there."""
+    """One attempt at a vendor's counter. See `Leg` for the verbs.
+
+    `body`: the request to estimate from, if the counter does not exist; None: no estimate.
+    """
 
     may_ping = False
 
@@ -147,7 +151,7 @@ class CountLeg:
         try:
             found = _count.decode(bytes(self._held))
         except MALFORMED:
-            raise UpstreamProtocolError("the upstream's count is not one") from None
+            raise UpstreamProtocolError("the upstream's token count is not a number") from None
         told = warning(self.losses)
         return counted(found.count, call.request_id, [(b"x-nexusflow-warning", told)] if told else ())
 

@@ -1,4 +1,4 @@
-"""The dialect: a Messages call opened as a Chat Completions request, and what its models can be asked for."""
+"""OpenAIChatDialect: opens Messages calls as Chat Completions requests, and knows its models' capabilities."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,7 +20,7 @@ __all__ = ["OpenAIChatDialect", "tools_limit"]
 
 
 class OpenAIChatDialect(UpstreamDialect):
-    """Chat Completions, as OpenAI made it and everybody else speaks it."""
+    """Chat Completions, by OpenAI and compatible vendors."""
 
     path = "/chat/completions"
     endings = ("/chat/completions",)
@@ -32,7 +32,7 @@ class OpenAIChatDialect(UpstreamDialect):
     vendors: Mapping[str, str | None] = {name: row.prices for name, row in VENDORS.items()}
 
     def open(self, call: Call, target: Target, at: datetime) -> Leg:
-        """Raises InvalidRequestError for what cannot be asked there, NotFoundError for count_tokens."""
+        """Returns a leg. Raises InvalidRequestError for bad calls, NotFoundError for count_tokens."""
         upstream = target.upstream
         if call.endpoint == "count_tokens":
             leg = open_count(call, target, vendor_row(upstream.vendor), _headers(call))
@@ -46,7 +46,7 @@ class OpenAIChatDialect(UpstreamDialect):
         return ChatLeg(sent, call, made.asked, losses)
 
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
-        """By the vendor's row; None for a vendor without one."""
+        """Returns the capabilities in the vendor's row; None for a vendor without one."""
         row = VENDORS.get(upstream.vendor or "")
         return capabilities_of(row, model) if row is not None else None
 
@@ -65,13 +65,13 @@ def _headers(call: Call) -> Headers:
     ]
 
 
-# What a model can be asked for
+# Capabilities
 
 _TOOLS_AT_ANTHROPIC = ("code_execution", "web_search")
 
 
 def capabilities_of(vendor: Vendor, model: str) -> dict[str, Any]:
-    """By the vendor's row: what is carried to this model. What runs at Anthropic only is not."""
+    """Returns what can be sent to this model, by the vendor's row; none of Anthropic's own features."""
     thinking = vendor.thinking_of(model)
     efforts = dict(thinking.efforts) if thinking is not None else dict[str, str]()
     can_be_off = thinking is None or thinking.off is not None or not thinking.by_default
@@ -101,7 +101,7 @@ def capabilities_of(vendor: Vendor, model: str) -> dict[str, Any]:
 
 
 def tools_limit(vendor: Vendor, model: str) -> str | None:
-    """Returns in a sentence what limits a model's tools on Chat Completions; None where nothing does."""
+    """Returns a sentence on a limit of the model's tools on Chat Completions, or None without a limit."""
     thinking = vendor.thinking_of(model)
     if thinking is None or thinking.with_tools == "any":
         return None

@@ -1,4 +1,4 @@
-"""Errors of Chat Completions vendors: their place in an answer, their words for a prompt that is too long."""
+"""Errors of Chat Completions vendors: their place in an answer, and texts for a prompt that is too long."""
 
 import re
 from typing import Any
@@ -17,23 +17,25 @@ __all__ = ["error_in", "origin_of", "too_long"]
 
 
 def origin_of(vendor: Vendor, model: str, upstream: Upstream, credential: Credential | None) -> Origin:
-    """Returns who was asked, with this vendor's words for its errors. `model` is the client's name."""
+    """Returns the Origin of this vendor's errors. `model` is the client's name."""
     return Origin(too_long, vendor.unknown_model, model, upstream, credential)
 
 
 def error_in(chunk: Chunk, data: bytes, *, whole: bool = False) -> ErrorTold | None:
-    """Returns the error that a line or a `whole` answer is, or has in it; None where all is well. `data`: what
-    the chunk was decoded from."""
+    """Returns the error in a line of a stream, or in a `whole` answer; None if there is none.
+
+    `data`: the bytes that the chunk was decoded from.
+    """
     error = chunk.failure() or _error_of_choice(chunk)
     if isinstance(error, str) and chunk.choices is None:
-        error = object_of(decode_json(data)) or error  # what it means may stand beside it
+        error = object_of(decode_json(data)) or error  # an explanation may stand beside it
     if error is None and not chunk.choices and not chunk.usages():
         error = _lone_error(data, whole=whole)
     return read_error(error) if error is not None else None
 
 
 def _error_of_choice(chunk: Chunk) -> Any:
-    """OpenRouter's error of the one choice that was asked for, whatever its finish reason says."""
+    """Returns OpenRouter's error inside the first choice, whatever its finish reason is."""
     for choice in chunk.choices or ():
         for place in (choice, choice.delta, choice.message) if not choice.index else ():
             if place is None or place.error is None:
@@ -44,7 +46,7 @@ def _error_of_choice(chunk: Chunk) -> Any:
 
 
 def _fails(error: Any) -> bool:
-    """Whether an error says more than that there was none."""
+    """True unless the error only states that nothing failed."""
     told = object_of(error)
     if not told:
         return str(error).lower() not in GOOD
@@ -54,8 +56,10 @@ def _fails(error: Any) -> bool:
 
 
 def _lone_error(data: bytes, *, whole: bool) -> dict[str, Any] | None:
-    """An error with no `error` around it: Z.ai's `{"code": 1302, "msg": ...}`; None where it is none. A whole
-    answer with a message and no choices is one, whatever else it says."""
+    """Returns an error without `error` around it, such as Z.ai's `{"code": 1302, "msg": ...}`, or None.
+
+    A whole answer with a message and without choices also is one.
+    """
     try:
         told = object_of(decode_json(data))
     except msgspec.DecodeError:
@@ -79,7 +83,7 @@ def _is_code(code: Any) -> bool:
     return isinstance(code, str | int) and str(code).lower() not in GOOD
 
 
-# A prompt that is too long. Agents shorten their conversation on Anthropic's words for it, and else try again.
+# A prompt that is too long. Agents shorten their conversation only for Anthropic's text, otherwise they retry.
 
 _WORDINGS = re.compile(
     r"""
@@ -143,18 +147,17 @@ _RATES = re.compile(
     r"rate.?limit|too many requests|throttl|quota|tokens? per (?:min|day|hour|second)|\b[TR]P[MD]\b",
     re.IGNORECASE,
 )
-"""Limits over time, in words that may be alike."""
+"""Rate limits, whose texts can look similar."""
 
 _CODES = frozenset({"1261"})
-"""GLM's."""
+"""GLM's code for a prompt that is too long."""
 
 _LONGEST = 20_000
-"""Characters looked at: a vendor may repeat the prompt."""
+"""Bound on the characters that are searched: a vendor may repeat the prompt."""
 
 
 def too_long(text: str, words: str = "") -> bool:
-    """Returns whether an error says that the prompt is too long. `text`: its message; `words`: its type and
-    codes."""
+    """True if an error says that the prompt is too long. `text`: its message; `words`: its type and codes."""
     text = f"{words} {text}"[:_LONGEST]
     said = _WORDINGS.search(text) is not None or not _CODES.isdisjoint(words.split())
     return said and _RATES.search(text) is None

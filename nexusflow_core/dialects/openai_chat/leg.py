@@ -1,4 +1,4 @@
-"""The translated leg: a Messages call over a Chat Completions upstream."""
+"""ChatLeg: one Messages call over a Chat Completions upstream."""
 
 import re
 
@@ -33,7 +33,7 @@ class ChatLeg(TranslatedLeg[ChatStream]):
         origin = origin_of(asked.vendor, asked.model, request.upstream, call.credential)
         super().__init__(request, call, asked, losses, origin)
         self._asked = asked
-        self._done = False  # `[DONE]` came before anything that an answer can be made of
+        self._done = False  # True if `[DONE]` arrived before any answer
 
     def begin(self) -> ChatStream:
         return ChatStream(self._asked)
@@ -49,15 +49,15 @@ class ChatLeg(TranslatedLeg[ChatStream]):
         if _is_done(data):
             if not stream.started or (stream.finish is None and not stream.whole):
                 self._done = True
-                return b""  # nothing, or an end without a reason: EOF tells
-            self._wind_down()  # EOF is at hand: then the connection can be used again
+                return b""  # nothing, or an end without a reason: EOF decides
+            self._wind_down()  # EOF follows soon, and then the connection can be reused
             return self._last(stream.finalize())
         try:
             chunk = decode_chunk(data, in_pieces=True)
         except msgspec.DecodeError as error:
             if stream.finish is not None or _is_idle(event):
                 return b""
-            if b"\n" in data:  # no blank line between the lines of a careless server
+            if b"\n" in data:  # the server omits the blank lines between events
                 lines = [ServerSentEvent(line, event.event) for line in data.split(b"\n")]
                 return b"".join([self.decode(line) for line in lines])
             return self._broken(_unread(f"the upstream sent a line that is {error}", data))
@@ -70,7 +70,7 @@ class ChatLeg(TranslatedLeg[ChatStream]):
         if told is not None:
             return self._failed_with(told, stream)
         if chunk.choices is None and not chunk.usages() and not stream.started:
-            return b""  # JSON, but of some other kind; what it is shows at the end
+            return b""  # JSON of another kind, identified at the end of the body
         return self._passed(stream.feed(chunk), stream)
 
     def finish(self, body: bytes, stream: ChatStream) -> bytes:
@@ -90,7 +90,7 @@ class ChatLeg(TranslatedLeg[ChatStream]):
         return out + self._last(stream.finalize())
 
     def _ended_early(self, message: str) -> UpstreamProtocolError:
-        """A stream that says `[DONE]` was not cut off: it is the answer, and nothing can be made of it."""
+        """Returns the error. A stream with `[DONE]` was not cut off: its answer is unusable."""
         return (AnswerUnusableError if self._done else UpstreamProtocolError)(message)
 
     def answer(self, body: bytes) -> Answer | ErrorTold:
@@ -106,16 +106,16 @@ class ChatLeg(TranslatedLeg[ChatStream]):
         return answer
 
 
-# What a line of a stream is besides a chunk
+# Lines of a stream that are not chunks
 
 
 def _is_done(data: bytes) -> bool:
-    """Whether a line says that the stream is over: `[DONE]`, however it is written."""
+    """True if a line ends the stream: `[DONE]`, in any spelling."""
     return data.strip().lower() in _DONE
 
 
 def _is_idle(event: ServerSentEvent) -> bool:
-    """Whether a line that is no chunk says nothing: a ping, a word, or JSON that is neither object nor list."""
+    """True if a line is neither a chunk nor an error: a ping, a word, or a JSON string, number or null."""
     if event.event.lower() in _ALIVE or _WORD.fullmatch(event.data.strip()):
         return True  # `[KEEPALIVE]` too
     if event.data.strip()[:1] in (b"{", b"["):
@@ -128,7 +128,6 @@ def _is_idle(event: ServerSentEvent) -> bool:
 
 
 def _unread(message: str, data: bytes) -> UpstreamProtocolError:
-    """The error of what could not be decoded. An object is an answer of the model's; a page, or nothing, is of
-    a server that does not work."""
+    """Returns the error for undecodable data. An object is a model's answer; other data is a server's."""
     kind = AnswerUnusableError if data.lstrip()[:1] == b"{" else UpstreamProtocolError
     return kind(message)

@@ -1,4 +1,4 @@
-"""Blocks of a user's turn as content parts, and tool results as tool messages."""
+"""Parts: translates blocks of a user turn to content parts, and tool results to tool messages."""
 
 import msgspec
 
@@ -24,7 +24,7 @@ __all__ = ["Parts"]
 
 
 class Parts:
-    """Makes parts for one vendor. Raises InvalidRequestError for a block that it cannot be sent."""
+    """Makes content parts for one vendor. Raises InvalidRequestError for a block that it does not accept."""
 
     def __init__(self, it: ChatTranslation) -> None:
         self._vendor = it.vendor
@@ -33,6 +33,7 @@ class Parts:
         self._tool_images = it.options.tool_images
 
     def of_user(self, block: Block, path: str) -> list[Part]:
+        """Returns the content parts of a block in a user turn. Raises InvalidRequestError."""
         if isinstance(block, TextBlock):
             drop_own_members(block, path, self._losses)
             return [_text(block.text)] if block.text else []
@@ -45,7 +46,7 @@ class Parts:
         raise InvalidRequestError(f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream")
 
     def _documents(self) -> Documents:
-        """One for a block: kept, it would make a cycle, and hold what was refused."""
+        """Returns a new object for each block: a stored one would be a reference cycle that keeps the body."""
         return Documents(self._losses, inside=self._inside_document, pdf=_pdf if self._vendor.pdf else None)
 
     def _inside_document(self, block: Block, path: str) -> list[Piece]:
@@ -63,7 +64,7 @@ class Parts:
     # Tool results
 
     def result(self, block: ToolResultBlock, path: str, call: str, hoisted: list[Part]) -> Part:
-        """The message of a call's result. `call`: the call's id as the upstream has it."""
+        """Returns the message of a call's result. `call`: the call's id at the upstream."""
         drop_own_members(block, path, self._losses)
         content = block.content if isinstance(block.content, list) else [TextBlock(block.content or "")]
         texts: list[str] = []
@@ -95,7 +96,7 @@ class Parts:
     def _result_with_others(
         self, call: str, text: str, others: list[Part], path: str, hoisted: list[Part]
     ) -> Part:
-        """Images and files: where they go, the vendor's row says, or the configuration."""
+        """Returns a result with images or files. The configuration or the vendor's row decides their place."""
         message: Part = {"role": "tool", "tool_call_id": call}
         if self._tool_images == "inline":
             return {**message, "content": [*([_text(text)] if text else []), *others]}
@@ -109,7 +110,7 @@ class Parts:
 
     @property
     def bridged(self) -> bool:
-        """Returns whether the vendor refuses a user's message right after a tool's, as Mistral may."""
+        """True if the vendor refuses a user message directly after a tool message, as Mistral may."""
         return self._tool_images == "bridge"
 
     def content(self, parts: list[Part]) -> str | list[Part]:

@@ -1,4 +1,4 @@
-"""The words of an answer, wherever a vendor puts them: fields, details, parts of the content, <think> tags."""
+"""Reads text and reasoning of an answer from fields, details, content parts and <think> tags."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,9 @@ from nexusflow_core.untyped import is_list, is_object, is_zero, object_of
 __all__ = ["Details", "Unrepeated", "Words", "as_parts", "other_parts", "parts", "read_words", "reasoning_text"]
 
 _DEEPEST = 8
-"""Lists and objects inside each other, around a text."""
+"""Bound on nested lists and objects around a text."""
 _INNER = ("thinking", "reasoning", "reasoning_content", "text", "content", "summary", "value")
-"""Where the text of an object of reasoning stands: the first of these that has any."""
+"""Members that hold the text of a reasoning object: the first that is not empty counts."""
 _TEXTS = ("text", "output_text", "value", "content")
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,60}")
 _MOST_KINDS = 10
@@ -26,7 +26,7 @@ _THINKING = ("think", "reason", "thought")
 
 
 def reasoning_text(delta: Delta) -> str:
-    """The reasoning beside the content. Vendors that tell it in two fields say the same in both."""
+    """Returns the reasoning beside the content. Vendors that use two fields repeat the same in both."""
     told = delta.reasoning_content or delta.reasoning
     if isinstance(told, str) and told:
         return told
@@ -46,7 +46,7 @@ def reasoning_text(delta: Delta) -> str:
 
 
 def _flat(value: Any, deepest: int = _DEEPEST) -> str:
-    """The text in it, whatever stands around it."""
+    """Returns the text inside nested lists and objects."""
     if isinstance(value, str):
         return value
     if not value or not deepest:
@@ -59,7 +59,7 @@ def _flat(value: Any, deepest: int = _DEEPEST) -> str:
 
 
 def parts(content: Sequence[Any]) -> list[Piece]:
-    """A content that is a list: its thinking, text and refusals in order, neighbours of one kind as one."""
+    """Returns thinking, text and refusals of a content list in order. Neighbours of one kind are joined."""
     found: list[tuple[Piece, list[str]]] = []
     for piece in (piece for part in content for piece in _pieces(part) or ()):
         if found and found[-1][0][::2] == piece[::2]:
@@ -70,7 +70,7 @@ def parts(content: Sequence[Any]) -> list[Piece]:
 
 
 def other_parts(content: Any) -> list[str]:
-    """Names the parts of a content that have no words, by their type: `content.image_url`."""
+    """Returns the types of content parts without text, such as `content.image_url`."""
     others = (
         [part for part in content if _pieces(part) is None and not is_zero(part)] if is_list(content) else []
     )
@@ -81,7 +81,7 @@ def other_parts(content: Any) -> list[str]:
 
 
 def as_parts(content: Any) -> list[Any] | None:
-    """A content as the list of its parts; None where it is a text, or an object that is JSON to be shown."""
+    """Returns a content as its list of parts; None for a string, or an object that is shown as JSON."""
     if is_list(content):
         return content
     if is_object(content) and "type" in content and "text" in content:
@@ -92,7 +92,7 @@ def as_parts(content: Any) -> list[Any] | None:
 
 
 def _pieces(part: Any, deepest: int = _DEEPEST) -> list[Piece] | None:
-    """The words of a part; None for a part that has no place for any."""
+    """Returns the texts of a part; None if it cannot contain text."""
     if isinstance(part, str):
         return [Piece(False, part)]
     if not deepest:
@@ -120,8 +120,7 @@ def _together(found: Iterable[list[Piece] | None]) -> list[Piece] | None:
 
 
 class Words(NamedTuple):
-    """What a whole message says: its thinking, its text, its refusal, and the details to go back with the
-    thinking."""
+    """The texts of a whole message: thinking, text and refusal, and the details to send back."""
 
     thinking: str
     text: str
@@ -130,7 +129,7 @@ class Words(NamedTuple):
 
 
 def read_words(message: Delta, vendor: Vendor) -> Words:
-    """The words of a whole message."""
+    """Returns the texts of a whole message."""
     details = Details()
     if vendor.replay == "reasoning_details" and not vendor.cumulative_reasoning:
         details.add(message.reasoning_details, whole=True)
@@ -147,7 +146,7 @@ def read_words(message: Delta, vendor: Vendor) -> Words:
 
 
 def _untagged(text: str, beside: str, vendor: Vendor) -> tuple[str, str]:
-    """Thinking and text of a text that may have tags. Beside a field of reasoning they repeat it."""
+    """Returns thinking and text of a text that may have tags. Beside a reasoning field, tags repeat it."""
     tags = ThinkTags()
     found = [*tags.feed(text), *tags.flush()]
     thought, said = ("".join(piece.text for piece in found if piece.thinking is kind) for kind in (True, False))
@@ -157,20 +156,20 @@ def _untagged(text: str, beside: str, vendor: Vendor) -> tuple[str, str]:
     return ("" if beside.strip() else thought), said
 
 
-# Reasoning that goes back unchanged
+# Reasoning that is sent back unchanged
 
 
 class Details:
-    """OpenRouter's `reasoning_details` of one answer, put together from their fragments."""
+    """OpenRouter's `reasoning_details` of one answer, joined from fragments."""
 
     def __init__(self, held: Held | None = None) -> None:
         self._held = held or Held()
-        self._size = 0  # of what is held, beside texts in pieces
+        self._size = 0  # bytes held, beside texts in pieces
         self._found: list[dict[str, Any]] = []
-        self._texts: dict[str, Pieces] = {}  # of the last one: as far as they have come in fragments
+        self._texts: dict[str, Pieces] = {}  # texts of the last one that arrive in fragments
 
     def add(self, details: Any, *, whole: bool = False) -> None:
-        """Those of a delta, or of a whole message: there none is a fragment."""
+        """Adds the details of a delta, or of a `whole` message, in which none is a fragment."""
         for number, detail in enumerate(map(object_of, mended(details) if is_list(details) else ())):
             last = self._found[-1] if self._found else {}
             if not detail:
@@ -183,7 +182,7 @@ class Details:
                 self._count(detail)
 
     def take(self) -> list[dict[str, Any]]:
-        """All so far, once."""
+        """Returns the details so far, and forgets them."""
         self._close()
         self._held.bytes -= self._size
         found, self._found, self._size = self._found, [], 0
@@ -213,8 +212,10 @@ class Details:
 
 
 def _goes_on(last: dict[str, Any], detail: dict[str, Any], *, neighbours: bool) -> bool:
-    """Whether a detail is a fragment of the last one: of its kind and index, and of no other id or signature.
-    Without an index, two in one delta are two, and what is signed is whole."""
+    """True if a detail continues the last one: same type and index, and no other id or signature.
+
+    Without an index, two details in one delta are separate, and a signed one is complete.
+    """
     kind, index, signature = detail.get("type"), detail.get("index"), last.get("signature")
     if kind == "reasoning.encrypted" or (kind, index) != (last.get("type"), last.get("index")):
         return False
@@ -225,30 +226,30 @@ def _goes_on(last: dict[str, Any], detail: dict[str, Any], *, neighbours: bool) 
     )
 
 
-# Reasoning in pieces that repeat
+# Cumulative reasoning
 
 _SURE = 4
-"""Letters and digits of a beginning that come again by no accident."""
+"""Letters and digits at the beginning of two pieces that cannot be equal by accident."""
 
 _MOST_HELD = 8
 
 
 class Unrepeated:
-    """Takes out of each piece what it repeats of those before it, once the pieces have shown that they do.
+    """Removes from each piece the part that repeats earlier pieces, once it is clear that they repeat.
 
-    A piece that begins as the one before it shows that, if that was of some length, or if it happens twice;
-    until then it is held back. Blanks show nothing.
+    A piece that begins with the previous one shows that, if the previous one was long enough, or if it happens
+    twice. Until then it is held back. Blanks do not count.
     """
 
     def __init__(self) -> None:
         self._repeats: bool | None = None
-        self._before = ""  # the last piece: all so far, where pieces repeat
-        self._told = 0  # how much of that has gone out
+        self._before = ""  # the last piece; if pieces repeat, that is everything so far
+        self._told = 0  # characters of it that were passed on
         self._held: list[str] = []
-        self._ended = False  # something else has come: nothing more is held back
+        self._ended = False  # True after other content: nothing is held back any more
 
     def feed(self, text: str) -> str:
-        """The news of a piece."""
+        """Returns the new part of a piece."""
         if not text or self._repeats is False:
             return text
         if self._repeats:
@@ -266,9 +267,9 @@ class Unrepeated:
         return self._plain("") if len(self._held) > _MOST_HELD else ""
 
     def flush(self) -> str:
-        """What was held back, as something else comes or the answer ends."""
+        """Returns held text when other content arrives or the answer ends."""
         self._ended = True
-        if self._held and self._long() and len(self._before) == self._told:  # nothing but the same again
+        if self._held and self._long() and len(self._before) == self._told:  # only repetitions
             self._cumulative(self._before)
         return self._plain("") if self._held else ""
 
@@ -293,5 +294,5 @@ class Unrepeated:
             return news
         if not self._ended:
             return self._plain(text)
-        self._before, self._ended = text, False  # thinking begins anew, behind text or a call
+        self._before, self._ended = text, False  # new thinking, after text or a call
         return text

@@ -1,4 +1,4 @@
-"""A Messages request as a Chat Completions request: the same input makes the same bytes."""
+"""Translates a Messages request to a Chat Completions request. The same input gives the same bytes."""
 
 import msgspec
 from msgspec import Struct
@@ -29,18 +29,17 @@ _ASKED = "Answer with one JSON object that is valid against this JSON schema, an
 
 
 class ChatRequest(Struct, frozen=True):
-    """The upstream's body, and what the answer's translation must know of the request."""
+    """The upstream's body, and facts of the request that its answer's translation needs."""
 
     body: bytes
     asked: ChatAsked
 
 
 def chat_request(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> ChatRequest:
-    """Returns the request of this call. Raises InvalidRequestError for what this upstream cannot be asked
-    without changing what it means."""
+    """Returns the request of this call. Raises InvalidRequestError if its meaning would change."""
     try:
         return _made(ChatTranslation(call, target, request, losses, vendor_row(target.upstream.vendor), {}))
-    except RecursionError:  # an input or a schema so deep that it can be read, but not written
+    except RecursionError:  # an input or schema so deep that it can be decoded but not encoded
         raise InvalidRequestError("The request body nests too deeply") from None
 
 
@@ -95,7 +94,7 @@ def _made(it: ChatTranslation) -> ChatRequest:
 
 
 def _stop(it: ChatTranslation) -> tuple[str, ...]:
-    """Sends the stop sequences that the vendor takes, all or none. Returns those to be found here."""
+    """Sends all stop sequences if the vendor accepts them, else none. Returns those to search for here."""
     stops, vendor = it.request.stop_sequences, it.vendor
     check_stops(stops)
     too_long = vendor.stop_bytes is not None and any(len(stop.encode()) > vendor.stop_bytes for stop in stops)
@@ -106,8 +105,10 @@ def _stop(it: ChatTranslation) -> tuple[str, ...]:
 
 
 def _answer_format(it: ChatTranslation, *, prefilled: bool) -> None:
-    """Puts `output_config.format` into the body, once its messages and tools are there. The schema goes along
-    as it is. Raises InvalidRequestError where the answer could not have that form."""
+    """Adds `output_config.format` to the body, after messages and tools. The schema is sent unchanged.
+
+    Raises InvalidRequestError if the answer could not have this format.
+    """
     vendor, body, losses = it.vendor, it.body, it.losses
     path, schema = wanted_schema(it.request, losses)
     if schema is None:
@@ -132,7 +133,7 @@ def _answer_format(it: ChatTranslation, *, prefilled: bool) -> None:
 
 
 def _say(messages: list[Part], text: str) -> None:
-    """At the end of the system prompt, so that what stands before it can be cached."""
+    """Appends a text to the system prompt. At its end it keeps the cached prefix unchanged."""
     if messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": text})
     elif is_list(messages[0]["content"]):

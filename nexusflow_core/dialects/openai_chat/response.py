@@ -1,4 +1,4 @@
-"""A whole Chat Completions answer as a Message."""
+"""Translates a whole Chat Completions answer to a Message."""
 
 from typing import Any
 
@@ -20,8 +20,11 @@ __all__ = ["the_choice", "translate_answer"]
 
 
 def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
-    """Raises UpstreamError for an answer without choices, or one that its vendor calls a failure, or whose
-    tool arguments are no JSON object though it was not cut."""
+    """Returns the Message of an answer.
+
+    Raises UpstreamError for an answer without choices, for a failure named by the vendor, and for tool
+    arguments that are not a JSON object although the answer was not cut.
+    """
     choice = the_choice(answer)
     message = choice.whole()
     said = read_words(message, asked.vendor)
@@ -65,7 +68,7 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
 
 
 def the_choice(answer: Chunk) -> Choice:
-    """The choice that a whole answer is: one was asked for. Raises AnswerUnusableError for none."""
+    """Returns the only choice of a whole answer. Raises AnswerUnusableError if there is none."""
     choice = next((choice for choice in answer.choices or () if not choice.index), None)
     if choice is None:
         raise AnswerUnusableError("the upstream's answer has no choices")
@@ -84,7 +87,7 @@ def _thinking(said: Words, asked: ChatAsked) -> list[dict[str, Any]]:
 
 
 def _with_details(uses: list[dict[str, Any]], said: Words, asked: ChatAsked) -> list[dict[str, Any]]:
-    """The calls, behind the details that found no thinking block to go with."""
+    """Returns the calls, after a block with the details if there is no thinking block for them."""
     if not said.details or said.thinking.strip():
         return uses
     return [{"type": "redacted_thinking", "data": asked.mark("details", said.details)}, *uses]
@@ -118,7 +121,7 @@ def _tool_use(call: ToolCall, id: str, names: ToolNames, noticed: list[str], *, 
 
 
 def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
-    """The arguments as an object; of arguments that were cut, as far as they can be read."""
+    """Returns the arguments as an object. Of cut arguments it returns the readable part."""
     if (found := read_arguments(arguments)) is not None:
         return found
     if not cut:

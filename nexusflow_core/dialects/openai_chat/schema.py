@@ -1,4 +1,4 @@
-"""What is read of Chat Completions answers: as little as needed, and as leniently as vendors write it."""
+"""The parts of Chat Completions answers that are read, as leniently as vendors write them."""
 
 import re
 from collections.abc import Sequence
@@ -37,21 +37,21 @@ _SAYS_NOTHING = NO_ARGUMENTS | {""}
 
 
 class Function(Struct):
-    """What a call calls, and with what."""
+    """The name and arguments of a call."""
 
     name: str | None = None
     arguments: str | dict[str, Any] | None = None
     id: str | None = None
 
     def text(self) -> str:
-        """The arguments as JSON text; some vendors send them as an object."""
+        """Returns the arguments as JSON text. Some vendors send an object."""
         if isinstance(self.arguments, dict):
             return _json(self.arguments)
         return self.arguments or ""
 
 
 class ToolCall(Struct):
-    """A tool call, or a fragment of one. Name, arguments and id may stand in either of its two places."""
+    """A tool call, or a fragment of one. Name, arguments and id may be in either of two places."""
 
     index: int | None = None
     id: str | None = None
@@ -63,25 +63,25 @@ class ToolCall(Struct):
     arguments: str | dict[str, Any] | None = None
 
     def called(self) -> Function | None:
-        """Returns what it calls; None where it says nothing of that."""
+        """Returns name and arguments, or None without either."""
         if self.function is None and (self.name or self.arguments):
             return Function(self.name, self.arguments)
         return self.function
 
     def given_id(self) -> str | None:
-        """Returns its id; None where it has none, or an empty one."""
+        """Returns its id; None if it is absent or empty."""
         inner = self.function.id if self.function is not None else None
         return self.id or self.call_id or self.tool_call_id or inner or None
 
     def says_nothing(self) -> bool:
-        """Whether it has neither a name nor arguments, so that there is nothing to run."""
+        """True if it has neither name nor arguments."""
         function = self.called()
         return function is None or (
             not (function.name or "").strip() and function.text().strip() in _SAYS_NOTHING
         )
 
     def thought_signature(self) -> str | None:
-        """Gemini's signature of the thoughts behind a call, which must come back with it."""
+        """Returns Gemini's signature of the call's reasoning, which must be sent back, or None."""
         if not self.extra_content:
             return None
         told = object_of(object_of(self.extra_content).get("google")).get("thought_signature")
@@ -118,13 +118,13 @@ class Delta(Struct):
     error: Any = None
 
     def text(self) -> str:
-        """The text where it is one, or the JSON of an object; "" for a list of parts."""
+        """Returns the text, or the JSON of an object; "" for a list of parts."""
         if isinstance(self.content, dict):
             return _json(self.content) if self.content else ""
         return self.content if isinstance(self.content, str) else ""
 
     def reasons(self) -> bool:
-        """Whether it may have reasoning beside its content."""
+        """True if it may have reasoning beside its content."""
         return bool(
             self.reasoning_content
             or self.reasoning
@@ -139,14 +139,14 @@ class Delta(Struct):
         )
 
     def says_nothing(self) -> bool:
-        """Whether every member of it is absent, or as good as absent."""
+        """True if every member is absent, or means the same as absent."""
         if self.reasons() or not is_zero(self.content) or (self.refusal or "").strip():
             return False
         called = self.function_call is not None and (self.function_call.name or self.function_call.text())
         return not called and all(call.says_nothing() for call in self.tool_calls or ())
 
     def unplaced(self) -> Sequence[str]:
-        """Names of members that have no place in Anthropic's form: annotations, sound, images, sources."""
+        """Returns the names of members that Anthropic's form lacks: annotations, audio, images, sources."""
         return [name for name in _UNPLACED if (value := getattr(self, name)) and not is_zero(value)]
 
 
@@ -168,13 +168,13 @@ _MOST_UNKNOWN = 10
 
 
 def message_in(answer: Any) -> Any:
-    """The message of a whole answer that was decoded without a shape; None where it has another one."""
+    """Returns the message of a whole answer, decoded without a type; None if it has another shape."""
     choices = object_of(answer).get("choices")
     return object_of(choices[0]).get("message") if is_list(choices) and choices else None
 
 
 def unknown_members(message: Any) -> list[str]:
-    """Names of a message's members that nobody here knows and that say something, ten at most."""
+    """Returns the names of a message's unknown members that are not empty, at most ten."""
     found = [
         name
         for name, value in object_of(message).items()
@@ -187,7 +187,7 @@ def unknown_members(message: Any) -> list[str]:
 
 
 class Choice(Struct):
-    """An answer, of which there is one, or the part of it that a chunk brings."""
+    """The one choice of an answer, or the part of it in a chunk."""
 
     index: int | None = 0
     delta: Delta | None = None
@@ -200,14 +200,13 @@ class Choice(Struct):
     error: Any = None
 
     def whole(self) -> Delta:
-        """Returns the message of a whole answer, which some vendors call a delta."""
+        """Returns the message of a whole answer. Some vendors call it a delta."""
         if self.message is None or (self.delta is not None and self.message.says_nothing()):
             return self.delta or self.message or Delta()
         return self.message
 
     def stop_string(self) -> str | None:
-        """Returns the stop string that ended the answer, if the vendor reports it: vLLM and SGLang. Where
-        a token ended it, they give its number."""
+        """Returns the stop string that ended the answer, if vLLM or SGLang reports it. A number is a token."""
         told = self.stop_reason if self.stop_reason is not None else self.matched_stop
         return told if isinstance(told, str) and told else None
 
@@ -218,7 +217,7 @@ class _Groq(Struct):
 
 
 class Chunk(Struct):
-    """One data line of a stream, or a whole answer, which has `message` where a chunk has `delta`."""
+    """One data line of a stream, or a whole answer, with `message` instead of `delta`."""
 
     choices: list[Choice] | None = None
     model: str | None = None
@@ -231,7 +230,7 @@ class Chunk(Struct):
     base_resp: dict[str, Any] | None = None
 
     def failure(self) -> Any:
-        """The error object in it, wherever the vendor puts it; None where all is well."""
+        """Returns the error object, wherever the vendor puts it, or None."""
         if _fails(self.error):
             return self.error
         if self.x_groq is not None and _fails(self.x_groq.error):
@@ -241,7 +240,7 @@ class Chunk(Struct):
         return None
 
     def usages(self) -> list[dict[str, Any]]:
-        """The usage objects in it: at the top, in the choice, or in Groq's own corner."""
+        """Returns the usage objects: at the top, in the choice, or in `x_groq`."""
         found = [self.usage, *(choice.usage for choice in self.choices or ())]
         if self.x_groq is not None:
             found.append(self.x_groq.usage)
@@ -252,7 +251,7 @@ _NO_ERROR = frozenset({"", "0", "200", "ok", "success", "succeeded", "successful
 
 
 def _fails(error: Any, deepest: int = 8) -> bool:
-    """Whether an error says that something failed: all its members may be absent, or say that all is well."""
+    """True if an error reports a failure: its members may all be absent, or report success."""
     if not error:
         return False
     if is_object(error):
@@ -265,7 +264,7 @@ def _fails(error: Any, deepest: int = 8) -> bool:
 
 
 def _nothing_but(cls: type[Struct], *members: tuple[str, Any] | tuple[str, Any, Any]) -> type[Struct]:
-    """A struct with these members, in which all others of `cls` must be null or absent."""
+    """Returns a struct with these members, in which all others of `cls` must be null or absent."""
     names = {member[0] for member in members} | {"object"}
     others = [(name, None, None) for name in cls.__struct_fields__ if name not in names]
     return msgspec.defstruct(f"Plain{cls.__name__}", [*members, *others], gc=False)
@@ -278,13 +277,13 @@ _plain = msgspec.json.Decoder(
         Chunk,
         ("choices", GenericAlias(list, _plain_choice)),
         ("model", str | None, None),
-        ("service_tier", Any, None),  # stands in every chunk where it stands in one; the last chunk's counts
+        ("service_tier", Any, None),  # repeated in every chunk; only the last one is used
     )
 )
 
 
 def plain_text(data: bytes) -> tuple[str, str | None] | None:
-    """Text and model of a data line that brings a text and nothing else, as nearly all do; else None."""
+    """Returns text and model of a data line with nothing but text, which most are; else None."""
     try:
         chunk: Any = _plain.decode(data)
     except MALFORMED:
@@ -295,7 +294,7 @@ def plain_text(data: bytes) -> tuple[str, str | None] | None:
     return choices[0].delta.content, chunk.model
 
 
-# A second, lenient reading
+# Lenient reading
 
 _FORM = Form(
     texts=(
@@ -318,16 +317,16 @@ _IN_PIECES = frozenset(
     content refusal arguments reasoning reasoning_content reasoning_text thinking text summary
     """.split()
 )
-"""Members of a delta that go on in the next one."""
+"""Members of a delta that continue in the next one."""
 
 _chunk = msgspec.json.Decoder(Chunk)
 
 
 def decode_chunk(data: bytes, *, in_pieces: bool = False) -> Chunk:
-    """A data line, or a whole answer. Raises msgspec.DecodeError, whose text says what it is instead; a
-    msgspec.ValidationError where it is JSON all the same.
+    """Returns a data line, or a whole answer. Raises msgspec.DecodeError that says what the data is instead.
 
-    `in_pieces`: half a surrogate pair at an edge of a delta's text stays: the next line may have the other.
+    That is msgspec.ValidationError if it is JSON of another shape. `in_pieces`: keeps half a surrogate pair at
+    the edge of a delta's text, since the next line may have the other half.
     """
     try:
         return _chunk.decode(data)
@@ -347,11 +346,11 @@ def _second_try(data: bytes, *, in_pieces: bool) -> Chunk:
         raise msgspec.ValidationError(f"JSON of another form: {error}") from None
 
 
-# Halves of surrogate pairs
+# Surrogate pairs
 
 
 def _pieces(value: Any) -> Any:
-    """The value with every text mended but those of its deltas, which keep half a pair at an edge."""
+    """Returns the value with all texts repaired, except half a pair at the edge of a delta's text."""
     choices = object_of(value).get("choices")
     deltas = [object_of(choice).get("delta") for choice in choices] if is_list(choices) else []
     value = mended_json(value)

@@ -1,4 +1,4 @@
-"""A Chat Completions stream as a Messages stream: reads chunks, whatever a vendor makes of them."""
+"""ChatStream: translates a Chat Completions stream to a Messages stream."""
 
 from typing import Any
 
@@ -21,12 +21,12 @@ _FAILURES = (End.FAILED, End.LATE, End.BUSY)
 
 
 class ChatStream(AnswerStream):
-    """Takes chunks, gives bytes."""
+    """Takes chunks, and returns the bytes of Messages events."""
 
     def __init__(self, asked: ChatAsked) -> None:
         super().__init__(asked)
         self.finish: str | None = None
-        """The last finish reason that says something, or the first that says that the answer was given up."""
+        """The last finish reason with a meaning, or the first that reports a failure."""
         self._asked = asked
         self._words = StreamWords(asked, self._writer, self._held, self.noticed)
         self._said = self._words.said
@@ -34,7 +34,7 @@ class ChatStream(AnswerStream):
         self._tap = UsageTap(asked)
         self._native: str | None = None
         self._stop_text: str | None = None
-        self._deltas = False  # something was said in a delta
+        self._deltas = False  # True once a delta had content
 
     @property
     def finished(self) -> bool:
@@ -50,19 +50,21 @@ class ChatStream(AnswerStream):
 
     @property
     def whole(self) -> bool:
-        """Whether what was said may be a whole answer, though no finish reason says that it is."""
+        """True if the content may be a whole answer, although no finish reason confirms it."""
         calls = self._calls
         return (calls is None or calls.whole) and (self._words.any or (calls is not None and calls.any))
 
     def usage(self) -> dict[str, Any] | None:
-        """Usage in Anthropic's names: the upstream's, else an estimate once there is something to estimate."""
+        """Returns usage in Anthropic's names: the upstream's, else an estimate once the answer has begun."""
         if not self.started:
             return self._tap.counts()
         return self._tap.usage(self._words.written + (self._calls.written if self._calls is not None else 0))
 
     def plain(self, data: bytes) -> bytes | None:
-        """The event of a data line that goes on with the open text and brings nothing else, as nearly all do;
-        None for any other line, or where it may not simply go on. `feed` would do the same."""
+        """Returns the event of a data line that only continues the open text, which most do; else None.
+
+        `feed` would return the same, more slowly.
+        """
         if not self._writer.in_text or self._words.closely:
             return None
         if (found := plain_text(data)) is None:
@@ -76,7 +78,7 @@ class ChatStream(AnswerStream):
         return text_delta(self._writer.index, text)
 
     def feed(self, chunk: Chunk) -> bytes:
-        """The events of one chunk. Its failure, if it has one, is the caller's to see."""
+        """Returns the events of one chunk. The caller handles a failure in it."""
         if self.done:
             return b""
         self._tap.take(chunk)
@@ -97,7 +99,7 @@ class ChatStream(AnswerStream):
         return b"".join(out)
 
     def finalize(self) -> bytes:
-        """The end: what waits, the ending, the true usage."""
+        """Returns the end of the stream: waiting text, ending and final usage."""
         if self.done:
             return b""
         out: list[bytes] = []
@@ -125,7 +127,7 @@ class ChatStream(AnswerStream):
     def _choice(self, choice: Choice, chunk: Chunk, out: list[bytes]) -> None:
         delta, message = choice.delta, choice.message
         finish, _ = end_of(choice.finish_reason)
-        plain = self._deltas and message is None  # as all are behind the first: then it makes no difference
+        plain = self._deltas and message is None  # most chunks: then the check can be skipped
         says = delta is not None and (plain or not delta.says_nothing())
         if delta is not None and (says or message is None):
             self._delta(delta, out)
@@ -134,7 +136,7 @@ class ChatStream(AnswerStream):
             if self._deltas or finish is not None or chunk.object == "chat.completion":
                 self._whole(message, out)
             else:
-                self._delta(message, out)  # a server's other name for a delta
+                self._delta(message, out)  # some servers call a delta `message`
         if finish is not None and end_of(self.finish)[0] not in _FAILURES:
             self.finish = choice.finish_reason
         self._native = choice.native_finish_reason or self._native
@@ -147,7 +149,7 @@ class ChatStream(AnswerStream):
             self._begun_calls().take(delta, out)
 
     def _whole(self, message: Delta, out: list[bytes]) -> None:
-        """A whole message, which counts for what it has beyond the deltas before it."""
+        """Writes the parts of a whole message that its deltas did not contain."""
         self._words.take_whole(message, out, behind_deltas=self._deltas)
         if self._words.found is None and (message.tool_calls or message.function_call is not None):
             self._begun_calls().take_whole(message, out)

@@ -1,4 +1,4 @@
-"""Thinking in a vendor's own fields: asked for, and given back in later turns."""
+"""Thinking in a vendor's fields: asks for it, and sends earlier reasoning back."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,12 +15,11 @@ __all__ = ["Recall", "steer_thinking"]
 _TOOLS_ONLY: Final = "switched off: with tools, Chat Completions takes this model only without thinking"
 _BLANK = " "
 _STAND_IN = "skip_thought_signature_validator"
-"""Google documents it for calls that another model made."""
+"""Google documents this value for calls made by another model."""
 
 
 def steer_thinking(it: ChatTranslation) -> Steered:
-    """Puts the vendor's fields into the body, once its tools are there. Raises InvalidRequestError for a wish
-    that contradicts itself."""
+    """Adds the vendor's thinking fields to the body, after its tools. Raises InvalidRequestError."""
     wish, row = read_wish(it), it.vendor.thinking_of(it.model)
     if row is not None and "tools" in it.body and row.with_tools != "any":
         return _without(it, row, wish)
@@ -28,7 +27,7 @@ def steer_thinking(it: ChatTranslation) -> Steered:
 
 
 def _without(it: ChatTranslation, row: Thinking, wish: Wish) -> Steered:
-    """The model takes tools here only while it does not think, or not at all."""
+    """Handles tools of a model that accepts them only without thinking, or not at all."""
     losses = it.losses
     if row.with_tools == "never" or row.off is None:
         raise InvalidRequestError(
@@ -46,8 +45,10 @@ def _without(it: ChatTranslation, row: Thinking, wish: Wish) -> Steered:
 
 
 class Recall:
-    """Reads marked blocks and puts what they hold where the vendor wants it. `off`: this answer is made without
-    thinking, so that none must be shown."""
+    """Reads marked blocks and adds their reasoning where the vendor expects it.
+
+    `off`: this answer is made without thinking, so earlier reasoning may be missing.
+    """
 
     def __init__(self, it: ChatTranslation, *, off: bool) -> None:
         vendor = it.vendor
@@ -60,15 +61,15 @@ class Recall:
         self._stood_in = False
 
     def begin(self, turns: Sequence[Turn]) -> None:
-        """The turns that will be sent, which a compaction may have shortened."""
+        """Takes the turns that will be sent. A compaction may have shortened them."""
         self._blank_always = self._blank == "history" and _has_calls(turns)
 
     def read(self, block: ThinkingBlock | RedactedThinkingBlock, path: str, thoughts: Thoughts) -> None:
-        """Takes a block's reasoning; lists the block where it is another's, or nobody's any more."""
+        """Adds a block's reasoning. Drops a block of another model, or an unreadable one."""
         self._replay.read(block, path, thoughts, self._losses)
 
     def put(self, thoughts: Thoughts, message: dict[str, Any], path: str) -> None:
-        """Adds the reasoning to an assistant's message."""
+        """Adds the reasoning to an assistant message."""
         replay = self._vendor.replay
         text = "".join(thoughts.texts)
         if replay == "reasoning_details" and (thoughts.details or text):
@@ -91,8 +92,10 @@ class Recall:
         thoughts: Thoughts,
         path: str,
     ) -> None:
-        """Adds what the tool calls of one turn, made of these blocks, must carry back. The first one gets a
-        stand-in where the vendor refuses it without a signature: another model made it, or it was lost."""
+        """Adds the signatures that this turn's calls must carry.
+
+        If the vendor requires one and it is unknown, the first call gets a stand-in.
+        """
         for block, call in zip(blocks, calls, strict=True):
             signature = thoughts.signatures.get(block.id)
             if signature is None and self._stand_in and call is calls[0]:

@@ -1,5 +1,4 @@
-"""The tool calls of an answer: which fragment belongs to which call, whatever a vendor makes of index and id,
-and which call is told twice."""
+"""Tool calls of an answer: assigns fragments to calls in spite of odd indices and ids; finds repeated calls."""
 
 from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.schema import Delta, ToolCall
@@ -12,17 +11,19 @@ from nexusflow_core.translation.writer import MessageWriter
 __all__ = ["StreamCalls", "distinct_calls"]
 
 _CALL_BYTES = 1000
-"""What is known of a call beside its texts, of one too many as well."""
+"""Memory of a call beside its texts, in bytes, also for an ignored one."""
 
 _ID_BYTES = 150
 
 _OLD_FORM = -1
-"""The index of `function_call`, the form that `tool_calls` replaced."""
+"""The index of `function_call`, the predecessor of `tool_calls`."""
 
 
 def distinct_calls(message: Delta) -> list[ToolCall]:
-    """Returns the calls of a whole message. One with the same id, name and arguments is the same call,
-    and `function_call` may repeat what `tool_calls` says. An entry without name and arguments is none."""
+    """Returns the calls of a whole message, each once. Entries without name and arguments are left out.
+
+    Calls with equal id, name and arguments are one call. `function_call` may repeat one of `tool_calls`.
+    """
     found: list[ToolCall] = []
     for call in message.tool_calls or ():
         id = call.given_id()
@@ -47,7 +48,7 @@ def _says_the_same(call: ToolCall, other: ToolCall) -> bool:
 
 
 class CallSlots:
-    """All calls of a stream, in the order in which they began."""
+    """All calls of a stream, in the order they began."""
 
     def __init__(self, held: Held) -> None:
         self._held = held
@@ -58,11 +59,11 @@ class CallSlots:
         self._delta = 0
 
     def next_delta(self) -> None:
-        """Another delta begins: two entries of one delta are more likely to be two calls."""
+        """Notes a new delta: two entries of one delta are more likely two calls."""
         self._delta += 1
 
     def find(self, call: ToolCall) -> CallSlot | None:
-        """Returns the slot that a fragment goes on with; None where it begins a new call."""
+        """Returns the slot that a fragment continues, or None if it begins a new call."""
         id, name = call.given_id(), _name(call)
         slot = self._candidate(call, id, name)
         if slot is None or not self._goes_on(slot, call, id, name):
@@ -76,8 +77,10 @@ class CallSlots:
         return slot
 
     def begin(self, call: ToolCall, *, ignored: bool = False) -> CallSlot:
-        """Returns the slot of a new call. An id that an earlier call of the answer has, as old Ollama repeats
-        it, is none; the call may be that call once more."""
+        """Returns the slot of a new call. An id already used in this answer (old Ollama) is ignored.
+
+        Such a call may repeat the earlier one.
+        """
         id, before = call.given_id(), self._last if call.index is None else self._by_index.get(call.index)
         self._held.bytes += len(id or "") + _CALL_BYTES
         same_id = self._by_id.get(id) if id is not None else None
@@ -103,13 +106,15 @@ class CallSlots:
         return slot
 
     def told_before(self, call: ToolCall, taken: set[int]) -> tuple[CallSlot, str] | None:
-        """Returns the slot of a call that a whole message tells once more, and the arguments that it has beyond
-        it; None for a call that is new. `taken`: numbers of slots that other calls of the message have."""
+        """Returns the slot of a call that a whole message repeats, and its additional arguments.
+
+        None for a new call. `taken`: numbers of slots that belong to other calls of the message.
+        """
         id, name, function = call.given_id(), _name(call), call.called()
         arguments = function.text() if function is not None else ""
         known = [slot for slot in self.all if slot.name == name and not slot.ignored]
         free = [slot for slot in known if slot.number not in taken]
-        free.sort(key=lambda slot: slot.id != id)  # the one of its own id first
+        free.sort(key=lambda slot: slot.id != id)  # the slot with this id first
         for slot in free:
             if slot.has(arguments):
                 return slot, ""
@@ -130,13 +135,16 @@ class CallSlots:
         if slot is not None or last is None or last.complete or call.index == _OLD_FORM:
             return slot
         if name is None:
-            return last  # an index that differs between the fragments of one call
+            return last  # some vendors change the index within one call
         same = id is not None and name == last.name and last.begun
         return last if same and not _could_begin(_arguments(call)) else None
 
     def _goes_on(self, slot: CallSlot, call: ToolCall, id: str | None, name: str | None) -> bool:
-        """Whether a fragment goes on with a slot. While arguments are not whole only a name begins a new call;
-        behind them a new id does, or a name that comes with arguments, or arguments behind the name."""
+        """True if a fragment continues a slot.
+
+        Before the arguments are complete only another name begins a new call. After that also a new id does, or
+        arguments with or after a name.
+        """
         new_id = id is not None and id not in self._by_id
         visible = bool(_arguments(call).strip())
         if name is None:
@@ -155,7 +163,7 @@ class CallSlots:
 
 
 def _could_begin(arguments: str) -> bool:
-    """Whether a fragment looks like the beginning of arguments, not like their going on."""
+    """True if a fragment looks like the beginning of arguments."""
     text = arguments.strip()
     return not text or text[0] == "{" or text in NO_ARGUMENTS
 
@@ -170,18 +178,18 @@ def _arguments(call: ToolCall) -> str:
     return function.text() if function is not None else ""
 
 
-# On their way to the client
+# Writing calls
 
 _MAX_CALLS = 256
-"""Parallel calls of one answer; what comes beyond is no model's doing."""
+"""Bound on the parallel calls of one answer. No model makes as many."""
 
 
 class StreamCalls:
-    """Takes the calls of deltas and of whole messages; writes what is new of them."""
+    """Takes the calls of deltas and whole messages, and writes their new parts."""
 
     def __init__(self, asked: ChatAsked, writer: MessageWriter, words: StreamWords, held: Held) -> None:
         self.written = 0
-        """Bytes of arguments that were said."""
+        """Bytes of arguments written."""
         self._asked = asked
         self._writer = writer
         self._words = words
@@ -190,17 +198,17 @@ class StreamCalls:
 
     @property
     def any(self) -> bool:
-        """Whether the answer has a call."""
+        """True if the answer has a call."""
         return any(not slot.ignored for slot in self._slots.all)
 
     @property
     def whole(self) -> bool:
-        """Whether each call has a name, and arguments that are an object or nothing."""
+        """True if each call has a name, and arguments that are an object or empty."""
         slots = self._slots.all
         return all(slot.ignored or slot.says_nothing or (slot.name and slot.readable) for slot in slots)
 
     def take(self, delta: Delta, out: list[bytes]) -> None:
-        """The calls of a delta, or their fragments."""
+        """Takes the calls of a delta, or their fragments."""
         self._slots.next_delta()
         for call in delta.tool_calls or ():
             self._fragment(call, out)
@@ -208,7 +216,7 @@ class StreamCalls:
             self._fragment(ToolCall(index=_OLD_FORM, function=delta.function_call), out)
 
     def take_whole(self, message: Delta, out: list[bytes]) -> None:
-        """The calls of a whole message: those that are new, and what is new of the others."""
+        """Takes the calls of a whole message: new ones, and new parts of the others."""
         taken: set[int] = set()
         for call in distinct_calls(message):
             told = self._slots.told_before(call, taken)
@@ -217,7 +225,7 @@ class StreamCalls:
                 taken.add(slot.number)
                 self._arguments(slot, rest, out)
             elif self._words.past_text(out):
-                call.index = None  # none of another call's
+                call.index = None  # it must not match another call's index
                 slot = self._begin(call)
                 taken.add(slot.number)
                 self._go_on(slot, call, out)
@@ -255,7 +263,7 @@ class StreamCalls:
 
     def _arguments(self, slot: CallSlot, text: str, out: list[bytes], *, was_ready: bool = True) -> None:
         if slot.closed:
-            if text.strip() and not slot.has(text):  # the client cannot be given it any more
+            if text.strip() and not slot.has(text):  # too late: the block is closed
                 self._words.notice("tool_calls.arguments")
             return
         fragment = slot.add(text)

@@ -1,4 +1,4 @@
-"""Tools, and which of them must be called."""
+"""Offers the request's tools, and the choice among them."""
 
 from nexusflow_core.dialects.openai_chat.context import ChatTranslation
 from nexusflow_core.messages import ToolChoice
@@ -9,8 +9,10 @@ __all__ = ["offer_tools"]
 
 
 def offer_tools(it: ChatTranslation) -> bool:
-    """Puts tools and choice into the body. True: only the first call of the answer counts, since the upstream
-    has no field that says so."""
+    """Adds tools and tool choice to the body.
+
+    Returns True if only the answer's first call counts, because the upstream has no field to limit them.
+    """
     vendor, body, offered = it.vendor, it.body, offered_tools(it)
     if offered:
         enforces, refuses = vendor.strict_tools, vendor.schema_refuses
@@ -37,7 +39,7 @@ def _tool_choice(choice: ToolChoice, it: ChatTranslation) -> None:
         body["tool_choice"] = "auto"
     elif choice.type == "any":
         body["tool_choice"] = vendor.required
-    elif vendor.tool_choice == "required":  # the one tool, and that one must be called
+    elif vendor.tool_choice == "required":  # offer only this tool, and require a call
         sent = ToolNames.sent(choice.name or "")
         body["tools"] = [tool for tool in body["tools"] if tool["function"]["name"] == sent]
         body["tool_choice"] = vendor.required

@@ -1,4 +1,4 @@
-"""The counts of an answer in Anthropic's names, and what its vendor tells of the bill."""
+"""UsageTap: reads an answer's usage in Anthropic's names, and its billing facts."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,22 +15,22 @@ from nexusflow_core.usage.chat import OUTPUT, PROMPT, ChatCounts, count, is_coun
 __all__ = ["UsageTap", "estimated_prompt"]
 
 _PLAIN_TIERS = frozenset({"default", "auto", "standard", "on_demand", "provisioned"})
-"""What vendors call the tier that costs the plain price: OpenAI's, Groq's, OpenRouter's words."""
+"""Names of the tier at the plain price: OpenAI's, Groq's and OpenRouter's."""
 
 
 class UsageTap:
-    """Reads along an answer, chunk by chunk or whole."""
+    """Reads usage from an answer, chunk by chunk or whole."""
 
     def __init__(self, asked: ChatAsked) -> None:
         self._vendor_name = asked.vendor_name
         self._vendor = asked.vendor
         self._prompt_tokens = asked.prompt_tokens
-        self._usage: dict[str, Any] = {}  # field by field the last that is not null
+        self._usage: dict[str, Any] = {}  # for each field, the last value that is not null
         self._service_tier: str | None = None
         self._thinks = False
 
     def take(self, chunk: Chunk) -> None:
-        """A chunk, or a whole answer."""
+        """Takes a chunk, or a whole answer."""
         if isinstance(chunk.service_tier, str):
             self._service_tier = chunk.service_tier
         told = chunk.usage or chunk.x_groq  # most chunks have text and nothing else
@@ -40,11 +40,11 @@ class UsageTap:
                 self._thinks = True
             told = told or choice.usage
         for usage in chunk.usages() if told else ():
-            if any(count(usage, name) for name in usage):  # zeros alone tell nothing (MiniMax, until the end)
+            if any(count(usage, name) for name in usage):  # MiniMax sends only zeros until the end
                 merge_usage(self._usage, usage)
 
     def counts(self) -> dict[str, Any] | None:
-        """Usage in Anthropic's names as far as it was told; None where the upstream has told none yet."""
+        """Returns the known usage in Anthropic's names; None while the upstream has sent none."""
         if not self._usage:
             return None
         found = usage_of(self._read())
@@ -52,8 +52,7 @@ class UsageTap:
 
     @property
     def estimated(self) -> bool:
-        """Whether a count was not told, so that it must be guessed: a count that is absent is not 0. Where the
-        bill is told, nothing needs to be guessed."""
+        """True if a count must be estimated: an absent count is not 0. With a bill no count is needed."""
         counts = self.counts()
         if counts is None:
             return True
@@ -61,7 +60,7 @@ class UsageTap:
         return not told and not self._billed()
 
     def usage(self, said: int) -> dict[str, Any]:
-        """Usage in Anthropic's names of an answer that said so many bytes; a guess for what was not told."""
+        """Returns usage in Anthropic's names. Missing counts are estimated; `said` is the answer's bytes."""
         guess = estimated_usage(self._prompt_tokens, said)
         counts = self.counts()
         if counts is None:
@@ -83,10 +82,10 @@ class UsageTap:
         return any(counts[it] for it in sides[1]) or any(is_count(self._usage.get(it)) for it in sides[0])
 
     def billing(self) -> Billing | None:
-        """What a bill needs beside the counts; None where there is nothing."""
+        """Returns facts that the price depends on beside the counts, or None."""
         usage = self._usage
         bill = read_bill(self._vendor_name, usage) or Billing()
-        tier = self._service_tier or usage.get("service_tier")  # Mistral's stands inside
+        tier = self._service_tier or usage.get("service_tier")  # Mistral puts it into the usage
         counted = self._read()
         found = Billing(
             reported_femto_usd=bill.reported_femto_usd,
@@ -100,8 +99,10 @@ class UsageTap:
 
 
 def estimated_prompt(size: int, messages: Iterable[Part]) -> int:
-    """Tokens of a request of this many bytes: about four bytes each, and a flat count for each image and each
-    page of a PDF, as count_tokens estimates them."""
+    """Returns the estimated tokens of a request of this many bytes, as count_tokens estimates them.
+
+    That is four bytes per token, and a flat count for each image and each page of a PDF.
+    """
     tokens = 0
     for message in messages:
         content = message.get("content")

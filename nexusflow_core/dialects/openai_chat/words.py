@@ -1,4 +1,4 @@
-"""The words of a stream on their way to the client: text, thinking and refusal, each told once."""
+"""StreamWords: writes text, thinking and refusal of a stream, each part once."""
 
 from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.reasoning import (
@@ -20,13 +20,13 @@ from nexusflow_core.translation.writer import MessageWriter
 __all__ = ["Said", "StreamWords"]
 
 _NO_STOPS = StopFinder(())
-"""One for all streams that look for none: it keeps nothing."""
+"""Shared by all streams without stop sequences: it has no state."""
 
 _HEAD = 16
 
 
 class Said:
-    """How much of one kind was said, and how it began, without blanks before it."""
+    """The size and the beginning of the text written of one kind, without leading blanks."""
 
     __slots__ = ("head", "size")
 
@@ -35,7 +35,7 @@ class Said:
         self.head = ""
 
     def add(self, text: str) -> None:
-        """Takes what goes out."""
+        """Adds text that was written."""
         if not self.size:
             text = text.lstrip()
         self.size += utf8_length(text)
@@ -43,7 +43,7 @@ class Said:
             self.head = (self.head + text)[:_HEAD]
 
     def beyond(self, whole: str) -> str | None:
-        """Returns what a whole text has beyond that; None where it is another text."""
+        """Returns the part of a whole text beyond that; None if it is another text."""
         if not self.size:
             return whole
         visible = whole.lstrip()
@@ -53,7 +53,7 @@ class Said:
 
 
 class StreamWords:
-    """Takes the words of deltas and of whole messages; writes what is new of them."""
+    """Takes the texts of deltas and whole messages, and writes their new parts."""
 
     def __init__(self, asked: ChatAsked, writer: MessageWriter, held: Held, noticed: list[str]) -> None:
         vendor = asked.vendor
@@ -67,36 +67,36 @@ class StreamWords:
         self._tags = ThinkTags(held) if vendor.think_tags else None
         self._unrepeated = Unrepeated() if vendor.cumulative_reasoning else None
         self._keeps_details = vendor.replay == "reasoning_details" and not vendor.cumulative_reasoning
-        self._details: Details | None = None  # none where the vendor sends none
+        self._details: Details | None = None  # None until the vendor sends some
         self._details_came = False
         self._thought = Said()
         self._refused = Said()
         self._refusal = Pieces(held)
-        self._blank_refusal = ""  # it refuses nothing while nothing visible follows
+        self._blank_refusal = ""  # leading blanks, which are no refusal by themselves
         self._text_joint, self._thought_joint, self._refusal_joint = Joint(), Joint(), Joint()
-        self._begun = False  # text came, said or held back
-        self._beside = False  # reasoning came beside the content
+        self._begun = False  # True once text arrived, written or held back
+        self._beside = False  # True once reasoning arrived beside the content
         self.closely = True
-        """Whether a text must be looked at before it goes on: for tags, stop strings and halves of characters,
-        and while it is the beginning."""
+        """True while text must be examined before it is written: at the beginning, and for tags, stop strings
+        and cut characters."""
 
     @property
     def written(self) -> int:
-        """Bytes that were said."""
+        """Bytes written of all kinds."""
         return self.said.size + self._thought.size + self._refused.size
 
     @property
     def found(self) -> str | None:
-        """The stop string that was found here."""
+        """The stop string found here, or None."""
         return self._stops.found
 
     @property
     def any(self) -> bool:
-        """Whether an answer was said; thinking alone is none."""
+        """True if there is an answer: text or a refusal, not only thinking."""
         return bool(self.said.size or self._refused.size)
 
     def take(self, delta: Delta, out: list[bytes]) -> None:
-        """The words of a delta."""
+        """Takes the texts of a delta."""
         reasons, content = delta.reasons(), delta.content
         if reasons:
             if not content:
@@ -114,7 +114,7 @@ class StreamWords:
         self.notice(*delta.unplaced())
 
     def take_whole(self, message: Delta, out: list[bytes], *, behind_deltas: bool) -> None:
-        """The words of a whole message: what they have beyond the words before them."""
+        """Takes the texts of a whole message, and writes the parts that are new."""
         self._end_thinking(out, joint=True)
         if not self.past_text(out):
             return
@@ -130,24 +130,24 @@ class StreamWords:
         self.notice(*message.unplaced(), *other_parts(message.content))
 
     def past_text(self, out: list[bytes]) -> bool:
-        """Whether anything may follow the text: what was held back goes out, and may be a stop string."""
+        """Writes text held back. Returns False if it ended in a stop string: nothing may follow then."""
         if self._stops.found is None:
             self._flush_text(out)
         return self._stops.found is None
 
     def flush(self, out: list[bytes]) -> None:
-        """What is still held back, at the end."""
+        """Writes all text held back, at the end."""
         self._end_thinking(out, joint=True)
         self.past_text(out)
         if half := self._refusal_joint.flush():
             self._refuse(half, out)
 
     def refusal(self) -> str:
-        """All that was refused, once."""
+        """Returns the text of the refusal, and forgets it."""
         return self._refusal.take()
 
     def notice(self, *names: str) -> None:
-        """Members of the answer that have no place in Anthropic's form, each once."""
+        """Lists dropped members of the answer, each once."""
         self._noticed += [name for name in names if name not in self._noticed]
 
     # Thinking
@@ -197,7 +197,7 @@ class StreamWords:
     def _text(self, text: str, out: list[bytes]) -> None:
         text = self._text_joint.feed(text)
         if text and self._beside and not self._begun and self._tags is None:
-            self._tags = ThinkTags(self._held)  # what repeats the reasoning, or is left of its end
+            self._tags = ThinkTags(self._held)  # text may repeat the reasoning, or only its closing tag
         self._begun = self._begun or bool(text)
         if self._tags is None:
             self._say(self._stops.feed(text), out)
@@ -210,16 +210,16 @@ class StreamWords:
             if piece.thinking:
                 self._think("" if self._beside else piece.text, out)
             else:
-                self._tags = None  # they stand at the beginning only
+                self._tags = None  # tags occur only at the beginning
                 self._say(self._stops.feed(piece.text), out)
 
     def _flush_half(self, out: list[bytes]) -> None:
-        """Half a character at the end of a text, whose other half does not come."""
+        """Writes half a character at the end of a text, whose other half did not arrive."""
         if self._text_joint:
             self._text(self._text_joint.flush(), out)
 
     def _flush_text(self, out: list[bytes]) -> None:
-        """What joints, tags and stop strings held back."""
+        """Writes text held back by joints, tags and stop strings."""
         self._flush_half(out)
         for piece in self._tags.flush() if self._tags is not None else ():
             if piece.thinking:
@@ -251,8 +251,10 @@ class StreamWords:
             self._writer.text(text, out)
 
     def _new(self, whole: str, before: Said, *, behind_deltas: bool) -> str:
-        """What a whole text has beyond what was said of its kind. One that differs from the deltas before it is
-        not told beside them; where there were none, it goes on."""
+        """Returns the part of a whole text beyond the text written of its kind.
+
+        A text that contradicts earlier deltas is dropped and listed. Without deltas it continues the text.
+        """
         rest = before.beyond(whole)
         if rest is None and behind_deltas:
             self.notice("message")

@@ -1,4 +1,4 @@
-"""How each Chat Completions vendor deviates: one row a vendor, one column a deviation."""
+"""The vendor table: one row for each Chat Completions vendor, one column for each deviation."""
 
 from nexusflow_core.dialects.openai_chat.vendors.columns import Prefill, Vendor
 from nexusflow_core.dialects.openai_chat.vendors.rows import GENERIC, VENDORS, vendor_row
