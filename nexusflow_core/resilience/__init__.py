@@ -4,9 +4,8 @@ Pure: `now` is an argument, in seconds of one clock.
 """
 
 from nexusflow_core.resilience.circuits import Circuit, CircuitMemory, Circuits, Health
-from nexusflow_core.resilience.failures import Counts, Failure, Reason, failure_of
+from nexusflow_core.resilience.failures import Counts, Failure, Reason, failure_of, stated_wait
 from nexusflow_core.resilience.plan import Plan, Step
-from nexusflow_core.resilience.retry_after import stated_wait
 
 __all__ = [
     "Circuit",

@@ -1,14 +1,13 @@
 """Upstreams: the address and credential of a call, and the headers that may cross the gateway."""
 
 from nexusflow_core.upstream.address import is_unix, split_url
-from nexusflow_core.upstream.cleaning import cleaned
 from nexusflow_core.upstream.headers import (
     Headers,
     header,
     relayed_request_headers,
     relayed_response_headers,
 )
-from nexusflow_core.upstream.keys import KeySearch, masked, shortest_with
+from nexusflow_core.upstream.keys import KeySearch, cleaned, masked, shortest_with
 from nexusflow_core.upstream.upstream import (
     AuthScheme,
     Credential,

@@ -18,7 +18,7 @@ from nexusflow_core.exchange import outcome
 from nexusflow_core.prices import book
 from nexusflow_core.resilience import CircuitMemory
 from nexusflow_core.translation import error_bodies, held, losses, stops
-from nexusflow_core.upstream import cleaning
+from nexusflow_core.upstream import keys
 from nexusflow_core.usage import merge
 
 ROOT = Path(__file__).parent.parent.parent
@@ -246,7 +246,7 @@ BOUNDS = [
         "an upstream's message in an error of ours",
         2000,
         "characters",
-        cleaning._LONGEST,
+        keys._LONGEST,
         "cut",
         f"{EDGES}::test_messages_of_errors",
     ),
@@ -254,7 +254,7 @@ BOUNDS = [
         "the part of such a message that we read",
         16_384,
         "characters",
-        cleaning._READ,
+        keys._READ,
         "cut before it is read",
         f"{EDGES}::test_messages_of_errors",
     ),
