@@ -43,7 +43,7 @@ Hook: TypeAlias = BeforeHook | AfterHook
 class Hooks:
     """The hooks of an app, in order.
 
-    The call log is last before a call, so that it logs only admitted calls, and first after it, so that no
+    Before a call the call log is last: it logs only calls that all hooks admit. After a call it is first: no
     other hook can prevent it.
     """
 
@@ -68,7 +68,7 @@ class Hooks:
                 await waiting
 
     async def after(self, record: CallRecord) -> None:
-        """Runs every hook, whatever the others raise.
+        """Runs every hook, even if others raise.
 
         Raises afterwards what ends the task or the process: a cancellation or KeyboardInterrupt.
         """
@@ -87,7 +87,7 @@ class Hooks:
             raise ended
 
     async def aclose(self) -> None:
-        """Closes every hook, whatever the others raise."""
+        """Closes every hook, even if others raise."""
         ended: BaseException | None = None
         for close in self._close:
             try:

@@ -185,7 +185,7 @@ class SSEDecoder:
 def unframed(body: bytes) -> bytes:
     """Returns the data of the first event if a whole body is a stream, else the body.
 
-    Some servers send an error as an event, whatever the status.
+    Some servers send an error as an event, with any status.
     """
     if not body.lstrip().startswith((b"data:", b"event:")):
         return body
@@ -194,5 +194,5 @@ def unframed(body: bytes) -> bytes:
 
 
 def is_stream(body: bytes) -> bool:
-    """Whether a body begins as a stream of server-sent events does."""
+    """True if a body begins like a stream of server-sent events."""
     return _FIELD.match(body.lstrip()) is not None

@@ -120,7 +120,7 @@ def _gateway() -> NexusFlow:
         config=_config(settings["config"], offline=settings["offline"]),
         transport=settings["transport"],
         hooks=[AttemptsHook(), LoggingHook()],
-        upstream_server_headers=True,  # uvicorn adds none of its own, see below
+        upstream_server_headers=True,  # uvicorn adds no such headers, see below
     )
 
 

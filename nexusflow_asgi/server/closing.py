@@ -12,8 +12,8 @@ _ROUNDS = 24
 class ClosingTransport:
     """Closes within bounded time. asyncio's `close()` waits for ever until the client has read everything.
 
-    This one waits only while the client keeps reading. Bytes written after the end are dropped, since event
-    loops differ in what they raise.
+    This one waits only while the client keeps reading. Bytes written after the end are dropped: some event
+    loops would raise.
     """
 
     def __init__(

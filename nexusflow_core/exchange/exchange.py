@@ -81,10 +81,10 @@ class Exchange:
         """The id of the call."""
         return self._outcome.call.request_id
 
-    # What the caller reports
+    # Reports of the caller
 
     def start(self, now: float) -> bytes:
-        """Opens the first attempt, or answers with the refusal. Call it once, first."""
+        """Opens the first attempt, or answers with the refusal. Call it once, first. Returns bytes to send."""
         first = self._fallback.first(now) if self._refusal is None else None
         if first is None:
             return self.fail(self._refusal or InternalError("no route"), now)
@@ -93,7 +93,7 @@ class Exchange:
     def receive_head(self, status: int, headers: Headers, now: float) -> bytes:
         """Reports the upstream's status and headers, names in lower case. Call it after a Send order.
 
-        The order becomes Read, or follows the next attempt.
+        Returns bytes to send. The order becomes Read, or the first order of the next attempt.
         """
         attempt = self._current()
         self._move(Event.HEAR)
@@ -110,7 +110,7 @@ class Exchange:
         return b""
 
     def receive_data(self, data: bytes, now: float) -> bytes:
-        """Reports the next bytes of the upstream's body. They may be none for the client yet."""
+        """Reports the next bytes of the upstream's body. Returns bytes to send, possibly none."""
         attempt = self._outcome.attempt or self._current()
         leg = attempt.leg
         try:
@@ -132,7 +132,7 @@ class Exchange:
         return out
 
     def receive_eof(self, now: float) -> bytes:
-        """Reports the proper end of the upstream's body, as HTTP defines it."""
+        """Reports the proper end of the upstream's body, as HTTP defines it. Returns bytes to send."""
         attempt = self._current()
         try:
             out = attempt.leg.receive_eof()
@@ -143,7 +143,7 @@ class Exchange:
         return self._pass_on(attempt, out, now)
 
     def transport_failed(self, error: UpstreamError, now: float) -> bytes:
-        """Reports that the connection could not be made, or broke."""
+        """Reports that the connection could not be made, or broke. Returns bytes to send."""
         if self._state in UNSEEN:
             attempt = self._outcome.attempt
             return self._failed(said_before(error, attempt.leg if attempt is not None else None), now)
@@ -152,7 +152,7 @@ class Exchange:
     def on_timer(self, now: float) -> bytes:
         """Reports that the current order's `until` has passed; earlier it does nothing.
 
-        Bytes without a change of order are a ping: send them and go on reading.
+        Returns bytes to send. Without a change of order they are a ping: send them and go on reading.
         """
         order = self.order
         if isinstance(order, Close) or now < order.until:
@@ -204,7 +204,7 @@ class Exchange:
         self._finish(now)
 
     def fail(self, error: NexusFlowError, now: float) -> bytes:
-        """Ends the call with this error, in any state. No other target is tried."""
+        """Ends the call with this error, in any state. Returns bytes to send. No other target is tried."""
         if self._state in _DONE:
             return b""
         if self._state in UNSEEN:
@@ -238,7 +238,7 @@ class Exchange:
         return attempt
 
     def _take(self, step: Step, now: float) -> bytes:
-        """Opens the next attempt, now or after a Sleep."""
+        """Opens the next attempt, now or after a Sleep. Returns bytes to send."""
         self._step = step
         if step.at > now:
             self._move(Event.REST)

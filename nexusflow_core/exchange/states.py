@@ -1,9 +1,8 @@
 """The states of one call, and the events that change them.
 
-Theory of operation. A call is answered by one attempt at one target, or by a later attempt of which the client
-sees no difference. Until the client has the response head, a failed attempt can be given up, and another one is
-opened, now or after a rest. PUBLISH is the point of no return: a later failure is the last event of the answer,
-or cuts the connection.
+Theory of operation. One attempt at one target answers a call. If it fails before the client has the response
+head, another attempt may take its place, now or after a rest; the client does not notice. PUBLISH is the point
+of no return: a later failure is the last event of the answer, or cuts the connection.
 
 The caller reports what its sockets do, with the verbs of `Exchange`. A verb decides which event that is, and
 the table gives the next state. Each state has its order: Send in ASKING, Read in HEARING and ANSWERING, Sleep

@@ -67,8 +67,8 @@ _members = msgspec.json.Decoder(dict[str, Any])
 def read_record(line: bytes, at: datetime | None = None) -> Entry:
     """Returns the entry of a call log line. `principal` is the key; a session in `metadata` goes first.
 
-    Raises NotAnEntryError for a schema newer than ours, SaidElsewhereError for the line written before the call
-    (another line has the result), InvalidUsageError, or msgspec's errors.
+    Raises NotAnEntryError for a newer schema, SaidElsewhereError for the line written before the call,
+    InvalidUsageError, or msgspec's errors.
     """
     try:
         it = _record.decode(line)

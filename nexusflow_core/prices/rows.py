@@ -56,7 +56,7 @@ class Tier(Struct, frozen=True, forbid_unknown_fields=True):
     """Prices in USD per million tokens, as exact decimal text, for prompts of more than `above` tokens.
 
     They apply to every token of such a request. Without a price of its own, a cache read or 5-minute write
-    costs as much as input, and a 1-hour write as much as a 5-minute write.
+    costs as much as input. A 1-hour write then costs as much as a 5-minute write.
     """
 
     above: int = 0

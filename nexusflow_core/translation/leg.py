@@ -170,7 +170,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
             self.state = LegState.ENDED
 
     def _read(self, pieces: Iterable[bytes]) -> bytes:
-        """Takes pieces of the body as UTF-8, until the answer has ended."""
+        """Takes pieces of the body as UTF-8, until the answer has ended. Returns bytes for the client."""
         out: list[bytes] = []
         text, self._text = self._text, None  # the pieces are already decoded
         try:
@@ -201,7 +201,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         return out
 
     def _failed_with(self, told: ErrorTold, stream: _Stream) -> bytes:
-        """Handles an error that the upstream sent inside its stream."""
+        """Returns the bytes for an error inside the upstream's stream, or raises it."""
         if not stream.started and filtered(told):
             return self._refusal()
         return self._broken(self._failed(told))

@@ -102,8 +102,8 @@ class _Search:
         self._at = 0
 
     def read(self, text: str) -> tuple[int, str | None, int]:
-        """Returns how much of the text was read, the stop string that ends there or None, and how many
-        characters before that place could begin one."""
+        """Returns three facts: the number of characters read, the stop string that ends there or None, and the
+        number of characters before that place that could begin one."""
         following, other, ends, node = self._next, self._other, self._stop, self._at
         at, length = 0, len(text)
         while at < length:

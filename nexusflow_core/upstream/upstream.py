@@ -94,8 +94,8 @@ def _check(value: str, path: str, what: str) -> None:
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
     """Time limits in seconds, all finite.
 
-    `first_byte` runs from sending to the first event or body byte, `idle` between two reads, `total` over one
-    attempt, `grace` from the answer's stop reason to the end of the body.
+    `connect`: until a connection is made. `first_byte`: from sending to the first event or body byte. `idle`:
+    between two reads. `total`: one attempt. `grace`: from the answer's stop reason to the end of its body.
     """
 
     connect: float = 10.0

@@ -239,7 +239,7 @@ def _rest(total: int, short: int, hour: int) -> int:
 
 
 def _credit_flags(credit: _Credit) -> tuple[str, ...]:
-    """Flags a redeemed credit: it reprices writes as reads, and the usage does not say how many."""
+    """Returns a flag for a redeemed credit: it reprices an unknown number of writes as reads."""
     return ("fallback_credit",) if (credit.status or {}).get("type") == "redeemed" else ()
 
 

@@ -32,10 +32,10 @@ Sources: OpenRouter's and Perplexity's references, recorded traffic of all three
 
 
 class Billing(Struct, frozen=True, omit_defaults=True):
-    """What the vendor reported about its bill."""
+    """A vendor's facts about its bill."""
 
     reported_femto_usd: int | None = None
-    """What the vendor charged, in femto-dollars."""
+    """The vendor's charge, in femto-dollars."""
     service_tier: str | None = None
     """How the call was served, in the vendor's word."""
     explicit_cache: bool = False

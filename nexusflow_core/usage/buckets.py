@@ -66,7 +66,7 @@ class Usage(Struct, frozen=True, gc=False):
     prompt_above: int | None = None
     """For a sum over many requests: the lower bound, in prompt tokens, of the tier in the vendor's report."""
     reported_femto_usd: int | None = None
-    """What the vendor itself charged, in femto-dollars."""
+    """The vendor's own charge, in femto-dollars."""
     flags: tuple[str, ...] = ()
     """Reasons why the counts are not certain."""
     explicit_cache: bool = False

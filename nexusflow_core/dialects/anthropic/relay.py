@@ -327,7 +327,7 @@ class RelayLeg:
         return error
 
     def _end_stream(self, tap: StreamTap, error: NexusFlowError, *, clean: bool) -> bytes:
-        """Ends the stream. Unless it came to its own end, `error` is its last event.
+        """Returns the last bytes of the stream. Unless it came to its own end, they are `error` as an event.
 
         `clean`: HTTP ended it properly. Then a stop reason is also an end: some upstreams send no message_stop.
         """

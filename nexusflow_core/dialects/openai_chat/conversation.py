@@ -184,7 +184,7 @@ class Conversation:
 
 
 def _bridged(messages: list[Part]) -> list[Part]:
-    """A short assistant's message between a tool's and a user's, for vendors that need one there."""
+    """Returns the messages with a short assistant message between a tool's and a user's."""
     out: list[Part] = []
     for message in messages:
         if message["role"] == "user" and out and out[-1]["role"] == "tool":

@@ -35,7 +35,7 @@ def error_in(chunk: Chunk, data: bytes, *, whole: bool = False) -> ErrorTold | N
 
 
 def _error_of_choice(chunk: Chunk) -> Any:
-    """Returns OpenRouter's error inside the first choice, whatever its finish reason is."""
+    """Returns OpenRouter's error inside the first choice, with any finish reason."""
     for choice in chunk.choices or ():
         for place in (choice, choice.delta, choice.message) if not choice.index else ():
             if place is None or place.error is None:

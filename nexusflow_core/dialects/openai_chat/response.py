@@ -22,8 +22,8 @@ __all__ = ["the_choice", "translate_answer"]
 def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
     """Returns the Message of an answer.
 
-    Raises UpstreamError for an answer without choices, for a failure named by the vendor, and for tool
-    arguments that are not a JSON object although the answer was not cut.
+    Raises UpstreamError for an answer without choices, and for a failure that the vendor reports. In an answer
+    that was not cut, tool arguments must be a JSON object.
     """
     choice = the_choice(answer)
     message = choice.whole()

@@ -268,5 +268,5 @@ VENDORS: Final[dict[str, Vendor]] = {
 
 
 def vendor_row(name: str | None) -> Vendor:
-    """The row of a vendor, `GENERIC` for one that needs none."""
+    """Returns the row of a vendor, or `GENERIC` for a name without a row."""
     return VENDORS.get(name or "", GENERIC)
