@@ -1,4 +1,4 @@
-"""The fast transport, the default on asyncio where it is installed: aiohttp."""
+"""AiohttpTransport: aiohttp, on asyncio."""
 
 import functools
 import ssl
@@ -37,20 +37,20 @@ _LARGE_BODY = 2**20
 
 
 class AiohttpTransport:
-    """Give it an `aiohttp.ClientSession`: it stays yours, and is not closed here.
+    """Sends requests through an `aiohttp.ClientSession`. A session passed in is not closed here.
 
-    The session must neither decompress nor keep cookies (`auto_decompress=False`, `DummyCookieJar()`).
+    It must neither decompress nor keep cookies (`auto_decompress=False`, `DummyCookieJar()`).
     """
 
     def __init__(self, session: aiohttp.ClientSession, proxies: Proxies | None = None) -> None:
         self._session = session
         self._owned = False
-        # The library's `trust_env` would also send credentials from ~/.netrc upstream.
+        # aiohttp's `trust_env` would also send credentials from ~/.netrc upstream.
         self._proxies = Proxies.of_environment() if proxies is None else proxies
 
     @classmethod
     def for_upstream(cls, upstream: Upstream, proxies: Proxies | None = None) -> "AiohttpTransport":
-        """A transport with a session and pool of its own. Proxies come from the environment."""
+        """Returns a transport with its own session and pool. Proxies come from the environment."""
         verify = ssl.create_default_context(cafile=upstream.ca_file) if upstream.ca_file else True
         session = aiohttp.ClientSession(
             connector=GuardedConnector(limit=upstream.connections, ssl=verify),
@@ -70,7 +70,7 @@ class AiohttpTransport:
             try:
                 return _Response(await self._request(request, sending), request)
             except _StaleError:
-                continue  # nothing was sent, and its connection is closed: there is one less to meet
+                continue  # nothing was sent, and this connection is closed: the next try meets another one
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if not sending.may_repeat(error):
                     raise _translated(error, request) from None
@@ -84,7 +84,7 @@ class AiohttpTransport:
             URL(request.url, encoded=True),
             headers=_headers(request.headers),
             skip_auto_headers=None if self._owned else _NO_HEADERS_OF_ITS_OWN,
-            # In pieces beyond 1 MiB, between which other calls get their turn.
+            # A body over 1 MiB is sent in pieces, so that other calls can run in between.
             data=request.body if len(request.body) <= _LARGE_BODY else BytesIO(request.body),
             allow_redirects=False,
             timeout=_timeout(connect),
@@ -98,14 +98,14 @@ class AiohttpTransport:
 
 
 class _StaleError(aiohttp.ClientError):
-    """The pool gave a kept connection that must not be used."""
+    """The pool returned a kept connection that must not be used."""
 
 
 class _Sending:
-    """One call's way to a connection: looks at what the pool hands out before the request is written."""
+    """One call's use of connections: checks each one from the pool before the request is written."""
 
     def __init__(self) -> None:
-        self.repeated = False  # a kept connection was dead: now only a new one will do
+        self.repeated = False  # True after a dead kept connection: now it must be a new one
         self.connection: GuardedHandler | None = None
 
     async def guard(
@@ -113,7 +113,7 @@ class _Sending:
         request: aiohttp.ClientRequest,
         handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
     ) -> aiohttp.ClientResponse:
-        """The library's middleware: between it and the wire there is only the pool."""
+        """aiohttp's middleware. After it only the pool comes before the wire."""
         send = request.send
         self.connection = None
 
@@ -131,10 +131,10 @@ class _Sending:
         try:
             return await handler(request)
         finally:
-            request.__dict__.pop("send", None)  # no cycle: it would keep the body until a collection
+            request.__dict__.pop("send", None)  # breaks a cycle that would keep the body in memory
 
     def may_repeat(self, error: Exception) -> bool:
-        """True if a kept connection turned out to be dead before it gave a byte of answer: once only."""
+        """True, once, if a kept connection was dead before it delivered any byte of the answer."""
         connection = self.connection
         if self.repeated or connection is None or connection.requests < 2 or connection.received:
             return False
@@ -168,7 +168,7 @@ class _Response:
 
 
 def _headers(pairs: Headers) -> CIMultiDict[str]:
-    """As text: the library writes it as UTF-8, so bytes that are something else cannot pass."""
+    """Returns the headers as text: aiohttp writes UTF-8. Raises InvalidRequestError for other bytes."""
     try:
         return CIMultiDict([(name.decode("ascii"), value.decode()) for name, value in pairs])
     except UnicodeDecodeError:
@@ -190,7 +190,7 @@ def _timeout(connect: float) -> aiohttp.ClientTimeout:
 
 
 def _translated(error: Exception, request: UpstreamRequest) -> UpstreamError:
-    """The library's exception as ours; its own text may hold the URL and is not repeated."""
+    """Returns aiohttp's exception as ours, without its text, which may contain the URL."""
     name = request.upstream.name
     forget_traceback(error)
     if isinstance(error, aiohttp.ConnectionTimeoutError):

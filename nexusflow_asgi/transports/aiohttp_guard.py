@@ -1,9 +1,8 @@
-"""Keeps aiohttp's pool clean: a connection takes bytes only while an answer is due.
+"""Keeps aiohttp's pool clean: a connection accepts bytes only while an answer is due.
 
-The library hands out a kept connection without a look at what came on it meanwhile. A response that arrived
-there while nobody waited would be the answer to the next caller's request, and each later caller of that
-connection would get the answer of the one before. So the connection's protocol object, which sees every byte,
-notes what it is waiting for.
+aiohttp does not check whether bytes arrived on a kept connection. A response that arrived while nobody waited
+would answer the next caller's request, and all later callers of this connection would get the previous answer.
+The connection's protocol object sees every byte, so it records the state of the connection.
 """
 
 import enum
@@ -24,7 +23,7 @@ __all__ = ["AnswerTooEarlyError", "GuardedConnector", "GuardedHandler", "HeadToo
 
 
 class Phase(enum.Enum):
-    """What a connection waits for."""
+    """The state of a connection."""
 
     NEW = "no request has gone out on it"
     TAKEN = "a request is being made ready"
@@ -34,27 +33,27 @@ class Phase(enum.Enum):
 
 
 class AnswerTooEarlyError(aiohttp.ClientError):
-    """Bytes came before the request was written: they answer somebody else, or nobody."""
+    """Bytes came before the request was written: they answer another call, or none."""
 
 
 class HeadTooLargeError(aiohttp.ClientError):
-    """More came before the body than any head takes."""
+    """More bytes came before the body than any head has."""
 
 
 class GuardedHandler(ResponseHandler):
-    """The protocol object of one connection. With defaults on the class `guarded` adopts a library's own."""
+    """The protocol object of one connection. Its defaults are class members, since `guarded` adopts objects."""
 
     phase: Phase = Phase.NEW
-    requests: int = 0  # that it was handed out for
-    received: int = 0  # bytes, since the current request was begun
-    _ours: bool = False  # the current request is of this transport, not of the host's
-    _clean: bool = True  # nothing had come as the connection was handed out
+    requests: int = 0  # requests it was used for
+    received: int = 0  # bytes since the current request began
+    _ours: bool = False  # True if the current request is this transport's, not the host's
+    _clean: bool = True  # True if no bytes had come when the pool returned the connection
     _poll: Callable[[int], Any] | None = None
-    _writer: Any = None  # the library's writer of the current request
-    _answer: Any = None  # the body of the final answer, once its head has come
+    _writer: Any = None  # aiohttp's writer of the current request
+    _answer: Any = None  # the body of the final answer, once its head has arrived
 
     def set_response_params(self, **params: Any) -> None:
-        """The library calls this for each request, as soon as it has a connection."""
+        """Called by aiohttp for each request, as soon as it has a connection."""
         self._clean = self.phase in (Phase.NEW, Phase.IDLE) and not self.should_close
         self._ours, self._writer, self._answer, self.received = False, None, None, 0
         self.requests += 1
@@ -63,18 +62,18 @@ class GuardedHandler(ResponseHandler):
         super().set_response_params(**params)
 
     def adopt(self) -> None:
-        """The library made this object, for a host's session, and has just handed its connection out."""
+        """Starts guarding an object that aiohttp made for a host's session."""
         self.phase, self.requests, self._clean = Phase.TAKEN, 1, not self.should_close
         if self.transport is not None:
             self.transport.set_protocol(self)
 
     def begin(self) -> bool:
-        """A request of ours is about to be written. Returns False where that must not be."""
+        """Call it before a request is written. Returns False if the connection must not be used."""
         self._ours = True
         return self._clean and self.phase is Phase.TAKEN and self.is_connected() and not self._has_unread()
 
     def begun(self, writer: Any) -> None:
-        """The library has begun to write the request, or will do so in the loop's next turn."""
+        """Call it once aiohttp writes the request, or will do so in the loop's next turn."""
         self._writer = writer
         if self.phase is Phase.TAKEN:
             self.phase = Phase.ASKED
@@ -92,7 +91,7 @@ class GuardedHandler(ResponseHandler):
             self._end()
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """The library's parser has a head."""
+        """Called by aiohttp's parser for each head."""
         message, _ = data
         if self._answer is not None:
             self._spoil()
@@ -100,7 +99,7 @@ class GuardedHandler(ResponseHandler):
         if 100 <= message.code < 200 and message.code != 101:
             if not self._ours:
                 super().feed_data(data, size)
-            return  # nobody waits for one of ours, and there may be any number
+            return  # nothing waits for 1xx answers, and there may be any number
         self._answer = self._payload
         super().feed_data(data, size)
 
@@ -109,12 +108,12 @@ class GuardedHandler(ResponseHandler):
             self._take_unread()
         body, self._writer = self._payload, None
         super().connection_lost(exc)
-        # The parser, where it meets garbage in a chunked body, leaves whoever waits for the body waiting.
+        # After garbage in a chunked body, aiohttp's parser would let the reader wait for ever.
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(aiohttp.ClientPayloadError("the connection broke"))
 
     def _take_unread(self) -> None:
-        """A write failed: what the server had answered may lie in the socket, which is closed after this."""
+        """Reads the rest of the socket after a failed write: it may hold the server's answer."""
         transport = self.transport
         if transport is None or transport.get_extra_info("ssl_object") is not None:
             return
@@ -129,7 +128,7 @@ class GuardedHandler(ResponseHandler):
 
     def _nothing_due(self) -> bool:
         if self._upgraded:
-            return False  # a web socket of the host's
+            return False  # the host's web socket
         if self.phase is Phase.TAKEN:
             return self._ours
         if self.phase is Phase.ASKED:
@@ -137,17 +136,17 @@ class GuardedHandler(ResponseHandler):
         return True
 
     def _end(self) -> None:
-        """The answer is over. Of what came behind it in the same piece the parser has begun a next one."""
+        """Ends the answer. If its last piece contains more bytes, the connection is spoiled."""
         self.phase, self._writer = Phase.IDLE, None
         try:
             more = self._parser is not None and self._parser.feed_eof() is not None
-        except Exception:  # garbage behind the answer, whatever the parser calls it: the connection is closed
+        except Exception:  # any parser error means garbage after the answer
             more = True
         if more or self._tail:
             self._spoil()
 
     def _spoil(self) -> None:
-        """Closes the connection. Whoever waits for an answer to a request that was never written is told so."""
+        """Closes the connection. A call whose request was never written gets AnswerTooEarlyError."""
         waited = self.phase in (Phase.TAKEN, Phase.ASKED) and self._answer is None
         self.phase = Phase.SPOILED
         if waited:
@@ -164,9 +163,9 @@ class GuardedHandler(ResponseHandler):
             self.transport.abort()
 
     def _has_unread(self) -> bool:
-        """True if the socket holds bytes, or its end, that nobody has read. Never waits.
+        """True if the socket has unread bytes, or its end. It never blocks.
 
-        With TLS a new connection may hold the server's session tickets.
+        A new TLS connection is not checked: it may hold the server's session tickets.
         """
         if self._poll is None:
             transport = self.transport
@@ -177,12 +176,11 @@ class GuardedHandler(ResponseHandler):
 
 
 _MOST_PIECES = 8
-"""Reads of what a server had answered when its connection broke."""
+"""Bound on the reads after a failed write."""
 
 
 def _poll(raw: Any) -> Callable[[int], Any]:
-    """Returns a function that tells whether a read from this socket would not wait: there is something, or it
-    was closed."""
+    """Returns a function that is true if a read from this socket would not block."""
     if not hasattr(select, "poll"):  # Windows
         return lambda _: select.select([raw], [], [], 0)[0]
     poll = select.poll()
@@ -191,7 +189,7 @@ def _poll(raw: Any) -> Callable[[int], Any]:
 
 
 class GuardedConnector(aiohttp.TCPConnector):
-    """A pool whose connections are guarded from their first byte on."""
+    """A pool of connections that are guarded from their first byte."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
@@ -199,8 +197,11 @@ class GuardedConnector(aiohttp.TCPConnector):
 
 
 def guarded(handler: ResponseHandler) -> GuardedHandler:
-    """Returns the protocol object of a connection as a guarded one. One of a host's own session is adopted as
-    it is first used here; the event loop may have kept its methods, and is told to look again."""
+    """Returns a connection's protocol object as a guarded one.
+
+    An object of a host's session is adopted on first use. The event loop may have stored its methods, so the
+    protocol is set again.
+    """
     if isinstance(handler, GuardedHandler):
         return handler
     handler.__class__ = GuardedHandler

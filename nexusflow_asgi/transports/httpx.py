@@ -1,4 +1,4 @@
-"""The transport for every event loop: httpx2, or an AsyncClient of httpx or httpx2 that the host hands in."""
+"""HttpxTransport: httpx2, or the host's AsyncClient of httpx or httpx2, on every event loop."""
 
 import ssl
 import sys
@@ -22,9 +22,9 @@ __all__ = ["HttpxTransport"]
 
 
 class HttpxTransport:
-    """Give it an `httpx2.AsyncClient` or `httpx.AsyncClient`: it stays yours, and is not closed here.
+    """Sends requests through an AsyncClient of httpx2 or httpx. A client passed in is not closed here.
 
-    Both libraries have the same names, so the request and error classes are taken from the client's own.
+    Both libraries use the same names, so request and error classes come from the client's own library.
     """
 
     def __init__(self, client: Any) -> None:
@@ -36,7 +36,7 @@ class HttpxTransport:
 
     @classmethod
     def for_upstream(cls, upstream: Upstream, proxies: Proxies | None = None) -> "HttpxTransport":
-        """A transport with a client and pool of its own. Proxies come from the environment."""
+        """Returns a transport with its own client and pool. Proxies come from the environment."""
         import httpx2
 
         limits = httpx2.Limits(
@@ -44,7 +44,7 @@ class HttpxTransport:
         )
         verify = ssl.create_default_context(cafile=upstream.ca_file) if upstream.ca_file else True
         proxies = Proxies.of_environment() if proxies is None else proxies
-        # With a transport of its own the client does not look for proxies itself.
+        # With an explicit transport the client does not look for proxies itself.
         pool = httpx2.AsyncHTTPTransport(
             verify=verify, limits=limits, http2=False, proxy=proxies.for_url(upstream.base_url)
         )
@@ -63,9 +63,7 @@ class HttpxTransport:
                     raise early_answer(request.upstream.name) from None
             except HeadTooLargeError:
                 raise head_too_large(request.upstream.name) from None
-            except (
-                self._library.LocalProtocolError
-            ):  # the request itself: no upstream has seen it, nor ever will
+            except self._library.LocalProtocolError:  # the request itself is invalid, and was not sent
                 raise InvalidRequestError("a header of this request cannot be sent on") from None
             except self._library.HTTPError as error:
                 if repeated or not self._met_a_dead_connection(error, sending):
@@ -82,10 +80,10 @@ class HttpxTransport:
             return await self._client.send(built, stream=True, follow_redirects=False, auth=None)
         finally:
             SENDING.reset(token)
-            built.extensions.clear()  # an answer that goes on for an hour needs none of it
+            built.extensions.clear()  # frees memory: an answer may take an hour
 
     def _met_a_dead_connection(self, error: Exception, sending: Sending) -> bool:
-        """True if a kept connection broke before it gave a byte of answer."""
+        """True if a kept connection broke before it delivered any byte of the answer."""
         library = self._library
         broke = isinstance(error, library.ReadError | library.WriteError | library.RemoteProtocolError)
         return broke and sending.kept and not sending.received
@@ -95,7 +93,7 @@ class HttpxTransport:
             await self._client.aclose()
 
     def _build(self, request: UpstreamRequest) -> Any:
-        # Time limits other than connecting are the exchange's: a limit here would cost a cancel scope a read.
+        # The exchange has all other deadlines: one here would cost a cancel scope per read.
         connect = request.upstream.timeouts.connect
         extensions: dict[str, Any] = {
             "timeout": {"connect": connect, "pool": connect, "read": None, "write": None}
@@ -111,13 +109,13 @@ class HttpxTransport:
         except self._library.InvalidURL as error:
             raise InvalidRequestError(f"query: {error}") from None
         target = "/" + request.url.split("://", 1)[1].partition("/")[2]
-        if built.url.raw_path != target.encode("ascii"):  # the library normalises; the query goes verbatim
+        if built.url.raw_path != target.encode("ascii"):  # the library normalises it; send it unchanged
             built.extensions["target"] = target.encode("ascii")
         return built
 
 
 class _Once:
-    """A body that is forgotten as it is sent: the library holds its request for as long as the answer takes."""
+    """A body that is freed as it is sent: the library keeps its request until the answer ends."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -151,7 +149,7 @@ class _Response:
 
     async def aclose(self) -> None:
         await self._response.aclose()
-        try:  # the library's nested generators end only when the innermost one finds its socket closed
+        try:  # the library's nested generators end only after the innermost one finds its socket closed
             async for _ in self._chunks:
                 pass
         except (self._library.HTTPError, self._library.StreamError):
@@ -162,18 +160,20 @@ _TO_THE_CONNECTION = ("_stream", "_httpcore_stream", "_stream", "_connection")
 
 
 def _retire_if_polluted(stream: Any) -> None:
-    """Bytes that came behind the end of an answer are kept by the library, which would take them for the answer
-    to the next call: such a connection is not used again. There is no public way to see them; a test of the
-    transports sees that this one leads there."""
+    """Keeps a connection from being used again if bytes came after the end of its answer.
+
+    The library would take them for the next call's answer. They are reachable only through private members; a
+    test of the transports checks these.
+    """
     for name in _TO_THE_CONNECTION:
         stream = getattr(stream, name, None)
     parser = getattr(stream, "_h11_state", None)
     if stream is not None and parser is not None and parser.trailing_data[0]:
-        stream._keepalive_expiry = -1.0  # the pool finds it expired as soon as it is given back
+        stream._keepalive_expiry = -1.0  # the pool treats it as expired when it is returned
 
 
 def _translated(library: Any, error: Exception, request: UpstreamRequest) -> UpstreamError:
-    """The library's exception as ours; its own text may hold the URL and is not repeated."""
+    """Returns the library's exception as ours, without its text, which may contain the URL."""
     name = request.upstream.name
     if isinstance(error, library.PoolTimeout | library.ConnectTimeout):
         return slow_connect(name, pool=isinstance(error, library.PoolTimeout))

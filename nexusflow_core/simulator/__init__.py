@@ -1,7 +1,7 @@
 """An upstream as a pure function: the same request gets the same answer, byte for byte.
 
-`reply` decides what the model says, in no protocol's words. Each folder speaks one protocol and renders the
-reply in it. Phrases in the user's text order errors, sizes and tool calls: see `directives`.
+`reply` decides the model's answer, independent of a protocol. Each folder reads and writes one protocol.
+Phrases in the user's text request errors, sizes and tool calls: see `directives`.
 """
 
 from nexusflow_core.errors import NotFoundError
@@ -18,7 +18,7 @@ _ENDPOINTS = {
     "/v1/messages/count_tokens": count_tokens,
     "/chat/completions": create_chat_completion,
 }
-"""Endpoints by the tail of their path, since a base URL may have a path of its own."""
+"""Endpoints by the end of their path, since a base URL may have a path."""
 
 
 def simulate(path: str, headers: Headers, body: bytes) -> SimulatedResponse:

@@ -1,4 +1,4 @@
-"""A request's body as JSON that is safe to recurse over."""
+"""Decodes a request body into JSON of bounded depth, safe for recursion."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from nexusflow_core.untyped import is_list, is_object
 __all__ = ["decode_body"]
 
 MAX_DEPTH = 128
-"""Deeper than any real request: tool schemas reach about 30. Far below the interpreter's recursion limit."""
+"""Tool schemas reach a depth of about 30. This is deeper, and far below the interpreter's recursion limit."""
 
 
 def decode_body(body: bytes) -> dict[str, Any]:

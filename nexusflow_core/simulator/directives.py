@@ -1,4 +1,4 @@
-"""Phrases in the user's text that tell the simulator what to do."""
+"""Directives: phrases in the user's text that control the simulator."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -20,7 +20,7 @@ MAX_CALLS = 8
 
 
 class Directives(Struct, frozen=True):
-    """What the last user text orders: fail, break the stream off, write so many tokens."""
+    """The directives in the last user text: an error, a broken stream, a number of tokens."""
 
     failure: UpstreamStatusError | None = None
     failure_in_stream: bool = False
@@ -28,14 +28,14 @@ class Directives(Struct, frozen=True):
     tokens: int | None = None
 
     def fails_at_once(self, stream: bool) -> bool:
-        """Returns whether the answer is an HTTP error. An error inside a stream needs a stream."""
+        """True if the answer is an HTTP error. An error inside a stream needs a stream."""
         return self.failure is not None and not (self.failure_in_stream and stream)
 
 
 def read_directives(text: str, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> Directives:
-    """Finds `simulate [stream ]error <type>`, `simulate truncation`, `simulate <n> tokens`.
+    """Returns the directives `simulate [stream ]error <type>`, `simulate truncation`, `simulate <n> tokens`.
 
-    `failures` are the errors of the protocol, by the names that order them.
+    `failures` are the errors of the protocol, by the names used in directives.
     """
     failure: UpstreamStatusError | None = None
     in_stream = False

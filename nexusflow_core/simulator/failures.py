@@ -1,4 +1,4 @@
-"""The errors that a user's text can order, by the names that Anthropic gave them."""
+"""The errors that a user's text can request, by Anthropic's names."""
 
 from nexusflow_core.errors import UpstreamStatusError
 

@@ -1,6 +1,6 @@
-"""What the simulated model answers, decided from a description that no protocol owns.
+"""Decides the simulated model's answer, independent of a protocol.
 
-A protocol module fills in an `Ask` and renders the `Reply`; only this module decides.
+A protocol module fills in an `Ask` and renders the `Reply`. Only this module decides.
 """
 
 import re
@@ -20,13 +20,13 @@ from nexusflow_core.untyped import object_of
 __all__ = ["MAX_TEXT_TOKENS", "Ask", "OfferedTool", "Reply", "Text", "Thought", "ToolCall"]
 __all__ += ["argument_slices", "clip", "reply", "words"]
 
-# Unless a size is asked for, no text of an answer is longer than this many tokens.
+# Bound on an answer's text in tokens, unless the user requests a size.
 MAX_TEXT_TOKENS = 4_096
 
-# Four bytes with the space behind it, so that n words are n tokens by the estimate.
+# Four bytes with the following space, so that n words are n tokens in the estimate.
 WORD = "tok"
 
-# A word with the white space before it, or a part of either where they are long.
+# A word with the white space before it, or a piece of a long one.
 _WORD = re.compile(r"\s{0,24}\S{1,24}|\s{1,24}")
 _ARGUMENT_SLICE = 16
 
@@ -34,14 +34,14 @@ StopReason: TypeAlias = Literal["end", "length", "stop_sequence", "tool_calls"]
 
 
 class OfferedTool(Struct, frozen=True):
-    """A tool that may be called, with the JSON schema of its input."""
+    """A tool that may be called, and the JSON schema of its input."""
 
     name: str
     schema: Any
 
 
 class Ask(Struct, frozen=True):
-    """What a request asks for, in no protocol's words. `max_tokens` None: no limit."""
+    """A request, independent of a protocol. `max_tokens` None: no limit."""
 
     text: str
     tool_results: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class Ask(Struct, frozen=True):
 
 
 class Thought(Struct, frozen=True):
-    """Thinking that comes before the answer."""
+    """Thinking before the answer."""
 
     text: str
 
@@ -69,7 +69,7 @@ class Text(Struct, frozen=True):
 
 
 class ToolCall(Struct, frozen=True):
-    """A call of a tool; `arguments` is the JSON text of `input`."""
+    """A tool call. `arguments` is the JSON text of `input`."""
 
     name: str
     input: dict[str, Any]
@@ -80,7 +80,7 @@ Part: TypeAlias = Thought | Text | ToolCall
 
 
 class Reply(Struct, frozen=True):
-    """The whole answer, and how it is to go wrong where the user ordered that."""
+    """The whole answer, and the errors that the user requested."""
 
     parts: tuple[Part, ...]
     stop: StopReason
@@ -91,7 +91,7 @@ class Reply(Struct, frozen=True):
 
 
 def reply(ask: Ask, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> Reply:
-    """Decide the answer; the same for the same ask. `failures`: what may be ordered to go wrong."""
+    """Returns the answer, the same for the same `ask`. `failures`: errors that the user may request."""
     directives = read_directives(ask.text, failures)
     calls = _calls(ask)
     stopped_at: str | None = None
@@ -113,12 +113,12 @@ def reply(ask: Ask, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> R
 
 
 def words(text: str) -> Iterator[str]:
-    """The pieces in which a text is streamed; together they are the text."""
+    """Returns the pieces of a streamed text. Joined, they are the text."""
     return (match[0] for match in _WORD.finditer(text))
 
 
 def argument_slices(arguments: str) -> Iterator[str]:
-    """The pieces in which the JSON of a tool's input is streamed: cut anywhere, as in reality."""
+    """Returns the pieces of a tool input's JSON, cut at any character, as real servers do."""
     return (arguments[i : i + _ARGUMENT_SLICE] for i in range(0, len(arguments), _ARGUMENT_SLICE))
 
 
@@ -135,7 +135,7 @@ def _calls(ask: Ask) -> tuple[ToolCall, ...]:
     tools = {tool.name: tool for tool in ask.tools}
     if not tools or not ask.may_call:
         return ()
-    # A result was just handed in: an answer is due, or the conversation would never end.
+    # After a tool result the text answer must follow, or the conversation would never end.
     names = () if ask.tool_results else called_tools(ask.text, tools)
     if ask.must_call:
         if ask.only_tool is not None:
@@ -177,7 +177,7 @@ def _thought(ask: Ask, calls: tuple[ToolCall, ...]) -> str:
 
 
 def _cut_before(text: str, stop_sequences: tuple[str, ...]) -> tuple[str, str | None]:
-    """The text up to the stop sequence that comes first, and that sequence."""
+    """Returns the text before the first stop sequence, and that sequence or None."""
     found = [(text.find(sequence), sequence) for sequence in stop_sequences if sequence and sequence in text]
     if not found:
         return text, None
@@ -186,9 +186,9 @@ def _cut_before(text: str, stop_sequences: tuple[str, ...]) -> tuple[str, str | 
 
 
 def _fit(parts: tuple[Part, ...], most: int | None) -> tuple[tuple[Part, ...], int, bool]:
-    """The parts that fit into so many tokens, the tokens used, and whether that is all of them.
+    """Returns the parts within a number of tokens, the tokens used, and True if those are all parts.
 
-    A text is cut where the limit falls; a tool call that does not fit is left out.
+    A text is cut at the limit. A tool call over the limit is left out.
     """
     kept: list[Part] = []
     used = 0
@@ -201,7 +201,7 @@ def _fit(parts: tuple[Part, ...], most: int | None) -> tuple[tuple[Part, ...], i
         if not isinstance(part, ToolCall) and most > used:
             kept.append(msgspec.structs.replace(part, text=clip(part.text, most - used)))
         return tuple(kept), most, False
-    # Nothing may be asked for: then the limit was reached before anything was said.
+    # max_tokens may be 0: then the limit is reached before any output.
     return tuple(kept), used, most != 0
 
 

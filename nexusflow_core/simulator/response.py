@@ -1,4 +1,4 @@
-"""The answer of the simulated upstream, as its bytes would arrive."""
+"""The answer of the simulated upstream, in the pieces in which it would arrive."""
 
 import hashlib
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
 class SimulatedResponse(Struct, frozen=True):
-    """Status, headers and the body in pieces: one chunk per stream event, else a single one.
+    """Status, headers, and the body in chunks: one per stream event, else a single one.
 
-    `chunks` can be iterated over any number of times. The chunks of a stream are made on the way.
+    `chunks` can be iterated several times. A stream's chunks are made during iteration.
     """
 
     status: int
@@ -30,11 +30,11 @@ class SimulatedResponse(Struct, frozen=True):
 
 
 def has_credential(headers: Headers, *names: bytes) -> bool:
-    """Returns whether one of these headers has a value."""
+    """True if one of these headers has a value."""
     return any(name.lower() in names and value.strip() for name, value in headers)
 
 
 def made_id(prefix: str, body: bytes, nth: int = 0) -> str:
-    """Returns an id that depends on the request's body and a running number alone."""
+    """Returns an id that depends only on the request's body and a running number."""
     digest = hashlib.sha256(body + b"\0" + prefix.encode() + str(nth).encode())
     return prefix + digest.hexdigest()[:24]

@@ -1,8 +1,8 @@
-"""A value that conforms to a JSON schema, always the same one for the same schema.
+"""Makes a value that conforms to a JSON schema, always the same one for the same schema.
 
-What the schema itself offers (const, default, examples, enum) is tried first, then values built from its types
-and bounds; the first that conforms is taken. Work and size are limited: where bounds ask for something huge, or
-the schema contradicts itself, the value is only the nearest attempt.
+It tries the schema's own values first (const, default, examples, enum), then values built from types and
+bounds. The first that conforms is used. Work and size are bounded: for a huge or contradictory schema the value
+may not conform.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ MAX_ITEMS = 100
 MAX_NAMES = 1_000
 MAX_READINGS = 32
 
-# Below this depth optional properties and unasked-for items are left out.
+# Below this depth optional properties and items are left out.
 GENEROUS_DEPTH = 3
 
 FORMATS = {
@@ -47,7 +47,7 @@ FORMATS = {
     "ipv6": "2001:db8::1",
 }
 
-# One keyword is enough to tell what a schema without `type` describes.
+# One of these keywords identifies the type of a schema without `type`.
 _HINTS = {
     "object": ("properties", "required", "additionalProperties", "minProperties"),
     "array": ("items", "prefixItems", "minItems", "maxItems"),
@@ -71,19 +71,19 @@ _TIGHTER: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 def conforming_value(schema: Any) -> Any:
-    """Returns a value of the schema; never raises, whatever the schema is."""
+    """Returns a value of the schema. Never raises."""
     return _Maker(schema).value(schema, depth=0)
 
 
 class _Maker:
-    """Makes the values of one root schema; keeps the steps left for it."""
+    """Makes the values of one root schema, within its number of steps."""
 
     def __init__(self, root: Any) -> None:
         self.root = root
         self.fuel = Fuel()
 
     def value(self, schema: Any, depth: int, nth: int = 0) -> Any:
-        """Returns the nth-preferred value, so that the items of a unique array can differ."""
+        """Returns the nth-preferred value, so that items of a unique array differ."""
         if not is_object(schema):
             return "example"
         made: Any = None
@@ -94,13 +94,13 @@ class _Maker:
         return made
 
     def _candidates(self, schema: Schema, depth: int, nth: int) -> Iterator[Any]:
-        """Best first; at least one."""
+        """Yields at least one candidate, the best first."""
         if depth >= MAX_DEPTH or not self.fuel.spend(1):
             yield _BLANKS.get(_likely_types(schema)[0])
             return
         readings = list(islice(self._readings(schema, depth), MAX_READINGS)) or [{}]
         yield from self._offered(readings[0], nth)
-        # Deep down a recursive schema must end: try the readings that hold no further members.
+        # A recursive schema must end: try the readings without further members first.
         if depth >= GENEROUS_DEPTH:
             readings.sort(key=_has_members)
         for reading in readings:
@@ -108,7 +108,7 @@ class _Maker:
             yield from self._built(reading, depth, nth)
 
     def _offered(self, schema: Schema, nth: int) -> Iterator[Any]:
-        """What the schema's author wrote down, unless it is too large to repeat."""
+        """Yields the values written in the schema, unless they are too large."""
         choices = [schema[key] for key in ("const", "default", "example") if key in schema]
         choices += [*sequence(schema, "examples")[:16], *sequence(schema, "enum")[:MAX_ITEMS]]
         different: list[Any] = []
@@ -119,7 +119,7 @@ class _Maker:
         yield from different[nth:]
 
     def _readings(self, schema: Schema, depth: int) -> Iterator[Schema]:
-        """Each way to read the schema, with no $ref, allOf, anyOf or oneOf left in it."""
+        """Yields each way to read the schema, without $ref, allOf, anyOf and oneOf."""
         key = next((key for key in _COMBINERS if key in schema), None)
         rest = {name: value for name, value in schema.items() if name != key}
         if key is None or depth >= MAX_DEPTH or not self.fuel.spend(_breadth(schema)):
@@ -152,7 +152,7 @@ class _Maker:
                     yield None
 
     def _objects(self, schema: Schema, depth: int, nth: int) -> Iterator[Any]:
-        """With every property first, as models tend to answer; else with the required ones."""
+        """Yields an object with every property, as models tend to answer; then one with the required ones."""
         properties = object_of(schema.get("properties"))
         required = [name for name in sequence(schema, "required")[:MAX_NAMES] if isinstance(name, str)]
         every = dict.fromkeys([*properties, *required])
@@ -173,7 +173,7 @@ class _Maker:
         return made
 
     def _arrays(self, schema: Schema, depth: int) -> Iterator[Any]:
-        """As short as allowed, but with one item where that is not deep down."""
+        """Yields arrays as short as allowed, but with one item at a low depth."""
         first, items = sequence(schema, "prefixItems"), schema.get("items", True)
         least = min(max(int(number(schema, "minItems") or 0), 0), MAX_ITEMS)
         wanted = max(least, len(first[:MAX_ITEMS]), 1) if depth < GENEROUS_DEPTH else least
@@ -188,13 +188,13 @@ class _Maker:
 
 
 def _likely_types(schema: Schema) -> list[str]:
-    """The types to try, null last: it conforms often and says little."""
+    """Returns the types to try, null last: it often conforms but shows little."""
     hinted = [name for name, keys in _HINTS.items() if not schema.keys().isdisjoint(keys)]
     return sorted(types_of(schema) or hinted or ("string",), key=lambda name: name == "null")
 
 
 def _breadth(schema: Schema) -> int:
-    """What merging this schema costs: its keywords and what they hold, one level down."""
+    """Returns the cost of merging this schema: its keywords and their members, one level deep."""
     return 1 + len(schema) + sum(len(part) for part in schema.values() if is_list(part) or is_object(part))
 
 
@@ -205,7 +205,7 @@ def _has_members(schema: Schema) -> bool:
 def _string(schema: Schema, nth: int) -> str:
     text = FORMATS.get(str(schema.get("format")), "example")
     if nth and text == "example":
-        text = f"{nth}-{text}"  # in front, so that a cut to maxLength keeps the difference
+        text = f"{nth}-{text}"  # at the front, so that a cut to maxLength keeps the difference
     least, most = number(schema, "minLength"), number(schema, "maxLength")
     if least is not None and least > len(text):
         wanted = min(int(-(-least // 1)), MAX_LENGTH)
@@ -214,7 +214,7 @@ def _string(schema: Schema, nth: int) -> str:
 
 
 def _numbers(schema: Schema, *, whole: bool, nth: int) -> Iterator[Any]:
-    """A small number, the bounds themselves, and what lies just inside or halfway."""
+    """Yields a small number, the bounds, and numbers just inside or halfway between them."""
     low = _bound(schema, "minimum", "exclusiveMinimum")
     high = _bound(schema, "maximum", "exclusiveMaximum")
     step = number(schema, "multipleOf")
@@ -226,7 +226,7 @@ def _numbers(schema: Schema, *, whole: bool, nth: int) -> Iterator[Any]:
     else:
         guesses = [1 + nth] if high is None else [min(1, high - nth), high - nth - 1]
     for guess in guesses:
-        # Rounding up keeps a fractional lower bound; the check drops what rounds out of range.
+        # Rounding up keeps a fractional lower bound. The check rejects numbers out of range.
         yield int(-(-guess // 1)) if whole else guess
 
 
@@ -236,7 +236,7 @@ def _bound(schema: Schema, inclusive: str, exclusive: str) -> Any:
 
 
 def _merge(left: Schema, right: Schema) -> Schema:
-    """Returns what satisfies both schemas, as far as single keywords can say it."""
+    """Returns a schema that requires both, as far as single keywords can express it."""
     merged = {**left, **{key: new for key, new in right.items() if key not in left}}
     for key in [key for key in left if key in right]:
         if key in _COMBINERS:
@@ -260,7 +260,7 @@ def _both(key: str, old: Any, new: Any) -> Any:
     if key == "type":
         before, now = types_of({"type": old}), types_of({"type": new})
         return [name for name in before if _allows(now, name)] + [name for name in now if _allows(before, name)]
-    return new if old is True else old  # what stands nearer wins, such as a default beside a $ref
+    return new if old is True else old  # the closer one wins, such as a default beside a $ref
 
 
 def _allows(allowed: list[str], name: str) -> bool:

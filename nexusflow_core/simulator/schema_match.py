@@ -1,4 +1,4 @@
-"""Whether a value conforms to a JSON schema: the check behind every value that is made."""
+"""Checks whether a value conforms to a JSON schema. Every value that is made passes this check."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,12 +19,12 @@ TYPES: Mapping[str, type | tuple[type, ...]] = {
     "null": type(None),
 }
 
-# Callers write the schemas, so the work on one is limited: deeper than this, and past this many steps, a value
-# counts as conforming.
+# Callers write the schemas, so the work is bounded: below this depth, and after this many steps, a value counts
+# as conforming.
 MAX_CHECK_DEPTH = 48
 MAX_STEPS = 100_000
 
-# Bounds larger or finer than these are ignored: arithmetic on them would overflow.
+# Larger or finer bounds are ignored: arithmetic with them would overflow.
 MAX_NUMBER = 10**15
 MIN_STEP = 1e-9
 
@@ -33,21 +33,21 @@ MAX_UNIQUE = 1_000
 
 
 class Fuel:
-    """How many steps may still be spent on one schema; shared by making and checking."""
+    """The remaining steps for one schema, shared by making and checking values."""
 
     def __init__(self) -> None:
         self.left = MAX_STEPS
 
     def spend(self, steps: int) -> bool:
-        """Takes that many; returns False once nothing is left."""
+        """Takes this many steps. Returns False once none is left."""
         self.left -= steps
         return self.left > 0
 
 
 def conforms(value: Any, schema: Any, root: Any, fuel: Fuel, depth: int = 0) -> bool:
-    """Returns whether `value` satisfies the supported keywords of `schema`.
+    """True if `value` satisfies the supported keywords of `schema`.
 
-    Not judged: pattern, format, if/then/else, contains, dependent*, unevaluated*.
+    Ignored are pattern, format, if/then/else, contains, dependent*, unevaluated*.
     """
     if not is_object(schema):
         return schema is not False
@@ -64,7 +64,7 @@ def conforms(value: Any, schema: Any, root: Any, fuel: Fuel, depth: int = 0) -> 
 
 
 def number(schema: Schema, key: str) -> Any:
-    """Returns a bound of the schema where it is a number of sane size, else None."""
+    """Returns a bound of the schema if it is a number of reasonable size, else None."""
     bound = schema.get(key)
     if isinstance(bound, bool) or not isinstance(bound, int | float):
         return None
@@ -78,19 +78,19 @@ def sequence(schema: Schema, key: str) -> Sequence[Any]:
 
 
 def types_of(schema: Schema) -> list[str]:
-    """Returns the types that the schema allows; empty where it does not say."""
+    """Returns the types that the schema allows; empty if it has none."""
     named = schema.get("type")
     names = named[: 2 * len(TYPES)] if is_list(named) else [named]
     return [name for name in names if isinstance(name, str) and name in TYPES]
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Returns whether two values are equal JSON: 1 equals 1.0, but never true."""
+    """True if two values are equal JSON: 1 equals 1.0, but not true."""
     return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
 def pointer(root: Any, reference: Any) -> Any:
-    """Returns what a local reference such as `#/$defs/city` points to, or True (anything) for any other."""
+    """Returns the target of a local reference such as `#/$defs/city`; True (anything) for any other."""
     if not isinstance(reference, str) or not reference.startswith("#") or len(reference) > MAX_REFERENCE:
         return True
     found = root
@@ -104,7 +104,7 @@ def pointer(root: Any, reference: Any) -> Any:
 
 
 def weight(value: Any, most: int) -> int:
-    """Returns how large a value is, in nodes and characters; stops counting soon after `most`."""
+    """Returns the size of a value in nodes and characters. Stops counting soon after `most`."""
     total, waiting = 0, [value]
     while waiting and total <= most:
         node = waiting.pop()
@@ -183,6 +183,6 @@ def _members_conform(value: Any, schema: Schema, root: Any, fuel: Fuel, depth: i
     if any(isinstance(name, str) and name not in value for name in sequence(schema, "required")):
         return False
     known = object_of(schema.get("properties"))
-    # A name may be allowed by a pattern, and patterns are not judged.
+    # A pattern may allow the name, and patterns are ignored.
     other = True if "patternProperties" in schema else schema.get("additionalProperties", True)
     return all(conforms(item, known.get(name, other), root, fuel, depth + 1) for name, item in value.items())

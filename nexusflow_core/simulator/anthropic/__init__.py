@@ -1,4 +1,4 @@
-"""Anthropic's Messages protocol, spoken by the simulated upstream."""
+"""Anthropic's Messages protocol for the simulated upstream."""
 
 import msgspec
 
@@ -34,7 +34,7 @@ def create_message(headers: Headers, body: bytes) -> SimulatedResponse:
 
 
 def count_tokens(headers: Headers, body: bytes) -> SimulatedResponse:
-    """POST /v1/messages/count_tokens. An error that is ordered for a stream has no effect here."""
+    """POST /v1/messages/count_tokens. An error requested for a stream has no effect here."""
     if not has_credential(headers, b"x-api-key", b"authorization"):
         return error_response(_NO_CREDENTIAL, body)
     try:

@@ -1,4 +1,4 @@
-"""A reply in Anthropic's form: one JSON Message, or the events of a stream."""
+"""Renders a reply in Anthropic's form: one JSON Message, or the events of a stream."""
 
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -21,15 +21,15 @@ _STOP_REASONS = {
 }
 _SAID_ONCE = ("cache_creation", "service_tier", "inference_geo")
 
-# A stream that is to break does so after this many deltas, or before its first block ends.
+# A stream with a requested error breaks after this many deltas, or before its first block ends.
 _DELTAS_BEFORE_BREAK = 3
 
-# A content block as it starts in a stream, as it is in the end, and the deltas between.
+# A content block at its start, the same block at its end, and the deltas between.
 Block: TypeAlias = tuple[dict[str, Any], dict[str, Any], Iterator[dict[str, Any]]]
 
 
 class Answer(Struct, frozen=True):
-    """All that one answer is made of; `call_ids` has an id for each tool call, in order."""
+    """The parts of one answer. `call_ids` has one id for each tool call, in order."""
 
     id: str
     request_id: str
@@ -43,12 +43,12 @@ class Answer(Struct, frozen=True):
 
 
 class EventStream(Struct, frozen=True):
-    """The events of an answer, encoded; each iteration makes them anew."""
+    """The encoded events of an answer, made again by each iteration."""
 
     answer: Answer
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yields one chunk per event, broken off where the reply's directives say so."""
+        """Yields one chunk per event. Breaks off if the directives request it."""
         directives = self.answer.reply.directives
         breaks = directives.failure is not None or directives.truncate
         yield from map(_encoded, _beginning(self.answer) if breaks else events(self.answer))
@@ -63,13 +63,13 @@ def _encoded(event: dict[str, Any]) -> bytes:
 
 
 def message(answer: Answer) -> dict[str, Any]:
-    """Returns the finished Message, as a request without `stream` gets it."""
+    """Returns the whole Message, for a request without `stream`."""
     content = [whole for _, whole, _ in _blocks(answer)]
     return _message(answer, content, _ending(answer.reply), _usage(answer))
 
 
 def events(answer: Answer) -> Iterator[dict[str, Any]]:
-    """Yields the same answer as the events of a stream, to its proper end."""
+    """Yields the same answer as the events of a complete stream."""
     usage = _usage(answer)
     start_usage = {**usage, "output_tokens": min(1, answer.reply.output_tokens)}
     start_usage.pop("output_tokens_details", None)
@@ -82,7 +82,7 @@ def events(answer: Answer) -> Iterator[dict[str, Any]]:
         for delta in deltas:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
-    # The real service repeats only the counts here, not the split nor where it ran.
+    # The real service repeats only the counts here, without the cache split and the region.
     counts = {name: count for name, count in usage.items() if name not in _SAID_ONCE}
     yield {"type": "message_delta", "delta": _ending(answer.reply), "usage": counts}
     yield {"type": "message_stop"}

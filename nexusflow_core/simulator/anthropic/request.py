@@ -1,4 +1,4 @@
-"""A Messages request: refused in Anthropic's words where it is malformed, else what it asks for."""
+"""Reads a Messages request. A malformed one is refused with Anthropic's error texts."""
 
 from typing import Any
 
@@ -22,11 +22,11 @@ __all__ = ["SimulatedRequest", "read_simulated"]
 MAX_STOP_SEQUENCES = 1_000
 
 _NOT_CALLED = ("web_search_", "web_fetch_", "code_execution_", "tool_search_tool_", "mcp_toolset", "advisor_")
-"""Types of tools that Anthropic runs, or that are sets of tools: the model never calls them by `tool_use`."""
+"""Types of tools that Anthropic runs, and of sets of tools: the model never calls them by `tool_use`."""
 
 
 class SimulatedRequest(Struct, frozen=True):
-    """A checked request: its JSON, what it asks for, and how the answer is to be shown."""
+    """A checked request: its JSON, its `Ask`, and how to show the answer."""
 
     body: dict[str, Any]
     model: str
@@ -37,8 +37,10 @@ class SimulatedRequest(Struct, frozen=True):
 
 
 def read_simulated(body: bytes, *, counting: bool = False) -> SimulatedRequest:
-    """Returns the request. Raises InvalidRequestError or RequestTooLargeError. `counting`: max_tokens may be
-    absent."""
+    """Returns the request. `counting`: max_tokens may be absent.
+
+    Raises InvalidRequestError or RequestTooLargeError.
+    """
     value = decode_body(body)
     _check_content(value)
     request = request_of({"max_tokens": 1, **value} if counting else value)
@@ -56,7 +58,7 @@ def read_simulated(body: bytes, *, counting: bool = False) -> SimulatedRequest:
 
 
 def _check_content(body: dict[str, Any]) -> None:
-    """Refuses messages without content, and names a text block's type in the path as Anthropic does."""
+    """Raises InvalidRequestError for messages without content, and for text blocks without text."""
     messages = body.get("messages")
     listed = messages if is_list(messages) else []
     for i, message in enumerate(map(object_of, listed)):
@@ -106,7 +108,7 @@ def _ask(request: MessagesRequest, *, think: bool) -> Ask:
 
 
 def _last_user_turn(request: MessagesRequest) -> list[Block]:
-    """Blocks of the last user turn. Neighbouring user messages are one turn; a prefill after it is skipped."""
+    """Returns the blocks of the last user turn: neighbouring user messages. A prefill after it is skipped."""
     turn: list[list[Block]] = []
     for message in reversed(request.messages):
         if message.role == "user":

@@ -1,4 +1,4 @@
-"""The size of a prompt in tokens, its cached prefix apart."""
+"""The size of a prompt in tokens, with its cached prefix counted separately."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,10 +26,10 @@ class PromptTokens(Struct, frozen=True):
 
 
 def prompt_tokens(body: Mapping[str, Any]) -> PromptTokens:
-    """Returns the size of the prompt, the part up to the last cache marker apart.
+    """Returns the size of the prompt, with the part up to the last cache marker separate.
 
-    A pure function remembers nothing, so the conversation tells what is cached. One with an assistant turn was
-    sent before, and its prefix is read. A first turn writes it: up to the last 1h marker for 1h, the rest 5m.
+    A pure function has no memory, so the conversation decides: with an assistant turn it was sent before, and
+    its prefix is read. A first turn writes it: up to the last 1h marker for 1h, the rest for 5m.
     """
     total = until_1h = until_last = 0
     for total, ttl in _sums(body):
@@ -45,7 +45,7 @@ def prompt_tokens(body: Mapping[str, Any]) -> PromptTokens:
 
 
 def _sums(body: Mapping[str, Any]) -> Iterator[tuple[int, str | None]]:
-    """Yields the tokens up to each piece of the prompt, and its cache marker's ttl, in the cache's order."""
+    """Yields the tokens up to each piece of the prompt, and the ttl of its cache marker, in cache order."""
     counted = TokenSum()
     for tool in _objects(body.get("tools")):
         counted.tool(tool)
@@ -59,7 +59,7 @@ def _sums(body: Mapping[str, Any]) -> Iterator[tuple[int, str | None]]:
             counted.block(block)
             inner = _objects(block.get("content")) if block.get("type") == "tool_result" else []
             yield counted.total, next(filter(None, map(_ttl, (block, *inner))), None)
-    yield counted.total, _ttl(body)  # the top-level marker stands for one on the last block
+    yield counted.total, _ttl(body)  # the top-level marker counts as one on the last block
 
 
 def _objects(content: Any) -> list[dict[str, Any]]:

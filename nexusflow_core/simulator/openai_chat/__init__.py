@@ -1,4 +1,4 @@
-"""OpenAI's Chat Completions protocol, spoken by the simulated upstream."""
+"""OpenAI's Chat Completions protocol for the simulated upstream."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def answer_to(request: ChatRequest, replied: Reply, body: bytes, *, aloud: bool)
 
 
 def error_body(error: NexusFlowError) -> dict[str, Any]:
-    """Returns the body of an error response, which is also the data of an error inside a stream."""
+    """Returns the body of an error response. It is also the data of an error inside a stream."""
     details = {"param": None, "code": None, **(error.details or {})}
     return {"error": {"message": error.message, "type": error.type, **details}}
 

@@ -1,4 +1,4 @@
-"""An answer in OpenAI's form: one JSON object, or the chunks of a stream."""
+"""Renders a reply in OpenAI's form: one JSON object, or the chunks of a stream."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ __all__ = [
     "usage_of",
 ]
 
-CREATED = 1_767_225_600  # no clock here: each answer is of 2026-01-01
+CREATED = 1_767_225_600  # there is no clock here: every answer is dated 2026-01-01
 DONE = encode_sse(b"[DONE]")
 
 _FINISH_REASONS = {"end": "stop", "length": "length", "stop_sequence": "stop", "tool_calls": "tool_calls"}
@@ -37,7 +37,7 @@ class Call(Struct, frozen=True):
 
 
 class Turn(Struct, frozen=True):
-    """All that one answer says. `reasoning` is empty where it is only counted."""
+    """The contents of one answer. `reasoning` is empty if it is only counted."""
 
     reasoning: str
     text: str
@@ -48,7 +48,7 @@ class Turn(Struct, frozen=True):
 
 
 class Chunk(Struct, frozen=True):
-    """One chunk of a stream; `delta` None: it has no choice."""
+    """One chunk of a stream. `delta` None: it has no choice."""
 
     delta: dict[str, Any] | None
     finish: str | None = None
@@ -56,7 +56,7 @@ class Chunk(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """All that one answer is made of. Iterated over, it is the stream, an event each."""
+    """The parts of one answer. Iterating it yields the stream, one event at a time."""
 
     id: str
     model: str
@@ -65,7 +65,7 @@ class Answer(Struct, frozen=True):
     include_usage: bool
 
     def body(self) -> dict[str, Any]:
-        """Returns the whole answer, as a request without `stream` gets it."""
+        """Returns the whole answer, for a request without `stream`."""
         choice = {
             "index": 0,
             "message": message(self.turn),
@@ -90,13 +90,13 @@ class Answer(Struct, frozen=True):
         return {**self._envelope("chat.completion.chunk"), "choices": choices, **usage}
 
     def _envelope(self, kind: str) -> dict[str, Any]:
-        """Returns the members that body and chunks share."""
+        """Returns the members shared by body and chunks."""
         named = {"id": self.id, "object": kind, "created": CREATED, "model": self.model}
         return {**named, "service_tier": "default", "system_fingerprint": "fp_simulated"}
 
 
 def turn_of(reply: Reply, call_ids: Iterator[str], *, aloud: bool, forced: bool) -> Turn:
-    """Returns a reply in this protocol's terms. A forced call ends with `stop`, as recorded of OpenAI."""
+    """Returns a reply in this protocol's form. OpenAI ends a forced call with `stop`."""
     parts = reply.parts
     calls = [part for part in parts if isinstance(part, ToolCall)]
     return Turn(
@@ -110,7 +110,7 @@ def turn_of(reply: Reply, call_ids: Iterator[str], *, aloud: bool, forced: bool)
 
 
 def usage_of(turn: Turn, prompt: PromptTokens) -> dict[str, Any]:
-    """Returns the counts, with every detail that OpenAI gives."""
+    """Returns the counts with all of OpenAI's details."""
     predicted = {"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}
     return {
         "prompt_tokens": prompt.total,
@@ -126,7 +126,7 @@ def usage_of(turn: Turn, prompt: PromptTokens) -> dict[str, Any]:
 
 
 def message(turn: Turn) -> dict[str, Any]:
-    """Returns the finished message, as a request without `stream` gets it."""
+    """Returns the whole message, for a request without `stream`."""
     content = turn.text or (None if turn.calls else "")
     made: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     if turn.reasoning:

@@ -1,4 +1,4 @@
-"""What a request says: its size in tokens, its cached prefix, and the `Ask` it amounts to."""
+"""Reads a request's size in tokens, its cached prefix, and its `Ask`."""
 
 from typing import Any
 
@@ -14,21 +14,21 @@ __all__ = ["PromptTokens", "ask_of", "last_text", "prompt_tokens"]
 
 CACHED_AT_LEAST = 1_024
 CACHED_BY = 128
-"""OpenAI's cache has no prefix below the first figure, and grows in steps of the second."""
+"""OpenAI caches no prefix shorter than the first number, and extends it in steps of the second."""
 
 _FLAT_TOKENS = {"image_url": IMAGE_TOKENS, **dict.fromkeys(("input_audio", "file", "video_url"), PAGE_TOKENS)}
 _JSON_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
 
 
 class PromptTokens(Struct, frozen=True):
-    """The whole prompt, and the part of it that the cache had."""
+    """The tokens of a prompt, and the part of them that was cached."""
 
     total: int
     cached: int
 
 
 def prompt_tokens(request: ChatRequest) -> PromptTokens:
-    """Returns the size of the prompt. Cached is all before the last answer, since it was sent before."""
+    """Returns the size of the prompt. Everything before the last answer is cached, since it was sent before."""
     tools = sum(_json_tokens(tool) for tool in request.tools or ())
     sizes = [_message_tokens(message) for message in request.messages]
     turns = [i for i, message in enumerate(request.messages[:-1]) if message.role == "assistant"]
@@ -38,7 +38,7 @@ def prompt_tokens(request: ChatRequest) -> PromptTokens:
 
 
 def ask_of(request: ChatRequest) -> Ask:
-    """Returns the request in no protocol's words."""
+    """Returns the request, independent of a protocol."""
     choice, allowed = request.tool_choice, object_of(object_of(request.tool_choice).get("allowed_tools"))
     forced = request.forced_tool
     stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
@@ -63,7 +63,7 @@ def last_text(request: ChatRequest) -> str:
 
 
 def _offered(tools: list[dict[str, Any]], allowed: Any) -> tuple[OfferedTool, ...]:
-    """The functions, of which `allowed` may list some; other tools are never called."""
+    """Returns the functions, limited to those in `allowed`. Other tools are never called."""
     names = {_function(entry).get("name") for entry in allowed} if is_list(allowed) else None
     functions = [_function(tool) for tool in tools]
     return tuple(
@@ -78,7 +78,7 @@ def _function(entry: Any) -> dict[str, Any]:
 
 
 def _last_turn(request: ChatRequest, role: str) -> list[Message]:
-    """The user's or the tools' messages since the last assistant turn; a prefill at the end is skipped."""
+    """Returns the user or tool messages since the last assistant turn. A prefill at the end is skipped."""
     turn: list[Message] = []
     begun = False
     for message in reversed(request.messages):

@@ -1,4 +1,4 @@
-"""A Chat Completions request, read as far as an answer depends on it; unknown fields pass."""
+"""Reads the fields of a Chat Completions request that an answer depends on. Unknown fields are ignored."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ from nexusflow_core.untyped import object_of
 __all__ = ["ChatRequest", "Message", "read_chat"]
 
 _REASONS_ALOUD = ("deepseek", "qwen")
-"""Models that show their reasoning unless they are told not to think; OpenAI's only count it."""
+"""Models that show their reasoning unless thinking is disabled. OpenAI's only count it."""
 
 
 class CalledFunction(Struct, frozen=True):
-    """What a call of an earlier turn says."""
+    """The name and arguments of a call in an earlier turn."""
 
     name: str = ""
     arguments: str = ""
 
 
 class EarlierCall(Struct, frozen=True):
-    """A call of an earlier turn."""
+    """A call in an earlier turn."""
 
     function: CalledFunction = CalledFunction()
 
@@ -44,7 +44,7 @@ class Message(Struct, frozen=True):
 
     @property
     def texts(self) -> list[str]:
-        """The text parts that say something."""
+        """The texts of its text parts that are not empty."""
         found = [part.get("text") for part in self.parts if part.get("type") == "text"]
         return [text for text in found if isinstance(text, str) and text]
 
@@ -70,25 +70,25 @@ class ChatRequest(Struct, frozen=True):
 
     @property
     def reasons_aloud(self) -> bool:
-        """Whether the model shows its reasoning where it reasons."""
+        """True if the model shows its reasoning."""
         kind = object_of(self.thinking).get("type")
         named = self.model.lower().rpartition("/")[2].startswith(_REASONS_ALOUD)
         return True in self._switches or kind in ("enabled", "adaptive") or named
 
     @property
     def reasons(self) -> bool:
-        """Whether the model reasons before it answers."""
+        """True if the model reasons before it answers."""
         off = object_of(self.thinking).get("type") == "disabled" or self.reasoning_effort == "none"
         return not off and False not in self._switches and (self.reasons_aloud or bool(self.reasoning_effort))
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream ends with its usage."""
+        """True if a stream ends with its usage."""
         return object_of(self.stream_options).get("include_usage") is True
 
     @property
     def forced_tool(self) -> str | None:
-        """The one function that must be called."""
+        """The function that must be called, or None."""
         name = object_of(object_of(self.tool_choice).get("function")).get("name")
         return name if isinstance(name, str) else None
 
