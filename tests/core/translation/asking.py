@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from nexusflow_core import Call, Target, TargetOptions, Upstream
 from nexusflow_core.dialect import LegState, UpstreamDialect
-from nexusflow_core.dialects.openai_chat import OpenAIChatDialect
+from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.dialects.openai_chat.vendors import GENERIC, VENDORS, Vendor
 from nexusflow_core.errors import InvalidRequestError
 from tests.core.translation.driving import NOW
@@ -43,15 +43,16 @@ def translated(
     vendor: str | Vendor = "generic",
     *,
     strict: bool = False,
+    dialect: str = "openai-chat",
     **options: Any,
 ) -> Outcome:
     """The request as this vendor gets it under these `TargetOptions`. Any error but InvalidRequestError is a
     defect."""
     if isinstance(vendor, Vendor):
         with patch.dict(VENDORS, {"a-row": vendor}):
-            return translated(request, "a-row", strict=strict, **options)
+            return translated(request, "a-row", strict=strict, dialect=dialect, **options)
     try:
-        leg = _leg(request, vendor, strict, **options)
+        leg = _leg(request, vendor, strict, dialect, **options)
     except InvalidRequestError as error:
         return Outcome(refusal=error.message)
     body = leg.request.body
@@ -73,15 +74,20 @@ def shown(request: Mapping[str, Any] | bytes, vendor: str, message: Mapping[str,
     return out if leg.state is LegState.ENDED else out + leg.receive_eof()
 
 
-def _leg(request: Mapping[str, Any] | bytes, vendor: str, strict: bool, **options: Any) -> Any:
+def _leg(
+    request: Mapping[str, Any] | bytes,
+    vendor: str,
+    strict: bool,
+    dialect: str = "openai-chat",
+    **options: Any,
+) -> Any:
     text = request if isinstance(request, bytes) else json.dumps(request).encode()
     call = Call(endpoint="messages", request_id="req_1", started_at=NOW, body=text).look(10**8)
-    dialect = OTHER_DIALECTS.get(vendor)
-    row = vendor if vendor in VENDORS else None
-    name = "openai-chat" if dialect is None else vendor
-    upstream = Upstream(name="u", dialect=name, base_url="http://u", auth="none", vendor=row)
+    row = None if vendor in ("generic", *OTHER_DIALECTS) else vendor
+    dialect = vendor if vendor in OTHER_DIALECTS else dialect
+    upstream = Upstream(name="u", dialect=dialect, base_url="http://u", auth="none", vendor=row)
     target = Target(upstream, strict=strict, options=TargetOptions(**options))
-    return (dialect or OpenAIChatDialect()).open(call, target, NOW)
+    return {**DIALECTS, **OTHER_DIALECTS}[dialect].open(call, target, NOW)
 
 
 def request_of(*messages: Any, **members: Any) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def answered(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
+    dialect: str = "openai-chat",
     vendor: str | None = None,
     own_key: bool = True,
     key: str = "sk-upstream",
@@ -133,7 +134,9 @@ def answered(
 ) -> Driven:
     """A call whose upstream answers with this body: JSON to be, text, or bytes."""
     data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    exchange = exchange_of(asking(stream=stream, **members), vendor=vendor, own_key=own_key, key=key)
+    exchange = exchange_of(
+        asking(stream=stream, **members), dialect=dialect, vendor=vendor, own_key=own_key, key=key
+    )
     sent = {"content-type": "application/json", **(headers or {})}
     raw = [(name.encode(), value.encode()) for name, value in sent.items()]
     return drive(exchange, [data] if pieces is None else pieces, status=status, headers=raw)
@@ -142,13 +145,14 @@ def answered(
 def streamed(
     data: bytes | Sequence[bytes],
     *,
+    dialect: str = "openai-chat",
     vendor: str | None = None,
     key: str = "sk-upstream",
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Driven:
     """A streaming call whose upstream answers 200 with these bytes, in one piece or in these."""
-    exchange = exchange_of(asking(stream=True, **members), vendor=vendor, key=key)
+    exchange = exchange_of(asking(stream=True, **members), dialect=dialect, vendor=vendor, key=key)
     sent = {"content-type": "text/event-stream", **(headers or {})}
     raw = [(name.encode(), value.encode()) for name, value in sent.items()]
     return drive(exchange, [data] if isinstance(data, bytes) else data, status=200, headers=raw)

@@ -6,7 +6,8 @@ answer.WIRE.json -> message.json      a whole answer
 error.json                            what the client gets instead: status, headers, body
 case.json                             the vendor's row, status and headers, what is dropped or refused
 
-Ids that are made here are written `msg_*` and `toolu_*`; `input_tokens` 0 in message_start is any estimate.
+WIRE is a translated dialect, such as openai_chat. Ids that are made here are written `msg_*` and `toolu_*`;
+`input_tokens` 0 in message_start is any estimate.
 """
 
 import json
@@ -16,19 +17,32 @@ from typing import Any
 
 import pytest
 
+from nexusflow_core.dialects import DIALECTS
 from tests.core.translation.asking import ROWS, request_of, translated
 from tests.core.translation.driving import TOOLS, Driven, answered, streamed
 from tests.core.translation.grammar import checked
 
 GOLDEN = Path(__file__).parent.parent.parent / "golden"
 CASES = sorted(folder.name for folder in GOLDEN.iterdir())
+WIRES = {name.replace("-", "_"): name for name in DIALECTS if name != "anthropic"}
+"""Every translated dialect of the table, by its name in a file's name."""
 
 
-def having(*files: str) -> pytest.MarkDecorator:
-    """Parametrised by the cases that have one of these files."""
-    names = [name for name in CASES if any((GOLDEN / name / file).exists() for file in files)]
-    assert names
-    return pytest.mark.parametrize("case", names)
+def having(file: str) -> pytest.MarkDecorator:
+    """Parametrised by the dialects and the cases that have this file."""
+    pairs = [(wire, case) for wire in WIRES for case in CASES if (GOLDEN / case / file.format(wire)).exists()]
+    assert pairs
+    return pytest.mark.parametrize(("wire", "case"), pairs)
+
+
+def test_no_output_is_left_out() -> None:
+    """Each file of a case is read by a test below: none is for a dialect that the table does not have."""
+    outputs = [form.format(wire) for form in (ASKED, STREAMED, ANSWERED) for wire in WIRES]
+    known = {"case.json", "messages.json", "messages.sse", "message.json", "error.json", *outputs}
+    assert {path.name for case in CASES for path in (GOLDEN / case).iterdir()} <= known
+
+
+ASKED, STREAMED, ANSWERED = "messages.{}.json", "answer.{}.sse", "answer.{}.json"
 
 
 def about(case: str) -> dict[str, Any]:
@@ -72,13 +86,14 @@ def same_error(case: str, driven: Driven) -> None:
     assert driven.headers["request-id"] == "req_1"
 
 
-@having("messages.openai_chat.json")
+@having(ASKED)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_request(case: str, stream: bool) -> None:
+def test_a_request(wire: str, case: str, stream: bool) -> None:
     """What goes upstream, and what of the request is named as dropped."""
-    expected = json.loads((GOLDEN / case / "messages.openai_chat.json").read_text())
+    expected = json.loads((GOLDEN / case / ASKED.format(wire)).read_text())
     told = about(case)
-    outcome = translated({**request_for(case), "stream": stream}, told.get("vendor", "generic"))
+    request, vendor = {**request_for(case), "stream": stream}, told.get("vendor", "generic")
+    outcome = translated(request, vendor, dialect=WIRES[wire])
     sent = outcome.json
     options = sent.pop("stream_options", {"include_usage": True})
     assert (sent.pop("stream", False), options) == (stream, {"include_usage": True})
@@ -99,14 +114,16 @@ def test_a_refused_request(case: str, stream: bool) -> None:
     assert outcome.refusal == told["refused"]
 
 
-@having("answer.openai_chat.sse")
+@having(STREAMED)
 @pytest.mark.parametrize("size", [10**9, 1, 7])
-def test_a_stream(case: str, size: int) -> None:
+def test_a_stream(wire: str, case: str, size: int) -> None:
     """The events of an answer, whole and cut into pieces of any size."""
-    told, data = about(case), (GOLDEN / case / "answer.openai_chat.sse").read_bytes()
+    told, data = about(case), (GOLDEN / case / STREAMED.format(wire)).read_bytes()
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     members = {name: value for name, value in request_for(case).items() if name != "stream"}
-    driven = streamed(pieces, vendor=told.get("vendor"), headers=told.get("headers"), **members)
+    driven = streamed(
+        pieces, dialect=WIRES[wire], vendor=told.get("vendor"), headers=told.get("headers"), **members
+    )
     if not (GOLDEN / case / "messages.sse").exists():
         same_error(case, driven)
         return
@@ -128,13 +145,14 @@ def event_of(frame: bytes) -> dict[str, Any]:
     return event
 
 
-@having("answer.openai_chat.json")
-def test_a_whole_answer(case: str) -> None:
+@having(ANSWERED)
+def test_a_whole_answer(wire: str, case: str) -> None:
     """The message, or the error, that a body becomes."""
-    told, data = about(case), (GOLDEN / case / "answer.openai_chat.json").read_bytes()
+    told, data = about(case), (GOLDEN / case / ANSWERED.format(wire)).read_bytes()
     members = {name: value for name, value in request_for(case).items() if name != "stream"}
     driven = answered(
         data,
+        dialect=WIRES[wire],
         status=told.get("status", 200),
         headers=told.get("headers"),
         vendor=told.get("vendor"),
