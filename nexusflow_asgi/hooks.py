@@ -121,6 +121,7 @@ class LoggingHook:
         self._logger = logger
 
     def after(self, record: CallRecord) -> None:
+        """Logs the call."""
         self._logger.log(
             self._level,
             "%s",

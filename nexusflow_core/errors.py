@@ -111,7 +111,7 @@ class NexusFlowError(Exception):
 
 
 class CallerError(NexusFlowError):
-    """The client's request cannot be served as it is."""
+    """The gateway cannot serve the client's request; the reason lies with the caller."""
 
     status = 400
     type = "invalid_request_error"
@@ -240,7 +240,7 @@ _PASSING = frozenset({"api_error", "overloaded_error", "rate_limit_error", "time
 
 
 class UpstreamStatusError(UpstreamError):
-    """The upstream answered with an error. A relayed client gets the upstream's body; a translated one this."""
+    """The upstream answered with an error. A relayed route sends the upstream's body instead of this."""
 
     regained_at: datetime | None = None
     """The UTC moment from which an upstream without money serves again, if it stated one."""

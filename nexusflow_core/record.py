@@ -69,9 +69,9 @@ def and_more(count: int) -> str:
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One upstream tried. `status`: None if no answer came. `reason`: "" for the attempt that served.
+    """One upstream tried. `status`: None if no answer came. `duration`: seconds.
 
-    `duration` is seconds.
+    `reason`: "" for the attempt that served, else a word such as `refused`, `timeout_error` or `client_gone`.
     """
 
     upstream: str
@@ -118,6 +118,7 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     """None without usage or without a price; `cost_flags` has the reason."""
     price_row: str | None = None
     cost_flags: tuple[str, ...] = ()
+    """Reasons why the cost is unknown or not certain, such as `unknown_price`. docs/costs.md lists all."""
     billing: Billing | None = None
     """Facts that the price depends on, beside the counts."""
     cache_saved_usd: str | None = None

@@ -46,7 +46,7 @@ class Exchange:
 
     - `route`: None only with a `refusal`, an error that answers the call at once.
     - `started`: the arrival of the request, in seconds of the clock.
-    - `open_leg`: opens the leg of a call to a target at a UTC moment. Raises CallerError if it cannot carry it.
+    - `open_leg`: opens a call's leg to a target at a UTC moment. Raises CallerError for an impossible call.
     - `health`: remembers failing targets over calls; None: they are always tried.
     - `ping`: seconds of silence towards the client before a ping, if the answer can carry one.
     """

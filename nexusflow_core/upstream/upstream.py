@@ -109,7 +109,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
     """An address (`base_url`, without the protocol's path) and a credential (`api_key`).
 
     Without `api_key` the client's own credential is used. `auth` None means `x-api-key`, or `bearer` for
-    Anthropic's OAuth tokens (`sk-ant-oat...`); "none" sends no credential. `vendor` turns on known deviations
+    Anthropic's OAuth tokens (`sk-ant-oat...`); "none" sends no credential. `vendor`: turns on known deviations
     and a bill's form. `prices`: the vendor whose prices apply; None searches all. `optional`: left out if its
     key is missing. `threads`: it stores message threads; None means only at Anthropic's own address.
     """
@@ -165,10 +165,10 @@ class Credential(Struct, frozen=True):
 
 
 class UpstreamRequest(Struct):
-    """One HTTP request for a transport. It sends `url`, `headers` and `body` byte for byte.
+    """One HTTP request. A transport sends `url`, `headers` and `body` byte for byte.
 
-    A transport adds only `host` and `content-length`. Nothing but `let_go` changes a request. `edits`: for the
-    record, the places where a relayed body differs from the client's.
+    It adds only `host` and `content-length`. Nothing but `let_go` changes a request. `edits`: for the record,
+    the places where a relayed body differs from the client's.
     """
 
     upstream: Upstream

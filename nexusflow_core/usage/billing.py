@@ -32,7 +32,7 @@ Sources: OpenRouter's and Perplexity's references, recorded traffic of all three
 
 
 class Billing(Struct, frozen=True, omit_defaults=True):
-    """A vendor's facts about its bill."""
+    """Facts about the bill of an answer, as the vendor reported them."""
 
     reported_femto_usd: int | None = None
     """The vendor's charge, in femto-dollars."""
