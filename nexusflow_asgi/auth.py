@@ -76,23 +76,20 @@ class Admission:
         if self._authenticate is not None:
             return await self._admit_by_host(scope, headers, self._authenticate)
         if self._keys:
-            principal, own = self._owner(client_credentials(headers))
-            return _admitted(principal, scope, headers, own, self._search)
+            own = client_credentials(headers)
+            return _admitted(self._owner(own), scope, headers, own, self._search)
         check_anonymous(scope)
         return _admitted(None, scope, headers, client_credentials(headers), self._search)
 
-    def _owner(self, credentials: list[Credential]) -> tuple[Principal, list[Credential]]:
-        """Returns the owner of the gateway key, and the credentials that are not gateway keys.
-
-        Raises AuthenticationFailedError.
-        """
+    def _owner(self, credentials: list[Credential]) -> Principal:
+        """Returns the owner of the gateway key. Raises AuthenticationFailedError."""
         owners = [self._keys.principal(credential) for credential in credentials]
         principal = next((owner for owner in owners if owner is not None), None)
         if principal is None:
             raise AuthenticationFailedError(
                 "invalid x-api-key" if credentials else "x-api-key header is required"
             )
-        return principal, [own for own, owner in zip(credentials, owners, strict=True) if owner is None]
+        return principal
 
     async def _admit_by_host(self, scope: Scope, headers: Headers, authenticate: Authenticate) -> Admitted:
         """Asks the host. Raises AuthenticationFailedError for unknown callers, TypeError for bad ones."""
