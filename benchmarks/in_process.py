@@ -1,14 +1,13 @@
 """Pure functions on fixed bytes, beside what the standard library and plain bytes cost for the same events."""
 
 import json
-import statistics
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from benchmarks.report import median_ratio, print_table
+from benchmarks.measure import Case, Effort, case, table
+from benchmarks.report import Table
 from benchmarks.samples import DELTAS, EVENTS, LARGE_REQUEST, SMALL_REQUEST, event_data, in_pieces
 from nexusflow_core.dialects.anthropic import StreamTap
 from nexusflow_core.peek import peek, rename_model
@@ -19,101 +18,49 @@ __all__ = ["run"]
 _CHUNK = 16 * 1024
 
 
-class _Case(NamedTuple):
-    """Something to time: one call of `work` handles `units` events or bodies."""
-
-    name: str
-    units: int
-    work: Callable[[], object]
-
-
-class _Group(NamedTuple):
-    """Cases that handle the same thing. Ratios are to the first."""
-
-    title: str
-    unit: str
-    cases: list[_Case]
+def run(effort: Effort) -> tuple[str, list[Table]]:
+    """Returns the method and a table a group of functions."""
+    method = f"CPU time, medians (least-most) of {effort.rounds} interleaved rounds; ratios to each first row."
+    tables = [
+        table(title, unit, cases, effort) for title, unit, cases in (*_streams(), _encoding(), *_requests())
+    ]
+    return method, tables
 
 
-def run(rounds: int, milliseconds: float) -> None:
-    """Prints a table a group. Each case runs about so many milliseconds a round."""
-    print(f"In process: CPU time, median of {rounds} interleaved rounds; ratio to the group's first row\n")
-    for group in _groups():
-        samples = _measure(group.cases, rounds, milliseconds)
-        rows = [
-            (case.name, f"{statistics.median(times):,.0f}", median_ratio(times, samples[0]))
-            for case, times in zip(group.cases, samples, strict=True)
-        ]
-        print_table((group.title, f"ns/{group.unit}", "ratio (range)"), rows)
-
-
-def _measure(cases: Sequence[_Case], rounds: int, milliseconds: float) -> list[list[float]]:
-    """Nanoseconds a unit: a list of the rounds for each case."""
-    repeats = [max(1, int(milliseconds * 1e6 / max(_time(case, 1), 1))) for case in cases]
-    samples: list[list[float]] = [[] for _ in cases]
-    for _ in range(rounds):
-        for case, times, count in zip(cases, samples, repeats, strict=True):
-            times.append(_time(case, count) / count / case.units)
-    return samples
-
-
-def _time(case: _Case, count: int) -> int:
-    work = case.work
-    work()  # caches warm, whatever ran before
-    before = time.process_time_ns()
-    for _ in range(count):
-        work()
-    return time.process_time_ns() - before
-
-
-def _groups() -> list[_Group]:
+def _streams() -> list[tuple[str, str, list[Case]]]:
     stream, deltas = b"".join(EVENTS), b"".join(DELTAS)
+    texts = [event_data(event) for event in EVENTS]
+    many = in_pieces(deltas * 8, _CHUNK)
+    one_a_chunk = [
+        _case("json.loads of the event's data", _each(json.loads, texts)),
+        _case("bytes concatenation", _each(lambda e: b"event: " + e + b"\n\n", EVENTS)),
+        _case("SSEDecoder.feed", _decode(EVENTS)),
+        _case("StreamTap.feed", _tap(EVENTS)),
+        _case("StreamTap.feed, text deltas only", _tap_deltas(DELTAS), len(DELTAS)),
+    ]
+    large_chunks = [
+        _case("json.loads of the event's data", _each(json.loads, texts)),
+        _case("SSEDecoder.feed", _decode(in_pieces(stream, _CHUNK))),
+        _case("StreamTap.feed", _tap(in_pieces(stream, _CHUNK))),
+        _case("StreamTap.feed, text deltas only", _tap_deltas(many), len(DELTAS) * 8),
+    ]
     return [
-        _Group(
-            f"decode and tap, one event a chunk ({len(EVENTS)} events, {len(stream):,} bytes)",
-            "event",
-            [
-                _case("json.loads of the event's data", _each(json.loads, [event_data(e) for e in EVENTS])),
-                _case("bytes concatenation", _each(lambda e: b"event: " + e + b"\n\n", EVENTS)),
-                _case("SSEDecoder.feed", _decode(EVENTS)),
-                _case("StreamTap.feed", _tap(EVENTS)),
-                _case("StreamTap.feed, text deltas only", _tap_deltas(DELTAS), len(DELTAS)),
-            ],
-        ),
-        _Group(
-            "decode and tap, 16 KiB chunks",
-            "event",
-            [
-                _case("json.loads of the event's data", _each(json.loads, [event_data(e) for e in EVENTS])),
-                _case("SSEDecoder.feed", _decode(in_pieces(stream, _CHUNK))),
-                _case("StreamTap.feed", _tap(in_pieces(stream, _CHUNK))),
-                _case(
-                    "StreamTap.feed, text deltas only",
-                    _tap_deltas(in_pieces(deltas * 8, _CHUNK)),
-                    len(DELTAS) * 8,
-                ),
-            ],
-        ),
-        _encoding(),
-        _requests("small", SMALL_REQUEST),
-        _requests("large", LARGE_REQUEST),
+        (f"decode and tap, an event a chunk ({len(EVENTS)} events)", "event", one_a_chunk),
+        ("decode and tap, 16 KiB chunks", "event", large_chunks),
     ]
 
 
-def _encoding() -> _Group:
+def _encoding() -> tuple[str, str, list[Case]]:
     values = [json.loads(event_data(event)) for event in EVENTS]
     data = [event_data(event) for event in EVENTS]
     texts = [item.decode() for item in data]
-    return _Group(
-        "encode",
-        "event",
-        [
-            _case("json.dumps of the event's data", _each(json.dumps, values)),
-            _case("bytes concatenation", _each(_concatenate, data)),
-            _case("f-string, encoded", _each(_format, texts)),
-            _case("encode_sse", _each(_encode_sse, data)),
-        ],
-    )
+    cases = [
+        _case("json.dumps of the event's data", _each(json.dumps, values)),
+        _case("bytes concatenation", _each(_concatenate, data)),
+        _case("f-string, encoded", _each(_format, texts)),
+        _case("encode_sse", _each(_encode_sse, data)),
+    ]
+    return "encode", "event", cases
 
 
 def _concatenate(data: bytes) -> bytes:
@@ -128,19 +75,22 @@ def _encode_sse(data: bytes) -> bytes:
     return encode_sse(data, "content_block_delta")
 
 
-def _requests(size: str, body: bytes) -> _Group:
+def _requests() -> list[tuple[str, str, list[Case]]]:
+    return [
+        (f"request of {len(body):,} bytes", "body", _request_cases(body))
+        for body in (SMALL_REQUEST, LARGE_REQUEST)
+    ]
+
+
+def _request_cases(body: bytes) -> list[Case]:
     seen = peek(body)
-    return _Group(
-        f"request, {size} ({len(body):,} bytes)",
-        "body",
-        [
-            _Case("json.loads", 1, lambda: json.loads(body)),
-            _Case("msgspec.json.decode", 1, lambda: msgspec.json.decode(body)),
-            _Case("peek", 1, lambda: peek(body)),
-            _Case("rename_model, after peek", 1, lambda: rename_model(seen, "another-model")),
-            _Case("json.loads, rename, json.dumps", 1, lambda: _rename_by_json(body)),
-        ],
-    )
+    return [
+        case("json.loads", lambda: json.loads(body)),
+        case("msgspec.json.decode", lambda: msgspec.json.decode(body)),
+        case("peek", lambda: peek(body)),
+        case("rename_model, after peek", lambda: rename_model(seen, "another-model")),
+        case("json.loads, rename, json.dumps", lambda: _rename_by_json(body)),
+    ]
 
 
 def _rename_by_json(body: bytes) -> bytes:
@@ -149,8 +99,8 @@ def _rename_by_json(body: bytes) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _case(name: str, work: Callable[[], object], units: int = len(EVENTS)) -> _Case:
-    return _Case(name, units, work)
+def _case(name: str, work: Callable[[], object], units: int = len(EVENTS)) -> Case:
+    return case(name, work, units)
 
 
 def _each(function: Callable[[Any], object], values: Sequence[object]) -> Callable[[], None]:

@@ -7,19 +7,22 @@ import json
 from typing import Any
 
 __all__ = [
+    "AGENT_REQUEST",
     "ANSWER",
     "ANSWER_HEAD",
     "DELTAS",
+    "END",
     "EVENTS",
-    "FEW_WRITES",
     "GATEWAY_KEY",
     "LARGE_REQUEST",
     "MODEL",
-    "REQUESTS",
     "SMALL_REQUEST",
+    "START",
     "STREAM_HEAD",
     "UPSTREAM_KEY",
+    "WORDS",
     "event_data",
+    "head",
     "in_pieces",
 ]
 
@@ -28,11 +31,11 @@ GATEWAY_KEY = "nxf-benchmark-key"
 UPSTREAM_KEY = "sk-ant-benchmark-key"
 
 _EVENTS_A_STREAM = 200
-FEW_WRITES = 8
-"""Writes that a whole stream takes where it does not come event by event."""
 
 _TEXT = "the upstream sends tokens as it makes them, some short, some a little longer than the rest \u2013 ok\n"
 _WORDS = _TEXT.split(" ")
+
+WORDS = "the upstream sends tokens as it makes them , some short , some a little longer \u2013 ok \n".split(" ")
 
 _USAGE = {
     "input_tokens": 412,
@@ -82,12 +85,12 @@ def _message(content: list[dict[str, Any]], stop_reason: str | None) -> dict[str
     }
 
 
-_START = [
+START = [
     _event({"type": "message_start", "message": _message([], None)}),
     _event({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
     _event({"type": "ping"}),
 ]
-_END = [
+END = [
     _event({"type": "content_block_stop", "index": 0}),
     _event(
         {
@@ -99,10 +102,10 @@ _END = [
     _event({"type": "message_stop"}),
 ]
 
-DELTAS = [_delta(number) for number in range(_EVENTS_A_STREAM - len(_START) - len(_END))]
+DELTAS = [_delta(number) for number in range(_EVENTS_A_STREAM - len(START) - len(END))]
 """The text deltas of one stream: events in which nothing is to be metered."""
 
-EVENTS = [*_START, *DELTAS, *_END]
+EVENTS = [*START, *DELTAS, *END]
 """One whole stream, event by event."""
 
 ANSWER = _compact(_message([{"type": "text", "text": " ".join(_WORDS * 7)}], "end_turn")).encode()
@@ -110,7 +113,7 @@ ANSWER = _compact(_message([{"type": "text", "text": " ".join(_WORDS * 7)}], "en
 
 
 def _request(marker: str, *, stream: bool, messages: int) -> bytes:
-    """As the Python SDK writes it, `model` behind the messages. The marker tells what to answer."""
+    """As the Python SDK writes it, `model` behind the messages."""
     text = " ".join(_WORDS * 4) + '"quoted"\t\\ and a path C:\\temp\n'
     roles = ("user", "assistant")
     turns = [
@@ -128,16 +131,47 @@ def _request(marker: str, *, stream: bool, messages: int) -> bytes:
     return _compact(body).encode()
 
 
-REQUESTS = {
-    "sync": _request("benchmark-sync", stream=False, messages=1),
-    "events": _request("benchmark-events", stream=True, messages=1),
-    "pieces": _request("benchmark-pieces", stream=True, messages=1),
-}
-"""What the load generator sends; the upstream looks for the marker."""
-
-SMALL_REQUEST = REQUESTS["sync"]
+SMALL_REQUEST = _request("benchmark-sync", stream=False, messages=1)
 LARGE_REQUEST = _request("benchmark-large", stream=True, messages=423)
 """About 200 KB: a coding agent deep in its session."""
+
+
+def _agent_request() -> bytes:
+    """A coding agent deep in its session: a long system prompt, tools, and calls with their results."""
+    text = " ".join(WORDS * 2)
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "string", "description": text} for name in ("path", "old", "new")},
+        "required": ["path"],
+    }
+    tools = [{"name": f"tool_{n}", "description": text * 4, "input_schema": schema} for n in range(20)]
+    mark = {"cache_control": {"type": "ephemeral"}}
+    turns: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": text}]}]
+    for number in range(75):
+        call = {"type": "tool_use", "id": f"toolu_{number:024}", "name": f"tool_{number % 20}"}
+        turns.append(
+            {
+                "role": "assistant",
+                "content": [{"type": "text", "text": text}, {**call, "input": {"path": f"src/{number}.py"}}],
+            }
+        )
+        result = {"type": "tool_result", "tool_use_id": call["id"], "content": (text + "\n") * 10}
+        turns.append({"role": "user", "content": [result]})
+    turns[-1]["content"].append({"type": "text", "text": text, **mark})
+    body = {
+        "model": "gpt-4.1",
+        "max_tokens": 32_000,
+        "stream": True,
+        "system": [{"type": "text", "text": text * 100, **mark}],
+        "tools": tools,
+        "metadata": {"user_id": "user_1"},
+        "messages": turns,
+    }
+    return _compact(body).encode()
+
+
+AGENT_REQUEST = _agent_request()
+"""About 200 KB with 20 tools and 75 calls: a coding agent deep in its session."""
 
 _RESPONSE_HEADERS = (
     "Date: Sat, 01 Nov 2025 12:00:00 GMT",
@@ -159,11 +193,12 @@ _RESPONSE_HEADERS = (
 )
 
 
-def _head(*headers: str) -> bytes:
+def head(*headers: str) -> bytes:
+    """Returns the head of an answer, with all that Anthropic sends beside these headers."""
     return "\r\n".join(("HTTP/1.1 200 OK", *headers, *_RESPONSE_HEADERS, "", "")).encode()
 
 
-ANSWER_HEAD = _head("Content-Type: application/json", f"Content-Length: {len(ANSWER)}")
-STREAM_HEAD = _head(
+ANSWER_HEAD = head("Content-Type: application/json", f"Content-Length: {len(ANSWER)}")
+STREAM_HEAD = head(
     "Content-Type: text/event-stream; charset=utf-8", "Cache-Control: no-cache", "Transfer-Encoding: chunked"
 )

@@ -1,0 +1,146 @@
+"""Instructions of fixed paths, counted by valgrind: a repeatable number that a change can be judged by.
+
+`python -m benchmarks.instructions PATH COUNT` walks one path so often. A path's figure is the difference
+between two counts, so that start and imports cancel out. The hash seed is fixed, garbage collection is off.
+"""
+
+import gc
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.environments import Missing
+from benchmarks.report import Figure, Row, Table
+from benchmarks.samples import ANSWER, EVENTS, SMALL_REQUEST
+
+__all__ = ["PATHS", "run"]
+
+_ROOT = Path(__file__).parent.parent
+_FEW, _MANY = 50, 150
+_COUNTED = re.compile(r"Collected : (\d+)")
+_AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+_USAGE = (
+    b'{"input_tokens":2048,"cache_creation_input_tokens":248,'
+    b'"cache_read_input_tokens":1800,"output_tokens":503}'
+)
+_ANSWER_HEADERS = [(b"content-type", b"application/json"), (b"request-id", b"req_011Benchmark")]
+_CONFIG = b"""
+[upstreams.claude]
+dialect = "anthropic"
+base_url = "http://127.0.0.1:9"
+auth = "none"
+
+[[routes]]
+model = "claude-*"
+targets = ["claude"]
+
+[auth]
+anonymous = true
+"""
+
+
+def run() -> tuple[str, list[Table]]:
+    """Returns the method and the table. Raises Missing without valgrind."""
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        raise Missing("valgrind is not installed")
+    rows = [
+        Row(name, [_digits((_count(valgrind, name, _MANY) - _count(valgrind, name, _FEW)) / (_MANY - _FEW))])
+        for name in PATHS
+    ]
+    method = (
+        f"Instructions that callgrind counts for {_MANY} walks less those for {_FEW}, a walk. PYTHONHASHSEED=0,"
+        " no garbage collection. The machine's load does not matter; its Python and libraries do."
+    )
+    return method, [Table("paths inside one process", ["path", "instructions"], rows)]
+
+
+def _digits(value: float) -> Figure:
+    return Figure(round(value), round(value), round(value))
+
+
+def _count(valgrind: str, path: str, count: int) -> int:
+    """Returns the instructions of a process that walks a path."""
+    done = subprocess.run(
+        [
+            *(valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"),
+            *(sys.executable, "-m", "benchmarks.instructions", path, str(count)),
+        ],
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    counted = _COUNTED.search(done.stderr)
+    if done.returncode or counted is None:
+        raise RuntimeError(f"valgrind has failed: {done.stderr[-500:]}")
+    return int(counted[1])
+
+
+def _native_call() -> Callable[[], object]:
+    """A relayed call in the core: the request looked at and routed, the answer metered, the record made."""
+    from nexusflow_core import Call, Gateway, decode_config
+
+    gateway = Gateway(decode_config(_CONFIG))
+
+    def walk() -> object:
+        call = Call(endpoint="messages", request_id="req_1", started_at=_AT, body=SMALL_REQUEST).look(10**8)
+        exchange = gateway.open(call, started=0.0)
+        exchange.start(0.0)
+        exchange.receive_head(200, _ANSWER_HEADERS, 0.1)
+        exchange.receive_data(ANSWER, 0.2)
+        exchange.receive_eof(0.2)
+        return exchange.record(0.2)
+
+    return walk
+
+
+def _translated_delta() -> Callable[[], object]:
+    from benchmarks.translation import middle_of_a_stream
+
+    receive, chunk = middle_of_a_stream()
+    return lambda: receive(chunk)
+
+
+def _cost() -> Callable[[], object]:
+    from nexusflow_core import Usage, cost
+
+    return lambda: cost(Usage.from_wire(_USAGE, "anthropic"), model="claude-opus-4-7", at=_AT).lines
+
+
+def _tap() -> Callable[[], object]:
+    """A whole stream through the meter, an event a chunk."""
+    from nexusflow_core.dialects.anthropic import StreamTap
+
+    def walk() -> None:
+        feed = StreamTap().feed
+        for event in EVENTS:
+            feed(event)
+
+    return walk
+
+
+PATHS: dict[str, Callable[[], Callable[[], object]]] = {
+    "native call": _native_call,
+    "translated delta": _translated_delta,
+    "cost": _cost,
+    f"tap, {len(EVENTS)} events": _tap,
+}
+"""Each makes what it needs, and returns the function of one walk."""
+
+
+def _walk(path: str, count: int) -> None:
+    walk = PATHS[path]()
+    gc.disable()
+    for _ in range(count):
+        walk()
+
+
+if __name__ == "__main__":
+    _walk(sys.argv[1], int(sys.argv[2]))
