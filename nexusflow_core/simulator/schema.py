@@ -6,16 +6,15 @@ may not conform.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from nexusflow_core.simulator.schema_match import (
-    Fuel,
+from nexusflow_core.simulator.keywords import (
     Schema,
-    conforms,
     equal,
     number,
     pointer,
+    satisfies,
     sequence,
     types_of,
     weight,
@@ -29,6 +28,9 @@ MAX_LENGTH = 10_000
 MAX_ITEMS = 100
 MAX_NAMES = 1_000
 MAX_READINGS = 32
+
+# The work on one schema is limited.
+MAX_STEPS = 100_000
 
 # Below this depth optional properties and items are left out.
 GENEROUS_DEPTH = 3
@@ -80,32 +82,34 @@ class _Maker:
 
     def __init__(self, root: Any) -> None:
         self.root = root
-        self.fuel = Fuel()
+        self.steps = MAX_STEPS
 
     def value(self, schema: Any, depth: int, nth: int = 0) -> Any:
         """Returns the nth-preferred value, so that items of a unique array differ."""
         if not is_object(schema):
             return "example"
+        if depth >= MAX_DEPTH or not self._spend(1):
+            return _BLANKS.get(_likely_types(schema)[0])
+        readings = list(islice(self._readings(schema, depth), MAX_READINGS)) or [{}]
+        if depth >= GENEROUS_DEPTH:  # a recursive schema must end: prefer readings without further members
+            readings.sort(key=_has_members)
         made: Any = None
-        for made in self._candidates(schema, depth, nth):
-            if conforms(made, schema, self.root, self.fuel):
-                break
-        self.fuel.spend(weight(made, most=self.fuel.left))
+        for reading in readings:
+            for made in chain(self._offered(reading, nth), self._built(reading, depth, nth)):
+                if satisfies(made, reading) and not self._is_excluded(made, reading):
+                    self._spend(weight(made, most=self.steps))
+                    return made
         return made
 
-    def _candidates(self, schema: Schema, depth: int, nth: int) -> Iterator[Any]:
-        """Yields at least one candidate, the best first."""
-        if depth >= MAX_DEPTH or not self.fuel.spend(1):
-            yield _BLANKS.get(_likely_types(schema)[0])
-            return
-        readings = list(islice(self._readings(schema, depth), MAX_READINGS)) or [{}]
-        yield from self._offered(readings[0], nth)
-        # A recursive schema must end: try the readings without further members first.
-        if depth >= GENEROUS_DEPTH:
-            readings.sort(key=_has_members)
-        for reading in readings:
-            yield from self._offered(reading, nth)
-            yield from self._built(reading, depth, nth)
+    def _spend(self, steps: int) -> bool:
+        """Takes that many steps; returns False once none is left."""
+        self.steps -= steps
+        return self.steps > 0
+
+    def _is_excluded(self, made: Any, reading: Schema) -> bool:
+        """Returns whether a value fits what the reading excludes."""
+        excluded = self._readings(object_of(reading.get("not")), MAX_DEPTH // 2) if "not" in reading else ()
+        return any(satisfies(made, option) for option in excluded)
 
     def _offered(self, schema: Schema, nth: int) -> Iterator[Any]:
         """Yields the values written in the schema, unless they are too large."""
@@ -114,7 +118,7 @@ class _Maker:
         different: list[Any] = []
         for choice in choices:
             size = weight(choice, MAX_LENGTH)
-            if self.fuel.spend(1 + size // 8) and size <= MAX_LENGTH and choice not in different:
+            if self._spend(1 + size // 8) and size <= MAX_LENGTH and choice not in different:
                 different.append(choice)
         yield from different[nth:]
 
@@ -122,18 +126,23 @@ class _Maker:
         """Yields each way to read the schema, without $ref, allOf, anyOf and oneOf."""
         key = next((key for key in _COMBINERS if key in schema), None)
         rest = {name: value for name, value in schema.items() if name != key}
-        if key is None or depth >= MAX_DEPTH or not self.fuel.spend(_breadth(schema)):
+        if key is None or depth >= MAX_DEPTH or not self._spend(_breadth(schema)):
             yield {name: value for name, value in rest.items() if name not in _COMBINERS}
         elif key == "$ref":
             yield from self._readings(_merge(rest, object_of(pointer(self.root, schema[key]))), depth + 1)
         elif key == "allOf":
             for part in sequence(schema, key):
-                if self.fuel.spend(_breadth(object_of(part))):
+                if self._spend(_breadth(object_of(part))):
                     rest = _merge(rest, object_of(part))
             yield from self._readings(rest, depth + 1)
         else:
-            for part in sequence(schema, key)[:MAX_READINGS] or [{}]:
-                yield from self._readings(_merge(rest, object_of(part)), depth + 1)
+            options = [object_of(option) for option in sequence(schema, key)[:MAX_READINGS]] or [{}]
+            for option in options:
+                merged = _merge(rest, option)
+                others = [other for other in options if other is not option]
+                if key == "oneOf" and others:
+                    merged["not"] = {"anyOf": [*others, *([merged["not"]] if "not" in merged else [])]}
+                yield from self._readings(merged, depth + 1)
 
     def _built(self, schema: Schema, depth: int, nth: int) -> Iterator[Any]:
         for name in _likely_types(schema):
@@ -167,7 +176,7 @@ class _Maker:
         properties, other = object_of(schema.get("properties")), schema.get("additionalProperties", True)
         made: dict[str, Any] = {}
         for name in names:
-            if not self.fuel.spend(1 + len(name)):
+            if not self._spend(1 + len(name)):
                 break
             made[name] = self.value(properties.get(name, other), depth + 1, nth)
         return made
@@ -183,7 +192,7 @@ class _Maker:
             yield [
                 self.value(part, depth + 1, i if unique else 0)
                 for i, part in enumerate(parts)
-                if self.fuel.spend(1)
+                if self._spend(1)
             ]
 
 

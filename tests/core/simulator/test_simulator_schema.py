@@ -60,6 +60,10 @@ CASES: dict[str, Any] = {
         "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
         "oneOf": [{"required": ["a"]}, {"required": ["b"]}],
     },
+    "oneOf by reference": {
+        "$defs": {"n": {"type": "number"}, "i": {"type": "integer"}},
+        "oneOf": [{"$ref": "#/$defs/i"}, {"$ref": "#/$defs/n"}, {"type": "string"}],
+    },
     "allOf": {
         "allOf": [
             {"type": "object", "properties": {"a": {"type": "integer", "minimum": 3}}, "required": ["a"]},
@@ -110,6 +114,8 @@ HOSTILE: dict[str, Any] = {
     "itself twice": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]},
     "itself as any": {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]},
     "never itself": {"not": {"$ref": "#"}},
+    "itself as one": {"oneOf": [{"$ref": "#"}, {"$ref": "#"}]},
+    "itself as one, never itself": {"oneOf": [{"not": {"$ref": "#"}} for _ in range(40)]},
     "endless object": {
         "type": "object",
         "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}},
@@ -129,6 +135,8 @@ HOSTILE: dict[str, Any] = {
     },
     "long reference": {"type": "array", "items": {"$ref": "#" + "/x" * 500_000}, "minItems": 100},
     "many types": {"type": "array", "items": {"type": ["bogus"] * 500_000}, "minItems": 100},
+    "one of many": {"allOf": [{"oneOf": [{"const": i} for i in range(30)]} for _ in range(30)]},
+    "not a list": {"not": 7, "anyOf": 7, "enum": 7, "required": 7, "properties": 7, "type": {}},
     "many choices": {
         "allOf": [{"enum": [[i] for i in range(20_000)]}, {"enum": [[-i] for i in range(20_000)]}]
     },

@@ -1,11 +1,11 @@
-"""Checks whether a value conforms to a JSON schema. Every value that is made passes this check."""
+"""The keywords of a JSON schema, read with care: callers write the schemas."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nexusflow_core.untyped import is_list, is_object, object_of
 
-__all__ = ["Fuel", "Schema", "conforms", "equal", "number", "pointer", "sequence", "types_of", "weight"]
+__all__ = ["Schema", "equal", "number", "pointer", "satisfies", "sequence", "types_of", "weight"]
 
 Schema = dict[str, Any]
 
@@ -19,47 +19,25 @@ TYPES: Mapping[str, type | tuple[type, ...]] = {
     "null": type(None),
 }
 
-# Callers write the schemas, so the work is bounded: below this depth, and after this many steps, a value counts
-# as conforming.
-MAX_CHECK_DEPTH = 48
-MAX_STEPS = 100_000
-
 # Larger or finer bounds are ignored: arithmetic with them would overflow.
 MAX_NUMBER = 10**15
 MIN_STEP = 1e-9
 
 MAX_REFERENCE = 1_000
-MAX_UNIQUE = 1_000
 
 
-class Fuel:
-    """The remaining steps for one schema, shared by making and checking values."""
+def satisfies(value: Any, schema: Schema) -> bool:
+    """Returns whether a value has the type, the bounds and the required members that a schema asks for.
 
-    def __init__(self) -> None:
-        self.left = MAX_STEPS
-
-    def spend(self, steps: int) -> bool:
-        """Takes this many steps. Returns False once none is left."""
-        self.left -= steps
-        return self.left > 0
-
-
-def conforms(value: Any, schema: Any, root: Any, fuel: Fuel, depth: int = 0) -> bool:
-    """True if `value` satisfies the supported keywords of `schema`.
-
-    Ignored are pattern, format, if/then/else, contains, dependent*, unevaluated*.
+    Members themselves, pattern and format are not judged.
     """
-    if not is_object(schema):
-        return schema is not False
-    if depth > MAX_CHECK_DEPTH or not fuel.spend(1 + len(schema)):
-        return True
-    types = types_of(schema)
+    types, choices = types_of(schema), sequence(schema, "enum")
     return (
         (not types or any(_is(value, name) for name in types))
-        and _listed(value, schema, fuel)
-        and _combined(value, schema, root, fuel, depth)
+        and ("const" not in schema or equal(value, schema["const"]))
+        and (not choices or any(equal(value, choice) for choice in choices))
+        and (not is_object(value) or all(name in value for name in sequence(schema, "required")))
         and _bounded(value, schema)
-        and _members_conform(value, schema, root, fuel, depth)
     )
 
 
@@ -126,27 +104,6 @@ def _is(value: Any, name: str) -> bool:
     )
 
 
-def _listed(value: Any, schema: Schema, fuel: Fuel) -> bool:
-    if "const" in schema and not equal(value, schema["const"]):
-        return False
-    choices = sequence(schema, "enum")
-    return not choices or not fuel.spend(len(choices)) or any(equal(value, choice) for choice in choices)
-
-
-def _combined(value: Any, schema: Schema, root: Any, fuel: Fuel, depth: int) -> bool:
-    def holds(part: Any) -> bool:
-        return conforms(value, part, root, fuel, depth + 1)
-
-    any_of, one_of = sequence(schema, "anyOf"), sequence(schema, "oneOf")
-    return (
-        ("$ref" not in schema or holds(pointer(root, schema["$ref"])))
-        and all(map(holds, sequence(schema, "allOf")))
-        and (not any_of or any(map(holds, any_of)))
-        and (not one_of or sum(map(holds, one_of)) == 1 or fuel.left <= 0)
-        and ("not" not in schema or not holds(schema["not"]) or fuel.left <= 0)
-    )
-
-
 def _bounded(value: Any, schema: Schema) -> bool:
     if isinstance(value, bool) or value is None:
         return True
@@ -159,30 +116,8 @@ def _bounded(value: Any, schema: Schema) -> bool:
         )
         return within and whole and (above is None or value > above) and (below is None or value < below)
     what = "Length" if isinstance(value, str) else "Items" if is_list(value) else "Properties"
-    sized = _between(len(value), number(schema, f"min{what}"), number(schema, f"max{what}"))
-    return sized and (not is_list(value) or _unique(value, schema))
+    return _between(len(value), number(schema, f"min{what}"), number(schema, f"max{what}"))
 
 
 def _between(value: float, low: Any, high: Any) -> bool:
     return (low is None or value >= low) and (high is None or value <= high)
-
-
-def _unique(value: list[Any], schema: Schema) -> bool:
-    if schema.get("uniqueItems") is not True or weight(value, MAX_UNIQUE) > MAX_UNIQUE:
-        return True
-    return not any(equal(a, b) for i, a in enumerate(value) for b in value[:i])
-
-
-def _members_conform(value: Any, schema: Schema, root: Any, fuel: Fuel, depth: int) -> bool:
-    if is_list(value):
-        first, rest = sequence(schema, "prefixItems"), schema.get("items", True)
-        parts = [first[i] if i < len(first) else rest for i in range(len(value))]
-        return all(conforms(item, part, root, fuel, depth + 1) for item, part in zip(value, parts, strict=True))
-    if not is_object(value):
-        return True
-    if any(isinstance(name, str) and name not in value for name in sequence(schema, "required")):
-        return False
-    known = object_of(schema.get("properties"))
-    # A pattern may allow the name, and patterns are ignored.
-    other = True if "patternProperties" in schema else schema.get("additionalProperties", True)
-    return all(conforms(item, known.get(name, other), root, fuel, depth + 1) for name, item in value.items())
