@@ -144,7 +144,7 @@ def _counts(*, moving: bool) -> list[Counted]:
         request = _request(number, moving=moving)
         it = simulator.step(request, at=START + timedelta(seconds=45 * number))
         uncached = it.uncached.best + 3
-        found.append(Counted(it.read.best, it.write_short.best, it.write_long.best, uncached))
+        found.append(Counted(it.read.best, it.write_5m.best, it.write_1h.best, uncached))
     return found
 
 

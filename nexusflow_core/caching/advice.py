@@ -125,7 +125,7 @@ def _pings(conversations: list[Conversation], book: PriceBook | None) -> Iterato
                 continue
             needed = int((turn.at - before.at).total_seconds() // lifetime)
             most = pings(price, lifetime)
-            if needed > most.count or turn.counted.write_long:
+            if needed > most.count or turn.counted.write_1h:
                 continue
             prefix = turn.lost + turn.counted.read
             gain = turn.lost * (price.cache_write_5m - price.cache_read) - needed * prefix * price.cache_read
@@ -143,7 +143,7 @@ def _useless(ledger: Ledger) -> Iterator[Advice]:
     """Breakpoints that were written and never read."""
     for name, sums in ledger.breakpoints.items():
         if sums.extra and not sums.read and sums.requests > 1:
-            written = sums.write_short + sums.write_long
+            written = sums.write_5m + sums.write_1h
             why = f"{written:,} tokens were written there in {sums.requests:,} requests, and none was ever read"
             yield Advice(f"Take away the breakpoint at {name}", why, sums.extra, sums.requests)
 

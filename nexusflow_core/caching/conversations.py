@@ -162,5 +162,5 @@ def _reason(conversation: Conversation, entry: Entry, counted: Counted) -> Miss:
 def _remember(conversation: Conversation, counted: Counted) -> None:
     conversation.cached = counted.read + counted.written if counted.calls == 1 else None
     if counted.written:
-        name = ANTHROPIC.long if counted.write_long else ANTHROPIC.short
+        name = ANTHROPIC.long if counted.write_1h else ANTHROPIC.short
         conversation.lifetime = ANTHROPIC.lifetimes[name]

@@ -25,8 +25,8 @@ class Sums(Struct):
 
     requests: int = 0
     read: int = 0
-    write_short: int = 0
-    write_long: int = 0
+    write_5m: int = 0
+    write_1h: int = 0
     uncached: int = 0
     lost: int = 0
     misses: int = 0
@@ -109,8 +109,8 @@ def lost_femto_usd(turn: Turn, price: Price | None) -> int | None:
     """
     if price is None:
         return None
-    long = min(turn.lost, turn.counted.write_long)
-    short = min(turn.lost - long, turn.counted.write_short)
+    long = min(turn.lost, turn.counted.write_1h)
+    short = min(turn.lost - long, turn.counted.write_5m)
     plain = turn.lost - long - short
     paid = long * price.cache_write_1h + short * price.cache_write_5m + plain * price.input
     return max(0, paid - turn.lost * price.cache_read)
@@ -128,8 +128,8 @@ def _add_turn(sums: Sums, turn: Turn, price: Price | None, wasted: int) -> None:
     counted = turn.counted
     sums.requests += 1
     sums.read += counted.read
-    sums.write_short += counted.write_short
-    sums.write_long += counted.write_long
+    sums.write_5m += counted.write_5m
+    sums.write_1h += counted.write_1h
     sums.uncached += counted.uncached
     sums.lost += turn.lost
     sums.misses += turn.lost > 0
@@ -137,19 +137,19 @@ def _add_turn(sums: Sums, turn: Turn, price: Price | None, wasted: int) -> None:
     sums.unpriced += price is None
     if price is not None:
         sums.saved += counted.read * (price.input - price.cache_read)
-        sums.extra += _extra(counted.write_short, counted.write_long, price)
+        sums.extra += _extra(counted.write_5m, counted.write_1h, price)
 
 
 def _add_share(sums: Sums, share: Share, price: Price | None) -> None:
     sums.requests += 1
     sums.read += share.read
-    sums.write_short += share.write_short
-    sums.write_long += share.write_long
+    sums.write_5m += share.write_5m
+    sums.write_1h += share.write_1h
     sums.estimated += not share.exact
     sums.unpriced += price is None
     if price is not None:
         sums.saved += share.read * (price.input - price.cache_read)
-        sums.extra += _extra(share.write_short, share.write_long, price)
+        sums.extra += _extra(share.write_5m, share.write_1h, price)
 
 
 def _extra(short: int, long: int, price: Price) -> int:

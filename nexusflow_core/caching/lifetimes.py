@@ -26,14 +26,14 @@ class BreakEven(Struct, frozen=True):
     long: Fraction | None
     """From here on an hour costs less than no cache."""
     read: Fraction
-    write_short: Fraction
-    write_long: Fraction
+    write_5m: Fraction
+    write_1h: Fraction
 
     def long_over_short(self, share_short: Fraction) -> Fraction | None:
         """Returns the share of gaps below an hour from which on it costs less than 5 minutes do, where this
         share of the gaps is below 5 minutes."""
-        cost = cost_per_request(self.write_short, self.read, share_short)
-        return _share(self.write_long, self.read, cost)
+        cost = cost_per_request(self.write_5m, self.read, share_short)
+        return _share(self.write_1h, self.read, cost)
 
 
 class Pings(Struct, frozen=True):

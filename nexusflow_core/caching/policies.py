@@ -55,8 +55,8 @@ class Outcome(Struct):
     requests: int = 0
     estimated: int = 0
     read: int = 0
-    write_short: int = 0
-    write_long: int = 0
+    write_5m: int = 0
+    write_1h: int = 0
     uncached: int = 0
     femto_usd: int | None = 0
 
@@ -92,15 +92,15 @@ def _add(outcome: Outcome, found: Prediction, model: str, at: datetime, book: Pr
     usage = Usage(
         input_tokens=found.uncached.best,
         cache_read_tokens=found.read.best,
-        cache_write_5m_tokens=found.write_short.best,
-        cache_write_1h_tokens=found.write_long.best,
+        cache_write_5m_tokens=found.write_5m.best,
+        cache_write_1h_tokens=found.write_1h.best,
     )
-    counts = found.read, found.write_short, found.write_long, found.uncached
+    counts = found.read, found.write_5m, found.write_1h, found.uncached
     outcome.requests += 1
     outcome.estimated += not all(it.exact for it in counts)
     outcome.read += usage.cache_read_tokens
-    outcome.write_short += usage.cache_write_5m_tokens
-    outcome.write_long += usage.cache_write_1h_tokens
+    outcome.write_5m += usage.cache_write_5m_tokens
+    outcome.write_1h += usage.cache_write_1h_tokens
     outcome.uncached += usage.input_tokens
     try:
         if outcome.femto_usd is not None:

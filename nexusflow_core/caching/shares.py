@@ -18,8 +18,8 @@ class Share(Struct, frozen=True):
 
     breakpoint: str
     read: int
-    write_short: int
-    write_long: int
+    write_5m: int
+    write_1h: int
     exact: bool
 
 
@@ -32,7 +32,7 @@ def shares(prompt: Prompt, counter: Counter, counted: Counted) -> tuple[Share, .
         return ()
     sizes = sizes_of(counter, prompt)
     end = counted.read + counted.written
-    until_long = counted.read + counted.write_long
+    until_long = counted.read + counted.write_1h
     found: list[Share] = []
     start = 0
     for mark in prompt.marks:

@@ -32,14 +32,14 @@ class Hit(Struct, frozen=True):
 class Prediction(Struct, frozen=True, kw_only=True):
     """What a request reads, writes and pays in full, in tokens that do not overlap.
 
-    `write_short` and `write_long` are the writes of the shorter and the longer lifetime (5 minutes and an hour
+    `write_5m` and `write_1h` are the writes of the shorter and the longer lifetime (5 minutes and an hour
     at Anthropic). `hit` is None where nothing is read, `miss` where nothing is lost; both are set where only a
     part is read.
     """
 
     read: Tokens
-    write_short: Tokens
-    write_long: Tokens
+    write_5m: Tokens
+    write_1h: Tokens
     uncached: Tokens
     total: Tokens
     hit: Hit | None = None
@@ -62,6 +62,23 @@ class _Plan(Struct):
     hit: int
     found_by: int
     minimum: int
+    doubtful: int = -1
+    """A block whose prefix may have been too short to be cached: its size is an estimate below the minimum."""
+
+    @property
+    def read(self) -> Tokens:
+        """What the request reads."""
+        if self.doubtful >= 0:
+            return Tokens(0, 0, self.sizes[self.doubtful].most)
+        if self.hit < 0:
+            return Tokens.exactly(0)
+        size = self.sizes[self.hit]
+        return size if size.exact or size.least >= self.minimum else Tokens(0, size.best, size.most)
+
+    def may_be_written(self) -> list[Mark]:
+        """The breakpoints above the hit, but for those that are surely below the minimum."""
+        marks = (mark for mark in self.prompt.marks if mark.index > self.hit)
+        return [mark for mark in marks if self.sizes[mark.index].most >= self.minimum]
 
     def written(self) -> list[Mark]:
         """The breakpoints that write an entry: above the hit, and not below the minimum."""
@@ -141,7 +158,10 @@ class CacheSimulator:
         if total.best < floor:
             total = Tokens(floor, floor, max(floor, total.most))
         minimum = self._minimums.tokens(prompt.model, at)
-        return _Plan(prompt, sizes, total, now, visible.timestamp(), hit, found_by, minimum)
+        plan = _Plan(prompt, sizes, total, now, visible.timestamp(), hit, found_by, minimum)
+        if hit >= 0 and not sizes[hit].exact and sizes[hit].best < minimum:
+            plan.hit, plan.doubtful = -1, hit
+        return plan
 
     def _hit(self, prompt: Prompt, at: float) -> tuple[int, int]:
         """The longest prefix that can be read, and the breakpoint that finds it; -1 where there is none.
@@ -158,8 +178,7 @@ class CacheSimulator:
     # Predicting
 
     def _predict(self, plan: _Plan, session: str | None, scope: str) -> Prediction:
-        zero = Tokens.exactly(0)
-        read = plan.sizes[plan.hit] if plan.hit >= 0 else zero
+        zero, read = Tokens.exactly(0), plan.read
         written = plan.written()
         long = [mark for mark in written if mark.lifetime == self.rules.long]
         until_long = plan.sizes[long[-1].index] if long else read
@@ -168,8 +187,8 @@ class CacheSimulator:
         hit = Hit(plan.hit, prompt.path(plan.hit), prompt.path(plan.found_by)) if plan.hit >= 0 else None
         return Prediction(
             read=read,
-            write_long=until_long.above(read) if long else zero,
-            write_short=until_last.above(until_long) if written else zero,
+            write_1h=until_long.above(read) if long else zero,
+            write_5m=until_last.above(until_long) if written else zero,
             uncached=plan.total.above(until_last),
             total=plan.total,
             hit=hit,
@@ -244,17 +263,17 @@ class CacheSimulator:
             return
         last = prompt.marks[-1].index
         self.counter.learn(prompt, last, counted.read + counted.written)
-        if counted.write_long and counted.write_short:
+        if counted.write_1h and counted.write_5m:
             long = [mark.index for mark in prompt.marks if mark.lifetime == self.rules.long]
             if long:
-                self.counter.learn(prompt, long[-1], counted.read + counted.write_long)
+                self.counter.learn(prompt, long[-1], counted.read + counted.write_1h)
         read = self._block_read(plan, counted)
         if read >= 0:
             self.counter.learn(prompt, read, counted.read)
         self._contradict(plan, read)
         plan.sizes = dict(sizes_of(self.counter, prompt))
         plan.minimum = min(plan.minimum, counted.read + counted.written)
-        written = [mark for mark in plan.written() if plan.sizes[mark.index].best > counted.read]
+        written = [mark for mark in plan.may_be_written() if plan.sizes[mark.index].most > counted.read]
         self._believe(plan, written)
         if read >= 0 and self._entries.get(prompt.prefixes[read]) is None:
             mark = next((mark for mark in prompt.marks if mark.index >= read), prompt.marks[-1])
@@ -267,8 +286,9 @@ class CacheSimulator:
             return -1
         if not counted.written:
             return plan.prompt.marks[-1].index
-        if plan.hit >= 0 and plan.sizes[plan.hit].best == counted.read:
-            return plan.hit
+        for index in (plan.hit, plan.doubtful):
+            if index >= 0 and plan.sizes[index].may_be(counted.read):
+                return index
         for mark in reversed(plan.prompt.marks):
             for index in plan.prompt.back_from(mark.index):
                 if self.counter.size(plan.prompt, index) == Tokens.exactly(counted.read):
@@ -277,8 +297,9 @@ class CacheSimulator:
 
     def _contradict(self, plan: _Plan, read: int) -> None:
         """Drops the entry that was predicted and was not there."""
-        if plan.hit > read:
-            self._entries.drop(plan.prompt.prefixes[plan.hit])
+        for index in (plan.hit, plan.doubtful):
+            if index > read:
+                self._entries.drop(plan.prompt.prefixes[index])
         plan.hit = read
 
     def _observe_server_tools(self, plan: _Plan, counted: Counted) -> None:

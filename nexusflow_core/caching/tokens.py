@@ -27,6 +27,10 @@ class Tokens(Struct, frozen=True, gc=False):
     def exact(self) -> bool:
         return self.least == self.most
 
+    def may_be(self, tokens: int) -> bool:
+        """Returns whether the count may be this one."""
+        return self.least <= tokens <= self.most
+
     def above(self, lower: "Tokens") -> "Tokens":
         """Returns the tokens from one prefix up to a longer one."""
         best = max(0, self.best - lower.best)
@@ -46,15 +50,15 @@ class Counted(Struct, frozen=True):
     """
 
     read: int
-    write_short: int
-    write_long: int
+    write_5m: int
+    write_1h: int
     uncached: int
     calls: int = 1
     thought: bool = False
 
     @property
     def written(self) -> int:
-        return self.write_short + self.write_long
+        return self.write_5m + self.write_1h
 
     @property
     def total(self) -> int:

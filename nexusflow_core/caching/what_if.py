@@ -70,8 +70,8 @@ def femto_usd_of(counted: Counted, price: Price | None) -> int | None:
         return None
     return (
         counted.read * price.cache_read
-        + counted.write_short * price.cache_write_5m
-        + counted.write_long * price.cache_write_1h
+        + counted.write_5m * price.cache_write_5m
+        + counted.write_1h * price.cache_write_1h
         + counted.uncached * price.input
     )
 
@@ -119,5 +119,5 @@ def _split(counted: Counted, read: int, lifetime: Lifetime) -> Counted:
         case Lifetime.LONG:
             return Counted(read, 0, written, counted.uncached)
         case Lifetime.AS_IT_WAS:
-            long = min(written, counted.write_long)
+            long = min(written, counted.write_1h)
             return Counted(read, written - long, long, counted.uncached)

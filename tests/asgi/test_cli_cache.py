@@ -102,7 +102,7 @@ def test_json_has_exact_amounts(run: Run, tmp_path: Path) -> None:
     _, out, _ = run(log(tmp_path / "log.jsonl"), transcript(tmp_path / "t.jsonl"), "--format", "json")
     found = json.loads(out)
     assert set(found["sessions"]) == {"bot", "3f0c1b1e"}
-    for name in ("requests", "read", "write_short", "uncached", "lost"):
+    for name in ("requests", "read", "write_5m", "uncached", "lost"):
         assert sum(it[name] for it in found["sessions"].values()) == found["total"][name]
     assert found["reasons"]["system_changed system[1]"]["wasted_usd"] == "0.00966"
     assert found["misses"][1]["miss"] == "system_changed system[1]"

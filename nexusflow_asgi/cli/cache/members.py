@@ -11,8 +11,8 @@ __all__ = ["members"]
 _COUNTS = (
     "requests",
     "read",
-    "write_short",
-    "write_long",
+    "write_5m",
+    "write_1h",
     "uncached",
     "misses",
     "lost",
@@ -37,8 +37,8 @@ def members(found: Findings) -> dict[str, Any]:
                 "requests": it.requests,
                 "estimated": it.estimated,
                 "read": it.read,
-                "write_short": it.write_short,
-                "write_long": it.write_long,
+                "write_5m": it.write_5m,
+                "write_1h": it.write_1h,
                 "uncached": it.uncached,
                 "prompts_usd": _usd(it.femto_usd),
             }

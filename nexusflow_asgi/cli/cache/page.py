@@ -64,7 +64,7 @@ def _text(text: str) -> str:
 
 
 def _numbers(total: Sums) -> Iterator[str]:
-    prompt = total.read + total.write_short + total.write_long + total.uncached
+    prompt = total.read + total.write_5m + total.write_1h + total.uncached
     share = f"{total.read / prompt:.0%}" if prompt else "-"
     numbers = {
         "read from the cache": share,
@@ -162,7 +162,7 @@ def _table(title: str, name: str, groups: Mapping[str, Sums]) -> Iterator[str]:
     yield f'<h2>{title}</h2><div class="scroll"><table><tr>{"".join(f"<th>{head}</th>" for head in heads)}</tr>'
     listed = sorted(groups.items(), key=lambda it: (-it[1].wasted, -it[1].read, it[0]))
     for group, sums in listed[:_ROWS]:
-        counts = sums.requests, sums.read, sums.write_short + sums.write_long, sums.uncached, sums.lost
+        counts = sums.requests, sums.read, sums.write_5m + sums.write_1h, sums.uncached, sums.lost
         amounts = (_usd(sums, amount) for amount in (sums.saved, sums.extra, sums.wasted))
         cells = [_text(group), *(f"{count:,}" for count in counts), *amounts]
         yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

@@ -12,8 +12,8 @@ _MOST_SESSIONS = 20
 _COUNTS = {
     "requests": "requests",
     "read": "read",
-    "write_short": "write 5m",
-    "write_long": "write 1h",
+    "write_5m": "write 5m",
+    "write_1h": "write 1h",
     "uncached": "uncached",
     "misses": "misses",
     "lost": "lost",
@@ -122,7 +122,7 @@ def _policies(found: Findings) -> Iterator[str]:
     rows = [
         [
             it.policy.value,
-            *(f"{count:,}" for count in (it.read, it.write_short, it.write_long, it.uncached)),
+            *(f"{count:,}" for count in (it.read, it.write_5m, it.write_1h, it.uncached)),
             "unknown" if it.femto_usd is None else shown(it.femto_usd),
             f"{it.estimated:,} of {it.requests:,}",
         ]

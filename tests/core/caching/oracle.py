@@ -40,8 +40,8 @@ class Stored(NamedTuple):
 
 class Outcome(NamedTuple):
     read: int
-    write_short: int
-    write_long: int
+    write_5m: int
+    write_1h: int
     uncached: int
 
 
@@ -54,7 +54,7 @@ class NaiveCache:
 
     def step(self, request: dict[str, Any], at: float) -> Outcome:
         blocks = flat(request)
-        sizes = read_prompt(request, ANTHROPIC).weights
+        sizes = self.sizes(request)
         marks = [index for index, block in enumerate(blocks) if block.lifetime]
         read = max((self.found(blocks, mark, at) for mark in marks), default=-1)
         size_read = sizes[read] if read >= 0 else 0
@@ -72,6 +72,10 @@ class NaiveCache:
             self.stored.append(Stored(prefix(blocks, mark), lifetime, [at + LIFETIMES[lifetime]]))
         total = sizes[-1] if sizes else 0
         return Outcome(size_read, until_last - until_long, until_long - size_read, total - until_last)
+
+    def sizes(self, asked: dict[str, Any]) -> list[int]:
+        """The tokens up to each block."""
+        return read_prompt(asked, ANTHROPIC).weights
 
     def found(self, blocks: list[Block], mark: int, at: float) -> int:
         """The block of the first entry that a walk back of 20 positions meets; -1 for none."""

@@ -83,7 +83,7 @@ def replayed(sequence: list[tuple[dict[str, Any], float, bool]]) -> list[tuple[d
 
 
 def counts(it: Prediction) -> tuple[int, int, int, int]:
-    return it.read.best, it.write_short.best, it.write_long.best, it.uncached.best
+    return it.read.best, it.write_5m.best, it.write_1h.best, it.uncached.best
 
 
 @settings(max_examples=150, deadline=None)
@@ -99,7 +99,7 @@ def test_predicts_what_the_naive_cache_does(sequence: list[tuple[dict[str, Any],
         assert sum(counts(found)) == found.total.best
         assert found.exact
         assert found.read.best <= longest
-        longest = max(longest, found.read.best + found.write_short.best + found.write_long.best)
+        longest = max(longest, found.read.best + found.write_5m.best + found.write_1h.best)
         assert (found.hit is None) == (found.read.best == 0)
 
 
@@ -111,9 +111,7 @@ def test_a_breakpoint_more_costs_its_premium(request: dict[str, Any]) -> None:
     without = CacheSimulator(counter=WeightCounter()).step(bare, at=START)
     more = {**bare, "cache_control": {"type": "ephemeral"}}
     found = CacheSimulator(counter=WeightCounter()).step(more, at=START)
-    written = (
-        found.write_short.best + found.write_long.best - without.write_short.best - without.write_long.best
-    )
+    written = found.write_5m.best + found.write_1h.best - without.write_5m.best - without.write_1h.best
     assert written >= 0
     assert dollars(found) - dollars(without) == written * premium()
 
@@ -125,7 +123,7 @@ def test_without_reads_the_cost_is_the_plain_one_and_the_premium(request: dict[s
     found = CacheSimulator(counter=WeightCounter()).step(request, at=START)
     plain = cost(Usage(input_tokens=found.total.best), model="claude-sonnet-5", at=START).femto_usd
     base = plain // found.total.best
-    extra = found.write_short.best * base // 4 + found.write_long.best * base
+    extra = found.write_5m.best * base // 4 + found.write_1h.best * base
     assert dollars(found) == plain + extra
 
 

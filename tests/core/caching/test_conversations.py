@@ -89,7 +89,7 @@ def test_requests_tell_the_place() -> None:
     ledger = Ledger.of(found)
     assert ledger.reasons["system_changed system[1]"].misses == 2
     assert ledger.reasons["system_changed system[1]"].wasted == 2 * 3050 * (WRITE - READ)
-    assert ledger.breakpoints["system[1]"].write_short == 3 * 3050
+    assert ledger.breakpoints["system[1]"].write_5m == 3 * 3050
     assert [it.number for it in ledger.costly] == [2, 3]
     assert "system[1]" in ledger.costly[0].miss.sentence()
 

@@ -19,7 +19,7 @@ def price(model: str) -> Price:
 def test_sonnet_reads_at_a_tenth() -> None:
     """5 minutes pay from 5/23 of the gaps on, an hour from 10/19 on."""
     even = break_even(price("claude-sonnet-4-6"))
-    assert (even.read, even.write_short, even.write_long) == (Fraction(1, 10), Fraction(5, 4), Fraction(2))
+    assert (even.read, even.write_5m, even.write_1h) == (Fraction(1, 10), Fraction(5, 4), Fraction(2))
     assert (even.short, even.long) == (Fraction(5, 23), Fraction(10, 19))
 
 
@@ -29,7 +29,7 @@ def test_sonnet_reads_at_a_tenth() -> None:
 def test_at_the_break_even_share_both_cost_the_same(model: str) -> None:
     """No cache costs 1; above the share the cache costs less, below it more."""
     even = break_even(price(model))
-    for share, write in [(even.short, even.write_short), (even.long, even.write_long)]:
+    for share, write in [(even.short, even.write_5m), (even.long, even.write_1h)]:
         assert share is not None
         assert cost_per_request(write, even.read, share) == 1
         assert cost_per_request(write, even.read, share + Fraction(1, 1000)) < 1
@@ -40,8 +40,8 @@ def test_an_hour_against_five_minutes() -> None:
     even = break_even(price("claude-sonnet-4-6"))
     over = even.long_over_short(Fraction(1, 2))
     assert over is not None
-    short = cost_per_request(even.write_short, even.read, Fraction(1, 2))
-    assert cost_per_request(even.write_long, even.read, over) == short
+    short = cost_per_request(even.write_5m, even.read, Fraction(1, 2))
+    assert cost_per_request(even.write_1h, even.read, over) == short
     assert even.long_over_short(Fraction(1)) == 1
 
 

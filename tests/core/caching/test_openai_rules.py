@@ -40,7 +40,7 @@ def test_the_last_part_is_an_implicit_breakpoint() -> None:
     """Without a word about caching the whole prompt is written, and read by the next turn."""
     it = cache()
     first = it.step(asked(part("a")), at=after(0))
-    assert first.write_short.best == first.total.best
+    assert first.write_5m.best == first.total.best
     found = it.step(asked(part("a"), part("b")), at=after(1))
     assert found.read == first.total
 

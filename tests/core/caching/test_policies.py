@@ -59,8 +59,8 @@ def test_a_replay_costs_what_the_simulator_says() -> None:
     none, last = (
         replay(conversation(), it, counter=WeightCounter()) for it in (Policy.NONE, Policy.LAST_BLOCK)
     )
-    assert (none.requests, none.read, none.write_short) == (4, 0, 0)
-    assert last.read + last.write_short + last.uncached == none.uncached
+    assert (none.requests, none.read, none.write_5m) == (4, 0, 0)
+    assert last.read + last.write_5m + last.uncached == none.uncached
     assert last.read > 3 * 4000
     assert none.femto_usd is not None
     assert last.femto_usd is not None
@@ -78,7 +78,7 @@ def test_sizes_come_from_recorded_usage() -> None:
     simulator = CacheSimulator(counter=counter)
     simulator.step(sent[0].request, at=after(0), usage=usage(short=1777))
     known, unknown = replay(sent, Policy.AS_SENT, counter=counter), replay(sent, Policy.AS_SENT)
-    assert (known.read, known.write_short, known.estimated) == (1777, 1777, 0)
+    assert (known.read, known.write_5m, known.estimated) == (1777, 1777, 0)
     assert unknown.estimated == 2
 
 
@@ -87,4 +87,4 @@ def test_a_model_without_a_price_has_no_cost() -> None:
     sent = [Sent({**request(user(text("a", mark="5m"))), "model": "nobody-knows"}, after(0))]
     found = replay(sent, Policy.AS_SENT, counter=WeightCounter())
     assert found.femto_usd is None
-    assert found.write_short > 0
+    assert found.write_5m > 0

@@ -101,7 +101,7 @@ def test_a_scenario(source: str) -> None:
         elif not read:
             assert found.read.best == 0
         if not read and not written:
-            assert found.write_short.best + found.write_long.best == 0
+            assert found.write_5m.best + found.write_1h.best == 0
 
 
 @needs_recordings

@@ -78,7 +78,7 @@ def test_an_entry_is_readable_once_the_answer_begins() -> None:
     cache.step(asked, at=after(0), answered_at=after(3))
     early = cache.step(asked, at=after(1), answered_at=after(4))
     assert miss(early) == Miss(Reason.NOT_YET_VISIBLE, "messages[0].content[0]", seconds=2.0)
-    assert early.write_short.best == early.total.best
+    assert early.write_5m.best == early.total.best
     assert cache.step(asked, at=after(3)).hit is not None
 
 
@@ -90,8 +90,8 @@ def test_two_lifetimes_in_one_request() -> None:
         user(text("c", mark="5m"), text("d", 500)), system=[text("a", mark="1h"), text("b", mark="1h")]
     )
     found = cache.step(asked, at=after(1))
-    assert (found.read.best, found.write_long.best) == (2001, 2001)
-    assert 2000 < found.write_short.best < 2010
+    assert (found.read.best, found.write_1h.best) == (2001, 2001)
+    assert 2000 < found.write_5m.best < 2010
     assert 499 < found.uncached.best < 503
 
 
@@ -137,7 +137,7 @@ def test_breakpoints_that_the_api_refuses(blocks: list[dict[str, Any]]) -> None:
 def test_below_the_minimum_nothing_is_cached() -> None:
     """The miss says how many tokens are missing."""
     found = simulator().step(request(user(text("a", 1000, mark="5m"))), at=after(0))
-    assert (found.read.best, found.write_short.best) == (0, 0)
+    assert (found.read.best, found.write_5m.best) == (0, 0)
     assert found.uncached.best == found.total.best
     assert miss(found) == Miss(Reason.BELOW_MINIMUM, tokens=1024 - found.total.best)
 
@@ -159,7 +159,7 @@ def test_minimums_are_dated(model: str, month: int, day: int, minimum: int) -> N
     at = after(0).replace(month=month, day=day)
     for tokens, written in [(minimum - 20, False), (minimum + 20, True)]:
         asked = {**request(user(text("a", tokens, mark="5m"))), "model": model}
-        assert bool(simulator().step(asked, at=at).write_short.best) == written
+        assert bool(simulator().step(asked, at=at).write_5m.best) == written
 
 
 CHANGES: dict[str, dict[str, Any]] = {
