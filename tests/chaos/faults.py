@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from tests.servers import JSON, LAST_CHUNK, SSE, Fault, Headers, Step, answer, chunk, head
 
-Dialect: TypeAlias = Literal["anthropic", "openai-chat"]
+Dialect: TypeAlias = Literal["anthropic", "openai-chat", "toy"]
 
 SECRET = "sk-planted-upstream"
 SPOOFED: Headers = (
@@ -81,6 +81,14 @@ SPEAKS: dict[Dialect, Spoken] = {
             _chat(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]),
             _chat(choices=[], usage={"prompt_tokens": 3, "completion_tokens": 2}),
             b"data: [DONE]\n\n",
+        ],
+    ),
+    "toy": Spoken(
+        json.dumps({"say": "Hello", "stop": "done", "counts": {"in": 3, "out": 2}}).encode(),
+        [
+            b'data: {"say": "Hel"}\n\n',
+            b'data: {"say": "lo"}\n\n',
+            b'data: {"stop": "done", "counts": {"in": 3, "out": 2}}\n\n',
         ],
     ),
 }

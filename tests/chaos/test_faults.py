@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import product
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,7 +15,9 @@ import pytest
 from nexusflow_asgi import NexusFlow
 from nexusflow_core import CallRecord
 from nexusflow_core.config import decode_config
+from nexusflow_core.dialects import DIALECTS
 from tests.chaos.faults import FAULTS, SECRET, SPEAKS, Dialect, honest
+from tests.core.translation.toy import TOY
 from tests.servers import Head, RawClient, RecordingHook, ScriptedUpstream, Served, Truncated
 
 CONFIG = """
@@ -74,20 +77,22 @@ class Rig(NamedTuple):
     hook: RecordingHook
 
 
-@pytest.fixture(scope="module", params=["h1", "httpx", "aiohttp"])
-def transport(request: pytest.FixtureRequest) -> Any:
-    return request.param
+RIGS: list[tuple[Dialect, str]] = [
+    *product(("anthropic", "openai-chat"), ("h1", "httpx", "aiohttp")),
+    ("toy", "h1"),
+]
 
 
-@pytest.fixture(scope="module", params=["anthropic", "openai-chat"], ids=["relayed", "translated"])
-def rig(request: pytest.FixtureRequest, transport: Any) -> Iterator[Rig]:
-    hook = RecordingHook()
+@pytest.fixture(scope="module", params=RIGS, ids="-".join)
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    hook, (dialect, transport) = RecordingHook(), request.param
     with ScriptedUpstream(lambda _: ()) as upstream, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHAOS_KEY", SECRET)
         patch.setenv("NEXUSFLOW_KEY", "sk-planted-gateway")
-        config = decode_config(CONFIG.format(dialect=request.param, url=upstream.url).encode())
+        patch.setitem(DIALECTS, "toy", TOY)  # type: ignore[arg-type]
+        config = decode_config(CONFIG.format(dialect=dialect, url=upstream.url).encode())
         with Served(NexusFlow(config=config, transport=transport, hooks=[hook])) as served:
-            yield Rig(request.param, upstream, served, hook)
+            yield Rig(dialect, upstream, served, hook)
             assert served.client_connections() == 0
 
 

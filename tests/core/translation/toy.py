@@ -320,7 +320,11 @@ class ToyLeg(TranslatedLeg[ToyStream]):
 
     def finish(self, body: bytes, stream: ToyStream) -> bytes:
         out = self.decode(ServerSentEvent(body))
-        return out if stream.done or self._refused else out + self._last(stream.finalize())
+        if stream.done or self._refused:
+            return out
+        if not stream.finished:
+            return out + self._broken(AnswerUnusableError("the upstream's answer is not whole"))
+        return out + self._last(stream.finalize())
 
     def answer(self, body: bytes) -> Answer | ErrorTold:
         try:
