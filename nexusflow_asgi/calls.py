@@ -157,7 +157,7 @@ class Calls:
 def _refusal(error: BaseException, call: Call) -> NexusFlowError:
     """Returns the error that refuses the call. Use it while handling the exception.
 
-    A failure of the host's code, also a ConfigError or UnknownModel, is logged and becomes InternalError.
+    A failure of the host's code, also a ConfigError or UnknownModelError, is logged and becomes InternalError.
     Raises what ends the task or the process.
     """
     if isinstance(error, CallerError | UpstreamError | GatewayError):

@@ -243,7 +243,7 @@ def test_a_moment_as_text(text: str, same: Any) -> None:
     ("at", "error", "why"),
     [
         ("2026-10-06T23:59:59", ValueError, "at: .*no time zone"),
-        ("yesterday", ValueError, "at: 'yesterday' is no ISO 8601 time"),
+        ("yesterday", ValueError, "at: 'yesterday' is not an ISO 8601 time"),
         ("", ValueError, "at: "),
         (None, TypeError, "at: got a NoneType; give a datetime"),
         (1764000000, TypeError, "at: got a int; give a datetime"),
