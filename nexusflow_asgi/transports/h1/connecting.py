@@ -91,6 +91,8 @@ async def _connect(loop: asyncio.AbstractEventLoop, family: int, where: Any) -> 
     raw = socket.socket(family, socket.SOCK_STREAM)
     try:
         raw.setblocking(False)
+        if not isinstance(where, str):  # the head of a large request does not wait for its body
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await loop.sock_connect(raw, where)
     except BaseException:
         raw.close()

@@ -373,7 +373,8 @@ class Connection(asyncio.Protocol):
 
     def _write(self, data: bytes | memoryview) -> None:
         if not self._layers:
-            self._write_raw(data)
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.write(data)
             return
         try:
             self._layers[-1].send(data)

@@ -25,7 +25,7 @@ class Pool:
         self._limit: Final = limit
         self._used = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._idle: dict[Origin, list[Connection]] = {}  # the one that was used last at the end
+        self._idle: dict[Origin, dict[Connection, None]] = {}  # the one that was used last at the end
         self._open: set[Connection] = set()
         self._loop: Final = asyncio.get_running_loop()
 
@@ -65,7 +65,7 @@ class Pool:
             return None
         oldest = self._loop.time() - _KEEP_SECONDS
         while idle:
-            connection = idle.pop()
+            connection, _ = idle.popitem()
             if connection.idle_since > oldest and connection.usable():
                 return connection
             connection.close()
@@ -77,26 +77,21 @@ class Pool:
             origin.session = connection.session
         if connection.rest():
             connection.idle_since = self._loop.time()
-            self._idle.setdefault(origin, []).append(connection)
+            self._idle.setdefault(origin, {})[connection] = None
 
     def add(self, connection: Connection) -> None:
         """A new connection. Closes an idle one where there would be more than places."""
         self._open.add(connection)
         if len(self._open) > self._limit:
-            oldest = min(
-                (it for idle in self._idle.values() for it in idle),
-                key=lambda it: it.idle_since,
-                default=None,
-            )
-            if oldest is not None:
-                oldest.close()
+            oldest = [next(iter(idle)) for idle in self._idle.values() if idle]
+            if oldest:
+                min(oldest, key=lambda it: it.idle_since).close()
 
     def forget(self, connection: Connection) -> None:
         """A connection was closed."""
         self._open.discard(connection)
         for idle in self._idle.values():
-            if connection in idle:
-                idle.remove(connection)
+            idle.pop(connection, None)
 
     def close(self) -> None:
         """Closes every connection at once."""

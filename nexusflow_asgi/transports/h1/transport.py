@@ -70,11 +70,11 @@ class H1Transport:
                 connection.close()
                 pool.leave()
                 raise
+            if connection.status:
+                return _Answer(connection, origin, pool, upstream.name)
             if not connection.died_unanswered:
                 break
             connection = await self._open(origin, upstream, entered=True)  # a new one: this happens once
-        if connection.status:
-            return _Answer(connection, origin, pool, upstream.name)
         pool.leave()
         raise _failed(connection, upstream.name)
 
@@ -105,7 +105,9 @@ class H1Transport:
         if origin is None:
             origin = self._origins[text] = parse_origin(text, self._proxies)
         found = origin, origin.head(method, target or "/")
-        if len(url) <= _LONGEST_PREFIX and len(self._prefixes) < _MOST_PREFIXES:
+        if len(url) <= _LONGEST_PREFIX:
+            if len(self._prefixes) >= _MOST_PREFIXES:
+                self._prefixes.clear()  # queries are the clients' to choose
             self._prefixes[method, url] = found
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from typing import Any
@@ -74,6 +75,18 @@ def test_no_address_answers(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(UpstreamTimeoutError) as slow:
             call(loop, "http://many.example", timeouts=Timeouts(connect=0.4))
         assert slow.value.reason == "connect_timeout"
+
+
+def test_small_writes_do_not_wait() -> None:
+    """Nagle's algorithm is off: it would hold back what follows the head of a request."""
+
+    async def main() -> int:
+        raw = await connecting._connect(asyncio.get_running_loop(), socket.AF_INET, ("127.0.0.1", server.port))
+        with raw:
+            return raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    with ScriptedUpstream(lambda _: OK) as server:
+        assert anyio.run(main) == 1
 
 
 @each_loop
