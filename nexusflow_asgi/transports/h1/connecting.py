@@ -9,19 +9,16 @@ from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, Final
 
-from nexusflow_asgi.transports.h1.connection import BrokenConnectionError, Connection
+from nexusflow_asgi.transports.h1.connection import Connection
+from nexusflow_asgi.transports.h1.errors import ProxyRefusedError
 from nexusflow_asgi.transports.h1.origin import Address, Origin
 
-__all__ = ["ProxyRefusedError", "connect", "ready"]
+__all__ = ["connect", "ready"]
 
 _NEXT_ADDRESS_SECONDS: Final = 0.25
 """Until the next address is tried beside the one before (RFC 8305, Happy Eyeballs)."""
 
 _MOST_ADDRESSES: Final = 16
-
-
-class ProxyRefusedError(BrokenConnectionError):
-    """The proxy opens no tunnel."""
 
 
 async def connect(address: Address, forget: Callable[[Connection], object]) -> Connection:

@@ -6,52 +6,24 @@ of the one before. So bytes out of turn close the connection.
 
 import asyncio
 import enum
-import os
-import select
-import socket
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from nexusflow_asgi.transports.failures import HEAD_BYTES, forget_traceback
+from nexusflow_asgi.transports.h1.errors import AnswerTooEarlyError, ConnectionEndedError, HeadTooLargeError
 from nexusflow_asgi.transports.h1.tls import Tls
+from nexusflow_asgi.transports.h1.unread import left_in, poll_of
 
-__all__ = [
-    "AnswerTooEarlyError",
-    "BrokenConnectionError",
-    "Connection",
-    "ConnectionEndedError",
-    "HeadTooLargeError",
-    "Phase",
-]
+__all__ = ["Connection", "Phase"]
 
 _PIECE: Final = 64 * 1024
 """Bytes of a large body that are written at once: other calls get their turn between two pieces."""
 
 _MOST_UNREAD: Final = 64 * 1024
 """Bytes of an answer that wait for their reader. With more the socket is not read."""
-
-_MOST_LEFT: Final = 8 * HEAD_BYTES
-"""Bytes that are looked at behind a broken write."""
-
-
-class BrokenConnectionError(Exception):
-    """Why a connection cannot be used, where no library says so."""
-
-
-class AnswerTooEarlyError(BrokenConnectionError):
-    """Bytes came before the request was written: they answer somebody else, or nobody."""
-
-
-class ConnectionEndedError(BrokenConnectionError):
-    """The peer closed the connection before the end of its answer."""
-
-
-class HeadTooLargeError(BrokenConnectionError):
-    """More than HEAD_BYTES came without a byte of body."""
 
 
 class Phase(enum.Enum):
@@ -252,7 +224,7 @@ class Connection(asyncio.Protocol):
         self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None and self.phase is _ASKED:
+        if exc is not None and self.phase in (_ASKED, _ANSWERING):
             self._take_left()
         self._end(exc)
         self._transport = self._parser = self._poll = None
@@ -373,8 +345,7 @@ class Connection(asyncio.Protocol):
 
     def _write(self, data: bytes | memoryview) -> None:
         if not self._layers:
-            if self._transport is not None and not self._transport.is_closing():
-                self._transport.write(data)
+            self._write_raw(data)
             return
         try:
             self._layers[-1].send(data)
@@ -401,22 +372,15 @@ class Connection(asyncio.Protocol):
         if self._poll is None:
             if self._transport is None:
                 return True
-            self._poll = _poll(self._transport.get_extra_info("socket"))
+            self._poll = poll_of(self._transport.get_extra_info("socket"))
         return bool(self._poll(0))
 
     def _take_left(self) -> None:
         """A write failed. What the server had answered may lie in the socket, which is closed after this."""
-        if self._transport is None:
-            return
-        with suppress(OSError, ValueError, AttributeError):
-            fileno = self._transport.get_extra_info("socket").fileno()
-            with socket.socket(fileno=os.dup(fileno)) as second:
-                second.setblocking(False)
-                self._no_reading = True  # there is nothing left to pause
-                left = _MOST_LEFT
-                while left > 0 and (data := second.recv(HEAD_BYTES)):
-                    left -= len(data)
-                    self.data_received(data)
+        if self._transport is not None:
+            self._no_reading = True  # there is nothing left to pause
+            for data in left_in(self._transport.get_extra_info("socket")):
+                self.data_received(data)
 
 
 def _runs_to_the_end(headers: list[tuple[bytes, bytes]]) -> bool:
@@ -427,12 +391,3 @@ def _runs_to_the_end(headers: list[tuple[bytes, bytes]]) -> bool:
         if name == b"transfer-encoding" and value.lower().rpartition(b",")[2].strip() == b"chunked":
             return False
     return True
-
-
-def _poll(raw: Any) -> Callable[[int], Any]:
-    """Returns a function that says whether a read from this socket would not wait."""
-    if not hasattr(select, "poll"):  # Windows
-        return lambda _: select.select([raw], [], [], 0)[0]
-    poll = select.poll()
-    poll.register(raw.fileno(), select.POLLIN)
-    return poll.poll

@@ -13,14 +13,14 @@ from nexusflow_asgi.transports.failures import (
     slow_connect,
     unreachable,
 )
-from nexusflow_asgi.transports.h1.connecting import ProxyRefusedError, connect, ready
-from nexusflow_asgi.transports.h1.connection import (
+from nexusflow_asgi.transports.h1.connecting import connect, ready
+from nexusflow_asgi.transports.h1.connection import Connection, Phase
+from nexusflow_asgi.transports.h1.errors import (
     AnswerTooEarlyError,
     BrokenConnectionError,
-    Connection,
     ConnectionEndedError,
     HeadTooLargeError,
-    Phase,
+    ProxyRefusedError,
 )
 from nexusflow_asgi.transports.h1.origin import Origin, parse_origin
 from nexusflow_asgi.transports.h1.pool import Pool
