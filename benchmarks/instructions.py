@@ -49,10 +49,12 @@ def run() -> tuple[str, list[Table]]:
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise Missing("valgrind is not installed")
-    rows = [
-        Row(name, [_digits((_count(valgrind, name, _MANY) - _count(valgrind, name, _FEW)) / (_MANY - _FEW))])
-        for name in PATHS
-    ]
+    rows = []
+    for name in PATHS:
+        _walked([], name, 1)  # writes byte code, so that no counted process compiles
+        walks = _count(valgrind, name, _MANY) - _count(valgrind, name, _FEW)
+        each = round(walks / (_MANY - _FEW))
+        rows.append(Row(name, [Figure(each, each, each)]))
     method = (
         f"Instructions that callgrind counts for {_MANY} walks less those for {_FEW}, a walk. PYTHONHASHSEED=0,"
         " no garbage collection. The machine's load does not matter; its Python and libraries do."
@@ -60,27 +62,28 @@ def run() -> tuple[str, list[Table]]:
     return method, [Table("paths inside one process", ["path", "instructions"], rows)]
 
 
-def _digits(value: float) -> Figure:
-    return Figure(round(value), round(value), round(value))
-
-
 def _count(valgrind: str, path: str, count: int) -> int:
     """Returns the instructions of a process that walks a path."""
+    said = _walked([valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"], path, count)
+    counted = _COUNTED.search(said)
+    if counted is None:
+        raise RuntimeError(f"valgrind has counted nothing: {said[-500:]}")
+    return int(counted[1])
+
+
+def _walked(under: list[str], path: str, count: int) -> str:
+    """Returns what a process says on stderr that walks a path, by itself or under another program."""
     done = subprocess.run(
-        [
-            *(valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"),
-            *(sys.executable, "-m", "benchmarks.instructions", path, str(count)),
-        ],
+        [*under, sys.executable, "-m", "benchmarks.instructions", path, str(count)],
         cwd=_ROOT,
         env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": ""},
         capture_output=True,
         text=True,
         timeout=300,
     )
-    counted = _COUNTED.search(done.stderr)
-    if done.returncode or counted is None:
-        raise RuntimeError(f"valgrind has failed: {done.stderr[-500:]}")
-    return int(counted[1])
+    if done.returncode:
+        raise RuntimeError(f"{path} cannot be walked: {done.stderr[-500:]}")
+    return done.stderr
 
 
 def _native_call() -> Callable[[], object]:
