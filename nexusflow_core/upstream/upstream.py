@@ -167,8 +167,8 @@ class Credential(Struct, frozen=True):
 class UpstreamRequest(Struct):
     """One HTTP request. A transport sends `url`, `headers` and `body` byte for byte.
 
-    It adds only `host` and `content-length`. Nothing but `let_go` changes a request. `edits`: for the record,
-    the places where a relayed body differs from the client's.
+    It adds only `host` and `content-length`. Once it is signed, only `let_go` changes it. `edits`: for the
+    record, the places where a relayed body differs from the client's.
     """
 
     upstream: Upstream

@@ -97,13 +97,13 @@ def test_the_spelling_of_the_json_does_not_matter(seed: int, case: tuple[str, st
 def _unordered(body: bytes) -> Any:
     sent = json.loads(body)
     sent.pop("prompt_cache_key", None)  # another order is another prefix
-    for message in sent["messages"]:
+    for message in sent["messages"] if "turns" not in sent else ():  # a toy has turns, and no text that is JSON
         if message["role"] in ("tool", "system"):  # a browser's state and a schema stand there as JSON text
             message["content"] = sorted(json.dumps(message["content"]))
         for call in message.get("tool_calls", ()):
             call["function"]["arguments"] = json.loads(call["function"]["arguments"])
     for tool in sent.get("tools", ()):
-        function = tool["function"]
+        function = tool["function"] if "turns" not in sent else tool
         function["description"] = sorted(function.get("description", ""))  # it has the examples, as JSON
     return sent
 
