@@ -110,6 +110,8 @@ class OpenCalls:
 
     def expect_results(self, answered: Collection[str] = ()) -> None:
         """Raises InvalidRequestError if a call has no result yet."""
+        if not self._open:
+            return
         missing = [id for id in self._open if id not in answered]
         if missing:
             ids = ", ".join(id[:60] for id in islice(missing, 5))
