@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from itertools import takewhile
 from typing import Any, Final
 
 import msgspec
@@ -55,7 +54,10 @@ def explain(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Difference 
     elif miss.reason is Reason.TOOLS_CHANGED and _are_reordered(earlier, later):
         what = "the same names in another order"
     else:
-        what = _block(_at(earlier, miss.path), _at(later, miss.path))
+        try:
+            what = _block(_at(earlier, miss.path), _at(later, miss.path))
+        except RecursionError:
+            what = "it differs somewhere deep inside"
     return Difference(miss, what)
 
 
@@ -101,14 +103,26 @@ def _first(old: Any, new: Any, path: str) -> tuple[str, Any, Any] | None:
 
 
 def _texts(path: str, old: str, new: str) -> str:
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+    same = _shared(old, new)
     start = same
-    while start and _WORD.fullmatch(new[start - 1]) and same - start < _MAX_SHOWN:
+    while start and same - start < _MAX_SHOWN and _WORD.fullmatch(new[start - 1]):
         start -= 1
-    found = _WORD.match(new, start)
-    word = found[0][:_MAX_SHOWN].rstrip(".:") if found else ""
+    found = _WORD.match(new[start : start + _MAX_SHOWN])
+    word = found[0].rstrip(".:") if found else ""
     looks = next((f"; it looks like {name}" for form, name in _LOOKS if form.fullmatch(word)), "")
     return f"{path} differs from character {same + 1:,} of {len(new):,} on{looks}"
+
+
+def _shared(old: str, new: str) -> int:
+    """The length of the beginning that two texts share; by halves, since equal texts compare fast."""
+    low, high = 0, min(len(old), len(new))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if old[low:middle] == new[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _parameter(name: str, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:

@@ -15,7 +15,6 @@ __all__ = ["read_messages_prompt"]
 
 _encode = msgspec.json.Encoder().encode
 _MARK = "cache_control"
-_PLAIN = {"type", "text"}
 
 
 def read_messages_prompt(
@@ -30,6 +29,8 @@ def read_messages_prompt(
         return _Reading(request, rules, model or str(request.get("model") or ""), scope).prompt()
     except RecursionError:
         raise InvalidRequestError("The request body nests too deeply") from None
+    except UnicodeEncodeError:
+        raise InvalidRequestError("The request body has half of a surrogate pair in a text") from None
 
 
 class _Reading:
@@ -73,12 +74,12 @@ class _Reading:
         for block in _list(content):
             if not is_object(block):
                 continue
-            kind, text = block.get("type"), block.get("text")
-            if kind == "text" and isinstance(text, str) and block.keys() - _PLAIN <= {_MARK}:
+            kind, text, marked = block.get("type"), block.get("text"), _MARK in block
+            if kind == "text" and isinstance(text, str) and len(block) == 2 + marked:
                 build.text(role, text)
             else:
                 self._block(role, str(kind), block)
-            if _MARK in block:
+            if marked:
                 self._mark(block)
 
     def _block(self, role: str, kind: str, block: dict[str, Any]) -> None:
@@ -93,7 +94,7 @@ class _Reading:
 
     def _mark(self, holder: dict[str, Any]) -> None:
         if is_object(mark := holder.get(_MARK)):
-            if holder.get("type") in self.rules.unmarkable or holder.get("text") == "":
+            if str(holder.get("type")) in self.rules.unmarkable or holder.get("text") == "":
                 where = f"{holder.get('type')} block"
                 raise InvalidRequestError(f"cache_control: it cannot be set on an empty text or a {where}")
             self.build.mark(_lifetime(mark, self.rules))

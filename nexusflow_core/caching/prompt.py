@@ -100,6 +100,7 @@ class Builder:
         self._starts: list[int] = []
         self._weight = 0
         self._markable = -1
+        self._labels: dict[tuple[str, str], bytes] = {}
 
     def begin(self, level: Level) -> None:
         """Begins a level: what its parameters say becomes part of the prefix."""
@@ -126,7 +127,8 @@ class Builder:
 
     def add(self, role: str, kind: str, data: bytes, weight: int) -> None:
         """Adds a block. A hidden one stands in the list, and in no longer prefix than its own."""
-        own = blake2b(data, digest_size=_PREFIX_BYTES, key=(role + kind).encode()).digest()
+        label = self._labels.get((role, kind)) or self._label(role, kind)
+        own = blake2b(label + data, digest_size=_PREFIX_BYTES).digest()
         prefix = blake2b(self.prefix + own, digest_size=_PREFIX_BYTES).digest()
         if kind != HIDDEN:
             self.prefix = prefix
@@ -138,6 +140,12 @@ class Builder:
         self.roles.append(role)
         self._weight += weight
         self.weights.append(self._weight)
+
+    def _label(self, role: str, kind: str) -> bytes:
+        """What tells apart the same words of another role or kind; as long for every one of them."""
+        said = _encode((role, kind))
+        label = self._labels[role, kind] = blake2b(said, digest_size=HASH_BYTES).digest()
+        return label
 
     def mark(self, lifetime: str) -> None:
         """Sets a breakpoint on the last block. Two on one block are one, the first."""

@@ -40,6 +40,8 @@ def read_responses_prompt(
         _read_input(build, request.get("input"), default)
     except RecursionError:
         raise InvalidRequestError("The request body nests too deeply") from None
+    except UnicodeEncodeError:
+        raise InvalidRequestError("The request body has half of a surrogate pair in a text") from None
     if options.get("mode") != "explicit":
         build.mark_last(default)
     return build.done()

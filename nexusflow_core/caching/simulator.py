@@ -131,8 +131,10 @@ class CacheSimulator:
         `session` names the conversation, where known: it finds the request to compare with.
 
         Raises InvalidRequestError for breakpoints that the API refuses, InvalidUsageError for impossible
-        counts.
+        counts, ValueError for a time without its zone.
         """
+        if at.tzinfo is None or (answered_at is not None and answered_at.tzinfo is None):
+            raise ValueError("at: a datetime needs its time zone")
         counted = Counted.of(usage) if usage is not None and not isinstance(usage, Counted) else usage
         prompt = request if isinstance(request, Prompt) else self.read(request, scope=scope)
         plan = self._plan(prompt, at, answered_at or at)

@@ -117,6 +117,15 @@ def test_the_order_of_files_does_not_matter(run: Run, tmp_path: Path) -> None:
     assert run(two, one, two, "--format", "json")[1] == first
 
 
+def test_lines_are_put_in_the_order_of_time(run: Run, tmp_path: Path) -> None:
+    """A call log has its lines in the order in which calls ended."""
+    path = log(tmp_path / "log.jsonl")
+    told = run(path, "--format", "json")[1]
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[3:], *lines[:3]]))
+    assert run(path, "--format", "json")[1] == told
+
+
 def test_our_own_call_log_is_read(run: Run, tmp_path: Path) -> None:
     """It keeps no requests: the counts, the sessions, and Anthropic's own reason of a miss."""
     path = tmp_path / "calls.jsonl"

@@ -1,13 +1,15 @@
 """What a report shows: logs read into conversations, their sums, the misses that cost most, and advice."""
 
+import heapq
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain, islice
 
 from msgspec import Struct
 
 from nexusflow_asgi.cli.log_files import log_lines
+from nexusflow_asgi.cli.table import printable
 from nexusflow_core.caching import (
     Advice,
     Conversations,
@@ -27,6 +29,9 @@ __all__ = ["Findings", "find"]
 _HEAD = 20
 """Lines within which a transcript is known: it may begin with lines that keep house."""
 
+_WINDOW = 1000
+"""Calls of one file that are held to be put in the order of time."""
+
 
 class Findings(Struct):
     """Everything that the report shows, whichever form it has."""
@@ -41,20 +46,14 @@ class Findings(Struct):
     book: PriceBook
 
 
-def find(names: Iterable[str], *, at: datetime | None, book: PriceBook, misses: int) -> Findings:
-    """Returns what the logs show. Lines that cannot be read are named on stderr, and counted."""
-    conversations, skipped = Conversations(), 0
-    entries: list[Entry] = []
-    seen: set[str] = set()
-    for name in names:
-        for place, entry in _entries(name, at, seen):
-            if isinstance(entry, Skipped):
-                skipped += not entry.expected
-                if not entry.expected:
-                    print(f"{place}: skipped: {entry.reason}", file=sys.stderr)
-                continue
-            entries.append(entry)
-    for entry in sorted(entries, key=lambda entry: (entry.at, entry.session or "")):
+def find(names: Sequence[str], *, at: datetime | None, book: PriceBook, misses: int) -> Findings:
+    """Returns what the logs show. Lines that cannot be read are named on stderr, and counted.
+
+    Of calls with their requests it holds no more than the window of each file, and what `Conversations` keeps.
+    """
+    conversations, reading, seen = Conversations(), _Reading(at), set[str]()
+    files = [_in_order(reading.entries(name, seen)) for name in names]
+    for entry in heapq.merge(*files, key=_moment):
         conversations.add(entry)
     ledger = Ledger.of(conversations, book)
     return Findings(
@@ -64,18 +63,49 @@ def find(names: Iterable[str], *, at: datetime | None, book: PriceBook, misses: 
         advise(conversations, ledger, book),
         gaps_of(conversations),
         outcomes(conversations, book),
-        skipped,
+        reading.skipped,
         book,
     )
 
 
-def _entries(name: str, at: datetime | None, seen: set[str]) -> Iterator[tuple[str, Entry | Skipped]]:
-    """The calls of one file: of a transcript as a whole, of any other log line by line."""
-    lines = log_lines(name)
-    head = list(islice(lines, _HEAD))
-    if any(isinstance(line, bytes) and is_transcript(line) for _, line in head):
-        whole = (line for _, line in chain(head, lines) if isinstance(line, bytes))
-        yield from ((name, entry) for entry in read_transcript(whole, seen))
-        return
-    for place, line in chain(head, lines):
-        yield place, line if isinstance(line, Skipped) else read_line(line, at=at)
+class _Reading:
+    """Reads files, names what cannot be read, and counts it."""
+
+    def __init__(self, at: datetime | None) -> None:
+        self.skipped = 0
+        self._at = at
+
+    def entries(self, name: str, seen: set[str]) -> Iterator[Entry]:
+        """Yields the calls of one file: of a transcript as a whole, of any other log line by line."""
+        lines = log_lines(name)
+        head = list(islice(lines, _HEAD))
+        found: Iterable[tuple[str, Entry | Skipped]]
+        if any(isinstance(line, bytes) and is_transcript(line) for _, line in head):
+            whole = (line for _, line in chain(head, lines) if isinstance(line, bytes))
+            found = ((printable(name), entry) for entry in read_transcript(whole, seen))
+        else:
+            found = ((place, self._entry(line)) for place, line in chain(head, lines))
+        for place, entry in found:
+            if not isinstance(entry, Skipped):
+                yield entry
+            elif not entry.expected:
+                self.skipped += 1
+                print(f"{place}: skipped: {entry.reason}", file=sys.stderr)
+
+    def _entry(self, line: bytes | Skipped) -> Entry | Skipped:
+        return line if isinstance(line, Skipped) else read_line(line, at=self._at)
+
+
+def _in_order(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Sorts by time within a window: a call's line is written at its end, after those that began later."""
+    window: list[tuple[tuple[datetime, str], int, Entry]] = []
+    for number, entry in enumerate(entries):
+        heapq.heappush(window, (_moment(entry), number, entry))
+        if len(window) > _WINDOW:
+            yield heapq.heappop(window)[2]
+    while window:
+        yield heapq.heappop(window)[2]
+
+
+def _moment(entry: Entry) -> tuple[datetime, str]:
+    return entry.at, entry.session or ""
