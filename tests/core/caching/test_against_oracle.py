@@ -86,7 +86,7 @@ def counts(it: Prediction) -> tuple[int, int, int, int]:
     return it.read.best, it.write_5m.best, it.write_1h.best, it.uncached.best
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(SEQUENCES)
 def test_predicts_what_the_naive_cache_does(sequence: list[tuple[dict[str, Any], float, bool]]) -> None:
     """Reads, both kinds of writes and the rest, of every request; they add up to the whole prompt, and no read

@@ -23,7 +23,7 @@ class Vendor(NaiveCache):
         return usage(read, short, long, uncached + 3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(SEQUENCES)
 def test_what_is_called_exact_is_exact(sequence: list[tuple[dict[str, Any], float, bool]]) -> None:
     """A read that the simulator calls exact is the one that the vendor then counts."""

@@ -19,7 +19,7 @@ def conversation(blocks: int) -> dict[str, Any]:
     return request(*turns, tools=tools, system=[text("s", 1500, "5m")])
 
 
-def seconds(blocks: int, requests: int, rounds: int = 5) -> float:
+def seconds(blocks: int, requests: int, rounds: int = 3) -> float:
     """CPU seconds of so many requests, in the best of some rounds: others may share the machine."""
     asked, best = conversation(blocks), float("inf")
     for _ in range(rounds):
