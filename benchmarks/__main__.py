@@ -50,6 +50,8 @@ def _main() -> None:
         f"the run took {time.monotonic() - began:.0f} seconds; load average {load:.1f} before it,"
         f" {os.getloadavg()[0]:.1f} after it",
     ]
+    if load > 1:
+        conditions.append("other programs ran on the same cores: trust no figure, and ratios only roughly")
     report = Report(conditions, sections)
     print(json.dumps(report.plain(), indent=1) if arguments.json else report.text())
     if arguments.write:

@@ -16,7 +16,7 @@ LITELLM = (
     "opentelemetry-sdk==1.45.2",
     "opentelemetry-exporter-otlp==1.45.2",
 )
-"""With what it wants to run fast: without the last two, each request tries an import that fails."""
+"""With what makes it fast. Without the last two, each request tries an import that fails."""
 
 SMG = ("smg==1.13.0",)
 CCR = "@musistudio/claude-code-router@2.0.0"
@@ -30,7 +30,7 @@ _SECONDS = 600
 
 
 class Missing(Exception):
-    """Something to compare with is not to be had here. The text is the reason."""
+    """Something to compare with is not installed and cannot be. The text is the reason."""
 
 
 def python_environment(name: str, requirements: Sequence[str]) -> Path:

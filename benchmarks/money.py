@@ -131,7 +131,7 @@ class _Litellm:
             self._child.communicate()
 
     def case(self) -> Case:
-        """Raises Missing, OSError or ValueError if it cannot be had."""
+        """Returns its case. Raises Missing, OSError or ValueError if it does not start."""
         bin = python_environment("litellm", LITELLM)
         self._child = subprocess.Popen(
             [bin / "python", "-c", _CHILD, _MODEL, _USAGE.decode()],

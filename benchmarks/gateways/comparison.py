@@ -52,7 +52,7 @@ _FIGURES = {
 
 
 class _Run:
-    """One comparison, and what it leaves out with the reasons."""
+    """One comparison: what it measured, and notes about what it left out."""
 
     def __init__(self, rounds: int, only: Sequence[str], quick: bool) -> None:
         self.rounds = rounds
@@ -151,7 +151,7 @@ class _Run:
     def _ask_gateway(
         self, load: Process, gateway: _Gateway, scenario: str, count: int
     ) -> dict[str, Any] | None:
-        """Returns the load's answer; None for a path that the gateway has not."""
+        """Returns the load's answer, or None if the gateway lacks the path."""
         contender = gateway.contender
         model = contender.translated if self.scenarios[scenario].translated else contender.native
         return self._ask(load, gateway.port, scenario, model, contender.headers, count) if model else None

@@ -37,7 +37,7 @@ class Site(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """A command, what it adds to the environment, and the version that it is of."""
+    """A command, the version that it starts, and variables for its environment."""
 
     command: Sequence[str | Path]
     version: str
@@ -45,7 +45,7 @@ class Launch(NamedTuple):
 
 
 class Contender(NamedTuple):
-    """One gateway. `launch` raises Missing if it cannot be had; a model of None is a path that it has not."""
+    """One gateway. `launch` raises Missing if it is not installed. A model of None: it lacks that path."""
 
     launch: Callable[[Site], Launch]
     native: str | None = MODEL
