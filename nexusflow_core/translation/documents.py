@@ -24,7 +24,8 @@ _MEDIA_TYPES = {"text": "text/plain", "base64": "application/pdf"}
 class Documents:
     """Turns documents into pieces. `inside` translates a text or image within one.
 
-    `pdf` makes the part of a PDF in base64; None means that this upstream accepts no PDF.
+    `pdf` makes the part of a PDF from a URL and a title; None means that this upstream accepts no PDF.
+    `fetches`: it fetches a PDF from its URL.
     """
 
     def __init__(
@@ -32,17 +33,21 @@ class Documents:
         losses: Losses,
         *,
         inside: Callable[[Block, str], list[Piece]],
-        pdf: Callable[[str], Part] | None,
+        pdf: Callable[[str, str | None], Part] | None,
+        fetches: bool = False,
     ) -> None:
         self._losses = losses
         self._make = inside
         self._pdf_part = pdf
+        self._fetches = fetches and pdf is not None
 
     def document(self, block: DocumentBlock, path: str) -> list[Piece]:
         """Returns a document's text, images and file, inside `<document>` unless it is only a file."""
         self._citations(block.citations, path)
         kind = str(block.source.get("type"))
         members = _MEMBERS.get(kind)
+        if kind == "url" and self._fetches:
+            members = ("url",)
         if members is None:  # the gateway fetches nothing, and file ids belong to Anthropic
             raise InvalidRequestError(f"{dotted(path)}.source: {kind[:20]!r} cannot be sent to this upstream")
         given = source_members(block.source, kind, members, path, self._losses)
@@ -54,7 +59,8 @@ class Documents:
             return _wrapped("document", head, [given["data"]])
         if kind == "content":
             return _wrapped("document", head, self._content(given["content"], f"{path}.source.content"))
-        pdf = self._pdf(given["data"], path)
+        data = f"data:application/pdf;base64,{given['data']}" if kind == "base64" else given["url"]
+        pdf = self._pdf(data, block.title, path)
         return _wrapped("document", head, [pdf]) if head else [pdf]
 
     def search_result(self, block: SearchResultBlock, path: str) -> list[Piece]:
@@ -79,10 +85,10 @@ class Documents:
             parts += self._inside(inner, f"{path}[{index}]" if is_list(content) else path)
         return parts
 
-    def _pdf(self, data: str, path: str) -> Part:
+    def _pdf(self, url: str, title: str | None, path: str) -> Part:
         if self._pdf_part is None:
             raise InvalidRequestError(f"{dotted(path)}.source: this upstream takes no PDF documents")
-        return self._pdf_part(data)
+        return self._pdf_part(url, title)
 
     def _inside(self, block: TextBlock | ImageBlock, path: str) -> list[Piece]:
         if not is_zero(block.cache_control):

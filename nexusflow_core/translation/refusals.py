@@ -12,6 +12,7 @@ from nexusflow_core.translation.losses import Losses
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
 __all__ = [
+    "COMPACT",
     "DROPPED",
     "HINTS",
     "NO_OPS",
@@ -130,12 +131,14 @@ def user_id(it: Translation, *, taken: bool) -> str | None:
     return found
 
 
+COMPACT = "compact_20260112"
 _KEEP_ALL = {"type": "clear_thinking_20251015", "keep": "all"}
 """Clears nothing. Claude Code sends it with every request."""
 
 
-def check_extra(it: Translation) -> None:
-    """Checks all further fields of the request. Raises InvalidRequestError for a field in REFUSED."""
+def check_extra(it: Translation, *, compacts: bool = False) -> None:
+    """Checks all further fields of the request. Raises InvalidRequestError for a field in REFUSED. `compacts`:
+    the upstream compacts a conversation on request."""
     losses = it.losses
     for name, value in it.request.extra.items():
         if name == "thinking":
@@ -154,18 +157,20 @@ def check_extra(it: Translation) -> None:
         elif name == "inference_geo" and value != "global":
             raise InvalidRequestError("inference_geo: this upstream promises no region")
         elif name == "context_management":
-            _context_management(value, losses)
+            _context_management(value, losses, compacts=compacts)
         elif name == "output_config":
             _output_config(value, losses)
 
 
-def _context_management(value: Any, losses: Losses) -> None:
+def _context_management(value: Any, losses: Losses, *, compacts: bool) -> None:
     edits = object_of(value).get("edits")
     if is_zero(edits):
         edits = []
     if not is_list(edits):
         raise InvalidRequestError("context_management.edits: Input should be a valid list")
     asked = [object_of(edit) for edit in edits]
+    if compacts:
+        asked = [edit for edit in asked if edit.get("type") != COMPACT]
     if any("compact" in str(edit.get("type")) for edit in asked):
         raise InvalidRequestError("context_management: compaction runs at Anthropic only")
     others = [name for name, given in object_of(value).items() if name != "edits" and not is_blank(given)]

@@ -139,14 +139,17 @@ def runs_at_anthropic(type: str) -> bool:
 # Tools of a request
 
 
-def offered_tools(it: Translation) -> list[tuple[int, Tool]]:
+def offered_tools(it: Translation, *, carried: str | None = None) -> list[tuple[int, Tool]]:
     """Returns the tools that the client runs, each with its number in the request.
+
+    With `server_tools = "carry"` also tools that the vendor runs itself: their type begins with `carried`.
 
     Raises InvalidRequestError for two tools of one name, and for a tool that only Anthropic can run.
     """
     offered: list[tuple[int, Tool]] = []
     for index, tool in enumerate(it.request.tools):
-        if tool.type == "custom" or client_tool(tool) is not None:
+        own = it.options.server_tools == "carry" and carried is not None and tool.type.startswith(carried)
+        if tool.type == "custom" or own or client_tool(tool) is not None:
             offered.append((index, tool))
         elif it.options.server_tools == "drop" and runs_at_anthropic(tool.type):
             it.losses.drop(f"tools[{index}]", "it runs at Anthropic only")

@@ -1,6 +1,6 @@
 """Turns of a conversation: joins neighbours of one role, and pairs each tool call with its result."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -24,15 +24,22 @@ class Turn(Struct):
     content: list[Placed]
 
 
-def turns_of(messages: Sequence[InputMessage], losses: Losses) -> list[Turn]:
-    """Returns the turns. The last compaction's summary replaces all earlier messages, as a user turn."""
+def _reads_none(block: OtherBlock) -> bool:
+    return False
+
+
+def turns_of(
+    messages: Sequence[InputMessage], losses: Losses, *, reads: Callable[[OtherBlock], bool] = _reads_none
+) -> list[Turn]:
+    """Returns the turns. The last compaction replaces all earlier messages: one that the upstream `reads` as it
+    is, any other as its summary, in a user turn."""
     turns: list[Turn] = []
     first, skip = 0, 0
     for index in range(len(messages) - 1, -1, -1):
-        at = _last_compaction(messages[index].content)
+        at = _last_compaction(messages[index].content, reads)
         if at is not None:
             first, skip = index, at + 1
-            turns.append(Turn("user", index, [_summary(messages[index].content[at], index, at, losses)]))
+            turns.append(_compacted(messages[index].content[at], index, at, losses, reads))
             break
     for index, message in enumerate(messages[first:], first):
         placed = [(f"messages[{index}].content[{i}]", block) for i, block in enumerate(message.content)]
@@ -44,22 +51,31 @@ def turns_of(messages: Sequence[InputMessage], losses: Losses) -> list[Turn]:
     return turns
 
 
-def _last_compaction(content: Sequence[Block]) -> int | None:
+def _last_compaction(content: Sequence[Block], reads: Callable[[OtherBlock], bool]) -> int | None:
     """Returns the position of the last compaction. One without a summary has failed, and does not count."""
     for at in range(len(content) - 1, -1, -1):
         block = content[at]
-        if isinstance(block, OtherBlock) and block.kind == "compaction" and block.data.get("content"):
+        if not isinstance(block, OtherBlock) or block.kind != "compaction":
+            continue
+        if block.data.get("content") or reads(block):
             return at
     return None
 
 
-def _summary(block: Block, index: int, at: int, losses: Losses) -> Placed:
-    data: dict[str, Any] = block.data if isinstance(block, OtherBlock) else {}
+def _compacted(block: Block, index: int, at: int, losses: Losses, reads: Callable[[OtherBlock], bool]) -> Turn:
+    """Returns the turn that a compaction becomes. Lists what it replaces."""
     path = f"messages[{index}].content[{at}]"
     if index:
         losses.hint(f"messages[:{index}]", "the compaction after it has its summary")
     if at:
         losses.hint(f"messages[{index}].content[:{at}]", "the compaction after it has its summary")
+    if isinstance(block, OtherBlock) and reads(block):
+        return Turn("assistant", index, [(path, block)])
+    return Turn("user", index, [_summary(block, path, losses)])
+
+
+def _summary(block: Block, path: str, losses: Losses) -> Placed:
+    data: dict[str, Any] = block.data if isinstance(block, OtherBlock) else {}
     for name, value in data.items():
         if name in ("signature", "encrypted_content") and value is not None:
             losses.hint(f"{path}.{name}", "only Anthropic can read it; the summary goes along as text")

@@ -4,6 +4,7 @@ from nexusflow_core.upstream.address import is_unix, split_url
 from nexusflow_core.upstream.headers import (
     Headers,
     header,
+    json_headers,
     relayed_request_headers,
     relayed_response_headers,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "client_credentials",
     "header",
     "is_unix",
+    "json_headers",
     "masked",
     "relayed_request_headers",
     "relayed_response_headers",

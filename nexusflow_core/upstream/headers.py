@@ -11,6 +11,7 @@ __all__ = [
     "CONTROL",
     "Headers",
     "header",
+    "json_headers",
     "refuse_control",
     "relayed_request_headers",
     "relayed_response_headers",
@@ -142,3 +143,13 @@ def _listed(headers: Headers) -> Set[bytes]:
     """Returns the names that `Connection` lists. Nearly always that is `keep-alive` or `close` alone."""
     values = [value for name, value in headers if name == b"connection" and value not in _ALONE]
     return {token.strip().lower() for value in values for token in value.split(b",")} if values else _NOTHING
+
+
+def json_headers(*, stream: bool) -> Headers:
+    """Returns the headers of a request that the gateway makes itself, without a credential."""
+    return [
+        (b"content-type", b"application/json"),
+        (b"accept", b"text/event-stream" if stream else b"application/json"),
+        (b"accept-encoding", b"identity"),
+        (b"user-agent", b"nexusflow"),
+    ]

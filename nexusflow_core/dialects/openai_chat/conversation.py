@@ -6,7 +6,7 @@ import msgspec
 
 from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
 from nexusflow_core.dialects.openai_chat.context import ChatTranslation
-from nexusflow_core.dialects.openai_chat.parts import Parts
+from nexusflow_core.dialects.openai_chat.parts import ChatParts
 from nexusflow_core.dialects.openai_chat.thinking import Recall
 from nexusflow_core.dialects.openai_chat.vendors import Prefill
 from nexusflow_core.errors import InvalidRequestError
@@ -46,7 +46,7 @@ class Conversation:
         self._vendor = it.vendor
         self._recall = recall
         self._losses = it.losses
-        self._parts = Parts(it)
+        self._parts = ChatParts(it)
         self._ids = ids
         self._calls = OpenCalls()
         self.begun: str | None = None
@@ -127,8 +127,7 @@ class Conversation:
                 self._calls.check_result(block, path, results)
                 if rest:  # as Anthropic sees it, what comes after other content answers nothing
                     self._calls.expect_results(results)
-                made = self._parts.result(block, path, self._calls.sent(block.tool_use_id), hoisted)
-                results[block.tool_use_id] = self._markers.on_message(made, [(path, block)])
+                results[block.tool_use_id] = self._result(block, path, hoisted)
             else:
                 rest += self._markers.on(self._parts.of_user(block, path), path)
         self._calls.expect_results(results)
@@ -139,6 +138,12 @@ class Conversation:
         self._markers.on_rest(content, blocks)
         kept = content if self._markers.active else self._parts.content(content)
         return [*ordered, {"role": "user", "content": kept}]
+
+    def _result(self, block: ToolResultBlock, path: str, hoisted: list[Part]) -> Part:
+        call = self._calls.sent(block.tool_use_id)
+        content = self._parts.of_result(block, path, call, hoisted)
+        message = {"role": "tool", "tool_call_id": call, "content": content}
+        return self._markers.on_message(message, [(path, block)])
 
     # The assistant's turns
 

@@ -12,9 +12,9 @@ from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import VENDORS, Vendor, vendor_row
 from nexusflow_core.messages import read_request
 from nexusflow_core.routing import Target
+from nexusflow_core.translation.capabilities import capabilities_of
 from nexusflow_core.translation.losses import Losses
-from nexusflow_core.translation.thinking import EFFORTS
-from nexusflow_core.upstream import AuthScheme, Headers, Upstream, UpstreamRequest
+from nexusflow_core.upstream import AuthScheme, Upstream, UpstreamRequest, json_headers
 
 __all__ = ["OpenAIChatDialect", "tools_limit"]
 
@@ -35,69 +35,28 @@ class OpenAIChatDialect(UpstreamDialect):
         """Returns a leg. Raises InvalidRequestError for bad calls, NotFoundError for count_tokens."""
         upstream = target.upstream
         if call.endpoint == "count_tokens":
-            leg = open_count(call, target, vendor_row(upstream.vendor), _headers(call))
+            leg = open_count(call, target, vendor_row(upstream.vendor))
             if leg.request is not None:
                 leg.request.headers = self.sign(leg.request, upstream, call.credential, at)
             return leg
         losses = Losses(strict=target.strict)
         made = chat_request(read_request(call.text, call.max_values), call, target, losses)
-        sent = UpstreamRequest(upstream, "POST", upstream.base_url + self.path, _headers(call), made.body)
+        headers = json_headers(stream=call.stream)
+        sent = UpstreamRequest(upstream, "POST", upstream.base_url + self.path, headers, made.body)
         sent.headers = self.sign(sent, upstream, call.credential, at)
         return ChatLeg(sent, call, made.asked, losses)
 
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
         """Returns the capabilities in the vendor's row; None for a vendor without one."""
         row = VENDORS.get(upstream.vendor or "")
-        return capabilities_of(row, model) if row is not None else None
+        if row is None:
+            return None
+        schemas = row.response_format == "json_schema"
+        return capabilities_of(row.thinking_of(model), images=row.vision, pdf=row.pdf, schemas=schemas)
 
     def tools_limit(self, upstream: Upstream, model: str) -> str | None:
         row = VENDORS.get(upstream.vendor or "")
         return tools_limit(row, model) if row is not None else None
-
-
-def _headers(call: Call) -> Headers:
-    accept = b"text/event-stream" if call.stream else b"application/json"
-    return [
-        (b"content-type", b"application/json"),
-        (b"accept", accept),
-        (b"accept-encoding", b"identity"),
-        (b"user-agent", b"nexusflow"),
-    ]
-
-
-# Capabilities
-
-_TOOLS_AT_ANTHROPIC = ("code_execution", "web_search")
-
-
-def capabilities_of(vendor: Vendor, model: str) -> dict[str, Any]:
-    """Returns what can be sent to this model, by the vendor's row; none of Anthropic's own features."""
-    thinking = vendor.thinking_of(model)
-    efforts = dict(thinking.efforts) if thinking is not None else dict[str, str]()
-    can_be_off = thinking is None or thinking.off is not None or not thinking.by_default
-    return {
-        "batch": _supported(False),
-        "citations": _supported(False),
-        "code_execution": _supported(False),
-        "context_management": _supported(False),
-        "effort": {
-            **_supported(bool(efforts)),
-            **{word: _supported(efforts.get(word) == word) for word in EFFORTS},
-        },
-        "image_input": _supported(vendor.vision),
-        "pdf_input": _supported(vendor.pdf),
-        "server_tools": {**_supported(False), **{name: _supported(False) for name in _TOOLS_AT_ANTHROPIC}},
-        "structured_outputs": _supported(vendor.response_format == "json_schema"),
-        "thinking": {
-            **_supported(thinking is not None),
-            "types": {
-                "adaptive": _supported(thinking is not None),
-                "between_tools": _supported(False),
-                "disabled": _supported(can_be_off),
-                "enabled": _supported(thinking is not None),
-            },
-        },
-    }
 
 
 def tools_limit(vendor: Vendor, model: str) -> str | None:
@@ -110,7 +69,3 @@ def tools_limit(vendor: Vendor, model: str) -> str | None:
     return (
         f'{model} takes no tools on Chat Completions: they are refused; it needs dialect = "openai-responses"'
     )
-
-
-def _supported(supported: bool) -> dict[str, Any]:
-    return {"supported": supported}
