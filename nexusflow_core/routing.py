@@ -8,7 +8,7 @@ from msgspec import Struct
 from nexusflow_core.errors import ConfigError, NotFoundError
 from nexusflow_core.upstream import Upstream
 
-__all__ = ["ModelRoute", "Retry", "Router", "Target", "TargetOptions", "Thinking", "ToolImages"]
+__all__ = ["ModelRoute", "Retry", "Router", "ServerTools", "Target", "TargetOptions", "Thinking", "ToolImages"]
 
 Thinking: TypeAlias = Literal["keep", "strip"]
 """For signed thinking that a target refuses. `keep`: the refusal is the answer, and no other model is tried.
@@ -18,6 +18,10 @@ ToolImages: TypeAlias = Literal["hoist", "inline", "bridge", "placeholder"]
 """For images in a tool result. `hoist`: moved to the user message after it. `inline`: left in it. `bridge`: as
 hoist, after a short assistant message. `placeholder`: replaced by a text."""
 
+ServerTools: TypeAlias = Literal["refuse", "drop", "carry"]
+"""For tools that only Anthropic can run. `refuse`: refuse the call. `drop`: drop the tool. `carry`: use the
+vendor's own tool where it has one of that kind, else refuse."""
+
 
 class TargetOptions(Struct, frozen=True, kw_only=True):
     """An operator's choices for translated calls. Relayed calls use only `count_tokens`."""
@@ -26,10 +30,9 @@ class TargetOptions(Struct, frozen=True, kw_only=True):
     """The model's output limit in tokens. A request for more gets this many."""
     images: Literal["send", "omit"] = "send"
     """`omit`: images are replaced by a text that says so."""
-    tool_images: ToolImages = "hoist"
-    """Where images in tool results go."""
-    server_tools: Literal["refuse", "drop"] = "refuse"
-    """For tools that only Anthropic can run: refuse the call, or drop the tool."""
+    tool_images: ToolImages | None = None
+    """Where images in tool results go. None: the vendor's default, `hoist` for most."""
+    server_tools: ServerTools = "refuse"
     count_tokens: Literal["estimate"] | None = None
     """`estimate`: estimates tokens if the upstream cannot count them. None: answers 404."""
 

@@ -75,7 +75,7 @@ SETTINGS = {
     "upstreams.NAME.images": "translated: `send`, or `omit` for a model without vision",
     "upstreams.NAME.threads": "relayed: the upstream keeps message threads; if not, a `thread` is refused",
     "upstreams.NAME.tool_images": "translated: images of tools: `hoist`, `inline`, `bridge`, `placeholder`",
-    "upstreams.NAME.server_tools": "translated: tools that only Anthropic runs: `refuse` or `drop`",
+    "upstreams.NAME.server_tools": "translated: tools that only Anthropic runs: `refuse`, `drop` or `carry`",
     "upstreams.NAME.ca_file": "PEM file of the certificate authorities to trust",
     "upstreams.NAME.connections": "maximum number of connections at once",
     "upstreams.NAME.timeouts.connect": "seconds to get a connection",

@@ -59,9 +59,11 @@ def check_effect(
     """Refuses a setting that none of its dialects uses: its author relies on it."""
     known = {name: DIALECTS[name].options for name in dialects if name in DIALECTS}
     every = frozenset[str]().union(*(dialect.options for dialect in DIALECTS.values()))
-    for name in written:
-        if known and name in every and not any(name in options for options in known.values()):
-            complaints.add(f"{path}.{name}", f"has no effect: {_reason(known)}")
+    for name, value in written.items():
+        for setting in (name, f"{name}.{value}"):  # some dialects know a setting, but not each of its values
+            if known and setting in every and not any(setting in options for options in known.values()):
+                complaints.add(f"{path}.{name}", f"has no effect: {_reason(known)}")
+                break
 
 
 def _reason(known: Iterable[str]) -> str:

@@ -223,7 +223,7 @@ def _options(route: RouteTable, upstream: UpstreamTable) -> TargetOptions:
         max_tokens=route.max_tokens,
         count_tokens=route.count_tokens,
         images=upstream.images,
-        tool_images=upstream.tool_images or "hoist",
+        tool_images=upstream.tool_images,
         server_tools=route.server_tools or upstream.server_tools,
     )
 

@@ -1,15 +1,13 @@
 """The tables of a nexusflow.toml, in the form they are written."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from nexusflow_core.routing import Thinking, ToolImages
+from nexusflow_core.routing import ServerTools, Thinking, ToolImages
 from nexusflow_core.upstream import AuthScheme, Secret, Timeouts
 
 __all__ = ["AuthTable", "LogTable", "PricesTable", "RouteTable", "UpstreamTable"]
-
-_ServerTools: TypeAlias = Literal["refuse", "drop"]
 
 
 class UpstreamTable(Struct):
@@ -25,7 +23,7 @@ class UpstreamTable(Struct):
     strict: bool = False
     images: Literal["send", "omit"] = "send"
     tool_images: ToolImages | None = None
-    server_tools: _ServerTools = "refuse"
+    server_tools: ServerTools = "refuse"
     threads: bool | None = None
     ca_file: str | None = None
     connections: int = 1000
@@ -38,7 +36,7 @@ class RouteTable(Struct):
     model: str
     targets: list[str]
     strict: bool = False
-    server_tools: _ServerTools | None = None
+    server_tools: ServerTools | None = None
     max_tokens: int | None = None
     count_tokens: Literal["estimate"] | None = None
     display_name: str | None = None

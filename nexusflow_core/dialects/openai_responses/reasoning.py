@@ -7,18 +7,21 @@ has the length of each text instead.
 from typing import Any, Final
 
 from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
-from nexusflow_core.messages import RedactedThinkingBlock, ThinkingBlock
+from nexusflow_core.messages import OtherBlock, RedactedThinkingBlock, ThinkingBlock
 from nexusflow_core.messages.marks import read_mark
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.untyped import is_blank, is_list, object_of
 
-__all__ = ["item_signature", "reasoning_item", "reasoning_signature", "reasoning_text"]
+__all__ = ["carried_item", "item_signature", "reasoning_item", "reasoning_signature", "reasoning_text"]
 
 _BETWEEN: Final = "\n\n"
 _NOT_SENT: Final = ("id", "status", "type")
 _PLACES: Final = {"summary": "summary_text", "content": "reasoning_text"}
 """Where an item has its texts, and the type of the parts there. The first place with a text is shown."""
+_CARRIED: Final = {"web_search_tool_result": "web_search_call", "compaction": "compaction"}
+"""Blocks that hold a whole item in `encrypted_content`, and the item's type. A search has it in its first
+result."""
 
 
 def reasoning_text(item: Part) -> str:
@@ -61,6 +64,17 @@ def reasoning_item(
                 return None
             item[place] = filled
     return item
+
+
+def carried_item(block: OtherBlock, thinker: str) -> Part | None:
+    """Returns the item that a search's result or a compaction holds, as `thinker` gave it; None for none."""
+    given = block.data.get("encrypted_content")
+    if block.kind == "web_search_tool_result":
+        results = block.data.get("content")
+        given = object_of(results[0]).get("encrypted_content") if is_list(results) and results else None
+    mark = read_mark(given) if isinstance(given, str) else None
+    item = object_of(mark.payload) if mark is not None and mark.vendor == thinker else {}
+    return item if item.get("type") == _CARRIED.get(block.kind, "") else None
 
 
 def _kept(item: Part) -> Part:

@@ -10,7 +10,7 @@ __all__ = ["GENERIC", "VENDORS", "vendor_row"]
 _PHASED: Final = r"gpt-5\.3-codex|gpt-5\.[4-9]|gpt-[6-9]"
 _MARKED: Final = r"gpt-5\.[6-9]|gpt-[6-9]"
 _CLOSED_TOP: Final = r"gpt-4|gpt-3\.5|o[134]"
-_LOCAL: Final = frozenset({"include", "stream_options", "prompt_cache_key"})
+_LOCAL: Final = frozenset({"include", "stream_options"})
 _GPT_OSS: Final = reasons(r"(?:openai[/.])?gpt-oss", THREE)
 
 GENERIC: Final = Vendor(think_tags=True)
@@ -78,7 +78,7 @@ VENDORS: Final[dict[str, Vendor]] = {
     ),
     "deepseek": Vendor(
         prices="deepseek",
-        refuses=frozenset({"include", "prompt_cache_key", "parallel_tool_calls"}),
+        refuses=frozenset({"include", "parallel_tool_calls"}),
         vision=False,
         pdf=False,
         tool_images="hoist",
@@ -105,7 +105,7 @@ VENDORS: Final[dict[str, Vendor]] = {
     ),
     "chatgpt": Vendor(
         prices="openai",
-        refuses=frozenset("max_output_tokens temperature top_p prompt_cache_options".split()),
+        refuses=frozenset("max_output_tokens temperature top_p".split()),
         system_role="developer",
         thinking=OPENAI,
         thinking_alone=True,
@@ -134,7 +134,7 @@ VENDORS: Final[dict[str, Vendor]] = {
     ),
     "groq": Vendor(
         prices="groq",
-        refuses=frozenset({"include", "store", "prompt_cache_key"}),
+        refuses=frozenset({"include", "store"}),
         pdf=False,
         tool_images="hoist",
         thinking=(_GPT_OSS,),

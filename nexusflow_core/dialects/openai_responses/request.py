@@ -1,0 +1,191 @@
+"""A Messages request as a Responses request: the same input makes the same bytes. Nothing is stored."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.call import Call
+from nexusflow_core.counting import IMAGE_TOKENS, PAGE_TOKENS, TOKEN_BYTES, pages
+from nexusflow_core.dialects.openai_responses.cache_markers import CacheMarkers
+from nexusflow_core.dialects.openai_responses.context import ResponsesAsked, ResponsesTranslation
+from nexusflow_core.dialects.openai_responses.items import Items
+from nexusflow_core.dialects.openai_responses.thinking import steer_thinking, takes_sampling
+from nexusflow_core.dialects.openai_responses.tools import SEARCH_TYPE, offer_tools
+from nexusflow_core.dialects.openai_responses.vendors import vendor_row
+from nexusflow_core.errors import InvalidRequestError
+from nexusflow_core.messages import MessagesRequest
+from nexusflow_core.routing import Target
+from nexusflow_core.translation.cache_markers import cache_key
+from nexusflow_core.translation.documents import Part
+from nexusflow_core.translation.ids import ToolNames, UsedIds
+from nexusflow_core.translation.losses import Losses
+from nexusflow_core.translation.refusals import COMPACT, check_extra, max_tokens, sampling, user_id
+from nexusflow_core.translation.schemas import closed, wanted_schema
+from nexusflow_core.translation.stops import check_stops
+from nexusflow_core.translation.thinking import Steered
+from nexusflow_core.untyped import is_list, object_of, whole
+
+__all__ = ["ResponsesRequest", "responses_request"]
+
+_LEAST_TOKENS: Final = 16
+_SAMPLING: Final = frozenset({"temperature", "top_p"})
+_COMPACT_AT: Final = 150_000
+
+
+class ResponsesRequest(Struct, frozen=True):
+    """The upstream's body, and what the answer's translation must know of the request."""
+
+    body: bytes
+    asked: ResponsesAsked
+
+
+def responses_request(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> ResponsesRequest:
+    """Returns the request of this call. Raises InvalidRequestError for what this upstream cannot be asked
+    without changing what it means."""
+    it = ResponsesTranslation(call, target, request, losses, vendor_row(target.upstream.vendor), {})
+    try:
+        return _made(it)
+    except RecursionError:  # an input or a schema so deep that it can be read, but not written
+        raise InvalidRequestError("The request body nests too deeply") from None
+
+
+def _made(it: ResponsesTranslation) -> ResponsesRequest:
+    request, vendor, body = it.request, it.vendor, it.body
+    for path in request.unknown:
+        it.losses.unknown(path)
+    check_stops(request.stop_sequences)
+    body.update(model=it.model, input=[], store=False)
+    body["max_output_tokens"] = most = _most_tokens(it)
+    if request.stream or vendor.stream_only:
+        body.update(stream=True, stream_options={"include_obfuscation": False})
+    one_call = offer_tools(it)
+    steered = steer_thinking(it)
+    body.update(sampling(it, _SAMPLING - vendor.refuses if takes_sampling(it) else ()))
+    _include(it, steered)
+    markers = CacheMarkers(it)
+    items = Items(it, markers)
+    body["input"] = items.items()
+    if items.instructions is not None:
+        body["instructions"] = items.instructions
+    _identify(it)
+    check_extra(it, compacts=vendor.compaction)
+    _compact(it)
+    _answer_format(it)
+    body.update(markers.body())
+    for name in vendor.refuses & body.keys():
+        del body[name]
+    encoded = msgspec.json.encode(body)
+    return ResponsesRequest(encoded, _asked(it, steered, most=most, one_call=one_call, size=len(encoded)))
+
+
+def _asked(
+    it: ResponsesTranslation, steered: Steered, *, most: int, one_call: bool, size: int
+) -> ResponsesAsked:
+    tools = it.body.get("tools", ())
+    return ResponsesAsked(
+        request_id=it.call.request_id,
+        model=it.call.model,
+        upstream_model=it.model,
+        vendor_name=it.target.upstream.vendor,
+        thinker=it.thinker,
+        vendor=it.vendor,
+        names=ToolNames(tool.name for tool in it.request.tools),
+        used_ids=UsedIds(it.call_ids()),
+        stops=tuple(it.request.stop_sequences),
+        stop_here=tuple(it.request.stop_sequences),
+        one_call=one_call,
+        hide_thinking=steered.hidden,
+        prompt_tokens=_estimated_prompt(size, it.body["input"]),
+        most_tokens=most,
+        thinks=object_of(it.request.extra.get("thinking")).get("type") not in (None, "disabled"),
+        searches=any(tool["type"] == SEARCH_TYPE for tool in tools),
+    )
+
+
+def _most_tokens(it: ResponsesTranslation) -> int:
+    most = max_tokens(it)
+    if "max_output_tokens" in it.vendor.refuses:
+        it.losses.drop("max_tokens", "not taken by this upstream")
+    elif most < _LEAST_TOKENS:
+        it.losses.drop("max_tokens", f"{most} < {_LEAST_TOKENS}, the least that can be asked for")
+    return max(most, _LEAST_TOKENS)
+
+
+def _include(it: ResponsesTranslation, steered: Steered) -> None:
+    """Asks for what is not in an answer by itself: reasoning to send back, and the pages of a search."""
+    included: list[str] = []
+    if it.vendor.replay and not steered.off and it.vendor.thinking_of(it.model) is not None:
+        included.append("reasoning.encrypted_content")
+    if any(tool["type"] == SEARCH_TYPE for tool in it.body.get("tools", ())):
+        included.append("web_search_call.action.sources")
+    if included:
+        it.body["include"] = included
+
+
+def _identify(it: ResponsesTranslation) -> None:
+    """Says whose request it is, which tier pays, and which prefix it shares."""
+    user = user_id(it, taken=it.vendor.safety_identifier)
+    if user is not None:
+        it.body["safety_identifier"] = hashlib.sha256(user.encode()).hexdigest()
+    if it.vendor.service_tiers and it.request.extra.get("service_tier") == "standard_only":
+        it.body["service_tier"] = "default"
+    if it.vendor.cache_key:
+        it.body["prompt_cache_key"] = cache_key(it, it.body.get("tools"))
+
+
+def _compact(it: ResponsesTranslation) -> None:
+    """Asks the vendor to compact the conversation where the client asks for that. Raises
+    InvalidRequestError."""
+    edits = object_of(it.request.extra.get("context_management")).get("edits")
+    for edit in map(object_of, edits if is_list(edits) else ()):
+        if edit.get("type") != COMPACT:
+            continue
+        for name in ("instructions", "pause_after_compaction"):
+            if edit.get(name):
+                raise InvalidRequestError(f"context_management: {name} is not possible on this upstream")
+        trigger = object_of(edit.get("trigger"))
+        at = whole(trigger.get("value", _COMPACT_AT))
+        if trigger.get("type", "input_tokens") != "input_tokens" or type(at) is not int:
+            raise InvalidRequestError("context_management: a compaction is triggered by input_tokens only")
+        it.body["context_management"] = [{"type": "compaction", "compact_threshold": at}]
+
+
+def _answer_format(it: ResponsesTranslation) -> None:
+    """Puts `output_config.format` into the body. The schema goes along unchanged."""
+    path, schema = wanted_schema(it.request, it.losses)
+    if schema is None:
+        return
+    if not it.vendor.response_format:
+        raise InvalidRequestError(f"{path}: this upstream takes no schema for its answer")
+    strict = schema.get("type") == "object" and closed(schema)
+    if not strict:
+        it.losses.drop(path, "sent without `strict`: that takes closed objects without optional members")
+    form: Part = {"type": "json_schema", "name": "output", "schema": schema, "strict": strict}
+    it.body["text"] = {"format": form}
+
+
+# An estimate of the prompt, for as long as the upstream tells nothing
+
+
+def _estimated_prompt(size: int, items: list[Part]) -> int:
+    """Returns tokens of a request of this many bytes: about four bytes each, and a flat count for each image
+    and each page of a PDF."""
+    tokens = 0
+    for part in _parts(items):
+        if part["type"] == "input_image":
+            size -= len(part["image_url"])
+            tokens += IMAGE_TOKENS
+        elif part["type"] == "input_file":
+            data: str = part.get("file_data", "")
+            size -= len(data)
+            tokens += PAGE_TOKENS * max(1, pages(data.partition(",")[2]))
+    return tokens + -(-size // TOKEN_BYTES)
+
+
+def _parts(items: list[Part]) -> Iterator[Any]:
+    for item in items:
+        content = item.get("content") if item["type"] == "message" else item.get("output")
+        yield from content if is_list(content) else ()
