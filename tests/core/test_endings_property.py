@@ -107,6 +107,14 @@ def told(out: bytes, *, whole: bool) -> list[dict[str, Any]]:
     return found
 
 
+def is_error(out: bytes) -> bool:
+    """Whether a whole answer is an error, which some upstreams send with status 200."""
+    try:
+        return json.loads(out)["type"] == "error"
+    except (ValueError, KeyError):
+        return False
+
+
 def assert_agreed(seen: Seen, *, relayed: bool) -> None:
     """`error` if and only if the bytes say so; `complete` if and only if they come to their own end."""
     head, record, order = seen.exchange.response_head, seen.record, seen.exchange.order
@@ -117,7 +125,8 @@ def assert_agreed(seen: Seen, *, relayed: bool) -> None:
     assert record.status == head.status
     failed = head.status >= 400
     streams = any(name == b"content-type" and b"event-stream" in value for name, value in head.headers)
-    streams = streams or seen.out.startswith((b"event:", b"data:", b":"))  # whatever its type says
+    # Whatever the type says, the first bytes decide; JSON is never a stream.
+    streams = (streams and seen.out[:1] != b"{") or seen.out.startswith((b"event:", b"data:", b":"))
     if streams and not failed:
         last = told(seen.out, whole=not seen.gone)
         kinds = [event.get("type") for event in last]
@@ -130,6 +139,7 @@ def assert_agreed(seen: Seen, *, relayed: bool) -> None:
             assert kinds.count("error") <= 1
             assert not failed or kinds[-1] == "error"
     else:
+        failed = failed or (relayed and is_error(seen.out))
         ended = not failed and not seen.gone
     assert (record.ending in ("error", "refused")) == failed, record
     assert (record.ending == "complete") == (ended and not failed), record

@@ -116,6 +116,19 @@ def test_a_stream_that_begins_with_an_error_is_tried_elsewhere() -> None:
     assert x.response_head is None
 
 
+def test_a_whole_answer_of_status_200_that_is_an_error() -> None:
+    """It is tried elsewhere like one with its own status; where nothing else is left, it passes as it came."""
+    body = b'{"type":"error","error":{"type":"overloaded_error","message":"m"}}'
+    x = exchange_of(upstreams=("one", "two"))
+    x.start(0.0)
+    assert refuse(x, 200, 0.0, body=body) == b""
+    assert url(x) == "two"
+    assert refuse(x, 200, 1.0, body=body) == body
+    record = x.record(2.0)
+    assert (record.status, record.ending, record.error_type) == (200, "error", "overloaded_error")
+    assert [attempt.reason for attempt in record.attempts] == ["overloaded_error"] * 2
+
+
 def test_an_error_after_message_start_is_not_hidden() -> None:
     """The upstream has begun to answer, and to charge: in whatever chunks it came, it goes on to the client."""
     x = exchange_of(upstreams=("one", "two"))

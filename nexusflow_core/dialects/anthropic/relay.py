@@ -314,6 +314,8 @@ class RelayLeg:
                 self.failure = self._status_of(answer.error, self.failure.status)
         elif answer is not None:
             self._answer = answer
+            if answer.type == "error" and answer.error is not None and self._answer_head is not None:
+                self.failure = self._status_of(answer.error, self._answer_head.status)
         elif not self._encoded:
             raise UpstreamProtocolError("the upstream's answer is not a JSON object")
 
