@@ -172,6 +172,9 @@ def _limits(model: ModelPrices) -> Iterator[str]:
     }
     if known := [f"{what} {count:,} tokens" for what, count in limits.items() if count is not None]:
         yield ", ".join(known)
+    if row.earlier_min_cacheable:
+        earlier = (f"{it.tokens:,} tokens until {it.until}" for it in row.earlier_min_cacheable)
+        yield f"cacheable before: {', '.join(earlier)}"
 
 
 def _in_force(book: PriceBook, model: ModelPrices, arguments: argparse.Namespace, at: datetime) -> list[str]:

@@ -300,3 +300,12 @@ def test_the_verb_without_genai_prices(
     status, told, err = verb(capsys)
     assert (status, told, err.count("\n")) == (2, "", 1)
     assert "check-prices needs genai-prices: pip install genai-prices" in err
+
+
+def test_earlier_minimums_of_the_cache_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the day up to which each held."""
+    assert main(["prices", "claude-sonnet-4-6"]) == 0
+    assert (
+        "cacheable before: 1,024 tokens until 2026-02-27, 2,048 tokens until 2026-05-14"
+        in capsys.readouterr().out
+    )
