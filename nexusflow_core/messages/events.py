@@ -16,6 +16,7 @@ from nexusflow_core.sse import encode_sse
 __all__ = [
     "block_start",
     "block_stop",
+    "citations_delta",
     "error_event",
     "input_json_delta",
     "message_body",
@@ -110,6 +111,13 @@ def thinking_delta(index: int, text: str) -> bytes:
 def signature_delta(index: int, signature: str) -> bytes:
     """Returns the signature of a thinking block, sent just before its stop."""
     return _SIGNATURE_DELTA % (index, _encode(signature))
+
+
+def citations_delta(index: int, citation: dict[str, Any]) -> bytes:
+    """Returns a source of the open block's text."""
+    delta = {"type": "citations_delta", "citation": citation}
+    event = {"type": "content_block_delta", "index": index, "delta": delta}
+    return encode_sse(_encode(event), "content_block_delta")
 
 
 def block_stop(index: int) -> bytes:

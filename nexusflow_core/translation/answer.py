@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.sse import SSEDecoder
-from nexusflow_core.translation.arguments import NO_OBJECT
+from nexusflow_core.translation.arguments import NO_OBJECT, readable_prefix
 from nexusflow_core.translation.json_lenient import decode_leniently
 from nexusflow_core.translation.stop_reason import Ending
 from nexusflow_core.untyped import is_object
@@ -51,7 +51,7 @@ def fold(events: bytes, noticed: list[str]) -> tuple[list[dict[str, Any]], Endin
         elif event["type"] == "message_delta":
             ending = event["delta"]
     for block, said in zip(content, pieces, strict=True):
-        if block["type"] == "tool_use":
+        if block["type"] in ("tool_use", "server_tool_use"):
             block["input"] = _input("".join(said), noticed, cut=ending.get("stop_reason") in _CUT)
         elif said:
             name = "text" if block["type"] == "text" else "thinking"
@@ -62,6 +62,8 @@ def fold(events: bytes, noticed: list[str]) -> tuple[list[dict[str, Any]], Endin
 def _add(block: dict[str, Any], delta: dict[str, Any], pieces: list[str]) -> None:
     if delta["type"] == "signature_delta":
         block["signature"] = delta["signature"]
+    elif delta["type"] == "citations_delta":
+        block.setdefault("citations", []).append(delta["citation"])
     else:
         pieces.append(delta.get("partial_json") or delta.get("text") or delta.get("thinking") or "")
 
@@ -78,4 +80,4 @@ def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     if not cut:
         raise AnswerUnusableError(NO_OBJECT)
     noticed.append("tool_calls.arguments")
-    return {}
+    return readable_prefix(arguments)

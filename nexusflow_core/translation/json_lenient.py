@@ -24,6 +24,7 @@ __all__ = [
     "mended",
     "mended_json",
     "mended_text",
+    "open_ended",
 ]
 
 
@@ -101,6 +102,13 @@ def mended(value: Any) -> Any:
     if is_object(value):
         return {mended_text(name): mended(item) for name, item in value.items()}
     return value
+
+
+def open_ended(text: str) -> str:
+    """Returns the text with this done, except half a pair at an edge: the other half is in another piece."""
+    first = 1 if "\udc00" <= text[:1] <= "\udfff" else 0
+    last = len(text) - 1 if "\ud800" <= text[-1:] <= "\udbff" else len(text)
+    return text[:first] + mended_text(text[first:last]) + text[max(first, last) :]
 
 
 class Joint:

@@ -91,6 +91,10 @@ class TranslatedLeg(ABC, Generic[_Stream]):
     def answer(self, body: bytes) -> Answer | ErrorTold:
         """Returns the answer in a body, or its error. Sets `_answer_model`. Raises UpstreamError."""
 
+    def error_told(self, body: bytes) -> ErrorTold:
+        """Returns the error in the body of an error answer. A dialect may know more of its vendors' codes."""
+        return read_error_body(body)
+
     # The verbs
 
     @property
@@ -240,7 +244,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
     def _whole(self) -> bytes:
         body = bytes(self._held).strip()  # some upstreams send blank lines to keep the connection alive
         if self._status >= 400:
-            error = read_error_body(body)
+            error = self.error_told(body)
             if self._status == 400 and filtered(error):
                 return self._refusal()
             raise self._failed(error)

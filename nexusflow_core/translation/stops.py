@@ -72,6 +72,8 @@ class StopFinder:
         """Returns the text held back, at the end of the answer."""
         held = self._echo[: self._echoed] + self._held
         self._held, self._echo = "", ""
+        if self._search is not None:
+            self._search.restart()
         return held
 
     def _behind_echo(self, text: str) -> str:
@@ -121,6 +123,10 @@ class _Search:
                 return at, stop, 0
         self._at = node
         return length, None, self._depth[node]
+
+    def restart(self) -> None:
+        """Forgets the text read so far: no stop string spans it and the next text."""
+        self._at = 0
 
     def _add(self, stop: str) -> None:
         node = 0

@@ -4,10 +4,10 @@ from typing import Any
 
 from nexusflow_core.counting import TOKEN_BYTES
 from nexusflow_core.untyped import is_object, is_zero
-from nexusflow_core.usage import MAX_USAGE_MEMBERS
-from nexusflow_core.usage.chat import ChatCounts, count
+from nexusflow_core.usage import MAX_USAGE_MEMBERS, Billing, read_bill
+from nexusflow_core.usage.chat import OUTPUT, PROMPT, ChatCounts, count, is_count, read_counts
 
-__all__ = ["TOTALS", "estimated_usage", "merge_usage", "usage_of"]
+__all__ = ["TOTALS", "UsageTap", "estimated_usage", "merge_usage", "usage_of"]
 
 TOTALS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
 
@@ -55,3 +55,85 @@ def usage_of(it: ChatCounts) -> dict[str, Any]:
     if it.reasoning:
         found["output_tokens_details"] = {"thinking_tokens": min(it.reasoning, it.output)}
     return found
+
+
+_PLAIN_TIERS = frozenset({"default", "auto", "standard", "on_demand", "provisioned"})
+"""Names of the tier at the plain price."""
+
+
+class UsageTap:
+    """Reads usage from an answer, in pieces or whole.
+
+    `prompt_tokens`: an estimate, for an upstream without usage. `output_by_total`: the vendor counts
+    reasoning only in the total.
+    """
+
+    def __init__(self, vendor_name: str | None, prompt_tokens: int, *, output_by_total: bool = False) -> None:
+        self.service_tier: str | None = None
+        """The tier that the answer names."""
+        self.thinks = False
+        """The answer contains reasoning."""
+        self._vendor_name = vendor_name
+        self._prompt_tokens = prompt_tokens
+        self._output_by_total = output_by_total
+        self._usage: dict[str, Any] = {}  # for each field, the last value that is not null
+
+    def add(self, usage: dict[str, Any]) -> None:
+        """Takes a usage object. One with zeros only is ignored: some vendors send it until the end."""
+        if any(count(usage, name) for name in usage):
+            merge_usage(self._usage, usage)
+
+    def counts(self) -> dict[str, Any] | None:
+        """Returns the known usage in Anthropic's names; None while the upstream has sent none."""
+        if not self._usage:
+            return None
+        found = usage_of(self.read())
+        return found if any(found[name] for name in TOTALS) else None
+
+    @property
+    def estimated(self) -> bool:
+        """True if a count must be estimated: an absent count is not 0. With a bill no count is needed."""
+        counts = self.counts()
+        if counts is None:
+            return True
+        told = self._told(counts, "input_tokens") and self._told(counts, "output_tokens")
+        return not told and not self._billed()
+
+    def usage(self, said: int) -> dict[str, Any]:
+        """Returns usage in Anthropic's names. Missing counts are estimated; `said` is the answer's bytes."""
+        guess = estimated_usage(self._prompt_tokens, said)
+        counts = self.counts()
+        if counts is None:
+            return guess
+        if self.estimated:
+            untold = [name for name in ("input_tokens", "output_tokens") if not self._told(counts, name)]
+            counts.update({name: guess[name] for name in untold})
+        return counts
+
+    def read(self) -> ChatCounts:
+        """Returns the counts so far, in disjoint parts."""
+        return read_counts(self._usage, output_by_total=self._output_by_total)
+
+    def _billed(self) -> bool:
+        bill = read_bill(self._vendor_name, self._usage)
+        return bill is not None and bill.reported_femto_usd is not None
+
+    def _told(self, counts: dict[str, Any], name: str) -> bool:
+        sides = (PROMPT, TOTALS[:3]) if name == "input_tokens" else (OUTPUT, TOTALS[3:])
+        return any(counts[it] for it in sides[1]) or any(is_count(self._usage.get(it)) for it in sides[0])
+
+    def billing(self) -> Billing | None:
+        """Returns facts that the price depends on beside the counts, or None."""
+        usage = self._usage
+        bill = read_bill(self._vendor_name, usage) or Billing()
+        tier = self.service_tier or usage.get("service_tier")  # some vendors put it into the usage
+        counted = self.read()
+        found = Billing(
+            reported_femto_usd=bill.reported_femto_usd,
+            service_tier=tier if isinstance(tier, str) and tier not in _PLAIN_TIERS else None,
+            explicit_cache=counted.explicit,
+            thinking=self.thinks and not counted.reasoning,
+            flags=(*bill.flags, *counted.flags),
+            uncounted_tokens=max(counted.uncounted, 0),
+        )
+        return None if found == Billing() else found

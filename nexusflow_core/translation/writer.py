@@ -13,6 +13,7 @@ from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.messages.events import (
     block_start,
     block_stop,
+    citations_delta,
     error_event,
     input_json_delta,
     message_delta,
@@ -176,6 +177,38 @@ class MessageWriter:
         self._state = _State.DONE
         self.in_text = False
         return error_event(error, self._asked.request_id)
+
+    # Blocks of a dialect that orders them by itself
+
+    def close(self, out: list[bytes]) -> None:
+        """Closes the open block. The next text begins a new one."""
+        self._lead.take()
+        self._close(out)
+
+    def sign(self, signature: str, out: list[bytes]) -> None:
+        """Closes the thinking block with this signature. Without an open one, writes a block without text."""
+        if self._state is not _State.THINKING:
+            self.close(out)
+            self._open(_State.THINKING, {"type": "thinking", "thinking": "", "signature": ""}, out)
+        self._state = _State.BETWEEN
+        out += signature_delta(self.index, signature), block_stop(self.index)
+
+    def whole(self, block: dict[str, Any], out: list[bytes]) -> None:
+        """Writes a block without deltas."""
+        self.close(out)
+        self._open(_State.BETWEEN, block, out)
+        out.append(block_stop(self.index))
+
+    def server_tool(self, id: str, name: str, arguments: str, out: list[bytes]) -> None:
+        """Writes the call of a tool that the upstream runs by itself."""
+        self.close(out)
+        self._open(_State.BETWEEN, {"type": "server_tool_use", "id": id, "name": name, "input": {}}, out)
+        out += input_json_delta(self.index, arguments), block_stop(self.index)
+
+    def cite(self, citation: dict[str, Any], out: list[bytes]) -> None:
+        """Writes a source of the open text. Without open text it is dropped."""
+        if self._state is _State.TEXT:
+            out.append(citations_delta(self.index, citation))
 
     # Blocks
 

@@ -1,7 +1,5 @@
 """ChatLeg: one Messages call over a Chat Completions upstream."""
 
-import re
-
 import msgspec
 
 from nexusflow_core.call import Call
@@ -16,14 +14,11 @@ from nexusflow_core.translation.answer import Answer
 from nexusflow_core.translation.error_bodies import ErrorTold
 from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.translation.leg import TranslatedLeg
+from nexusflow_core.translation.lines import is_done, is_idle, unread
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.upstream import UpstreamRequest
 
 __all__ = ["ChatLeg"]
-
-_DONE = frozenset({b"[done]", b'"[done]"', b"'[done]'", b"done", b'"done"'})
-_ALIVE = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"})
-_WORD = re.compile(rb"\[?[A-Za-z][A-Za-z _.-]{0,40}\]?")
 
 
 class ChatLeg(TranslatedLeg[ChatStream]):
@@ -46,7 +41,7 @@ class ChatLeg(TranslatedLeg[ChatStream]):
             return words
         if stream.done or self._refused or not data.strip():
             return b""
-        if _is_done(data):
+        if is_done(data):
             if not stream.started or (stream.finish is None and not stream.whole):
                 self._done = True
                 return b""  # nothing, or an end without a reason: EOF decides
@@ -55,12 +50,12 @@ class ChatLeg(TranslatedLeg[ChatStream]):
         try:
             chunk = decode_chunk(data, in_pieces=True)
         except msgspec.DecodeError as error:
-            if stream.finish is not None or _is_idle(event):
+            if stream.finish is not None or is_idle(event):
                 return b""
             if b"\n" in data:  # the server omits the blank lines between events
                 lines = [ServerSentEvent(line, event.event) for line in data.split(b"\n")]
                 return b"".join([self.decode(line) for line in lines])
-            return self._broken(_unread(f"the upstream sent a line that is {error}", data))
+            return self._broken(unread(f"the upstream sent a line that is {error}", data))
         told = error_in(chunk, data, whole=event.event == "error")
         if told is None and self.head is not None:  # nearly always
             return self._passed(stream.feed(chunk), stream)
@@ -96,38 +91,11 @@ class ChatLeg(TranslatedLeg[ChatStream]):
     def answer(self, body: bytes) -> Answer | ErrorTold:
         try:
             chunk = decode_chunk(body)
-        except msgspec.DecodeError as unread:
-            raise _unread(f"the upstream's answer is {unread}", body) from None
+        except msgspec.DecodeError as error:
+            raise unread(f"the upstream's answer is {error}", body) from None
         if (told := error_in(chunk, body, whole=True)) is not None:
             return told
         self._answer_model = chunk.model
         answer = translate_answer(chunk, self._asked)
         answer.noticed += unknown_members(message_in(decode_json(body)))
         return answer
-
-
-# Lines of a stream that are not chunks
-
-
-def _is_done(data: bytes) -> bool:
-    """True if a line ends the stream: `[DONE]`, in any spelling."""
-    return data.strip().lower() in _DONE
-
-
-def _is_idle(event: ServerSentEvent) -> bool:
-    """True if a line is neither a chunk nor an error: a ping, a word, or a JSON string, number or null."""
-    if event.event.lower() in _ALIVE or _WORD.fullmatch(event.data.strip()):
-        return True  # `[KEEPALIVE]` too
-    if event.data.strip()[:1] in (b"{", b"["):
-        return event.data.strip() == b"[]"
-    try:
-        msgspec.json.decode(event.data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
-
-
-def _unread(message: str, data: bytes) -> UpstreamProtocolError:
-    """Returns the error for undecodable data. An object is a model's answer; other data is a server's."""
-    kind = AnswerUnusableError if data.lstrip()[:1] == b"{" else UpstreamProtocolError
-    return kind(message)

@@ -6,7 +6,7 @@ from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.reasoning import Words, other_parts, read_words
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, ToolCall
 from nexusflow_core.dialects.openai_chat.tool_calls import distinct_calls
-from nexusflow_core.dialects.openai_chat.usage import UsageTap
+from nexusflow_core.dialects.openai_chat.usage import ChatUsage
 from nexusflow_core.errors import AnswerUnusableError, UpstreamError
 from nexusflow_core.translation.answer import Answer
 from nexusflow_core.translation.arguments import NO_OBJECT, read_arguments, readable_prefix
@@ -55,7 +55,7 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
     content = _thinking(said, asked)
     content += [{"type": "text", "text": text}] if text.strip() else []
     content += _with_details(uses, said, asked)
-    tap = UsageTap(asked)
+    tap = ChatUsage(asked)
     tap.take(answer)
     return Answer(
         content=content,

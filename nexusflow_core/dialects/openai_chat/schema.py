@@ -10,7 +10,14 @@ from msgspec import Struct
 
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.translation.arguments import NO_ARGUMENTS
-from nexusflow_core.translation.json_lenient import Form, loads, mend_members, mended_json, mended_text
+from nexusflow_core.translation.json_lenient import (
+    Form,
+    loads,
+    mend_members,
+    mended_json,
+    mended_text,
+    open_ended,
+)
 from nexusflow_core.untyped import MALFORMED, is_list, is_object, is_zero, object_of
 
 __all__ = [
@@ -367,6 +374,4 @@ def _open_ended(value: Any, name: str = "") -> Any:
         return [_open_ended(item) if is_object(item) else _open_ended(item, name) for item in value]
     if not isinstance(value, str) or name not in _IN_PIECES:
         return mended_json(value)
-    first = 1 if "\udc00" <= value[:1] <= "\udfff" else 0
-    last = len(value) - 1 if "\ud800" <= value[-1:] <= "\udbff" else len(value)
-    return value[:first] + mended_text(value[first:last]) + value[max(first, last) :]
+    return open_ended(value)

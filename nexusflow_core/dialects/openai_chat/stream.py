@@ -5,7 +5,7 @@ from typing import Any
 from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, Delta, plain_text
 from nexusflow_core.dialects.openai_chat.tool_calls import StreamCalls
-from nexusflow_core.dialects.openai_chat.usage import UsageTap
+from nexusflow_core.dialects.openai_chat.usage import ChatUsage
 from nexusflow_core.dialects.openai_chat.words import StreamWords
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.messages.events import text_delta
@@ -31,7 +31,7 @@ class ChatStream(AnswerStream):
         self._words = StreamWords(asked, self._writer, self._held, self.noticed)
         self._said = self._words.said
         self._calls: StreamCalls | None = None
-        self._tap = UsageTap(asked)
+        self._tap = ChatUsage(asked)
         self._native: str | None = None
         self._stop_text: str | None = None
         self._deltas = False  # True once a delta had content

@@ -11,45 +11,17 @@ from nexusflow_core.dialects.openai_chat.reasoning import (
     reasoning_text,
 )
 from nexusflow_core.dialects.openai_chat.schema import Delta
-from nexusflow_core.translation.held import Held, Pieces, utf8_length
+from nexusflow_core.translation.held import Held, Pieces
 from nexusflow_core.translation.json_lenient import Joint
+from nexusflow_core.translation.said import COMPARED, Said
 from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.translation.think_tags import ThinkTags
 from nexusflow_core.translation.writer import MessageWriter
 
-__all__ = ["Said", "StreamWords"]
+__all__ = ["StreamWords"]
 
 _NO_STOPS = StopFinder(())
 """Shared by all streams without stop sequences: it has no state."""
-
-_HEAD = 16
-
-
-class Said:
-    """The size and the beginning of the text written of one kind, without leading blanks."""
-
-    __slots__ = ("head", "size")
-
-    def __init__(self) -> None:
-        self.size = 0  # bytes
-        self.head = ""
-
-    def add(self, text: str) -> None:
-        """Adds text that was written."""
-        if not self.size:
-            text = text.lstrip()
-        self.size += utf8_length(text)
-        if len(self.head) < _HEAD:
-            self.head = (self.head + text)[:_HEAD]
-
-    def beyond(self, whole: str) -> str | None:
-        """Returns the part of a whole text beyond that; None if it is another text."""
-        if not self.size:
-            return whole
-        visible = whole.lstrip()
-        if visible[: len(self.head)] != self.head[: len(visible)]:
-            return None
-        return visible.encode(errors="replace")[self.size :].decode(errors="ignore")
 
 
 class StreamWords:
@@ -230,7 +202,7 @@ class StreamWords:
             self._say(self._stops.flush(), out)
 
     def _look(self) -> None:
-        begins = len(self.said.head) < _HEAD
+        begins = len(self.said.head) < COMPARED
         self.closely = begins or self._searches or self._tags is not None or bool(self._text_joint)
 
     def _say(self, text: str, out: list[bytes]) -> None:
@@ -244,7 +216,7 @@ class StreamWords:
         text = self._blank_refusal + self._refusal_joint.feed(text)
         self._blank_refusal = ""
         if not self._refused.size and not text.strip():
-            self._blank_refusal = text[:_HEAD]
+            self._blank_refusal = text[:COMPARED]
         elif self.past_text(out):
             self._refused.add(text)
             self._refusal.add(text)
