@@ -9,6 +9,7 @@ import os
 import secrets
 import shlex
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -160,7 +161,10 @@ def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: st
     from nexusflow_asgi.server import GatewayProtocol, ServerLimits, Workers
 
     served = _config(arguments.config, offline=arguments.offline)
-    limits = ServerLimits(head_bytes=served.limits.header_bytes + _LINES_BYTES)
+    limits = ServerLimits(
+        head_bytes=served.limits.header_bytes + _LINES_BYTES,
+        waiting=min(ServerLimits().waiting, _descriptors() // 2),
+    )
     config = uvicorn.Config(
         "nexusflow_asgi.cli.serve:app",
         factory=True,
@@ -184,6 +188,16 @@ def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: st
             Workers(config, sockets=[listener]).run()
         else:
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def _descriptors() -> int:
+    """Returns how many files and sockets this process may have open."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return sys.maxsize
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else sys.maxsize
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -20,7 +20,7 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
     url_bytes: int = 16 * 1024
     head_seconds: float = 30.0
     idle_seconds: float = 30.0
-    waiting: int = 512
+    waiting: int = 4096
     held_bytes: int = 64 * 1024
     stalled_seconds: float = 5.0
 

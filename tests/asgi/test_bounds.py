@@ -138,7 +138,7 @@ BOUNDS = [
     ),
     Bound(
         "`nexusflow serve`: connections without a request",
-        512,
+        4096,
         "connections",
         SERVER.waiting,
         "the oldest is closed",

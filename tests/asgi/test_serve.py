@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -47,6 +48,23 @@ def test_it_is_bounded_before_a_request(workers: str) -> None:
         with RawClient(running.port) as client:
             client.send(b"GET /health HTTP/1.1\r\n" + b"x: 1\r\n" * 28_000)
             assert client.head().status == 431
+
+
+def test_connections_without_a_request_leave_files_for_others() -> None:
+    """Half of the process's descriptors may wait; the oldest makes room, and a newcomer is served."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))  # the process inherits it
+    try:
+        started = serving("--offline")
+        running = started.__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with contextlib.ExitStack() as open_ones:
+        open_ones.push(started)
+        clients = [open_ones.enter_context(RawClient(running.port)) for _ in range(65)]
+        assert clients[0].rest() == b"", "the oldest was closed"
+        got, _ = clients[-1].call("/v1/messages", [], BODY)
+        assert got.status == 200
 
 
 def test_it_keeps_the_body_of_a_jdk_client() -> None:
