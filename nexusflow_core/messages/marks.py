@@ -18,7 +18,7 @@ from msgspec import Struct
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.json_spans import MAX_VALUES, check_values, count_values, elements, members
 from nexusflow_core.record import Places
-from nexusflow_core.untyped import MALFORMED
+from nexusflow_core.untyped import MALFORMED, is_list, object_of
 
 __all__ = [
     "Mark",
@@ -33,6 +33,8 @@ __all__ = [
 _PREFIX = "nxf1."
 _MARKED = _PREFIX.encode()
 _THINKING = b"thinking"
+_SEARCH = b"server_tool_use"
+_THINKING_TYPES = ("thinking", "redacted_thinking")
 
 MarkKind: TypeAlias = Literal["text", "hidden", "details", "signatures", "item"]
 """`text`: the block shows everything. Otherwise the payload holds the hidden text, OpenRouter's list of
@@ -84,7 +86,7 @@ def strip_marked(
     """
     if may_be_marked(text):
         check_values(text, most)
-    left, places = _strip(text, _MARKED, lambda signature: signature.startswith(_PREFIX))
+    left, places = _strip(text, _OURS)
     return left, places.listed(edits) if places.count else ()
 
 
@@ -95,7 +97,7 @@ def without_signed_thinking(text: bytes) -> bytes:
     """
     if _THINKING not in text or count_values(text, MAX_VALUES) > MAX_VALUES:
         return text
-    return _strip(text, _THINKING, lambda signature: signature != "" and not signature.startswith(_PREFIX))[0]
+    return _strip(text, _SIGNED)[0]
 
 
 def has_signed_thinking(text: bytes) -> bool:
@@ -105,34 +107,52 @@ def has_signed_thinking(text: bytes) -> bool:
     return count_values(text, MAX_VALUES) > MAX_VALUES or without_signed_thinking(text) is not text
 
 
-def _strip(text: bytes, needle: bytes, goes: Callable[[str], bool]) -> tuple[bytes, Places]:
-    """Returns the text without thinking blocks whose signature `goes`, and their places."""
+class _Stripped(Struct, frozen=True):
+    """Which blocks are removed: those of these types whose signature `goes`. All of them contain `needle`."""
+
+    needle: bytes
+    types: tuple[str, ...]
+    goes: Callable[[str], bool]
+
+
+_OURS = _Stripped(
+    _MARKED,
+    (*_THINKING_TYPES, "compaction", "web_search_tool_result"),
+    lambda signature: signature.startswith(_PREFIX),
+)
+_SIGNED = _Stripped(
+    _THINKING, _THINKING_TYPES, lambda signature: signature != "" and not signature.startswith(_PREFIX)
+)
+
+
+def _strip(text: bytes, what: _Stripped) -> tuple[bytes, Places]:
+    """Returns the text without such blocks, and their places."""
     places = Places()
-    if needle not in text:
+    if what.needle not in text:
         return text, places
     pieces: list[bytes] = []
     done = 0
     for start, end in _values(text, "messages"):
         before = places.count
-        kept = _without(text[start:end], needle, goes, places)
+        kept = _without(text[start:end], what, places)
         if places.count > before:
             pieces += (text[done:start], kept)
             done = end
     return (b"".join((*pieces, text[done:])) if pieces else text), places
 
 
-def _without(messages: bytes, needle: bytes, goes: Callable[[str], bool], places: Places) -> bytes:
+def _without(messages: bytes, what: _Stripped, places: Places) -> bytes:
     """Returns the messages without such blocks. Adds their places to `places`."""
     cuts: list[tuple[int, int]] = []
     turns = elements(messages)
     whole: set[int] = set()
     for index, (start, end) in enumerate(turns):
-        if messages.find(needle, start, end) < 0:
+        if messages.find(what.needle, start, end) < 0:
             continue
         turn = messages[start:end]
         for at, stop in _values(turn, "content"):
             blocks = elements(turn[at:stop])
-            gone = {n for n, (first, last) in enumerate(blocks) if _goes(turn[at + first : at + last], goes)}
+            gone = _gone([turn[at + first : at + last] for first, last in blocks], what)
             for number in sorted(gone):
                 places.add(f"messages[{index}].content[{number}]")
             if gone and len(gone) == len(blocks):
@@ -175,28 +195,58 @@ def _values(text: bytes, key: str) -> list[tuple[int, int]]:
     return [(start, end) for name, start, end in members(text) if name == key]
 
 
-class _Thinking(Struct):
+class _Block(Struct):
     type: str = ""
+    id: Any = None
+    tool_use_id: Any = None
     signature: Any = None
     data: Any = None
+    encrypted_content: Any = None
+    content: Any = None
+
+    def signed(self) -> Any:
+        """Returns the block's signature. A search has it in its first result."""
+        if self.type == "web_search_tool_result":
+            results = self.content
+            return object_of(results[0]).get("encrypted_content") if is_list(results) and results else None
+        return {"thinking": self.signature, "redacted_thinking": self.data}.get(
+            self.type, self.encrypted_content
+        )
 
 
-_thinking = msgspec.json.Decoder(_Thinking)
+_block = msgspec.json.Decoder(_Block)
 
 
-def _goes(block: bytes, goes: Callable[[str], bool]) -> bool:
-    if _THINKING not in block:
-        return False
+def _gone(blocks: Sequence[bytes], what: _Stripped) -> set[int]:
+    """Returns the numbers of the blocks to remove. A search goes with its result."""
+    gone: set[int] = set()
+    searches: set[str] = set()
+    for number, text in enumerate(blocks):
+        block = _read(text) if what.needle in text else None
+        if block is None or block.type not in what.types:
+            continue
+        signature = block.signed()
+        if isinstance(signature, str) and what.goes(signature):
+            gone.add(number)
+            searches.update([block.tool_use_id] if isinstance(block.tool_use_id, str) else ())
+    for number, text in enumerate(blocks) if searches else ():
+        block = _read(text) if _SEARCH in text else None
+        if block is not None and block.type == "server_tool_use" and str(block.id) in searches:
+            gone.add(number)
+    return gone
+
+
+def _read(block: bytes) -> _Block | None:
     try:
-        found = _thinking.decode(block)
+        return _block.decode(block)
     except MALFORMED as error:
-        if _MARKED in block and isinstance(error, UnicodeError):  # it is unclear whether the mark is ours
+        if (
+            _MARKED in block and _THINKING in block and isinstance(error, UnicodeError)
+        ):  # it is unclear whether the mark is ours
             raise InvalidRequestError(
                 "The request body is not valid JSON: invalid UTF-8 in a thinking block"
             ) from None
-        return False
-    signature = {"thinking": found.signature, "redacted_thinking": found.data}.get(found.type)
-    return isinstance(signature, str) and goes(signature)
+        return None
 
 
 def _checksum(body: str) -> str:

@@ -127,3 +127,21 @@ def _marked(block: Any) -> bool:
     if not isinstance(block, dict):
         return False
     return OURS in (block.get("signature"), block.get("data"))
+
+
+def test_a_search_and_a_compaction_of_another_vendor_go_too() -> None:
+    """The search with its result, and both only where the result has our mark."""
+
+    def search(id: str, encrypted: str) -> list[dict[str, Any]]:
+        found = {"type": "web_search_result", "url": "https://a", "title": "a", "encrypted_content": encrypted}
+        return [
+            {"type": "server_tool_use", "id": id, "name": "web_search", "input": {"query": "q"}},
+            {"type": "web_search_tool_result", "tool_use_id": id, "content": [found]},
+        ]
+
+    compaction = {"type": "compaction", "content": None, "encrypted_content": OURS}
+    theirs = [*search("srvtoolu_2", "EqQB"), {**compaction, "encrypted_content": "EqQB"}, text("Hi")]
+    given = body(("assistant", [*search("srvtoolu_1", OURS), compaction, *theirs]))
+    left, edits = strip_marked(json.dumps(given).encode())
+    assert json.loads(left) == body(("assistant", theirs))
+    assert edits == tuple(f"messages[0].content[{number}]" for number in range(3))
