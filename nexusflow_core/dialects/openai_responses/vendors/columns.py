@@ -68,7 +68,7 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Takes the user's id, as a hash [docs]."""
     service_tiers: bool = False
     """Has service tiers beside the standard one [docs]."""
-    caches_itself: bool = True
+    caches_itself: bool = False
     """Caches prefixes automatically, so dropping a cache marker loses nothing [docs]."""
     cache_models: str | None = None
     """Pattern of models that take `prompt_cache_breakpoint` [docs]."""

@@ -4,6 +4,7 @@ from typing import Final
 
 from nexusflow_core.dialects.openai_responses.vendors.columns import Vendor
 from nexusflow_core.dialects.openai_responses.vendors.openai import OPENAI, THREE, reasons
+from nexusflow_core.translation.thinking import Thinking
 
 __all__ = ["GENERIC", "VENDORS", "vendor_row"]
 
@@ -34,6 +35,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         cache_key=True,
         compaction=True,
         counts=True,
+        caches_itself=True,
         uncertain=frozenset({"thinking"}),
     ),
     "azure": Vendor(
@@ -52,6 +54,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         cache_models=_MARKED,
         cache_key=True,
         counts=True,
+        caches_itself=True,
         uncertain=frozenset({"thinking", "cache_models", "counts"}),
     ),
     "xai": Vendor(
@@ -65,13 +68,13 @@ VENDORS: Final[dict[str, Vendor]] = {
         ),
         cache_key=True,
         unknown_model=r"Model not found",
+        caches_itself=True,
         uncertain=frozenset({"thinking", "cache_key"}),
     ),
     "openrouter": Vendor(
         pdf_urls=True,
         thinking=(reasons("", "low medium high xhigh", off="none", default="medium"),),
         strict_tools=True,
-        caches_itself=False,
         cache_key=True,
         unknown_model=r"is not a valid model ID",
         uncertain=frozenset({"thinking", "strict_tools", "cache_key"}),
@@ -84,6 +87,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         tool_images="hoist",
         tool_choice="auto",
         thinking=(reasons("", "low high max", off="none"),),
+        caches_itself=True,
         uncertain=frozenset({"thinking", "refuses"}),
     ),
     "bedrock": Vendor(
@@ -92,7 +96,8 @@ VENDORS: Final[dict[str, Vendor]] = {
         thinking_alone=True,
         phase_models=_PHASED,
         strict_tools=True,
-        uncertain=frozenset({"thinking", "strict_tools", "tool_choice"}),
+        caches_itself=True,
+        uncertain=frozenset({"thinking", "strict_tools", "tool_choice", "caches_itself"}),
     ),
     "github-copilot": Vendor(
         system_role="developer",
@@ -101,7 +106,8 @@ VENDORS: Final[dict[str, Vendor]] = {
         summary=True,
         phase_models=_PHASED,
         strict_tools=True,
-        uncertain=frozenset({"thinking", "summary", "strict_tools"}),
+        caches_itself=True,
+        uncertain=frozenset({"thinking", "summary", "strict_tools", "caches_itself"}),
     ),
     "chatgpt": Vendor(
         prices="openai",
@@ -114,6 +120,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         strict_tools=True,
         cache_key=True,
         stream_only=True,
+        caches_itself=True,
     ),
     "perplexity": Vendor(
         refuses=frozenset({"include", "store", "stream_options", "parallel_tool_calls"}),
@@ -129,8 +136,10 @@ VENDORS: Final[dict[str, Vendor]] = {
         pdf=False,
         tool_images="hoist",
         response_format=False,
+        thinking=(Thinking(on={"enable_thinking": True}, off={"enable_thinking": False}, checked="2026-11"),),
         replay=False,
-        uncertain=frozenset({"refuses", "pdf", "tool_images", "response_format", "replay"}),
+        caches_itself=True,
+        uncertain=frozenset({"refuses", "pdf", "tool_images", "response_format", "replay", "caches_itself"}),
     ),
     "groq": Vendor(
         prices="groq",
@@ -138,6 +147,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         pdf=False,
         tool_images="hoist",
         thinking=(_GPT_OSS,),
+        caches_itself=True,
         uncertain=frozenset({"refuses", "pdf", "tool_images"}),
     ),
     "together": Vendor(
@@ -157,6 +167,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         thinking=(_GPT_OSS,),
         think_tags=True,
         ends_at_limit=True,
+        caches_itself=True,
         uncertain=frozenset({"refuses", "pdf", "tool_images"}),
     ),
     "ollama": Vendor(
@@ -167,6 +178,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         tool_images="hoist",
         tool_choice="auto",
         thinking=(reasons("", THREE, off="none"),),
+        caches_itself=True,
         uncertain=frozenset({"thinking", "tool_images", "image_urls"}),
     ),
     "lmstudio": Vendor(
@@ -174,6 +186,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         pdf=False,
         tool_images="hoist",
         thinking=(_GPT_OSS,),
+        caches_itself=True,
         uncertain=frozenset({"refuses", "pdf", "tool_images"}),
     ),
     "llamacpp": Vendor(
@@ -182,6 +195,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         pdf=False,
         tool_images="hoist",
         think_tags=True,
+        caches_itself=True,
         uncertain=frozenset({"refuses", "pdf", "tool_images"}),
     ),
 }
