@@ -6,9 +6,9 @@ Phrases in the user's text request errors, sizes and tool calls: see `directives
 
 from nexusflow_core.errors import NotFoundError
 from nexusflow_core.simulator.anthropic import count_tokens, create_message, error_response
-from nexusflow_core.simulator.failures import FAILURES
+from nexusflow_core.simulator.directives import FAILURES
+from nexusflow_core.simulator.endpoint import SimulatedResponse
 from nexusflow_core.simulator.openai_chat import create_chat_completion
-from nexusflow_core.simulator.response import SimulatedResponse
 from nexusflow_core.upstream import Headers
 
 __all__ = ["FAILURES", "SimulatedResponse", "simulate"]

@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from msgspec import Struct
 
 from nexusflow_core.errors import UpstreamStatusError
-from nexusflow_core.simulator.failures import FAILURES
 
-__all__ = ["Directives", "called_tools", "read_directives"]
+__all__ = ["FAILURES", "Directives", "called_tools", "read_directives"]
 
 _ERROR = re.compile(r"simulate (stream )?error ([a-z_]+)")
 _SIZE = re.compile(r"simulate ([0-9]{1,9})[0-9]* tokens?\b")
@@ -17,6 +16,24 @@ _COMMA_OR_AND = re.compile(r", and |, | and ")
 
 MAX_SIZE = 100_000
 MAX_CALLS = 8
+
+FAILURES = {
+    name: UpstreamStatusError(status, name, message, headers={"retry-after": "1"} if status == 429 else {})
+    for status, name, message in (
+        (400, "invalid_request_error", "simulated: the request is not valid"),
+        (401, "authentication_error", "invalid x-api-key"),
+        (402, "billing_error", "simulated: a problem with billing or payment"),
+        (403, "permission_error", "simulated: your API key may not use the resource"),
+        (404, "not_found_error", "simulated: the requested resource could not be found"),
+        (409, "conflict_error", "simulated: the request conflicts with the state of the resource"),
+        (413, "request_too_large", "Request exceeds the maximum size"),
+        (429, "rate_limit_error", "This request would exceed your organization's rate limit (simulated)"),
+        (500, "api_error", "Internal server error"),
+        (504, "timeout_error", "Request timed out"),
+        (529, "overloaded_error", "Overloaded"),
+    )
+}
+"""The errors that a user's text can request, by Anthropic's names."""
 
 
 class Directives(Struct, frozen=True):

@@ -12,12 +12,11 @@ from msgspec import Struct
 
 from nexusflow_core.counting import TOKEN_BYTES, text_tokens
 from nexusflow_core.errors import UpstreamStatusError
-from nexusflow_core.simulator.directives import Directives, called_tools, read_directives
-from nexusflow_core.simulator.failures import FAILURES
+from nexusflow_core.simulator.directives import FAILURES, Directives, called_tools, read_directives
 from nexusflow_core.simulator.schema import conforming_value
 from nexusflow_core.untyped import object_of
 
-__all__ = ["MAX_TEXT_TOKENS", "Ask", "OfferedTool", "Reply", "Text", "Thought", "ToolCall"]
+__all__ = ["MAX_TEXT_TOKENS", "Ask", "Reply", "Text", "Thought", "ToolCall"]
 __all__ += ["argument_slices", "clip", "reply", "words"]
 
 # Bound on an answer's text in tokens, unless the user requests a size.
@@ -33,19 +32,12 @@ _ARGUMENT_SLICE = 16
 StopReason: TypeAlias = Literal["end", "length", "stop_sequence", "tool_calls"]
 
 
-class OfferedTool(Struct, frozen=True):
-    """A tool that may be called, and the JSON schema of its input."""
-
-    name: str
-    schema: Any
-
-
 class Ask(Struct, frozen=True):
-    """A request, independent of a protocol. `max_tokens` None: no limit."""
+    """A request, independent of a protocol. `tools`: JSON schemas by name. `max_tokens` None: no limit."""
 
     text: str
     tool_results: tuple[str, ...] = ()
-    tools: tuple[OfferedTool, ...] = ()
+    tools: dict[str, Any] = {}
     must_call: bool = False
     only_tool: str | None = None
     may_call: bool = True
@@ -132,24 +124,23 @@ def clip(text: str, tokens: int) -> str:
 
 
 def _calls(ask: Ask) -> tuple[ToolCall, ...]:
-    tools = {tool.name: tool for tool in ask.tools}
-    if not tools or not ask.may_call:
+    if not ask.tools or not ask.may_call:
         return ()
     # After a tool result the text answer must follow, or the conversation would never end.
-    names = () if ask.tool_results else called_tools(ask.text, tools)
+    names = () if ask.tool_results else called_tools(ask.text, ask.tools)
     if ask.must_call:
         if ask.only_tool is not None:
             names = tuple(name for name in names if name == ask.only_tool) or (ask.only_tool,)
-        names = names or (ask.tools[0].name,)
+        names = names or (next(iter(ask.tools)),)
     if not ask.parallel_calls:
         names = names[:1]
-    made = {name: _call(tools[name]) for name in dict.fromkeys(names) if name in tools}
+    made = {name: _call(name, ask.tools[name]) for name in dict.fromkeys(names) if name in ask.tools}
     return tuple(made[name] for name in names if name in made)
 
 
-def _call(tool: OfferedTool) -> ToolCall:
-    arguments = object_of(conforming_value(tool.schema))
-    return ToolCall(tool.name, arguments, _json(arguments))
+def _call(name: str, schema: Any) -> ToolCall:
+    arguments = object_of(conforming_value(schema))
+    return ToolCall(name, arguments, _json(arguments))
 
 
 def _json(value: Any) -> str:

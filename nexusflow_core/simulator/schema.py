@@ -1,25 +1,17 @@
 """Makes a value that conforms to a JSON schema, always the same one for the same schema.
 
 It tries the schema's own values first (const, default, examples, enum), then values built from types and
-bounds. The first that conforms is used. Work and size are bounded: for a huge or contradictory schema the value
-may not conform.
+bounds. The first that conforms is used. `pattern` is not read. Work and size are bounded: for a huge or
+contradictory schema the value may not conform.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeAlias
 
-from nexusflow_core.simulator.keywords import (
-    Schema,
-    equal,
-    number,
-    pointer,
-    satisfies,
-    sequence,
-    types_of,
-    weight,
-)
-from nexusflow_core.untyped import is_list, is_object, object_of
+import msgspec
+
+from nexusflow_core.untyped import is_list, is_object, object_of, whole
 
 __all__ = ["conforming_value"]
 
@@ -28,9 +20,15 @@ MAX_LENGTH = 10_000
 MAX_ITEMS = 100
 MAX_NAMES = 1_000
 MAX_READINGS = 32
+MAX_PARTS = 64
+MAX_REFERENCE = 1_000
 
-# The work on one schema is limited.
+# The work on one schema, and the size of its value, are limited.
 MAX_STEPS = 100_000
+
+# Larger or finer bounds are ignored: arithmetic with them would overflow.
+MAX_NUMBER = 10**15
+MIN_STEP = 1e-9
 
 # Below this depth optional properties and items are left out.
 GENEROUS_DEPTH = 3
@@ -49,32 +47,33 @@ FORMATS = {
     "ipv6": "2001:db8::1",
 }
 
+TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "null": type(None),
+}
+
 # One of these keywords identifies the type of a schema without `type`.
 _HINTS = {
-    "object": ("properties", "required", "additionalProperties", "minProperties"),
+    "object": ("properties", "required", "additionalProperties"),
     "array": ("items", "prefixItems", "minItems", "maxItems"),
     "string": ("minLength", "maxLength", "pattern", "format"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
 }
-_BLANKS: Mapping[str, Any] = {
-    "object": {},
-    "array": [],
-    "string": "",
-    "integer": 0,
-    "number": 0,
-    "boolean": True,
-}
 
-_COMBINERS = ("$ref", "allOf", "anyOf", "oneOf")
-_TIGHTER: Mapping[str, Callable[[Any, Any], Any]] = {
-    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems"), max),
-    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems"), min),
-}
+Schema: TypeAlias = dict[str, Any]
+
+Reading: TypeAlias = tuple[Schema, ...]
+"""Schemas that must all hold: one way to read $ref, allOf, anyOf and oneOf."""
 
 
 def conforming_value(schema: Any) -> Any:
     """Returns a value of the schema. Never raises."""
-    return _Maker(schema).value(schema, depth=0)
+    return _Maker(schema).value([schema], depth=0)
 
 
 class _Maker:
@@ -84,20 +83,18 @@ class _Maker:
         self.root = root
         self.steps = MAX_STEPS
 
-    def value(self, schema: Any, depth: int, nth: int = 0) -> Any:
-        """Returns the nth-preferred value, so that items of a unique array differ."""
-        if not is_object(schema):
-            return "example"
+    def value(self, schemas: Sequence[Any], depth: int, nth: int = 0) -> Any:
+        """Returns a value of all these schemas: the nth-preferred, so that items of a unique array differ."""
         if depth >= MAX_DEPTH or not self._spend(1):
-            return _BLANKS.get(_likely_types(schema)[0])
-        readings = list(islice(self._readings(schema, depth), MAX_READINGS)) or [{}]
+            return None
+        readings = list(islice(self._readings(schemas), MAX_READINGS))
         if depth >= GENEROUS_DEPTH:  # a recursive schema must end: prefer readings without further members
-            readings.sort(key=_has_members)
+            readings.sort(key=lambda reading: _likely_types(reading)[0] in ("object", "array"))
         made: Any = None
         for reading in readings:
             for made in chain(self._offered(reading, nth), self._built(reading, depth, nth)):
-                if satisfies(made, reading) and not self._is_excluded(made, reading):
-                    self._spend(weight(made, most=self.steps))
+                if self._conforms(made, reading):
+                    self._spend(_size(made))
                     return made
         return made
 
@@ -106,171 +103,210 @@ class _Maker:
         self.steps -= steps
         return self.steps > 0
 
-    def _is_excluded(self, made: Any, reading: Schema) -> bool:
-        """Returns whether a value fits what the reading excludes."""
-        excluded = self._readings(object_of(reading.get("not")), MAX_DEPTH // 2) if "not" in reading else ()
-        return any(satisfies(made, option) for option in excluded)
+    def _readings(self, schemas: Sequence[Any], parts: Reading = ()) -> Iterator[Reading]:
+        """Yields each way to read the schemas, added to the parts of a reading already known."""
+        waiting = list(schemas)
+        while waiting and len(parts) < MAX_PARTS and self._spend(1):
+            part = object_of(waiting.pop(0))
+            parts = (*parts, part)
+            if "$ref" in part:
+                waiting.append(_target(self.root, part["$ref"]))
+            waiting += _list(part, "allOf")[:MAX_PARTS]
+            if options := [*_list(part, "anyOf"), *_list(part, "oneOf")][:MAX_READINGS]:
+                for option in options:
+                    yield from self._readings([option, *waiting], parts)
+                return
+        yield parts
 
-    def _offered(self, schema: Schema, nth: int) -> Iterator[Any]:
-        """Yields the values written in the schema, unless they are too large."""
-        choices = [schema[key] for key in ("const", "default", "example") if key in schema]
-        choices += [*sequence(schema, "examples")[:16], *sequence(schema, "enum")[:MAX_ITEMS]]
+    def _conforms(self, made: Any, reading: Reading) -> bool:
+        """Returns whether a value fits each part, one option of each oneOf, and nothing excluded by not."""
+        return (
+            self._satisfies(made, reading)
+            and all(self._fitting(made, [part["not"]]) == 0 for part in reading if "not" in part)
+            and all(self._fitting(made, _list(part, "oneOf")) == 1 for part in reading if _list(part, "oneOf"))
+        )
+
+    def _fitting(self, made: Any, options: Sequence[Any]) -> int:
+        """Returns how many of these schemas a value fits."""
+        readings = (islice(self._readings([option]), MAX_READINGS) for option in options[:MAX_READINGS])
+        return sum(any(self._satisfies(made, reading) for reading in each) for each in readings)
+
+    def _satisfies(self, made: Any, reading: Reading) -> bool:
+        return all(
+            self._spend(1 + (len(_list(part, "enum")) + len(_list(part, "required"))) // 16)
+            and _satisfies(made, part)
+            for part in reading
+        )
+
+    def _offered(self, reading: Reading, nth: int) -> Iterator[Any]:
+        """Yields the values written in the schemas, unless they are too large."""
+        choices = [part[key] for key in ("const", "default", "example") for part in reading if key in part]
+        for key in ("examples", "enum"):
+            choices += [item for part in reading for item in _list(part, key)[:MAX_ITEMS]]
         different: list[Any] = []
-        for choice in choices:
-            size = weight(choice, MAX_LENGTH)
+        for choice in choices[:MAX_ITEMS]:
+            size = _size(choice)
             if self._spend(1 + size // 8) and size <= MAX_LENGTH and choice not in different:
                 different.append(choice)
         yield from different[nth:]
 
-    def _readings(self, schema: Schema, depth: int) -> Iterator[Schema]:
-        """Yields each way to read the schema, without $ref, allOf, anyOf and oneOf."""
-        key = next((key for key in _COMBINERS if key in schema), None)
-        rest = {name: value for name, value in schema.items() if name != key}
-        if key is None or depth >= MAX_DEPTH or not self._spend(_breadth(schema)):
-            yield {name: value for name, value in rest.items() if name not in _COMBINERS}
-        elif key == "$ref":
-            yield from self._readings(_merge(rest, object_of(pointer(self.root, schema[key]))), depth + 1)
-        elif key == "allOf":
-            for part in sequence(schema, key):
-                if self._spend(_breadth(object_of(part))):
-                    rest = _merge(rest, object_of(part))
-            yield from self._readings(rest, depth + 1)
-        else:
-            options = [object_of(option) for option in sequence(schema, key)[:MAX_READINGS]] or [{}]
-            for option in options:
-                merged = _merge(rest, option)
-                others = [other for other in options if other is not option]
-                if key == "oneOf" and others:
-                    merged["not"] = {"anyOf": [*others, *([merged["not"]] if "not" in merged else [])]}
-                yield from self._readings(merged, depth + 1)
-
-    def _built(self, schema: Schema, depth: int, nth: int) -> Iterator[Any]:
-        for name in _likely_types(schema):
+    def _built(self, reading: Reading, depth: int, nth: int) -> Iterator[Any]:
+        for name in _likely_types(reading):
             match name:
                 case "object":
-                    yield from self._objects(schema, depth, nth)
+                    yield from self._objects(reading, depth, nth)
                 case "array":
-                    yield from self._arrays(schema, depth)
+                    yield from self._arrays(reading, depth)
                 case "string":
-                    yield _string(schema, nth)
+                    yield _string(reading, nth)
                 case "integer" | "number":
-                    yield from _numbers(schema, whole=name == "integer", nth=nth)
+                    yield from _numbers(reading, nth)
                 case "boolean":
                     yield from (True, False)[nth:]
                 case _:
                     yield None
 
-    def _objects(self, schema: Schema, depth: int, nth: int) -> Iterator[Any]:
+    def _objects(self, reading: Reading, depth: int, nth: int) -> Iterator[Any]:
         """Yields an object with every property, as models tend to answer; then one with the required ones."""
-        properties = object_of(schema.get("properties"))
-        required = [name for name in sequence(schema, "required")[:MAX_NAMES] if isinstance(name, str)]
-        every = dict.fromkeys([*properties, *required])
-        if depth < GENEROUS_DEPTH and len(required) < len(every) <= MAX_ITEMS + len(required):
-            yield self._object(schema, list(every), depth, nth)
-        least = int(min(number(schema, "minProperties") or 0, MAX_ITEMS))
-        spare = [name for name in islice(properties, MAX_ITEMS) if name not in required]
-        spare += [f"property_{i}" for i in range(least)]
-        yield self._object(schema, required + spare[: max(0, least - len(required))], depth, nth)
+        listed = (name for part in reading for name in _list(part, "required")[:MAX_NAMES])
+        required = dict.fromkeys(name for name in listed if isinstance(name, str))
+        known = [object_of(part.get("properties")) for part in reading]
+        others = [part.get("additionalProperties") for part in reading]
+        every = dict.fromkeys(chain(*known, required))
+        generous = depth < GENEROUS_DEPTH and len(every) <= MAX_ITEMS + len(required)
+        for names in (every, required) if generous else (required,):
+            made: dict[str, Any] = {}
+            for name in names:
+                if not self._spend(len(reading) + len(name)):
+                    break
+                schemas = [properties[name] for properties in known if name in properties]
+                made[name] = self.value(schemas or others, depth + 1, nth)
+            yield made
 
-    def _object(self, schema: Schema, names: list[str], depth: int, nth: int) -> Any:
-        properties, other = object_of(schema.get("properties")), schema.get("additionalProperties", True)
-        made: dict[str, Any] = {}
-        for name in names:
-            if not self._spend(1 + len(name)):
-                break
-            made[name] = self.value(properties.get(name, other), depth + 1, nth)
-        return made
-
-    def _arrays(self, schema: Schema, depth: int) -> Iterator[Any]:
+    def _arrays(self, reading: Reading, depth: int) -> Iterator[Any]:
         """Yields arrays as short as allowed, but with one item at a low depth."""
-        first, items = sequence(schema, "prefixItems"), schema.get("items", True)
-        least = min(max(int(number(schema, "minItems") or 0), 0), MAX_ITEMS)
+        first = next((_list(part, "prefixItems") for part in reading if "prefixItems" in part), [])
+        items = [part.get("items") for part in reading]
+        least = min(int(max(_bounds(reading, "minItems"), default=0)), MAX_ITEMS)
         wanted = max(least, len(first[:MAX_ITEMS]), 1) if depth < GENEROUS_DEPTH else least
-        unique = schema.get("uniqueItems") is True
+        unique = any(part.get("uniqueItems") is True for part in reading)
         for count in dict.fromkeys((wanted, least)):
-            parts = [first[i] if i < len(first) else items for i in range(count)]
-            yield [
-                self.value(part, depth + 1, i if unique else 0)
-                for i, part in enumerate(parts)
-                if self._spend(1)
-            ]
+            made: list[Any] = []
+            while len(made) < count and self._spend(len(reading)):
+                at = len(made)
+                made.append(self.value(first[at : at + 1] or items, depth + 1, at if unique else 0))
+            yield made
 
 
-def _likely_types(schema: Schema) -> list[str]:
+def _likely_types(reading: Reading) -> list[str]:
     """Returns the types to try, null last: it often conforms but shows little."""
-    hinted = [name for name, keys in _HINTS.items() if not schema.keys().isdisjoint(keys)]
-    return sorted(types_of(schema) or hinted or ("string",), key=lambda name: name == "null")
+    hinted = [name for name, keys in _HINTS.items() if any(key in part for part in reading for key in keys)]
+    named = dict.fromkeys(chain(*map(_types, reading)))
+    return sorted(named or hinted or ("string",), key=lambda name: name == "null")
 
 
-def _breadth(schema: Schema) -> int:
-    """Returns the cost of merging this schema: its keywords and their members, one level deep."""
-    return 1 + len(schema) + sum(len(part) for part in schema.values() if is_list(part) or is_object(part))
-
-
-def _has_members(schema: Schema) -> bool:
-    return _likely_types(schema)[0] in ("object", "array")
-
-
-def _string(schema: Schema, nth: int) -> str:
-    text = FORMATS.get(str(schema.get("format")), "example")
+def _string(reading: Reading, nth: int) -> str:
+    formats = [FORMATS.get(str(part.get("format")), "") for part in reading]
+    text = next(filter(None, formats), "example")
     if nth and text == "example":
         text = f"{nth}-{text}"  # at the front, so that a cut to maxLength keeps the difference
-    least, most = number(schema, "minLength"), number(schema, "maxLength")
-    if least is not None and least > len(text):
+    least = max(_bounds(reading, "minLength"), default=0)
+    most = min(_bounds(reading, "maxLength"), default=MAX_LENGTH)
+    if least > len(text):
         wanted = min(int(-(-least // 1)), MAX_LENGTH)
         text = (text + " example" * (wanted // 8 + 1))[:wanted]
-    return text if most is None else text[: max(0, int(most))]
+    return text[: max(0, int(most))]
 
 
-def _numbers(schema: Schema, *, whole: bool, nth: int) -> Iterator[Any]:
-    """Yields a small number, the bounds, and numbers just inside or halfway between them."""
-    low = _bound(schema, "minimum", "exclusiveMinimum")
-    high = _bound(schema, "maximum", "exclusiveMaximum")
-    step = number(schema, "multipleOf")
-    if step is not None and step > 0:
-        start = -((-low) // step) * step if low is not None else min(0, (high or 0) // step * step)
-        guesses = [start + step * (i + nth) for i in (1, 0, 2)] + [start - step]
-    elif low is not None:
-        guesses = [low + nth, low + nth + 1] + ([high, (low + high) / 2] if high is not None else [])
-    else:
-        guesses = [1 + nth] if high is None else [min(1, high - nth), high - nth - 1]
-    for guess in guesses:
-        # Rounding up keeps a fractional lower bound. The check rejects numbers out of range.
-        yield int(-(-guess // 1)) if whole else guess
+def _numbers(reading: Reading, nth: int) -> Iterator[Any]:
+    """Yields a number near 1 or near a bound, its neighbours, and the one halfway between the bounds."""
+    low = max(_bounds(reading, "minimum", "exclusiveMinimum"), default=None)
+    high = min(_bounds(reading, "maximum", "exclusiveMaximum"), default=None)
+    step = max(_bounds(reading, "multipleOf"), default=0) or 1
+    base = low if low is not None else 1 if high is None else min(1, high)
+    start = -(-base // step) * step
+    for guess in (start + step * nth, start + step * (nth + 1), start - step * nth, start - step * (nth + 1)):
+        yield whole(guess)
+    if low is not None and high is not None:
+        yield (low + high) / 2
 
 
-def _bound(schema: Schema, inclusive: str, exclusive: str) -> Any:
-    found = number(schema, inclusive)
-    return number(schema, exclusive) if found is None else found
+def _satisfies(value: Any, part: Schema) -> bool:
+    """Returns whether a value has the type, the bounds and the required members that a schema asks for.
+
+    Members themselves, pattern and format are not judged.
+    """
+    types, choices = _types(part), _list(part, "enum")[:MAX_NAMES]
+    return (
+        (not types or any(_is(value, name) for name in types))
+        and ("const" not in part or value == part["const"])
+        and (not choices or value in choices)
+        and (not is_object(value) or all(name in value for name in _list(part, "required")[:MAX_NAMES]))
+        and (value is None or isinstance(value, bool) or _within(value, part))
+    )
 
 
-def _merge(left: Schema, right: Schema) -> Schema:
-    """Returns a schema that requires both, as far as single keywords can express it."""
-    merged = {**left, **{key: new for key, new in right.items() if key not in left}}
-    for key in [key for key in left if key in right]:
-        if key in _COMBINERS:
-            merged["allOf"] = [*sequence(merged, "allOf"), {key: right[key]}]
+def _within(value: Any, part: Schema) -> bool:
+    if isinstance(value, int | float):
+        return (
+            _between(value, part, "minimum", "maximum")
+            and all(value > low for low in _bounds((part,), "exclusiveMinimum"))
+            and all(value < high for high in _bounds((part,), "exclusiveMaximum"))
+            and all(_is_multiple(value, step) for step in _bounds((part,), "multipleOf"))
+        )
+    what = "Length" if isinstance(value, str) else "Items" if is_list(value) else "Properties"
+    return _between(len(value), part, f"min{what}", f"max{what}")
+
+
+def _between(size: float, part: Schema, lowest: str, highest: str) -> bool:
+    lows, highs = _bounds((part,), lowest), _bounds((part,), highest)
+    return all(size >= low for low in lows) and all(size <= high for high in highs)
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    return step == 0 or abs(value) > MAX_NUMBER or abs(value / step - round(value / step)) < 1e-6
+
+
+def _is(value: Any, name: str) -> bool:
+    if isinstance(value, bool):
+        return name == "boolean"
+    return isinstance(whole(value) if name == "integer" else value, TYPES[name])
+
+
+def _bounds(reading: Reading, *keys: str) -> list[Any]:
+    """Returns the values of these keywords in all parts that are numbers of reasonable size."""
+    found = [part.get(key) for part in reading for key in keys]
+    numbers = [bound for bound in found if isinstance(bound, int | float) and not isinstance(bound, bool)]
+    return [bound for bound in numbers if bound == 0 or MIN_STEP <= abs(bound) <= MAX_NUMBER]
+
+
+def _types(schema: Schema) -> list[str]:
+    """Returns the types that the schema allows; empty if it has none."""
+    named = schema.get("type")
+    names = named[: 2 * len(TYPES)] if is_list(named) else [named]
+    return [name for name in names if isinstance(name, str) and name in TYPES]
+
+
+def _list(schema: Schema, key: str) -> list[Any]:
+    """Returns a keyword whose value is a list; empty for anything else."""
+    found = schema.get(key)
+    return found if is_list(found) else []
+
+
+def _target(root: Any, reference: Any) -> Any:
+    """Returns the target of a local reference such as `#/$defs/city`; None (anything) for any other."""
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return None
+    found = root
+    for step in reference[:MAX_REFERENCE].split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        if is_list(found) and key.isdecimal() and int(key) < len(found):
+            found = found[int(key)]
         else:
-            merged[key] = _both(key, left[key], right[key])
-    return merged
+            found = object_of(found).get(key)
+    return found
 
 
-def _both(key: str, old: Any, new: Any) -> Any:
-    if key in _TIGHTER and number({key: old}, key) is not None and number({key: new}, key) is not None:
-        return _TIGHTER[key](old, new)
-    if key == "properties" and is_object(old) and is_object(new):
-        return {**old, **new, **{name: {"allOf": [old[name], new[name]]} for name in old if name in new}}
-    if key in ("items", "additionalProperties") and is_object(old) and is_object(new):
-        return {"allOf": [old, new]}
-    if key == "required" and is_list(old) and is_list(new):
-        return list(dict.fromkeys(name for name in [*old, *new] if isinstance(name, str)))
-    if key == "enum" and is_list(old) and is_list(new):
-        return [choice for choice in old[:MAX_NAMES] if any(equal(choice, other) for other in new[:MAX_NAMES])]
-    if key == "type":
-        before, now = types_of({"type": old}), types_of({"type": new})
-        return [name for name in before if _allows(now, name)] + [name for name in now if _allows(before, name)]
-    return new if old is True else old  # the closer one wins, such as a default beside a $ref
-
-
-def _allows(allowed: list[str], name: str) -> bool:
-    return not allowed or name in allowed or (name == "integer" and "number" in allowed)
+def _size(value: Any) -> int:
+    """Returns the size of a value as JSON, in bytes."""
+    return len(msgspec.json.encode(value))

@@ -1,17 +1,20 @@
 """Renders a reply in Anthropic's form: one JSON Message, or the events of a stream."""
 
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping
+from itertools import islice, takewhile
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from nexusflow_core.messages.events import error_event
+from nexusflow_core.simulator.anthropic.request import SimulatedRequest
 from nexusflow_core.simulator.anthropic.usage import PromptTokens
+from nexusflow_core.simulator.endpoint import made_id
 from nexusflow_core.simulator.reply import Reply, Text, Thought, ToolCall, argument_slices, words
 from nexusflow_core.sse import encode_sse
 
-__all__ = ["Answer", "EventStream", "message"]
+__all__ = ["Answer", "message"]
 
 _STOP_REASONS = {
     "end": "end_turn",
@@ -21,51 +24,41 @@ _STOP_REASONS = {
 }
 _SAID_ONCE = ("cache_creation", "service_tier", "inference_geo")
 
-# A stream with a requested error breaks after this many deltas, or before its first block ends.
-_DELTAS_BEFORE_BREAK = 3
+# A stream with a requested error breaks after three deltas, or before its first block ends.
+_EVENTS_BEFORE_BREAK = 6
 
-# A content block at its start, the same block at its end, and the deltas between.
-Block: TypeAlias = tuple[dict[str, Any], dict[str, Any], Iterator[dict[str, Any]]]
+# The members that a block gets by deltas, as they are at its start.
+_AT_FIRST: Mapping[str, dict[str, Any]] = {
+    "text": {"text": ""},
+    "thinking": {"thinking": "", "signature": ""},
+    "tool_use": {"input": {}},
+}
 
 
 class Answer(Struct, frozen=True):
-    """The parts of one answer. `call_ids` has one id for each tool call, in order."""
+    """A request, the reply to it, and the size of its prompt. `body`: the request's bytes, for the ids.
 
-    id: str
-    request_id: str
-    model: str
-    prompt: PromptTokens
+    Iterating it yields the stream, one event at a time.
+    """
+
+    request: SimulatedRequest
     reply: Reply
-    call_ids: tuple[str, ...]
-    signature: str
-    show_thinking: bool
-    inference_geo: str
-
-
-class EventStream(Struct, frozen=True):
-    """The encoded events of an answer, made again by each iteration."""
-
-    answer: Answer
+    prompt: PromptTokens
+    body: bytes
 
     def __iter__(self) -> Iterator[bytes]:
         """Yields one chunk per event. Breaks off if the directives request it."""
-        directives = self.answer.reply.directives
-        breaks = directives.failure is not None or directives.truncate
-        yield from map(_encoded, _beginning(self.answer) if breaks else events(self.answer))
+        directives, stream = self.reply.directives, events(self)
+        if directives.failure is not None or directives.truncate:
+            stream = islice(takewhile(_is_open, stream), _EVENTS_BEFORE_BREAK)
+        yield from map(_encoded, stream)
         if directives.failure is not None:
-            yield error_event(directives.failure, self.answer.request_id)
-
-
-def _encoded(event: dict[str, Any]) -> bytes:
-    if event["type"] == "ping":
-        return encode_sse(b'{"type": "ping"}', "ping")  # the service writes this one with a blank
-    return encode_sse(msgspec.json.encode(event), event["type"])
+            yield error_event(directives.failure, made_id("req_", self.body))
 
 
 def message(answer: Answer) -> dict[str, Any]:
     """Returns the whole Message, for a request without `stream`."""
-    content = [whole for _, whole, _ in _blocks(answer)]
-    return _message(answer, content, _ending(answer.reply), _usage(answer))
+    return _message(answer, _blocks(answer), _ending(answer.reply), _usage(answer))
 
 
 def events(answer: Answer) -> Iterator[dict[str, Any]]:
@@ -75,12 +68,13 @@ def events(answer: Answer) -> Iterator[dict[str, Any]]:
     start_usage.pop("output_tokens_details", None)
     unknown = dict.fromkeys(_ending(answer.reply))
     yield {"type": "message_start", "message": _message(answer, [], unknown, start_usage)}
-    for index, (empty, _, deltas) in enumerate(_blocks(answer)):
+    for index, block in enumerate(_blocks(answer)):
+        empty = {**block, **_AT_FIRST[block["type"]]}
         yield {"type": "content_block_start", "index": index, "content_block": empty}
         if index == 0:
             yield {"type": "ping"}
-        for delta in deltas:
-            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        for kind, member, piece in _deltas(block):
+            yield {"type": "content_block_delta", "index": index, "delta": {"type": kind, member: piece}}
         yield {"type": "content_block_stop", "index": index}
     # The real service repeats only the counts here, without the cache split and the region.
     counts = {name: count for name, count in usage.items() if name not in _SAID_ONCE}
@@ -88,55 +82,52 @@ def events(answer: Answer) -> Iterator[dict[str, Any]]:
     yield {"type": "message_stop"}
 
 
-def _beginning(answer: Answer) -> Iterator[dict[str, Any]]:
-    deltas = 0
-    for event in events(answer):
-        if event["type"] in ("content_block_stop", "message_delta"):
-            return
-        yield event
-        deltas += event["type"] == "content_block_delta"
-        if deltas == _DELTAS_BEFORE_BREAK:
-            return
+def _is_open(event: dict[str, Any]) -> bool:
+    return event["type"] not in ("content_block_stop", "message_delta")
 
 
-def _blocks(answer: Answer) -> Iterator[Block]:
-    ids = iter(answer.call_ids)
+def _encoded(event: dict[str, Any]) -> bytes:
+    if event["type"] == "ping":
+        return encode_sse(b'{"type": "ping"}', "ping")  # the service writes this one with a blank
+    return encode_sse(msgspec.json.encode(event), event["type"])
+
+
+def _blocks(answer: Answer) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
     for part in answer.reply.parts:
         match part:
             case Text(text):
-                block: dict[str, Any] = {"type": "text", "text": text}
-                yield {**block, "text": ""}, block, _text_deltas(text)
+                blocks.append({"type": "text", "text": text})
             case Thought(text):
-                shown = text if answer.show_thinking else ""
-                signature = answer.signature
-                block = {"type": "thinking", "thinking": shown, "signature": signature}
-                yield {**block, "thinking": "", "signature": ""}, block, _thinking_deltas(shown, signature)
-            case ToolCall(name, arguments, text):
-                block = {"type": "tool_use", "id": next(ids), "name": name, "input": {**arguments}}
-                yield {**block, "input": {}}, block, _input_deltas(text)
+                shown = text if answer.request.show_thinking else ""
+                signature = made_id("simulated-", answer.body)
+                blocks.append({"type": "thinking", "thinking": shown, "signature": signature})
+            case ToolCall(name, arguments):
+                calls = sum(block["type"] == "tool_use" for block in blocks)
+                named = {"id": made_id("toolu_", answer.body, calls), "name": name}
+                blocks.append({"type": "tool_use", **named, "input": arguments})
+    return blocks
 
 
-def _text_deltas(text: str) -> Iterator[dict[str, Any]]:
-    return ({"type": "text_delta", "text": word} for word in words(text))
-
-
-def _thinking_deltas(text: str, signature: str) -> Iterator[dict[str, Any]]:
-    for word in words(text):
-        yield {"type": "thinking_delta", "thinking": word}
-    yield {"type": "signature_delta", "signature": signature}
-
-
-def _input_deltas(arguments: str) -> Iterator[dict[str, Any]]:
-    yield {"type": "input_json_delta", "partial_json": ""}
-    for piece in argument_slices(arguments):
-        yield {"type": "input_json_delta", "partial_json": piece}
+def _deltas(block: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yields type, member and piece of each delta of a block."""
+    match block["type"]:
+        case "text":
+            yield from (("text_delta", "text", word) for word in words(block["text"]))
+        case "thinking":
+            yield from (("thinking_delta", "thinking", word) for word in words(block["thinking"]))
+            yield "signature_delta", "signature", block["signature"]
+        case _:
+            arguments = msgspec.json.encode(block["input"]).decode()
+            pieces = ("", *argument_slices(arguments))
+            yield from (("input_json_delta", "partial_json", piece) for piece in pieces)
 
 
 def _message(
     answer: Answer, content: list[Any], ending: dict[str, Any], usage: dict[str, Any]
 ) -> dict[str, Any]:
-    named = {"model": answer.model, "id": answer.id, "type": "message", "role": "assistant"}
-    return {**named, "content": content, **ending, "usage": usage}
+    named = {"model": answer.request.model, "id": made_id("msg_", answer.body)}
+    return {**named, "type": "message", "role": "assistant", "content": content, **ending, "usage": usage}
 
 
 def _ending(reply: Reply) -> dict[str, Any]:
@@ -156,7 +147,7 @@ def _usage(answer: Answer) -> dict[str, Any]:
         },
         "output_tokens": reply.output_tokens,
         "service_tier": "standard",
-        "inference_geo": answer.inference_geo,
+        "inference_geo": answer.request.inference_geo,
     }
     if reply.thinking_tokens:
         usage["output_tokens_details"] = {"thinking_tokens": reply.thinking_tokens}

@@ -13,8 +13,8 @@ from nexusflow_core.messages import (
     ToolResultBlock,
     request_of,
 )
-from nexusflow_core.simulator.body import decode_body
-from nexusflow_core.simulator.reply import MAX_TEXT_TOKENS, Ask, OfferedTool, clip
+from nexusflow_core.simulator.endpoint import decode_body
+from nexusflow_core.simulator.reply import MAX_TEXT_TOKENS, Ask, clip
 from nexusflow_core.untyped import is_list, object_of
 
 __all__ = ["SimulatedRequest", "read_simulated"]
@@ -90,12 +90,12 @@ def _check(request: MessagesRequest) -> None:
 
 def _ask(request: MessagesRequest, *, think: bool) -> Ask:
     turn = _last_user_turn(request)
-    kind = "auto" if request.tool_choice is None else request.tool_choice.type
     choice = request.tool_choice
+    kind = "auto" if choice is None else choice.type
     return Ask(
         text="\n".join(filter(None, map(_text, turn))),
         tool_results=tuple(_result(block) for block in turn if isinstance(block, ToolResultBlock)),
-        tools=tuple(OfferedTool(tool.name, tool.input_schema) for tool in request.tools if _is_called(tool)),
+        tools={tool.name: tool.input_schema for tool in request.tools if _is_called(tool)},
         must_call=kind in ("any", "tool"),
         only_tool=choice.name if choice is not None and kind == "tool" else None,
         may_call=kind != "none",

@@ -2,17 +2,20 @@
 
 from typing import Any
 
-import msgspec
-
-from nexusflow_core.errors import CallerError, NexusFlowError, UpstreamStatusError
-from nexusflow_core.simulator.openai_chat.answer import Answer, turn_of
-from nexusflow_core.simulator.openai_chat.prompt import ask_of, prompt_tokens
-from nexusflow_core.simulator.openai_chat.request import ChatRequest, read_chat
-from nexusflow_core.simulator.reply import Reply, reply
-from nexusflow_core.simulator.response import EVENT_STREAM, JSON, SimulatedResponse, has_credential, made_id
+from nexusflow_core.errors import NexusFlowError, UpstreamStatusError
+from nexusflow_core.simulator.endpoint import (
+    Endpoint,
+    SimulatedResponse,
+    json_response,
+    made_id,
+    stream_response,
+)
+from nexusflow_core.simulator.openai_chat.answer import Answer, answer_to
+from nexusflow_core.simulator.openai_chat.request import ask_of, read_chat
+from nexusflow_core.simulator.reply import reply
 from nexusflow_core.upstream import Headers
 
-__all__ = ["answer_to", "create_chat_completion", "error_body"]
+__all__ = ["create_chat_completion", "error_body"]
 
 _NO_CREDENTIAL = UpstreamStatusError(
     401,
@@ -23,41 +26,29 @@ _NO_CREDENTIAL = UpstreamStatusError(
 )
 
 
-def create_chat_completion(headers: Headers, body: bytes) -> SimulatedResponse:
-    """POST /v1/chat/completions. The credential is a bearer token, or Azure's `api-key`."""
-    if not has_credential(headers, b"authorization", b"api-key"):
-        return _json(401, error_body(_NO_CREDENTIAL), body)
-    try:
-        request = read_chat(body)
-    except CallerError as error:
-        return _json(error.status, error_body(error), body)
-    answer = answer_to(request, reply(ask_of(request)), body, aloud=request.reasons_aloud)
-    if request.stream:
-        return SimulatedResponse(200, _headers(EVENT_STREAM, body), answer)
-    return _json(200, answer.body(), body)
-
-
-def answer_to(request: ChatRequest, replied: Reply, body: bytes, *, aloud: bool) -> Answer:
-    """Returns the reply as an answer to this request. `aloud`: reasoning is shown."""
-    call_ids = (made_id("call_", body, nth) for nth in range(len(replied.parts)))
-    return Answer(
-        id=made_id("chatcmpl-", body),
-        model=request.model,
-        turn=turn_of(replied, call_ids, aloud=aloud, forced=request.forced_tool is not None),
-        prompt=prompt_tokens(request),
-        include_usage=request.include_usage,
-    )
-
-
 def error_body(error: NexusFlowError) -> dict[str, Any]:
     """Returns the body of an error response. It is also the data of an error inside a stream."""
     details = {"param": None, "code": None, **(error.details or {})}
     return {"error": {"message": error.message, "type": error.type, **details}}
 
 
-def _json(status: int, value: dict[str, Any], body: bytes) -> SimulatedResponse:
-    return SimulatedResponse(status, _headers(JSON, body), (msgspec.json.encode(value),))
+def _create_chat_completion(body: bytes) -> SimulatedResponse:
+    request = read_chat(body)
+    answer: Answer = answer_to(request, reply(ask_of(request)), body, aloud=request.reasons_aloud)
+    if request.stream:
+        return stream_response(answer, _headers(body))
+    return json_response(200, answer.body(), _headers(body))
 
 
-def _headers(content_type: tuple[bytes, bytes], body: bytes) -> Headers:
-    return [content_type, (b"x-request-id", made_id("req_", body).encode())]
+def _refuse(error: NexusFlowError, body: bytes) -> SimulatedResponse:
+    return json_response(error.status, error_body(error), _headers(body))
+
+
+def _headers(body: bytes) -> Headers:
+    return [(b"x-request-id", made_id("req_", body).encode())]
+
+
+create_chat_completion = Endpoint(
+    (b"authorization", b"api-key"), _NO_CREDENTIAL, _create_chat_completion, _refuse
+)
+"""POST /v1/chat/completions. The credential is a bearer token, or Azure's `api-key`."""

@@ -6,21 +6,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.simulator.openai_chat.prompt import PromptTokens
+from nexusflow_core.simulator.endpoint import made_id
+from nexusflow_core.simulator.openai_chat.request import ChatRequest
+from nexusflow_core.simulator.openai_chat.usage import PromptTokens, prompt_tokens, usage_of
 from nexusflow_core.simulator.reply import Reply, Text, Thought, ToolCall, argument_slices, words
 from nexusflow_core.sse import encode_sse
 
-__all__ = [
-    "Answer",
-    "Call",
-    "Chunk",
-    "Turn",
-    "call_chunk",
-    "chunks",
-    "message",
-    "turn_of",
-    "usage_of",
-]
+__all__ = ["Answer", "Call", "Turn", "answer_to", "deltas", "message"]
 
 CREATED = 1_767_225_600  # there is no clock here: every answer is dated 2026-01-01
 DONE = encode_sse(b"[DONE]")
@@ -47,14 +39,6 @@ class Turn(Struct, frozen=True):
     reasoning_tokens: int
 
 
-class Chunk(Struct, frozen=True):
-    """One chunk of a stream. `delta` None: it has no choice."""
-
-    delta: dict[str, Any] | None
-    finish: str | None = None
-    usage: dict[str, Any] | None = None
-
-
 class Answer(Struct, frozen=True):
     """The parts of one answer. Iterating it yields the stream, one event at a time."""
 
@@ -72,22 +56,29 @@ class Answer(Struct, frozen=True):
             "logprobs": None,
             "finish_reason": self.turn.finish,
         }
-        usage = usage_of(self.turn, self.prompt)
-        return {**self._envelope("chat.completion"), "choices": [choice], "usage": usage}
+        return {**self._envelope("chat.completion"), "choices": [choice], "usage": self.usage()}
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yields the stream."""
-        for chunk in chunks(self.turn, usage_of(self.turn, self.prompt)):
-            if chunk.delta is not None or self.include_usage:
-                yield encode_sse(msgspec.json.encode(self.chunk_object(chunk)))
+        """Yields the stream: role and deltas, the finish reason, usage if requested."""
+        for delta in deltas(self.turn):
+            yield encode_sse(msgspec.json.encode(self.chunk(delta)))
+        yield encode_sse(msgspec.json.encode(self.chunk({}, finish=self.turn.finish)))
+        if self.include_usage:
+            yield encode_sse(msgspec.json.encode(self.chunk(None, usage=self.usage())))
         yield DONE
 
-    def chunk_object(self, chunk: Chunk) -> dict[str, Any]:
-        """Returns the JSON of one chunk."""
-        choice = {"index": 0, "delta": chunk.delta, "logprobs": None, "finish_reason": chunk.finish}
-        choices = [] if chunk.delta is None else [choice]
-        usage = {"usage": chunk.usage} if self.include_usage or chunk.usage is not None else {}
-        return {**self._envelope("chat.completion.chunk"), "choices": choices, **usage}
+    def usage(self) -> dict[str, Any]:
+        """Returns the counts."""
+        return usage_of(self.prompt, self.turn.completion_tokens, self.turn.reasoning_tokens)
+
+    def chunk(
+        self, delta: dict[str, Any] | None, *, finish: str | None = None, usage: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Returns the JSON of one chunk of a stream. `delta` None: it has no choice."""
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        choices = [] if delta is None else [choice]
+        counts = {"usage": usage} if self.include_usage or usage is not None else {}
+        return {**self._envelope("chat.completion.chunk"), "choices": choices, **counts}
 
     def _envelope(self, kind: str) -> dict[str, Any]:
         """Returns the members shared by body and chunks."""
@@ -95,34 +86,27 @@ class Answer(Struct, frozen=True):
         return {**named, "service_tier": "default", "system_fingerprint": "fp_simulated"}
 
 
-def turn_of(reply: Reply, call_ids: Iterator[str], *, aloud: bool, forced: bool) -> Turn:
-    """Returns a reply in this protocol's form. OpenAI ends a forced call with `stop`."""
+def answer_to(request: ChatRequest, reply: Reply, body: bytes, *, aloud: bool) -> Answer:
+    """Returns the reply in this protocol's form. `aloud`: reasoning is shown.
+
+    `body` is the request's, for the ids. OpenAI ends a forced call with `stop`.
+    """
     parts = reply.parts
     calls = [part for part in parts if isinstance(part, ToolCall)]
-    return Turn(
+    forced = request.forced_tool is not None and reply.stop == "tool_calls"
+    turn = Turn(
         reasoning="".join(part.text for part in parts if isinstance(part, Thought)) if aloud else "",
         text="".join(part.text for part in parts if isinstance(part, Text)),
-        calls=tuple(Call(next(call_ids), call.name, call.arguments) for call in calls),
-        finish="stop" if forced and reply.stop == "tool_calls" else _FINISH_REASONS[reply.stop],
+        calls=tuple(
+            Call(made_id("call_", body, nth), call.name, call.arguments) for nth, call in enumerate(calls)
+        ),
+        finish="stop" if forced else _FINISH_REASONS[reply.stop],
         completion_tokens=reply.output_tokens,
         reasoning_tokens=reply.thinking_tokens,
     )
-
-
-def usage_of(turn: Turn, prompt: PromptTokens) -> dict[str, Any]:
-    """Returns the counts with all of OpenAI's details."""
-    predicted = {"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}
-    return {
-        "prompt_tokens": prompt.total,
-        "completion_tokens": turn.completion_tokens,
-        "total_tokens": prompt.total + turn.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": prompt.cached, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": turn.reasoning_tokens,
-            "audio_tokens": 0,
-            **predicted,
-        },
-    }
+    return Answer(
+        made_id("chatcmpl-", body), request.model, turn, prompt_tokens(request), request.include_usage
+    )
 
 
 def message(turn: Turn) -> dict[str, Any]:
@@ -139,23 +123,16 @@ def message(turn: Turn) -> dict[str, Any]:
     return made
 
 
-def chunks(turn: Turn, usage: dict[str, Any] | None) -> Iterator[Chunk]:
-    """Yields the same answer as a stream: role, deltas, finish, usage."""
+def deltas(turn: Turn) -> Iterator[dict[str, Any]]:
+    """Yields the same message as the deltas of a stream."""
     content = None if turn.reasoning or (turn.calls and not turn.text) else ""
-    yield Chunk({"role": "assistant", "content": content, "refusal": None})
+    yield {"role": "assistant", "content": content, "refusal": None}
     for word in words(turn.reasoning):
-        yield Chunk({"content": None, "reasoning_content": word})
+        yield {"content": None, "reasoning_content": word}
     for word in words(turn.text):
-        yield Chunk({"content": word})
+        yield {"content": word}
     for index, call in enumerate(turn.calls):
         function = {"name": call.name, "arguments": ""}
-        yield call_chunk({"index": index, "id": call.id, "type": "function", "function": function})
+        yield {"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]}
         for piece in argument_slices(call.arguments):
-            yield call_chunk({"index": index, "function": {"arguments": piece}})
-    yield Chunk({}, finish=turn.finish)
-    yield Chunk(None, usage=usage)
-
-
-def call_chunk(*entries: dict[str, Any]) -> Chunk:
-    """Returns a chunk with these entries in `tool_calls`."""
-    return Chunk({"tool_calls": [*entries]})
+            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}

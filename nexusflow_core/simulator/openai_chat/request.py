@@ -6,26 +6,16 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.errors import InvalidRequestError
-from nexusflow_core.simulator.body import decode_body
-from nexusflow_core.untyped import object_of
+from nexusflow_core.simulator.endpoint import decode_body
+from nexusflow_core.simulator.reply import MAX_TEXT_TOKENS, Ask, clip
+from nexusflow_core.untyped import is_list, object_of
 
-__all__ = ["ChatRequest", "Message", "read_chat"]
+__all__ = ["ChatRequest", "Message", "ask_of", "last_text", "read_chat"]
+
+_JSON_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
 
 _REASONS_ALOUD = ("deepseek", "qwen")
 """Models that show their reasoning unless thinking is disabled. OpenAI's only count it."""
-
-
-class CalledFunction(Struct, frozen=True):
-    """The name and arguments of a call in an earlier turn."""
-
-    name: str = ""
-    arguments: str = ""
-
-
-class EarlierCall(Struct, frozen=True):
-    """A call in an earlier turn."""
-
-    function: CalledFunction = CalledFunction()
 
 
 class Message(Struct, frozen=True):
@@ -33,7 +23,7 @@ class Message(Struct, frozen=True):
 
     role: str
     content: str | list[dict[str, Any]] | None = None
-    tool_calls: list[EarlierCall] | None = None
+    tool_calls: list[dict[str, Any]] | None = None
 
     @property
     def parts(self) -> list[dict[str, Any]]:
@@ -103,3 +93,68 @@ def read_chat(body: bytes) -> ChatRequest:
         return msgspec.convert(decode_body(body), ChatRequest)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(str(error)) from None
+
+
+def ask_of(request: ChatRequest) -> Ask:
+    """Returns the request, independent of a protocol."""
+    choice, allowed = request.tool_choice, object_of(object_of(request.tool_choice).get("allowed_tools"))
+    forced = request.forced_tool
+    stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    return Ask(
+        text=last_text(request),
+        tool_results=tuple(_result(message) for message in _last_turn(request, "tool")),
+        tools=_offered(request.tools or [], allowed.get("tools")),
+        must_call=choice in ("required", "any") or forced is not None or allowed.get("mode") == "required",
+        only_tool=forced,
+        may_call=choice != "none",
+        parallel_calls=request.parallel_tool_calls is not False,
+        answer_schema=_answer_schema(object_of(request.response_format)),
+        think=request.reasons,
+        max_tokens=request.max_completion_tokens if request.max_tokens is None else request.max_tokens,
+        stop_sequences=tuple(dict.fromkeys(stop)),
+    )
+
+
+def last_text(request: ChatRequest) -> str:
+    """Returns the text of the last user turn; neighbouring user messages are one turn."""
+    return "\n".join(text for message in _last_turn(request, "user") for text in message.texts)
+
+
+def _offered(tools: list[dict[str, Any]], allowed: Any) -> dict[str, Any]:
+    """Returns the schemas of the functions, limited to those in `allowed`. Other tools are never called."""
+    names = [_function(entry).get("name") for entry in allowed] if is_list(allowed) else None
+    functions = [_function(tool) for tool in tools]
+    return {
+        name: function.get("parameters")
+        for function in functions
+        if isinstance(name := function.get("name"), str) and (names is None or name in names)
+    }
+
+
+def _function(entry: Any) -> dict[str, Any]:
+    return object_of(object_of(entry).get("function"))
+
+
+def _last_turn(request: ChatRequest, role: str) -> list[Message]:
+    """Returns the user or tool messages since the last assistant turn. A prefill at the end is skipped."""
+    turn: list[Message] = []
+    begun = False
+    for message in reversed(request.messages):
+        if message.role in ("user", "tool"):
+            begun = True
+            if message.role == role:
+                turn.append(message)
+        elif message.role == "assistant" and begun:
+            break
+    return turn[::-1]
+
+
+def _result(message: Message) -> str:
+    return clip(" ".join(message.texts), MAX_TEXT_TOKENS) or "(nothing to read)"
+
+
+def _answer_schema(form: dict[str, Any]) -> Any:
+    if form.get("type") == "json_object":
+        return _JSON_OBJECT
+    schema = object_of(form.get("json_schema")).get("schema")
+    return (schema or {"type": "object"}) if form.get("type") == "json_schema" else None

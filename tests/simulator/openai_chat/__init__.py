@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from nexusflow_core.errors import CallerError, UpstreamStatusError
 from nexusflow_core.simulator import openai_chat
-from nexusflow_core.simulator.openai_chat import answer_to, error_body
-from nexusflow_core.simulator.openai_chat.prompt import ask_of, last_text
-from nexusflow_core.simulator.openai_chat.request import read_chat
+from nexusflow_core.simulator.endpoint import SimulatedResponse, made_id
+from nexusflow_core.simulator.openai_chat import error_body
+from nexusflow_core.simulator.openai_chat.answer import answer_to
+from nexusflow_core.simulator.openai_chat.request import ask_of, last_text, read_chat
 from nexusflow_core.simulator.reply import reply
-from nexusflow_core.simulator.response import SimulatedResponse, has_credential, made_id
 from nexusflow_core.sse import encode_sse
 from nexusflow_core.upstream import Headers
 from tests.simulator.openai_chat.answer import OddAnswer, error_data
@@ -31,8 +31,10 @@ TOKENS_A_MINUTE = 2_000_000
 
 def create_chat_completion(headers: Headers, body: bytes) -> SimulatedResponse:
     """POST /v1/chat/completions."""
-    if not has_credential(headers, b"authorization", b"api-key"):
-        return openai_chat.create_chat_completion(headers, body)
+    return replace(openai_chat.create_chat_completion, answer=_answer)(headers, body)
+
+
+def _answer(body: bytes) -> SimulatedResponse:
     try:
         check_request(body)
         request = read_chat(body)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import reduce
+from itertools import chain
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from nexusflow_core.simulator.directives import Directives
-from nexusflow_core.simulator.openai_chat import answer, error_body
-from nexusflow_core.simulator.openai_chat.answer import DONE, Answer, chunks, message
+from nexusflow_core.simulator.openai_chat import error_body
+from nexusflow_core.simulator.openai_chat.answer import DONE, Answer, deltas, message
 from nexusflow_core.sse import encode_sse
 from tests.simulator.openai_chat.chunks import Chunk
 from tests.simulator.openai_chat.quirks import Quirk
@@ -48,14 +49,14 @@ class OddAnswer(msgspec.Struct, frozen=True):
     def _odd(self) -> tuple[Answer, Object | None]:
         """The product's answer with another turn, and its usage, as the quirks want them."""
         turn = reduce(lambda turn, quirk: quirk.turn(turn), self.quirks, self.plain.turn)
-        usage: Object | None = answer.usage_of(turn, self.plain.prompt)
+        usage: Object | None = replace(self.plain, turn=turn).usage()
         for quirk in self.quirks:
             usage = None if usage is None else quirk.usage(usage)
         return replace(self.plain, turn=turn), usage
 
     def _plain_frames(self, odd: Answer, usage: Object | None) -> Iterator[bytes]:
-        stream: Iterable[Chunk] = (
-            Chunk(chunk.delta, chunk.finish, chunk.usage) for chunk in chunks(odd.turn, usage)
+        stream: Iterable[Chunk] = chain(
+            map(Chunk, deltas(odd.turn)), (Chunk({}, odd.turn.finish), Chunk(None, usage=usage))
         )
         for quirk in self.quirks:
             stream = quirk.chunks(stream)
@@ -69,7 +70,7 @@ class OddAnswer(msgspec.Struct, frozen=True):
             yield encode_sse(msgspec.json.encode(error_data(error_body(failure), self.quirks)))
 
     def _frame(self, odd: Answer, chunk: Chunk) -> bytes:
-        made: dict[str, Any] = odd.chunk_object(chunk)
+        made: dict[str, Any] = odd.chunk(chunk.delta, finish=chunk.finish, usage=chunk.usage)
         for choice in made["choices"]:
             choice |= {"delta": self._shaped(choice["delta"]), **chunk.choice_extra}
         return encode_sse(msgspec.json.encode({**made, **chunk.extra}))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from nexusflow_core.simulator.openai_chat import answer
 from tests.simulator.openai_chat.values import Json, Object
 
 
-class Chunk(answer.Chunk, frozen=True):
+class Chunk(msgspec.Struct, frozen=True):
     """One chunk of a stream. `extra` are members of the chunk, `choice_extra` of its choice."""
 
+    delta: Object | None
+    finish: str | None = None
+    usage: Object | None = None
     extra: Object = msgspec.field(default_factory=dict[str, Json])
     choice_extra: Object = msgspec.field(default_factory=dict[str, Json])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from nexusflow_core.errors import CallerError
-from nexusflow_core.simulator.body import decode_body
+from nexusflow_core.simulator.endpoint import decode_body
 from tests.simulator.openai_chat.checks import (
     Refused,
     an_object,
