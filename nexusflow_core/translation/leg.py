@@ -194,15 +194,19 @@ class TranslatedLeg(ABC, Generic[_Stream]):
 
     def _passed(self, out: bytes, stream: _Stream) -> bytes:
         """Returns a stream's bytes after an event. Publishes the head with its first, notes its end."""
-        if self.head is None and stream.started:
-            self._held.clear()
-            self._publish(_EVENTS)
+        self._begun(stream)
         if stream.done:  # a stop string was found here: further output would cost money
             self.state = LegState.ENDED
             return self._last(out)
         if stream.finished:
             self._wind_down()  # usage may still come, but the upstream may also just be silent
         return out
+
+    def _begun(self, stream: _Stream) -> None:
+        """Publishes the head once the stream has an event for the client."""
+        if self.head is None and stream.started:
+            self._held.clear()
+            self._publish(_EVENTS)
 
     def _failed_with(self, told: ErrorTold, stream: _Stream) -> bytes:
         """Returns the bytes for an error inside the upstream's stream, or raises it."""

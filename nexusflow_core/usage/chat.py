@@ -56,14 +56,16 @@ _WRITTEN = (
     "cache_creation_tokens",
     "cache_write_input_tokens",
 )
-_SPLITS = ("cache_creation", "cache_creation_token_details")
-_LIVES = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+_SPLITS = ("cache_creation", "cache_creation_token_details", "cache_write_tokens_details")
+_SHORT = ("ephemeral_5m_input_tokens", "ttl_30m_tokens")
+_LONG = ("ephemeral_1h_input_tokens", "ttl_12h_tokens")
+"""Written tokens by lifetime: Anthropic's names, which several vendors use too, and OpenAI's."""
 _REASONING = ("reasoning_tokens", "reasoningTokens", "thinking_tokens", "thoughtsTokenCount")
 _AUDIO = ("audio_tokens", "audioTokens")
 _IMAGES = ("image_tokens", "imageTokens")
 _HIT, _MISS = "prompt_cache_hit_tokens", "prompt_cache_miss_tokens"
 
-_NAMED = (*PROMPT, *OUTPUT, *_TOTAL, *_READ, *_WRITTEN, *_LIVES, *_REASONING, *_AUDIO, *_IMAGES, _MISS)
+_NAMED = (*PROMPT, *OUTPUT, *_TOTAL, *_READ, *_WRITTEN, *_SHORT, *_LONG, *_REASONING, *_AUDIO, *_IMAGES, _MISS)
 _DIGITS = re.compile(r"[0-9]{1,15}")
 
 
@@ -122,7 +124,7 @@ def read_counts(usage: Mapping[str, Any], *, output_by_total: bool = False) -> C
     written = min(told_written, prompt - read)
     lives = None
     if split is not None and written:
-        told_short, told_hour = (count(split, life) for life in _LIVES)
+        told_short, told_hour = _lives(split)
         hour = min(told_hour, written)
         lives = min(told_short, written - hour), hour
     wrong = _wrong(usage, prompt, told_read, told_written, split)
@@ -133,7 +135,7 @@ def read_counts(usage: Mapping[str, Any], *, output_by_total: bool = False) -> C
     )
 
 
-def check_counts(usage: Mapping[str, Any]) -> None:
+def check_counts(usage: Mapping[str, Any], form: str = "Chat Completions") -> None:
     """Raises InvalidUsageError for a count that is not a whole number, and for an object without any count."""
     for held, path in _every(usage):
         for name in _NAMED:
@@ -144,7 +146,7 @@ def check_counts(usage: Mapping[str, Any]) -> None:
                 raise invalid(f"{path}{name} is beyond 64 bits")
     named = (*PROMPT, *OUTPUT, _HIT, _MISS)
     if not any(usage.get(name) is not None for name in named):
-        raise invalid("it has none of the counts of Chat Completions")
+        raise invalid(f"it has none of the counts of {form}")
     total = first(usage, _TOTAL)
     if total and not any(count(usage, name) for name in (*named, *_REASONING)) and not _reasoning(usage):
         raise invalid(f"its total is {total}, but it has neither prompt nor completion tokens")
@@ -208,11 +210,16 @@ def _cached(usage: Mapping[str, Any]) -> tuple[int, int, dict[str, Any] | None]:
     """Returns tokens read, tokens written, and the vendor's split of the written tokens by lifetime."""
     holders = (*_held(usage, _PROMPT_DETAILS), usage)
     splits = [held[name] for held in holders for name in _SPLITS if is_object(held.get(name))]
-    split: dict[str, Any] | None = next((it for it in splits if any(count(it, life) for life in _LIVES)), None)
-    by_lifetime = sum(count(split, life) for life in _LIVES) if split else 0
+    split: dict[str, Any] | None = next((it for it in splits if any(_lives(it))), None)
+    by_lifetime = sum(_lives(split)) if split else 0
     read = next((found for held in holders if (found := first(held, _READ))), 0)
     written = next((found for held in holders if (found := first(held, _WRITTEN))), by_lifetime)
     return read, written, split
+
+
+def _lives(split: Mapping[str, Any]) -> tuple[int, int]:
+    """Returns written tokens with a short life, and with a long one."""
+    return first(split, _SHORT), first(split, _LONG)
 
 
 def _wrong(usage: Mapping[str, Any], prompt: int, read: int, written: int, split: dict[str, Any] | None) -> str:
@@ -222,7 +229,7 @@ def _wrong(usage: Mapping[str, Any], prompt: int, read: int, written: int, split
             return f"{name} is {str(usage[name])[:40]}"
     if read + written > prompt:
         return f"{read} cached and {written} written tokens of a prompt of {prompt}"
-    if split is not None and (parts := sum(count(split, life) for life in _LIVES)) > written:
+    if split is not None and (parts := sum(_lives(split))) > written:
         return f"cache_creation adds up to {parts}, but {written} tokens were written"
     hit, miss = count(usage, _HIT), count(usage, _MISS)
     if miss and (miss > prompt or (usage.get(_HIT) is not None and hit + miss != prompt)):

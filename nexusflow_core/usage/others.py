@@ -8,46 +8,19 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from nexusflow_core.usage.billing import EXPLICIT_CACHE
 from nexusflow_core.usage.buckets import Usage
 from nexusflow_core.usage.chat import OUTPUT, PROMPT, check_counts, read_counts
-from nexusflow_core.usage.counts import MALFORMED, Count, Split, invalid, plain_object, read, rounded_femto
+from nexusflow_core.usage.counts import MALFORMED, Count, invalid, plain_object, read, rounded_femto
 from nexusflow_core.usage.forms import refuse_foreign
 
-__all__ = ["read_bedrock", "read_chat", "read_deepseek", "read_openrouter", "read_responses"]
+__all__ = ["chat_usage", "plain_members", "read_bedrock", "read_chat", "read_deepseek", "read_openrouter"]
 
 _FEMTO_PER_USD = 10**15
-
-
-class _PromptDetails(Struct):
-    """`cached_tokens` and `cache_write_tokens` are OpenAI's; the next three are Qwen's, and Kimi's in part."""
-
-    cached_tokens: Count | None = None
-    cache_write_tokens: Count | None = None
-    cache_creation_input_tokens: Count | None = None
-    cache_creation: Split | None = None
-    cache_type: str | None = None
-    audio_tokens: Count | None = None
-
-
-class _OutputDetails(Struct):
-    reasoning_tokens: Count | None = None
-    audio_tokens: Count | None = None
-    image_tokens: Count | None = None
 
 
 class _Bill(Struct):
     cost: Decimal | None = None
     is_byok: bool | None = None
-
-
-class _Responses(Struct):
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    total_tokens: Count | None = None
-    input_tokens_details: _PromptDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
-    service_tier: str | None = None
 
 
 class _CacheDetail(Struct, rename="camel"):
@@ -65,7 +38,6 @@ class _Bedrock(Struct, rename="camel"):
 
 _members = msgspec.json.Decoder(dict[str, Any])
 _bill = msgspec.json.Decoder(_Bill)
-_responses = msgspec.json.Decoder(_Responses)
 _bedrock = msgspec.json.Decoder(_Bedrock)
 
 
@@ -74,19 +46,19 @@ def read_chat(usage: bytes | Mapping[str, Any]) -> Usage:
 
     Source: OpenAI's reference. Raises InvalidUsageError.
     """
-    members = _plain_members(usage)
+    members = plain_members(usage)
     refuse_foreign(members, "openai-chat")
-    return _chat_usage(members)
+    return chat_usage(members)
 
 
 def read_openrouter(usage: bytes | Mapping[str, Any]) -> Usage:
     """Returns OpenRouter's usage: Chat Completions, and `cost`, its bill in dollars. Raises
     InvalidUsageError."""
-    members = _plain_members(usage)
+    members = plain_members(usage)
     refuse_foreign(members, "openrouter")
     bill = read(usage if isinstance(usage, bytes) else _with_exact_cost(members), _bill, _Bill)
     alone = bill.cost is not None and not any(members.get(name) for name in (*PROMPT, *OUTPUT))
-    counted = Usage() if alone else _chat_usage(members)
+    counted = Usage() if alone else chat_usage(members)
     if bill.cost is None:
         return replace(counted, flags=(*counted.flags, "bill_missing"))
     femto, flags = rounded_femto(bill.cost, _FEMTO_PER_USD)
@@ -102,33 +74,9 @@ def read_deepseek(usage: bytes | Mapping[str, Any]) -> Usage:
 
     Source: DeepSeek's API reference. Raises InvalidUsageError.
     """
-    members = _plain_members(usage)
+    members = plain_members(usage)
     refuse_foreign(members, "deepseek-chat")
-    return _chat_usage(members)
-
-
-def read_responses(usage: bytes | Mapping[str, Any]) -> Usage:
-    """Returns the usage of Responses, whose `input_tokens` includes cached tokens, unlike Anthropic's."""
-    it = read(usage, _responses, _Responses)
-    refuse_foreign(usage, "openai-responses")
-    _check_any(it.input_tokens, it.output_tokens, form="Responses")
-    details, said = it.input_tokens_details or _PromptDetails(), it.output_tokens_details or _OutputDetails()
-    found = _split(
-        it.input_tokens or 0,
-        details,
-        output_tokens=it.output_tokens or 0,
-        reasoning_tokens=said.reasoning_tokens or 0,
-        service_tier=it.service_tier,
-    )
-    total = it.total_tokens or 0
-    flags: tuple[str, ...] = ()
-    if total not in (0, found.prompt_tokens + found.output_tokens):
-        flags = ("total_differs",)
-    if details.audio_tokens or said.audio_tokens:
-        flags += ("unpriced_audio",)
-    if said.image_tokens:
-        flags += ("unpriced_images",)
-    return replace(found, flags=flags) if flags else found
+    return chat_usage(members)
 
 
 def read_bedrock(usage: bytes | Mapping[str, Any]) -> Usage:
@@ -164,8 +112,9 @@ def read_bedrock(usage: bytes | Mapping[str, Any]) -> Usage:
     )
 
 
-def _chat_usage(members: Mapping[str, Any]) -> Usage:
-    check_counts(members)
+def chat_usage(members: Mapping[str, Any], form: str = "Chat Completions") -> Usage:
+    """Returns the usage in an object of Chat Completions' kind. Raises InvalidUsageError."""
+    check_counts(members, form)
     it = read_counts(members)
     if it.wrong:
         raise invalid(it.wrong)
@@ -186,36 +135,12 @@ def _chat_usage(members: Mapping[str, Any]) -> Usage:
     )
 
 
-def _plain_members(usage: bytes | Mapping[str, Any]) -> dict[str, Any]:
+def plain_members(usage: bytes | Mapping[str, Any]) -> dict[str, Any]:
     """Returns a usage object as a dict of Python's own values. Raises InvalidUsageError for any other value."""
     try:
         return _members.decode(usage) if isinstance(usage, bytes) else plain_object(usage)
     except MALFORMED as error:
         raise invalid(str(error)) from None
-
-
-def _split(
-    prompt: int, details: _PromptDetails, *, output_tokens: int, reasoning_tokens: int, service_tier: str | None
-) -> Usage:
-    split = details.cache_creation or Split()
-    short, hour = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
-    told = (details.cache_write_tokens, details.cache_creation_input_tokens, short + hour)
-    cached, written = details.cached_tokens or 0, next(count for count in told if count is not None)
-    if cached + written > prompt:
-        raise invalid(f"{cached} cached and {written} written tokens of a prompt of {prompt}")
-    if short + hour > written:
-        raise invalid(f"cache_creation adds up to {short + hour}, but {written} tokens were written")
-    return Usage(
-        input_tokens=prompt - cached - written,
-        cache_read_tokens=cached,
-        cache_write_5m_tokens=written - hour,
-        cache_write_1h_tokens=hour,
-        output_tokens=output_tokens,
-        reasoning_tokens=reasoning_tokens,
-        service_tier=service_tier,
-        assumed_5m_tokens=written - short - hour,
-        explicit_cache=details.cache_type in EXPLICIT_CACHE,
-    )
 
 
 def _check_any(*counts: int | None, form: str) -> None:

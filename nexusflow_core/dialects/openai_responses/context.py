@@ -6,7 +6,9 @@ from typing import Any
 from nexusflow_core.dialects.openai_responses.vendors import Vendor
 from nexusflow_core.translation.context import Asked, Translation
 
-__all__ = ["ResponsesAsked", "ResponsesTranslation"]
+__all__ = ["WRAPPERS", "ResponsesAsked", "ResponsesTranslation"]
+
+WRAPPERS = frozenset({"parallel", "multi_tool_use.parallel"})
 
 
 class ResponsesTranslation(Translation, frozen=True):
@@ -34,3 +36,5 @@ class ResponsesAsked(Asked, frozen=True, kw_only=True):
     """The client asked for thinking: it gets blocks for reasoning without text too."""
     searches: bool = False
     """The upstream searches the web: its searches and citations are shown."""
+    wrappers: frozenset[str] = WRAPPERS
+    """Names of tools that nobody declared, and that a model calls to make several calls at once."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from nexusflow_core.call import Call
 from nexusflow_core.counting import IMAGE_TOKENS, PAGE_TOKENS, TOKEN_BYTES, pages
 from nexusflow_core.dialects.openai_responses.cache_markers import CacheMarkers
-from nexusflow_core.dialects.openai_responses.context import ResponsesAsked, ResponsesTranslation
+from nexusflow_core.dialects.openai_responses.context import WRAPPERS, ResponsesAsked, ResponsesTranslation
 from nexusflow_core.dialects.openai_responses.items import Items
 from nexusflow_core.dialects.openai_responses.thinking import steer_thinking, takes_sampling
 from nexusflow_core.dialects.openai_responses.tools import SEARCH_TYPE, offer_tools
@@ -102,6 +102,7 @@ def _asked(
         most_tokens=most,
         thinks=object_of(it.request.extra.get("thinking")).get("type") not in (None, "disabled"),
         searches=any(tool["type"] == SEARCH_TYPE for tool in tools),
+        wrappers=WRAPPERS - {tool.name for tool in it.request.tools},
     )
 
 

@@ -1,0 +1,138 @@
+"""Errors of Responses vendors: their place in an answer, and the meaning of their codes."""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from nexusflow_core.dialects.openai_responses.schema import Event, Response
+from nexusflow_core.dialects.openai_responses.vendors import Vendor
+from nexusflow_core.translation.error_bodies import ErrorTold, message_of, read_error, read_error_body
+from nexusflow_core.translation.errors import Origin
+from nexusflow_core.translation.json_lenient import decode_json
+from nexusflow_core.untyped import is_zero, object_of
+from nexusflow_core.upstream import Credential, Upstream
+
+__all__ = ["error_in", "error_of_answer", "error_of_body", "origin_of", "too_long"]
+
+_FAILED = ("failed", "cancelled", "canceled", "expired")
+
+
+def origin_of(vendor: Vendor, model: str, upstream: Upstream, credential: Credential | None) -> Origin:
+    """Returns the Origin of this vendor's errors. `model` is the client's name."""
+    return Origin(too_long, vendor.unknown_model, model, upstream, credential)
+
+
+def error_in(event: Event) -> ErrorTold | None:
+    """Returns the error in an event of a stream; None if there is none. It may be flat or nested."""
+    if event.response is not None and (told := error_of_answer(event.response)) is not None:
+        return told
+    kind = event.type if isinstance(event.type, str) else ""
+    if not is_zero(event.error):
+        beside = {"message": event.message, "code": event.code}
+        return _understood({"error": event.error, **({} if isinstance(event.error, dict) else beside)})
+    flat = not kind and not (is_zero(event.message) and is_zero(event.detail))
+    if kind in ("error", "response.error", "response.failed") or flat:
+        return _understood({"message": event.message, "code": event.code, "detail": event.detail})
+    return None
+
+
+def error_of_answer(response: Response) -> ErrorTold | None:
+    """Returns the error of a whole answer that failed or was cancelled; None if there is none."""
+    status = str(response.status or "").lower()
+    if is_zero(response.error) and status not in _FAILED:
+        return None
+    told = _understood({"error": response.error} if not is_zero(response.error) else {})
+    return told if told.message or told.words else replace(told, message=f"the upstream's answer is {status}")
+
+
+def error_of_body(body: bytes) -> ErrorTold:
+    """Returns the error in the body of an error answer, or in JSON that is no answer."""
+    told = read_error_body(body)
+    try:
+        members = object_of(decode_json(body))
+    except msgspec.DecodeError:
+        members = {}
+    kind = members.get("error_type") or object_of(members.get("error")).get("error_type")
+    return _meant(replace(told, words=f"{told.words} {kind[:200]}") if isinstance(kind, str) else told)
+
+
+def _understood(error: dict[str, Any]) -> ErrorTold:
+    told = read_error({name: value for name, value in error.items() if not is_zero(value)})
+    if not told.message and is_zero(error.get("error")):
+        told = replace(told, message=str(message_of(error) or ""))
+    return _meant(told)
+
+
+# The meaning of a code
+
+_REFUSED = re.compile(r"\binvalid_prompt\b|\bcontent_?filter|\w+_policy(?:_violation)?\b", re.I)
+"""The model's answer to such a prompt is a refusal, which agents handle better than an error."""
+_WRONG_KEY = re.compile(r"\s*Incorrect API key", re.I)
+_STATUS = (
+    (re.compile(r"insufficient_quota|usage_not_included|billing"), 402),
+    (re.compile(r"rate_limit|too_many_requests"), 429),
+    (re.compile(r"overloaded|slow_down"), 529),
+    (re.compile(r"server_error|vector_store_timeout|internal_error"), 500),
+    (re.compile(r"model_not_found|not_found_error"), 404),
+    (re.compile(r"invalid_api_key|authentication"), 401),
+    (
+        re.compile(
+            r"image|unsupported_|unknown_parameter|invalid_|context_length|previous_response|data_residency|\w+_value"
+        ),
+        400,
+    ),
+)
+"""The status that a code means in an answer of status 200, in this order."""
+_AGAIN = re.compile(r"try again in (?:(\d+)m(?!s))?\s*([\d.]+)?\s*(ms|s)?", re.I)
+_LOOK = 2000
+
+
+def _meant(told: ErrorTold) -> ErrorTold:
+    """Returns the error with the status, the wait and the words that its codes mean."""
+    words, message = told.words, told.message
+    if _WRONG_KEY.match(message):
+        words += " invalid_api_key"
+    elif "usage_not_included" in words:
+        words += " insufficient_quota"
+    elif _REFUSED.search(words) and not too_long(message, words):
+        words += " content_filter"
+    status = told.status or next((status for pattern, status in _STATUS if pattern.search(words.lower())), None)
+    return replace(told, words=words, status=status, wait=told.wait or _wait(message))
+
+
+def _wait(message: str) -> float | None:
+    """Returns the seconds in "Please try again in 1.2s", or None."""
+    found = _AGAIN.search(message[:_LOOK])
+    if found is None or not (found[1] or found[2]):
+        return None
+    try:
+        seconds = float(found[2] or 0) / (1000 if (found[3] or "").lower() == "ms" else 1)
+    except ValueError:
+        return None
+    return int(found[1] or 0) * 60 + seconds if len(found[1] or "") < 6 else None
+
+
+# A prompt that is too long
+
+_TOO_LONG = re.compile(
+    r"""
+    context_?(?:length|window)_?(?:is_?)?exceeded | exceed_context_size
+    | context\ window | maximum\ context | context\ (?:size|length|limit)\ (?:is\ )?exceeded
+    | (?:exceed(?:s|ed)?|longer\ than|greater\ than)
+      \ (?:the\ |available\ |max(?:imum)?\ |model(?:'?s)?\ )*context
+    | maximum\ (?:prompt|input)\ length | \bprompt\ (?:is\ )?too\ long
+    | input\ tokens?\ exceeds? | input\ exceeds?\ the\ (?:maximum|limit)
+    | max_model_len | tokens?\ to\ keep\ from\ the\ initial\ prompt
+    """,
+    re.I | re.X,
+)
+_RATES = re.compile(r"rate.?limit|too many requests|quota|tokens? per (?:min|day)|\b[TR]P[MD]\b", re.I)
+_LONGEST = 20_000
+
+
+def too_long(text: str, words: str = "") -> bool:
+    """True if an error says that the prompt is too long. `text`: its message; `words`: its type and codes."""
+    said = f"{words} {text}"[:_LONGEST]
+    return _TOO_LONG.search(said) is not None and _RATES.search(said) is None

@@ -1,0 +1,71 @@
+"""Slots of items that the vendor's own tools make: searches and compactions are shown, others are listed."""
+
+from typing import Any
+
+import msgspec
+
+from nexusflow_core.dialects.openai_responses.reasoning import item_signature
+from nexusflow_core.dialects.openai_responses.schema import Event, Item
+from nexusflow_core.dialects.openai_responses.slots import Slot, Told
+from nexusflow_core.translation.ids import tool_id
+from nexusflow_core.untyped import is_list, object_of
+
+__all__ = ["HostedSlot"]
+
+
+class HostedSlot(Slot):
+    """An item that has something to show at its end only, or nothing."""
+
+    def __init__(self, told: Told, kind: str) -> None:
+        super().__init__(told)
+        self.kind = kind
+
+    def take(self, event: Event, out: list[bytes]) -> None:
+        """Drops the event: the whole item has everything."""
+
+    def end(self, item: Item | None, out: list[bytes]) -> None:
+        self.ended = True
+        told = self._told
+        if item is None:
+            told.notice(self.kind)
+        elif item.type == "compaction":
+            mark = item_signature(item.raw, told.asked)
+            told.writer.whole({"type": "compaction", "content": None, "encrypted_content": mark}, out)
+        elif item.type == "web_search_call" and told.asked.searches:
+            _show_search(item, told, out)
+        else:
+            told.notice(item.type)
+
+
+def _show_search(item: Item, told: Told, out: list[bytes]) -> None:
+    """Writes a search and the pages it found. The first page's `encrypted_content` has the whole item."""
+    action = object_of(item.raw.get("action"))
+    asked = told.asked
+    id = "srvtoolu_" + tool_id(None, f"{asked.request_id} search", len(told.ids)).removeprefix("toolu_")
+    told.ids.add(id)
+    told.held.bytes += len(id)
+    told.writer.server_tool(id, "web_search", msgspec.json.encode({"query": _query(action)}).decode(), out)
+    mark = item_signature(item.raw, asked)
+    sources: Any = action.get("sources")
+    pages = [page for page in map(object_of, sources if is_list(sources) else ()) if page.get("url")]
+    if not pages and isinstance(url := action.get("url"), str):
+        pages = [{"url": url}]
+    results = [
+        {
+            "type": "web_search_result",
+            "url": str(page["url"]),
+            "title": str(page.get("title") or page["url"]),
+            "page_age": None,
+            "encrypted_content": "" if at else mark,
+        }
+        for at, page in enumerate(pages)
+    ]
+    told.writer.whole({"type": "web_search_tool_result", "tool_use_id": id, "content": results}, out)
+
+
+def _query(action: dict[str, Any]) -> str:
+    """Returns what was searched for, or the page that was opened."""
+    queries = action.get("queries")
+    first = queries[0] if is_list(queries) and queries else None
+    found = (action.get("query"), first, action.get("pattern"), action.get("url"))
+    return next((text for text in found if isinstance(text, str) and text), "")

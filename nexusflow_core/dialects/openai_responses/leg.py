@@ -1,0 +1,99 @@
+"""ResponsesLeg: one Messages call over a Responses upstream."""
+
+import msgspec
+
+from nexusflow_core.call import Call
+from nexusflow_core.dialect import LegState
+from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.errors import error_in, error_of_body, origin_of
+from nexusflow_core.dialects.openai_responses.response import read_answer, translate_answer
+from nexusflow_core.dialects.openai_responses.schema import Event, Response, decode_event
+from nexusflow_core.dialects.openai_responses.stream import ENDS, ResponsesStream
+from nexusflow_core.errors import UpstreamError
+from nexusflow_core.sse import ServerSentEvent
+from nexusflow_core.translation.answer import Answer
+from nexusflow_core.translation.error_bodies import ErrorTold
+from nexusflow_core.translation.leg import TranslatedLeg
+from nexusflow_core.translation.lines import is_done, is_idle, unread
+from nexusflow_core.translation.losses import Losses
+from nexusflow_core.upstream import UpstreamRequest
+
+__all__ = ["ResponsesLeg"]
+
+
+class ResponsesLeg(TranslatedLeg[ResponsesStream]):
+    """One attempt, translated both ways. See `Leg` for the verbs."""
+
+    def __init__(self, request: UpstreamRequest, call: Call, asked: ResponsesAsked, losses: Losses) -> None:
+        origin = origin_of(asked.vendor, asked.model, request.upstream, call.credential)
+        super().__init__(request, call, asked, losses, origin)
+        self._asked = asked
+
+    def begin(self) -> ResponsesStream:
+        return ResponsesStream(self._asked)
+
+    def error_told(self, body: bytes) -> ErrorTold:
+        return error_of_body(body)
+
+    def decode(self, event: ServerSentEvent) -> bytes:
+        stream, data = self._stream, event.data
+        if stream is None:
+            return b""
+        if (words := stream.plain(data)) is not None:
+            return words
+        if stream.done or self._refused or not data.strip() or is_done(data):
+            return b""
+        try:
+            it = decode_event(data)
+        except msgspec.DecodeError as error:
+            if is_idle(event):
+                return b""
+            if b"\n" in data:  # the server omits the blank lines between events
+                lines = [ServerSentEvent(line, event.event) for line in data.split(b"\n")]
+                return b"".join([self.decode(line) for line in lines])
+            return self._broken(unread(f"the upstream sent a line that is {error}", data))
+        if not isinstance(it.type, str) or not it.type:
+            it.type = event.event if event.event != "message" else ""
+        return self._event(it, len(data), stream)
+
+    def _event(self, it: Event, size: int, stream: ResponsesStream) -> bytes:
+        if (told := error_in(it)) is not None:
+            return self._failed_with(told, stream)
+        if it.type not in ENDS:
+            return self._passed(stream.feed(it, size), stream)
+        response = it.response or Response()
+        if it.type == "response.incomplete" and response.finish == "completed":
+            response.status = "incomplete"
+        return self._complete(response, stream)
+
+    def _complete(self, response: Response, stream: ResponsesStream) -> bytes:
+        """Returns the end of the stream: the upstream's last event has come, with its usage."""
+        out = stream.end(response)
+        if self.head is None and isinstance(stream.failure, UpstreamError):
+            raise stream.failure
+        self._begun(stream)
+        if stream.failure is None:
+            self._wind_down()  # EOF follows soon, and then the connection can be reused
+        else:
+            self.state = LegState.ENDED
+        return self._last(out)
+
+    def finish(self, body: bytes, stream: ResponsesStream) -> bytes:
+        try:
+            response = read_answer(body)
+        except UpstreamError:
+            if body[:1] == b"{":
+                raise
+            raise self._ended_early("the upstream's stream ended before its first event") from None
+        if isinstance(response, ErrorTold):
+            return self._failed_with(response, stream)
+        return self._complete(response, stream)
+
+    def answer(self, body: bytes) -> Answer | ErrorTold:
+        response = read_answer(body)
+        if isinstance(response, ErrorTold):
+            return response
+        stream = self.begin()
+        answer = translate_answer(response, stream)
+        self._answer_model = stream.upstream_model
+        return answer

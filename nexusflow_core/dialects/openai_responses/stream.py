@@ -1,0 +1,251 @@
+"""ResponsesStream: translates the events of a Responses stream, or a whole answer, to a Messages stream."""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.hosted import HostedSlot
+from nexusflow_core.dialects.openai_responses.message import MessageSlot, TextPart
+from nexusflow_core.dialects.openai_responses.schema import Event, Item, Response, plain_text
+from nexusflow_core.dialects.openai_responses.slots import Slot, Slots, Told
+from nexusflow_core.dialects.openai_responses.thoughts import ReasoningSlot
+from nexusflow_core.dialects.openai_responses.tool_calls import FunctionCallSlot
+from nexusflow_core.dialects.openai_responses.usage import ResponsesUsage
+from nexusflow_core.errors import AnswerUnusableError
+from nexusflow_core.messages.events import text_delta
+from nexusflow_core.translation.held import HELD_BYTES, Pieces
+from nexusflow_core.translation.stop_reason import Stopped
+from nexusflow_core.translation.stops import StopFinder
+from nexusflow_core.translation.stream import AnswerStream
+from nexusflow_core.untyped import is_zero
+from nexusflow_core.usage import Billing
+
+__all__ = ["ENDS", "ResponsesStream"]
+
+ENDS = frozenset({"response.completed", "response.incomplete", "response.done"})
+"""Events that end an answer, with the whole of it."""
+_SLOTS: dict[str, Callable[[Told], Slot]] = {
+    "message": MessageSlot,
+    "reasoning": ReasoningSlot,
+    "function_call": FunctionCallSlot,
+}
+_KINDS = (
+    (r"response\.(?:(?:output_text|refusal)\.(?:delta|done)|output_text\.annotation\.added)", "message"),
+    (r"response\.content_part\.done", "message"),
+    (r"response\.reasoning(?:_summary|_text|_summary_text)?\.(?:delta|done)", "reasoning"),
+    (r"response\.function_call_arguments\.(?:delta|done)", "function_call"),
+)
+"""The item that an event belongs to, by the event's type."""
+_SILENT = re.compile(
+    r"""
+    response\.(?:created|queued|in_progress|content_part\.added|reasoning\w*_part\.\w+)
+    | response\.(?:\w+_call|mcp|image_generation|code_interpreter|custom_tool|compaction|tool_search)\w*\.[\w.]+
+    | response\.mcp_list_tools\.\w+ | keep_?-?alive | ping | codex\.\w+
+    """,
+    re.X,
+)
+"""Events without content of their own: signs of life, and the progress of a vendor's tools."""
+
+
+_LONGEST = 100
+
+
+@lru_cache(maxsize=256)
+def _kind_of(name: str) -> str | None:
+    """Returns the type of an event's item; None for an event without content, `unknown` for an unknown one."""
+    kind = next((kind for pattern, kind in _KINDS if re.fullmatch(pattern, name)), None)
+    return kind if kind is not None or not name or _SILENT.fullmatch(name) else "unknown"
+
+
+class ResponsesStream(AnswerStream):
+    """Takes events, and returns the bytes of Messages events."""
+
+    def __init__(self, asked: ResponsesAsked) -> None:
+        super().__init__(asked)
+        self._asked = asked
+        stops = StopFinder(asked.stop_here) if asked.stop_here else None
+        self._told = Told(asked, self._writer, self._held, self.noticed, Pieces(self._held), stops)
+        self._slots = Slots()
+        self._tap = ResponsesUsage(asked)
+        self._finish: str | None = None
+        self._open: TextPart | None = None  # the part whose text needs no closer look
+        self._open_at = 0, 0
+
+    @property
+    def finished(self) -> bool:
+        return self._finish is not None
+
+    @property
+    def estimated(self) -> bool:
+        return self.started and self._tap.estimated
+
+    @property
+    def billing(self) -> Billing | None:
+        return self._tap.billing()
+
+    def usage(self) -> dict[str, Any] | None:
+        """Returns usage in Anthropic's names: the upstream's, else an estimate once the answer has begun."""
+        return self._tap.usage(self._told.written) if self.started else self._tap.counts()
+
+    def plain(self, data: bytes) -> bytes | None:
+        """Returns the event of a text delta that only continues the open text, which most do; else None.
+
+        `feed` would return the same, more slowly.
+        """
+        part = self._open
+        if part is None or (found := plain_text(data)) is None:
+            return None
+        item, index, text = found
+        if (item, index) != self._open_at:
+            return None
+        if not text:
+            return b""
+        size = len(text) if text.isascii() else len(text.encode())
+        part.said.size += size
+        self._told.written += size
+        return text_delta(self._writer.index, text)
+
+    def feed(self, event: Event, size: int) -> bytes:
+        """Returns the bytes of one event of `size` bytes. The caller handles errors, and the answer's end."""
+        out: list[bytes] = []
+        if event.response is not None and isinstance(event.response.model, str):
+            self.upstream_model = event.response.model or self.upstream_model
+        kind = self._kind(event)
+        if kind is not None and not self.done:
+            if not self.started:
+                self._start(self._tap.usage(0), out)
+            self._open = None
+            try:
+                self._item(event, kind, size, out)
+            except AnswerUnusableError as error:
+                out.append(self.fail(error))
+            self._look_at_text()
+            if self._told.found is not None:
+                out.append(self.finalize())
+            elif self._held.bytes > HELD_BYTES:
+                out.append(self._overfull())
+        return b"".join(out)
+
+    def end(self, response: Response) -> bytes:
+        """Takes the whole answer at its end, writes what is missing of it, and ends the stream."""
+        if self.done:
+            return b""
+        out: list[bytes] = []
+        self._open = None
+        self._tap.take(response)
+        if isinstance(response.model, str):
+            self.upstream_model = response.model or self.upstream_model
+        if not is_zero(response.input_transformations):
+            self._told.notice("input_transformations")
+        self._finish = response.finish
+        if not self.started:
+            self._start(self._tap.usage(0), out)
+        try:
+            self._rest(response.items(), out)
+        except AnswerUnusableError as error:
+            return b"".join(out) + self.fail(error)
+        return b"".join(out) + self.finalize()
+
+    def finalize(self) -> bytes:
+        """Returns the end of the stream: the open block's, ending and final usage."""
+        if self.done:
+            return b""
+        out: list[bytes] = []
+        told = self._told
+        self._writer.stop(out)
+        finish = "max_output_tokens" if self._cut_in_silence() else self._finish
+        refusal = told.refusal.take()
+        calls = told.calls > 0
+        stopped = Stopped(finish=finish, refusal="" if calls else refusal, calls=calls, found=told.found)
+        return self._end(stopped, out, whole=told.readable)
+
+    # Items
+
+    def _kind(self, event: Event) -> str | None:
+        """Returns the type of the item that an event belongs to, or None. Lists unknown events."""
+        name = event.type if isinstance(event.type, str) else ""
+        if name in ("response.output_item.added", "response.output_item.done"):
+            item = event.its_item()
+            return item.type if item is not None else None
+        kind = _kind_of(name[:_LONGEST])
+        if kind == "unknown":
+            self._told.notice(name)
+            return None
+        return kind
+
+    def _item(self, event: Event, kind: str, size: int, out: list[bytes]) -> None:
+        """Gives an event to its slot: at once if no other slot is live, else later."""
+        slots = self._slots
+        slot = slots.find(event, kind)
+        if slot is None:
+            slot = self._new(kind)
+            slots.add(slot, event.place)
+        if slot.ended:
+            return
+        if slots.live is not None and slots.live is not slot:
+            slots.hold(slot, event, size)
+            return
+        self._live(slot, event, out)
+        while slots.live is None and self._told.found is None and (following := slots.next()) is not None:
+            waiting, following.waiting = following.waiting, []
+            for one in waiting:
+                self._live(following, one, out)
+
+    def _live(self, slot: Slot, event: Event, out: list[bytes]) -> None:
+        """Gives an event to the slot that may write."""
+        slots = self._slots
+        if event.type == "response.output_item.done":
+            slot.end(event.its_item(), out)
+            slots.live = None if slot.ended else slot
+        elif event.type == "response.output_item.added":
+            if slot.opens_at_once and (item := event.its_item()) is not None:
+                slots.live = slot
+                slot.begin(item, out)
+        else:
+            slots.live = slot
+            slot.take(event, out)
+
+    def _new(self, kind: str) -> Slot:
+        made = _SLOTS.get(kind)
+        return made(self._told) if made is not None else HostedSlot(self._told, kind)
+
+    def _rest(self, items: list[Item], out: list[bytes]) -> None:
+        """Writes the parts of a whole answer that its events did not have, in order."""
+        whole = list(self._slots.matched(items))
+        of_slot = {id(slot): item for slot, item in whole if slot is not None}
+        live = self._slots.live
+        unended = sorted((slot for slot in self._slots.all if not slot.ended), key=lambda one: one.index)
+        for slot in sorted(unended, key=lambda one: one is not live):
+            self._slots.live = slot
+            waiting, slot.waiting = slot.waiting, []
+            for event in waiting:
+                self._live(slot, event, out)
+            if not slot.ended and self._told.found is None:
+                slot.end(of_slot.get(id(slot)), out)
+            if self._told.found is not None:
+                return
+        for known, item in whole:
+            if known is None:
+                new = self._new(item.type)
+                new.begin(item, out)
+                new.end(item, out)
+                if self._told.found is not None:
+                    return
+
+    def _look_at_text(self) -> None:
+        """Finds the part whose further text can be written without a closer look."""
+        live = self._slots.live
+        if isinstance(live, MessageSlot) and live.part is not None and self._writer.in_text:
+            part = live.part
+            if not part.closely and not part.closed:
+                self._open, self._open_at = part, (live.index, part.index)
+
+    def _cut_in_silence(self) -> bool:
+        """True if the vendor calls an answer complete that ended at the output limit."""
+        asked = self._asked
+        if not asked.vendor.ends_at_limit or self._told.calls or self._finish != "completed":
+            return False
+        counts = self._tap.counts()
+        return counts is not None and counts["output_tokens"] >= asked.most_tokens

@@ -1,0 +1,82 @@
+"""The slot of an item of reasoning: a thinking block whose signature has what must go back."""
+
+from typing import Any
+
+from nexusflow_core.dialects.openai_responses.reasoning import reasoning_signature, reasoning_text
+from nexusflow_core.dialects.openai_responses.schema import Event, Item, number
+from nexusflow_core.dialects.openai_responses.slots import Slot, Told
+from nexusflow_core.translation.held import Pieces, utf8_length
+from nexusflow_core.translation.json_lenient import Joint
+from nexusflow_core.untyped import is_blank
+
+__all__ = ["ReasoningSlot"]
+
+_BETWEEN = "\n\n"
+_PARTS = {"summary": "summary_text", "content": "reasoning_text"}
+
+
+class ReasoningSlot(Slot):
+    """Reasoning, as a summary or in full. Encrypted content is taken from the end of the item only."""
+
+    kind = "reasoning"
+
+    def __init__(self, told: Told) -> None:
+        super().__init__(told)
+        self._shown = Pieces(told.held)
+        self._any = False
+        self._joint = Joint()
+        self._place = ""  # the member of the item that the texts belong to
+        self._part: int | None = None
+        self._told_part = False  # True once a piece of the current part has come
+
+    def take(self, event: Event, out: list[bytes]) -> None:
+        place = "summary" if "summary" in event.type else "content"
+        if self._place and place != self._place:
+            return  # the full text beside its summary: the item has it
+        self._place = place
+        index = number(event.summary_index if place == "summary" else event.content_index) or 0
+        if index != self._part:
+            self._part, self._told_part = index, False
+        if event.type.endswith(".delta"):
+            self._add(self._joint.feed(event.new_text()), out)
+        elif not self._told_part:
+            self._add(event.whole_text(), out)
+
+    def end(self, item: Item | None, out: list[bytes]) -> None:
+        shown = self._shown.take()
+        raw = item.raw if item is not None else self._made(shown)
+        whole = reasoning_text(raw)
+        if not shown:
+            shown = self._write(whole, out)
+        elif whole.startswith(shown):
+            shown += self._write(whole[len(shown) :], out)
+        self.ended = True
+        shown = shown if shown.strip() else ""
+        asked, writer = self._told.asked, self._told.writer
+        if not shown and is_blank(raw.get("encrypted_content")):
+            return
+        signature = reasoning_signature(raw, "" if asked.hide_thinking else shown, asked)
+        if shown or asked.thinks:
+            writer.sign(signature, out)
+        else:
+            writer.whole({"type": "redacted_thinking", "data": signature}, out)
+
+    def _add(self, text: str, out: list[bytes]) -> None:
+        if not text:
+            return
+        if self._any and not self._told_part:
+            text = _BETWEEN + text
+        self._told_part = True
+        self._shown.add(self._write(text, out))
+
+    def _write(self, text: str, out: list[bytes]) -> str:
+        self._any = self._any or bool(text)
+        self._told.written += utf8_length(text)
+        if text and not self._told.asked.hide_thinking:
+            self._told.writer.thinking(text, out)
+        return text
+
+    def _made(self, shown: str) -> dict[str, Any]:
+        """Returns an item for texts whose own item never came whole."""
+        place = self._place or "summary"
+        return {"type": "reasoning", place: [{"type": _PARTS[place], "text": shown}] if shown else []}
