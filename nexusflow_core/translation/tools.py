@@ -15,6 +15,7 @@ from nexusflow_core.untyped import whole
 
 __all__ = [
     "ClientTool",
+    "check_callers",
     "client_tool",
     "function_of",
     "offered_tools",
@@ -174,6 +175,12 @@ def wanted_choice(it: Translation, tools: list[Tool]) -> ToolChoice | None:
     return choice
 
 
+def check_callers(tool: Tool, index: int) -> None:
+    """Raises InvalidRequestError for a tool that only code at Anthropic may call."""
+    if tool.allowed_callers is not None and "direct" not in tool.allowed_callers:
+        raise InvalidRequestError(f"tools.{index}.allowed_callers: code execution runs at Anthropic only")
+
+
 def function_of(
     tool: Tool, index: int, losses: Losses, *, enforces: bool, refuses: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
@@ -182,8 +189,7 @@ def function_of(
     `enforces`: the upstream enforces schemas. `refuses`: keywords that it rejects. Raises InvalidRequestError.
     """
     path = f"tools[{index}]"
-    if tool.allowed_callers is not None and "direct" not in tool.allowed_callers:
-        raise InvalidRequestError(f"tools.{index}.allowed_callers: code execution runs at Anthropic only")
+    check_callers(tool, index)
     function: dict[str, Any] = {"name": ToolNames.sent(tool.name)}
     description, schema = _defined(tool, index, losses)
     if tool.input_examples:

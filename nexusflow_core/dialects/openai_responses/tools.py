@@ -8,7 +8,7 @@ from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import Tool
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.ids import ToolNames
-from nexusflow_core.translation.tools import function_of, offered_tools, wanted_choice
+from nexusflow_core.translation.tools import check_callers, function_of, offered_tools, wanted_choice
 from nexusflow_core.untyped import is_blank, is_list, is_object, whole
 
 __all__ = ["SEARCH_TYPE", "offer_tools"]
@@ -73,6 +73,9 @@ def _function(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
 
 
 def _web_search(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
+    check_callers(tool, at)
+    if tool.name != SEARCH_TYPE:
+        raise InvalidRequestError(f"tools.{at}.{tool.type}.name: Input should be '{SEARCH_TYPE}'")
     given = {name: value for name, value in tool.rest.items() if not is_blank(value)}
     for name in given:
         if name not in _SEARCH_MEMBERS:

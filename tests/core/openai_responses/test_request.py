@@ -6,6 +6,7 @@ import pytest
 
 from nexusflow_core.dialects.openai_responses.vendors import GENERIC
 from tests.core.openai_responses.asking import asked_of, sent, translated
+from tests.core.translation.apart import Path, changed, leaves, named
 from tests.core.translation.asking import request_of
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
@@ -247,6 +248,33 @@ def test_a_search_may_be_dropped() -> None:
     outcome = translated(request_of(tools=[SEARCH, tool()]), server_tools="drop")
     assert [tool["type"] for tool in outcome.json["tools"]] == ["function"]
     assert outcome.dropped == ("tools[0]",)
+
+
+def test_every_leaf_of_a_search_and_of_a_compaction() -> None:
+    """Another value is sent, listed or refused; only the edition of the tool does not matter."""
+    place = {"type": "approximate", "city": "Paris", "region": "IdF", "country": "FR", "timezone": "UTC"}
+    trigger = {"type": "input_tokens", "value": 60_000, "x_new": 1}
+    edits = [{"type": "compact_20260112", "trigger": trigger, "x_new": 1}]
+    for domains in ("allowed_domains", "blocked_domains"):
+        search = {**SEARCH, domains: ["a.com"], "user_location": place, "max_uses": 3, "x_new": 1}
+        request = request_of(tools=[search], context_management={"edits": edits})
+        before = translated(request, server_tools="carry")
+        for path, value in list(leaves(request)):
+            other = value + 1 if isinstance(value, int) else f"{value}x"
+            after = translated(_with(request, path, other), server_tools="carry")
+            same = after.refusal is None and after.body == before.body
+            assert not same or named(path) in after.dropped or path == ("tools", 0, "type"), path
+
+
+def _with(request: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
+    return changed(request, path[:-1], lambda inside: inside.__setitem__(path[-1], value))
+
+
+def test_a_search_that_only_code_may_call() -> None:
+    """Refused: code runs at Anthropic only."""
+    search = {**SEARCH, "allowed_callers": ["code_execution_20260120"]}
+    refusal = translated(request_of(tools=[search]), server_tools="carry").refusal
+    assert refusal == "tools.0.allowed_callers: code execution runs at Anthropic only"
 
 
 # Compaction

@@ -2,7 +2,8 @@
 then gets of an answer. Through the dialect's front door, so that the code behind it can be cut anew."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
@@ -12,17 +13,43 @@ from nexusflow_core import Call, Target, TargetOptions, Upstream
 from nexusflow_core.dialect import LegState, UpstreamDialect
 from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.dialects.openai_chat.vendors import GENERIC, VENDORS, Vendor
+from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.request import responses_request
 from nexusflow_core.errors import InvalidRequestError
+from nexusflow_core.messages import read_request
+from nexusflow_core.record import Loss
+from nexusflow_core.translation.losses import Losses
+from nexusflow_core.upstream import UpstreamRequest
 from tests.core.translation.driving import NOW
 from tests.core.translation.toy import TOY, toy_answer
 
-__all__ = ["OTHER_DIALECTS", "ROWS", "Outcome", "request_of", "shown", "translated"]
+__all__ = ["OTHER_DIALECTS", "RESPONSES", "ROWS", "Outcome", "request_of", "shown", "translated"]
 
 ROWS: dict[str, Vendor] = {"generic": GENERIC, **VENDORS}
 """Every row of the vendor table; `generic` is that of a vendor which has none."""
 
-OTHER_DIALECTS: dict[str, UpstreamDialect] = {"toy": TOY}
-"""Further translated dialects, which stand where a row can stand."""
+RESPONSES = "openai-responses/"
+"""Before the name of a row of the Responses API, where a row can stand."""
+
+
+class AskedLeg(Struct):
+    """The request of a leg that does not answer yet, and what its answer would know of the request."""
+
+    request: UpstreamRequest
+    losses: Sequence[Loss]
+    asked: ResponsesAsked
+
+
+class AskingDialect(UpstreamDialect):
+    """The request's side of the Responses API, until its answer's side is there."""
+
+    path, endings = "/responses", ("/responses",)
+    options = frozenset[str]()
+
+    def open(self, call: Call, target: Target, at: datetime) -> Any:
+        losses = Losses(strict=target.strict)
+        made = responses_request(read_request(call.text, call.max_values), call, target, losses)
+        return AskedLeg(UpstreamRequest(target.upstream, "POST", "", (), made.body), losses.found, made.asked)
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -36,6 +63,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     def json(self) -> Any:
         assert self.refusal is None, self.refusal
         return json.loads(self.body)
+
+
+OTHER_DIALECTS: dict[str, UpstreamDialect] = {"toy": TOY, "openai-responses": AskingDialect()}
+"""Translated dialects beside those of the table."""
 
 
 def translated(
@@ -63,6 +94,8 @@ def translated(
 def shown(request: Mapping[str, Any] | bytes, vendor: str, message: Mapping[str, Any]) -> bytes:
     """What the client gets where the upstream answers with this message, sync or as a stream."""
     leg = _leg(request, vendor, False)
+    if isinstance(leg, AskedLeg):
+        return repr(leg.asked).encode()
     stream = bool(json.loads(leg.request.body or b"").get("stream"))
     usage = {"prompt_tokens": 10, "completion_tokens": 5}
     choice = {"index": 0, "delta" if stream else "message": message, "finish_reason": "stop"}
@@ -83,8 +116,10 @@ def _leg(
 ) -> Any:
     text = request if isinstance(request, bytes) else json.dumps(request).encode()
     call = Call(endpoint="messages", request_id="req_1", started_at=NOW, body=text).look(10**8)
-    row = None if vendor in ("generic", *OTHER_DIALECTS) else vendor
+    if vendor.startswith(RESPONSES):
+        dialect, vendor = RESPONSES[:-1], vendor.removeprefix(RESPONSES)
     dialect = vendor if vendor in OTHER_DIALECTS else dialect
+    row = None if vendor in ("generic", *OTHER_DIALECTS) else vendor
     upstream = Upstream(name="u", dialect=dialect, base_url="http://u", auth="none", vendor=row)
     target = Target(upstream, strict=strict, options=TargetOptions(**options))
     return {**DIALECTS, **OTHER_DIALECTS}[dialect].open(call, target, NOW)

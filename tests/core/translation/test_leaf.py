@@ -16,10 +16,11 @@ from msgspec import Struct
 from msgspec.json import encode
 
 from nexusflow_core.dialects.openai_chat import VENDORS, Vendor
+from nexusflow_core.dialects.openai_responses import vendors as responses
 from nexusflow_core.translation.refusals import NO_OPS
 from tests.core.translation import asking
 from tests.core.translation.apart import Path, at, changed, leaves, named, objects, pattern
-from tests.core.translation.asking import OTHER_DIALECTS, ROWS, Outcome
+from tests.core.translation.asking import RESPONSES, ROWS, Outcome
 from tests.core.translation.maximal import LONG_NAME, MARKED, MAXIMAL, PLAIN
 
 MODELS = {
@@ -33,9 +34,17 @@ MODELS = {
     "gemini": ("gemini-2.5-flash", "gemini-3-pro"),
     "xai": ("grok-2", "grok-3-mini", "grok-4"),
 }
-CASES = [(row, model) for row in (*ROWS, *OTHER_DIALECTS) for model in MODELS.get(row, ("some-model",))]
-"""Every translated dialect, each row of Chat Completions. Rows that tell their models apart are asked with one
-of each kind."""
+_RESPONSES_MODELS = {
+    "openai": ("gpt-4.1", "gpt-5", "gpt-5.4", "gpt-5.6-sol", "gpt-6-astra", "o3"),
+    "xai": ("grok-3-mini", "grok-4.3"),
+    "bedrock": ("gpt-5.6", "openai.gpt-oss-120b"),
+    **dict.fromkeys(("groq", "together", "lmstudio"), ("llama-4", "openai/gpt-oss-120b")),
+}
+MODELS |= {f"{RESPONSES}{row}": models for row, models in _RESPONSES_MODELS.items()}
+_RESPONSES = [f"{RESPONSES}{row}" for row in ("generic", *responses.VENDORS)]
+CASES = [(row, model) for row in (*ROWS, "toy", *_RESPONSES) for model in MODELS.get(row, ("some-model",))]
+"""Every translated dialect, each row of its table. Rows that tell their models apart are asked with one of each
+kind."""
 
 EVERYWHERE = {
     "billing_policy",
@@ -73,6 +82,9 @@ REFUSED: dict[str, set[str]] = {
     "gemini": {"messages[].content[] image url"},
     "groq": {"output_config.format"},
     "ollama": {"messages[].content[] image url"},
+    f"{RESPONSES}deepseek": _NO_IMAGES,
+    f"{RESPONSES}qwen": {"output_config.format"},
+    f"{RESPONSES}ollama": {"messages[].content[] image url"},
     "toy": {
         *_NO_IMAGES - {"messages[].content[].source.content[] image base64"},  # its document is refused whole
         "messages[].content[] search_result",
@@ -84,7 +96,7 @@ REFUSED: dict[str, set[str]] = {
 """What a row answers with 400 beside what every row does."""
 
 HINTS = re.compile(
-    r"(.*\.)?cache_control(\.\w+)?|metadata\.user_id|(messages\[\d+\]\.)?thinking|thinking\.display"
+    r"(.*\.)?cache_control(\.\w+)?|metadata\.user_id|(messages\[\d+\]\.)?thinking|thinking\.display|max_tokens"
 )
 """About cost, routing and show alone, or nothing the client asked for: named, and not refused by `strict`."""
 
@@ -93,7 +105,7 @@ class Seen(Struct, frozen=True):
     """A value in its place: what a no-op is judged by."""
 
     value: Any
-    row: Vendor
+    row: Vendor | responses.Vendor
     request: Mapping[str, Any]
 
 
@@ -103,7 +115,8 @@ def _caches_itself(seen: Seen) -> bool:
 
 
 def _caches_every_end(seen: Seen) -> bool:
-    return _caches_itself(seen) or seen.row.cache_markers == "prompt_cache_breakpoint"
+    by_itself = isinstance(seen.row, Vendor) and seen.row.cache_markers == "prompt_cache_breakpoint"
+    return _caches_itself(seen) or by_itself
 
 
 def _downsizes(seen: Seen) -> bool:
@@ -115,7 +128,7 @@ def _cites_nothing(seen: Seen) -> bool:
 
 
 def _numbers_calls(seen: Seen) -> bool:
-    return seen.row.tool_ids == "functions"
+    return isinstance(seen.row, Vendor) and seen.row.tool_ids == "functions"
 
 
 def _off_with_tools(seen: Seen) -> bool:
@@ -235,7 +248,9 @@ def shown(request: Mapping[str, Any], vendor: str, message: Mapping[str, Any]) -
     return _shown(encode(request), vendor, json.dumps(message))
 
 
-def row_of(vendor: str) -> Vendor:
+def row_of(vendor: str) -> Vendor | responses.Vendor:
+    if vendor.startswith(RESPONSES):
+        return responses.vendor_row(vendor.removeprefix(RESPONSES))
     return VENDORS.get(vendor, Vendor())
 
 
