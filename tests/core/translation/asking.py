@@ -103,7 +103,7 @@ def shown(request: Mapping[str, Any] | bytes, vendor: str, message: Mapping[str,
     if vendor == "toy":
         data = toy_answer(message)
     leg.receive_head(200, [])
-    out = leg.receive_data(b"data: " + data + b"\n\n" if stream else data)
+    out: bytes = leg.receive_data(b"data: " + data + b"\n\n" if stream else data)
     return out if leg.state is LegState.ENDED else out + leg.receive_eof()
 
 

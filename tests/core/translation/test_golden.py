@@ -4,7 +4,8 @@ messages.json -> messages.WIRE.json   a request, without its `stream`
 answer.WIRE.sse -> messages.sse       a stream
 answer.WIRE.json -> message.json      a whole answer
 error.json                            what the client gets instead: status, headers, body
-case.json                             the vendor's row, status and headers, what is dropped or refused
+case.json                             the vendor's row, status and headers, what is dropped or refused;
+                                      its object WIRE overrides members for one dialect
 
 WIRE is a translated dialect, such as openai_chat. Ids that are made here are written `msg_*` and `toolu_*`;
 `input_tokens` 0 in message_start is any estimate.
@@ -18,14 +19,20 @@ from typing import Any
 import pytest
 
 from nexusflow_core.dialects import DIALECTS
-from tests.core.translation.asking import ROWS, request_of, translated
+from tests.core.translation.asking import OTHER_DIALECTS, request_of, translated
 from tests.core.translation.driving import TOOLS, Driven, answered, streamed
 from tests.core.translation.grammar import checked
 
 GOLDEN = Path(__file__).parent.parent.parent / "golden"
 CASES = sorted(folder.name for folder in GOLDEN.iterdir())
-WIRES = {name.replace("-", "_"): name for name in DIALECTS if name != "anthropic"}
-"""Every translated dialect of the table, by its name in a file's name."""
+NOT_GOLDEN = ("anthropic", "toy")
+WIRES = {name.replace("-", "_"): name for name in (*DIALECTS, *OTHER_DIALECTS) if name not in NOT_GOLDEN}
+"""Every translated dialect, by its name in a file's name."""
+STREAM_OPTIONS = {
+    "openai_chat": {"include_usage": True},
+    "openai_responses": {"include_obfuscation": False},
+}
+"""What is said beside `stream`."""
 
 
 def having(file: str) -> pytest.MarkDecorator:
@@ -45,9 +52,9 @@ def test_no_output_is_left_out() -> None:
 ASKED, STREAMED, ANSWERED = "messages.{}.json", "answer.{}.sse", "answer.{}.json"
 
 
-def about(case: str) -> dict[str, Any]:
+def about(case: str, wire: str = "openai_chat") -> dict[str, Any]:
     found: dict[str, Any] = json.loads((GOLDEN / case / "case.json").read_text())
-    return found
+    return {**found, **found.get(wire, {})}
 
 
 def request_for(case: str) -> dict[str, Any]:
@@ -86,31 +93,43 @@ def same_error(case: str, driven: Driven) -> None:
     assert driven.headers["request-id"] == "req_1"
 
 
+REQUESTS = [case for case in CASES if (GOLDEN / case / "messages.json").exists()]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_every_request_has_an_output_in_each_dialect(wire: str) -> None:
+    """Or a refusal, never both."""
+    outputs = [case for case in REQUESTS if (GOLDEN / case / ASKED.format(wire)).exists()]
+    assert [case for case in REQUESTS if about(case, wire).get("refused") is None] == outputs
+
+
 @having(ASKED)
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_request(wire: str, case: str, stream: bool) -> None:
-    """What goes upstream, and what of the request is named as dropped."""
+    """What goes upstream, and what of the request is listed as dropped."""
     expected = json.loads((GOLDEN / case / ASKED.format(wire)).read_text())
-    told = about(case)
+    told = about(case, wire)
     request, vendor = {**request_for(case), "stream": stream}, told.get("vendor", "generic")
     outcome = translated(request, vendor, dialect=WIRES[wire])
     sent = outcome.json
-    options = sent.pop("stream_options", {"include_usage": True})
-    assert (sent.pop("stream", False), options) == (stream, {"include_usage": True})
-    key = ROWS[told.get("vendor", "generic")].cache_key
-    assert key is None or re.fullmatch("[0-9a-f]{32}", sent.pop(key))
-    expected.pop(key, None)
+    options = sent.pop("stream_options", STREAM_OPTIONS[wire])
+    assert (sent.pop("stream", False), options) == (stream, STREAM_OPTIONS[wire])
+    assert re.fullmatch("[0-9a-f]{32}", sent.pop("prompt_cache_key", "0" * 32))
+    expected.pop("prompt_cache_key", None)
     assert sent == expected
     assert sorted(outcome.dropped) == sorted(told.get("dropped", []))
 
 
-@pytest.mark.parametrize("case", [name for name in CASES if "refused" in about(name)])
+@pytest.mark.parametrize(
+    ("wire", "case"),
+    [(wire, case) for wire in WIRES for case in REQUESTS if about(case, wire).get("refused") is not None],
+)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_refused_request(case: str, stream: bool) -> None:
+def test_a_refused_request(wire: str, case: str, stream: bool) -> None:
     """400 with the path, in Anthropic's words where it has some."""
-    told = about(case)
-    request = {**request_for(case), "stream": stream}
-    outcome = translated(request, told.get("vendor", "generic"), strict=told.get("strict", False))
+    told = about(case, wire)
+    request, vendor = {**request_for(case), "stream": stream}, told.get("vendor", "generic")
+    outcome = translated(request, vendor, dialect=WIRES[wire], strict=told.get("strict", False))
     assert outcome.refusal == told["refused"]
 
 
@@ -118,7 +137,7 @@ def test_a_refused_request(case: str, stream: bool) -> None:
 @pytest.mark.parametrize("size", [10**9, 1, 7])
 def test_a_stream(wire: str, case: str, size: int) -> None:
     """The events of an answer, whole and cut into pieces of any size."""
-    told, data = about(case), (GOLDEN / case / STREAMED.format(wire)).read_bytes()
+    told, data = about(case, wire), (GOLDEN / case / STREAMED.format(wire)).read_bytes()
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     members = {name: value for name, value in request_for(case).items() if name != "stream"}
     driven = streamed(
@@ -148,7 +167,7 @@ def event_of(frame: bytes) -> dict[str, Any]:
 @having(ANSWERED)
 def test_a_whole_answer(wire: str, case: str) -> None:
     """The message, or the error, that a body becomes."""
-    told, data = about(case), (GOLDEN / case / ANSWERED.format(wire)).read_bytes()
+    told, data = about(case, wire), (GOLDEN / case / ANSWERED.format(wire)).read_bytes()
     members = {name: value for name, value in request_for(case).items() if name != "stream"}
     driven = answered(
         data,
