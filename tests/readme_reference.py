@@ -64,7 +64,7 @@ _DEFAULTS = {
     "retry.attempts": "3, or one per target",
 }
 SETTINGS = {
-    "upstreams.NAME.dialect": "`anthropic` (relayed) or `openai-chat` (translated)",
+    "upstreams.NAME.dialect": "`anthropic` (relayed), `openai-chat` or `openai-responses` (translated)",
     "upstreams.NAME.base_url": "URL or `unix:/PATH.sock`; `/v1/messages` or `/chat/completions` is appended",
     "upstreams.NAME.api_key": "the variable that holds the key, as `env:NAME`",
     "upstreams.NAME.auth": "header of the key: `x-api-key`, `bearer`, or `none` for no key at all",

@@ -2,8 +2,7 @@
 then gets of an answer. Through the dialect's front door, so that the code behind it can be cut anew."""
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 from unittest.mock import patch
 
@@ -13,14 +12,9 @@ from nexusflow_core import Call, Target, TargetOptions, Upstream
 from nexusflow_core.dialect import LegState, UpstreamDialect
 from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.dialects.openai_chat.vendors import GENERIC, VENDORS, Vendor
-from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
-from nexusflow_core.dialects.openai_responses.request import responses_request
 from nexusflow_core.errors import InvalidRequestError
-from nexusflow_core.messages import read_request
-from nexusflow_core.record import Loss
-from nexusflow_core.translation.losses import Losses
-from nexusflow_core.upstream import UpstreamRequest
 from tests.core.translation.driving import NOW
+from tests.core.translation.responses import responses_answer, responses_events
 from tests.core.translation.toy import TOY, toy_answer
 
 __all__ = ["OTHER_DIALECTS", "RESPONSES", "ROWS", "Outcome", "request_of", "shown", "translated"]
@@ -30,26 +24,6 @@ ROWS: dict[str, Vendor] = {"generic": GENERIC, **VENDORS}
 
 RESPONSES = "openai-responses/"
 """Before the name of a row of the Responses API, where a row can stand."""
-
-
-class AskedLeg(Struct):
-    """The request of a leg that does not answer yet, and what its answer would know of the request."""
-
-    request: UpstreamRequest
-    losses: Sequence[Loss]
-    asked: ResponsesAsked
-
-
-class AskingDialect(UpstreamDialect):
-    """The request's side of the Responses API, until its answer's side is there."""
-
-    path, endings = "/responses", ("/responses",)
-    options = frozenset[str]()
-
-    def open(self, call: Call, target: Target, at: datetime) -> Any:
-        losses = Losses(strict=target.strict)
-        made = responses_request(read_request(call.text, call.max_values), call, target, losses)
-        return AskedLeg(UpstreamRequest(target.upstream, "POST", "", (), made.body), losses.found, made.asked)
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -65,7 +39,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         return json.loads(self.body)
 
 
-OTHER_DIALECTS: dict[str, UpstreamDialect] = {"toy": TOY, "openai-responses": AskingDialect()}
+OTHER_DIALECTS: dict[str, UpstreamDialect] = {"toy": TOY}
 """Translated dialects beside those of the table."""
 
 
@@ -94,16 +68,18 @@ def translated(
 def shown(request: Mapping[str, Any] | bytes, vendor: str, message: Mapping[str, Any]) -> bytes:
     """What the client gets where the upstream answers with this message, sync or as a stream."""
     leg = _leg(request, vendor, False)
-    if isinstance(leg, AskedLeg):
-        return repr(leg.asked).encode()
     stream = bool(json.loads(leg.request.body or b"").get("stream"))
     usage = {"prompt_tokens": 10, "completion_tokens": 5}
     choice = {"index": 0, "delta" if stream else "message": message, "finish_reason": "stop"}
     data = json.dumps({"choices": [choice], "usage": usage}).encode()
+    events = [data]
     if vendor == "toy":
-        data = toy_answer(message)
+        events = [toy_answer(message)]
+    elif vendor.startswith(RESPONSES):
+        events = responses_events(message) if stream else [responses_answer(message)]
     leg.receive_head(200, [])
-    out: bytes = leg.receive_data(b"data: " + data + b"\n\n" if stream else data)
+    body = b"".join(b"data: " + event + b"\n\n" for event in events) if stream else events[0]
+    out: bytes = leg.receive_data(body)
     return out if leg.state is LegState.ENDED else out + leg.receive_eof()
 
 

@@ -11,6 +11,7 @@ from nexusflow_core.dialects import DIALECTS
 from tests.core.translation.driving import Driven, asking, chunks, drive, exchange_of
 from tests.core.translation.folding import by_sdk
 from tests.core.translation.grammar import checked
+from tests.core.translation.responses import responses_answer, responses_events
 from tests.core.translation.toy import SAID, TOY, toy_answer, toy_events
 
 RELAYED = {"anthropic"}
@@ -42,8 +43,15 @@ def chat_answer(message: dict[str, Any]) -> bytes:
 
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
-SPEAKS = {"openai-chat": (chat_events, chat_answer), "toy": (toy_events, toy_answer)}
+SPEAKS = {
+    "openai-chat": (chat_events, chat_answer),
+    "openai-responses": (responses_events, responses_answer),
+    "toy": (toy_events, toy_answer),
+}
 """How each translated dialect says SAID, as events and as a whole."""
+
+SILENT = {"openai-responses": 2}
+"""Events at the beginning that say nothing of the answer: an error behind them still has its own status."""
 
 
 @pytest.fixture(autouse=True)
@@ -88,11 +96,12 @@ def test_a_stream_obeys_the_grammar_and_folds_to_the_whole_answer(dialect: str, 
 def test_a_stream_that_is_cut_off_is_an_error(dialect: str) -> None:
     """After each event but the last: one error event, or an error of its own status where nothing has begun."""
     events = SPEAKS[dialect][0](SAID)
-    finished = next(at for at, event in enumerate(events) if b'"stop"' in event or b'"tool_calls"}' in event)
+    ends = (b'"stop"', b'"tool_calls"}', b"response.completed")
+    finished = next(at for at, event in enumerate(events) if any(end in event for end in ends))
     for length in range(finished):
         driven = answered(dialect, [framed(events[:length])], stream=True)
         assert driven.record.ending == "error"
-        if length:
+        if length > SILENT.get(dialect, 0):
             assert checked(driven.body)[-1]["type"] == "error"
         else:
             assert driven.status == 502
