@@ -11,7 +11,7 @@ from nexusflow_asgi.backend import is_failure
 from nexusflow_core.call import Call
 from nexusflow_core.record import CallRecord
 
-__all__ = ["AfterHook", "BeforeHook", "Hook", "Hooks", "LoggingHook", "logger"]
+__all__ = ["AfterHook", "BeforeHook", "Hook", "Hooks", "LoggingHook", "call_line", "logger"]
 
 logger = logging.getLogger("nexusflow")
 """Has no handler. If the host configures no logging, Python prints its warnings and errors to stderr."""
@@ -139,7 +139,12 @@ class _Summary:
         self._record = record
 
     def __str__(self) -> str:
-        return f"{' '.join(_words(self._record))} {self._record.duration:.3f}s"
+        return call_line(self._record)
+
+
+def call_line(record: CallRecord) -> str:
+    """Returns the call in one line, its duration last."""
+    return f"{' '.join(_words(record))} {record.duration:.3f}s"
 
 
 def _words(record: CallRecord) -> Iterator[str]:

@@ -5,10 +5,11 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
-from nexusflow_asgi.hooks import logger
+from nexusflow_asgi.cli.console import Console, ConsoleHook
+from nexusflow_asgi.hooks import LoggingHook, logger
 from nexusflow_core.record import CallRecord
 
-__all__ = ["LEVELS", "AttemptsHook", "Form", "JsonFormatter", "configure_logging"]
+__all__ = ["LEVELS", "AttemptsHook", "Form", "JsonFormatter", "call_hook", "configure_logging"]
 
 Form: TypeAlias = Literal["text", "json"]
 
@@ -26,11 +27,19 @@ _MOST_TRACEBACK: Final = 16 * 1024
 _CUT: Final = " [...] "
 
 
+def call_hook() -> LoggingHook | ConsoleHook:
+    """Returns the hook that logs calls: by the console where that is the only handler, else by `logging`."""
+    match logging.getLogger().handlers:
+        case [Console() as console]:
+            return ConsoleHook(console)
+        case _:  # a process that had configured logging before, as tests have
+            return LoggingHook()
+
+
 def configure_logging(level: str, form: Form) -> None:
     """Sends all log messages of this process to stderr. A second call changes only the levels."""
     ours, uvicorns = LEVELS[level]
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(message)s"))
+    handler = Console(JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(message)s"))
     logging.basicConfig(level=max(uvicorns, logging.WARNING), handlers=[handler])
     logging.captureWarnings(form == "json")  # else Python writes them as text
     logger.setLevel(ours)

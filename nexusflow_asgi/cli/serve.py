@@ -14,8 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from nexusflow_asgi.app import NexusFlow
-from nexusflow_asgi.cli.log_lines import LEVELS, AttemptsHook, configure_logging
-from nexusflow_asgi.hooks import LoggingHook
+from nexusflow_asgi.cli.log_lines import LEVELS, AttemptsHook, call_hook, configure_logging
 from nexusflow_asgi.settings import ANTHROPIC_ONLY, OFFLINE, load_config
 from nexusflow_asgi.transports import TransportName, describe_transport
 from nexusflow_core.config import Config, decode_config
@@ -120,7 +119,7 @@ def _gateway() -> NexusFlow:
     return NexusFlow(
         config=_config(settings["config"], offline=settings["offline"]),
         transport=settings["transport"],
-        hooks=[AttemptsHook(), LoggingHook()],
+        hooks=[AttemptsHook(), call_hook()],
         upstream_server_headers=True,  # uvicorn adds no such headers, see below
     )
 

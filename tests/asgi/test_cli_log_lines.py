@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from nexusflow_asgi import LoggingHook
+from nexusflow_asgi.cli.console import Console
 from nexusflow_asgi.cli.log_lines import JsonFormatter
 from tests.asgi.asking import BODY
 from tests.asgi.serving import Serving, run, serving
@@ -202,3 +205,69 @@ def test_a_line_is_bounded() -> None:
 def test_a_message_that_cannot_be_made() -> None:
     """Arguments that do not fit do not lose the line."""
     assert json.loads(JsonFormatter().format(line(msg="%d of %d", args=("x",))))["message"] == "%d of %d"
+
+
+# Batches
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_batch_has_the_lines_that_logging_would_write(capsys: pytest.CaptureFixture[str]) -> None:
+    """The console's line of a call is LoggingHook's line, formatted by `logging`, as text and as JSON."""
+    for formatter in (logging.Formatter("%(asctime)s %(message)s"), JsonFormatter()):
+        log = logging.Logger("nexusflow")
+        handler = logging.StreamHandler()
+        handler.setFormatter(formatter)
+        log.addHandler(handler)
+        console = Console(formatter)
+        console.call(a_record())
+        console.flush()
+        LoggingHook(logger=log).after(a_record())
+        ours, theirs = printed(capsys)
+        assert without_time(ours) == without_time(theirs)
+
+
+def without_time(line: str) -> str:
+    return re.sub(r"\d\d:\d\d:\d\d[.,]\d{3}", "TIME", line)
+
+
+def test_messages_follow_the_calls_before_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """A message is written at once, behind the calls that wait and before the later ones."""
+    console = Console(logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.Logger("nexusflow")
+    log.addHandler(console)
+    for number in range(200):
+        console.call(replace(a_record(), request_id=f"req_{number}"))
+        if number % 20 == 0:
+            log.warning("after req_%d", number)
+            assert sys.stderr.getvalue().endswith(f"after req_{number}\n")  # type: ignore[attr-defined]
+    console.flush()
+    expected = [
+        word for n in range(200) for word in ([f"req_{n}", f"after req_{n}"] if n % 20 == 0 else [f"req_{n}"])
+    ]
+    assert [re.sub(r"^\S+ \S+ (after \S+|\S+).*", r"\1", line) for line in printed(capsys)] == expected
+
+
+def test_a_line_is_visible_while_the_server_runs(tmp_path: Path) -> None:
+    """The line of a single call appears without another call and without the server's end."""
+    with ScriptedUpstream(script) as upstream:
+        (tmp_path / "nexusflow.toml").write_text(CONFIG.format(url=upstream.url))
+        with serving("--config", "nexusflow.toml", env={"TEAM_KEY": KEY}, cwd=tmp_path) as running:
+            seen = call(running, b"claude-sonnet-4-5")
+            assert running.process.stderr is not None
+            assert f"upstream-id={seen} " in running.process.stderr.readline()
+
+
+def test_no_line_is_lost_at_the_end(tmp_path: Path) -> None:
+    """Calls that finish right before SIGTERM all have their line, in their order."""
+    with ScriptedUpstream(script) as upstream:
+        (tmp_path / "nexusflow.toml").write_text(CONFIG.format(url=upstream.url))
+        with serving("--config", "nexusflow.toml", env={"TEAM_KEY": KEY}, cwd=tmp_path) as running:
+            seen = [call(running, b"claude-sonnet-4-5") for _ in range(20)]
+            running.stop()
+    logged = re.findall(r"^\S+ \S+ (req_\S+)", running.stderr, re.MULTILINE)
+    assert len(logged) == len(seen) == len(set(logged))
+    upstream_ids = [line for line in running.stderr.splitlines() if "upstream-id=req_of_claude" in line]
+    assert len(upstream_ids) == len(seen)
