@@ -178,6 +178,7 @@ def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: st
         log_level=LEVELS[arguments.log_level][1],
         server_header=False,  # the upstream's own `server` and `date` go to the client
         date_header=False,
+        proxy_headers=False,  # no code here reads a client's address
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
     listener = _listen(arguments.host, arguments.port)

@@ -11,7 +11,8 @@ unparsed. uvicorn would stop reading there, and so not notice that the client le
 
 import asyncio
 import enum
-from typing import Any, cast
+from typing import Any, Final, cast
+from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 import httptools
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from nexusflow_asgi.server.closing import ClosingTransport
+from nexusflow_asgi.server.cycle import Cycle
 from nexusflow_asgi.server.limits import DEFAULT, ServerLimits
 from nexusflow_asgi.server.refusals import refusal
 from nexusflow_core.errors import (
@@ -48,6 +50,7 @@ class State(enum.Enum):
     REFUSED = enum.auto()  # answered here, or no longer read
 
 
+_BODY: Final = State.BODY
 _COUNTED = (State.WAITING, State.HEAD, State.ANSWER)
 _waiting: WeakKeyDictionary[ServerState, dict["GatewayProtocol", None]] = WeakKeyDictionary()
 """The connections of each server that have no request, the oldest first."""
@@ -82,6 +85,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._held: bytearray | None = None
         self._refusal: NexusFlowError | None = None
+        self._place = b"", "", b"", b""  # the URL of the latest request: as sent, path, raw path, query
         self._discarded = 0
 
     # The connection
@@ -195,8 +199,11 @@ class GatewayProtocol(HttpToolsProtocol):
             self._stop(PathTooLongError(f"the URL is longer than {self._limits.url_bytes} bytes"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.state is not State.BODY:  # trailers must not become headers: the caller may be admitted already
-            super().on_header(name, value)
+        if self.state is not _BODY:  # trailers must not become headers: the caller may be admitted already
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._framing_bytes = 0
@@ -208,7 +215,44 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self._without_upgrade = self._plain_head()
         else:
-            super().on_headers_complete()
+            self._begin_cycle()
+
+    def _begin_cycle(self) -> None:
+        """Starts the app, or queues the request behind the one that is being answered."""
+        scope, parser = self.scope, self.parser
+        version = parser.get_http_version()
+        scope["method"] = parser.get_method().decode("ascii")
+        if version != "1.1":
+            scope["http_version"] = version
+        if self.url != self._place[0]:  # a client calls one endpoint again and again
+            self._place = self.url, *self._parsed_url()
+        _, scope["path"], scope["raw_path"], scope["query_string"] = self._place
+        before = self.cycle
+        self.cycle = cycle = Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _parsed_url(self) -> tuple[str, bytes, bytes]:
+        """Returns path, raw path and query. Raises what refuses the request."""
+        parsed = httptools.parse_url(self.url)
+        path: str = parsed.path.decode("ascii")
+        root: str = self.root_path
+        return root + unquote(path), root.encode("ascii") + parsed.path, parsed.query or b""
 
     def on_body(self, body: bytes) -> None:
         self._framing_bytes = 0

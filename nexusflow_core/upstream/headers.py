@@ -11,6 +11,7 @@ __all__ = [
     "CONTROL",
     "Headers",
     "header",
+    "is_header_name",
     "json_headers",
     "refuse_control",
     "relayed_request_headers",
@@ -88,7 +89,7 @@ def relayed_request_headers(
         if name not in names and (name in _USUAL or not name.startswith(prefixes))
     ]
     found = [name for name, _ in kept]
-    if b"" in found or b"".join(found).translate(None, _IN_A_NAME):
+    if b"" in found or not is_header_name(b"".join(found)):
         raise InvalidRequestError("a header name has characters that are not allowed there")
     refuse_control(kept)
     return [*kept, (b"accept-encoding", b"identity"), *([credential] if credential is not None else [])]
@@ -124,6 +125,11 @@ def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 _ALONE = frozenset((b"keep-alive", b"close"))
 _NOTHING: frozenset[bytes] = frozenset()
+
+
+def is_header_name(text: bytes) -> bool:
+    """True if header names may hold all these characters."""
+    return not text.translate(None, _IN_A_NAME)
 
 
 def refuse_control(headers: Headers) -> None:

@@ -1,0 +1,108 @@
+"""Cycle: one request and its answer, uvicorn's with fewer writes and checks.
+
+The head leaves with the first piece of the body, in one write. ASGI asks for that: a server "must not start
+sending the response to the client until it has received at least one Response Body event".
+"""
+
+from functools import partial
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from nexusflow_core.upstream.headers import is_header_name, with_control
+
+__all__ = ["Cycle"]
+
+_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection"))
+_WITHOUT_BODY: Final = (204, 304)
+
+
+class Cycle(RequestResponseCycle):
+    """Answers a request. `head` is the rendered head until it is written."""
+
+    head = b""
+
+    async def run_asgi(self, app: Any) -> None:
+        await super().run_asgi(partial(self._ask, app))
+
+    async def _ask(self, app: Any, *asgi: Any) -> Any:
+        try:
+            return await app(*asgi)
+        finally:
+            if self.head and not self.disconnected:  # an answer without a body: uvicorn cuts the connection
+                self._write(b"")
+
+    async def send(self, message: Any) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        expected = "http.response.body" if self.response_started else "http.response.start"
+        if self.response_complete or message["type"] != expected:
+            raise RuntimeError(f"unexpected ASGI message {message['type']!r}")
+        if message["type"] == "http.response.start":
+            self._start(message["status"], [*self.default_headers, *message.get("headers", ())])
+        else:
+            self._go_on(message.get("body", b""), last=not message.get("more_body", False))
+
+    def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Renders the head. Raises RuntimeError for a name or value that HTTP forbids."""
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        names = b"".join([name for name, _ in headers])
+        if not is_header_name(names):
+            raise RuntimeError("Invalid HTTP header name.")
+        if with_control(headers):
+            raise RuntimeError("Invalid HTTP header value.")
+        if names != names.lower():
+            headers = [(name.lower(), value) for name, value in headers]
+        for name, value in headers:
+            if name in _FRAMING:
+                self._frame(name, value)
+        lines = [b": ".join(pair) for pair in headers]
+        if not self.keep_alive and b"connection: close" not in lines:
+            lines.append(b"connection: close")
+        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _WITHOUT_BODY:
+            self.chunked_encoding = True
+            lines.append(b"transfer-encoding: chunked")
+        self.head = STATUS_LINE[status] + b"\r\n".join([*lines, b"", b""])
+
+    def _frame(self, name: bytes, value: bytes) -> None:
+        if name == b"content-length" and self.chunked_encoding is None:
+            self.expected_content_length = int(value.decode())
+            self.chunked_encoding = False
+        elif name == b"transfer-encoding" and value.lower() == b"chunked":
+            self.expected_content_length = 0
+            self.chunked_encoding = True
+        elif name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
+            self.keep_alive = False
+
+    def _go_on(self, body: bytes, *, last: bool) -> None:
+        """Writes a piece of the body. Raises RuntimeError for more or fewer bytes than the head promises."""
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length = 0
+            body = b""
+        elif self.chunked_encoding:
+            if body:
+                body = b"%x\r\n%b\r\n" % (len(body), body)
+            if last:
+                body += b"0\r\n\r\n"
+        else:
+            if len(body) > self.expected_content_length:
+                raise RuntimeError("Response content longer than Content-Length")
+            self.expected_content_length -= len(body)
+        self._write(body)
+        if last:
+            if self.expected_content_length:
+                raise RuntimeError("Response content shorter than Content-Length")
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+
+    def _write(self, data: bytes) -> None:
+        if self.head:
+            data, self.head = self.head + data, b""
+        if data:
+            self.transport.write(data)

@@ -1,0 +1,158 @@
+"""The answers of the server of `nexusflow serve`: what is written, in how many writes, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from nexusflow_asgi.server import GatewayProtocol
+
+REQUEST = b"POST /v1/messages?beta=true HTTP/1.1\r\nhost: here\r\ncontent-length: 2\r\n\r\n{}"
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Wire(asyncio.Transport):
+    """A socket that keeps each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.closed = False
+        self.cut = False  # after the answer
+
+    def write(self, data: Any) -> None:
+        self.writes.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+def start(*headers: tuple[bytes, bytes], status: int = 200) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def body(data: bytes, *, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+def answered(answer: Callable[[Send], Awaitable[None]], request: bytes = REQUEST) -> Wire:
+    """Returns the wire after the app has answered one request."""
+    wire = Wire()
+
+    async def app(scope: Any, receive: Any, send: Send) -> None:
+        await answer(send)
+
+    async def serve() -> None:
+        state = ServerState()
+        protocol = GatewayProtocol(uvicorn.Config(app, log_config=None, proxy_headers=False), state, {})
+        protocol.connection_made(wire)
+        protocol.data_received(request)
+        await asyncio.gather(*state.tasks)
+        wire.cut = wire.closed
+        protocol.connection_lost(None)
+
+    asyncio.run(serve())
+    return wire
+
+
+def test_the_head_and_the_first_piece_share_a_write() -> None:
+    """A client gets both in one packet; later pieces are written as they come."""
+
+    async def answer(send: Send) -> None:
+        await send(start((b"content-type", b"text/event-stream")))
+        await send(body(b"one", more=True))
+        await send(body(b"two", more=True))
+        await send(body(b""))
+
+    assert answered(answer).writes == [
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n",
+        b"3\r\ntwo\r\n",
+        b"0\r\n\r\n",
+    ]
+
+
+def test_a_head_without_a_body_is_sent_before_the_cut() -> None:
+    """A broken answer of known length: its client sees the head, and that the body is missing."""
+
+    async def answer(send: Send) -> None:
+        await send(start((b"content-length", b"9")))
+
+    wire = answered(answer)
+    assert wire.writes == [b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"]
+    assert wire.cut
+
+
+def test_names_are_sent_in_lower_case() -> None:
+    """ASGI asks for lower case; an app that does not keep to it is understood all the same."""
+
+    async def answer(send: Send) -> None:
+        await send(start((b"Content-Length", b"2"), (b"Connection", b"Close")))
+        await send(body(b"{}"))
+
+    wire = answered(answer)
+    assert wire.writes[0].startswith(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: Close\r\n")
+    assert wire.cut
+
+
+@pytest.mark.parametrize("header", [(b"x-one\r\nx-two", b"1"), (b"x one", b"1"), (b"x-one", b"1\r\nx-two: 2")])
+def test_a_header_that_would_split_the_answer_is_not_sent(header: tuple[bytes, bytes]) -> None:
+    """The app gets a RuntimeError, and nothing of the header is written."""
+
+    async def answer(send: Send) -> None:
+        with pytest.raises(RuntimeError, match="Invalid HTTP header"):
+            await send(start(header))
+
+    assert not any(b"x-two" in data or b"x one" in data for data in answered(answer).writes)
+
+
+@pytest.mark.parametrize("data", [b"longer", b"s"])
+def test_a_body_of_another_length_is_an_error(data: bytes) -> None:
+    """Bytes beyond a content-length would be read as the next answer, and missing ones be awaited."""
+
+    async def answer(send: Send) -> None:
+        await send(start((b"content-length", b"2")))
+        await send(body(data))
+
+    wire = answered(answer)
+    assert wire.cut
+    assert b"".join(wire.writes).partition(b"\r\n\r\n")[2] == (data if len(data) < 2 else b"")
+
+
+@pytest.mark.parametrize(
+    "messages", [[body(b"early")], [start(), start()], [start(), body(b""), body(b"late")]]
+)
+def test_messages_out_of_order_are_an_error(messages: list[dict[str, Any]]) -> None:
+    """The app is told at once."""
+
+    async def answer(send: Send) -> None:
+        *before, wrong = messages
+        for message in before:
+            await send(message)
+        with pytest.raises(RuntimeError, match="unexpected ASGI message"):
+            await send(wrong)
+
+    answered(answer)
+
+
+def test_a_head_request_gets_no_body() -> None:
+    """Only the head is written, with the length that a GET would have."""
+
+    async def answer(send: Send) -> None:
+        await send(start((b"content-length", b"5")))
+        await send(body(b"hello"))
+
+    wire = answered(answer, b"HEAD /health HTTP/1.1\r\nhost: here\r\n\r\n")
+    assert wire.writes == [b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"]
+    assert not wire.cut
