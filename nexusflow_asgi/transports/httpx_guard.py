@@ -1,8 +1,8 @@
-"""Looks at a connection of httpx's just before a request is written, and counts what comes before the body.
+"""Checks httpx's connections just before a request is written, and bounds the bytes before an answer's body.
 
-The library's pool gives up a kept connection whose socket has something to read. That leaves what was read
-already and lies in a buffer, and what comes between the pool's look and the first byte written. `trace`, the
-library's extension for observers, hands over each new connection; its read and write are then ours to watch.
+The library's pool drops a kept connection whose socket has unread bytes. It misses bytes that are already in a
+buffer, and bytes that arrive between its check and the first write. The library's `trace` extension passes each
+new connection to us; then our methods replace its read and write.
 """
 
 import functools
@@ -19,46 +19,45 @@ __all__ = ["SENDING", "AnswerTooEarlyError", "HeadTooLargeError", "Sending"]
 
 
 class AnswerTooEarlyError(Exception):
-    """Bytes came before the request was written: they answer somebody else, or nobody."""
+    """Bytes came before the request was written: they answer another call, or none."""
 
 
 class HeadTooLargeError(Exception):
-    """More came before the body than any head takes."""
+    """More bytes came before the body than any head has."""
 
 
 class Sending:
-    """One request on its way, until the head of its answer has come. `new_only`: no kept connection will do."""
+    """One request, until the head of its answer has arrived. `new_only`: it must not use a kept connection."""
 
     __slots__ = ("_new_only", "kept", "received", "written")
 
     def __init__(self, *, new_only: bool = False) -> None:
         self._new_only = new_only
-        self.kept = True  # an earlier request went out on its connection
-        self.written = False
-        self.received = 0  # bytes
+        self.kept = True  # True if its connection has served an earlier request
+        self.written = False  # True once its first bytes are being written
+        self.received = 0  # bytes of the answer's head so far
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """The library's observer. Names end in what happened, as `connection.connect_tcp.complete`."""
+        """Called by the library for each event, such as `connection.connect_tcp.complete`."""
         if event.endswith((".connect_tcp.complete", ".start_tls.complete", ".connect_unix_socket.complete")):
             self.kept, self.written = False, False
             _watch(info["return_value"])
 
     def before_write(self, stream: Any) -> None:
-        """Raises AnswerTooEarlyError for a connection that must not be used: bytes lie ready that were not
-        due."""
+        """Raises AnswerTooEarlyError if the connection must not be used: it has unexpected bytes."""
         refused = self.kept and self._new_only
         if not self.written and (refused or _has_unread(stream, new=not self.kept)):
             raise AnswerTooEarlyError
         self.written = True
 
     def before_read(self) -> None:
-        """Raises HeadTooLargeError where enough has come, and no head yet."""
+        """Raises HeadTooLargeError if too many bytes have arrived without a complete head."""
         if self.received > HEAD_BYTES:
             raise HeadTooLargeError
 
 
 SENDING: ContextVar[Sending | None] = ContextVar("nexusflow_sending", default=None)
-"""The request that the running task is sending. A host's client has requests of its own: they have none."""
+"""The request that the current task is sending; None for the other requests of a host's own client."""
 
 
 def _watch(stream: Any) -> None:
@@ -71,18 +70,20 @@ def _watch(stream: Any) -> None:
 
 
 class _Watched:
-    """Marks a connection whose reads and writes are ours to watch."""
+    """Marks a connection whose read and write are replaced by ours."""
 
 
 @functools.cache
 def _watched(plain: type) -> type:
-    """Returns the library's kind of connection with reads and writes of ours. A class and no closures: of a
-    stream that waits, each connection would keep them."""
+    """Returns a subclass of the library's connection class, with our read and write.
+
+    Closures on each connection would cost memory for as long as its stream is open.
+    """
     kind = cast(Any, plain)
 
     def read(self: Any, max_bytes: int, timeout: float | None = None) -> Awaitable[bytes]:
         sending = SENDING.get()
-        if sending is None:  # the head has come: no frame of ours waits
+        if sending is None:  # after the head no frame of ours stays on the stack
             return cast("Awaitable[bytes]", kind.read(self, max_bytes, timeout))
         return read_head(self, sending, max_bytes, timeout)
 
@@ -110,8 +111,10 @@ _MOST_PIECES = 8
 
 @contextmanager
 def _unread_kept(stream: Any) -> Generator[None]:
-    """Keeps what a server had answered where the body cannot be written: asyncio closes a socket at the first
-    failed write, with all that lies in it unread. What it held is read from a second descriptor."""
+    """Saves the server's answer if the rest of the body cannot be written.
+
+    asyncio closes a socket at the first failed write, with its unread bytes. A second descriptor reads them.
+    """
     protocol = _protocol(stream)
     own = stream.get_extra_info("socket")
     if protocol is None or own is None or own.fileno() < 0:
@@ -120,7 +123,7 @@ def _unread_kept(stream: Any) -> Generator[None]:
     with socket.socket(fileno=os.dup(own.fileno())) as second:
         try:
             yield
-        finally:  # not each failed write raises: anyio may only note it
+        finally:  # a failed write may not raise: anyio sometimes only stores the error
             if protocol.exception is not None or own.fileno() < 0:
                 second.setblocking(False)
                 with suppress(OSError):
@@ -129,20 +132,22 @@ def _unread_kept(stream: Any) -> Generator[None]:
 
 
 def _has_unread(stream: Any, *, new: bool) -> bool:
-    """True if bytes, or the end, wait in the socket or in a buffer above it. A new connection with TLS may hold
-    the server's session tickets."""
+    """True if the socket, or a buffer above it, has unread bytes or its end.
+
+    A new TLS connection is not checked: it may hold the server's session tickets.
+    """
     if new and stream.get_extra_info("ssl_object") is not None:
         return False
     return bool(stream.get_extra_info("is_readable")) or bool(_buffered(stream))
 
 
 def _buffered(stream: Any) -> Any:
-    """What anyio has read from the socket and not handed on: no public name leads there."""
+    """Returns the bytes that anyio has read and not yet passed on. No public name leads there."""
     return getattr(_protocol(stream), "read_queue", None)
 
 
 def _protocol(stream: Any) -> Any:
-    """Of anyio's, on asyncio and uvloop; None on trio, which keeps what was not read."""
+    """Returns anyio's protocol object on asyncio and uvloop; None on trio, which keeps unread bytes itself."""
     inner = getattr(stream, "_stream", None)
     inner = getattr(inner, "transport_stream", inner)  # below TLS
     return getattr(inner, "_protocol", None)

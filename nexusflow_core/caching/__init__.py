@@ -1,8 +1,8 @@
-"""The prompt cache explained: its rules as data, what it reads and writes, why it misses, what would be better.
+"""Explains a vendor's prompt cache: what it read and wrote, why it missed, and what would cost less.
 
-From the ground up: `rules`, `prompt` (a request as the cache sees it), `counters` (sizes of prefixes),
-`simulator` (what is read and written), `misses` and `explain` (why not), `policies` (other breakpoints),
-`conversations`, `ledger` and `what_if` (a log: what was lost, what it cost, other lifetimes), `advice`.
+Lowest module first: `rules`; `prompt`, a request as the cache sees it; `counters`, the sizes of prefixes;
+`simulator`, which predicts reads and writes; `misses` and `explain`, the reasons; `policies` for breakpoints.
+For a whole log: `conversations`, `ledger` (sums), `what_if` (other lifetimes) and `advice`.
 """
 
 from nexusflow_core.caching.advice import Advice, Gaps, advise, gaps_of, outcomes

@@ -1,4 +1,4 @@
-"""Advice: what to change, what it would have saved over the log, and on how many requests that rests."""
+"""Advice: what to change, and how much it would have saved over the log."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -26,9 +26,9 @@ _REPAIRS = {
 
 
 class Advice(Struct, frozen=True):
-    """One thing to do. `femto_usd` is what it would have saved over the log; None where no price is known.
+    """One thing to do. `femto_usd`: the amount it would have saved over the log; None without a known price.
 
-    `sample` says on how many requests that rests. Pieces of advice may overlap: their amounts do not add up.
+    `sample`: the number of requests it was computed from. Advice may overlap, so amounts cannot be added up.
     """
 
     what: str
@@ -38,7 +38,7 @@ class Advice(Struct, frozen=True):
 
 
 class Gaps(Struct, frozen=True):
-    """How long conversations paused: shares of the gaps below 5 minutes and below an hour."""
+    """Pauses between requests: `short` is the share of gaps below 5 minutes, `long` that below an hour."""
 
     count: int
     short: Fraction
@@ -46,7 +46,7 @@ class Gaps(Struct, frozen=True):
 
 
 def gaps_of(conversations: Iterable[Conversation]) -> Gaps:
-    """Returns the shares over all turns that cached something; 0 of 0 gaps where there are none."""
+    """Returns the shares of the gaps after turns that cached something. All are 0 without such a gap."""
     seconds = [gap for conversation in conversations for gap in gaps(conversation)]
     if not seconds:
         return Gaps(0, Fraction(0), Fraction(0))
@@ -56,7 +56,7 @@ def gaps_of(conversations: Iterable[Conversation]) -> Gaps:
 
 
 def outcomes(conversations: Conversations, book: PriceBook | None = None) -> list[Outcome]:
-    """Returns what each policy would have cost over the requests in the log; [] where it keeps none."""
+    """Returns the cost of the logged requests under each policy; [] if the log contains no requests."""
     if not conversations.sent:
         return []
     return [replay(conversations.sent, policy, counter=conversations.counter, book=book) for policy in Policy]
@@ -76,7 +76,7 @@ def advise(conversations: Conversations, ledger: Ledger, book: PriceBook | None 
 
 
 def _repairs(ledger: Ledger) -> Iterator[Advice]:
-    """For each reason that a client can do away with."""
+    """Yields advice for each avoidable reason."""
     for reason, sums in ledger.reasons.items():
         word, _, where = reason.partition(" ")
         kind = Reason(word)
@@ -88,33 +88,33 @@ def _repairs(ledger: Ledger) -> Iterator[Advice]:
 
 
 def _lifetime(conversations: list[Conversation], book: PriceBook | None) -> Iterator[Advice]:
-    """The lifetime that would have cost least, by each gap as it was."""
-    told = gaps_of(conversations)
+    """Yields the lifetime that would have cost least with the gaps of this log."""
+    pauses = gaps_of(conversations)
     price = _some_price(conversations, book)
     costs = {lifetime: _cost(conversations, lifetime, book) for lifetime in Lifetime}
     now = costs[Lifetime.AS_IT_WAS]
     known = {lifetime: cost for lifetime, cost in costs.items() if cost is not None}
-    if not told.count or price is None or now is None:
+    if not pauses.count or price is None or now is None:
         return
     best = min(known, key=lambda lifetime: known[lifetime])
     if best is Lifetime.AS_IT_WAS:
         return
     what = "Set no breakpoints" if best is Lifetime.NONE else f"Give every breakpoint the lifetime {best.value}"
-    yield Advice(what, _shares_said(told, price), now - known[best], told.count)
+    yield Advice(what, _why_lifetime(pauses, price), now - known[best], pauses.count)
 
 
-def _shares_said(told: Gaps, price: Price) -> str:
+def _why_lifetime(pauses: Gaps, price: Price) -> str:
     even = break_even(price)
-    over = even.long_over_short(told.short)
-    short, long = _percent(told.short), _percent(told.long)
+    over = even.long_over_short(pauses.short)
+    short, long = _percent(pauses.short), _percent(pauses.long)
     return (
-        f"{short} of {told.count:,} gaps are below 5 minutes, {long} below an hour; "
+        f"{short} of {pauses.count:,} gaps are below 5 minutes, {long} below an hour; "
         f"5m pays from {_percent(even.short)} on, an hour beats it from {_percent(over)} on"
     )
 
 
 def _pings(conversations: list[Conversation], book: PriceBook | None) -> Iterator[Advice]:
-    """Pauses that a few reads would have bridged for less than the rewrite."""
+    """Yields advice to keep entries alive, if that would have cost less than writing them again."""
     lifetime = ANTHROPIC.lifetimes[ANTHROPIC.short]
     saved = count = requests = longest = 0
     for conversation in conversations:
@@ -140,7 +140,7 @@ def _pings(conversations: list[Conversation], book: PriceBook | None) -> Iterato
 
 
 def _useless(ledger: Ledger) -> Iterator[Advice]:
-    """Breakpoints that were written and never read."""
+    """Yields advice for each breakpoint that was written and never read."""
     for name, sums in ledger.breakpoints.items():
         if sums.extra and not sums.read and sums.requests > 1:
             written = sums.write_5m + sums.write_1h
@@ -149,7 +149,7 @@ def _useless(ledger: Ledger) -> Iterator[Advice]:
 
 
 def _policy(conversations: Conversations, book: PriceBook | None) -> Iterator[Advice]:
-    """Other places for breakpoints, where the log keeps the requests."""
+    """Yields a cheaper placement of breakpoints. It needs a log with requests."""
     costs = {outcome.policy: outcome for outcome in outcomes(conversations, book)}
     now = costs.get(Policy.AS_SENT)
     if now is None or now.femto_usd is None:
@@ -175,7 +175,7 @@ def _cost(conversations: list[Conversation], lifetime: Lifetime, book: PriceBook
 
 
 def _some_price(conversations: list[Conversation], book: PriceBook | None) -> Price | None:
-    """The price of the latest turn that has one: ratios differ little among the models of one log."""
+    """Returns the price of the latest turn with one: all models of a log have nearly the same ratios."""
     turns = (turn for conversation in reversed(conversations) for turn in reversed(conversation.turns))
     return next((price for turn in turns if (price := price_of(turn, book)) is not None and price.input), None)
 

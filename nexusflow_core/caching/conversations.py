@@ -1,4 +1,4 @@
-"""Calls of a log as conversations: what each turn read, what it lost, and why."""
+"""Groups the calls of a log into conversations: what each turn read from the cache, what it lost, and why."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -19,22 +19,22 @@ from nexusflow_core.logs import Entry
 __all__ = ["MAX_SENT", "Conversation", "Conversations", "Turn"]
 
 MAX_SENT: Final = 5000
-"""Requests that are kept to be replayed under other policies."""
+"""Bound on the requests kept for a replay under other policies."""
 
-_VENDORS: Final = {
+_ANTHROPIC_REASONS: Final = {
     "tools_changed": Reason.TOOLS_CHANGED,
     "system_changed": Reason.SYSTEM_CHANGED,
     "messages_changed": Reason.MESSAGE_CHANGED,
     "model_changed": Reason.MODEL_CHANGED,
 }
-"""Anthropic's own reasons."""
+"""Anthropic's words for a miss, as its answers give them."""
 
 
 class Turn(Struct, frozen=True):
-    """One call: what it counted, how many tokens it could have read and did not, and why.
+    """One call. `lost`: tokens that it could have read from the cache and did not; `miss` says why.
 
-    `shares` split the counts by breakpoint; they are empty where the log keeps no requests. `predicted` is what
-    the simulator had said before, with the request at hand.
+    `shares` split the counts by breakpoint. `predicted` is the simulator's prediction from the request. Both
+    need a log with requests.
     """
 
     at: datetime
@@ -52,36 +52,35 @@ class Conversation(Struct):
     name: str
     turns: list[Turn] = field(default_factory=list[Turn])
     cached: int | None = None
-    """How long the prefix was that the last turn left in the cache; None where sums do not tell it."""
+    """Tokens of the prefix that the last turn left in the cache; None if it ran the model several times."""
     lifetime: int = ANTHROPIC.lifetimes[ANTHROPIC.short]
-    """Of the last write, in seconds."""
+    """Lifetime of the last write, in seconds."""
 
 
 class Conversations:
-    """Takes in the entries of a log, and keeps a turn for each; never a request's content, but for `sent`.
+    """Collects the entries of a log as turns. Only `sent` keeps the content of requests.
 
-    Calls without session and request belong to no conversation: they are counted under `(no session)`, and what
-    they lost is not known.
+    Calls with neither session nor request are counted under `(no session)`. Their losses are unknown.
     """
 
     def __init__(self) -> None:
         self._by_name: dict[str, Conversation] = {}
         self._simulator = CacheSimulator(ANTHROPIC, RecordedCounter())
         self.sent: list[Sent] = []
-        """The first calls whose requests the log keeps, MAX_SENT at most, for `replay`."""
+        """The first MAX_SENT calls with a request, for `replay`."""
         self.disagreements = 0
-        """Calls for which a known size was predicted to be read and another one was."""
+        """Calls that read another number of tokens than was predicted with certainty."""
 
     @property
     def counter(self) -> Counter:
-        """Knows the sizes that the calls' usage proved."""
+        """The counter that has learned sizes from the usage of these calls."""
         return self._simulator.counter
 
     def __iter__(self) -> Iterator[Conversation]:
         return iter(self._by_name.values())
 
     def add(self, entry: Entry) -> Turn | None:
-        """Takes in a call; returns its turn, and None where it has no usage or is a sum over many requests."""
+        """Adds a call. Returns its turn; None if it has no usage, or is a sum over many requests."""
         if entry.usage is None or entry.many_requests:
             return None
         counted = Counted.of(entry.usage, runs=entry.model_runs)
@@ -121,7 +120,7 @@ class Conversations:
 
 
 def _name(entry: Entry, root: bytes) -> str | None:
-    """The session, with its subagent; else the beginning of the conversation, where the request shows it."""
+    """Returns the session and its subagent, else a hash of the conversation's first block, else None."""
     if entry.session is not None:
         return entry.session if entry.agent is None else f"{entry.session} / {entry.agent}"
     return f"conversation {root.hex()[:8]}" if root else None
@@ -130,10 +129,10 @@ def _name(entry: Entry, root: bytes) -> str | None:
 def _loss(
     conversation: Conversation, entry: Entry, counted: Counted, predicted: Prediction | None
 ) -> tuple[int, Miss | None]:
-    """How many tokens were in the cache after the turn before, were sent again and not read; and why not."""
-    foreseen = predicted.miss if predicted is not None else None
-    if foreseen is not None and foreseen.reason in (Reason.COLD, Reason.BELOW_MINIMUM):
-        return 0, foreseen
+    """Returns the lost tokens and the reason. Lost: cached by the previous turn, sent again, and not read."""
+    expected = predicted.miss if predicted is not None else None
+    if expected is not None and expected.reason in (Reason.COLD, Reason.BELOW_MINIMUM):
+        return 0, expected
     if not conversation.turns:
         return 0, None if counted.read else Miss(Reason.COLD)
     if conversation.cached is None or counted.calls > 1:
@@ -141,14 +140,14 @@ def _loss(
     lost = min(conversation.cached, counted.total) - counted.read
     if lost <= 0:
         return 0, None
-    return lost, foreseen or _reason(conversation, entry, counted)
+    return lost, expected or _reason(conversation, entry, counted)
 
 
 def _reason(conversation: Conversation, entry: Entry, counted: Counted) -> Miss:
-    """What the counts and the vendor's own word tell, where no request is at hand."""
+    """Returns the reason of a miss without the request: from Anthropic's word for it, else from the counts."""
     before = conversation.turns[-1]
-    if (said := _VENDORS.get(entry.cache_miss or "")) is not None:
-        return Miss(said)
+    if (reason := _ANTHROPIC_REASONS.get(entry.cache_miss or "")) is not None:
+        return Miss(reason)
     if before.model != entry.models[0]:
         return Miss(Reason.MODEL_CHANGED)
     late = (entry.at - before.at).total_seconds() - conversation.lifetime

@@ -1,4 +1,4 @@
-"""Counters: how many tokens a prefix has. One estimates; one solves them from usage that was recorded."""
+"""Counters: how many tokens a prefix has. One estimates it; the other learns it from recorded usage."""
 
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -9,13 +9,13 @@ from nexusflow_core.caching.tokens import Tokens
 __all__ = ["Counter", "RatioCounter", "RecordedCounter", "sizes_of"]
 
 MAX_KNOWN: Final = 65_536
-"""Prefixes whose size is remembered; beyond it the oldest are forgotten."""
+"""Bound on the remembered sizes. Beyond it the oldest are forgotten."""
 
 _LOW, _HIGH = (1, 2), (2, 1)
 
 
 class Counter(Protocol):
-    """Sizes of prefixes, in tokens. A counter that learns is told each size that usage proved."""
+    """Sizes of prefixes, in tokens. `learn` and `learn_total` report the exact sizes that usage has shown."""
 
     def size(self, prompt: Prompt, index: int) -> Tokens:
         """Returns the tokens of the prefix up to a block."""
@@ -26,27 +26,27 @@ class Counter(Protocol):
         ...
 
     def learn(self, prompt: Prompt, index: int, tokens: int) -> None:
-        """Takes in the exact size of a prefix."""
+        """Reports the exact size of the prefix up to a block."""
         ...
 
     def learn_total(self, prompt: Prompt, tokens: int) -> None:
-        """Takes in the exact size of a whole prompt."""
+        """Reports the exact size of a whole prompt."""
         ...
 
 
 class RatioCounter:
-    """Estimates by size alone: `scale` times the weight of the blocks, and half and double as bounds."""
+    """Estimates from the size alone: `scale` times the weight of the blocks, with half and double as bounds."""
 
     def __init__(self, scale: float = 1.0) -> None:
         self._scale = scale
 
     def size(self, prompt: Prompt, index: int) -> Tokens:
-        """Returns an interval, always."""
+        """Returns an estimate, never an exact count."""
         best = int(prompt.weights[index] * self._scale)
         return Tokens(best // 2, best, 2 * best + 2)
 
     def total(self, prompt: Prompt) -> Tokens:
-        """Returns an interval, always."""
+        """Returns an estimate, never an exact count."""
         return self.size(prompt, -1) if prompt.weights else Tokens(0, 0, 0)
 
     def learn(self, prompt: Prompt, index: int, tokens: int) -> None:
@@ -57,7 +57,7 @@ class RatioCounter:
 
 
 class RecordedCounter:
-    """Knows the prefixes that earlier usage proved, and estimates the others from the nearest ones known."""
+    """Remembers sizes that earlier usage has shown, and estimates others between the nearest known ones."""
 
     def __init__(self, limit: int = MAX_KNOWN) -> None:
         self._limit = limit
@@ -65,7 +65,7 @@ class RecordedCounter:
         self._totals: dict[bytes, int] = {}
 
     def size(self, prompt: Prompt, index: int) -> Tokens:
-        """Returns the exact size of a known prefix; else an interval between the nearest known ones."""
+        """Returns the exact size of a known prefix, else an estimate between the nearest known ones."""
         prefixes, weights = prompt.prefixes, prompt.weights
         known = self._prefixes.get(prefixes[index])
         if known is not None:
@@ -75,7 +75,7 @@ class RecordedCounter:
         return _between(base, weights[index] - weight, ceiling, ahead - weights[index])
 
     def total(self, prompt: Prompt) -> Tokens:
-        """Returns the exact size of a prompt that was seen before; else an interval."""
+        """Returns the exact size of a prompt that was seen before, else an estimate."""
         if not prompt.prefixes:
             return Tokens.exactly(0)
         known = self._totals.get(prompt.prefixes[-1])
@@ -91,7 +91,7 @@ class RecordedCounter:
             _remember(self._totals, prompt.prefixes[-1], tokens, self._limit)
 
     def _below(self, prompt: Prompt, index: int) -> tuple[int, int]:
-        """Tokens and weight of the longest prefix below a block that is known, be it as a whole prompt."""
+        """Returns tokens and weight of the longest known prefix below a block. Whole prompts count too."""
         sizes, totals = self._prefixes, self._totals
         for at in range(index - 1, -1, -1):
             prefix = prompt.prefixes[at]
@@ -100,7 +100,7 @@ class RecordedCounter:
         return 0, 0
 
     def _above(self, prompt: Prompt, index: int) -> tuple[int | None, int]:
-        """Tokens and weight of the shortest prefix above a block that is known; None where there is none."""
+        """Returns tokens and weight of the shortest known prefix above a block; None if none is known."""
         for at in range(index + 1, len(prompt.prefixes)):
             if (known := self._prefixes.get(prompt.prefixes[at])) is not None:
                 return known, prompt.weights[at]
@@ -108,7 +108,7 @@ class RecordedCounter:
 
 
 def _between(base: int, grown: int, ceiling: int | None, ahead: int) -> Tokens:
-    """A known size, what was estimated on top of it, and a known size that it cannot pass."""
+    """Returns an estimate above the known size `base`: `grown` tokens more, at most `ceiling` in total."""
     least, most = base + grown * _LOW[0] // _LOW[1], base + grown * _HIGH[0] // _HIGH[1] + 2
     if ceiling is None:
         return Tokens(least, base + grown, most)
@@ -125,7 +125,7 @@ def _remember(known: dict[bytes, int], prefix: bytes, tokens: int, limit: int) -
 
 
 def sizes_of(counter: Counter, prompt: Prompt) -> Mapping[int, Tokens]:
-    """Returns the sizes at every breakpoint of a prompt, none smaller than the one before it."""
+    """Returns the size at each breakpoint, by its block. None is smaller than the one before it."""
     found: dict[int, Tokens] = {}
     floor = Tokens.exactly(0)
     for mark in prompt.marks:

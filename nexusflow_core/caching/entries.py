@@ -1,4 +1,4 @@
-"""Entries: the prefixes that a cache holds, for how long, and from when on they can be read."""
+"""Entries: the prefixes in a cache, their lifetimes, and the time from which they can be read."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -10,27 +10,28 @@ from nexusflow_core.caching.prompt import Prompt
 __all__ = ["Entries", "Entry", "Pending"]
 
 REMEMBERED: Final = 3600.0
-"""Seconds for which an entry is remembered after its end, so that a miss can say by how much it came late."""
+"""Seconds for which an ended entry is remembered, so that a miss can say how late the request was."""
 
 _FIRST_SWEEP = 1024
 
 
 class Entry(Struct, gc=False):
-    """A cached prefix. Times are seconds since 1970; `visible` is when the writer's answer began."""
+    """A cached prefix. Times are seconds since 1970. `visible`: when the writer's answer began, from which time
+    it can be read."""
 
     lifetime: float
     expires: float
     visible: float
 
     def renew(self, at: float) -> None:
-        """A request that read it began at this time."""
+        """Starts the lifetime anew, for a request that read the entry and began at this time."""
         self.expires = max(self.expires, at + self.lifetime)
 
 
 class Pending(Struct, gc=False):
-    """What a server tool left: the prefix up to its last result, which only the next request shows.
+    """An entry whose prefix ends with a server tool's last result. Only the next request shows that prefix.
 
-    `tokens` is None where the sums of the answer do not tell it.
+    `tokens`: its size, if known. `thought`: the answer began with thinking.
     """
 
     tokens: int | None
@@ -41,7 +42,7 @@ class Pending(Struct, gc=False):
 
 
 class Entries:
-    """What is live, and for a while what was. Grows with the live entries, not with the requests."""
+    """All live entries, and those that ended recently. Memory grows with the entries, not with the requests."""
 
     def __init__(self) -> None:
         self._entries: dict[bytes, Entry] = {}
@@ -52,11 +53,11 @@ class Entries:
         return len(self._entries) + len(self._pending)
 
     def get(self, prefix: bytes) -> Entry | None:
-        """Returns the entry of a prefix, live or not; None where there never was one, or long ago."""
+        """Returns the entry of a prefix, also an ended one that is still remembered, or None."""
         return self._entries.get(prefix)
 
     def write(self, prefix: bytes, lifetime: float, at: float, visible: float) -> None:
-        """A request that began at this time wrote the prefix. A live entry keeps being readable."""
+        """Adds an entry for a request that began at `at`. A live entry that it replaces stays readable."""
         known = self._entries.get(prefix)
         if known is not None and known.expires > at:
             visible = min(visible, known.visible)
@@ -65,15 +66,15 @@ class Entries:
             self._sweep(at)
 
     def drop(self, prefix: bytes) -> None:
-        """The vendor has it no more, whatever its lifetime was."""
+        """Forgets an entry that the vendor no longer has, before its lifetime is over."""
         self._entries.pop(prefix, None)
 
-    def leave(self, prompt: Prompt, pending: Pending) -> None:
-        """A server tool ran in the answer to this prompt."""
+    def add_pending(self, prompt: Prompt, pending: Pending) -> None:
+        """Adds what a server tool cached in the answer to this prompt."""
         self._pending[prompt.prefixes[-1]] = pending
 
-    def adopt(self, prompt: Prompt) -> Iterator[tuple[int, int | None]]:
-        """Finds what server tools left for this prompt, makes entries of it, and yields block and tokens."""
+    def resolve_pending(self, prompt: Prompt) -> Iterator[tuple[int, int | None]]:
+        """Makes entries of the pending ones that this prompt continues. Yields the block and size of each."""
         if not self._pending:
             return
         for index, prefix in enumerate(prompt.prefixes):
@@ -85,7 +86,7 @@ class Entries:
             yield last, pending.tokens
 
     def _sweep(self, at: float) -> None:
-        """Forgets what ended long ago, whenever there is twice as much as the last time."""
+        """Forgets entries that ended long ago. It runs each time the number of entries has doubled."""
         over = at - REMEMBERED
         self._entries = {prefix: entry for prefix, entry in self._entries.items() if entry.expires > over}
         self._pending = {prefix: it for prefix, it in self._pending.items() if it.expires > over}
@@ -93,8 +94,10 @@ class Entries:
 
 
 def _last_result(prompt: Prompt, start: int, thought: bool) -> int | None:
-    """The last result of a server tool in the answer that begins at `start`; None where the client left out
-    the answer's thinking, since the prefix is another one then."""
+    """Returns the block of the last server tool result in the answer that begins at `start`, or None.
+
+    None also if the client left out the answer's thinking: then the prefix is another one.
+    """
     last, thinks = None, False
     for index in range(start, len(prompt.kinds)):
         if prompt.roles[index] != "assistant":

@@ -1,4 +1,4 @@
-"""explain: where two requests part, and what differs there, without a word of their content."""
+"""explain: the first difference between two requests, described without their content."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.caching.messages_prompt import read_messages_prompt
-from nexusflow_core.caching.misses import Miss, Reason, Trace, parting
+from nexusflow_core.caching.misses import Miss, Reason, Trace, divergence
 from nexusflow_core.untyped import is_list, is_object, object_of
 
 __all__ = ["Difference", "explain"]
@@ -20,13 +20,13 @@ _LOOKS: Final = (
     (re.compile(r"(?=.*\d)[0-9a-fA-F]{12,}"), "a hash or an id"),
     (re.compile(r"[\d.,:+-]*\d[\d.,:+-]*"), "a number"),
 )
-"""What a changed word looks like. These are what most often breaks a prefix by accident."""
+"""Forms of a changed word. These break a prefix by accident most often."""
 
 _MAX_SHOWN = 60
 
 
 class Difference(Struct, frozen=True):
-    """The first difference of two requests: its place and kind, and what differs there in a few words."""
+    """The first difference of two requests. `miss` has its place and kind; `what` describes it."""
 
     miss: Miss
     what: str
@@ -36,16 +36,17 @@ class Difference(Struct, frozen=True):
 
 
 def explain(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Difference | None:
-    """Returns the first place in which a Messages API request parts from an earlier one, in the order of the
-    cache; None where it only goes on. Values of parameters are shown, texts never.
+    """Returns the first difference of a Messages API request from an earlier one, in the order of the cache.
+
+    None if the later one only continues the earlier. Values of parameters are shown, texts never.
 
     Raises InvalidRequestError for breakpoints that the API refuses.
     """
     before, after = read_messages_prompt(earlier), read_messages_prompt(later)
-    parted = parting(after, Trace.of(before, len(before.prefixes) - 1, 0.0))
-    if parted is None:
+    found = divergence(after, Trace.of(before, len(before.prefixes) - 1, 0.0))
+    if found is None:
         return None
-    miss = parted[1]
+    miss = found[1]
     if miss.reason is Reason.MODEL_CHANGED:
         what = f"{_shown(earlier.get('model'))} -> {_shown(later.get('model'))}"
     elif miss.reason is Reason.PARAMETERS_CHANGED:
@@ -62,7 +63,7 @@ def explain(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Difference 
 
 
 def _are_reordered(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> bool:
-    """Whether two requests have the same tools by name, in another order."""
+    """True if two requests have tools of the same names, in another order."""
     old, new = ([_name(tool) for tool in _list(side.get("tools"))] for side in (earlier, later))
     return old != new and sorted(old) == sorted(new)
 
@@ -83,7 +84,8 @@ def _block(old: Any, new: Any) -> str:
 
 
 def _first(old: Any, new: Any, path: str) -> tuple[str, Any, Any] | None:
-    """The first member in which two values differ, breakpoints apart; None where only their order does."""
+    """Returns path and values of the first member that differs; None if only the order does. Ignores
+    breakpoints."""
     if is_object(old) and is_object(new):
         for name in dict.fromkeys((*old, *new)):
             if name == "cache_control":
@@ -114,7 +116,7 @@ def _texts(path: str, old: str, new: str) -> str:
 
 
 def _shared(old: str, new: str) -> int:
-    """The length of the beginning that two texts share; by halves, since equal texts compare fast."""
+    """Returns the length of the common beginning of two texts. Bisects, since equal texts compare fast."""
     low, high = 0, min(len(old), len(new))
     while low < high:
         middle = (low + high + 1) // 2
@@ -131,7 +133,7 @@ def _parameter(name: str, before: Mapping[str, bytes], after: Mapping[str, bytes
 
 
 def _at(request: Mapping[str, Any], path: str | None) -> Any:
-    """The block at a path that a Prompt gave; None where there is none."""
+    """Returns the block at a path such as `system[0]`, or None."""
     match re.findall(r"[a-z]+|\d+", path or ""):
         case ["tools" | "system" as level, index]:
             return _item(_blocks(request.get(level)), int(index))

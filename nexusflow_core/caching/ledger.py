@@ -1,4 +1,4 @@
-"""Ledger: what the cache saved and wasted, by conversation, by breakpoint and by reason, in exact integers."""
+"""Ledger: what the cache saved and wasted, by conversation, breakpoint and reason, in exact integers."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -14,13 +14,14 @@ from nexusflow_core.prices import Price, PriceBook
 __all__ = ["Costly", "Ledger", "Sums", "lost_femto_usd", "price_of"]
 
 MAX_COSTLY = 100
-"""Misses that are listed one by one, the most expensive ones."""
+"""Bound on the misses that are listed one by one, the most expensive first."""
 
 
 class Sums(Struct):
-    """Sums over turns: tokens, and femto-dollars against the price of input.
+    """Sums over turns, in tokens, and in femto-dollars compared with the price of input.
 
-    `saved`: by reads. `extra`: paid for writes above input. `wasted`: paid again for what could have been read.
+    `saved`: by reads. `extra`: the surcharge of writes. `lost`: tokens that could have been read, and `wasted`
+    the amount paid for them. `unpriced`: turns without a price.
     """
 
     requests: int = 0
@@ -38,17 +39,17 @@ class Sums(Struct):
     """Turns in which a breakpoint's share of the tokens is an estimate."""
 
     def add(self, other: "Sums") -> None:
-        """Takes in the sums of another."""
+        """Adds other sums to these."""
         for name in self.__struct_fields__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class Costly(Struct, frozen=True):
-    """One miss, and what it cost."""
+    """One miss and its cost."""
 
     conversation: str
     number: int
-    """Of the turn in its conversation, from 1."""
+    """The number of the turn in its conversation, from 1."""
     at: datetime
     model: str
     miss: Miss
@@ -57,7 +58,7 @@ class Costly(Struct, frozen=True):
 
 
 class Ledger(Struct):
-    """All sums of a log, in groups by name: of a conversation, of a breakpoint, of a reason for a miss."""
+    """All sums of a log: in total, by conversation, by breakpoint, and by the reason of a miss."""
 
     total: Sums = field(default_factory=Sums)
     conversations: dict[str, Sums] = field(default_factory=dict[str, Sums])
@@ -67,7 +68,7 @@ class Ledger(Struct):
 
     @classmethod
     def of(cls, conversations: Iterable[Conversation], book: PriceBook | None = None) -> "Ledger":
-        """Adds up conversations. A model without a price counts its tokens, and `unpriced`."""
+        """Returns the sums of conversations. Turns without a price add only tokens, and count as `unpriced`."""
         ledger = cls()
         for conversation in conversations:
             for number, turn in enumerate(conversation.turns, 1):
@@ -78,7 +79,7 @@ class Ledger(Struct):
 
     def _add(self, name: str, number: int, turn: Turn, price: Price | None) -> None:
         wasted = lost_femto_usd(turn, price)
-        reason = _word(turn.miss)
+        reason = _group_of(turn.miss)
         groups = [self.total, self.conversations.setdefault(name, Sums())]
         if reason:
             groups.append(self.reasons.setdefault(reason, Sums()))
@@ -95,7 +96,7 @@ class Ledger(Struct):
 
 
 def price_of(turn: Turn, book: PriceBook | None = None) -> Price | None:
-    """Returns the price of a turn by its model, time and size; None where the book has none."""
+    """Returns the price of a turn by its model, time and size; None if the book has none."""
     try:
         return (book or PriceBook.builtin()).price(turn.model, turn.at, turn.counted.total)
     except UnknownModelError:
@@ -103,9 +104,9 @@ def price_of(turn: Turn, book: PriceBook | None = None) -> Price | None:
 
 
 def lost_femto_usd(turn: Turn, price: Price | None) -> int | None:
-    """Returns what the lost tokens of a turn cost above a read; None where the model has no price.
+    """Returns the extra cost of a turn's lost tokens compared with a read; None without a price.
 
-    What was written again cost a write, of the longer lifetime first, the rest cost input.
+    Tokens that were written again cost a write, those of the longer lifetime first. The others cost input.
     """
     if price is None:
         return None
@@ -116,8 +117,8 @@ def lost_femto_usd(turn: Turn, price: Price | None) -> int | None:
     return max(0, paid - turn.lost * price.cache_read)
 
 
-def _word(miss: Miss | None) -> str | None:
-    """A miss as a group: with its place, without what differs from one to the next."""
+def _group_of(miss: Miss | None) -> str | None:
+    """Returns the name of a miss's group: reason and place, without seconds and counts."""
     if miss is None:
         return None
     where = ",".join(miss.parameters) or ("" if miss.seconds is not None else miss.path or "")

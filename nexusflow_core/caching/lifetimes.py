@@ -1,7 +1,8 @@
-"""Which lifetime pays: what a cached token costs a request, in exact fractions.
+"""Lifetimes: which one costs least, as exact fractions.
 
-Costs are in units of the price of input. With w for a write, r for a read, and p for the share of gaps shorter
-than the lifetime, a request costs w - p(w - r): it reads with probability p, and writes otherwise.
+Costs are multiples of the price of input. Let w be the cost of a write, r of a read, and p the share of gaps
+shorter than the lifetime. A cached token then costs each request w - p(w - r): a read in p of the cases, else a
+write.
 """
 
 from fractions import Fraction
@@ -14,43 +15,45 @@ from nexusflow_core.prices import Price
 __all__ = ["NONE", "BreakEven", "Pings", "break_even", "cost_per_request", "pings"]
 
 NONE: Final = Fraction(1)
-"""What a request costs without a cache."""
+"""The cost of a token without a cache."""
 
 
 class BreakEven(Struct, frozen=True):
-    """The shares of gaps shorter than a lifetime from which on it costs less than something else; None where it
-    never does."""
+    """Shares of short gaps above which a lifetime saves money; None if it never does. `read`, `write_5m` and
+    `write_1h` are the costs."""
 
     short: Fraction | None
-    """From here on 5 minutes cost less than no cache."""
+    """Above this share of gaps below 5 minutes, a 5 minute cache costs less than none."""
     long: Fraction | None
-    """From here on an hour costs less than no cache."""
+    """Above this share of gaps below an hour, a one hour cache costs less than none."""
     read: Fraction
     write_5m: Fraction
     write_1h: Fraction
 
     def long_over_short(self, share_short: Fraction) -> Fraction | None:
-        """Returns the share of gaps below an hour from which on it costs less than 5 minutes do, where this
-        share of the gaps is below 5 minutes."""
+        """Returns the share of gaps below an hour above which one hour costs less than 5 minutes.
+
+        `share_short` is the share of gaps below 5 minutes.
+        """
         cost = cost_per_request(self.write_5m, self.read, share_short)
         return _share(self.write_1h, self.read, cost)
 
 
 class Pings(Struct, frozen=True):
-    """Keep-alive requests that read an entry before it ends: how many cost less than one rewrite, and over how
-    many seconds they carry it."""
+    """Keep-alive requests that read an entry before it ends. `count` of them cost less than writing it again;
+    they keep it for `seconds`."""
 
     count: int
     seconds: int
 
 
 def cost_per_request(write: Fraction, read: Fraction, share: Fraction) -> Fraction:
-    """Returns what a cached token costs a request, where this share of the requests comes in time."""
+    """Returns the average cost of a cached token per request, if this share of the requests comes in time."""
     return write - share * (write - read)
 
 
 def break_even(price: Price) -> BreakEven:
-    """Returns the break-even shares by the ratios of a price. Raises ValueError for a price without input."""
+    """Returns the break-even shares for a price. Raises ValueError if its input is free."""
     if not price.input:
         raise ValueError(f"{price.row} has no price of input")
     read, short, long = (
@@ -71,7 +74,7 @@ def pings(price: Price, lifetime: int) -> Pings:
 
 
 def _share(write: Fraction, read: Fraction, cost: Fraction) -> Fraction | None:
-    """The share at which a lifetime costs so much."""
+    """Returns the share at which a lifetime costs `cost`."""
     if write <= cost:
         return Fraction(0)
     share = (write - cost) / (write - read) if write > read else None

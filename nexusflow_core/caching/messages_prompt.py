@@ -22,7 +22,7 @@ def read_messages_prompt(
 ) -> Prompt:
     """Returns a decoded request body as the cache sees it, in time linear in its size.
 
-    `model` stands in for the body's, an alias say. Raises InvalidRequestError for breakpoints that the API
+    `model` replaces the body's, for example an alias. Raises InvalidRequestError for breakpoints that the API
     refuses, and for a body that nests too deeply.
     """
     try:
@@ -34,7 +34,7 @@ def read_messages_prompt(
 
 
 class _Reading:
-    """One pass: `citations` and `images` are parameters of the prompt that only its blocks tell."""
+    """One pass over a request."""
 
     def __init__(self, request: Mapping[str, Any], rules: Rules, model: str, scope: str) -> None:
         self.request = request
@@ -66,7 +66,7 @@ class _Reading:
         self._mark(tool)
 
     def _content(self, role: str, content: Any) -> None:
-        """A string, or blocks."""
+        """Adds content, which is a string or a list of blocks."""
         if isinstance(content, str):
             self.build.text(role, content)
             return
@@ -101,7 +101,7 @@ class _Reading:
 
 
 def _parameters(request: Mapping[str, Any]) -> dict[str, bytes]:
-    """What the cache goes by besides the blocks. A member at its default is the same as an absent one."""
+    """Returns the parameters that the cache depends on besides the blocks, encoded. Defaults are left out."""
     found: dict[str, Any] = {}
     tools = [object_of(tool) for tool in _list(request.get("tools"))]
     if searches := [_unmarked(tool) for tool in tools if _is_web_search(tool)]:
@@ -128,7 +128,7 @@ def _parameters(request: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def _seen(request: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Whether any block has citations switched on, and whether any is an image."""
+    """Returns two facts that the cache depends on: some block enables citations; some block is an image."""
     citations = images = False
     for message in _list(request.get("messages")):
         content = object_of(message).get("content")

@@ -1,4 +1,4 @@
-"""The fewest tokens that a model caches, on a day, by the price book."""
+"""The minimum of tokens that a model caches, from the price book."""
 
 from datetime import datetime
 
@@ -12,19 +12,19 @@ _MAX_REMEMBERED = 1024
 
 
 class Minimums:
-    """Models by name, and their minimums. What is looked up once is remembered."""
+    """Finds models and their minimums in the price book, and remembers the rows."""
 
     def __init__(self, rules: Rules, book: PriceBook) -> None:
         self._rules, self._book = rules, book
         self._rows: dict[str, ModelPrices | None] = {}
 
     def model(self, name: str) -> str:
-        """Returns the id of a model's price row, so that an alias and a dated id are one; else the name."""
+        """Returns the id of a model's price row, so that alias and dated id count as one; else the name."""
         row = self._row(name)
         return name if row is None else row.row.id
 
     def tokens(self, name: str, at: datetime) -> int:
-        """Returns the minimum that held at a moment; that of the rules where the book knows none."""
+        """Returns the minimum at a moment, in tokens: from the price book, else from the rules."""
         row = self._row(name)
         found = None if row is None else row.row.min_cacheable(at.date())
         return self._rules.minimum if found is None else found

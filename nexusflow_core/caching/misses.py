@@ -1,4 +1,4 @@
-"""Misses: why a prefix that was sent before was not read, in one word, in one place and in one sentence."""
+"""Misses: why a prefix that was sent before was not read from the cache, as a word, a place and a sentence."""
 
 from enum import Enum
 
@@ -7,11 +7,11 @@ from msgspec import Struct
 from nexusflow_core.caching.prompt import HASH_BYTES, HIDDEN, Prompt
 from nexusflow_core.caching.rules import Level
 
-__all__ = ["Miss", "Reason", "Trace", "parting"]
+__all__ = ["Miss", "Reason", "Trace", "divergence"]
 
 
 class Reason(Enum):
-    """Why a request did not read what it could have read."""
+    """Why a request did not read a prefix from the cache."""
 
     COLD = "cold"
     EXPIRED = "expired"
@@ -27,8 +27,8 @@ class Reason(Enum):
 
 
 class Miss(Struct, frozen=True):
-    """A reason, and what belongs to it: the block's path, parameters, seconds too late, tokens or positions
-    that it was short of."""
+    """A reason with its details: the block's path, the changed parameters, the seconds that the request was too
+    late, or the tokens or positions that were missing."""
 
     reason: Reason
     path: str | None = None
@@ -38,7 +38,7 @@ class Miss(Struct, frozen=True):
     positions: int | None = None
 
     def __str__(self) -> str:
-        """Returns the reason with its detail, as a header has it: `system_changed system[1]`."""
+        """Returns the reason and its detail as one line: `system_changed system[1]`."""
         details = {
             Reason.EXPIRED: f"{self.seconds or 0:.0f}s",
             Reason.BELOW_MINIMUM: f"{self.tokens or 0} tokens",
@@ -50,7 +50,7 @@ class Miss(Struct, frozen=True):
         return f"{self.reason.value} {detail}".rstrip()
 
     def sentence(self) -> str:
-        """Returns what happened, for a reader who has never heard of the word."""
+        """Returns a sentence for a reader who does not know the word."""
         where, late = f" at {self.path}" if self.path else "", _duration(self.seconds or 0.0)
         names = ", ".join(self.parameters)
         return {
@@ -69,24 +69,27 @@ class Miss(Struct, frozen=True):
 
 
 class Trace(Struct, frozen=True, gc=False):
-    """What is kept of an earlier request: hashes of its blocks, and how far its entries reached."""
+    """What is remembered of an earlier request: hashes of its blocks, and its last entry."""
 
     model: str
     parameters: dict[str, bytes]
     own: tuple[bytes, bytes, bytes]
     starts: tuple[int, int, int]
     reach: int
-    """The block of its last entry."""
+    """The block at which its last entry ends."""
     expires: float
 
     @classmethod
     def of(cls, prompt: Prompt, reach: int, expires: float) -> "Trace":
-        """The trace of a prompt."""
+        """Returns the trace of a prompt."""
         return cls(prompt.model, prompt.parameters, prompt.own, prompt.starts, reach, expires)
 
 
-def parting(prompt: Prompt, before: Trace) -> tuple[int, Miss] | None:
-    """Returns the block at which a request parts from an earlier one, and why; None where it only goes on."""
+def divergence(prompt: Prompt, before: Trace) -> tuple[int, Miss] | None:
+    """Returns the first block that differs from an earlier request, and the reason.
+
+    None if the request only continues the earlier one.
+    """
     if prompt.model != before.model:
         return 0, Miss(Reason.MODEL_CHANGED)
     for level in Level:
@@ -117,7 +120,7 @@ def _changed(prompt: Prompt, before: Trace, level: Level) -> tuple[str, ...]:
 
 
 def _first_difference(ours: bytes, theirs: bytes) -> int | None:
-    """The first block that differs, or that only one side has; by halves, since equal bytes compare fast."""
+    """Returns the first block that differs or that only one side has. Bisects: equal bytes compare fast."""
     if ours == theirs:
         return None
     low, high = 0, min(len(ours), len(theirs)) // HASH_BYTES
@@ -131,7 +134,7 @@ def _first_difference(ours: bytes, theirs: bytes) -> int | None:
 
 
 def _block_of(prompt: Prompt, level: Level, index: int) -> int:
-    """The block by its number among those of the level that are not hidden."""
+    """Returns the block with this number among the level's blocks that are not hidden."""
     start = prompt.starts[level]
     if level is not Level.TOOLS or HIDDEN not in prompt.kinds[: prompt.starts[Level.SYSTEM]]:
         return start + index
@@ -140,7 +143,7 @@ def _block_of(prompt: Prompt, level: Level, index: int) -> int:
 
 
 def _path(prompt: Prompt, level: Level, block: int) -> str:
-    """The path of the block; of one that is gone, where it would stand."""
+    """Returns the path of a block, or the place of one that was removed."""
     if level is not Level.MESSAGES:
         return f"{level.name.lower()}[{block - prompt.starts[level]}]"
     return prompt.path(max(0, min(block, len(prompt.prefixes) - 1)))

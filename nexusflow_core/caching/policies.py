@@ -1,4 +1,4 @@
-"""Policies of setting breakpoints, and what a sequence of requests would have cost under each."""
+"""Policies for placing breakpoints, and the cost of a sequence of requests under each."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -22,8 +22,10 @@ _MARK = "cache_control"
 
 
 class Policy(Enum):
-    """Where breakpoints stand. The lifetimes keep the places that were sent; `AUTOMATIC` adds the top-level
-    breakpoint to them, where there is room for a fourth."""
+    """Where breakpoints stand. `ALL_5M` and `ALL_1H` keep the places that were sent, and change the lifetime.
+
+    `AUTOMATIC` adds the top-level breakpoint if fewer than the allowed number are set.
+    """
 
     AS_SENT = "as sent"
     NONE = "none"
@@ -35,7 +37,7 @@ class Policy(Enum):
 
 
 class Sent(Struct, frozen=True):
-    """A request, when it was sent and when its answer began, and the usage that came back, where known."""
+    """A request, the times when it was sent and when its answer began, and its usage if known."""
 
     request: Mapping[str, Any]
     at: datetime
@@ -45,10 +47,10 @@ class Sent(Struct, frozen=True):
 
 
 class Outcome(Struct):
-    """What a policy would have read, written and paid, in tokens and femto-dollars, over so many requests.
+    """Tokens read and written over all requests under a policy, and their cost.
 
-    `estimated` counts the requests with a size that is not known to the token. `femto_usd` is the prompts' cost
-    alone; None where a model has no price.
+    `estimated`: requests with a size that is not exactly known. `femto_usd`: the cost of the prompts, without
+    the answers; None if a model has no price.
     """
 
     policy: Policy
@@ -62,7 +64,7 @@ class Outcome(Struct):
 
 
 def marked(request: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
-    """Returns a Messages API request with the breakpoints of a policy in place of its own."""
+    """Returns a Messages API request with a policy's breakpoints instead of its own."""
     return _POLICIES[policy](request)
 
 
@@ -74,9 +76,9 @@ def replay(
     counter: Counter | None = None,
     book: PriceBook | None = None,
 ) -> Outcome:
-    """Returns what the requests would have cost under a policy, in the order in which they were sent.
+    """Returns the outcome of these requests under a policy. They must be in the order in which they were sent.
 
-    `counter` knows the sizes: one that has seen the requests' true usage is exact where that proved them.
+    `counter` gives the sizes of prefixes; one that has learned from the requests' usage is the most exact.
     Raises InvalidRequestError for breakpoints that the API refuses.
     """
     simulator = CacheSimulator(rules, counter if counter is not None else RecordedCounter(), book)
@@ -110,7 +112,7 @@ def _add(outcome: Outcome, found: Prediction, model: str, at: datetime, book: Pr
 
 
 def _bare(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Without any breakpoint."""
+    """Returns a copy without breakpoints."""
     return _changed(request, lambda mark: None)
 
 
@@ -133,7 +135,7 @@ def _automatic(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tools_system_last(request: Mapping[str, Any]) -> dict[str, Any]:
-    """On the last tool, on the last block of the system prompt, and on the last block of all."""
+    """Returns a copy with breakpoints on the last tool, the last system block, and the last block of all."""
     bare = _last_block(request)
     system = bare.get("system")
     if isinstance(system, str) and system:
@@ -151,7 +153,7 @@ def _lifetimes(ttl: str) -> "Callable[[Mapping[str, Any]], dict[str, Any]]":
 def _changed(
     request: Mapping[str, Any], change: "Callable[[dict[str, Any]], dict[str, Any] | None]"
 ) -> dict[str, Any]:
-    """A copy in which each breakpoint is another one, or none."""
+    """Returns a copy in which `change` replaces each breakpoint, or removes it with None."""
 
     def holder(value: Any) -> Any:
         if not is_object(value):

@@ -1,28 +1,31 @@
-"""The earlier request that a request is compared with: of its session, or with the same beginning."""
+"""Finds the earlier request to compare a request with: of the same session, or with the same beginning."""
 
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final
 
-from nexusflow_core.caching.misses import Trace, parting
+from nexusflow_core.caching.misses import Trace, divergence
 from nexusflow_core.caching.prompt import Prompt
 from nexusflow_core.caching.rules import Level
 
 __all__ = ["Predecessors"]
 
 MAX_TRACES: Final = 4096
-"""Keys remembered; beyond it the oldest are forgotten."""
+"""Bound on the remembered keys. Beyond it the oldest are forgotten."""
 
 
 class Predecessors:
-    """The last request by each key that a later one may share with it: hashes alone, and boundedly many."""
+    """The last request for each key: a session, a first message, a system prompt, or a set of tools.
+
+    It stores only hashes, a bounded number of them.
+    """
 
     def __init__(self, limit: int = MAX_TRACES) -> None:
         self._limit = limit
         self._traces: dict[bytes, Trace] = {}
 
     def add(self, prompt: Prompt, session: str | None, scope: str, reach: int, expires: float) -> None:
-        """Remembers a request, where it left an entry or its session is named."""
+        """Remembers a request if it left a cache entry (`reach` is its block) or its session is known."""
         if reach < 0 and session is None:
             return
         trace = Trace.of(prompt, reach, expires)
@@ -33,22 +36,24 @@ class Predecessors:
             self._traces[key] = trace
 
     def find(self, prompt: Prompt, session: str | None, scope: str, beyond: int) -> Trace | None:
-        """Returns the request that this one shares most with, of those whose entries reached beyond a block;
-        None where there is none like it."""
+        """Returns the earlier request with the longest common beginning, or None.
+
+        Only requests with an entry beyond the block `beyond` count.
+        """
         best, longest = None, -1
         for key in _keys(prompt, session, scope):
             trace = self._traces.get(key)
             if trace is None or trace is best or trace.reach <= beyond:
                 continue
-            parted = parting(prompt, trace)
-            shared = len(prompt.prefixes) if parted is None else parted[0]
+            found = divergence(prompt, trace)
+            shared = len(prompt.prefixes) if found is None else found[0]
             if shared > longest:
                 best, longest = trace, shared
         return best
 
 
 def _keys(prompt: Prompt, session: str | None, scope: str) -> Iterator[bytes]:
-    """From the most telling to the least."""
+    """Yields the keys of a request, the most specific first."""
     if session is not None:
         yield _key(b"session", scope, session.encode(errors="replace"))
     if prompt.root:

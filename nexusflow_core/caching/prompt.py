@@ -1,4 +1,4 @@
-"""A request as the cache sees it: blocks in the order of the prefix, each with the hash of all up to it."""
+"""A request as the cache sees it: its blocks in order, each with a hash of everything up to it."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from nexusflow_core.errors import InvalidRequestError
 __all__ = ["HASH_BYTES", "HIDDEN", "Builder", "Mark", "Prompt"]
 
 HASH_BYTES = 8
-"""Of a block's own hash, which only names what changed. A prefix has 16."""
+"""Length of a block's own hash, which only shows what changed. The hash of a prefix has 16."""
 
 HIDDEN = "hidden"
 """The kind of a tool that the vendor turns into system text: the tools before and after it stay cached."""
@@ -25,7 +25,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Mark(Struct, frozen=True):
-    """A breakpoint: the block that it stands on, and the name of its lifetime."""
+    """A breakpoint: the index of its block, and the name of its lifetime."""
 
     index: int
     lifetime: str
@@ -33,10 +33,10 @@ class Mark(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """The blocks of one request. It holds hashes and sizes, never content.
+    """The blocks of one request, as hashes and sizes without content.
 
-    `prefixes[i]` is the hash of everything up to block i, for this model, scope and these parameters.
-    `weights[i]` estimates the tokens up to block i. `own` are the blocks' hashes by level, one behind another.
+    `prefixes[i]`: hash of model, scope, parameters and all blocks up to i. `weights[i]`: estimated tokens up to
+    block i. `own`: for each level, the hashes of its blocks, joined.
     """
 
     rules: Rules
@@ -55,7 +55,7 @@ class Prompt(Struct, frozen=True):
 
     @property
     def root(self) -> bytes:
-        """The hash of the first block of the first message; b"" where there is none."""
+        """The hash of the first block of the first message; b"" without one."""
         return self.own[Level.MESSAGES][:HASH_BYTES]
 
     def level(self, index: int) -> Level:
@@ -63,7 +63,7 @@ class Prompt(Struct, frozen=True):
         return Level(bisect_right(self.starts, index, lo=1) - 1)
 
     def path(self, index: int) -> str:
-        """Returns where a block stands: `tools[2]`, `system[0]`, `messages[4].content[1]`."""
+        """Returns the place of a block: `tools[2]`, `system[0]`, `messages[4].content[1]`."""
         level = self.level(index)
         if level is not Level.MESSAGES:
             return f"{level.name.lower()}[{index - self.starts[level]}]"
@@ -71,7 +71,7 @@ class Prompt(Struct, frozen=True):
         return f"messages[{message}].content[{index - self.messages[message]}]"
 
     def back_from(self, index: int) -> Iterator[int]:
-        """Yields the blocks that a read from a breakpoint looks at: its own, and back."""
+        """Yields the blocks at which a breakpoint looks for an entry: its own, then earlier ones."""
         runs, kinds, left = self.rules.runs, self.kinds, self.rules.lookback
         before = ""
         for at in range(index, -1, -1):
@@ -85,7 +85,7 @@ class Prompt(Struct, frozen=True):
 
 
 class Builder:
-    """Makes a Prompt, block by block, in the order of the prefix."""
+    """Builds a Prompt block by block, in the order of the prefix."""
 
     def __init__(self, rules: Rules, model: str, scope: str, parameters: dict[str, bytes]) -> None:
         self.rules, self.model, self.parameters = rules, model, parameters
@@ -103,30 +103,30 @@ class Builder:
         self._labels: dict[tuple[str, str], bytes] = {}
 
     def begin(self, level: Level) -> None:
-        """Begins a level: what its parameters say becomes part of the prefix."""
+        """Begins a level. Its parameters become part of the prefix."""
         self._starts.append(len(self.prefixes))
         if self.parameters:
             own = {row.parameter for row in self.rules.invalidations if row.level is level}
-            said = [item for item in sorted(self.parameters.items()) if item[0] in own]
-            if said:
-                self.prefix = blake2b(self.prefix + _encode(said), digest_size=_PREFIX_BYTES).digest()
+            chosen = [item for item in sorted(self.parameters.items()) if item[0] in own]
+            if chosen:
+                self.prefix = blake2b(self.prefix + _encode(chosen), digest_size=_PREFIX_BYTES).digest()
 
     def message(self, weight: int) -> None:
-        """Begins a message, which costs so many tokens by itself."""
+        """Begins a message. `weight`: its tokens besides those of its blocks."""
         self.messages.append(len(self.prefixes))
         self._weight += weight
 
     def weigh(self, weight: int) -> None:
-        """Adds tokens that stand in no block."""
+        """Adds tokens that belong to no block."""
         self._weight += weight
 
     def text(self, role: str, text: str) -> None:
-        """Adds a plain text."""
+        """Adds a block of text."""
         data = text.encode("utf-8", "surrogatepass")
         self.add(role, "text", data, text_weight(len(data)))
 
     def add(self, role: str, kind: str, data: bytes, weight: int) -> None:
-        """Adds a block. A hidden one stands in the list, and in no longer prefix than its own."""
+        """Adds a block. The prefixes of later blocks do not contain a hidden one."""
         label = self._labels.get((role, kind)) or self._label(role, kind)
         own = blake2b(label + data, digest_size=_PREFIX_BYTES).digest()
         prefix = blake2b(self.prefix + own, digest_size=_PREFIX_BYTES).digest()
@@ -142,17 +142,17 @@ class Builder:
         self.weights.append(self._weight)
 
     def _label(self, role: str, kind: str) -> bytes:
-        """What tells apart the same words of another role or kind; as long for every one of them."""
-        said = _encode((role, kind))
-        label = self._labels[role, kind] = blake2b(said, digest_size=HASH_BYTES).digest()
+        """Returns a label of fixed length, which makes the hashes of equal data differ by role and kind."""
+        encoded = _encode((role, kind))
+        label = self._labels[role, kind] = blake2b(encoded, digest_size=HASH_BYTES).digest()
         return label
 
     def mark(self, lifetime: str) -> None:
-        """Sets a breakpoint on the last block. Two on one block are one, the first."""
+        """Sets a breakpoint on the last block, unless that block has one."""
         self._mark(Mark(len(self.prefixes) - 1, lifetime))
 
     def mark_last(self, lifetime: str) -> None:
-        """Sets the automatic breakpoint on the last block that can have one, unless it has one already."""
+        """Sets the automatic breakpoint on the last block that can have one, unless that block has one."""
         if self._markable >= 0:
             self._mark(Mark(self._markable, lifetime, automatic=True))
 

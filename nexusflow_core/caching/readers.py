@@ -1,4 +1,4 @@
-"""Which reader takes a request of which form: a table, one line a form."""
+"""The table of readers: one for each form of request."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
@@ -28,5 +28,5 @@ READERS: Final[Mapping[Wire, Reader]] = {
 def read_prompt(
     request: Mapping[str, Any], rules: Rules, *, model: str | None = None, scope: str = ""
 ) -> Prompt:
-    """Returns a request as the cache of these rules sees it. Raises InvalidRequestError."""
+    """Returns a request as a cache with these rules sees it. Raises InvalidRequestError."""
     return READERS[rules.wire](request, rules=rules, model=model, scope=scope)

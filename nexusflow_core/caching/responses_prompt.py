@@ -85,7 +85,7 @@ def _add(build: Builder, role: str, kind: str, value: Any) -> None:
 
 
 def _parameters(request: Mapping[str, Any]) -> dict[str, bytes]:
-    """What the cache goes by besides the blocks."""
+    """Returns the parameters that the cache depends on besides the blocks, encoded."""
     text, reasoning = object_of(request.get("text")), object_of(request.get("reasoning"))
     found = {
         "prompt_cache_key": request.get("prompt_cache_key"),

@@ -1,4 +1,4 @@
-"""Rules of a vendor's prompt cache, as data: lifetimes, limits, and what a change of the request loses."""
+"""Rules of a vendor's prompt cache, as data: lifetimes, limits, and the effect of a changed parameter."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -10,11 +10,11 @@ from msgspec import Struct
 __all__ = ["ANTHROPIC", "OPENAI", "RULES", "Invalidation", "Level", "Rules", "Wire", "rules_for"]
 
 Wire: TypeAlias = Literal["anthropic", "openai-responses"]
-"""Whose form a request has."""
+"""The form of a request."""
 
 
 class Level(IntEnum):
-    """The parts of a prompt, in the order of the prefix. A change loses its own level and all above."""
+    """The parts of a prompt, in the order of the prefix. A change invalidates its level and all later ones."""
 
     TOOLS = 0
     SYSTEM = 1
@@ -22,17 +22,17 @@ class Level(IntEnum):
 
 
 class Invalidation(Struct, frozen=True):
-    """A parameter of the request, and the lowest level that a change of it loses."""
+    """A parameter of the request, and the first level that a change of it invalidates."""
 
     parameter: str
     level: Level
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """One vendor's rules from the day `since`. Lifetimes are seconds by their name, the shortest first.
+    """One vendor's rules from the day `since`. Lifetimes are in seconds, by name, the shortest first.
 
-    `lookback` counts positions, the breakpoint's own included; a run of one of `runs` is one position.
-    `minimum` holds for a model of which the price book knows no other.
+    `lookback`: positions at which a breakpoint looks for an entry, its own included. A run of neighbouring
+    blocks of one kind in `runs` is one position. `minimum`: tokens, for models without one in the price book.
     """
 
     wire: Wire
@@ -48,12 +48,12 @@ class Rules(Struct, frozen=True, kw_only=True):
     longest_first: bool
     """A breakpoint of a longer lifetime must come before those of a shorter one."""
     latest_only: bool
-    """Beyond `breakpoints` the latest ones count; where False, such a request is refused."""
+    """Of more than `breakpoints`, only the latest count. False: such a request is refused."""
     source: str
 
     @property
     def short(self) -> str:
-        """The lifetime of a breakpoint that names none."""
+        """The name of the shortest lifetime, the default of a breakpoint."""
         return next(iter(self.lifetimes))
 
     @property
@@ -61,11 +61,11 @@ class Rules(Struct, frozen=True, kw_only=True):
         return list(self.lifetimes)[-1]
 
     def level_of(self, parameter: str) -> Level:
-        """Returns the lowest level that a change of this parameter loses. Raises KeyError for another one."""
+        """Returns the first level that a change of this parameter invalidates. Raises KeyError for others."""
         for row in self.invalidations:
             if row.parameter == parameter:
                 return row.level
-        raise KeyError(f"{parameter!r} is no parameter that the cache goes by")
+        raise KeyError(f"the cache does not depend on a parameter called {parameter!r}")
 
 
 ANTHROPIC: Final = Rules(
@@ -119,11 +119,11 @@ OPENAI: Final = Rules(
 """From gpt-5.6 on: writes cost 1.25 times the input, for 30 minutes or 12 hours."""
 
 RULES: Final[tuple[Rules, ...]] = (ANTHROPIC, OPENAI)
-"""Every rule set. A change of a vendor's rules is a new one, with its day."""
+"""All rules. If a vendor changes its rules, add new ones with their day."""
 
 
 def rules_for(vendor: str, at: date) -> Rules:
-    """Returns the rules of a vendor on a day (UTC), its first ones for an earlier day.
+    """Returns the rules of a vendor on a day (UTC). For a day before all rules these are the first ones.
 
     Raises KeyError for a vendor without rules.
     """

@@ -1,4 +1,4 @@
-"""Shares: which breakpoint of a request stands for which part of what was read and written."""
+"""Shares: splits the tokens that were read and written among the breakpoints of a request."""
 
 from msgspec import Struct
 
@@ -11,9 +11,9 @@ __all__ = ["Share", "shares"]
 
 
 class Share(Struct, frozen=True):
-    """The tokens between a breakpoint and the one before it, and what became of them.
+    """The tokens between one breakpoint and the previous one that were read and written.
 
-    `exact` is False where the size of a prefix had to be estimated.
+    `exact` is False if the size of the prefix is an estimate.
     """
 
     breakpoint: str
@@ -24,9 +24,9 @@ class Share(Struct, frozen=True):
 
 
 def shares(prompt: Prompt, counter: Counter, counted: Counted) -> tuple[Share, ...]:
-    """Returns the counts of one answer split by the request's breakpoints; () where several runs are summed.
+    """Returns the counts of one answer, split by breakpoint. They add up to the tokens read and written.
 
-    The shares add up to what was read and written.
+    () if the model ran several times, since the counts are sums then.
     """
     if counted.calls > 1 or not prompt.marks or not counted.read + counted.written:
         return ()
@@ -47,7 +47,7 @@ def shares(prompt: Prompt, counter: Counter, counted: Counted) -> tuple[Share, .
 
 
 def _label(prompt: Prompt, mark: Mark) -> str:
-    """Tools and system by their block; messages from the end, since their breakpoints move with each turn."""
+    """Returns a name: the block's path, or in messages a number from the end, since those move each turn."""
     if mark.automatic:
         return "automatic"
     if prompt.level(mark.index) is not Level.MESSAGES:

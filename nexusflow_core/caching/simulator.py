@@ -1,4 +1,4 @@
-"""CacheSimulator: what a prompt cache reads and writes, request by request, before the answer says so."""
+"""CacheSimulator: predicts what the prompt cache reads and writes for each request, before its answer."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from msgspec import Struct
 from nexusflow_core.caching.counters import Counter, RecordedCounter, sizes_of
 from nexusflow_core.caching.entries import Entries, Pending
 from nexusflow_core.caching.minimum import Minimums
-from nexusflow_core.caching.misses import Miss, Reason, parting
+from nexusflow_core.caching.misses import Miss, Reason, divergence
 from nexusflow_core.caching.predecessors import Predecessors
 from nexusflow_core.caching.prompt import Mark, Prompt
 from nexusflow_core.caching.readers import read_prompt
@@ -22,7 +22,8 @@ __all__ = ["CacheSimulator", "Hit", "Prediction"]
 
 
 class Hit(Struct, frozen=True):
-    """The entry that was read: its last block, where that stands, and the breakpoint that found it."""
+    """The entry that was read: index and path of its last block, and the path of the breakpoint that found
+    it."""
 
     index: int
     path: str
@@ -30,11 +31,10 @@ class Hit(Struct, frozen=True):
 
 
 class Prediction(Struct, frozen=True, kw_only=True):
-    """What a request reads, writes and pays in full, in tokens that do not overlap.
+    """The tokens that a request reads, writes and pays in full. They do not overlap.
 
-    `write_5m` and `write_1h` are the writes of the shorter and the longer lifetime (5 minutes and an hour
-    at Anthropic). `hit` is None where nothing is read, `miss` where nothing is lost; both are set where only a
-    part is read.
+    `write_5m`, `write_1h`: writes with the shorter and the longer lifetime (5 minutes, an hour at Anthropic).
+    `hit` is None if nothing is read, `miss` if nothing is lost. Both are set if only a part is read.
     """
 
     read: Tokens
@@ -47,12 +47,12 @@ class Prediction(Struct, frozen=True, kw_only=True):
 
     @property
     def exact(self) -> bool:
-        """Whether the read is known to the token."""
+        """True if the number of tokens read is exactly known."""
         return self.read.exact
 
 
 class _Plan(Struct):
-    """One request on its way. `hit` is the block up to which it reads; -1 where it reads nothing."""
+    """A prediction while it is made. `hit`: the block up to which the request reads; -1: it reads nothing."""
 
     prompt: Prompt
     sizes: dict[int, Tokens]
@@ -63,11 +63,11 @@ class _Plan(Struct):
     found_by: int
     minimum: int
     doubtful: int = -1
-    """A block whose prefix may have been too short to be cached: its size is an estimate below the minimum."""
+    """An entry's block that is not counted as a hit: its estimated size is below the minimum. -1: none."""
 
     @property
     def read(self) -> Tokens:
-        """What the request reads."""
+        """The tokens that the request reads."""
         if self.doubtful >= 0:
             return Tokens(0, 0, self.sizes[self.doubtful].most)
         if self.hit < 0:
@@ -76,12 +76,12 @@ class _Plan(Struct):
         return size if size.exact or size.least >= self.minimum else Tokens(0, size.best, size.most)
 
     def may_be_written(self) -> list[Mark]:
-        """The breakpoints above the hit, but for those that are surely below the minimum."""
+        """Returns the breakpoints after the hit, except those that are certainly below the minimum."""
         marks = (mark for mark in self.prompt.marks if mark.index > self.hit)
         return [mark for mark in marks if self.sizes[mark.index].most >= self.minimum]
 
     def written(self) -> list[Mark]:
-        """The breakpoints that write an entry: above the hit, and not below the minimum."""
+        """Returns the breakpoints that write an entry: after the hit, and probably not below the minimum."""
         return [
             mark
             for mark in self.prompt.marks
@@ -90,10 +90,10 @@ class _Plan(Struct):
 
 
 class CacheSimulator:
-    """Predicts the cache of one workspace. Requests come in the order in which they were sent.
+    """Predicts the cache of one workspace. Call `step` for each request, in the order in which they were sent.
 
-    `counter` says how long prefixes are; without one, sizes are solved from the usage that steps were given.
-    Time is linear in a request's blocks; memory goes by the live entries.
+    `counter` gives the sizes of prefixes; by default they are learned from each step's usage. A step takes time
+    in proportion to the request's blocks. Memory grows with the live entries.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class CacheSimulator:
         self._predecessors = Predecessors()
 
     def __len__(self) -> int:
-        """How many entries are held."""
+        """Returns the number of entries."""
         return len(self._entries)
 
     def read(self, request: Mapping[str, Any], *, scope: str = "") -> Prompt:
-        """Returns a request as this cache sees it, for `step`. Raises InvalidRequestError."""
+        """Returns a request as this cache sees it, to pass to `step`. Raises InvalidRequestError."""
         model = self._minimums.model(str(request.get("model") or ""))
         return read_prompt(request, self.rules, model=model, scope=scope)
 
@@ -124,11 +124,11 @@ class CacheSimulator:
         scope: str = "",
         session: str | None = None,
     ) -> Prediction:
-        """Returns what is predicted for a request sent at `at`, and then takes in what its `usage` proves.
+        """Returns the prediction for a request sent at `at`. Then it learns from `usage`, the true counts.
 
-        The prediction never sees the usage of its own request. Without usage the prediction counts as true.
-        `answered_at`: when the answer began, from which on others can read what it wrote; None is at once.
-        `session` names the conversation, where known: it finds the request to compare with.
+        The prediction does not use them. Without `usage` the prediction counts as true. `answered_at`: when the
+        answer began, and its entries became readable; None: at once. `session` helps to find the earlier
+        request to compare with.
 
         Raises InvalidRequestError for breakpoints that the API refuses, InvalidUsageError for impossible
         counts, ValueError for a time without its zone.
@@ -140,14 +140,14 @@ class CacheSimulator:
         plan = self._plan(prompt, at, answered_at or at)
         prediction = self._predict(plan, session, scope)
         if counted is None:
-            self._believe(plan, plan.written())
+            self._apply(plan, plan.written())
         else:
             self._observe(plan, counted)
         self._predecessors.add(prompt, session, scope, *self._reach(plan))
         return prediction
 
     def _plan(self, prompt: Prompt, at: datetime, visible: datetime) -> _Plan:
-        for index, tokens in self._entries.adopt(prompt):
+        for index, tokens in self._entries.resolve_pending(prompt):
             if tokens is not None:
                 self.counter.learn(prompt, index, tokens)
         now = at.timestamp()
@@ -166,9 +166,9 @@ class CacheSimulator:
         return plan
 
     def _hit(self, prompt: Prompt, at: float) -> tuple[int, int]:
-        """The longest prefix that can be read, and the breakpoint that finds it; -1 where there is none.
+        """Returns the block of the longest readable entry, and the breakpoint that finds it; -1 without one.
 
-        From a later breakpoint one looks at the later blocks first: its first find is the longest of all.
+        It looks from the last breakpoint backwards, so the first entry that it finds is the longest.
         """
         for mark in reversed(prompt.marks):
             for index in prompt.back_from(mark.index):
@@ -198,7 +198,7 @@ class CacheSimulator:
         )
 
     def _miss(self, plan: _Plan, session: str | None, scope: str) -> Miss | None:
-        """Why the request reads less than it could have, of all that was ever written for it."""
+        """Returns why the request reads less than earlier requests wrote for it; None if it does not."""
         marks = plan.prompt.marks
         if not marks or plan.hit == marks[-1].index:
             return None
@@ -208,16 +208,16 @@ class CacheSimulator:
         lost, miss = self._lost_entry(plan)
         before = self._predecessors.find(plan.prompt, session, scope, max(plan.hit, lost))
         if before is not None:
-            parted = parting(plan.prompt, before)
-            if parted is not None and parted[0] <= before.reach:
+            found = divergence(plan.prompt, before)
+            if found is not None and found[0] <= before.reach:
                 late = plan.at - before.expires
-                return parted[1] if late < 0 else Miss(Reason.EXPIRED, parted[1].path, seconds=late)
+                return found[1] if late < 0 else Miss(Reason.EXPIRED, found[1].path, seconds=late)
         if miss is None and plan.hit < 0:
             return Miss(Reason.COLD)
         return miss
 
     def _lost_entry(self, plan: _Plan) -> tuple[int, Miss | None]:
-        """The longest entry of this very prefix that could not be read, and why; -1 where there is none."""
+        """Returns the block of the longest entry that this prompt cannot read, and why; -1 without one."""
         prompt, at = plan.prompt, plan.at
         seen: set[int] = set()
         for mark in prompt.marks:
@@ -235,10 +235,10 @@ class CacheSimulator:
                 return index, Miss(Reason.LOOKBACK, prompt.path(index), positions=beyond)
         return -1, None
 
-    # Taking in
+    # Learning
 
-    def _believe(self, plan: _Plan, written: list[Mark]) -> None:
-        """The entries that a request renews and writes."""
+    def _apply(self, plan: _Plan, written: list[Mark]) -> None:
+        """Renews the entries up to the hit, and writes those of the breakpoints in `written`."""
         for mark in plan.prompt.marks:
             if mark.index <= plan.hit:
                 self._renew(plan, mark.index)
@@ -254,14 +254,14 @@ class CacheSimulator:
             entry.renew(plan.at)
 
     def _observe(self, plan: _Plan, counted: Counted) -> None:
-        """What an answer's counts prove: sizes of prefixes, and which entries there are."""
+        """Learns from an answer's counts: the sizes of prefixes, and which entries exist."""
         if counted.calls > 1:
             self._observe_server_tools(plan, counted)
             return
         prompt = plan.prompt
         self.counter.learn_total(prompt, counted.total)
         if not prompt.marks or not counted.read + counted.written:
-            self._contradict(plan, -1)
+            self._correct_hit(plan, -1)
             return
         last = prompt.marks[-1].index
         self.counter.learn(prompt, last, counted.read + counted.written)
@@ -272,18 +272,18 @@ class CacheSimulator:
         read = self._block_read(plan, counted)
         if read >= 0:
             self.counter.learn(prompt, read, counted.read)
-        self._contradict(plan, read)
+        self._correct_hit(plan, read)
         plan.sizes = dict(sizes_of(self.counter, prompt))
         plan.minimum = min(plan.minimum, counted.read + counted.written)
         written = [mark for mark in plan.may_be_written() if plan.sizes[mark.index].most > counted.read]
-        self._believe(plan, written)
+        self._apply(plan, written)
         if read >= 0 and self._entries.get(prompt.prefixes[read]) is None:
             mark = next((mark for mark in prompt.marks if mark.index >= read), prompt.marks[-1])
             lifetime = self.rules.lifetimes[mark.lifetime]
             self._entries.write(prompt.prefixes[read], lifetime, plan.at, plan.at)
 
     def _block_read(self, plan: _Plan, counted: Counted) -> int:
-        """The block up to which an answer says that it read; -1 where nothing was read, or nobody can tell."""
+        """Returns the block up to which the counts show a read; -1 if nothing was read, or it is unclear."""
         if not counted.read:
             return -1
         if not counted.written:
@@ -297,16 +297,19 @@ class CacheSimulator:
                     return index
         return -1
 
-    def _contradict(self, plan: _Plan, read: int) -> None:
-        """Drops the entry that was predicted and was not there."""
+    def _correct_hit(self, plan: _Plan, read: int) -> None:
+        """Sets the true hit, and drops an entry that was predicted and did not exist."""
         for index in (plan.hit, plan.doubtful):
             if index > read:
                 self._entries.drop(plan.prompt.prefixes[index])
         plan.hit = read
 
     def _observe_server_tools(self, plan: _Plan, counted: Counted) -> None:
-        """The model ran several times: the first run reads what was predicted, each later one reads all that
-        the runs before it wrote, and the last one leaves an entry behind the server tool's last result."""
+        """Learns from an answer for which the model ran several times, because of server tools.
+
+        The first run reads the predicted prefix. Each later run reads what the runs before it wrote. The last
+        one leaves an entry that ends with the server tool's last result.
+        """
         prompt = plan.prompt
         if not prompt.marks:
             return
@@ -315,15 +318,15 @@ class CacheSimulator:
             last = prompt.marks[-1].index
             self.counter.learn(prompt, last, counted.read - first)
             plan.sizes = dict(sizes_of(self.counter, prompt))
-            self._believe(plan, plan.written())
+            self._apply(plan, plan.written())
         if counted.written:
             lifetime = self.rules.lifetimes[self.rules.short]
             tokens = first + counted.written
             pending = Pending(tokens, lifetime, plan.at + lifetime, plan.visible, counted.thought)
-            self._entries.leave(prompt, pending)
+            self._entries.add_pending(prompt, pending)
 
     def _reach(self, plan: _Plan) -> tuple[int, float]:
-        """The block of the last entry that this request leaves, and when that ends; -1 where it leaves none."""
+        """Returns the block of the last entry that this request leaves, and its end; -1 if it leaves none."""
         for mark in reversed(plan.prompt.marks):
             entry = self._entries.get(plan.prompt.prefixes[mark.index])
             if entry is not None and entry.expires > plan.at:
@@ -332,6 +335,6 @@ class CacheSimulator:
 
 
 def _positions(prompt: Prompt, low: int, high: int) -> int:
-    """Positions from one block up to another, runs counted once."""
+    """Returns the number of lookback positions between two blocks. A run counts once."""
     runs, kinds = prompt.rules.runs, prompt.kinds
     return sum(1 for index in range(low, high) if kinds[index] not in runs or kinds[index] != kinds[index + 1])

@@ -1,4 +1,4 @@
-"""Tokens that are known, or lie between two bounds; and what an answer says that its prompt used."""
+"""Counts of tokens: exact or between two bounds; and the counts of a prompt in an answer's usage."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ __all__ = ["Counted", "Tokens"]
 
 
 class Tokens(Struct, frozen=True, gc=False):
-    """A count of tokens: `best` is known where `least` and `most` are equal, else an estimate between them."""
+    """A count of tokens. `best` is exact if `least` equals `most`; otherwise it is an estimate between them."""
 
     least: int
     best: int
@@ -20,7 +20,7 @@ class Tokens(Struct, frozen=True, gc=False):
 
     @classmethod
     def exactly(cls, tokens: int) -> "Tokens":
-        """A count that is known."""
+        """Returns an exact count."""
         return cls(tokens, tokens, tokens)
 
     @property
@@ -28,11 +28,11 @@ class Tokens(Struct, frozen=True, gc=False):
         return self.least == self.most
 
     def may_be(self, tokens: int) -> bool:
-        """Returns whether the count may be this one."""
+        """Returns True if the count can have this value."""
         return self.least <= tokens <= self.most
 
     def above(self, lower: "Tokens") -> "Tokens":
-        """Returns the tokens from one prefix up to a longer one."""
+        """Returns the tokens of this prefix beyond a shorter one."""
         best = max(0, self.best - lower.best)
         if self.exact and lower.exact:
             return Tokens.exactly(best)
@@ -43,9 +43,9 @@ class Tokens(Struct, frozen=True, gc=False):
 
 
 class Counted(Struct, frozen=True):
-    """What one answer counted of its prompt, in tokens that do not overlap.
+    """The usage of one answer's prompt, in tokens that do not overlap.
 
-    `calls` is how many times the model ran: the server's own tools make it run again, and all counts are sums.
+    `calls`: how many times the model ran. Server tools make it run again; all counts are sums then.
     `thought`: the answer began with thinking.
     """
 
@@ -62,14 +62,14 @@ class Counted(Struct, frozen=True):
 
     @property
     def total(self) -> int:
-        """The whole prompt; with several calls, of all of them."""
+        """The tokens of the whole prompt, summed over the runs of the model."""
         return self.read + self.written + self.uncached
 
     @classmethod
     def of(cls, usage: "Usage | Mapping[str, Any]", *, runs: int = 1) -> "Counted":
-        """Reads a Usage, or the `usage` object of Anthropic's answer. Raises InvalidUsageError.
+        """Returns the counts in a Usage, or in the `usage` object of Anthropic's answer.
 
-        `runs`: how often the model ran, where that is known from elsewhere.
+        `runs`: how often the model ran, if that is known otherwise. Raises InvalidUsageError.
         """
         counts = usage if isinstance(usage, Usage) else Usage.from_wire(usage, "anthropic")
         if not isinstance(usage, Usage):

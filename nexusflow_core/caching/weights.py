@@ -11,33 +11,33 @@ from nexusflow_core.untyped import is_list, object_of
 __all__ = ["MESSAGE_WEIGHT", "TOOLS_WEIGHT", "json_weight", "source_weight", "text_weight"]
 
 MESSAGE_WEIGHT = 4
-"""Tokens of a message besides its content."""
+"""Tokens of a message in addition to its content."""
 
 TOOLS_WEIGHT = 350
-"""Tokens of the instructions that come with any tools; they stand behind the system prompt."""
+"""Tokens of the vendor's instructions for tools, which follow the system prompt if there are tools."""
 
-_TEXT_BYTES = 9  # of two tokens
-_JSON_BYTES = 7  # of two tokens
-_PIXELS = 750  # of one token
+_TEXT_BYTES = 9  # in two tokens
+_JSON_BYTES = 7  # in two tokens
+_PIXELS = 750  # in one token
 _MOST_IMAGE = 1600
-_SOME_IMAGE = _MOST_IMAGE // 2  # one that nobody can see the size of
+_SOME_IMAGE = _MOST_IMAGE // 2  # for an image of unknown size
 _PAGE = 1600
 _HEAD = 64 * 1024
 _PAGES = re.compile(rb"/Type\s*/Page\b")
 
 
 def text_weight(bytes: int) -> int:
-    """Returns the tokens of so many bytes of text, about 4.5 bytes each."""
+    """Returns the estimated tokens of a text, about one for 4.5 bytes."""
     return 2 * bytes // _TEXT_BYTES + 1
 
 
 def json_weight(bytes: int) -> int:
-    """Returns the tokens of so many bytes of JSON, about 3.5 bytes each."""
+    """Returns the estimated tokens of JSON, about one for 3.5 bytes."""
     return 2 * bytes // _JSON_BYTES + 8
 
 
 def source_weight(kind: str, source: Any) -> int:
-    """Returns the tokens of an image's or a document's source: base64, text, blocks, or somewhere else."""
+    """Returns the estimated tokens of an image or document, whose source is base64, text, blocks or a URL."""
     members = object_of(source)
     data = members.get("data")
     if kind == "image":
@@ -59,7 +59,7 @@ def _part(part: Mapping[str, Any]) -> int:
 
 
 def _image(data: str) -> int:
-    """By its size in pixels, where the head of the file tells it."""
+    """Returns the tokens of an image by its pixels, if the file's header states them."""
     try:
         head = b64decode(data[:_HEAD])
     except ValueError:
@@ -76,7 +76,7 @@ def _image(data: str) -> int:
 
 
 def _jpeg(head: bytes) -> tuple[int, int]:
-    """Width and height from the frame's header; those of some image where there is none."""
+    """Returns width and height from the frame header, or those of an average image without one."""
     at = 2
     while at + 9 < len(head) and head[at] == 0xFF:
         marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
@@ -88,7 +88,7 @@ def _jpeg(head: bytes) -> tuple[int, int]:
 
 
 def _pages(data: Any) -> int:
-    """Pages of a PDF in base64; 0 where they are packed out of sight."""
+    """Returns the pages of a PDF in base64; 0 if they are compressed and cannot be counted."""
     try:
         return len(_PAGES.findall(b64decode(data))) if isinstance(data, str) else 0
     except ValueError:

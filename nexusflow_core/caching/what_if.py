@@ -1,4 +1,4 @@
-"""What if: a conversation under another lifetime, or with a prefix that never changes, by its counts alone."""
+"""What if: the cost of a conversation with another lifetime or a stable prefix, computed from its counts."""
 
 from enum import Enum
 from itertools import pairwise
@@ -18,11 +18,11 @@ __all__ = ["AVOIDABLE", "Lifetime", "WhatIf", "femto_usd_of", "gaps", "what_if"]
 AVOIDABLE: Final = frozenset(
     {Reason.TOOLS_CHANGED, Reason.SYSTEM_CHANGED, Reason.PARAMETERS_CHANGED, Reason.LOOKBACK}
 )
-"""Reasons that a client can do away with: it changed what need not change, or set too few breakpoints."""
+"""Reasons that a client can avoid: it changed the prefix without need, or set too few breakpoints."""
 
 
 class Lifetime(Enum):
-    """How long entries would have lived."""
+    """The lifetime to assume for all entries."""
 
     AS_IT_WAS = "as it was"
     NONE = "no cache"
@@ -31,7 +31,7 @@ class Lifetime(Enum):
 
 
 class WhatIf(Struct, frozen=True):
-    """The counts of each turn, and what the prompts would have cost in femto-dollars; None without a price."""
+    """The assumed counts of each turn, and the cost of the prompts in femto-dollars; None without a price."""
 
     turns: tuple[Counted, ...]
     femto_usd: int | None
@@ -40,10 +40,10 @@ class WhatIf(Struct, frozen=True):
 def what_if(
     conversation: Conversation, lifetime: Lifetime, *, stable: bool = False, book: PriceBook | None = None
 ) -> WhatIf:
-    """Returns a conversation as it would have been counted with entries of this lifetime.
+    """Returns counts and cost of a conversation, if all entries had had this lifetime.
 
-    `stable`: as if no avoidable change had happened. A turn that cached nothing caches nothing here either;
-    what was lost for another reason than time stays lost.
+    `stable`: assumes that no avoidable miss happened. A turn that cached nothing still caches nothing. Other
+    losses stay, except those of an expired entry.
     """
     turns = tuple(_turns(conversation, lifetime, stable))
     costs = [
@@ -55,7 +55,7 @@ def what_if(
 
 
 def gaps(conversation: Conversation) -> list[float]:
-    """Returns the seconds between each turn that cached something and the one after it."""
+    """Returns the seconds from each turn that cached something to the next turn."""
     turns = conversation.turns
     return [
         max(0.0, (after.at - before.at).total_seconds())
@@ -65,7 +65,7 @@ def gaps(conversation: Conversation) -> list[float]:
 
 
 def femto_usd_of(counted: Counted, price: Price | None) -> int | None:
-    """Returns what a prompt with these counts costs; None without a price."""
+    """Returns the cost of a prompt with these counts, in femto-dollars; None without a price."""
     if price is None:
         return None
     return (
@@ -94,7 +94,7 @@ def _turns(conversation: Conversation, lifetime: Lifetime, stable: bool) -> list
 
 
 def _read(turn: Turn, before: Turn | None, cached: int, lifetime: Lifetime, stable: bool) -> int:
-    """How many tokens a turn would have read of those that the turn before it left."""
+    """Returns how many of the `cached` tokens of the previous turn this turn would have read."""
     counted, end = turn.counted, turn.counted.read + turn.counted.written
     if before is None or not cached:
         return counted.read
@@ -109,7 +109,7 @@ def _read(turn: Turn, before: Turn | None, cached: int, lifetime: Lifetime, stab
 
 
 def _split(counted: Counted, read: int, lifetime: Lifetime) -> Counted:
-    """The same prompt, of which so much was read."""
+    """Returns the counts of the same prompt if `read` tokens were read and the rest of the prefix written."""
     written = counted.read + counted.written - read
     match lifetime:
         case Lifetime.NONE:

@@ -1,4 +1,4 @@
-"""`nexusflow cache FILE...`: what the prompt cache read and lost, why, what that cost, and what to change."""
+"""`nexusflow cache FILE...`: shows what the prompt cache read and lost, why, the cost, and what to change."""
 
 import argparse
 import json
@@ -18,23 +18,25 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What follows `nexusflow cache`."""
+    """Adds the arguments of `nexusflow cache`."""
     parser.add_argument(
         "files",
         nargs="*",
         default=["-"],
         metavar="FILE",
-        help="logs as for `cost`, with `request` in their lines or without, and transcripts of Claude Code",
+        help="logs as for `cost`, with or without requests in their lines, and transcripts of Claude Code",
     )
     parser.add_argument("--format", choices=("table", "json"), default="table")
-    parser.add_argument("--html", metavar="FILE", help="write one page with charts there instead")
-    parser.add_argument("--misses", type=int, default=10, metavar="N", help="expensive misses that are listed")
-    parser.add_argument("--at", type=moment, metavar="TIME", help="the time of lines that have none")
+    parser.add_argument("--html", metavar="FILE", help="write one page with charts to this file")
+    parser.add_argument(
+        "--misses", type=int, default=10, metavar="N", help="number of expensive misses to list"
+    )
+    parser.add_argument("--at", type=moment, metavar="TIME", help="the time of lines without one")
     add_book_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit status: 1 where no call could be read."""
+    """Runs the command. Returns the exit status: 1 if no call could be read."""
     for name in arguments.files:
         check_log(name)
     found = find(arguments.files, at=arguments.at, book=book_of(arguments), misses=max(0, arguments.misses))

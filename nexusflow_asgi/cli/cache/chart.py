@@ -1,4 +1,4 @@
-"""Stacked bars as SVG: what each request of a conversation read, wrote and paid in full. No script, no font."""
+"""Stacked bars as SVG: tokens that each request of a conversation read, wrote and paid in full."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,13 +18,13 @@ COLOURS = """
   .grid { stroke: currentColor; opacity: .18 }
   @media (max-width: 600px) { .axis { font-size: 20px } }
 """
-"""Styles of charts and legends; they read alike on a light and a dark ground, and to the colour-blind."""
+"""Styles of charts and legends, for a light and a dark background, and for colour-blind readers."""
 
 
 def chart(turns: Sequence[Counted], *, title: str, most: int) -> str:
     """Returns one chart of a conversation. `most` is the number of tokens at the top of its scale.
 
-    Beyond 90 requests a bar stands for the mean of several neighbours.
+    With more than 90 requests each bar is the mean of several neighbours.
     """
     bars = _bars(turns)
     wide = (_WIDTH - _LEFT) / max(1, len(bars))
@@ -49,7 +49,7 @@ def chart(turns: Sequence[Counted], *, title: str, most: int) -> str:
 
 
 def legend() -> str:
-    """Returns the names of the colours, as HTML."""
+    """Returns the meaning of the colours, as HTML."""
     items = (
         f'<span><svg width="12" height="12" aria-hidden="true">'
         f'<rect class="{name}" width="12" height="12"/></svg> {words}</span>'
@@ -68,7 +68,7 @@ def thousands(tokens: int) -> str:
 
 
 def _bars(turns: Sequence[Counted]) -> list[tuple[str, tuple[int, int, int]]]:
-    """What stands in each bar, in words and in tokens."""
+    """Returns each bar as a sentence and three counts of tokens."""
     count = min(len(turns), _MOST_BARS)
     edges = [round(number * len(turns) / max(1, count)) for number in range(count + 1)]
     bars: list[tuple[str, tuple[int, int, int]]] = []

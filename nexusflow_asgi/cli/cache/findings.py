@@ -1,4 +1,4 @@
-"""What a report shows: logs read into conversations, their sums, the misses that cost most, and advice."""
+"""Findings: everything that a report shows: conversations, sums, the most expensive misses, and advice."""
 
 import heapq
 import sys
@@ -27,14 +27,14 @@ from nexusflow_core.prices import PriceBook
 __all__ = ["Findings", "find"]
 
 _HEAD = 20
-"""Lines within which a transcript is known: it may begin with lines that keep house."""
+"""Lines that are searched for the mark of a transcript: its first lines may be internal ones."""
 
 _WINDOW = 1000
-"""Calls of one file that are held to be put in the order of time."""
+"""Calls of one file that are held in memory to sort them by time."""
 
 
 class Findings(Struct):
-    """Everything that the report shows, whichever form it has."""
+    """Everything that the report shows, in any format."""
 
     conversations: Conversations
     ledger: Ledger
@@ -47,9 +47,9 @@ class Findings(Struct):
 
 
 def find(names: Sequence[str], *, at: datetime | None, book: PriceBook, misses: int) -> Findings:
-    """Returns what the logs show. Lines that cannot be read are named on stderr, and counted.
+    """Returns the findings of these files. Unreadable lines are reported on stderr and counted.
 
-    Of calls with their requests it holds no more than the window of each file, and what `Conversations` keeps.
+    It holds few calls with their requests in memory: a window of each file, and `Conversations.sent`.
     """
     conversations, reading, seen = Conversations(), _Reading(at), set[str]()
     files = [_in_order(reading.entries(name, seen)) for name in names]
@@ -69,14 +69,14 @@ def find(names: Sequence[str], *, at: datetime | None, book: PriceBook, misses: 
 
 
 class _Reading:
-    """Reads files, names what cannot be read, and counts it."""
+    """Reads files. Reports unreadable lines and counts them."""
 
     def __init__(self, at: datetime | None) -> None:
         self.skipped = 0
         self._at = at
 
     def entries(self, name: str, seen: set[str]) -> Iterator[Entry]:
-        """Yields the calls of one file: of a transcript as a whole, of any other log line by line."""
+        """Yields the calls of one file. A transcript is read as a whole, any other log line by line."""
         lines = log_lines(name)
         head = list(islice(lines, _HEAD))
         found: Iterable[tuple[str, Entry | Skipped]]
@@ -97,7 +97,7 @@ class _Reading:
 
 
 def _in_order(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Sorts by time within a window: a call's line is written at its end, after those that began later."""
+    """Yields the entries sorted by time within a window. A log has calls in the order in which they ended."""
     window: list[tuple[tuple[datetime, str], int, Entry]] = []
     for number, entry in enumerate(entries):
         heapq.heappush(window, (_moment(entry), number, entry))

@@ -1,4 +1,4 @@
-"""The report as JSON: exact amounts, every conversation, every miss that is listed."""
+"""The report as JSON: exact amounts, every conversation, and the listed misses."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ _AMOUNTS = ("saved", "extra", "wasted")
 
 
 def members(found: Findings) -> dict[str, Any]:
-    """Returns the report as plain values. Amounts are dollars in exact decimal text; None where unknown."""
+    """Returns the report as plain values. Amounts are dollars as exact decimal text; None if unknown."""
     ledger = found.ledger
     return {
         "total": _sums(ledger.total),

@@ -1,4 +1,4 @@
-"""The report as one page: no script, nothing loaded, readable light, dark and on a phone."""
+"""The report as one HTML page, without scripts and external files, also for dark mode and phones."""
 
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -36,7 +36,7 @@ _STYLE = """
 
 
 def page(found: Findings) -> str:
-    """Returns the whole page, as HTML. Texts of the logs are escaped; no content of a request is among them."""
+    """Returns the whole page, as HTML. Texts from logs are escaped. It has no content of requests."""
     return "\n".join(
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
@@ -82,7 +82,7 @@ def _usd(sums: Sums, femto_usd: int) -> str:
 
 
 def _dollars(femto_usd: int | None) -> str:
-    """With cents from a dollar on, four decimals from a cent on; less than that as the table of text has it."""
+    """Returns dollars with two decimals, below one dollar with four, below one cent as the text tables do."""
     if femto_usd is None:
         return "unknown"
     size = abs(femto_usd)
@@ -117,7 +117,7 @@ def _misses(found: Findings) -> Iterator[str]:
 
 
 def _charts(found: Findings) -> Iterator[str]:
-    """The conversations that wasted most, as they were and as they would have been."""
+    """Yields charts of the conversations that wasted most: as they were, and with the advice followed."""
     sums = found.ledger.conversations
     listed = [it for it in found.conversations if len(it.turns) > 1]
     listed.sort(key=lambda it: (-sums[it.name].wasted, -sums[it.name].read))

@@ -39,7 +39,7 @@ def lines(found: Findings) -> list[str]:
 
 
 def sample(found: Findings) -> str:
-    """Returns what the report rests on, in one sentence."""
+    """Returns the size of the sample in one sentence: requests, conversations and gaps."""
     total, gaps = found.ledger.total, found.gaps
     conversations = len(found.ledger.conversations)
     words = f"{_counted(total.requests, 'request')} in {_counted(conversations, 'conversation')}"
@@ -58,7 +58,7 @@ def _counted(count: int, word: str) -> str:
 
 
 def _sessions(groups: Mapping[str, Sums], total: Sums) -> Iterator[str]:
-    """The conversations that wasted most, then those that read most."""
+    """Yields the table of conversations: those that wasted most, then those that read most."""
     listed = sorted(groups.items(), key=lambda it: (-it[1].wasted, -it[1].read, it[0]))
     counts, amounts = _columns(total)
     rows = [_row(name, sums, counts, amounts) for name, sums in listed[:_MOST_SESSIONS]]
@@ -69,7 +69,7 @@ def _sessions(groups: Mapping[str, Sums], total: Sums) -> Iterator[str]:
 
 
 def _columns(total: Sums) -> tuple[dict[str, str], dict[str, str]]:
-    """The columns with anything in them; how many requests there are is always said."""
+    """Returns the columns that are not empty, for counts and for amounts. `requests` is always among them."""
     counts = {name: label for name, label in _COUNTS.items() if getattr(total, name) or name == "requests"}
     return counts, {name: label for name, label in _AMOUNTS.items() if getattr(total, name)}
 

@@ -1,4 +1,4 @@
-"""From an origin to a connection that can be asked: addresses, the proxy's tunnel, TLS."""
+"""Opens a connection to an origin: resolves addresses, opens the proxy's tunnel, and adds TLS."""
 
 import asyncio
 import errno
@@ -16,7 +16,7 @@ from nexusflow_asgi.transports.h1.origin import Address, Origin
 __all__ = ["connect", "ready"]
 
 _NEXT_ADDRESS_SECONDS: Final = 0.25
-"""Until the next address is tried beside the one before (RFC 8305, Happy Eyeballs)."""
+"""Seconds until the next address is tried in parallel (RFC 8305, Happy Eyeballs)."""
 
 _MOST_ADDRESSES: Final = 16
 
@@ -36,8 +36,11 @@ async def connect(address: Address, forget: Callable[[Connection], object]) -> C
 
 
 async def ready(connection: Connection, origin: Origin, contexts: Callable[[bool], ssl.SSLContext]) -> None:
-    """Takes a new connection through the proxy's tunnel and TLS. `contexts` makes the TLS context, of the
-    proxy if its argument is True. Raises OSError, as which ssl.SSLError counts, or BrokenConnectionError."""
+    """Prepares a new connection for requests: the proxy's tunnel, then TLS.
+
+    `contexts(True)` returns the TLS context for the proxy, `contexts(False)` that for the upstream. Raises
+    OSError (ssl.SSLError is one) or BrokenConnectionError.
+    """
     if origin.proxy is not None:
         await _through_proxy(connection, origin, origin.proxy, contexts)
     if origin.address.tls:
@@ -67,8 +70,8 @@ async def _connected_socket(loop: asyncio.AbstractEventLoop, address: Address) -
 
 
 async def _resolved(loop: asyncio.AbstractEventLoop, address: Address) -> list[tuple[int, Any]]:
-    """Returns families and addresses in the order to try them, the two families by turns."""
-    for family in (socket.AF_INET, socket.AF_INET6):  # no thread for an address that needs none
+    """Returns families and addresses in the order to try them. The two families alternate."""
+    for family in (socket.AF_INET, socket.AF_INET6):  # a literal address needs no resolver thread
         with suppress(OSError, ValueError):
             socket.inet_pton(family, address.host)
             return [(family, (address.host, address.port))]
@@ -88,7 +91,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, family: int, where: Any) -> 
     raw = socket.socket(family, socket.SOCK_STREAM)
     try:
         raw.setblocking(False)
-        if not isinstance(where, str):  # the head of a large request does not wait for its body
+        if not isinstance(where, str):  # no Nagle delay: the head of a large request is sent before its body
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await loop.sock_connect(raw, where)
     except BaseException:
@@ -100,7 +103,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, family: int, where: Any) -> 
 async def _first_connected(
     loop: asyncio.AbstractEventLoop, addresses: Iterable[tuple[int, Any]]
 ) -> socket.socket:
-    """Returns the socket that connects first. The next address is tried after a failure, or a moment."""
+    """Returns the socket that connects first. A failure or a short delay starts the next address."""
     rest = list(addresses)
     errors: list[BaseException] = []
     running: set[asyncio.Task[socket.socket]] = set()
@@ -125,13 +128,13 @@ async def _first_connected(
 
 
 def _close_socket(task: "asyncio.Task[socket.socket]") -> None:
-    """Closes the socket of an attempt that came second."""
+    """Closes the socket of an attempt that connected too late."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()
 
 
 def _one_of(errors: list[BaseException]) -> BaseException:
-    """Returns the error that tells most: a refusal says more than a missing route of the other family."""
+    """Returns the most informative error: a refusal, rather than a missing route of the other family."""
     unreachable = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
     telling = [error for error in errors if getattr(error, "errno", None) not in unreachable]
     return (telling or errors)[0]

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection on asyncio. It sees every byte, and takes bytes only while an answer is due.
+"""One HTTP/1.1 connection on asyncio. It sees every byte, and accepts bytes only while an answer is due.
 
-An answer that came while nobody waited would be the next caller's, and each later caller would get the answer
-of the one before. So bytes out of turn close the connection.
+Unexpected bytes close the connection. Otherwise they would answer the next caller's request, and each later
+caller would get the previous answer.
 """
 
 import asyncio
@@ -15,24 +15,24 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from nexusflow_asgi.transports.failures import HEAD_BYTES, forget_traceback
 from nexusflow_asgi.transports.h1.errors import AnswerTooEarlyError, ConnectionEndedError, HeadTooLargeError
 from nexusflow_asgi.transports.h1.tls import Tls
-from nexusflow_asgi.transports.h1.unread import left_in, poll_of
+from nexusflow_asgi.transports.h1.unread import poll_of, unread_bytes
 
 __all__ = ["Connection", "Phase"]
 
 _PIECE: Final = 64 * 1024
-"""Bytes of a large body that are written at once: other calls get their turn between two pieces."""
+"""Bytes of a large body that are written at once. Other calls run between two pieces."""
 
 _MOST_UNREAD: Final = 64 * 1024
-"""Bytes of an answer that wait for their reader. With more the socket is not read."""
+"""Bound on the unread bytes of an answer. Above it, reading from the socket pauses."""
 
 
 class Phase(enum.Enum):
-    """What a connection waits for."""
+    """The state of a connection: what it waits for."""
 
     IDLE = "a request"
     ASKED = "the head of an answer"
     ANSWERING = "the rest of the body"
-    ANSWERED = "a reader: the answer is over, and part of it may lie here unread"
+    ANSWERED = "the reader: the whole answer has arrived, and some of it may be unread"
     CLOSED = "nothing more"
 
 
@@ -40,10 +40,10 @@ _IDLE, _ASKED, _ANSWERING, _ANSWERED, _CLOSED = Phase
 
 
 class Connection(asyncio.Protocol):
-    """`ask` writes a request; `status` and `headers` are those of its answer once the phase is past ASKED.
+    """One connection. `ask` writes a request; after ASKED, `status` and `headers` are those of the answer.
 
-    `news()` is a future that is done when something has changed. `take()` returns what came of the body.
-    `failure` says why a connection is CLOSED. `forget` is called once, when it can serve no more.
+    `changed()` returns a future for the next change. `take()` returns the received bytes of the body.
+    `failure`: why the connection is CLOSED. `forget` is called once, when it can serve no more requests.
     """
 
     __slots__ = (
@@ -60,11 +60,11 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_unsent",
         "_waiter",
-        "asked",
         "failure",
         "headers",
         "idle_since",
         "phase",
+        "requests",
         "reusable",
         "status",
     )
@@ -83,20 +83,20 @@ class Connection(asyncio.Protocol):
         self._unsent: memoryview | None = None
         self._no_reading = self._no_writing = False
         self.phase = _IDLE
-        self.asked = 0  # requests
-        self.status = 0  # 0: no final head has come
+        self.requests = 0  # requests it was used for
+        self.status = 0  # 0 until the final head has arrived
         self.headers: list[tuple[bytes, bytes]] = []
         self.reusable = True
         self.idle_since = 0.0
         self.failure: Exception | None = None
 
-    # For whoever asks
+    # For the transport and the pool
 
     def ask(self, head: bytes, body: bytes = b"") -> None:
-        """Writes a request. A large `body` is written bit by bit, while the answer may come already."""
-        if not self.asked and self._has_unread():  # `usable` has looked at a kept one
+        """Writes a request. A large `body` is written in pieces; the answer may arrive before its end."""
+        if not self.requests and self._has_unread():  # a kept connection was checked by `usable`
             self.fail(AnswerTooEarlyError())
-        self.asked += 1
+        self.requests += 1
         self.status = self._overhead = 0
         self.headers = []
         if self.phase is not _IDLE:
@@ -107,13 +107,13 @@ class Connection(asyncio.Protocol):
             self._unsent = memoryview(body)
             self._write_on()
 
-    def news(self) -> "asyncio.Future[None]":
-        """Returns a future that is done once head, body, end or failure have come. For one waiter at a time."""
+    def changed(self) -> "asyncio.Future[None]":
+        """Returns a future, for one waiter. It is done once a head, bytes, the end or a failure arrives."""
         self._waiter = waiter = self._loop.create_future()
         return waiter
 
     def take(self) -> bytes:
-        """Returns the bytes of the body that have come since the last time; b"" where there are none."""
+        """Returns the bytes of the body that have arrived since the last call, possibly none."""
         pieces = self._pieces
         if not pieces:
             return b""
@@ -126,12 +126,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def died_unanswered(self) -> bool:
-        """True if a kept connection ended before it gave a byte of answer: the request can be sent again."""
+        """True if a kept connection ended before any byte of the answer. Then the request can be sent again."""
         ended = isinstance(self.failure, ConnectionEndedError | OSError)
-        return self.asked > 1 and ended and not self._overhead and not self.status
+        return self.requests > 1 and ended and not self._overhead and not self.status
 
-    def rest(self) -> bool:
-        """The answer was read to its end. Returns False where the connection cannot serve another request."""
+    def make_idle(self) -> bool:
+        """Ends the current request. Closes the connection and returns False if it cannot serve another one."""
         over = self.phase is _ANSWERED and not self._pieces and self._unsent is None
         if not over or not self.reusable or self._has_begun_record():
             self.close()
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def usable(self) -> bool:
-        """Returns True if it waits for a request, and nothing has come that nobody has read. Never waits."""
+        """Returns True if the connection is idle and has no unread bytes. Never blocks."""
         transport = self._transport
         open_ = self.phase is _IDLE and transport is not None and not transport.is_closing()
         return open_ and not self._has_unread()
@@ -150,7 +150,7 @@ class Connection(asyncio.Protocol):
         self.fail(ConnectionEndedError())
 
     def fail(self, error: Exception) -> None:
-        """Closes the socket at once; `error` is why. What came of the body before can still be taken."""
+        """Closes the socket at once because of `error`. Bytes received before can still be taken."""
         if self.phase is _CLOSED:
             return
         forget_traceback(error)
@@ -161,32 +161,32 @@ class Connection(asyncio.Protocol):
     # While connecting
 
     async def start_tls(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> None:
-        """Adds a layer of TLS above those that are there. Raises what broke the handshake, an OSError."""
+        """Adds a TLS layer above the present ones. Raises OSError if the handshake fails."""
         below = self._layers[-1].send if self._layers else self._write_raw
         tls = Tls(context, host, session, below)
         self._layers = (*self._layers, tls)
         tls.shake_hands()
         while not tls.established:
-            await self.news()
+            await self.changed()
             if self.failure is not None:
                 raise self.failure
 
     async def open_tunnel(self, head: bytes) -> int:
-        """Asks a proxy for a tunnel. Returns its status; after a 2xx the connection is as a new one."""
+        """Asks a proxy for a tunnel. Returns the proxy's status. After a 2xx the connection counts as new."""
         self.ask(head)
         while self.phase is _ASKED:
-            await self.news()
+            await self.changed()
         if isinstance(self.failure, OSError):
             raise self.failure
         if self.status // 100 == 2 and self.failure is None and not self._pieces:
-            self._parser = HttpResponseParser(self)  # to this one, the tunnel would be a body
-            self.phase, self.asked, self.reusable = _IDLE, 0, True
+            self._parser = HttpResponseParser(self)  # the old parser would take the tunnel for a body
+            self.phase, self.requests, self.reusable = _IDLE, 0, True
             return self.status
         return self.status if self.status // 100 != 2 else 0
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """Returns the TLS session with the upstream, if there is one."""
+        """The TLS session with the upstream, or None."""
         return self._layers[-1].session if self._layers else None
 
     # Called by the event loop
@@ -225,7 +225,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self.phase in (_ASKED, _ANSWERING):
-            self._take_left()
+            self._take_unread()
         self._end(exc)
         self._transport = self._parser = self._poll = None
 
@@ -239,7 +239,7 @@ class Connection(asyncio.Protocol):
     # Called by the parser
 
     def on_message_begin(self) -> None:
-        if self.phase is _ANSWERED:  # bytes behind the answer
+        if self.phase is _ANSWERED:  # bytes after the answer
             self.reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -254,12 +254,12 @@ class Connection(asyncio.Protocol):
         if status < 200:
             if status < 100:
                 raise HttpParserError("no such status")
-            self.headers = []  # of a 1xx, which is not the answer
+            self.headers = []  # drops those of a 1xx, which is not the answer
             return
         self.status, self.phase = status, _ANSWERING
         self.reusable = parser.should_keep_alive()
         if status >= 400 and self._unsent is not None:
-            self._unsent, self.reusable = None, False  # refused: the rest of the request is not wanted
+            self._unsent, self.reusable = None, False  # refused: the rest of the body need not be sent
 
     def on_body(self, body: bytes) -> None:
         if self.phase is _ANSWERING:
@@ -271,7 +271,7 @@ class Connection(asyncio.Protocol):
         if self.phase is _ANSWERING:
             self.phase = _ANSWERED
 
-    # Inside
+    # Internal
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -284,7 +284,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _retire(self) -> None:
-        """It serves no request after this one: the socket is closed."""
+        """Closes the socket: no other request can use it."""
         self.reusable = False
         self._unsent = None
         if self._transport is not None:
@@ -300,13 +300,13 @@ class Connection(asyncio.Protocol):
             self._retire()
 
     def _unparsed(self, error: Exception) -> None:
-        if self.phase is _ANSWERED:  # garbage behind the answer
+        if self.phase is _ANSWERED:  # garbage after the answer
             self.reusable = False
         else:
             self.fail(error)
 
     def _end(self, error: Exception | None) -> None:
-        """No more bytes come. That ends a body without length, and breaks off any other."""
+        """Handles the end of the incoming bytes. It completes a body without length, and breaks any other."""
         if self.phase is _ANSWERING and error is None and _runs_to_the_end(self.headers):
             self.phase = _ANSWERED
         if self.phase is _ANSWERED:
@@ -331,12 +331,12 @@ class Connection(asyncio.Protocol):
                 break
         if waiting and top.established:
             self._wake()
-        if self.phase is _IDLE and self.asked and self._has_begun_record():
+        if self.phase is _IDLE and self.requests and self._has_begun_record():
             self.fail(AnswerTooEarlyError())
         return data
 
     def _has_begun_record(self) -> bool:
-        """True if the rest of a TLS record is due. With the next answer it would be taken for part of that."""
+        """True if a TLS record is unfinished. Its rest would be taken for a part of the next answer."""
         return bool(self._layers) and any(tls.in_record for tls in self._layers)
 
     def _write_raw(self, data: bytes | memoryview) -> None:
@@ -353,7 +353,7 @@ class Connection(asyncio.Protocol):
             self.fail(error)
 
     def _write_on(self) -> None:
-        """Writes the next piece of a large body, as soon as the socket and the other calls allow."""
+        """Writes the next piece of a large body, if the socket accepts it, and schedules the one after it."""
         unsent = self._unsent
         if unsent is None or self._no_writing:
             return
@@ -363,11 +363,11 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._write_on)
 
     def _has_unread(self) -> bool:
-        """True if the socket holds bytes, or its end, that nobody has read. Never waits.
+        """True if the socket has unread bytes, or its end. Never blocks.
 
-        With TLS a new connection may hold the server's session tickets.
+        A new TLS connection is not checked: it may hold the server's session tickets.
         """
-        if self._layers and not self.asked:
+        if self._layers and not self.requests:
             return False
         if self._poll is None:
             if self._transport is None:
@@ -375,16 +375,16 @@ class Connection(asyncio.Protocol):
             self._poll = poll_of(self._transport.get_extra_info("socket"))
         return bool(self._poll(0))
 
-    def _take_left(self) -> None:
-        """A write failed. What the server had answered may lie in the socket, which is closed after this."""
+    def _take_unread(self) -> None:
+        """Reads the rest of the socket after a failed write: it may hold the server's answer."""
         if self._transport is not None:
-            self._no_reading = True  # there is nothing left to pause
-            for data in left_in(self._transport.get_extra_info("socket")):
+            self._no_reading = True  # a closing socket cannot be paused
+            for data in unread_bytes(self._transport.get_extra_info("socket")):
                 self.data_received(data)
 
 
 def _runs_to_the_end(headers: list[tuple[bytes, bytes]]) -> bool:
-    """True for a body that ends with its connection (RFC 9112 section 6.3)."""
+    """True if the end of the connection is the end of the body (RFC 9112 section 6.3)."""
     for name, value in headers:
         if name == b"content-length":
             return False

@@ -1,4 +1,4 @@
-"""Why a connection cannot be used, where neither the operating system nor a library says so.
+"""Errors of a connection that neither the operating system nor a library reports.
 
 BrokenConnectionError
     AnswerTooEarlyError
@@ -17,11 +17,11 @@ __all__ = [
 
 
 class BrokenConnectionError(Exception):
-    """Why a connection cannot be used, where no library says so."""
+    """The connection cannot be used."""
 
 
 class AnswerTooEarlyError(BrokenConnectionError):
-    """Bytes came before the request was written: they answer somebody else, or nobody."""
+    """Bytes came before the request was written: they answer another call, or none."""
 
 
 class ConnectionEndedError(BrokenConnectionError):
@@ -29,8 +29,8 @@ class ConnectionEndedError(BrokenConnectionError):
 
 
 class HeadTooLargeError(BrokenConnectionError):
-    """More than HEAD_BYTES came without a byte of body."""
+    """More than HEAD_BYTES came before the body."""
 
 
 class ProxyRefusedError(BrokenConnectionError):
-    """The proxy opens no tunnel."""
+    """The proxy refused to open a tunnel."""

@@ -1,4 +1,4 @@
-"""Where a request goes on the wire: the address to connect to, the proxy before it, the lines of its head."""
+"""The destination of a request: the address to connect to, the proxy, and the first lines of the head."""
 
 import base64
 import ssl
@@ -15,7 +15,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Address(NamedTuple):
-    """A server to connect to. A unix socket has a `path`; `host` is then what its server is called by."""
+    """A server to connect to. A unix socket has a `path`; its `host` is only a name for the host header."""
 
     host: str
     port: int
@@ -24,7 +24,7 @@ class Address(NamedTuple):
 
 
 class Origin:
-    """One server with its proxy, and what all requests to it share."""
+    """One server with its proxy, and the data that all requests to it share."""
 
     __slots__ = ("address", "authority", "proxy", "proxy_headers", "session", "text")
 
@@ -34,10 +34,10 @@ class Origin:
         self.authority: Final = _authority(address)
         self.proxy: Final = None if proxy is None else _address(proxy)
         self.proxy_headers: Final = b"" if proxy is None else _credentials(proxy)
-        self.session: ssl.SSLSession | None = None  # of TLS, to be resumed by the next connection
+        self.session: ssl.SSLSession | None = None  # the TLS session that the next connection resumes
 
     def head(self, method: str, target: str) -> bytes:
-        """Returns the first lines of a request's head. A proxy without a tunnel gets the whole URL."""
+        """Returns the first lines of a request's head, with the whole URL for a proxy without a tunnel."""
         extra = b""
         if self.proxy is not None and not self.address.tls:
             target, extra = f"http://{self.authority}{target}", self.proxy_headers
@@ -45,20 +45,20 @@ class Origin:
 
     @property
     def connect_head(self) -> bytes:
-        """The head of the request that asks the proxy for a tunnel."""
+        """Returns the head of the CONNECT request, which asks the proxy for a tunnel."""
         host = f"[{self.address.host}]" if ":" in self.address.host else self.address.host
         where = f"{host}:{self.address.port}"
         return f"CONNECT {where} HTTP/1.1\r\nhost: {where}\r\n".encode("ascii") + self.proxy_headers + b"\r\n"
 
 
 def parse_origin(text: str, proxies: Proxies) -> Origin:
-    """Returns the origin of a URL that was cut before its path: `https://api.example:8443`, `unix:/a.sock:`.
+    """Returns the origin of a URL without its path: `https://api.example:8443`, `unix:/a.sock:`.
 
-    Raises InvalidRequestError for what is no http or https URL.
+    Raises InvalidRequestError for any other text.
     """
     try:
         address = _address(text)
-    except ValueError:  # its text may hold what a client wrote
+    except ValueError:  # drops its text, which may quote the client
         raise InvalidRequestError("the upstream's URL has no host to connect to") from None
     return Origin(text, address, proxies.for_url(text))
 
@@ -76,14 +76,14 @@ def _address(url: str) -> Address:
 
 
 def _authority(address: Address) -> str:
-    """Returns the value of `host`: without the port where it is the scheme's own."""
+    """Returns the value of the host header, without the scheme's default port."""
     host = f"[{address.host.partition('%')[0]}]" if ":" in address.host else address.host
     usual = _PORTS["https" if address.tls else "http"]
     return host if address.port == usual else f"{host}:{address.port}"
 
 
 def _credentials(proxy: str) -> bytes:
-    """Returns the header that names the proxy's user, with its end of line; b"" without a user."""
+    """Returns the header with the proxy's user and password, including its line end; b"" without a user."""
     parts = urlsplit(proxy)
     if parts.username is None:
         return b""

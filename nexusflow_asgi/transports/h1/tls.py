@@ -1,4 +1,4 @@
-"""TLS of one connection, over bytes in memory: the same on every event loop, and it can resume a session."""
+"""TLS of one connection, on bytes in memory. It works alike on every event loop, and can resume a session."""
 
 import ssl
 from collections.abc import Callable
@@ -10,13 +10,13 @@ _RECORD_HEADER: Final = 5
 """Bytes of type, version and length before each record (RFC 8446 section 5.1)."""
 
 _MOST: Final = 256 * 1024
-"""Bytes that one read takes out of the TLS library."""
+"""Bytes per read from the TLS library."""
 
 
 class Tls:
-    """One layer: `receive` takes bytes of the wire and returns those of the layer above, `send` the other way.
+    """One layer of TLS. `receive` decrypts bytes from the wire; `send` encrypts, and passes them to `write`.
 
-    `write` hands bytes to the layer below. Each verb raises ssl.SSLError where the peer breaks the protocol.
+    Each verb raises ssl.SSLError if the peer breaks the protocol.
     """
 
     __slots__ = (
@@ -43,18 +43,18 @@ class Tls:
             self._incoming, self._outgoing, server_hostname=host, session=session
         )
         self._write: Final = write
-        self._record_left = 0  # bytes of the current record that have not come
-        self._begun: bytes = b""  # the beginning of a record's header
+        self._record_left = 0  # bytes of the current record that have not arrived
+        self._begun: bytes = b""  # an incomplete header of a record
         self.established = False
-        self.ended = False  # the peer has said that it sends no more
+        self.ended = False  # the peer has announced the end of its bytes
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """Returns what a later connection can resume. Servers send it with their first answer or before."""
+        """The session that a later connection can resume. It arrives with the first answer or before."""
         return self._object.session
 
     def shake_hands(self) -> None:
-        """Takes the handshake as far as the bytes that have come allow."""
+        """Continues the handshake as far as the received bytes allow."""
         try:
             self._object.do_handshake()
             self.established = True
@@ -64,7 +64,7 @@ class Tls:
             self._flush()
 
     def receive(self, data: bytes) -> bytes:
-        """Returns the plain bytes in `data`, which may be none."""
+        """Returns the decrypted bytes of `data`, possibly none."""
         self._incoming.write(data)
         self._count_records(data)
         if not self.established:
@@ -83,11 +83,11 @@ class Tls:
             pass
         except ssl.SSLZeroReturnError:
             self.ended = True
-        self._flush()  # an answer to a key update
+        self._flush()  # a key update needs an answer
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def send(self, data: bytes | memoryview) -> None:
-        """Encrypts all of `data` and hands it down."""
+        """Encrypts `data` and passes it to the layer below."""
         sent = self._object.write(data)
         while sent < len(data):
             sent += self._object.write(memoryview(data)[sent:])
@@ -95,11 +95,11 @@ class Tls:
 
     @property
     def in_record(self) -> bool:
-        """True if a record has begun and not ended. The TLS library does not say what it has of one."""
+        """True if a record is incomplete. The TLS library does not expose this."""
         return bool(self._record_left or self._begun)
 
     def _count_records(self, data: bytes) -> None:
-        """Follows the records in `data`: a header of five bytes, of which two are the length, then a body."""
+        """Follows the records in `data`. Each has a header of five bytes, with the length in the last two."""
         at = self._record_left
         if self._begun:
             data = self._begun + data

@@ -1,4 +1,4 @@
-"""The transport: requests in, answers out, one connection a call."""
+"""H1Transport: sends each request on one connection of a pool."""
 
 import asyncio
 import functools
@@ -31,19 +31,19 @@ from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest, split_ur
 __all__ = ["H1Transport"]
 
 _SMALL_BODY: Final = 64 * 1024
-"""A body up to this is written together with its head."""
+"""Bytes. A body up to this size is written together with its head."""
 
 _MOST_PREFIXES: Final = 64
 _LONGEST_PREFIX: Final = 1024
-"""First lines of a head are kept for the next request: so many, of URLs up to this length."""
+"""The first lines of a head are cached by URL: at most _MOST_PREFIXES, for URLs up to this length."""
 
 _ASKED, _ANSWERED, _CLOSED = Phase.ASKED, Phase.ANSWERED, Phase.CLOSED
 
 
 class H1Transport:
-    """HTTP/1.1 on asyncio, made for one upstream: a pool, TLS contexts and first lines of heads.
+    """HTTP/1.1 on asyncio, for one upstream. It has a pool, TLS contexts, and cached first lines of heads.
 
-    Make it inside the event loop that it is for.
+    Create it inside the event loop that will use it.
     """
 
     def __init__(self, upstream: Upstream, proxies: Proxies | None = None) -> None:
@@ -65,7 +65,7 @@ class H1Transport:
             try:
                 connection.ask(head, body)
                 while connection.phase is _ASKED:
-                    await connection.news()
+                    await connection.changed()
             except BaseException:
                 connection.close()
                 pool.leave()
@@ -74,16 +74,16 @@ class H1Transport:
                 return _Answer(connection, origin, pool, upstream.name)
             if not connection.died_unanswered:
                 break
-            connection = await self._open(origin, upstream, entered=True)  # a new one: this happens once
+            connection = await self._open(origin, upstream, entered=True)  # happens only once
         pool.leave()
         raise _failed(connection, upstream.name)
 
     async def aclose(self) -> None:
         self._pool.close()
-        await asyncio.sleep(0)  # the event loop closes the sockets
+        await asyncio.sleep(0)  # lets the event loop close the sockets
 
     def _rendered(self, request: UpstreamRequest) -> tuple[Origin, bytes, bytes]:
-        """Returns where a request goes, its head with a small body behind it, and a body that is not small."""
+        """Returns origin, head and body of a request. A small body is part of the head, and the body is b""."""
         origin, prefix = self._prefix(request.method, request.url)
         body = request.body
         lines = [b": ".join(pair) for pair in request.headers]
@@ -107,14 +107,14 @@ class H1Transport:
         found = origin, origin.head(method, target or "/")
         if len(url) <= _LONGEST_PREFIX:
             if len(self._prefixes) >= _MOST_PREFIXES:
-                self._prefixes.clear()  # queries are the clients' to choose
+                self._prefixes.clear()  # clients choose the queries, so there may be any number
             self._prefixes[method, url] = found
         return found
 
     async def _open(self, origin: Origin, upstream: Upstream, *, entered: bool) -> Connection:
-        """Returns a new connection; to a call that must wait for its place in the pool, maybe a kept one.
+        """Returns a new connection, or a kept one if the call had to wait for its place in the pool.
 
-        Raises UpstreamError, and gives the place back then.
+        `entered`: the call already has a place. Raises UpstreamError; then the place is free again.
         """
         pool = self._pool
         limit = asyncio.timeout(upstream.timeouts.connect)
@@ -131,7 +131,7 @@ class H1Transport:
             OSError,
             ValueError,
             BrokenConnectionError,
-        ) as error:  # ValueError: a name that no resolver takes
+        ) as error:  # ValueError: a host name that the resolver rejects
             forget_traceback(error)
             failure = error
         except BaseException:
@@ -155,7 +155,7 @@ class H1Transport:
         return connection
 
     def _tls_context(self, for_proxy: bool) -> ssl.SSLContext:
-        """Returns the context that verifies the upstream, or a proxy by the system's authorities."""
+        """Returns the context that verifies the upstream. A proxy is verified by the system's authorities."""
         if for_proxy or self._ca_file is None:
             return _system_context()
         if self._context is None:
@@ -164,7 +164,7 @@ class H1Transport:
 
 
 class _Answer:
-    """See TransportResponse. Its connection goes back to the pool as soon as the end was read."""
+    """See TransportResponse. The connection returns to the pool as soon as the end has been read."""
 
     __slots__ = ("_connection", "_origin", "_pool", "_upstream", "headers", "status")
 
@@ -187,7 +187,7 @@ class _Answer:
                 break
             if phase is _CLOSED:
                 raise _failed(connection, self._upstream)
-            await connection.news()
+            await connection.changed()
         return data
 
     async def aclose(self) -> None:
@@ -201,7 +201,7 @@ class _Answer:
 
 
 def _failed(connection: Connection, upstream: str) -> UpstreamError:
-    """Returns why a connection that was asked is closed."""
+    """Returns the error of a connection that closed after its request was sent."""
     failure = connection.failure
     if isinstance(failure, AnswerTooEarlyError):
         return early_answer(upstream)
@@ -212,7 +212,7 @@ def _failed(connection: Connection, upstream: str) -> UpstreamError:
 
 @functools.cache
 def _system_context() -> ssl.SSLContext:
-    """Reading the system's authorities takes a while: once a process."""
+    """Returns the context with the system's authorities. It is slow to make, so each process makes one."""
     return _verifying(None)
 
 

@@ -1,4 +1,4 @@
-"""Bytes that lie in a socket and that the event loop has not read."""
+"""Unread bytes of a socket: finds out whether there are any, and reads the rest of a broken one."""
 
 import os
 import select
@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from nexusflow_asgi.transports.failures import HEAD_BYTES
 
-__all__ = ["left_in", "poll_of"]
+__all__ = ["poll_of", "unread_bytes"]
 
 _MOST_LEFT: Final = 8 * HEAD_BYTES
-"""Bytes that are read of a connection that broke."""
+"""Bound on the bytes read from a broken connection."""
 
 
 def poll_of(raw: Any) -> Callable[[int], Any]:
-    """Returns a function that says whether a read from this socket would not wait: there are bytes, or its end.
+    """Returns a function that is true if a read from this socket would not block: it has bytes, or its end.
 
     The function takes the milliseconds to wait.
     """
@@ -27,9 +27,11 @@ def poll_of(raw: Any) -> Callable[[int], Any]:
     return poll.poll
 
 
-def left_in(raw: Any) -> Iterator[bytes]:
-    """Yields what a socket holds, bounded. The event loop closes it unread at the first failed write; a second
-    descriptor still reads it."""
+def unread_bytes(raw: Any) -> Iterator[bytes]:
+    """Yields the unread bytes of a socket, up to a bound.
+
+    The event loop closes a socket unread after a failed write. A second descriptor can still read it.
+    """
     with suppress(OSError, ValueError, AttributeError), socket.socket(fileno=os.dup(raw.fileno())) as second:
         second.setblocking(False)
         left = _MOST_LEFT
