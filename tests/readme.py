@@ -14,7 +14,14 @@ from tests.hosts.shown import FORMS, folded, shown
 from tests.matrix.results import clients_table, hosts_table, versions
 from tests.readme_caching import PICTURE, break_even_table, invalidations_table, picture, report, rules_table
 from tests.readme_reference import commands, members, settings
-from tests.readme_vendors import columns_table, losses_table, vendors_table
+from tests.readme_vendors import (
+    columns_table,
+    losses_table,
+    responses_columns_table,
+    responses_losses_table,
+    responses_vendors_table,
+    vendors_table,
+)
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -260,6 +267,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "vendors": vendors_table,
     "columns": columns_table,
     "losses": losses_table,
+    "responses_vendors": responses_vendors_table,
+    "responses_columns": responses_columns_table,
+    "responses_losses": responses_losses_table,
     "mount": lambda: f"```python\n{shown('starlette_mount')[1]}```",
     "examples": lambda: folded(*FORMS),
     "handover": lambda: folded("starlette_session", "django_project/asgi_session"),

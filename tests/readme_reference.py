@@ -54,7 +54,7 @@ _TABLES: dict[str, Any] = {
 _DEFAULTS = {
     "upstreams.NAME.base_url": "Anthropic's own for `anthropic`",
     "upstreams.NAME.api_key": "the client's own",
-    "upstreams.NAME.auth": "`x-api-key`; `bearer` for `sk-ant-oat...` and `openai-chat`",
+    "upstreams.NAME.auth": "`x-api-key`; `bearer` for `sk-ant-oat...` and translated dialects",
     "upstreams.NAME.prices": "the vendor's; without `vendor`, all vendors by model name",
     "upstreams.NAME.tool_images": "hoist",
     "upstreams.NAME.threads": "`true` for Anthropic's own address",
@@ -65,7 +65,7 @@ _DEFAULTS = {
 }
 SETTINGS = {
     "upstreams.NAME.dialect": "`anthropic` (relayed), `openai-chat` or `openai-responses` (translated)",
-    "upstreams.NAME.base_url": "URL or `unix:/PATH.sock`; `/v1/messages` or `/chat/completions` is appended",
+    "upstreams.NAME.base_url": "URL or `unix:/PATH.sock`; the path of the dialect is appended",
     "upstreams.NAME.api_key": "the variable that holds the key, as `env:NAME`",
     "upstreams.NAME.auth": "header of the key: `x-api-key`, `bearer`, or `none` for no key at all",
     "upstreams.NAME.optional": "if the key is missing, leave the upstream out instead of failing the start",

@@ -1,31 +1,59 @@
-"""The tables in docs/translation.md: vendors, their columns, and fields that a vendor does not take."""
+"""The tables in docs/translation.md and docs/responses.md: vendors, columns, fields that cannot be sent."""
 
 import ast
 import inspect
 import re
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-from nexusflow_core.dialects.openai_chat.vendors import VENDORS, Vendor, columns
+from nexusflow_core.dialects.openai_chat import vendors as chat
+from nexusflow_core.dialects.openai_responses import vendors as responses
 from nexusflow_core.translation.refusals import DROPPED, NO_OPS, REFUSED
 
-__all__ = ["columns_table", "losses_table", "vendors_table"]
+__all__ = [
+    "columns_table",
+    "losses_table",
+    "responses_columns_table",
+    "responses_losses_table",
+    "responses_vendors_table",
+    "vendors_table",
+]
 
 _SOURCES = re.compile(r"\s*\[([a-z, ]+)\]\.?$")
 
 
 def vendors_table() -> str:
-    """Returns a line per vendor with its deviations from the protocol; `?` marks uncertain ones."""
+    """Returns a line per vendor of Chat Completions with its deviations; `?` marks uncertain ones."""
+    return _vendors(chat)
+
+
+def responses_vendors_table() -> str:
+    """Returns a line per vendor of the Responses API with its deviations; `?` marks uncertain ones."""
+    return _vendors(responses)
+
+
+def columns_table() -> str:
+    """Returns a line per column of Chat Completions: its meaning and its source."""
+    return _columns(chat)
+
+
+def responses_columns_table() -> str:
+    """Returns a line per column of the Responses API: its meaning and its source."""
+    return _columns(responses)
+
+
+def _vendors(dialect: ModuleType) -> str:
     lines = ["| vendor | deviations (`?`: uncertain) |", "| --- | --- |"]
-    plain = Vendor()
-    for name, row in sorted(VENDORS.items()):
-        named = [field for field in Vendor.__struct_fields__ if field != "uncertain"]
+    plain = dialect.Vendor()
+    for name, row in sorted(dialect.VENDORS.items()):
+        named = [field for field in plain.__struct_fields__ if field != "uncertain"]
         shown = [_shown(field, row) for field in named if getattr(row, field) != getattr(plain, field)]
         lines.append(f"| `{name}` | {', '.join(shown)} |")
     return "\n".join(lines)
 
 
-def _shown(field: str, row: Vendor) -> str:
+def _shown(field: str, row: Any) -> str:
     value: Any = getattr(row, field)
     mark = "?" if field in row.uncertain else ""
     if isinstance(value, frozenset):
@@ -34,9 +62,9 @@ def _shown(field: str, row: Vendor) -> str:
     return f"{field}{mark}{shown}".replace("|", "\\|")
 
 
-def columns_table() -> str:
-    """Returns a line per column: its meaning and its source, read from its docstring."""
-    body = ast.parse(inspect.getsource(columns)).body
+def _columns(dialect: ModuleType) -> str:
+    """Reads the docstrings of the columns."""
+    body = ast.parse(inspect.getsource(dialect.columns)).body
     [table] = [node for node in body if isinstance(node, ast.ClassDef) and node.name == "Vendor"]
     lines = ["| column | meaning | source |", "| --- | --- | --- |"]
     for field, about in zip(table.body, table.body[1:], strict=False):
@@ -49,7 +77,9 @@ def columns_table() -> str:
     return "\n".join(lines)
 
 
-_LACKS: list[tuple[str, Callable[[Vendor], bool], str]] = [
+_Lacks = list[tuple[str, Callable[[Any], bool], str]]
+
+_LACKS: _Lacks = [
     ("images", lambda row: not row.vision, "400"),
     ("images by URL", lambda row: not row.image_urls, "400"),
     ("PDF documents", lambda row: not row.pdf, "400"),
@@ -106,16 +136,83 @@ _ALWAYS: list[tuple[str, str]] = [
 ]
 
 
+_RESPONSES_LACKS: _Lacks = [
+    ("images", lambda row: not row.vision, "400"),
+    ("images by URL", lambda row: not row.image_urls, "400"),
+    ("PDF documents", lambda row: not row.pdf, "400"),
+    ("PDF documents by URL", lambda row: not row.pdf_urls, "400"),
+    (
+        "images and PDF documents in tool results",
+        lambda row: row.tool_images == "hoist",
+        "send them after the results, with a label",
+    ),
+    ("a schema for the answer", lambda row: not row.response_format, "400"),
+    (
+        "`temperature`, `top_p` of models that reason",
+        lambda row: row.thinking_alone,
+        "listed, unless the effort is `none`",
+    ),
+    ("a forced tool call", lambda row: row.tool_choice == "auto", "send `auto`; listed"),
+    (
+        "one tool call at a time",
+        lambda row: "parallel_tool_calls" in row.refuses,
+        "keep the answer's first call",
+    ),
+    ("`strict` tools", lambda row: not row.strict_tools, "listed"),
+    (
+        '`web_search`, with `server_tools = "carry"`',
+        lambda row: row.web_search is None,
+        "400",
+    ),
+    ("`thinking`, effort", lambda row: not row.thinking, "listed"),
+    ("reasoning of earlier turns", lambda row: not row.replay, "listed"),
+    ("`metadata.user_id`", lambda row: not row.safety_identifier, "listed"),
+    ("cache markers", lambda row: row.cache_models is None and not row.caches_itself, "listed"),
+    (
+        "cache markers, with automatic caching",
+        lambda row: row.cache_models is None and row.caches_itself,
+        "ignore them; nothing is lost",
+    ),
+    ("a compaction (`compact_20260112`)", lambda row: not row.compaction, "400"),
+    ("`max_tokens`", lambda row: "max_output_tokens" in row.refuses, "listed"),
+    ("`count_tokens`", lambda row: not row.counts, "404, or an estimate if the route asks for one"),
+]
+
+_RESPONSES_ALWAYS: list[tuple[str, str]] = [
+    ("an answer that the client began (prefill)", "400, in Anthropic's words"),
+    ("`top_k`", "listed"),
+    ("`stop_sequences`", "search the text ourselves, end the answer there, and close the connection"),
+    ("`max_tokens` below 16", "send 16; listed"),
+    ("a cache lifetime of 1 hour", "listed; the vendor's 30 minutes hold"),
+    ("other server tools (web fetch, code execution ...)", "400"),
+    ("files, containers (`file_id`, `container_upload`)", "400"),
+    ("`max_tokens: 0`", "400: it would not warm a cache"),
+    ("`is_error` of a tool result", "send `Error: ` before its text"),
+    ("thinking of Claude, or of another upstream, in earlier turns", "listed; only its maker can use it"),
+    ("thinking that leads to nothing in its turn", "listed; the vendor refuses it"),
+    ("exact counts in `message_start`", "an estimate there; `message_delta` has the exact counts"),
+]
+
+
 def losses_table() -> str:
-    """Returns a line per field: the vendors that do not take it, and what we do."""
-    lines = ["| field | not sent to | what we do |", "| --- | --- | --- |"]
-    for asked, lacks, happens in _LACKS:
-        names = [name for name, row in sorted(VENDORS.items()) if lacks(row)]
-        if names:
-            to = ", ".join(names) if len(names) < len(VENDORS) else "all"
-            lines.append(f"| {asked} | {to} | {happens} |")
-    lines += [f"| {asked} | all | {happens} |" for asked, happens in _ALWAYS]
+    """Returns a line per field of Chat Completions: the vendors that do not take it, and what we do."""
+    lines = _losses(chat, _LACKS, _ALWAYS)
     lines += [f"| `{name}` | all | 400: {why} |" for name, why in sorted(REFUSED.items())]
     lines += [f"| `{name}` | all | listed: {why} |" for name, why in sorted(DROPPED.items())]
     lines += [f"| `{name}` | - | {why} |" for name, why in NO_OPS.items()]
     return "\n".join(lines)
+
+
+def responses_losses_table() -> str:
+    """Returns a line per field of the Responses API: the vendors that do not take it, and what we do."""
+    return "\n".join(_losses(responses, _RESPONSES_LACKS, _RESPONSES_ALWAYS))
+
+
+def _losses(dialect: ModuleType, lacks: _Lacks, always: list[tuple[str, str]]) -> list[str]:
+    lines = ["| field | not sent to | what we do |", "| --- | --- | --- |"]
+    for asked, is_lacking, happens in lacks:
+        names = [name for name, row in sorted(dialect.VENDORS.items()) if is_lacking(row)]
+        if names:
+            to = ", ".join(names) if len(names) < len(dialect.VENDORS) else "all"
+            lines.append(f"| {asked} | {to} | {happens} |")
+    return lines + [f"| {asked} | all | {happens} |" for asked, happens in always]

@@ -142,6 +142,7 @@ def test_every_configuration_is_accepted(snippet: str, monkeypatch: pytest.Monke
     """Each starts a gateway as it stands."""
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-dashscope")
     monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-deepseek")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
     NexusFlow(config=decode_config(snippet.encode()))
 
 

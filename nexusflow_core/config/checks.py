@@ -60,9 +60,12 @@ def check_effect(
     known = {name: DIALECTS[name].options for name in dialects if name in DIALECTS}
     every = frozenset[str]().union(*(dialect.options for dialect in DIALECTS.values()))
     for name, value in written.items():
+        if not known:
+            return
         for setting in (name, f"{name}.{value}"):  # some dialects know a setting, but not each of its values
-            if known and setting in every and not any(setting in options for options in known.values()):
-                complaints.add(f"{path}.{name}", f"has no effect: {_reason(known)}")
+            if setting in every and not any(setting in options for options in known.values()):
+                what = "has no effect" if setting == name else f"the value {value!r} has no effect"
+                complaints.add(f"{path}.{name}", f"{what}: {_reason(known)}")
                 break
 
 

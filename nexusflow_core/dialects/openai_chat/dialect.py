@@ -65,7 +65,10 @@ def tools_limit(vendor: Vendor, model: str) -> str | None:
     if thinking is None or thinking.with_tools == "any":
         return None
     if thinking.with_tools == "off":
-        return f"{model} takes tools on Chat Completions only without thinking, which is switched off for them"
+        return (
+            f"{model} takes tools on Chat Completions only without thinking, which is switched off for them; "
+            'with dialect = "openai-responses" it has both'
+        )
     return (
         f'{model} takes no tools on Chat Completions: they are refused; it needs dialect = "openai-responses"'
     )
