@@ -53,6 +53,9 @@ class Call(Struct, frozen=True, kw_only=True):
     seen: Peek | None = None
     session: Session = Session()
     max_values: int = MAX_VALUES
+    without: frozenset[str] = frozenset()
+    """Parts that an upstream refused, so that a translation leaves them out: `summaries` of its reasoning, and
+    `reasoning` of earlier turns."""
 
     @property
     def model(self) -> str:

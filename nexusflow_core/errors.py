@@ -197,6 +197,8 @@ class UpstreamError(NexusFlowError):
     retryable: bool = True
     counts: bool = True
     cause: str = ""
+    refuses: str = ""
+    """The part of the request that the upstream does not take, see `Call.without`."""
 
     def __init__(
         self,

@@ -47,25 +47,29 @@ class _Peek(msgspec.Struct):
     provider: str
 
 
-def folder() -> Path:
-    """`$NEXUSFLOW_TRAFFIC`, or the `shared/traffic` beside the project; its `dev` holds the files."""
+def folder(within: str = "dev") -> Path:
+    """The folder of files in `$NEXUSFLOW_TRAFFIC`, or in the `shared/traffic` beside the project."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "traffic"
-    return Path(os.environ.get("NEXUSFLOW_TRAFFIC") or beside) / "dev"
+    return Path(os.environ.get("NEXUSFLOW_TRAFFIC") or beside) / within
 
 
-def why_absent() -> str | None:
+def why_absent(within: str = "dev") -> str | None:
     """The reason to skip, or None where there is something to replay."""
-    if any(folder().glob("*.jsonl.gz")):
+    if any(folder(within).glob("*.jsonl.gz")):
         return None
-    return f"no recorded traffic: {folder()} has no *.jsonl.gz (NEXUSFLOW_TRAFFIC names another place)"
+    return f"no recorded traffic: {folder(within)} has no *.jsonl.gz (NEXUSFLOW_TRAFFIC names another place)"
 
 
 def exchanges(
-    protocol: str | None = None, *, method: str | None = None, provider: str | None = None
+    protocol: str | None = None,
+    *,
+    method: str | None = None,
+    provider: str | None = None,
+    within: str = "dev",
 ) -> Iterator[Exchange]:
     """Every exchange that fits, in the order of the files; lines that do not fit are not decoded."""
     peek, whole = msgspec.json.Decoder(_Peek), msgspec.json.Decoder(Exchange)
-    for file in sorted(folder().glob("*.jsonl.gz")):
+    for file in sorted(folder(within).glob("*.jsonl.gz")):
         with gzip.open(file, "rb") as lines:
             for line in lines:
                 seen = peek.decode(line)

@@ -3,6 +3,8 @@
 import zlib
 from math import inf
 
+from msgspec.structs import replace
+
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg
 from nexusflow_core.errors import NexusFlowError, UpstreamError, kept
@@ -49,7 +51,8 @@ class Fallback:
 
     def after(self, attempt: Attempt, error: UpstreamError, body: bytes, now: float) -> Step | None:
         """Returns the attempt after this failure; None makes it the answer. `body` is the error answer's."""
-        if (step := self._without_thinking(error, body, now)) is not None:
+        step = self._without_thinking(error, body, now) or self._without_refused(error, now)
+        if step is not None:
             self.cause = kept(error)
             return step
         if attempt.ended or self._plan is None:
@@ -103,6 +106,20 @@ class Fallback:
         step = self._plan.once_more(now) if edits else None
         if step is not None:
             it.call, it.edits = stripped, edits
+        return step
+
+    def _without_refused(self, error: UpstreamError, now: float) -> Step | None:
+        """Returns the same target again for the call without the part that it refuses, or None.
+
+        Reasoning of earlier turns is left out only where the route strips thinking.
+        """
+        it, part = self._outcome, error.refuses
+        if not part or part in it.call.without or it.route is None or self._plan is None:
+            return None
+        strips = part != "reasoning" or it.route.thinking == "strip"
+        step = self._plan.once_more(now) if strips else None
+        if step is not None:
+            it.call, it.edits = replace(it.call, without=it.call.without | {part}), (*it.edits, part)
         return step
 
     def _failure(self, attempt: Attempt, error: NexusFlowError, now: float) -> Failure | None:

@@ -14,7 +14,7 @@ from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.untyped import is_zero, object_of
 from nexusflow_core.upstream import Credential, Upstream
 
-__all__ = ["error_in", "error_of_answer", "error_of_body", "origin_of", "too_long"]
+__all__ = ["error_in", "error_of_answer", "error_of_body", "origin_of", "refused_part", "too_long"]
 
 _FAILED = ("failed", "cancelled", "canceled", "expired")
 
@@ -65,8 +65,18 @@ def _understood(error: dict[str, Any]) -> ErrorTold:
     return _meant(told)
 
 
+def refused_part(told: ErrorTold, status: int) -> str:
+    """Returns the part of the request that an error is about, if the call can go without it; else ""."""
+    if status != 400:
+        return ""
+    if "invalid_encrypted_content" in told.words:
+        return "reasoning"
+    return "summaries" if _SUMMARIES.search(told.message[:_LOOK]) else ""
+
+
 # The meaning of a code
 
+_SUMMARIES = re.compile(r"reasoning\.summary|must be verified to generate reasoning summar", re.I)
 _REFUSED = re.compile(r"\binvalid_prompt\b|\bcontent_?filter|\w+_policy(?:_violation)?\b", re.I)
 """The model's answer to such a prompt is a refusal, which agents handle better than an error."""
 _WRONG_KEY = re.compile(r"\s*Incorrect API key", re.I)

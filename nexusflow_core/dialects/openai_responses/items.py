@@ -46,6 +46,7 @@ class Items:
         self._vendor = it.vendor
         self._losses = it.losses
         self._thinker = it.thinker
+        self._refused = "reasoning" in it.call.without
         self._phased = it.vendor.phased(it.model)
         self._markers = markers
         self._parts = ResponsesParts(it)
@@ -182,6 +183,9 @@ class Items:
         raise InvalidRequestError(f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream")
 
     def _reasoning(self, block: ThinkingBlock | RedactedThinkingBlock, path: str) -> Part | None:
+        if self._refused:
+            self._losses.drop(path, "the upstream refused it")
+            return None
         if self._vendor.replay:
             return reasoning_item(block, path, self._thinker, self._losses)
         self._losses.drop(path, "this upstream takes no thinking of earlier turns")

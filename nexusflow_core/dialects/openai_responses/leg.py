@@ -5,11 +5,11 @@ import msgspec
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import LegState
 from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
-from nexusflow_core.dialects.openai_responses.errors import error_in, error_of_body, origin_of
+from nexusflow_core.dialects.openai_responses.errors import error_in, error_of_body, origin_of, refused_part
 from nexusflow_core.dialects.openai_responses.response import read_answer, translate_answer
 from nexusflow_core.dialects.openai_responses.schema import Event, Response, decode_event
 from nexusflow_core.dialects.openai_responses.stream import ENDS, ResponsesStream
-from nexusflow_core.errors import UpstreamError
+from nexusflow_core.errors import UpstreamError, UpstreamStatusError
 from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.answer import Answer
 from nexusflow_core.translation.error_bodies import ErrorTold
@@ -34,6 +34,11 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
 
     def error_told(self, body: bytes) -> ErrorTold:
         return error_of_body(body)
+
+    def _failed(self, told: ErrorTold) -> UpstreamStatusError:
+        error = super()._failed(told)
+        error.refuses = refused_part(told, self._status)
+        return error
 
     def decode(self, event: ServerSentEvent) -> bytes:
         stream, data = self._stream, event.data

@@ -6,7 +6,7 @@ from nexusflow_core.dialects.openai_responses.schema import Event, Item, Part, n
 from nexusflow_core.dialects.openai_responses.slots import Slot, Told
 from nexusflow_core.translation.held import Pieces
 from nexusflow_core.translation.json_lenient import Joint
-from nexusflow_core.translation.said import COMPARED, Said
+from nexusflow_core.translation.said import SaidExactly
 from nexusflow_core.translation.think_tags import ThinkTags
 from nexusflow_core.untyped import is_zero, object_of
 
@@ -22,7 +22,7 @@ class TextPart:
     def __init__(self, told: Told, index: int, *, refusal: bool) -> None:
         asked = told.asked
         self.index = index
-        self.said = Said()
+        self.said = SaidExactly()
         self.refusal = refusal
         self.closed = False
         self.cited = 0
@@ -37,11 +37,10 @@ class TextPart:
 
     @property
     def closely(self) -> bool:
-        """True while text must be examined before it is written: at the beginning, and for tags, stop strings,
-        sources and cut characters."""
-        begins = len(self.said.head) < COMPARED
+        """True while text must be examined before it is written: for tags, stop strings, sources and cut
+        characters."""
         examined = self._stops is not None or self._tags is not None or self._text is not None
-        return begins or examined or self.refusal or bool(self._joint)
+        return examined or self.refusal or bool(self._joint)
 
     def add(self, text: str, out: list[bytes]) -> None:
         """Takes a piece of text."""
@@ -69,6 +68,7 @@ class TextPart:
             self._write(self._stops.flush(), out)
         if self._told.found is None:
             self.closed = True
+            self._told.written += self.said.size
             self._told.writer.close(out)
 
     def cite(self, annotation: Any, out: list[bytes]) -> None:
@@ -95,9 +95,7 @@ class TextPart:
         )
 
     def _add(self, text: str, out: list[bytes]) -> None:
-        before = self.said.size
         self.said.add(text)
-        self._told.written += self.said.size - before
         if self.refusal:
             self._told.refusal.add(text)
         if self._tags is None:

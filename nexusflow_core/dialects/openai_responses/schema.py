@@ -109,7 +109,8 @@ class Response(Struct):
     @property
     def is_answer(self) -> bool:
         """True if it has the members of an answer, and is not JSON of another kind."""
-        return self.output is not None or not is_zero(self.usage) or self.object == "response"
+        named = is_zero(self.object) or self.object == "response"
+        return named and (self.output is not None or not is_zero(self.usage) or not is_zero(self.object))
 
 
 _UNFINISHED = ("", "queued", "in_progress")

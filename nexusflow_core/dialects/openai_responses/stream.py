@@ -87,7 +87,12 @@ class ResponsesStream(AnswerStream):
 
     def usage(self) -> dict[str, Any] | None:
         """Returns usage in Anthropic's names: the upstream's, else an estimate once the answer has begun."""
-        return self._tap.usage(self._told.written) if self.started else self._tap.counts()
+        if not self.started:
+            return self._tap.counts()
+        live = self._slots.live
+        part = live.part if isinstance(live, MessageSlot) else None
+        open_text = part.said.size if part is not None and not part.closed else 0
+        return self._tap.usage(self._told.written + open_text)
 
     def plain(self, data: bytes) -> bytes | None:
         """Returns the event of a text delta that only continues the open text, which most do; else None.
@@ -102,9 +107,7 @@ class ResponsesStream(AnswerStream):
             return None
         if not text:
             return b""
-        size = len(text) if text.isascii() else len(text.encode())
-        part.said.size += size
-        self._told.written += size
+        part.said.add(text)
         return text_delta(self._writer.index, text)
 
     def feed(self, event: Event, size: int) -> bytes:

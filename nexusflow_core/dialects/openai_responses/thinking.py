@@ -24,7 +24,10 @@ def steer_thinking(it: ResponsesTranslation) -> Steered:
             _add(it, effort=row.efforts["low"])
         return steered
     if wish.kind is not None and it.vendor.summary and not wish.hidden and not steered.off:
-        _add(it, summary="auto")
+        if "summaries" in it.call.without:
+            it.losses.drop("thinking.display", "this organization may not see summaries of reasoning")
+        else:
+            _add(it, summary="auto")
     if fits(it.vendor.context_models, it.model) and _keeps_all(it):
         _add(it, context="all_turns")
     return steered

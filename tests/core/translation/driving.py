@@ -10,7 +10,7 @@ from msgspec import Struct
 from nexusflow_core import Call, CallRecord, Config, Exchange, Gateway, ModelRoute, Principal, Target, Upstream
 from nexusflow_core.errors import UpstreamError
 from nexusflow_core.exchange import Close, Read, Send
-from nexusflow_core.routing import Retry
+from nexusflow_core.routing import Retry, TargetOptions, Thinking
 from nexusflow_core.upstream import AuthScheme, Credential, Headers, Secret
 
 __all__ = [
@@ -72,6 +72,9 @@ def exchange_of(
     key: str = "sk-upstream",
     auth: AuthScheme = "bearer",
     targets: int = 1,
+    attempts: int | None = None,
+    thinking: Thinking = "keep",
+    options: TargetOptions | None = None,
     request_id: str = "req_1",
     principal: Principal | None = None,
 ) -> Exchange:
@@ -86,7 +89,13 @@ def exchange_of(
         )
         for number in range(targets)
     }
-    route = ModelRoute("*", tuple(map(Target, upstreams.values())), Retry(attempts=targets))
+    retry = Retry(attempts=targets if attempts is None else attempts)
+    route = ModelRoute(
+        "*",
+        tuple(Target(one, options=options or TargetOptions()) for one in upstreams.values()),
+        retry,
+        thinking=thinking,
+    )
     call = Call(
         endpoint="messages",
         request_id=request_id,

@@ -19,8 +19,11 @@ _TYPES = {
     "overloaded_error",
 }
 _DELTAS = {
-    "text": {"text_delta"},
+    "text": {"text_delta", "citations_delta"},
     "tool_use": {"input_json_delta"},
+    "server_tool_use": {"input_json_delta"},
+    "web_search_tool_result": set(),
+    "compaction": set(),
     "thinking": {"thinking_delta", "signature_delta"},
     "redacted_thinking": set(),
 }
@@ -118,6 +121,13 @@ def _opened(block: dict[str, Any]) -> None:
         assert block == {"type": "thinking", "thinking": "", "signature": ""}
     elif block["type"] == "redacted_thinking":
         assert block["data"].startswith("nxf1.")
+    elif block["type"] == "compaction":
+        assert block["encrypted_content"].startswith("nxf1.")
+    elif block["type"] == "web_search_tool_result":
+        assert block["tool_use_id"].startswith("srvtoolu_")
+    elif block["type"] == "server_tool_use":
+        assert block["id"].startswith("srvtoolu_")
+        assert block["input"] == {}
     else:
         assert block["type"] == "tool_use", block
         assert block["input"] == {}
