@@ -9,6 +9,7 @@ from nexusflow_core.simulator.anthropic import count_tokens, create_message, err
 from nexusflow_core.simulator.directives import FAILURES
 from nexusflow_core.simulator.endpoint import SimulatedResponse
 from nexusflow_core.simulator.openai_chat import create_chat_completion
+from nexusflow_core.simulator.openai_responses import count_input_tokens, create_response
 from nexusflow_core.upstream import Headers
 
 __all__ = ["FAILURES", "SimulatedResponse", "simulate"]
@@ -17,6 +18,8 @@ _ENDPOINTS = {
     "/v1/messages": create_message,
     "/v1/messages/count_tokens": count_tokens,
     "/chat/completions": create_chat_completion,
+    "/responses": create_response,
+    "/responses/input_tokens": count_input_tokens,
 }
 """Endpoints by the end of their path, since a base URL may have a path."""
 

@@ -16,7 +16,7 @@ from nexusflow_core.simulator.directives import FAILURES, Directives, called_too
 from nexusflow_core.simulator.schema import conforming_value
 from nexusflow_core.untyped import object_of
 
-__all__ = ["MAX_TEXT_TOKENS", "Ask", "Reply", "Text", "Thought", "ToolCall"]
+__all__ = ["MAX_TEXT_TOKENS", "Ask", "Part", "Reply", "Text", "Thought", "ToolCall"]
 __all__ += ["argument_slices", "clip", "reply", "words"]
 
 # Bound on an answer's text in tokens, unless the user requests a size.

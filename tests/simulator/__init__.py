@@ -9,6 +9,7 @@ from nexusflow_core import simulator
 from nexusflow_core.simulator import SimulatedResponse
 from nexusflow_core.upstream import Headers
 from tests.simulator.openai_chat import create_chat_completion
+from tests.simulator.openai_responses import create_response
 
 __all__ = ["simulate"]
 
@@ -17,4 +18,6 @@ def simulate(path: str, headers: Headers, body: bytes) -> SimulatedResponse:
     """Answer a POST to `path`. Never raises."""
     if path.endswith("/chat/completions"):
         return create_chat_completion(headers, body)
+    if path.endswith("/responses"):
+        return create_response(headers, body)
     return simulator.simulate(path, headers, body)

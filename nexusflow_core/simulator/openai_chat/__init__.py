@@ -15,9 +15,10 @@ from nexusflow_core.simulator.openai_chat.request import ask_of, read_chat
 from nexusflow_core.simulator.reply import reply
 from nexusflow_core.upstream import Headers
 
-__all__ = ["create_chat_completion", "error_body"]
+__all__ = ["CREDENTIALS", "NO_CREDENTIAL", "create_chat_completion", "error_body"]
 
-_NO_CREDENTIAL = UpstreamStatusError(
+CREDENTIALS = (b"authorization", b"api-key")
+NO_CREDENTIAL = UpstreamStatusError(
     401,
     "invalid_request_error",
     "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer "
@@ -48,7 +49,5 @@ def _headers(body: bytes) -> Headers:
     return [(b"x-request-id", made_id("req_", body).encode())]
 
 
-create_chat_completion = Endpoint(
-    (b"authorization", b"api-key"), _NO_CREDENTIAL, _create_chat_completion, _refuse
-)
+create_chat_completion = Endpoint(CREDENTIALS, NO_CREDENTIAL, _create_chat_completion, _refuse)
 """POST /v1/chat/completions. The credential is a bearer token, or Azure's `api-key`."""
