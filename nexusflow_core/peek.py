@@ -4,15 +4,25 @@ The bytes are never rebuilt. The upstream judges the rest of the body.
 """
 
 import zlib
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from nexusflow_core.errors import InvalidRequestError, RequestTooLargeError
 from nexusflow_core.json_spans import members
-from nexusflow_core.untyped import MALFORMED
+from nexusflow_core.untyped import MALFORMED, is_zero, object_of
 
-__all__ = ["Peek", "inflate", "peek", "rename_model"]
+__all__ = [
+    "UNSUPPORTED",
+    "Peek",
+    "continues_thread",
+    "inflate",
+    "peek",
+    "rename_model",
+    "thread_of",
+    "thread_refused",
+]
 
 MAX_MODEL = 1000
 """Bound on the characters of a model's name: it is matched with patterns and recorded."""
@@ -121,3 +131,35 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     except zlib.error:
         raise InvalidRequestError(f"content-encoding: the body is not valid {encoding} data") from None
     raise InvalidRequestError(f"content-encoding: more than {_MAX_GZIP_MEMBERS} members in one body")
+
+
+# Message threads: the provider keeps the history, and a `continue` request sends the new turn only. Upstreams
+# without threads would take that turn for the whole conversation.
+
+UNSUPPORTED: dict[str, Any] = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+"""Details that make the SDK and Claude Code send the whole conversation again."""
+
+
+def thread_of(text: bytes) -> dict[str, Any]:
+    """Returns the thread object of a request's body; {} if there is none."""
+    if b'"thread"' not in text:
+        return {}
+    found = [text[start:end] for name, start, end in members(text) if name == "thread"]
+    try:
+        asked = object_of(msgspec.json.decode(found[-1])) if found else {}
+    except MALFORMED:
+        return {}
+    return {} if is_zero(asked) else asked
+
+
+def continues_thread(text: bytes) -> bool:
+    """True if the provider keeps the history of this request."""
+    return thread_of(text).get("type") == "continue"
+
+
+def thread_refused() -> InvalidRequestError:
+    """Returns the error that makes clients send the whole conversation."""
+    return InvalidRequestError(
+        "thread: this upstream keeps no threads; send the whole conversation without `thread`",
+        details=UNSUPPORTED,
+    )

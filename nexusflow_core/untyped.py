@@ -1,11 +1,22 @@
-"""Checks of decoded JSON of unknown shape."""
+"""Checks of values from outside: decoded JSON of unknown shape, and moments as text."""
 
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
 from typing import Any, TypeGuard, cast
 
 import msgspec
 
-__all__ = ["MALFORMED", "is_blank", "is_list", "is_mapping", "is_object", "is_zero", "object_of", "whole"]
+__all__ = [
+    "MALFORMED",
+    "is_blank",
+    "is_list",
+    "is_mapping",
+    "is_object",
+    "is_zero",
+    "moment_of",
+    "object_of",
+    "whole",
+]
 
 MALFORMED = (msgspec.DecodeError, UnicodeError, RecursionError)
 """Errors of decoding foreign JSON: bad JSON or another shape, bad UTF-8, deep nesting."""
@@ -47,3 +58,26 @@ def object_of(value: Any) -> dict[str, Any]:
 def whole(value: Any) -> Any:
     """Returns a whole number as an int, also from `1e3` or `12.0`; any other value unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def moment_of(text: str) -> datetime:
+    """Returns an ISO 8601 time with a zone, or a day, as a moment in UTC. A day means its midnight.
+
+    Raises ValueError for a time without zone and for text that is not ISO 8601.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        pass
+    else:
+        return datetime.combine(day, time(), UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text[:40]!r} is not an ISO 8601 time") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"the time {text[:40]!r} has no time zone: add one, such as Z or +02:00")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text[:40]!r} is not an ISO 8601 time: out of range in UTC") from None

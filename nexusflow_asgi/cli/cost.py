@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, get_args
 
+from nexusflow_asgi.cli.book import add_book_argument, book_of, moment
 from nexusflow_asgi.cli.log_files import check_log, is_too_long, log_lines
-from nexusflow_asgi.cli.prices import add_book_argument, book_of, moment
 from nexusflow_asgi.cli.table import exact, printable, shown, table, write
 from nexusflow_core.logs import IMPORTERS, Pricer, Skipped, read_line
 from nexusflow_core.logs.summary import By, Summary, Totals

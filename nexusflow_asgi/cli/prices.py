@@ -1,39 +1,30 @@
-"""`nexusflow prices MODEL`: a model's prices, their dates and their sources; `check-prices` compares them."""
+"""`nexusflow prices MODEL`: a model's prices, their dates and their sources."""
 
 import argparse
 import difflib
-import importlib.metadata
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime
 
+from nexusflow_asgi.cli.book import (
+    COLUMNS,
+    add_book_argument,
+    add_day_argument,
+    all_tiers,
+    book_of,
+    day_of,
+    rate,
+)
+from nexusflow_asgi.cli.check_prices import compare
 from nexusflow_asgi.cli.table import printable, table, write
-from nexusflow_asgi.settings import extended_by_file
 from nexusflow_core.errors import ConfigError, UnknownModelError
-from nexusflow_core.logs import NotAnEntryError, read_moment
 from nexusflow_core.prices import ModelPrices, Price, PriceBook
-from nexusflow_core.prices.rows import PRICES, Period, Tier, Variant, Window
+from nexusflow_core.prices.rows import Period, Tier, Variant, Window
 
-if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice, Provider
+__all__ = ["add_arguments", "run"]
 
-__all__ = ["add_arguments", "add_book_argument", "book_of", "compare", "moment", "run"]
-
-_COLUMNS = {name: name.replace("cache_", "").replace("_", " ") for name in PRICES}
 _WIDTH = 100
-
-_THEIR_VENDORS = {"moonshot": "moonshotai", "xai": "x-ai"}  # other names are the same; alibaba is missing there
-_THEIR_PRICES = {
-    "input": ("input_mtok",),
-    "cache_read": ("cache_read_mtok", "input_mtok"),
-    "cache_write_5m": ("cache_write_mtok", "input_mtok"),
-    "cache_write_1h": ("cache_write_1h_mtok", "cache_write_mtok", "input_mtok"),
-    "output": ("output_mtok",),
-}
-"""Our bucket, and theirs. If theirs has no price, its tokens are billed as the next one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,42 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a model's id; without one, lists all models",
     )
-    parser.add_argument(
-        "--at", type=moment, metavar="DATE", help="the day, UTC, or a time with its zone (default: now)"
-    )
+    add_day_argument(parser)
     parser.add_argument("--vendor", help="the model's vendor (default: any vendor with that name)")
     add_book_argument(parser)
 
 
-def add_book_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds `--prices FILE`, for commands that price."""
-    parser.add_argument(
-        "--prices",
-        action="append",
-        metavar="FILE",
-        help="your own prices, which replace built-in ones",
-    )
-
-
-def book_of(arguments: argparse.Namespace) -> PriceBook:
-    """Returns the built-in prices, overridden by those of `--prices`. Raises ConfigError."""
-    book = PriceBook.builtin()
-    for path in arguments.prices or ():
-        book = extended_by_file(book, path)
-    return book
-
-
-def moment(text: str) -> datetime:
-    """Returns the UTC moment of an argument. Raises ArgumentTypeError."""
-    try:
-        return read_moment(text)
-    except NotAnEntryError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Prints the prices. Returns 1 for an unknown model, else 0."""
-    at: datetime = arguments.at or datetime.now(UTC)
+    at: datetime = day_of(arguments)
     book = book_of(arguments)
     vendors = list(dict.fromkeys(model.vendor for model in book.models()))
     if arguments.vendor is not None and arguments.vendor not in vendors:
@@ -179,35 +142,25 @@ def _limits(model: ModelPrices) -> Iterator[str]:
 
 def _in_force(book: PriceBook, model: ModelPrices, arguments: argparse.Namespace, at: datetime) -> list[str]:
     """Returns the lines of the prices that apply at `at`. Raises UnknownModelError."""
-    sizes = {tier.above for tier in _all_tiers(model)}
+    sizes = {tier.above for tier in all_tiers(model)}
     prices: dict[str, Price] = {}
     for size in sorted(sizes):
         price = book.price(arguments.model, at, size + 1, vendor=arguments.vendor)
         prices.setdefault(price.row, price)
     columns = ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h"]
-    rows = [[row, *(_rate(getattr(price, name)) for name in columns)] for row, price in prices.items()]
+    rows = [[row, *(rate(getattr(price, name)) for name in columns)] for row, price in prices.items()]
     return [
         f"in force at {at:%Y-%m-%d %H:%M} UTC, in USD per million tokens:",
-        *table(["price row", *(_COLUMNS[name] for name in columns)], rows),
+        *table(["price row", *(COLUMNS[name] for name in columns)], rows),
     ]
-
-
-def _rate(femto_per_token: int | None) -> str:
-    return "-" if femto_per_token is None else f"{(Decimal(femto_per_token) / 10**9).normalize():f}"
 
 
 def _tiers(tiers: Iterable[Tier]) -> str:
     return "; ".join(
         (f"above {tier.above:,}: " if tier.above else "")
-        + ", ".join(f"{label} {price}" for name, label in _COLUMNS.items() if (price := getattr(tier, name)))
+        + ", ".join(f"{label} {price}" for name, label in COLUMNS.items() if (price := getattr(tier, name)))
         for tier in tiers
     )
-
-
-def _all_tiers(model: ModelPrices) -> list[Tier]:
-    """Returns the tiers of all periods and windows."""
-    tiers = [tier for period in model.row.periods for tier in period.tiers]
-    return tiers + [tier for window in model.row.windows for tier in window.tiers]
 
 
 def _days(start: date | None, until: date | None) -> str:
@@ -246,106 +199,3 @@ def _sources(model: ModelPrices) -> Iterator[str]:
 
 def _aside(note: str) -> str:
     return f" ({note})" if note else ""
-
-
-# Comparing
-
-
-def compare(book: PriceBook, at: datetime) -> int:
-    """Prints every difference from the installed genai-prices, without network access.
-
-    Returns 1 if a price differs, 2 if genai-prices is not installed, else 0.
-    """
-    try:
-        from genai_prices.data import providers
-    except ImportError:
-        print("nexusflow: check-prices needs genai-prices: pip install genai-prices", file=sys.stderr)
-        return 2
-    theirs = {provider.id: provider for provider in providers}
-    lines: list[str] = []
-    compared, differing, unknown, unknown_here = 0, 0, list[str](), 0
-    for vendor in dict.fromkeys(model.vendor for model in book.models()):
-        provider = theirs.get(_THEIR_VENDORS.get(vendor, vendor))
-        ours = [model for model in book.models() if model.vendor == vendor]
-        pairs = _pairs(book, ours, provider)
-        known = {model.row.id for model, _ in pairs}
-        unknown += [f"{vendor}/{model.row.id}" for model in ours if model.row.id not in known]
-        matched = {id(info) for _, info in pairs}
-        unknown_here += sum(id(info) not in matched for info in provider.models) if provider else 0
-        for model, info in pairs:
-            found = list(_differences(book, model, info, at))
-            compared += 1
-            differing += bool(found)
-            lines += found
-    version = importlib.metadata.version("genai-prices")
-    what = f"{compared} models compared with genai-prices {version} at {at:%Y-%m-%d %H:%M} UTC"
-    lines.append(f"{what}, {differing} differ")
-    lines.append(f"{len(unknown)} of ours are unknown there: {', '.join(unknown)}")
-    lines.append(f"{unknown_here} of theirs are unknown here")
-    write(lines)
-    return 1 if differing else 0
-
-
-def _pairs(
-    book: PriceBook, ours: Sequence[ModelPrices], provider: "Provider | None"
-) -> "list[tuple[ModelPrices, ModelInfo]]":
-    """Returns pairs of a vendor's models: either book finds one by the other's id."""
-    if provider is None:
-        return []
-    pairs: dict[tuple[str, int], Any] = {}
-    for model in ours:
-        if (info := provider.find_model(model.row.id)) is not None:
-            pairs[model.row.id, id(info)] = model, info
-    for info in provider.models:
-        try:
-            model = book.find(info.id, ours[0].vendor)
-        except UnknownModelError:
-            continue
-        # A match by our own id goes first: their id may be an alias that now means a newer model.
-        if not any(row == model.row.id for row, _ in pairs):
-            pairs[model.row.id, id(info)] = model, info
-    return list(pairs.values())
-
-
-def _differences(book: PriceBook, model: ModelPrices, info: "ModelInfo", at: datetime) -> Iterator[str]:
-    their_prices = info.get_prices(at)
-    tiers = _all_tiers(model)
-    listed = {name for name in _THEIR_PRICES for tier in tiers if getattr(tier, name) is not None}
-    sizes = {0, *(tier.above for tier in tiers)}
-    sizes |= {tier.start for names in _THEIR_PRICES.values() for tier in _tiered(their_prices, names[0])}
-    for above in sorted(sizes):
-        try:
-            price = book.price(model.row.id, at, above + 1, vendor=model.vendor)
-        except UnknownModelError as error:
-            yield f"{model.vendor}/{model.row.id}: {error}"
-            return
-        for name, names in _THEIR_PRICES.items():
-            if name not in listed and getattr(their_prices, names[0]) is None:
-                continue
-            here = getattr(price, name)
-            there = _their_price(their_prices, names, above + 1)
-            there_femto = None if there is None else there * 10**9
-            if here != there_femto:
-                size = f", prompt of {above + 1:,}" if above else ""
-                same = "" if info.id == model.row.id else f" (their {info.id})"
-                yield (
-                    f"{model.vendor}/{model.row.id}{same}, {_COLUMNS[name]}{size}: "
-                    f"{_rate(here)} here, {'-' if there is None else f'{there:f}'} there"
-                )
-
-
-def _tiered(prices: "ModelPrice", name: str) -> Sequence[Any]:
-    return getattr(getattr(prices, name), "tiers", ())
-
-
-def _their_price(prices: "ModelPrice", names: Sequence[str], prompt_tokens: int) -> Decimal | None:
-    for name in names:
-        price = getattr(prices, name)
-        if price is None:
-            continue
-        base: Decimal = getattr(price, "base", price)
-        for tier in _tiered(prices, name):
-            if prompt_tokens > tier.start:
-                base = tier.price
-        return base
-    return None

@@ -2,7 +2,6 @@
 
 from nexusflow_asgi.server.limits import ServerLimits
 from nexusflow_asgi.server.protocol import GatewayProtocol
-from nexusflow_asgi.server.reloading import Reloading
-from nexusflow_asgi.server.workers import Workers
+from nexusflow_asgi.server.reloading import Reloading, Workers
 
 __all__ = ["GatewayProtocol", "Reloading", "ServerLimits", "Workers"]

@@ -1,10 +1,15 @@
-"""Bounds on a connection whose caller is not authenticated yet."""
+"""Bounds on a connection whose caller is not authenticated yet, and the answer to data beyond them."""
 
+from http import HTTPStatus
 from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["DEFAULT", "ServerLimits"]
+from nexusflow_asgi.calls import new_request_id
+from nexusflow_core.errors import NexusFlowError, error_body
+from nexusflow_core.exchange.heads import error_headers
+
+__all__ = ["DEFAULT", "ServerLimits", "refusal"]
 
 
 class ServerLimits(Struct, frozen=True, kw_only=True):
@@ -26,3 +31,12 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
 
 
 DEFAULT: Final = ServerLimits()
+
+
+def refusal(error: NexusFlowError) -> bytes:
+    """Returns the answer to data that never becomes a request: head and body, in Anthropic's error shape."""
+    request_id = new_request_id()
+    body = error_body(error, request_id)
+    lines = [b"HTTP/1.1 %d %s" % (error.status, HTTPStatus(error.status).phrase.encode()), b"connection: close"]
+    lines += [name + b": " + value for name, value in error_headers(error, request_id, len(body))]
+    return b"\r\n".join([*lines, b"", body])

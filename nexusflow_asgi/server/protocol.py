@@ -22,8 +22,7 @@ from uvicorn.server import ServerState
 
 from nexusflow_asgi.server.closing import ClosingTransport
 from nexusflow_asgi.server.cycle import Cycle
-from nexusflow_asgi.server.limits import DEFAULT, ServerLimits
-from nexusflow_asgi.server.refusals import refusal
+from nexusflow_asgi.server.limits import DEFAULT, ServerLimits, refusal
 from nexusflow_core.errors import (
     HeadersTooLargeError,
     InvalidRequestError,

@@ -1,17 +1,21 @@
-"""Reloading: the app of `nexusflow serve`. A signal replaces its gateway."""
+"""Reloading: a signal replaces the gateway of `nexusflow serve`, in one process or in each worker."""
 
 import asyncio
+import contextlib
 import logging
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
+from uvicorn.supervisors import Multiprocess
 
 from nexusflow_asgi.app import NexusFlow
 from nexusflow_asgi.signals import OnSignals
 from nexusflow_core.errors import ConfigError
 
-__all__ = ["Reloading"]
+__all__ = ["Reloading", "Workers"]
 
 _logger = logging.getLogger("nexusflow")
 
@@ -67,3 +71,16 @@ class Reloading:
         for gateway in gateways:
             gateway.refuse()
         await asyncio.gather(*[gateway.aclose(0.0 if hurry else None) for gateway in gateways])
+
+
+class Workers(Multiprocess):
+    """Worker processes on one socket, under uvicorn's supervisor.
+
+    At SIGHUP workers read their configuration again. uvicorn would restart them, which ends their calls.
+    """
+
+    def handle_hup(self) -> None:
+        for process in self.processes:
+            if process.pid is not None and hasattr(signal, "SIGHUP"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGHUP)

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from nexusflow_core.costing.amounts import Cost, CostLine
 from nexusflow_core.costing.iterations import iterated
 from nexusflow_core.errors import InvalidUsageError, UnknownModelError
-from nexusflow_core.moments import moment_of
 from nexusflow_core.prices import MAX_PROMPT, OUTPUT_BY_TOTAL, Price, PriceBook, Served, UnitPrice
+from nexusflow_core.untyped import moment_of
 from nexusflow_core.usage import Usage, exact
 
 __all__ = ["cost"]

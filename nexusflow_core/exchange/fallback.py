@@ -10,15 +10,10 @@ from nexusflow_core.dialect import Leg
 from nexusflow_core.errors import NexusFlowError, UpstreamError, kept
 from nexusflow_core.exchange.attempt import Attempt
 from nexusflow_core.exchange.outcome import Outcome
-from nexusflow_core.exchange.thinking import (
-    refuses_choice,
-    refuses_thinking,
-    without_thinking,
-    would_be_refused,
-)
+from nexusflow_core.messages.marks import has_signed_thinking, without_signed_thinking
+from nexusflow_core.peek import continues_thread
 from nexusflow_core.resilience import Failure, Health, Plan, Step, failure_of
 from nexusflow_core.routing import ModelRoute, Target
-from nexusflow_core.threads import continues_thread
 from nexusflow_core.upstream import header
 
 __all__ = ["Fallback"]
@@ -70,12 +65,12 @@ class Fallback:
 
     def cannot_carry(self, error: UpstreamError, body: bytes) -> bool:
         """True if a replacement target answers that it cannot serve this call."""
-        return self.cause is not None and refuses_choice(error, body)
+        return self.cause is not None and _refuses_choice(error, body)
 
     def would_refuse(self, target: Target, leg: Leg) -> bool:
         """True if this target would receive thinking that another model has signed."""
         it = self._outcome
-        return it.route is not None and would_be_refused(it.call, it.route, target, leg)
+        return it.route is not None and _would_be_refused(it.call, it.route, target, leg)
 
     def served(self, now: float) -> None:
         """Notes that the answer has begun."""
@@ -100,9 +95,9 @@ class Fallback:
         """
         it = self._outcome
         strips = it.route is not None and it.route.thinking == "strip" and not it.edits
-        if not (strips and error.status == 400 and refuses_thinking(body)) or self._plan is None:
+        if not (strips and error.status == 400 and _refuses_thinking(body)) or self._plan is None:
             return None
-        stripped, edits = without_thinking(it.call)
+        stripped, edits = _without_thinking(it.call)
         step = self._plan.once_more(now) if edits else None
         if step is not None:
             it.call, it.edits = stripped, edits
@@ -149,3 +144,45 @@ def _caller(call: Call) -> str:
     if call.principal is not None:
         return f"principal {call.principal.id}"
     return f"credential {call.credential.value!r}" if call.credential is not None else ""
+
+
+# Signed thinking: a refusal of it is recognised, and the call is sent without it.
+
+
+def _would_be_refused(call: Call, route: ModelRoute, target: Target, leg: Leg) -> bool:
+    """True if falling back would send one model's signed thinking to another model, which refuses it.
+
+    With `thinking = "strip"` it is False: the refusal is awaited.
+    """
+    wanted = route.targets[0].model or call.model
+    if route.thinking == "strip" or (target.model or call.model) == wanted or call.seen is None:
+        return False
+    if leg.request is None:
+        return False
+    encoded = header(leg.request.headers, b"content-encoding") is not None
+    return has_signed_thinking(call.seen.text) and (encoded or has_signed_thinking(leg.request.body))
+
+
+def _refuses_thinking(body: bytes) -> bool:
+    """True if an error answer of status 400 is about the signature of a thinking block."""
+    return b"signature" in body and b"thinking" in body
+
+
+def _refuses_choice(error: UpstreamError, body: bytes) -> bool:
+    """True if an error answer is about a forced tool choice, which some model families refuse."""
+    return error.status == 400 and (b"tool_choice" in body or "tool_choice" in error.message)
+
+
+def _without_thinking(call: Call) -> tuple[Call, tuple[str, ...]]:
+    """Returns the call without signed thinking, and the edits made; () if nothing changed.
+
+    An edited body is sent uncompressed.
+    """
+    if call.seen is None:
+        return call, ()
+    text = without_signed_thinking(call.seen.text)
+    if text is call.seen.text:
+        return call, ()
+    headers = [pair for pair in call.headers if pair[0] != b"content-encoding"]
+    edits = ("thinking", "content-encoding") if call.content_encoding else ("thinking",)
+    return replace(call, headers=headers, body=text, seen=replace(call.seen, text=text)), edits

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from nexusflow_core.moments import moment_of
+from nexusflow_core.untyped import moment_of
 from nexusflow_core.usage import Usage
 
 __all__ = ["Entry", "NotAnEntryError", "SaidElsewhereError", "Skipped", "femto_of", "read_moment"]

@@ -185,7 +185,7 @@ class _Maker:
 
     def _arrays(self, reading: Reading, depth: int) -> Iterator[Any]:
         """Yields arrays as short as allowed, but with one item at a low depth."""
-        first = next((_list(part, "prefixItems") for part in reading if "prefixItems" in part), [])
+        first = next(filter(None, (_list(part, "prefixItems") for part in reading)), list[Any]())
         items = [part.get("items") for part in reading]
         least = min(int(max(_bounds(reading, "minItems"), default=0)), MAX_ITEMS)
         wanted = max(least, len(first[:MAX_ITEMS]), 1) if depth < GENEROUS_DEPTH else least

@@ -1,19 +1,58 @@
-"""Reads a TOML table into a struct, member by member, so that one mistake does not hide the next."""
+"""Reads TOML: a text into a tree, within bounds; a table into a struct, so that one mistake hides no other."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
+from nexusflow_core.errors import ConfigError
 from nexusflow_core.toml.complaints import Complaints
 from nexusflow_core.untyped import is_list, is_object
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "parse_toml"]
 
 T = TypeVar("T")
 
 _WRONG = object()
 _LARGEST = 2**63
+
+
+_MOST_BYTES = 4 * 1024 * 1024
+_DEEPEST = 32
+_DEEP_KEY = re.compile(
+    rf"""(?<![\w"'-])(?:(?:[\w-]{{1,200}}|"[^"\n]{{0,200}}"|'[^'\n]{{0,200}}')[ \t]*\.[ \t]*){{{_DEEPEST}}}"""
+)
+_LINE = re.compile(r"at line (\d+)")
+
+
+def parse_toml(data: bytes, source: str = "") -> tuple[dict[str, Any], str]:
+    """Returns the parsed tree, and its text.
+
+    Raises ConfigError for invalid TOML, for more than 4 MB, and for keys of many parts: the parser's time grows
+    with the square of their number.
+    """
+    import tomllib
+
+    if len(data) > _MOST_BYTES:
+        raise ConfigError("", f"is larger than {_MOST_BYTES // 1024**2} MB", place=source)
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _invalid("it is not UTF-8", source, line) from None
+    if found := _DEEP_KEY.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise _invalid(f"a key has more than {_DEEPEST} parts", source, line)
+    try:
+        return tomllib.loads(text), text
+    except tomllib.TOMLDecodeError as error:
+        place = _LINE.search(str(error))
+        raise _invalid(str(error), source, int(place[1]) if place else None) from None
+    except RecursionError:
+        raise _invalid("it is nested too deeply", source, None) from None
+    except ValueError:  # Python limits the digits of an integer
+        raise _invalid("a number has too many digits", source, None) from None
 
 
 class Reader:
@@ -88,3 +127,10 @@ def _inside(path: str, name: str) -> str:
 
 def _kind(value: Any) -> str:
     return {"str": "a string", "list": "a list"}.get(type(value).__name__, f"a {type(value).__name__}")
+
+
+def _invalid(why: str, source: str, line: int | None) -> ConfigError:
+    place = f"{source}:{line}" if source and line else source
+    return ConfigError(
+        "", f"not valid TOML: {why}" + (f" (line {line})" if line and "line" not in why else ""), place=place
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import Block, TextBlock, ToolResultBlock, ToolUseBlock
-from nexusflow_core.threads import UNSUPPORTED
+from nexusflow_core.peek import UNSUPPORTED
 from nexusflow_core.translation.context import Translation
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of

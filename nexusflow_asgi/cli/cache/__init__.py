@@ -5,12 +5,12 @@ import json
 import sys
 from pathlib import Path
 
+from nexusflow_asgi.cli.book import add_book_argument, book_of, moment
 from nexusflow_asgi.cli.cache.findings import Findings, find
 from nexusflow_asgi.cli.cache.members import members
 from nexusflow_asgi.cli.cache.page import page
 from nexusflow_asgi.cli.cache.text import lines
 from nexusflow_asgi.cli.log_files import check_log
-from nexusflow_asgi.cli.prices import add_book_argument, book_of, moment
 from nexusflow_asgi.cli.table import printable, write
 from nexusflow_core.errors import ConfigError
 

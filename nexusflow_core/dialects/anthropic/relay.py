@@ -25,13 +25,12 @@ from nexusflow_core.errors import (
 from nexusflow_core.messages import read_body
 from nexusflow_core.messages.events import error_event
 from nexusflow_core.messages.marks import may_be_marked, strip_marked
-from nexusflow_core.peek import Peek, rename_model
+from nexusflow_core.peek import Peek, rename_model, thread_of, thread_refused
 from nexusflow_core.prices import BUILTIN_VENDORS
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
 from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
 from nexusflow_core.sse import unframed
-from nexusflow_core.threads import thread_of, thread_refused
 from nexusflow_core.upstream import (
     Headers,
     Upstream,

@@ -1,4 +1,4 @@
-"""Conversation: translates turns to Chat Completions messages."""
+"""Conversation: translates turns to Chat Completions messages, and their content to parts."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import msgspec
 
 from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
 from nexusflow_core.dialects.openai_chat.context import ChatTranslation
-from nexusflow_core.dialects.openai_chat.parts import ChatParts
 from nexusflow_core.dialects.openai_chat.thinking import Recall
 from nexusflow_core.dialects.openai_chat.vendors import Prefill
 from nexusflow_core.errors import InvalidRequestError
@@ -22,6 +21,7 @@ from nexusflow_core.translation.cache_markers import is_billing
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.ids import CallIds, ToolNames
 from nexusflow_core.translation.losses import dotted
+from nexusflow_core.translation.parts import Parts
 from nexusflow_core.translation.refusals import drop_own_members
 from nexusflow_core.translation.replay import Thoughts
 from nexusflow_core.translation.turns import (
@@ -35,6 +35,30 @@ from nexusflow_core.translation.turns import (
 from nexusflow_core.untyped import is_list, object_of
 
 __all__ = ["Conversation"]
+
+
+class ChatParts(Parts):
+    """Makes parts for one Chat Completions vendor."""
+
+    text_type = "text"
+    image_type = "image_url"
+
+    def __init__(self, it: ChatTranslation) -> None:
+        super().__init__(it.vendor, it.losses, it.options)
+        self._string_content = it.vendor.string_content
+
+    def image(self, url: str) -> Part:
+        return {"type": "image_url", "image_url": {"url": url}}
+
+    def pdf(self, url: str, title: str | None) -> Part:
+        return {"type": "file", "file": {"filename": "document.pdf", "file_data": url}}
+
+    def content(self, parts: list[Part]) -> str | list[Part]:
+        """Returns parts as the content of a message: a string where they are text, and may be one."""
+        only_text = all(map(self.is_text, parts))
+        if only_text and (len(parts) == 1 or self._string_content):
+            return "\n\n".join(part["text"] for part in parts)
+        return parts
 
 
 class Conversation:

@@ -8,11 +8,10 @@ from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
 from nexusflow_core.dialects.openai_chat.context import ChatAsked, ChatTranslation
 from nexusflow_core.dialects.openai_chat.conversation import Conversation
 from nexusflow_core.dialects.openai_chat.thinking import Recall, steer_thinking
-from nexusflow_core.dialects.openai_chat.tools import offer_tools
 from nexusflow_core.dialects.openai_chat.usage import estimated_prompt
 from nexusflow_core.dialects.openai_chat.vendors import vendor_row
 from nexusflow_core.errors import InvalidRequestError
-from nexusflow_core.messages import MessagesRequest
+from nexusflow_core.messages import MessagesRequest, ToolChoice
 from nexusflow_core.routing import Target
 from nexusflow_core.translation.cache_markers import cache_key
 from nexusflow_core.translation.documents import Part
@@ -21,6 +20,7 @@ from nexusflow_core.translation.losses import Losses
 from nexusflow_core.translation.refusals import check_extra, max_tokens, sampling, user_id
 from nexusflow_core.translation.schemas import closed, wanted_schema
 from nexusflow_core.translation.stops import check_stops
+from nexusflow_core.translation.tools import function_of, offered_tools, wanted_choice
 from nexusflow_core.untyped import is_list
 
 __all__ = ["ChatRequest", "chat_request"]
@@ -56,7 +56,7 @@ def _made(it: ChatTranslation) -> ChatRequest:
             body["stream_options"] = {"include_usage": True}
     stop_here = _stop(it)
     body.update(sampling(it, () if vendor.reasons(model) else vendor.sampling))
-    one_call = offer_tools(it)
+    one_call = _offer_tools(it)
     steered = steer_thinking(it)
     call_ids = it.call_ids()
     ids = CallIds(vendor.id_form(model), call_ids)
@@ -91,6 +91,45 @@ def _made(it: ChatTranslation) -> ChatRequest:
         prompt_tokens=estimated_prompt(len(encoded), body["messages"]),
     )
     return ChatRequest(encoded, asked)
+
+
+def _offer_tools(it: ChatTranslation) -> bool:
+    """Adds tools and tool choice to the body.
+
+    Returns True if only the answer's first call counts, because the upstream has no field to limit them.
+    """
+    vendor, body, offered = it.vendor, it.body, offered_tools(it)
+    if offered:
+        enforces, refuses = vendor.strict_tools, vendor.schema_refuses
+        made = [function_of(tool, at, it.losses, enforces=enforces, refuses=refuses) for at, tool in offered]
+        body["tools"] = [{"type": "function", "function": function} for function in made]
+    choice = wanted_choice(it, [tool for _, tool in offered])
+    if choice is None:
+        return False
+    _tool_choice(choice, it)
+    if not choice.disable_parallel_tool_use:
+        return False
+    if vendor.parallel_tool_calls:
+        body["parallel_tool_calls"] = False
+    return not vendor.parallel_tool_calls
+
+
+def _tool_choice(choice: ToolChoice, it: ChatTranslation) -> None:
+    vendor, body = it.vendor, it.body
+    if choice.type in ("auto", "none"):
+        body["tool_choice"] = choice.type
+        return
+    if vendor.tool_choice == "auto":
+        it.losses.drop("tool_choice", "this upstream cannot be made to call a tool")
+        body["tool_choice"] = "auto"
+    elif choice.type == "any":
+        body["tool_choice"] = vendor.required
+    elif vendor.tool_choice == "required":  # offer only this tool, and require a call
+        sent = ToolNames.sent(choice.name or "")
+        body["tools"] = [tool for tool in body["tools"] if tool["function"]["name"] == sent]
+        body["tool_choice"] = vendor.required
+    else:
+        body["tool_choice"] = {"type": "function", "function": {"name": ToolNames.sent(choice.name or "")}}
 
 
 def _stop(it: ChatTranslation) -> tuple[str, ...]:
