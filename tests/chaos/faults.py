@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from tests.servers import JSON, LAST_CHUNK, SSE, Fault, Headers, Step, answer, chunk, head
 
-Dialect: TypeAlias = Literal["anthropic", "openai-chat", "toy"]
+Dialect: TypeAlias = Literal["anthropic", "openai-chat", "openai-responses", "toy"]
 
 SECRET = "sk-planted-upstream"
 SPOOFED: Headers = (
@@ -41,7 +41,17 @@ def _chat(**fields: object) -> bytes:
     return b"data: " + json.dumps({"object": "chat.completion.chunk", **fields}).encode() + b"\n\n"
 
 
+def _response(type: str, **fields: object) -> bytes:
+    return _anthropic({"type": f"response.{type}", **fields})
+
+
 USAGE = {"input_tokens": 3, "output_tokens": 2}
+ANSWER = {
+    "object": "response",
+    "status": "completed",
+    "output": [{"type": "message", "content": [{"type": "output_text", "text": "Hello"}]}],
+    "usage": USAGE,
+}
 SPEAKS: dict[Dialect, Spoken] = {
     "anthropic": Spoken(
         json.dumps(
@@ -81,6 +91,16 @@ SPEAKS: dict[Dialect, Spoken] = {
             _chat(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]),
             _chat(choices=[], usage={"prompt_tokens": 3, "completion_tokens": 2}),
             b"data: [DONE]\n\n",
+        ],
+    ),
+    "openai-responses": Spoken(
+        json.dumps(ANSWER).encode(),
+        [
+            _response("created", response={"status": "in_progress"})
+            + _response("output_item.added", output_index=0, item={"type": "message", "content": []}),
+            _response("output_text.delta", output_index=0, content_index=0, delta="Hel"),
+            _response("output_text.delta", output_index=0, content_index=0, delta="lo"),
+            _response("completed", response=ANSWER),
         ],
     ),
     "toy": Spoken(
@@ -222,7 +242,10 @@ FAULTS: dict[str, Case] = {
     "an early end without a finish": Case(_streamed(lambda it: b"".join(it.events[:2])), ENDED),
     "an end without its last event": Case(_streamed(lambda it: b"".join(it.events[:-1])), ENDED),
     "half an event at the end": Case(_streamed(lambda it: b"".join(it.events)[:-9]), ENDED),
-    "200 with an error": Case(_streamed(b'{"error":{"message":"no","type":"server_error"}}'), ENDED),
+    "200 with an error": Case(
+        _streamed(b'{"error":{"message":"no","type":"server_error"}}'),
+        ENDED | {500},  # which a code of the Responses API means
+    ),
     "200 with an error event": Case(
         _streamed(b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"no"}}\n\n'),
         ENDED,

@@ -79,6 +79,7 @@ class Rig(NamedTuple):
 
 RIGS: list[tuple[Dialect, str]] = [
     *product(("anthropic", "openai-chat"), ("h1", "httpx", "aiohttp")),
+    ("openai-responses", "h1"),
     ("toy", "h1"),
 ]
 

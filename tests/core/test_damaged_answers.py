@@ -38,13 +38,16 @@ EDITS = st.lists(
 CUTS = st.lists(st.floats(0, 1), max_size=8)
 
 
+_FOLDERS = {"openai-responses": "responses"}
+
+
 @lru_cache
 def seeds(dialect: Dialect, stream: bool) -> list[bytes]:
     spoken = SPEAKS[dialect]
     own = [b"".join(spoken.events) if stream else spoken.body]
     recorded = (
         exchange.body.encode()
-        for exchange in traffic.exchanges(dialect, method="POST")
+        for exchange in traffic.exchanges(dialect, method="POST", within=_FOLDERS.get(dialect, "dev"))
         if exchange.body and len(exchange.body) < 9000
         if (exchange.body_is_sse, exchange.status) == (stream, 200)
     )
@@ -88,12 +91,15 @@ def drive(x: Exchange, stream: bool, chunks: Iterable[bytes]) -> tuple[int, byte
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["sync", "stream"])
+@pytest.mark.parametrize("dialect", ["openai-chat", "openai-responses"])
 @given(number=st.integers(0, 1000), edits=EDITS, cuts=CUTS)
 @settings(deadline=None, max_examples=300)
-def test_a_damaged_answer_is_translated_or_refused(stream: bool, number: int, edits: Any, cuts: Any) -> None:
+def test_a_damaged_answer_is_translated_or_refused(
+    dialect: Dialect, stream: bool, number: int, edits: Any, cuts: Any
+) -> None:
     """A message, or a stream that obeys the grammar to its end, or an error; and a record that agrees."""
-    found = seeds("openai-chat", stream)
-    translated_or_refused("openai-chat", stream, pieces(damaged(found[number % len(found)], edits), cuts))
+    found = seeds(dialect, stream)
+    translated_or_refused(dialect, stream, pieces(damaged(found[number % len(found)], edits), cuts))
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["sync", "stream"])

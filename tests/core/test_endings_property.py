@@ -13,6 +13,7 @@ from nexusflow_core import CallRecord, Exchange
 from nexusflow_core.errors import NotFoundError, OverloadedError, UpstreamProtocolError
 from nexusflow_core.exchange import Close, Read, Send, Sleep
 from nexusflow_core.upstream import Headers
+from tests.core.openai_responses.answering import sse as responses
 from tests.core.relayed import JSON, SSE, config_of, events, sent_through
 from tests.core.translation.driving import asking, chunks, sse
 from tests.core.translation.driving import exchange_of as translated_exchange
@@ -38,6 +39,18 @@ TEXT = chunks({"content": "Hi there."}, finish=None)
 FINISHED = chunks(finish="stop")
 FAILED = chunks(finish="error")
 COUNTED = [{"choices": [], "usage": USAGE}]
+
+WHOLE: dict[str, Any] = {
+    "object": "response",
+    "status": "completed",
+    "output": [{"type": "message", "content": [{"type": "output_text", "text": "Hi there."}]}],
+    "usage": {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100},
+}
+ITEM: list[dict[str, Any]] = [
+    {"type": "response.created", "response": {"status": "in_progress"}},
+    {"type": "response.output_text.delta", "output_index": 0, "delta": "Hi "},
+    {"type": "response.output_text.delta", "output_index": 0, "delta": "there."},
+]
 
 RELAYED = [
     events([START, PING, DELTA, STOPPED, STOP]),
@@ -71,8 +84,27 @@ TRANSLATED = [
 ]
 """What an upstream of Chat Completions sends."""
 
+RESPONSES = [
+    responses([*ITEM, {"type": "response.completed", "response": WHOLE}]),
+    responses([*ITEM, {"type": "response.completed", "response": WHOLE}]) + b": still here\n\n",
+    responses([*ITEM, {"type": "response.incomplete", "response": {**WHOLE, "status": "incomplete"}}]),
+    responses(ITEM) + b"data: [DONE]\n\n",
+    responses(ITEM[:1]),
+    responses([*ITEM, {"type": "error", "error": {"message": "no", "code": "rate_limit_exceeded"}}]),
+    responses([ITEM[0], {"type": "response.failed", "response": {"error": {"code": "server_error"}}}]),
+    json.dumps(WHOLE).encode(),
+    json.dumps({**WHOLE, "status": "failed", "error": {"message": "no"}}).encode(),
+    json.dumps({"error": {"message": "no"}}).encode(),
+    b"garbage",
+    b"",
+]
+"""What an upstream of the Responses API sends."""
+
 STATUSES = [200, 200, 200, 302, 400, 429, 529]
 ENDS = ["eof", "broken", "timer", "gone", "fail"]
+
+
+ANSWERS = {"anthropic": RELAYED, "openai-chat": TRANSLATED, "openai-responses": RESPONSES}
 
 
 class Seen(NamedTuple):
@@ -86,8 +118,8 @@ class Seen(NamedTuple):
 
 def opened(dialect: str, *, stream: bool, targets: int) -> Exchange:
     """A call with one target, or two."""
-    if dialect == "openai-chat":
-        return translated_exchange(asking(stream=stream, model="gpt-5.4"), targets=targets)
+    if dialect != "anthropic":
+        return translated_exchange(asking(stream=stream, model="gpt-5.4"), dialect=dialect, targets=targets)
     named = 'up", "up/claude-opus-4-6' if targets == 2 else "up"
     config = config_of(target=named).replace("attempts = 1", f"attempts = {targets}")
     body = {"model": MODEL, "stream": stream, "messages": []}
@@ -210,7 +242,7 @@ def lived(x: Exchange, course: list[tuple[Any, ...]]) -> Seen:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["sync", "stream"])
-@pytest.mark.parametrize(("dialect", "pieces"), [("anthropic", RELAYED), ("openai-chat", TRANSLATED)])
+@pytest.mark.parametrize(("dialect", "pieces"), ANSWERS.items())
 @settings(max_examples=60)
 @given(data=st.data())
 def test_the_record_says_what_the_bytes_say(
@@ -238,7 +270,7 @@ def _bill(record: CallRecord) -> tuple[Any, ...]:
 @pytest.mark.parametrize("stream", [False, True], ids=["sync", "stream"])
 @pytest.mark.parametrize(
     ("dialect", "answer"),
-    [("anthropic", answer) for answer in RELAYED] + [("openai-chat", answer) for answer in TRANSLATED],
+    [(dialect, answer) for dialect, answers in ANSWERS.items() for answer in answers],
 )
 @settings(max_examples=20)
 @given(st.data())

@@ -100,7 +100,7 @@ class ResponsesStream(AnswerStream):
         `feed` would return the same, more slowly.
         """
         part = self._open
-        if part is None or (found := plain_text(data)) is None:
+        if part is None or not self._writer.in_text or (found := plain_text(data)) is None:
             return None
         item, index, text = found
         if (item, index) != self._open_at:

@@ -37,6 +37,15 @@ dialect = "openai-chat"
 base_url = "http://chat"
 vendor = "openrouter"
 auth = "none"
+[upstreams.responses]
+dialect = "openai-responses"
+base_url = "http://items"
+vendor = "openai"
+auth = "none"
+[[routes]]
+model = "responses"
+targets = ["responses"]
+server_tools = "carry"
 [[routes]]
 model = "relayed"
 targets = ["claude"]
@@ -106,6 +115,8 @@ def answered(
 ) -> Work:
     """A call whose answer comes in pieces of this size, up to its record."""
     body = {"model": model, "max_tokens": 9, "stream": sse, "messages": [HI]}
+    if model == "responses":
+        body["tools"] = [{"type": "web_search_20250305", "name": "web_search"}]
     if stops:
         body["stop_sequences"] = ["a" * stops + "c", *(f"{'a' * (i % 50)}x{i}" for i in range(20))]
     given = json.dumps(body).encode()

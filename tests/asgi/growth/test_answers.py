@@ -119,6 +119,86 @@ TRANSLATED: dict[str, Callable[[int], bytes]] = {
 }
 
 
+def response(type: str, **rest: Any) -> bytes:
+    return event(f"response.{type}", **rest)
+
+
+def text(words: str, index: int = 0, part: int = 0) -> bytes:
+    return response("output_text.delta", output_index=index, content_index=part, delta=words)
+
+
+def added(kind: str, index: int, **rest: Any) -> bytes:
+    return response("output_item.added", output_index=index, item={"type": kind, **rest})
+
+
+def done(kind: str, index: int, **rest: Any) -> bytes:
+    return response("output_item.done", output_index=index, item={"type": kind, **rest})
+
+
+CITED = {"type": "url_citation", "start_index": 0, "end_index": 3, "url": "http://a", "title": "a"}
+SEARCHED = {"type": "search", "query": "q", "sources": [{"type": "url", "url": "http://a"}]}
+COMPLETED = response("completed", response={"status": "completed", "output": []})
+RESPONSES: dict[str, Callable[[int], bytes]] = {
+    "text": lambda n: text("Hello") * n,
+    "nearly a stop string": lambda n: text("aaaaaaab") * n,
+    "parts": lambda n: b"".join(text("Hello", part=part) for part in range(n)),
+    "messages": lambda n: b"".join(text("Hello", at) + done("message", at) for at in range(n)),
+    "messages that wait": lambda n: b"".join(text("Hello", at) for at in range(n)),
+    "messages that wait in reverse": lambda n: (
+        b"".join(text("Hello", at) + done("message", at) for at in range(n, 0, -1)) + done("message", n + 1)
+    ),
+    "summaries": lambda n: b"".join(
+        response("reasoning_summary_text.delta", output_index=0, summary_index=at, delta="Hm. ")
+        for at in range(n)
+    ),
+    "reasoning": lambda n: b"".join(done("reasoning", at, encrypted_content="a" * 50) for at in range(n)),
+    "arguments": lambda n: (
+        added("function_call", 0, name="f")
+        + response("function_call_arguments.delta", output_index=0, delta='{"a":"')
+        + response("function_call_arguments.delta", output_index=0, delta="aaaa") * n
+        + response("function_call_arguments.delta", output_index=0, delta='"}')
+    ),
+    "arguments without a name": lambda n: (
+        response("function_call_arguments.delta", output_index=0, delta="aaaa") * n
+        + done("function_call", 0, name="f", arguments="{}")
+    ),
+    "calls": lambda n: b"".join(done("function_call", at, name="f", arguments="{}") for at in range(n)),
+    "wrapped calls": lambda n: done(
+        "function_call",
+        0,
+        name="parallel",
+        arguments=json.dumps({"tool_uses": [{"recipient_name": "functions.f", "parameters": {}}] * n}),
+    ),
+    "unknown items": lambda n: b"".join(done(f"kind_{at}", at) for at in range(n)),
+    "unknown events": lambda n: b"".join(response(f"kind_{at}.delta") for at in range(n)),
+    "searches": lambda n: b"".join(done("web_search_call", at, action=SEARCHED) for at in range(n)),
+    "sources": lambda n: (
+        text("Hello")
+        + response("output_text.annotation.added", output_index=0, content_index=0, annotation=CITED) * n
+    ),
+    "sources between texts": lambda n: (
+        (
+            text("Hello")
+            + response("output_text.annotation.added", output_index=0, content_index=0, annotation=CITED)
+        )
+        * n
+    ),
+    "a last event of many items": lambda n: response(
+        "completed",
+        response={"output": [{"type": f"kind_{at % 50}"} for at in range(n)], "status": "completed"},
+    ),
+}
+
+
+@pytest.mark.parametrize("cut", [997, 10**9], ids=["in pieces", "at once"])
+@pytest.mark.parametrize("what", RESPONSES)
+def test_streams_of_items(what: str, cut: int) -> None:
+    """Each kind of item, with stop strings that are searched for here."""
+    grows_with_size(
+        lambda size: answered("responses", RESPONSES[what](size) + COMPLETED, size=cut, stops=100), 200
+    )
+
+
 @pytest.mark.parametrize("cut", [997, 10**9], ids=["in pieces", "at once"])
 @pytest.mark.parametrize("what", RELAYED)
 def test_relayed_streams(what: str, cut: int) -> None:
