@@ -1,40 +1,23 @@
-"""Conversation: translates turns to Chat Completions messages, and their content to parts."""
+"""ChatConversation: translates turns to Chat Completions messages, and their content to parts."""
 
+from collections.abc import Sequence
 from typing import Any
-
-import msgspec
 
 from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
 from nexusflow_core.dialects.openai_chat.context import ChatTranslation
 from nexusflow_core.dialects.openai_chat.thinking import Recall
 from nexusflow_core.dialects.openai_chat.vendors import Prefill
 from nexusflow_core.errors import InvalidRequestError
-from nexusflow_core.messages import (
-    OtherBlock,
-    RedactedThinkingBlock,
-    TextBlock,
-    ThinkingBlock,
-    ToolResultBlock,
-    ToolUseBlock,
-)
-from nexusflow_core.translation.cache_markers import is_billing
+from nexusflow_core.messages import RedactedThinkingBlock, TextBlock, ThinkingBlock, ToolUseBlock
+from nexusflow_core.translation.conversation import Called, Conversation
 from nexusflow_core.translation.documents import Part
-from nexusflow_core.translation.ids import CallIds, ToolNames
-from nexusflow_core.translation.losses import dotted
+from nexusflow_core.translation.ids import CallIds
 from nexusflow_core.translation.parts import Parts
-from nexusflow_core.translation.refusals import drop_own_members
 from nexusflow_core.translation.replay import Thoughts
-from nexusflow_core.translation.turns import (
-    TOOL_CHANGES,
-    OpenCalls,
-    Placed,
-    kind_of,
-    ran_at_anthropic,
-    turns_of,
-)
+from nexusflow_core.translation.turns import Placed, Turn
 from nexusflow_core.untyped import is_list, object_of
 
-__all__ = ["Conversation"]
+__all__ = ["ChatConversation"]
 
 
 class ChatParts(Parts):
@@ -61,55 +44,28 @@ class ChatParts(Parts):
         return parts
 
 
-class Conversation:
-    """Translates a request's turns. Raises InvalidRequestError for turns that no upstream accepts."""
+class ChatConversation(Conversation):
+    """Translates a request's turns to messages, the system prompt first."""
 
     def __init__(self, it: ChatTranslation, *, markers: CacheMarkers, recall: Recall, ids: CallIds) -> None:
-        self._request = it.request
-        self._markers = markers
+        self._own_parts = ChatParts(it)
+        super().__init__(it, self._own_parts, markers, ids)
+        self._own_markers = markers
         self._vendor = it.vendor
         self._recall = recall
-        self._losses = it.losses
-        self._parts = ChatParts(it)
-        self._ids = ids
-        self._calls = OpenCalls()
         self.begun: str | None = None
         """The client's beginning of the answer, if the last turn is one."""
-        self.prefill = Prefill()
+        self.continued = Prefill()
         """The members that continue such an answer; empty if there is none."""
 
-    def messages(self) -> list[Part]:
-        """Returns all messages, the system prompt first. Raises InvalidRequestError."""
-        out = self._system()
-        turns = turns_of(self._request.messages, self._losses)
+    def begin(self, turns: Sequence[Turn]) -> None:
         self._recall.begin(turns)
-        for turn in turns:
-            if turn.role == "user":
-                out += self._user(turn.content)
-                continue
-            self._calls.expect_results()
-            if turn.role == "assistant":
-                made = self._assistant(turn.content, turn.start)
-            else:
-                made = self._system_in_place(turn.content, turn.start)
-            made = [self._markers.on_message(message, turn.content) for message in made]
-            if made and turn.role == "assistant" and turn is turns[-1]:  # an empty one begins nothing
-                self._begin(made)
-            out += made
-        self._markers.close()
-        if not any(message["role"] != "system" for message in out):
-            raise InvalidRequestError("messages.0: all messages must have non-empty content")
-        return _bridged(out) if self._parts.bridged else out
 
-    def _begin(self, made: list[Part]) -> None:
-        """Handles a last turn of the assistant, which begins the answer. Its calls need results first."""
-        self._calls.expect_results()
+    def prefill(self, made: list[Part]) -> None:
         prefill = self._vendor.prefill
         if prefill is None:
-            raise InvalidRequestError(
-                "This model does not support assistant message prefill. "
-                "The conversation must end with a user message."
-            )
+            super().prefill(made)
+            return
         for message in made:
             text = _last_text(message.get("content"))
             if text != text.rstrip():
@@ -117,80 +73,41 @@ class Conversation:
                     "messages: final assistant content cannot end with trailing whitespace"
                 )
             message.update(prefill.message)
-            self.begun, self.prefill = text, prefill
+            self.begun, self.continued = text, prefill
 
-    def _system(self) -> list[Part]:
-        texts: list[Part] = []
-        for index, block in enumerate(self._request.system):
-            drop_own_members(block, f"system[{index}]", self._losses)
-            if block.text and not is_billing(block):
-                texts += self._markers.on([{"type": "text", "text": block.text}], f"system[{index}]")
-        return [{"role": "system", "content": self._markers.text(texts)}] if texts else []
+    def system(self, parts: list[Part]) -> list[Part]:
+        return [{"role": "system", "content": self._own_markers.text(parts)}]
 
-    def _system_in_place(self, blocks: list[Placed], start: int) -> list[Part]:
-        texts: list[str] = []
-        for path, block in blocks:
-            if isinstance(block, OtherBlock) and block.kind in TOOL_CHANGES:
-                self._losses.drop(path, "every tool is offered from the start")
-                continue
-            if not isinstance(block, TextBlock):
-                raise InvalidRequestError(f"{dotted(path)}: a system message takes text only")
-            drop_own_members(block, path, self._losses)
-            texts.append(block.text)
-        text = "\n\n".join(filter(None, texts))
-        return [{"role": "system", "content": text}] if text else []
+    def system_in_place(self, text: str, turn: Turn) -> list[Part]:
+        return [self._own_markers.on_message({"role": "system", "content": text}, turn.content)]
 
-    # The user's turns
+    def user(self, parts: list[Part], blocks: Sequence[Placed]) -> Part:
+        self._own_markers.on_rest(parts, blocks)
+        kept = parts if self._own_markers.active else self._own_parts.content(parts)
+        return {"role": "user", "content": kept}
 
-    def _user(self, blocks: list[Placed]) -> list[Part]:
-        results: dict[str, Part] = {}
-        rest: list[Part] = []
-        hoisted: list[Part] = []
-        for path, block in blocks:
-            if isinstance(block, ToolResultBlock):
-                self._calls.check_result(block, path, results)
-                if rest:  # as Anthropic sees it, what comes after other content answers nothing
-                    self._calls.expect_results(results)
-                results[block.tool_use_id] = self._result(block, path, hoisted)
-            else:
-                rest += self._markers.on(self._parts.of_user(block, path), path)
-        self._calls.expect_results(results)
-        ordered = [results[id] for id in self._calls.close()]
-        content = hoisted + rest
-        if not content:
-            return ordered
-        self._markers.on_rest(content, blocks)
-        kept = content if self._markers.active else self._parts.content(content)
-        return [*ordered, {"role": "user", "content": kept}]
-
-    def _result(self, block: ToolResultBlock, path: str, hoisted: list[Part]) -> Part:
-        call = self._calls.sent(block.tool_use_id)
-        content = self._parts.of_result(block, path, call, hoisted)
+    def result(self, call: str, content: str | list[Part], placed: Placed) -> Part:
         message = {"role": "tool", "tool_call_id": call, "content": content}
-        return self._markers.on_message(message, [(path, block)])
+        return self._own_markers.on_message(message, [placed])
 
-    # The assistant's turns
+    def bridge(self) -> list[Part]:
+        return [{"role": "assistant", "content": "Understood."}]
 
-    def _assistant(self, blocks: list[Placed], start: int) -> list[Part]:
+    def assistant(self, turn: Turn) -> list[Part]:
         texts: list[str] = []
-        calls: list[ToolUseBlock] = []
+        blocks: list[ToolUseBlock] = []
+        calls: list[Part] = []
         thoughts = Thoughts()
-        for path, block in blocks:
+        for path, block in turn.content:
             if isinstance(block, TextBlock):
-                drop_own_members(block, path, self._losses)
-                texts.append(block.text)
+                texts.append(self.text(block, path))
             elif isinstance(block, ToolUseBlock):
-                self._calls.add(block, path, self._ids.sent(block.id, ToolNames.sent(block.name)))
-                drop_own_members(block, path, self._losses)
-                calls.append(block)
+                blocks.append(block)
+                calls.append(_call(self.call(block, path, turn)))
             elif isinstance(block, ThinkingBlock | RedactedThinkingBlock):
                 self._recall.read(block, path, thoughts)
-            elif isinstance(block, OtherBlock) and ran_at_anthropic(block.kind):
-                self._losses.drop(path, "what a server tool did is known to Anthropic only")
             else:
-                raise InvalidRequestError(
-                    f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream"
-                )
+                self.other(block, path)
         text = "".join(texts)
         if not text and not calls:
             for path in thoughts.paths:
@@ -200,26 +117,15 @@ class Conversation:
         if text or self._vendor.null_content:
             message["content"] = text or None
         if calls:
-            message["tool_calls"] = [self._call(block) for block in calls]
-            self._recall.sign(calls, message["tool_calls"], thoughts, f"messages[{start}]")
-            self._calls.made_at(start)
-        self._recall.put(thoughts, message, f"messages[{start}]")
-        return [message]
-
-    def _call(self, block: ToolUseBlock) -> Part:
-        arguments = msgspec.json.encode(block.input).decode()
-        function = {"name": ToolNames.sent(block.name), "arguments": arguments}
-        return {"id": self._calls.sent(block.id), "type": "function", "function": function}
+            message["tool_calls"] = calls
+            self._recall.sign(blocks, calls, thoughts, f"messages[{turn.start}]")
+        self._recall.put(thoughts, message, f"messages[{turn.start}]")
+        return [self._own_markers.on_message(message, turn.content)]
 
 
-def _bridged(messages: list[Part]) -> list[Part]:
-    """Returns the messages with a short assistant message between a tool's and a user's."""
-    out: list[Part] = []
-    for message in messages:
-        if message["role"] == "user" and out and out[-1]["role"] == "tool":
-            out.append({"role": "assistant", "content": "Understood."})
-        out.append(message)
-    return out
+def _call(called: Called) -> Part:
+    id, name, arguments = called
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def _last_text(content: Any) -> str:

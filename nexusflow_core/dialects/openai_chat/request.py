@@ -6,7 +6,7 @@ from msgspec import Struct
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
 from nexusflow_core.dialects.openai_chat.context import ChatAsked, ChatTranslation
-from nexusflow_core.dialects.openai_chat.conversation import Conversation
+from nexusflow_core.dialects.openai_chat.conversation import ChatConversation
 from nexusflow_core.dialects.openai_chat.thinking import Recall, steer_thinking
 from nexusflow_core.dialects.openai_chat.usage import estimated_prompt
 from nexusflow_core.dialects.openai_chat.vendors import vendor_row
@@ -60,8 +60,8 @@ def _made(it: ChatTranslation) -> ChatRequest:
     steered = steer_thinking(it)
     call_ids = it.call_ids()
     ids = CallIds(vendor.id_form(model), call_ids)
-    conversation = Conversation(it, markers=markers, recall=Recall(it, off=steered.off), ids=ids)
-    body["messages"] = conversation.messages()
+    conversation = ChatConversation(it, markers=markers, recall=Recall(it, off=steered.off), ids=ids)
+    body["messages"] = conversation.translated()
     user = user_id(it, taken=vendor.user_field is not None)
     if vendor.user_field is not None and user is not None:
         body[vendor.user_field] = user
@@ -69,7 +69,7 @@ def _made(it: ChatTranslation) -> ChatRequest:
     if vendor.service_tiers and request.extra.get("service_tier") == "standard_only":
         body["service_tier"] = "default"
     _answer_format(it, prefilled=conversation.begun is not None)
-    body.update(conversation.prefill.body)
+    body.update(conversation.continued.body)
     body.update(markers.body())
     if vendor.cache_key is not None:
         body[vendor.cache_key] = cache_key(it, body.get("tools"))
@@ -85,7 +85,7 @@ def _made(it: ChatTranslation) -> ChatRequest:
         used_ids=UsedIds(call_ids),
         stops=tuple(request.stop_sequences),
         stop_here=stop_here,
-        echo=(conversation.begun or "") if conversation.prefill.echoed else "",
+        echo=(conversation.begun or "") if conversation.continued.echoed else "",
         one_call=one_call,
         hide_thinking=steered.hidden,
         prompt_tokens=estimated_prompt(len(encoded), body["messages"]),

@@ -68,7 +68,7 @@ def _made(it: ResponsesTranslation) -> ResponsesRequest:
     _include(it, steered)
     markers = CacheMarkers(it)
     items = Items(it, markers)
-    body["input"] = items.items()
+    body["input"] = items.translated()
     if items.instructions is not None:
         body["instructions"] = items.instructions
     _identify(it)

@@ -1,0 +1,190 @@
+"""Conversation: walks over the turns of a request, and pairs calls with results. A dialect gives the forms."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from nexusflow_core.errors import InvalidRequestError
+from nexusflow_core.messages import Block, OtherBlock, TextBlock, ToolResultBlock, ToolUseBlock
+from nexusflow_core.translation.cache_markers import is_billing
+from nexusflow_core.translation.context import Translation
+from nexusflow_core.translation.documents import Part
+from nexusflow_core.translation.ids import CallIds, ToolNames
+from nexusflow_core.translation.losses import dotted
+from nexusflow_core.translation.parts import Parts
+from nexusflow_core.translation.refusals import drop_own_members
+from nexusflow_core.translation.turns import (
+    TOOL_CHANGES,
+    OpenCalls,
+    Placed,
+    Turn,
+    kind_of,
+    ran_at_anthropic,
+    turns_of,
+)
+
+__all__ = ["Called", "Conversation", "Markers"]
+
+Called = tuple[str, str, str]
+"""A call as the upstream gets it: its id, its tool's name, and its arguments as JSON."""
+
+
+class Markers(Protocol):
+    """Puts cache markers on parts, in the order of the conversation."""
+
+    def on(self, parts: list[Part], path: str) -> list[Part]:
+        """Returns the parts of the block at `path`, with its marker."""
+        ...
+
+    def close(self) -> None:
+        """Lists the markers that no part could carry."""
+        ...
+
+
+class Conversation(ABC):
+    """Translates a request's turns. Raises InvalidRequestError for turns that no upstream accepts."""
+
+    def __init__(self, it: Translation, parts: Parts, markers: Markers, ids: CallIds) -> None:
+        self._request = it.request
+        self._losses = it.losses
+        self._parts = parts
+        self._markers = markers
+        self._ids = ids
+        self._calls = OpenCalls()
+        self._results_last = False
+
+    # What a dialect gives
+
+    @abstractmethod
+    def system(self, parts: list[Part]) -> list[Part]:
+        """Returns what the system prompt becomes; `parts` is not empty."""
+
+    @abstractmethod
+    def system_in_place(self, text: str, turn: Turn) -> list[Part]:
+        """Returns what a system message between others becomes."""
+
+    @abstractmethod
+    def user(self, parts: list[Part], blocks: Sequence[Placed]) -> Part:
+        """Returns the message of a user's turn, without its results."""
+
+    @abstractmethod
+    def result(self, call: str, content: str | list[Part], placed: Placed) -> Part:
+        """Returns the result of a call. `call` is its id at the upstream."""
+
+    @abstractmethod
+    def assistant(self, turn: Turn) -> list[Part]:
+        """Returns what an assistant's turn becomes; nothing if nothing of it is sent."""
+
+    def begin(self, turns: Sequence[Turn]) -> None:  # noqa: B027 - most dialects need nothing of it
+        """Takes the turns before they are translated."""
+
+    def prefill(self, made: list[Part]) -> None:
+        """Takes a last turn of the assistant, which begins the answer. By default that is refused."""
+        raise InvalidRequestError(
+            "This model does not support assistant message prefill. "
+            "The conversation must end with a user message."
+        )
+
+    def reads(self, block: OtherBlock) -> bool:
+        """Returns whether the upstream reads a compaction as it is."""
+        return False
+
+    def bridge(self) -> list[Part]:
+        """Returns what stands between results and a user's message, if the upstream needs something there."""
+        return []
+
+    # The walk
+
+    def translated(self) -> list[Part]:
+        """Returns the whole conversation, the system prompt first. Raises InvalidRequestError."""
+        head = self._system()
+        out: list[Part] = []
+        said = False
+        turns = turns_of(self._request.messages, self._losses, reads=self.reads)
+        self.begin(turns)
+        for turn in turns:
+            if turn.role == "user":
+                made = self._user(turn.content)
+            else:
+                self._calls.expect_results()
+                made = self.assistant(turn) if turn.role == "assistant" else self._system_in_place(turn)
+                if made and turn.role == "assistant" and turn is turns[-1]:  # an empty one begins nothing
+                    self._calls.expect_results()
+                    self.prefill(made)
+                self._results_last = self._results_last and not made
+            out += made
+            said = said or (bool(made) and turn.role != "system")
+        self._markers.close()
+        if not said:
+            raise InvalidRequestError("messages.0: all messages must have non-empty content")
+        return head + out
+
+    def _system(self) -> list[Part]:
+        parts: list[Part] = []
+        for index, block in enumerate(self._request.system):
+            drop_own_members(block, f"system[{index}]", self._losses)
+            if block.text and not is_billing(block):
+                parts += self._markers.on([self._parts.text(block.text)], f"system[{index}]")
+        return self.system(parts) if parts else []
+
+    def _system_in_place(self, turn: Turn) -> list[Part]:
+        texts: list[str] = []
+        for path, block in turn.content:
+            if isinstance(block, OtherBlock) and block.kind in TOOL_CHANGES:
+                self._losses.drop(path, "every tool is offered from the start")
+                continue
+            if not isinstance(block, TextBlock):
+                raise InvalidRequestError(f"{dotted(path)}: a system message takes text only")
+            drop_own_members(block, path, self._losses)
+            texts.append(block.text)
+        text = "\n\n".join(filter(None, texts))
+        return self.system_in_place(text, turn) if text else []
+
+    def _user(self, blocks: list[Placed]) -> list[Part]:
+        results: dict[str, Part] = {}
+        rest: list[Part] = []
+        hoisted: list[Part] = []
+        for path, block in blocks:
+            if isinstance(block, ToolResultBlock):
+                self._calls.check_result(block, path, results)
+                if rest:  # as Anthropic sees it, what comes after other content answers nothing
+                    self._calls.expect_results(results)
+                call = self._calls.sent(block.tool_use_id)
+                content = self._parts.of_result(block, path, call, hoisted)
+                results[block.tool_use_id] = self.result(call, content, (path, block))
+            else:
+                rest += self._markers.on(self._parts.of_user(block, path), path)
+        self._calls.expect_results(results)
+        ordered = [results[id] for id in self._calls.close()]
+        self._results_last = self._results_last or bool(ordered)
+        content = hoisted + rest
+        if not content:
+            return ordered
+        bridge = self.bridge() if self._results_last and self._parts.bridged else []
+        self._results_last = False
+        return [*ordered, *bridge, self.user(content, blocks)]
+
+    # Blocks of an assistant's turn
+
+    def call(self, block: ToolUseBlock, path: str, turn: Turn) -> Called:
+        """Returns a call, which from now on waits for its result."""
+        name = ToolNames.sent(block.name)
+        self._calls.add(block, path, self._ids.sent(block.id, name))
+        self._calls.made_at(turn.start)
+        drop_own_members(block, path, self._losses)
+        return self._calls.sent(block.id), name, msgspec.json.encode(block.input).decode()
+
+    def text(self, block: TextBlock, path: str) -> str:
+        """Returns the text of a block."""
+        drop_own_members(block, path, self._losses)
+        return block.text
+
+    def other(self, block: Block, path: str) -> None:
+        """Lists a block of Anthropic's own. Raises InvalidRequestError for any other block."""
+        if not isinstance(block, OtherBlock) or not ran_at_anthropic(block.kind):
+            raise InvalidRequestError(
+                f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream"
+            )
+        self._losses.drop(path, "what a server tool did is known to Anthropic only")
