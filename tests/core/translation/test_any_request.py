@@ -97,13 +97,18 @@ def test_the_spelling_of_the_json_does_not_matter(seed: int, case: tuple[str, st
 def _unordered(body: bytes) -> Any:
     sent = json.loads(body)
     sent.pop("prompt_cache_key", None)  # another order is another prefix
-    for message in sent["messages"] if "turns" not in sent else ():  # a toy has turns, and no text that is JSON
+    for item in sent.get("input", ()):
+        if "arguments" in item:
+            item["arguments"] = json.loads(item["arguments"])
+        if "output" in item:  # a browser's state stands there as JSON text
+            item["output"] = sorted(json.dumps(item["output"]))
+    for message in sent.get("messages", ()):  # a toy has turns, and no text that is JSON
         if message["role"] in ("tool", "system"):  # a browser's state and a schema stand there as JSON text
             message["content"] = sorted(json.dumps(message["content"]))
         for call in message.get("tool_calls", ()):
             call["function"]["arguments"] = json.loads(call["function"]["arguments"])
     for tool in sent.get("tools", ()):
-        function = tool["function"] if "turns" not in sent else tool
+        function = tool["function"] if "messages" in sent else tool
         function["description"] = sorted(function.get("description", ""))  # it has the examples, as JSON
     return sent
 
