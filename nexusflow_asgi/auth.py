@@ -42,15 +42,16 @@ class GatewayKeys:
     """Compares credentials with the configured keys, by SHA-256 and in constant time."""
 
     def __init__(self, keys: Iterable[Secret]) -> None:
-        self._known = [(_digest(key.reveal().encode()), key.name) for key in keys]
+        digests = [(_digest(key.reveal().encode()), key.name) for key in keys]
+        self._known = [(digest, Principal(name or f"key-{digest.hex()[:8]}")) for digest, name in digests]
 
     def principal(self, credential: Credential) -> Principal | None:
         """Returns the owner of a key, named after its environment variable, or None."""
         digest = _digest(credential.value)
         found: Principal | None = None
-        for known, name in self._known:  # no early exit: the time must not reveal a match
+        for known, owner in self._known:  # no early exit: the time must not reveal a match
             if hmac.compare_digest(known, digest):
-                found = Principal(name or f"key-{digest.hex()[:8]}")
+                found = owner
         return found
 
     def __bool__(self) -> bool:

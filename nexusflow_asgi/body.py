@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Generator
+from itertools import chain
 from typing import Any
 
 import anyio
@@ -21,9 +22,7 @@ class ClientDisconnectedError(CallerError):
 
 def check_head(scope: Scope, limits: Limits) -> None:
     """Raises RequestTooLargeError for headers and a query over their bound. Some servers have no bound."""
-    size = len(scope.get("query_string", b"")) + sum(
-        [len(name) + len(value) for name, value in scope["headers"]]
-    )
+    size = len(scope.get("query_string", b"")) + sum(map(len, chain.from_iterable(scope["headers"])))
     if size > limits.header_bytes:
         raise RequestTooLargeError(f"Request headers exceed the maximum size of {limits.header_bytes} bytes")
 

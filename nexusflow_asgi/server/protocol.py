@@ -199,10 +199,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.state is not _BODY:  # trailers must not become headers: the caller may be admitted already
-            name = name.lower()
-            if name == b"expect" and value.lower() == b"100-continue":
-                self.expect_100_continue = True
-            self.headers.append((name, value))
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._framing_bytes = 0
@@ -219,6 +216,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def _begin_cycle(self) -> None:
         """Starts the app, or queues the request behind the one that is being answered."""
         scope, parser = self.scope, self.parser
+        awaited = [value.lower() for name, value in self.headers if name == b"expect"]
         version = parser.get_http_version()
         scope["method"] = parser.get_method().decode("ascii")
         if version != "1.1":
@@ -236,7 +234,7 @@ class GatewayProtocol(HttpToolsProtocol):
             access_log=False,
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
+            expect_100_continue=b"100-continue" in awaited,
             keep_alive=version != "1.0" and parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )

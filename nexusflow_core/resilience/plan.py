@@ -60,7 +60,7 @@ class Plan:
         A call is never refused for its targets' health: the upstream's own answer is more useful.
         """
         index = 0
-        if self._reopens(self._targets[0]) > now:
+        if self._health is not None and self._reopens(self._targets[0]) > now:
             times = [max(self._reopens(target), now) for target in self._targets]
             index = times.index(min(times))
             self._last_resort = times[index] > now

@@ -114,15 +114,20 @@ def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     Raises UpstreamProtocolError for a control character in a value.
     """
     names = [name for name, _ in headers]
-    dropped = HOP_BY_HOP | _listed(headers) if b"connection" in names else HOP_BY_HOP
-    kept = [pair for pair in headers if pair[0] not in dropped and not pair[0].startswith(b"x-nexusflow-")]
+    dropped: Set[bytes] = HOP_BY_HOP
+    if b"connection" in names and (listed := _listed(headers)):
+        dropped |= listed
     if b"transfer-encoding" in names:
-        kept = [pair for pair in kept if pair[0] != b"content-length"]
+        dropped = dropped | _LENGTH
+    kept = [pair for pair in headers if pair[0] not in dropped]
+    if b"x-nexusflow-" in b"\n".join(names):
+        kept = [pair for pair in kept if not pair[0].startswith(b"x-nexusflow-")]
     if name := with_control(kept):
         raise UpstreamProtocolError(f"the upstream's header {name} has a control character in it")
     return kept
 
 
+_LENGTH = frozenset((b"content-length",))
 _ALONE = frozenset((b"keep-alive", b"close"))
 _NOTHING: frozenset[bytes] = frozenset()
 

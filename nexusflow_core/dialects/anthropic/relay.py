@@ -212,9 +212,10 @@ class RelayLeg:
             raise UpstreamProtocolError(f"the upstream answered with status {status}, unknown to HTTP")
         kept = relayed_response_headers(headers)
         self._upstream_request_id = upstream_id(headers, self.request.headers, b"request-id")
-        encoding = (header(headers, b"content-encoding") or b"identity").strip().lower()
-        self._encoded = encoding != b"identity"
-        media_type = (header(headers, b"content-type") or b"").partition(b";")[0].strip().lower()
+        first = dict(reversed(headers))  # of a repeated header the first value counts
+        encoding = first.get(b"content-encoding", b"").strip().lower()
+        self._encoded = encoding not in (b"", b"identity")
+        media_type = first.get(b"content-type", b"").partition(b";")[0].strip().lower()
         self._uncounted = self._counting and is_absent(status)
         if status >= 400 and not self._uncounted:
             self.failure = UpstreamStatusError(status, "api_error")
