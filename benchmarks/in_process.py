@@ -88,7 +88,7 @@ def _request_cases(body: bytes) -> list[Case]:
         case("json.loads", lambda: json.loads(body)),
         case("msgspec.json.decode", lambda: msgspec.json.decode(body)),
         case("peek", lambda: peek(body)),
-        case("rename_model, after peek", lambda: rename_model(seen, "another-model")),
+        case("rename_model, after peek", lambda: rename_model(seen.text, "another-model")),
         case("json.loads, rename, json.dumps", lambda: _rename_by_json(body)),
     ]
 

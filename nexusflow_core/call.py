@@ -73,6 +73,15 @@ class Call(Struct, frozen=True, kw_only=True):
         return self.seen is not None and self.seen.stream
 
     @property
+    def marked(self) -> bool:
+        """True if the body may contain thinking that the gateway has marked."""
+        return self.seen is not None and self.seen.marked
+
+    def may_have(self, member: str) -> bool:
+        """True if the body may have this member: `thread` or `billing_policy`."""
+        return self.seen is None or member in self.seen.noted
+
+    @property
     def content_encoding(self) -> str:
         """The body's content encoding, in lower case; "" if it is not compressed."""
         encoding = (header(self.headers, b"content-encoding") or b"").decode("latin-1").strip().lower()
@@ -85,7 +94,8 @@ class Call(Struct, frozen=True, kw_only=True):
         """
         encoding = self.content_encoding
         text = inflate(self.body, encoding, limit) if encoding else self.body
-        return replace(self, seen=peek(text), session=read_session(self.headers, text))
+        seen = peek(text)
+        return replace(self, seen=seen, session=read_session(self.headers, seen))
 
     def answered(self) -> "Call":
         """Returns the part that a record needs. The rest is large or secret, and an answer may take an hour."""

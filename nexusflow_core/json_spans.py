@@ -19,13 +19,13 @@ Member: TypeAlias = tuple[str, int, int]
 
 _KEY = re.compile(rb'[ \t\n\r]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
 _OPENING = re.compile(rb"[ \t\n\r]*+\{")
+_EMPTY = re.compile(rb"[ \t\n\r]*+\{[ \t\n\r]*+\}[ \t\n\r]*+")
+_BLANK = re.compile(rb"[ \t\n\r]*+")
+_CLOSING = ord("}")
 _NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
 _BETWEEN = re.compile(rb"[ \t\n\r,]*+")
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _BLANKS = b" \t\n\r"
-
-_MANY_COLONS = 20_000
-"""A text with more colons has its members counted before it is decoded."""
 
 _members = msgspec.json.Decoder(dict[str, Raw])
 _elements = msgspec.json.Decoder(list[Raw])
@@ -34,12 +34,15 @@ _value = msgspec.json.Decoder(Raw)
 
 
 def members(text: bytes) -> list[Member]:
-    """Returns key, start and end of each member of a JSON object, in order. Raises InvalidRequestError."""
+    """Returns key, start and end of each member of a JSON object, in order. Raises InvalidRequestError.
+
+    Reads the text once, value by value, and builds none of them.
+    """
     try:
-        if text.count(b":") > _MANY_COLONS:
-            _check_beforehand(text)
-        values = _members.decode(text)
-        return _walk(text, values)
+        if (found := _walk(text)) is not None:
+            return found
+        _members.decode(text)  # raises at the byte where the walk has stopped
+        raise InvalidRequestError("request body: its members cannot be told apart")
     except msgspec.ValidationError:
         raise InvalidRequestError("request body: Input should be a valid JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -64,51 +67,41 @@ def elements(text: bytes) -> list[tuple[int, int]]:
     return found
 
 
-def _walk(text: bytes, values: dict[str, Raw]) -> list[Member]:
-    """Returns the members in order, from the lengths of the decoded values: msgspec's Raw has no offset."""
+def _walk(text: bytes) -> list[Member] | None:
+    """Returns the members; None for a text that is not a JSON object. A bad key raises the decoder's errors."""
     found: list[Member] = []
-    texts: dict[str, bytes] = {}  # a repeated key's last value is copied once
-    position = text.index(b"{") + 1
+    names: dict[bytes, str] = {}
+    opening = _OPENING.match(text)
+    if opening is None:
+        return None
+    view, position = memoryview(text), opening.end()
     while key := _KEY.match(text, position):
         _check_count(len(found))
-        name = _string.decode(key[1])
-        if name not in texts:
-            texts[name] = bytes(values[name])
-        value, position = texts[name], key.end()
-        end = position + len(value)
-        after = _NEXT.match(text, end)
-        if after is None or not text.startswith(value, position):  # a later value of this key replaced it
-            end = _end_of_value(text, position)
-            after = _NEXT.match(text, end)
-        if after is None:
-            raise InvalidRequestError("request body: a key that is given more than once cannot be read")
-        found.append((name, position, end))
+        start = key.end()
+        end = _end_of_value(text, view, start)
+        after = None if end is None else _NEXT.match(text, end)
+        if end is None or after is None:
+            return None
+        if (name := names.get(key[1])) is None:
+            name = names[key[1]] = _string.decode(key[1])
+        found.append((name, start, end))
         position = after.end()
-    return found
+        if text[position - 1] == _CLOSING:
+            return found if _BLANK.fullmatch(text, position) else None
+    return [] if _EMPTY.fullmatch(text) else None
 
 
-def _end_of_value(text: bytes, start: int) -> int:
-    """Returns the end of the value at `start`: the decoder's error tells where other data follows."""
+def _end_of_value(text: bytes, view: memoryview, start: int) -> int | None:
+    """Returns the end of the value at `start`: the decoder's error tells where other data follows. None for a
+    value that is not JSON."""
     try:
-        _value.decode(memoryview(text)[start:])
+        _value.decode(view[start:])
     except msgspec.DecodeError as error:
         if (told := _TRAILING.search(str(error))) is None:
-            raise
+            return None
         behind = start + int(told[1]) - 1
         return start + len(text[start:behind].rstrip(_BLANKS))
     return len(text)
-
-
-def _check_beforehand(text: bytes) -> None:
-    """Raises InvalidRequestError for too many members, before the decoder builds an object of each.
-
-    That would block the event loop. Invalid JSON is left to the decoder.
-    """
-    after, count = _OPENING.match(text), 0
-    while after is not None and (key := _KEY.match(text, after.end())):
-        _check_count(count)
-        after = _NEXT.match(text, _end_of_value(text, key.end()))
-        count += 1
 
 
 def _check_count(members: int) -> None:

@@ -14,6 +14,7 @@ from nexusflow_core.json_spans import members
 from nexusflow_core.untyped import MALFORMED, is_zero, object_of
 
 __all__ = [
+    "MARK_PREFIX",
     "UNSUPPORTED",
     "Peek",
     "continues_thread",
@@ -31,12 +32,24 @@ _MAX_GZIP_MEMBERS = 100
 """Bound on the members of one gzip body. Each costs a copy of the rest; senders write one."""
 
 
+MARK_PREFIX = b"nxf1."
+"""Begins the signature of each thinking block that the gateway has made, see `messages.marks`."""
+
+_NOTED = frozenset(("thread", "billing_policy"))
+
+
 class Peek(Struct, frozen=True):
-    """The gateway's view of a body: `model`, whether `stream` is literally true, and the inflated JSON text."""
+    """The gateway's view of a body: `model`, whether `stream` is literally true, and the inflated JSON text.
+
+    `noted`: the members `thread` and `billing_policy`, where the body may have them. `marked`: it may contain
+    thinking that the gateway has marked. Both save a search of the whole text.
+    """
 
     model: str
     stream: bool
     text: bytes
+    noted: frozenset[str] = _NOTED
+    marked: bool = True
 
 
 class _Plain(Struct):
@@ -66,9 +79,9 @@ def peek(text: bytes) -> Peek:
     return seen
 
 
-def rename_model(seen: Peek, model: str) -> bytes:
-    """Returns the text with every `model` replaced. All other bytes stay unchanged."""
-    text, name = seen.text, msgspec.json.encode(model)
+def rename_model(text: bytes, model: str) -> bytes:
+    """Returns a JSON object's text with every `model` replaced. All other bytes stay unchanged."""
+    name = msgspec.json.encode(model)
     pieces: list[bytes] = []
     done = 0
     for key, start, end in members(text):
@@ -86,7 +99,8 @@ def _peek_plain(text: bytes) -> Peek | None:
         plain = _plain.decode(text)
     except MALFORMED:
         return None
-    return Peek(plain.model, bytes(plain.stream) == b"true", text)
+    noted = frozenset([name for name in _NOTED if f'"{name}"'.encode() in text])
+    return Peek(plain.model, bytes(plain.stream) == b"true", text, noted, _is_marked(text))
 
 
 def _peek_closely(text: bytes) -> Peek:
@@ -103,7 +117,12 @@ def _peek_closely(text: bytes) -> Peek:
     if len(names) > 1:
         raise InvalidRequestError("model: given more than once, with different values")
     streams = [text[start:end] for key, start, end in found if key == "stream"]
-    return Peek(names.pop(), bool(streams) and streams[-1] == b"true", text)
+    noted = _NOTED.intersection([key for key, _, _ in found])
+    return Peek(names.pop(), bool(streams) and streams[-1] == b"true", text, noted, _is_marked(text))
+
+
+def _is_marked(text: bytes) -> bool:
+    return text.rfind(MARK_PREFIX) >= 0  # twice as fast as `in`
 
 
 def inflate(body: bytes, encoding: str, limit: int) -> bytes:

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import Struct
 
+from nexusflow_core.peek import Peek
 from nexusflow_core.upstream import Headers, header
 
 __all__ = ["Session", "read_session"]
@@ -34,13 +35,13 @@ _NONE = Session()
 _body = msgspec.json.Decoder(_Body)
 
 
-def read_session(headers: Headers, text: bytes) -> Session:
-    """Returns the ids in a call's headers, and the payer in its JSON text.
+def read_session(headers: Headers, seen: Peek) -> Session:
+    """Returns the ids in a call's headers, and the payer in its body.
 
     An id of more than 128 characters, or with unprintable ones, is ignored.
     """
     found = [pair for pair in headers if pair[0] in _NAMES]
-    payer = _payer(text) if _PAYER in text else None
+    payer = _payer(seen.text) if "billing_policy" in seen.noted and _PAYER in seen.text else None
     if not found and payer is None:
         return _NONE
     session_id, agent_id, parent_agent_id = [_id(found, name) for name in _IDS]

@@ -126,7 +126,7 @@ class Fallback:
 def _plan_of(call: Call, route: ModelRoute, health: Health | None, started: float) -> Plan:
     """Returns the plan of attempts for this call."""
     retries = header(call.headers, b"x-stainless-retry-count") or b""
-    one = len(route.targets) == 1 or not continues_thread(call.text)
+    one = len(route.targets) == 1 or not (call.may_have("thread") and continues_thread(call.text))
     return Plan(
         route.targets if one else route.targets[:1],  # only one provider has a thread's history
         route.retry,

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.json_spans import MAX_VALUES, check_values, count_values, elements, members
+from nexusflow_core.peek import MARK_PREFIX
 from nexusflow_core.record import Places
 from nexusflow_core.untyped import MALFORMED, is_list, object_of
 
@@ -24,14 +25,13 @@ __all__ = [
     "Mark",
     "MarkKind",
     "has_signed_thinking",
-    "may_be_marked",
     "read_mark",
     "strip_marked",
     "without_signed_thinking",
 ]
 
-_PREFIX = "nxf1."
-_MARKED = _PREFIX.encode()
+_MARKED = MARK_PREFIX
+_PREFIX = _MARKED.decode()
 _THINKING = b"thinking"
 _SEARCH = b"server_tool_use"
 _THINKING_TYPES = ("thinking", "redacted_thinking")
@@ -71,11 +71,6 @@ def read_mark(signature: str) -> Mark | None:
         return None
 
 
-def may_be_marked(text: bytes) -> bool:
-    """True if a request's body may contain blocks with our mark."""
-    return _MARKED in text
-
-
 def strip_marked(
     text: bytes, edits: Sequence[str] = (), most: int = MAX_VALUES
 ) -> tuple[bytes, tuple[str, ...]]:
@@ -84,7 +79,7 @@ def strip_marked(
     Without such blocks there are no edits. All other bytes stay. A turn that would become empty is removed.
     Raises RequestTooLargeError for a body with the mark and more than `most` JSON values.
     """
-    if may_be_marked(text):
+    if _MARKED in text:
         check_values(text, most)
     left, places = _strip(text, _OURS)
     return left, places.listed(edits) if places.count else ()

@@ -49,9 +49,9 @@ def test_a_rename_changes_the_model_and_no_other_byte(
     """Outside the spans of the model's value every byte stays; inside stands the new name."""
     body = oddly({**rest, "model": model}, random.Random(seed))
     seen = peek(body)
-    renamed = rename_model(seen, name)
+    renamed = rename_model(seen.text, name)
     assert json.loads(renamed) == {**json.loads(body), "model": name}
-    assert rename_model(peek(rename_model(seen, name + "#")), name) == renamed
+    assert rename_model(rename_model(seen.text, name + "#"), name) == renamed
     quoted = json.dumps(name, ensure_ascii=False).encode()
     assert len(renamed) - len(quoted) * _models(renamed) == len(body) - sum(map(len, _values(body)))
 
@@ -140,7 +140,7 @@ def test_only_a_literal_true_asks_for_a_stream(value: bytes) -> None:
 def test_the_same_model_twice_is_renamed_twice() -> None:
     """Whichever of the two the upstream reads, it reads the new name."""
     seen = peek(b'{"model":"a", "x":"model", "mod\\u0065l" : "\\u0061"}')
-    assert rename_model(seen, 'b"') == b'{"model":"b\\"", "x":"model", "mod\\u0065l" : "b\\""}'
+    assert rename_model(seen.text, 'b"') == b'{"model":"b\\"", "x":"model", "mod\\u0065l" : "b\\""}'
 
 
 @given(st.binary(max_size=200))

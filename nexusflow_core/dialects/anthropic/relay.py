@@ -24,8 +24,8 @@ from nexusflow_core.errors import (
 )
 from nexusflow_core.messages import read_body
 from nexusflow_core.messages.events import error_event
-from nexusflow_core.messages.marks import may_be_marked, strip_marked
-from nexusflow_core.peek import Peek, rename_model, thread_of, thread_refused
+from nexusflow_core.messages.marks import strip_marked
+from nexusflow_core.peek import rename_model, thread_of, thread_refused
 from nexusflow_core.prices import BUILTIN_VENDORS
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
@@ -70,7 +70,7 @@ class AnthropicDialect(UpstreamDialect):
 
     def open(self, call: Call, target: Target, at: datetime) -> "RelayLeg":
         """Returns a RelayLeg. Raises InvalidRequestError for a query or header that cannot be sent."""
-        if thread_of(call.text) and not _keeps_threads(target.upstream):
+        if call.may_have("thread") and thread_of(call.text) and not _keeps_threads(target.upstream):
             raise thread_refused()
         request = _relayed_request(call, target)
         request.headers = self.sign(request, target.upstream, call.credential, at)
@@ -87,7 +87,7 @@ class AnthropicDialect(UpstreamDialect):
 
     def decodes(self, call: Call) -> bool:
         """True if the body may contain marked thinking."""
-        return may_be_marked(call.text)
+        return call.marked
 
     def price_vendor(self, upstream: Upstream) -> str | None:
         """Returns the vendor whose prices apply. Anthropic is recognised by its address."""
@@ -133,15 +133,15 @@ def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
         return call.body, ()
     model = target.model if target.model != call.model else None
     third_party = _is_third_party(call, target)
-    if model is None and not third_party and not may_be_marked(call.seen.text):
+    if model is None and not third_party and not call.marked:
         return call.body, ()
     words = (*(("model",) if model else ()), *(("content-encoding",) if call.content_encoding else ()))
-    text, edits = strip_marked(call.seen.text, words, call.max_values)
+    text, edits = strip_marked(call.seen.text, words, call.max_values) if call.marked else (call.seen.text, ())
     if third_party:
         text, cut = without_billing_header(text)
         edits = (*(edits or words), *cut) if cut else edits
     if model is not None:
-        text = rename_model(Peek(call.seen.model, call.seen.stream, text), model)
+        text = rename_model(text, model)
         edits = edits or words
     return (text, edits) if edits else (call.body, ())
 
