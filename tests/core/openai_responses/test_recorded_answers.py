@@ -167,11 +167,10 @@ def _stop_reason(told: Told, provider: str) -> str:
 # What must hold
 
 
-def same(exchange: Exchange, *, seed: int) -> str:
+def same(exchange: Exchange, driven: Driven, *, model: str = "some-model") -> str:
     """Compares the translation of one exchange with its recording; says what kind it was."""
-    driven = replayed(exchange, seed=seed)
     if exchange.status >= 400:
-        _same_error(exchange, driven)
+        _same_error(exchange, driven, model)
         return f"error {exchange.status}"
     if not exchange.body_is_sse:
         members = json.loads(exchange.body or "")
@@ -286,17 +285,17 @@ def _same_answer(
 _NO_MODEL = ("model_not_found", "Model not found")
 
 
-def _same_error(exchange: Exchange, driven: Driven) -> None:
+def _same_error(exchange: Exchange, driven: Driven, model: str) -> None:
     body = exchange.body or ""
     error = driven.json["error"]
     expected = {400: 400, 401: 500, 429: 402 if "insufficient_quota" in body else 429}[exchange.status]
     if any(words in body for words in _NO_MODEL):
         expected = 404
-        assert error["message"] == "model: some-model"
+        assert error["message"] == f"model: {model}"
     elif "Incorrect API key" in body:
         expected = 500
     assert driven.status == expected
-    assert driven.json["request_id"] == "req_1"
+    assert driven.json["request_id"] == driven.headers["request-id"]
     assert error["message"]
     assert "http" not in error["message"]
 
@@ -307,7 +306,7 @@ def replay(sample: list[Exchange], *, seed: int) -> Counter[str]:
     wrong: list[str] = []
     for exchange in sample:
         try:
-            kinds[same(exchange, seed=seed)] += 1
+            kinds[same(exchange, replayed(exchange, seed=seed))] += 1
         except Exception as error:
             wrong.append(f"{exchange.id} ({exchange.provider}): {type(error).__name__}: {str(error)[:600]}")
     assert not wrong, f"{len(wrong)} of {len(sample)} wrong:\n" + "\n".join(wrong[:40])
