@@ -184,6 +184,20 @@ def test_responses(usage: dict[str, Any], expected: Usage) -> None:
     assert read(usage, "openai-responses") == expected
 
 
+def test_responses_with_lifetimes_and_searches() -> None:
+    """Written tokens of half an hour and of twelve; searches, which the answer has beside its usage."""
+    split = {"ttl_30m_tokens": 70, "ttl_12h_tokens": 30}
+    usage = {
+        "input_tokens": 1000,
+        "input_tokens_details": {"cache_write_tokens": 100, "cache_write_tokens_details": split},
+        "output_tokens": 5,
+        "tool_usage": {"web_search": {"num_requests": 3}},
+    }
+    assert read(usage, "openai-responses") == Usage(900, 0, 70, 30, 5, web_searches=3)
+    too_many = {**usage["input_tokens_details"], "cache_write_tokens": 99}  # type: ignore[dict-item]
+    assert "adds up to 100" in refused(usage | {"input_tokens_details": too_many}, "openai-responses")
+
+
 def test_the_same_name_on_two_wires() -> None:
     """One name, two meanings: which one it is comes from the caller."""
     usage = {"input_tokens": 100, "output_tokens": 7}
