@@ -12,7 +12,7 @@ from nexusflow_core.errors import PermissionDeniedError, UnsupportedMediaTypeErr
 
 __all__ = ["check_anonymous"]
 
-_HOW = "or give the gateway `[auth] keys` or an `authenticate` function"
+_ALTERNATIVE = "or give the gateway `[auth] keys` or an `authenticate` function"
 
 
 def check_anonymous(scope: Scope) -> None:
@@ -22,14 +22,14 @@ def check_anonymous(scope: Scope) -> None:
     if len(hosts) != 1 or not _is_own(_name(hosts[0]), scope):
         raise PermissionDeniedError(
             "this gateway has no authentication (`anonymous = true`), so it answers only to loopback names: "
-            f"use localhost, 127.0.0.1 or [::1] in the URL, {_HOW}"
+            f"use localhost, 127.0.0.1 or [::1] in the URL, {_ALTERNATIVE}"
         )
     if scope["method"] == "POST":
         types = _values(scope, b"content-type")
         if len(types) != 1 or types[0].partition(";")[0].strip().lower() != "application/json":
             raise UnsupportedMediaTypeError(
                 "this gateway has no authentication (`anonymous = true`), so it accepts only JSON bodies: "
-                f"send the header `content-type: application/json`, {_HOW}"
+                f"send the header `content-type: application/json`, {_ALTERNATIVE}"
             )
 
 

@@ -30,10 +30,10 @@ _FAILURE_SECONDS = 30.0
 """Seconds for which a failed write makes the gateway not ready. Only a write shows that a disk is full, and
 without calls nothing is written, so it must become ready again by itself."""
 
-_Told: TypeAlias = Callable[[bool], None]
+_WhenWritten: TypeAlias = Callable[[bool], None]
 """Called from the writing thread: True once a line is on the disk, False if it could not be written."""
 
-_Item: TypeAlias = tuple[bytes, _Told | None]
+_Item: TypeAlias = tuple[bytes, _WhenWritten | None]
 _WAKE: _Item = (b"", None)
 
 
@@ -162,13 +162,13 @@ class CallLog:
         if self._process != os.getpid():
             self._begin()  # after a fork the waiting lines and the thread belong to the parent
 
-    def _put(self, line: bytes, told: _Told | None = None) -> None:
+    def _put(self, line: bytes, when_written: _WhenWritten | None = None) -> None:
         if self._lines.qsize() >= _MAX_WAITING:
             self._dropped += 1
-            if told is not None:
-                told(False)
+            if when_written is not None:
+                when_written(False)
             return
-        self._lines.put((line, told))
+        self._lines.put((line, when_written))
         writer = self._writer
         if writer is None or not writer.is_alive():  # not started, or closed
             self._start()
@@ -214,7 +214,7 @@ class CallLog:
 
     def _write(self, items: list[_Item]) -> None:
         batch = b"".join([line for line, _ in items])
-        waiting = [told for _, told in items if told is not None]
+        waiting = [when_written for _, when_written in items if when_written is not None]
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             logger.error("call log %s: %d lines dropped, the disk is too slow", self._path, dropped)
@@ -228,5 +228,5 @@ class CallLog:
             self._failed = self._clock(), _reason(error)
             count = sum(1 for line, _ in items if line)
             logger.exception("call log %s: %d lines were not written", self._path, count)
-        for told in waiting:
-            told(written)
+        for when_written in waiting:
+            when_written(written)

@@ -72,7 +72,7 @@ class Calls:
             try:
                 call, refusal = await self._prepare(call, scope, in_flight, loop.slots)
             except BaseException:  # cancelled by the host: even then the call has a record
-                await self._settle(self._gateway.open(in_flight.call, started=started))
+                await self._record(self._gateway.open(in_flight.call, started=started))
                 raise
             exchange = self._gateway.open(call, started=started, refusal=refusal)
             apart = refusal is None and len(call.text) > LARGE_BODY and self._gateway.decodes(call)
@@ -91,7 +91,7 @@ class Calls:
                     )
                     await in_flight.relay.run(in_flight.arriving.receive)
             finally:
-                await self._settle(exchange)
+                await self._record(exchange)
         finally:
             if in_flight.has_slot:
                 loop.slots.give(in_flight.key)
@@ -147,7 +147,7 @@ class Calls:
         await slots.take(key, in_flight.arriving)
         in_flight.has_slot, in_flight.key = True, key
 
-    async def _settle(self, exchange: Exchange) -> None:
+    async def _record(self, exchange: Exchange) -> None:
         """Records the call exactly once, however it ended."""
         now = time.monotonic()
         exchange.client_gone(now)  # no effect on a finished answer

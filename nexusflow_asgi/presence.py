@@ -96,10 +96,11 @@ def mark_lost(log: Path) -> int:
 
     Returns their number. Raises OSError.
     """
-    return sum(_judge(log, path) for path in sorted(log.parent.glob(f"{glob.escape(log.name)}.*.alive")))
+    return sum(_mark_process(log, path) for path in sorted(log.parent.glob(f"{glob.escape(log.name)}.*.alive")))
 
 
-def _judge(log: Path, path: Path) -> int:
+def _mark_process(log: Path, path: Path) -> int:
+    """Marks the open calls of the process with this lock file, if it is dead. Returns their number."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:  # its process has just ended in order
@@ -113,7 +114,7 @@ def _judge(log: Path, path: Path) -> int:
         if not _is_at(descriptor, path):
             return 0
         offset, begun_at = os.read(descriptor, 32), os.fstat(descriptor).st_mtime
-        lost = _unsettled(log, path.name.split(".")[-2], int(offset) if offset.isdigit() else 0, begun_at)
+        lost = _unfinished(log, path.name.split(".")[-2], int(offset) if offset.isdigit() else 0, begun_at)
         if lost:
             append(log, b"".join(lost), sync=True)
         path.unlink()
@@ -122,7 +123,7 @@ def _judge(log: Path, path: Path) -> int:
         os.close(descriptor)
 
 
-def _unsettled(log: Path, id: str, offset: int, since: float) -> list[bytes]:
+def _unfinished(log: Path, id: str, offset: int, since: float) -> list[bytes]:
     """Returns `lost` lines for the calls that process `id` began and did not finish.
 
     The log may have been rotated, so neighbouring files written after `since` are read too.
@@ -166,7 +167,7 @@ def _as_lost(raw: bytes, log: Path) -> bytes:
     try:
         return msgspec.json.encode({**_object.decode(raw), "ending": "lost"}) + b"\n"
     except _UNREADABLE:
-        _name(raw, log)
+        _warn(raw, log)
         return b""
 
 
@@ -176,12 +177,12 @@ def _lines(file: BinaryIO, mark: bytes, log: Path) -> Iterator[tuple[_Line, byte
             try:
                 line = _line.decode(raw)
             except _UNREADABLE:  # torn by a crash, or edited
-                _name(raw, log)
+                _warn(raw, log)
             else:
                 yield line, raw
 
 
-def _name(raw: bytes, log: Path) -> None:
+def _warn(raw: bytes, log: Path) -> None:
     logger.warning("call log %s: a line of a dead process cannot be read and was left as is: %.200r", log, raw)
 
 

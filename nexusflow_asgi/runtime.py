@@ -19,7 +19,7 @@ from nexusflow_core.upstream import Upstream
 
 __all__ = ["CallInFlight", "LoopState", "LoopStates"]
 
-_SETTLE_SECONDS = 1.0
+_RECORD_SECONDS = 1.0
 """Seconds an ended call has to write its record. If its client is still receiving, LAST_WORDS_SECONDS more."""
 
 
@@ -93,7 +93,7 @@ class LoopState:
             await self._wait(lambda: not self.calls, grace)
             for call in list(self.calls):
                 call.stop(_closing())
-            await self._wait(lambda: not self.calls, _SETTLE_SECONDS)
+            await self._wait(lambda: not self.calls, _RECORD_SECONDS)
             await self._wait(lambda: all(call.relay is None for call in self.calls), LAST_WORDS_SECONDS)
             if self.calls:  # a hook, an authenticate function, or a body takes too long
                 logger.warning("closed with %d calls that have no record yet", len(self.calls))

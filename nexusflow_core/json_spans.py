@@ -97,9 +97,9 @@ def _end_of_value(text: bytes, view: memoryview, start: int) -> int | None:
     try:
         _value.decode(view[start:])
     except msgspec.DecodeError as error:
-        if (told := _TRAILING.search(str(error))) is None:
+        if (found := _TRAILING.search(str(error))) is None:
             return None
-        behind = start + int(told[1]) - 1
+        behind = start + int(found[1]) - 1
         return start + len(text[start:behind].rstrip(_BLANKS))
     return len(text)
 

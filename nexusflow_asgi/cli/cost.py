@@ -36,12 +36,12 @@ _AMOUNTS = {
 
 
 class _Tally:
-    """Counts of what was not priced. `name` prints each such line to stderr."""
+    """Counts lines and calls that were not priced. `report` prints each to stderr."""
 
     def __init__(self) -> None:
         self.read = self.skipped = self.unpriced = self.unread = self.lost = 0
 
-    def name(self, place: str, what: str, why: str) -> None:
+    def report(self, place: str, what: str, why: str) -> None:
         print(f"{place}: {what}: {why}", file=sys.stderr)
 
     def conclude(self) -> None:
@@ -135,14 +135,14 @@ def _add_file(
                 continue
             tally.skipped += 1
             tally.unread += isinstance(line, Skipped) and is_too_long(line)
-            tally.name(place, "skipped", entry.reason)
+            tally.report(place, "skipped", entry.reason)
             continue
         tally.read += 1
         priced = pricer.logged(entry) if arguments.logged else pricer.price(entry)
         summary.add(entry, priced)
         if priced.why:
             tally.unpriced += 1
-            tally.name(place, "not priced", priced.why)
+            tally.report(place, "not priced", priced.why)
 
 
 # Writing

@@ -1,4 +1,4 @@
-"""Files of logs, line by line: what cannot be one is told early, and no line is held whole beyond a bound."""
+"""Reads log files line by line. Files that cannot be logs are refused early; long lines are not held whole."""
 
 import contextlib
 import sys
@@ -37,7 +37,7 @@ _WIDE: dict[tuple[bool, ...], str] = {
 
 
 def check_log(name: str) -> None:
-    """Raises ConfigError for a file that cannot be read, before hours are spent on the others."""
+    """Raises ConfigError for an unreadable file. Call it for all files first: reading them may take hours."""
     if name == "-":
         return
     try:
@@ -49,9 +49,9 @@ def check_log(name: str) -> None:
 
 
 def log_lines(name: str) -> Iterator[tuple[str, bytes | Skipped]]:
-    """Yields the lines of a file that are not blank, each with its place, `FILE:NUMBER`; `-` is standard input.
+    """Yields the lines of a file that are not blank, each with its place `FILE:NUMBER`. `-` is standard input.
 
-    Raises ConfigError where the file cannot be read.
+    Raises ConfigError if the file cannot be read.
     """
     shown = "stdin" if name == "-" else printable(name)
     try:
@@ -63,7 +63,7 @@ def log_lines(name: str) -> Iterator[tuple[str, bytes | Skipped]]:
 
 
 def is_too_long(skipped: Skipped) -> bool:
-    """Returns whether a line was skipped for its length, unread."""
+    """Returns True if a line was skipped because it is too long."""
     return skipped.reason.startswith(_TOO_LONG)
 
 
@@ -87,7 +87,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | Skipped]]:
 
 
 def _other_form(line: bytes) -> str | None:
-    """Returns the form of a file that is not UTF-8 text, by its first bytes, or None."""
+    """Returns the format of a file that is not UTF-8 text, by its first bytes, or None."""
     found = next((name for magic, name in _OTHER_FORMS.items() if line.startswith(magic)), None)
     return found or _WIDE.get(tuple(byte == 0 for byte in line[:4]))
 

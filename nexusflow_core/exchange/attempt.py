@@ -75,11 +75,11 @@ class Deadlines:
         """The deadline of the answer's first byte."""
         return self.started + self.timeouts.first_byte
 
-    def said(self, now: float) -> None:
+    def client_received(self, now: float) -> None:
         """Notes that the client received something: the next ping is due later."""
         self._ping_at = now + self._ping
 
-    def heard(self, now: float, state: LegState, *, pings: bool, anew: bool = False) -> None:
+    def upstream_sent(self, now: float, state: LegState, *, pings: bool, anew: bool = False) -> None:
         """Notes that the upstream sent something, and restarts the idle time.
 
         The grace period restarts only with more of the answer (`anew`): pings must not prolong a finished one.
@@ -105,7 +105,7 @@ class Deadlines:
         idle = self.timeouts.idle
         return min(now + idle, max(self.until, closed + idle))
 
-    def lost(self, now: float, upstream: str, *, reading: bool) -> str:
+    def describe_timeout(self, now: float, upstream: str, *, reading: bool) -> str:
         """Returns a sentence that names the deadline that has passed."""
         if now >= self.until:
             return f"upstream {upstream} took longer than {self.until - self.started:g} s"

@@ -21,7 +21,7 @@ from nexusflow_core.errors import (
 )
 from nexusflow_core.exchange.attempt import Attempt, Deadlines
 from nexusflow_core.exchange.fallback import Fallback
-from nexusflow_core.exchange.heads import error_headers, said_before, who_answered
+from nexusflow_core.exchange.heads import earlier_error, error_headers, who_answered
 from nexusflow_core.exchange.metering import CallCost, cost_of
 from nexusflow_core.exchange.orders import PING, Close, Order, Read, Send, Sleep
 from nexusflow_core.exchange.outcome import Outcome
@@ -125,8 +125,8 @@ class Exchange:
         deadlines, pings = attempt.deadlines, leg.may_ping
         anew = pings and bool(out)
         if anew:
-            deadlines.said(now)
-        deadlines.heard(now, leg.state, pings=pings, anew=anew)
+            deadlines.client_received(now)
+        deadlines.upstream_sent(now, leg.state, pings=pings, anew=anew)
         if leg.state is LegState.ENDED:
             self._finish(now)
         return out
@@ -146,7 +146,7 @@ class Exchange:
         """Reports that the connection could not be made, or broke. Returns bytes to send."""
         if self._state in UNSEEN:
             attempt = self._outcome.attempt
-            return self._failed(said_before(error, attempt.leg if attempt is not None else None), now)
+            return self._failed(earlier_error(error, attempt.leg if attempt is not None else None), now)
         return self.fail(error, now)
 
     def on_timer(self, now: float) -> bytes:
@@ -162,7 +162,7 @@ class Exchange:
         attempt = self._current()
         leg, deadlines = attempt.leg, attempt.deadlines
         if isinstance(order, Read) and now < deadlines.idle_until:
-            deadlines.said(now)
+            deadlines.client_received(now)
             deadlines.wait(deadlines.idle_until, pings=leg.may_ping)
             return PING if leg.may_ping else b""
         if leg.state is LegState.WINDING_DOWN and self._state is State.ANSWERING:
@@ -180,8 +180,8 @@ class Exchange:
         if attempt is None:
             return True
         leg, deadlines = attempt.leg, attempt.deadlines
-        deadlines.said(now)
-        deadlines.heard(now, leg.state, pings=leg.may_ping, anew=True)
+        deadlines.client_received(now)
+        deadlines.upstream_sent(now, leg.state, pings=leg.may_ping, anew=True)
         return now < deadlines.until
 
     def rest_until(self, now: float, closed: float) -> float:
@@ -322,7 +322,7 @@ class Exchange:
     def _timeout_message(self, now: float) -> str:
         attempt = self._current()
         reading = self._state is State.ANSWERING
-        return attempt.deadlines.lost(now, attempt.target.upstream.name, reading=reading)
+        return attempt.deadlines.describe_timeout(now, attempt.target.upstream.name, reading=reading)
 
     # The answer and its end
 
@@ -338,7 +338,7 @@ class Exchange:
             if self._cost.usd is not None:
                 headers.append((b"x-nexusflow-cost-usd", self._cost.usd.encode()))
         self._set_head(ResponseHead(leg.head.status, headers), now)
-        attempt.deadlines.said(now)
+        attempt.deadlines.client_received(now)
         if leg.failure is None:
             self._fallback.served(now)
         if not ended:
@@ -352,7 +352,7 @@ class Exchange:
         if leg.state is LegState.ENDED:
             self._finish(now)
         else:
-            attempt.deadlines.heard(now, leg.state, pings=leg.may_ping)
+            attempt.deadlines.upstream_sent(now, leg.state, pings=leg.may_ping)
             self.order = attempt.deadlines.read
         return out
 

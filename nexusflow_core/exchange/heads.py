@@ -14,7 +14,7 @@ from nexusflow_core.errors import (
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import Headers
 
-__all__ = ["error_headers", "said_before", "who_answered"]
+__all__ = ["earlier_error", "error_headers", "who_answered"]
 
 _FINAL = frozenset({400, 401, 403, 404, 405, 413, 414, 415, 431})
 """A retry cannot help with these. Some clients retry a 401 for minutes unless a header forbids it."""
@@ -45,8 +45,8 @@ def _called(upstream: str) -> tuple[bytes, bytes]:
     return b"x-nexusflow-upstream", bytes(byte if 0x20 < byte < 0x7F else 0x3F for byte in name)
 
 
-def said_before(error: UpstreamError, leg: Leg | None) -> UpstreamError:
-    """Returns the upstream's error answer from before its connection broke, else the break.
+def earlier_error(error: UpstreamError, leg: Leg | None) -> UpstreamError:
+    """Returns the upstream's error answer that arrived before its connection broke, else the break.
 
     A status is more useful, even with a cut body: a server that refuses a large body answers 413 and resets.
     """
@@ -55,11 +55,11 @@ def said_before(error: UpstreamError, leg: Leg | None) -> UpstreamError:
         return error
     try:
         leg.receive_eof()
-    except UpstreamError as told:
-        return kept(told)
-    said = leg.failure
-    if not isinstance(said, UpstreamStatusError):
+    except UpstreamError as answered:
+        return kept(answered)
+    status_error = leg.failure
+    if not isinstance(status_error, UpstreamStatusError):
         return error
-    if said.status == 413:
-        said.type = "request_too_large"
-    return said
+    if status_error.status == 413:
+        status_error.type = "request_too_large"
+    return status_error

@@ -32,9 +32,9 @@ class CallCost(Struct, frozen=True):
     cache_write_extra_usd: str | None = None
 
 
-def cost_of(it: Outcome, book: PriceBook) -> CallCost:
+def cost_of(outcome: Outcome, book: PriceBook) -> CallCost:
     """Returns the cost of a call, as far as it is known. Call it after the answer is over."""
-    facts, target, call = it.facts, it.target, it.call
+    facts, target, call = outcome.facts, outcome.target, outcome.call
     if facts.usage is None or target is None:
         return CallCost()
     if facts.estimated:
@@ -42,10 +42,10 @@ def cost_of(it: Outcome, book: PriceBook) -> CallCost:
     sent = target.model or call.model
     found = _price(
         facts,
-        models=((it.word(facts.model) or sent)[:MAX_TEXT], sent),
+        models=((outcome.word(facts.model) or sent)[:MAX_TEXT], sent),
         at=call.started_at,
         vendor=target.upstream.prices,
-        partial=not it.complete,
+        partial=not outcome.complete,
         stream=call.stream,
         book=book,
     )
@@ -69,16 +69,16 @@ def _price(
     `models`: the answer's model, then the one sent upstream; the first with a price is used. A charge by the
     vendor itself overrides prices.
     """
-    told = facts.billing
-    billed = told.reported_femto_usd if told is not None else None
+    billing = facts.billing
+    billed = billing.reported_femto_usd if billing is not None else None
     try:
         counts = read_metered(facts.usage or {}, stream=stream)
     except InvalidUsageError:
         if billed is None:
             return CallCost(flags=("impossible_usage",))
         counts = Usage(flags=("impossible_usage",))
-    if told is not None:
-        counts = told.applied(counts)
+    if billing is not None:
+        counts = billing.applied(counts)
     listed, why = None, "unknown_price"
     priced = counts if billed is None else replace(counts, reported_femto_usd=None)
     for model in models:
@@ -106,7 +106,7 @@ def _price(
         return _reported(billed, flags, listed)
     if listed is None:
         return CallCost(flags=(*counts.flags, why))
-    return _told(listed, listed.femto_usd, listed.flags)
+    return _call_cost(listed, listed.femto_usd, listed.flags)
 
 
 def _reported(femto: int, flags: tuple[str, ...], listed: Cost | None) -> CallCost:
@@ -115,10 +115,10 @@ def _reported(femto: int, flags: tuple[str, ...], listed: Cost | None) -> CallCo
         return CallCost(usd_text(femto), flags=flags)
     cached = listed.cache_saved_femto_usd or listed.cache_write_extra_femto_usd
     flags += ("cache_at_list_price",) if cached else ()
-    return replace(_told(listed, femto, flags), row=None)
+    return replace(_call_cost(listed, femto, flags), row=None)
 
 
-def _told(listed: Cost, femto: int, flags: tuple[str, ...]) -> CallCost:
+def _call_cost(listed: Cost, femto: int, flags: tuple[str, ...]) -> CallCost:
     return CallCost(
         usd_text(femto),
         listed.row or None,

@@ -96,8 +96,8 @@ class Outcome(Struct, kw_only=True):
     def end_attempt(self, reason: str, now: float) -> None:
         """Records the current attempt, unless that has been done. `reason` is "" for the one that serves."""
         if self.attempt is not None and not self.attempt.ended:
-            told = self.word(reason) or ""
-            self.attempts.append(self.attempt.end(self.call.model[:MAX_TEXT], told, now))
+            word = self.word(reason) or ""
+            self.attempts.append(self.attempt.end(self.call.model[:MAX_TEXT], word, now))
 
     def word(self, value: Any) -> str | None:
         """Returns an upstream's word or name with all sent keys masked; None if it is not a string."""

@@ -16,10 +16,10 @@ def begun(call: Call) -> CallRecord:
     return replace(record_of(Outcome(call=call), CallCost(), started=0.0, now=0.0), ending="started")
 
 
-def record_of(it: Outcome, cost: CallCost, *, started: float, now: float) -> CallRecord:
+def record_of(outcome: Outcome, cost: CallCost, *, started: float, now: float) -> CallRecord:
     """Returns the record. `started` and `now` are seconds of one clock."""
-    call, facts, word = it.call, it.facts, it.word
-    leg = it.attempt.leg if it.attempt is not None else None
+    call, facts, word = outcome.call, outcome.facts, outcome.word
+    leg = outcome.attempt.leg if outcome.attempt is not None else None
     principal, session, usage, billing = call.principal, call.session, facts.usage or {}, facts.billing
     request = leg.request if leg is not None else None
     return CallRecord(
@@ -27,20 +27,20 @@ def record_of(it: Outcome, cost: CallCost, *, started: float, now: float) -> Cal
         upstream_request_id=word(facts.upstream_request_id),
         started_at=call.started_at,
         duration=now - started,
-        time_to_first_byte=None if it.first_byte_at is None else it.first_byte_at - started,
+        time_to_first_byte=None if outcome.first_byte_at is None else outcome.first_byte_at - started,
         endpoint=call.endpoint,
         model=call.model[:MAX_TEXT],
         response_model=word(facts.model),
-        route=it.route.model if it.route is not None else None,
+        route=outcome.route.model if outcome.route is not None else None,
         principal=principal.id if principal is not None else None,
         metadata=principal.metadata if principal is not None else {},
         stream=call.stream,
-        status=it.status,
-        error_type=_error_type(it),
-        ending=_ending(it),
-        attempts=tuple(it.attempts),
+        status=outcome.status,
+        error_type=_error_type(outcome),
+        ending=_ending(outcome),
+        attempts=tuple(outcome.attempts),
         usage=facts.usage,
-        usage_source=_usage_source(it, facts),
+        usage_source=_usage_source(outcome, facts),
         service_tier=word((billing and billing.service_tier) or usage.get("service_tier")),
         speed=word(usage.get("speed")),
         inference_geo=word(usage.get("inference_geo")),
@@ -51,40 +51,40 @@ def record_of(it: Outcome, cost: CallCost, *, started: float, now: float) -> Cal
         cache_saved_usd=cost.cache_saved_usd,
         cache_write_extra_usd=cost.cache_write_extra_usd,
         stop_reason=word(facts.stop_reason),
-        price_vendor=it.target.upstream.prices if it.target is not None else None,
+        price_vendor=outcome.target.upstream.prices if outcome.target is not None else None,
         session_id=session.session_id,
         agent_id=session.agent_id,
         parent_agent_id=session.parent_agent_id,
-        error_code=_error_code(it),
+        error_code=_error_code(outcome),
         cache_miss=word(facts.cache_miss),
         dropped=tuple(leg.losses) if leg is not None else (),
-        edits=(*(request.edits if request is not None else ()), *it.edits),
+        edits=(*(request.edits if request is not None else ()), *outcome.edits),
     )
 
 
-def _error_code(it: Outcome) -> str | None:
+def _error_code(outcome: Outcome) -> str | None:
     """Returns the stable code of the error that the client received, if it has one."""
-    error = it.failure
-    return None if error is None or error.details is None else it.word(error.details.get("error_code"))
+    error = outcome.failure
+    return None if error is None or error.details is None else outcome.word(error.details.get("error_code"))
 
 
-def _ending(it: Outcome) -> Ending:
-    if it.client_gone:
+def _ending(outcome: Outcome) -> Ending:
+    if outcome.client_gone:
         return "client_gone"
-    if it.error is not None and not it.attempts:
+    if outcome.error is not None and not outcome.attempts:
         return "refused"
-    return "complete" if it.failure is None else "error"
+    return "complete" if outcome.failure is None else "error"
 
 
-def _error_type(it: Outcome) -> str | None:
-    if it.client_gone or it.failure is None:
+def _error_type(outcome: Outcome) -> str | None:
+    if outcome.client_gone or outcome.failure is None:
         return None
-    return it.word(it.failure.type)
+    return outcome.word(outcome.failure.type)
 
 
-def _usage_source(it: Outcome, facts: AnswerFacts) -> UsageSource:
+def _usage_source(outcome: Outcome, facts: AnswerFacts) -> UsageSource:
     if facts.usage is None:
         return "none"
     if facts.estimated:
         return "estimated"
-    return "upstream" if it.complete else "partial"
+    return "upstream" if outcome.complete else "partial"

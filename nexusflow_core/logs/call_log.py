@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from nexusflow_core.errors import InvalidUsageError
-from nexusflow_core.logs.entry import Entry, NotAnEntryError, SaidElsewhereError, femto_of, read_moment
+from nexusflow_core.logs.entry import CountedElsewhereError, Entry, NotAnEntryError, femto_of, read_moment
 from nexusflow_core.record import SCHEMA_VERSION
 from nexusflow_core.usage import Billing, Usage, read_metered
 
@@ -65,9 +65,9 @@ _members = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_record(line: bytes, at: datetime | None = None) -> Entry:
-    """Returns the entry of a call log line. `principal` is the key; a session in `metadata` goes first.
+    """Returns the entry of a call log line. Its key is `principal`. A session in `metadata` takes precedence.
 
-    Raises NotAnEntryError for a newer schema, SaidElsewhereError for the line written before the call,
+    Raises NotAnEntryError for a newer schema, CountedElsewhereError for the line written before the call,
     InvalidUsageError, or msgspec's errors.
     """
     try:
@@ -77,7 +77,7 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
         raise
     _check_schema(it.schema)
     if it.ending == "started":
-        raise SaidElsewhereError("the call was still running")
+        raise CountedElsewhereError("the call was still running")
     return Entry(
         models=_models(it),
         at=read_moment(it.started_at),
@@ -139,11 +139,11 @@ def _models(it: _Record) -> tuple[str, ...]:
 
 def _usage(it: _Record) -> Usage | None:
     """Returns the usage with the vendor's own bill. The bill is kept even if the counts are impossible."""
-    told, billing = bytes(it.usage), it.billing
-    if told == _NULL or it.usage_source == "none":
+    raw, billing = bytes(it.usage), it.billing
+    if raw == _NULL or it.usage_source == "none":
         return None
     try:
-        usage = _counts(told, it.stream)
+        usage = _counts(raw, it.stream)
     except InvalidUsageError:
         if billing is None or billing.reported_femto_usd is None:
             raise

@@ -10,7 +10,7 @@ from msgspec import Struct
 from nexusflow_core.untyped import moment_of
 from nexusflow_core.usage import Usage
 
-__all__ = ["Entry", "NotAnEntryError", "SaidElsewhereError", "Skipped", "femto_of", "read_moment"]
+__all__ = ["CountedElsewhereError", "Entry", "NotAnEntryError", "Skipped", "femto_of", "read_moment"]
 
 _MAX_TEXT = 200
 _AMOUNT = re.compile(r"(\d{1,18})(?:\.(\d{1,15}))?", re.ASCII)
@@ -20,7 +20,7 @@ class NotAnEntryError(ValueError):
     """A line that cannot be an entry. The message says why, in one line."""
 
 
-class SaidElsewhereError(NotAnEntryError):
+class CountedElsewhereError(NotAnEntryError):
     """A line that must not count: another line describes the same call."""
 
 
@@ -53,13 +53,13 @@ class Entry(Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     """Reasons why the line is not certain."""
     request: Mapping[str, Any] | None = None
-    """The request's body, where the log keeps it."""
+    """The request's body, if the log contains it."""
     answered_at: datetime | None = None
     """When the answer began, UTC."""
     cache_miss: str | None = None
     """Why the prompt cache missed, in the vendor's word."""
     model_runs: int = 1
-    """How often the model ran: the server's own tools make it run again, and the counts are sums."""
+    """How often the model ran. Server tools make it run again; the counts are sums then."""
 
 
 class Skipped(Struct, frozen=True):

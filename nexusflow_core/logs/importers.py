@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 
 from nexusflow_core.errors import InvalidUsageError
 from nexusflow_core.logs.call_log import read_record
-from nexusflow_core.logs.entry import Entry, NotAnEntryError, SaidElsewhereError, Skipped
+from nexusflow_core.logs.entry import CountedElsewhereError, Entry, NotAnEntryError, Skipped
 from nexusflow_core.logs.usage_lines import read_usage_line
 
 __all__ = ["IMPORTERS", "Importer", "read_line"]
@@ -44,7 +44,7 @@ def read_line(line: bytes, source: str | None = None, at: datetime | None = None
     try:
         importer = IMPORTERS[source] if source is not None else _recognised(line)
         return importer.read(line, at)
-    except SaidElsewhereError as error:
+    except CountedElsewhereError as error:
         return Skipped(str(error), expected=True)
     except RecursionError:
         return Skipped("nested too deep")

@@ -1,8 +1,8 @@
-"""Claude Code's transcripts: one file a session, a line for each block, each message once.
+"""Reads Claude Code's transcripts. Each is the file of one session.
 
-An answer has a line for every block that it brought, all with its id and its usage so far: the last line holds.
-A resumed session repeats the lines of the one before it. A subagent has an id of its own; in older versions its
-chain of parents tells it apart.
+An answer has one line per block. All have the answer's id; the last line has its final usage. A resumed session
+repeats the lines of the earlier one. A subagent has its own id; older versions show it only by the chain of
+parent lines.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from nexusflow_core.usage import Usage
 
 __all__ = ["is_transcript", "read_transcript"]
 
-_SYNTHETIC = "<synthetic>"  # Claude Code's own words in place of an answer
+_SYNTHETIC = "<synthetic>"  # the model of a text by Claude Code itself, in place of an answer
 
 
 class _Message(Struct):
@@ -32,7 +32,7 @@ class _Message(Struct):
 
 
 class _Line(Struct, rename="camel"):
-    """What matters of a line; all of it is optional, and the rest is left alone."""
+    """The members of a line that are read. All are optional; others are ignored."""
 
     type: str = ""
     uuid: str | None = None
@@ -46,9 +46,9 @@ class _Line(Struct, rename="camel"):
 
 
 class _Place(Struct):
-    """Where a line stands in its chain: when the turn before it ended, and where a side chain began."""
+    """The place of a line in its chain: when its turn was sent, and the first line of its side chain."""
 
-    said_at: str | None
+    sent_at: str | None
     root: str | None
 
 
@@ -59,7 +59,7 @@ _MARKS = {"sessionId", "parentUuid", "leafUuid", "isSidechain", "isSnapshotUpdat
 
 
 def is_transcript(line: bytes) -> bool:
-    """Returns whether a line is one of a transcript: no other log has its members."""
+    """Returns True for a line of a transcript: no other log has its members."""
     try:
         members = _members.decode(line).keys()
     except MALFORMED:
@@ -68,10 +68,10 @@ def is_transcript(line: bytes) -> bool:
 
 
 def read_transcript(lines: Iterable[bytes], seen: set[str] | None = None) -> Iterator[Entry | Skipped]:
-    """Yields the calls of one transcript in the order in which they began, and what could not be read.
+    """Yields the calls of one transcript, in the order in which they began, and a Skipped per unreadable line.
 
-    `at` is when the turn was sent: the time of the line that the answer follows. Ids of messages that are in
-    `seen` are left out, and those of this file are added to it, so that a resumed session counts once.
+    The time of a call is when its turn was sent: that of the line before the answer. Messages whose ids are in
+    `seen` are left out. The ids of this file are added to it, so that a resumed session counts once.
     """
     reading = _Reading(seen if seen is not None else set())
     for line in lines:
@@ -81,7 +81,7 @@ def read_transcript(lines: Iterable[bytes], seen: set[str] | None = None) -> Ite
 
 
 class _Reading:
-    """One file: the entries by the ids of their messages, and the places of all lines."""
+    """The state of reading one file: entries by message id, and the places of all lines."""
 
     def __init__(self, seen: set[str]) -> None:
         self.entries: dict[str, Entry | Skipped] = {}
@@ -90,7 +90,7 @@ class _Reading:
         self._sent: dict[str, str | None] = {}
 
     def take(self, line: bytes) -> Skipped | None:
-        """Reads a line; returns why it could not be."""
+        """Reads a line. Returns a Skipped with the reason if it is unreadable."""
         try:
             it = _line.decode(line)
             place = self._place(it)
@@ -102,9 +102,9 @@ class _Reading:
 
     def _place(self, it: _Line) -> _Place:
         before = self._places.get(it.parent_uuid or "")
-        said_at = it.timestamp if it.type != "assistant" or before is None else before.said_at
+        sent_at = it.timestamp if it.type != "assistant" or before is None else before.sent_at
         root = None if not it.is_sidechain else before.root if before and before.root else it.uuid
-        place = _Place(said_at, root)
+        place = _Place(sent_at, root)
         if it.uuid is not None:
             self._places[it.uuid] = place
         return place
@@ -117,7 +117,7 @@ class _Reading:
             if name in self._seen:
                 return
             self._seen.add(name)
-            self._sent[name] = place.said_at
+            self._sent[name] = place.sent_at
         self.entries[name] = _entry(it, place.root, message, self._sent[name])
 
 

@@ -76,7 +76,7 @@ def read_usage_line(line: bytes, at: datetime | None = None) -> Entry:
 
 
 def model_runs(server_tool_use: Mapping[str, Any] | None) -> int:
-    """Returns how often the model ran for an answer: once, and once more for each call of a server's tool."""
+    """Returns how often the model ran for an answer: once, and once more for each call of a server tool."""
     counts = (server_tool_use or {}).values()
     return 1 + sum(count for count in counts if isinstance(count, int) and count > 0)
 

@@ -202,14 +202,14 @@ def _system(system: Any, unknown: list[str]) -> list[TextBlock]:
 def _tool(item: Any, index: int) -> Tool:
     path = f"tools.{index}"
     given = _converted(item, dict[str, Any], path)
-    told = {
+    members = {
         name: value
         for name, value in given.items()
         if name != "rest"
         and value is not None
         and (name in ("name", "input_schema") or value not in ("", [], {}))
     }
-    tool: Tool = _converted(told, Tool, path)
+    tool: Tool = _converted(members, Tool, path)
     tool.rest = {name: given[name] for name in _others(given, Tool.__struct_fields__[:-1])}
     if tool.type == "custom":
         for required in ("name", "input_schema"):

@@ -211,9 +211,9 @@ class PriceBook:
 
     def _serve(self, asked: _Asked) -> Served:
         model, vendor, batch, service_tier, speed, inference_geo, endpoint, explicit_cache, thinking = asked
-        prices, told = self._find(model, vendor)
-        if told == "us-gov" or endpoint is None:
-            endpoint = told
+        prices, named_endpoint = self._find(model, vendor)
+        if named_endpoint == "us-gov" or endpoint is None:
+            endpoint = named_endpoint
         terms = Terms(batch, service_tier, speed, inference_geo, endpoint, explicit_cache, thinking)
         return Served(prices, fold(prices.vendor, prices.layer, prices.row, terms))
 

@@ -135,7 +135,7 @@ class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
     max_output: int | None = None
     min_cacheable_tokens: int | None = None
     earlier_min_cacheable: tuple[CacheMinimum, ...] = ()
-    """What `min_cacheable_tokens` was before, the oldest first."""
+    """Earlier values of `min_cacheable_tokens`, the oldest first."""
     windows: tuple[Window, ...] = ()
     variants: tuple[Variant, ...] = ()
     fees: dict[Literal["web_search_per_1000"], str] = {}
@@ -149,7 +149,7 @@ class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
         return any(tier.cache_read_explicit or tier.output_thinking for tier in self.tiers())
 
     def min_cacheable(self, day: date) -> int | None:
-        """Returns the fewest tokens that could be cached on a day (UTC); None where that is not known."""
+        """Returns the fewest tokens that could be cached on a day (UTC); None if unknown."""
         for earlier in self.earlier_min_cacheable:
             if day < earlier.until:
                 return earlier.tokens

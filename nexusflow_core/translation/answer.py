@@ -50,12 +50,12 @@ def fold(events: bytes, noticed: list[str]) -> tuple[list[dict[str, Any]], Endin
             _add(content[-1], event["delta"], pieces[-1])
         elif event["type"] == "message_delta":
             ending = event["delta"]
-    for block, said in zip(content, pieces, strict=True):
+    for block, texts in zip(content, pieces, strict=True):
         if block["type"] in ("tool_use", "server_tool_use"):
-            block["input"] = _input("".join(said), noticed, cut=ending.get("stop_reason") in _CUT)
-        elif said:
+            block["input"] = _input("".join(texts), noticed, cut=ending.get("stop_reason") in _CUT)
+        elif texts:
             name = "text" if block["type"] == "text" else "thinking"
-            block[name] += "".join(said)
+            block[name] += "".join(texts)
     return content, Ending(ending["stop_reason"], ending["stop_sequence"], ending.get("stop_details"))
 
 

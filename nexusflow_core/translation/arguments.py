@@ -134,19 +134,19 @@ class JSONEnd:
         if self._in_string and not self._escape and _INSIDE.search(text) is None:  # most pieces
             self._count(text)
             return text
-        told: list[str] = []
+        out: list[str] = []
         kept: list[str] = []
         at, size = 0, len(text)
         while at < size:
-            before, count = at, len(told)
+            before, count = at, len(out)
             if self._in_string:
-                at = self._string(text, at, told)
-                kept += told[count:]
+                at = self._string(text, at, out)
+                kept += out[count:]
             else:
                 at = self._token(text, at, kept)
-                told.append(text[before:at])
+                out.append(text[before:at])
         self._count("".join(kept))
-        return "".join(told)
+        return "".join(out)
 
     def _count(self, visible: str) -> None:
         self.size += len(visible)
@@ -154,25 +154,25 @@ class JSONEnd:
 
     # In a string
 
-    def _string(self, text: str, at: int, told: list[str]) -> int:
+    def _string(self, text: str, at: int, out: list[str]) -> int:
         """Reads to the next quote, backslash or control character. Returns the position after it."""
         start = at
         if self._escape:
             at = self._escape_sequence(text, at)
         found = _INSIDE.search(text, at)
         if found is None or self._escape:
-            told.append(text[start:])
+            out.append(text[start:])
             return len(text)
         mark, end = found[0], found.end()
         if mark < " ":
-            told += (text[start : end - 1], _ESCAPED[mark])
+            out += (text[start : end - 1], _ESCAPED[mark])
             return end
         if mark == "\\":
             self._escape = _LETTER
         else:
             self._in_string = False
             self._next = _COLON if self._in_key else self._behind_a_value()
-        told.append(text[start:end])
+        out.append(text[start:end])
         return end
 
     def _escape_sequence(self, text: str, at: int) -> int:

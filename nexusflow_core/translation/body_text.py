@@ -198,11 +198,11 @@ def _bits_of(name: str, data: bytes) -> int:
 
 def _charset_of(headers: Headers) -> str | None:
     """Returns the content type's charset; None for UTF-8, and for an unknown one."""
-    told = _CHARSET.search((header(headers, b"content-type") or b"").decode("latin-1").lower())
-    if told is None:
+    found = _CHARSET.search((header(headers, b"content-type") or b"").decode("latin-1").lower())
+    if found is None:
         return None
     try:
-        name = codecs.lookup(told[1]).name
+        name = codecs.lookup(found[1]).name
     except LookupError:
         return None
     return None if name in ("utf-8", "ascii") else name

@@ -1,4 +1,4 @@
-"""What a model can be asked for through a translation, in the form of Anthropic's model list."""
+"""The capabilities of a model behind a translated dialect, in the form of Anthropic's model list."""
 
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ _SERVER_TOOLS: Final = ("code_execution", "web_search")
 
 
 def capabilities_of(thinking: Thinking | None, *, images: bool, pdf: bool, schemas: bool) -> dict[str, Any]:
-    """Returns the capabilities of a model. `thinking` is its row, None where nothing steers it."""
+    """Returns the capabilities of a model. `thinking`: its row; None if no field controls its thinking."""
     efforts = dict(thinking.efforts) if thinking is not None else dict[str, str]()
     can_be_off = thinking is None or thinking.off is not None or not thinking.by_default
     return {

@@ -66,8 +66,8 @@ class CountLeg:
                 f"the upstream answered with a redirect ({status}), which is not followed"
             )
         self._status, self._headers = status, headers
-        told = upstream_id(headers, self.request.headers, b"x-request-id")
-        self.facts = AnswerFacts(upstream_request_id=told)
+        request_id = upstream_id(headers, self.request.headers, b"x-request-id")
+        self.facts = AnswerFacts(upstream_request_id=request_id)
         if status >= 400 and not is_absent(status):
             self.failure = self._failed(b"")
 
@@ -98,13 +98,13 @@ class CountLeg:
             return estimated(read_body(self._body, call.max_values), call.request_id)
         if self._status >= 400:
             raise self._failed(bytes(self._held))
-        found = self._told()
+        found = self._read_count()
         if found is None:
             raise UpstreamProtocolError("the upstream's token count is not a number")
-        told = warning(self.losses)
-        return counted(found, call.request_id, [(b"x-nexusflow-warning", told)] if told else ())
+        dropped = warning(self.losses)
+        return counted(found, call.request_id, [(b"x-nexusflow-warning", dropped)] if dropped else ())
 
-    def _told(self) -> int | None:
+    def _read_count(self) -> int | None:
         try:
             found = whole(object_of(msgspec.json.decode(bytes(self._held))).get(self._count))
         except MALFORMED:

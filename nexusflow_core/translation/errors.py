@@ -108,37 +108,39 @@ class Origin(Struct, frozen=True):
 
 
 def failure(
-    told: ErrorTold, status: int, headers: Headers = (), *, origin: Origin, now: datetime
+    reported: ErrorTold, status: int, headers: Headers = (), *, origin: Origin, now: datetime
 ) -> UpstreamStatusError:
     """Returns the error of an answer with this status, possibly 200. `now` is for `retry-after` dates."""
-    made = _failure(told, status, origin, now)
-    made.headers = {**made.headers, **_retry_headers(made.status, headers, told.wait, now)}
+    made = _failure(reported, status, origin, now)
+    made.headers = {**made.headers, **_retry_headers(made.status, headers, reported.wait, now)}
     return made
 
 
-def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> UpstreamStatusError:
-    message, words = origin.cleaned(told.message), told.words
-    told_by_status = status >= 400
-    unknown = not told_by_status
-    status = status if status >= 400 else _status_told(told)
+def _failure(reported: ErrorTold, status: int, origin: Origin, now: datetime) -> UpstreamStatusError:
+    message, words = origin.cleaned(reported.message), reported.words
+    by_status = status >= 400
+    unknown = not by_status
+    status = status if status >= 400 else _reported_status(reported)
     unknown = unknown and status == 502
     if status == 400 and _KEY.search(words):
         status = 401
-    text = f"{told.message} {words}"
+    text = f"{reported.message} {words}"
     if (status == 400 and (origin.unknown_model and re.search(origin.unknown_model, text))) or _NO_MODEL.search(
         text
     ):
         return UpstreamStatusError(404, "not_found_error", f"model: {origin.model}")
-    if (status in _MAY_BE_TOO_LONG or unknown) and origin.too_long(f"{told.message[:_LOOK]} {told.raw}", words):
-        said = message if message.startswith(_TOO_LONG) else f"{_TOO_LONG}: {message}"
-        return UpstreamStatusError(400, "invalid_request_error", said)
-    if is_exhausted(400 if unknown else status, words, f"{told.message} {told.raw}"):
+    if (status in _MAY_BE_TOO_LONG or unknown) and origin.too_long(
+        f"{reported.message[:_LOOK]} {reported.raw}", words
+    ):
+        text = message if message.startswith(_TOO_LONG) else f"{_TOO_LONG}: {message}"
+        return UpstreamStatusError(400, "invalid_request_error", text)
+    if is_exhausted(400 if unknown else status, words, f"{reported.message} {reported.raw}"):
         error = UpstreamStatusError(
             402, "billing_error", message, headers={"x-should-retry": "false"}, reason=EXHAUSTED
         )
-        error.regained_at = regained_at(told.message, now)
+        error.regained_at = regained_at(reported.message, now)
         return error
-    if origin.own_key and (status == 401 or (status == 403 and _is_of_the_gateway(told))):
+    if origin.own_key and (status == 401 or (status == 403 and _is_of_the_gateway(reported))):
         quiet = {"x-should-retry": "false"}
         return UpstreamStatusError(
             500, "api_error", "the gateway's own credential was refused upstream", headers=quiet
@@ -146,23 +148,23 @@ def _failure(told: ErrorTold, status: int, origin: Origin, now: datetime) -> Ups
     if _BUSY.search(words):
         status = 503
     mapped, kind = _TYPES.get(status, (400, "invalid_request_error") if status < 500 else (500, "api_error"))
-    nothing = f"the upstream answered with status {status}" if told_by_status else "the upstream failed"
+    nothing = f"the upstream answered with status {status}" if by_status else "the upstream failed"
     return UpstreamStatusError(mapped, kind, message or origin.cleaned(words) or nothing)
 
 
-def _is_of_the_gateway(told: ErrorTold) -> bool:
+def _is_of_the_gateway(reported: ErrorTold) -> bool:
     """True if a 403 is about the gateway's key, account or region, and not about the caller's prompt."""
-    said = f"{told.message[:_LOOK]} {told.raw[:_LOOK]}"
-    text = f"{told.words} {_QUOTED.sub(' ', said)}"
+    shown = f"{reported.message[:_LOOK]} {reported.raw[:_LOOK]}"
+    text = f"{reported.words} {_QUOTED.sub(' ', shown)}"
     return _OF_THE_PROMPT.search(text) is None and _OF_THE_GATEWAY.search(text) is not None
 
 
-def filtered(told: ErrorTold) -> bool:
+def filtered(reported: ErrorTold) -> bool:
     """True for an error of a content filter: agents handle a refusal better.
 
     Only the vendor's words decide; its message may quote a tool's name or the user.
     """
-    return _FILTER.search(told.words) is not None
+    return _FILTER.search(reported.words) is not None
 
 
 def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
@@ -189,22 +191,22 @@ def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _status_told(told: ErrorTold) -> int:
+def _reported_status(reported: ErrorTold) -> int:
     """Returns the status that an error in an answer of status 200 means."""
-    if told.status is not None:
-        return told.status
-    meant = next((status for pattern, status in _MEANT if pattern.search(told.words)), None)
-    return meant or (429 if _LIMIT.search(told.message) else 502)
+    if reported.status is not None:
+        return reported.status
+    meant = next((status for pattern, status in _MEANT if pattern.search(reported.words)), None)
+    return meant or (429 if _LIMIT.search(reported.message) else 502)
 
 
-def _retry_headers(status: int, headers: Headers, told: float | None, now: datetime) -> dict[str, str]:
+def _retry_headers(status: int, headers: Headers, wait: float | None, now: datetime) -> dict[str, str]:
     should = header(headers, b"x-should-retry")
     found = {"x-should-retry": should.decode("latin-1")} if should in (b"true", b"false") else {}
     if status not in (429, 529):
         return found
     seconds = stated_wait(headers, now)
     if seconds is None:
-        seconds = told
+        seconds = wait
     if seconds is None and status == 429:
         resets = [header(headers, b"x-ratelimit-reset-requests"), header(headers, b"x-ratelimit-reset-tokens")]
         seconds = max(

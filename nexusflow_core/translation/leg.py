@@ -70,7 +70,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         self._answer: Answer | None = None
         self._answer_model: str | None = None
 
-    # What a dialect gives
+    # A dialect implements these
 
     @abstractmethod
     def begin(self) -> _Stream:
@@ -103,15 +103,15 @@ class TranslatedLeg(ABC, Generic[_Stream]):
 
     @property
     def facts(self) -> AnswerFacts:
-        told = self._stream or self._answer
-        if told is None:
+        source = self._stream or self._answer
+        if source is None:
             return AnswerFacts(model=self._answer_model, upstream_request_id=self._upstream_request_id)
         return AnswerFacts(
-            usage=told.usage if isinstance(told, Answer) else told.usage(),
-            billing=told.billing,
-            estimated=told.estimated,
-            model=self._answer_model if isinstance(told, Answer) else told.upstream_model,
-            stop_reason=told.stop_reason,
+            usage=source.usage if isinstance(source, Answer) else source.usage(),
+            billing=source.billing,
+            estimated=source.estimated,
+            model=self._answer_model if isinstance(source, Answer) else source.upstream_model,
+            stop_reason=source.stop_reason,
             upstream_request_id=self._upstream_request_id,
         )
 
@@ -208,11 +208,11 @@ class TranslatedLeg(ABC, Generic[_Stream]):
             self._held.clear()
             self._publish(_EVENTS)
 
-    def _failed_with(self, told: ErrorTold, stream: _Stream) -> bytes:
+    def _failed_with(self, reported: ErrorTold, stream: _Stream) -> bytes:
         """Returns the bytes for an error inside the upstream's stream, or raises it."""
-        if not stream.started and filtered(told):
+        if not stream.started and filtered(reported):
             return self._refusal()
-        return self._broken(self._failed(told))
+        return self._broken(self._failed(reported))
 
     def _wind_down(self) -> None:
         if self.state is LegState.OPEN:
@@ -325,7 +325,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         self._publish(b"application/json", length=len(body))
         return body
 
-    # Both
+    # Streams and whole answers
 
     def _publish(self, content_type: bytes, *, length: int | None = None) -> None:
         headers = [(b"content-type", content_type), (b"request-id", self._request_id.encode())]
@@ -334,8 +334,8 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         else:
             headers.append((b"content-length", str(length).encode()))
         headers += rate_limits(self._headers, self._started_at)
-        if (told := warning(self.losses)) is not None:
-            headers.append((b"x-nexusflow-warning", told))
+        if (dropped := warning(self.losses)) is not None:
+            headers.append((b"x-nexusflow-warning", dropped))
         self.head = ResponseHead(200, headers)
         self._headers = ()
 
@@ -343,5 +343,5 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         for what in noticed:
             self._losses.add(f"answer.{what}", "has no place in this answer")
 
-    def _failed(self, told: ErrorTold) -> UpstreamStatusError:
-        return failure(told, self._status, self._headers, origin=self._origin, now=self._started_at)
+    def _failed(self, reported: ErrorTold) -> UpstreamStatusError:
+        return failure(reported, self._status, self._headers, origin=self._origin, now=self._started_at)

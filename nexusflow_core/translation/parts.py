@@ -27,7 +27,7 @@ __all__ = ["Parts", "Takes"]
 
 
 class Takes(Protocol):
-    """What a vendor's row says of images and files."""
+    """The columns of a vendor's row for images and files."""
 
     @property
     def vision(self) -> bool: ...
@@ -38,11 +38,13 @@ class Takes(Protocol):
 
 
 class Parts(ABC):
-    """Makes parts for one vendor. A dialect gives their forms. Raises InvalidRequestError for a block that the
-    vendor does not accept."""
+    """Makes content parts for one vendor. A dialect subclasses it and defines their forms.
+
+    Raises InvalidRequestError for a block that the vendor does not accept.
+    """
 
     text_type: str
-    """The type of a part that is text. Its text stands in `text`."""
+    """The type of a text part. Its member `text` has the text."""
     image_type: str
     fetches_pdf = False
     """The vendor fetches PDF documents from their URL."""
@@ -50,13 +52,13 @@ class Parts(ABC):
     def __init__(
         self, row: Takes, losses: Losses, options: TargetOptions, tool_images: ToolImages = "hoist"
     ) -> None:
-        """`tool_images`: where images in tool results go unless the configuration says otherwise."""
+        """`tool_images`: the place of images in tool results, unless the configuration sets one."""
         self._row = row
         self._losses = losses
         self._omit_images = options.images == "omit"
         self._tool_images = options.tool_images or tool_images
 
-    # What a dialect gives
+    # A dialect implements these
 
     @abstractmethod
     def image(self, url: str) -> Part:
@@ -73,7 +75,7 @@ class Parts(ABC):
         return {"type": self.text_type, "text": text}
 
     def is_text(self, part: Part) -> bool:
-        """Returns whether a part is text."""
+        """Returns True if a part is text."""
         return bool(part["type"] == self.text_type)
 
     @property
@@ -95,8 +97,11 @@ class Parts(ABC):
         raise InvalidRequestError(f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream")
 
     def of_result(self, block: ToolResultBlock, path: str, call: str, hoisted: list[Part]) -> str | list[Part]:
-        """Returns the content of a call's result: text, or parts where images and files stay in it. Parts that
-        go to the user's message behind it are added to `hoisted`, with a label that names the `call`."""
+        """Returns the content of a call's result: text, or parts if images and files stay in it.
+
+        Other images and files are added to `hoisted`, for the user's message that follows, with a label that
+        names the `call`.
+        """
         drop_own_members(block, path, self._losses)
         content = block.content if isinstance(block.content, list) else [TextBlock(block.content or "")]
         parts = [
@@ -112,7 +117,7 @@ class Parts(ABC):
         return text if not others else f"{text}\n{self._moved(others, path, call, hoisted)}".lstrip()
 
     def _joined(self, parts: list[Part], *, is_error: bool) -> list[Part]:
-        """Returns the parts with neighbouring texts as one, the first of them marked as an error's."""
+        """Returns the parts with neighbouring texts joined. The first text of an error begins with `Error`."""
         out: list[Part] = []
         for part in parts:
             if out and self.is_text(part) and self.is_text(out[-1]):
@@ -120,10 +125,10 @@ class Parts(ABC):
             else:
                 out.append(part)
         first = next((index for index, part in enumerate(out) if self.is_text(part)), None)
-        told = out[first]["text"] if first is not None else ""
-        if not is_error or told.startswith("Error"):
+        text = out[first]["text"] if first is not None else ""
+        if not is_error or text.startswith("Error"):
             return out
-        marked = self.text(f"Error: {told}" if told else "Error")
+        marked = self.text(f"Error: {text}" if text else "Error")
         return [marked, *out] if first is None else [*out[:first], marked, *out[first + 1 :]]
 
     def _moved(self, others: list[Part], path: str, call: str, hoisted: list[Part]) -> str:

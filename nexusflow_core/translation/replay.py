@@ -23,7 +23,7 @@ class Thoughts(Struct):
 
 
 class Replay(Struct, frozen=True):
-    """Reads marked blocks. `thinker`: the vendor whose marks count.
+    """Reads marked blocks. `thinker`: the vendor whose reasoning can be sent back.
 
     `texts`: the upstream accepts reasoning of earlier turns. `signatures`: it accepts signatures of earlier
     calls.

@@ -94,8 +94,8 @@ def read_wish(it: Translation) -> Wish:
     if kind == "between_tools":
         losses.drop("thinking.type", "sent as `adaptive`")
     for name, value in thinking.items():
-        told = not (is_zero(value) if name == "budget_tokens" else is_blank(value))
-        if told and (name not in _MEMBERS or (name == "budget_tokens" and kind != "enabled")):
+        given = not (is_zero(value) if name == "budget_tokens" else is_blank(value))
+        if given and (name not in _MEMBERS or (name == "budget_tokens" and kind != "enabled")):
             losses.unknown(f"thinking.{name}")
     return Wish(kind, budget if kind == "enabled" else None, effort, hidden=display == "omitted")
 

@@ -135,14 +135,14 @@ class CallSlot:
 
     def repeats(self) -> bool:
         """True if it repeats one of `repeats_one_of`: the same name and arguments."""
-        told = [one for one in self.repeats_one_of if one.name == self.name and one.readable]
-        return any(one._told() == self._told() for one in told)
+        earlier = [one for one in self.repeats_one_of if one.name == self.name and one.readable]
+        return any(one._fingerprint() == self._fingerprint() for one in earlier)
 
     def has(self, arguments: str) -> bool:
         """True if these arguments equal those received, apart from blanks between tokens."""
         other = CallSlot(0, None, Held())
         other.add(arguments)
-        return other._told() == self._told()
+        return other._fingerprint() == self._fingerprint()
 
     def beyond(self, arguments: str) -> str | None:
         """Returns the part of these whole arguments beyond those received; None if they differ."""
@@ -152,7 +152,7 @@ class CallSlot:
             return arguments
         return arguments[self._came :] if self.has(arguments[: self._came]) else None
 
-    def _told(self) -> tuple[int, int]:
+    def _fingerprint(self) -> tuple[int, int]:
         nothing = not self._end.begun or (self._end.is_object and self._end.size == len("{}"))
         return (0, 0) if nothing else (self._end.size, self._end.digest)
 

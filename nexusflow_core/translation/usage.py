@@ -96,18 +96,18 @@ class UsageTap:
         counts = self.counts()
         if counts is None:
             return True
-        told = self._told(counts, "input_tokens") and self._told(counts, "output_tokens")
-        return not told and not self._billed()
+        complete = self._has_count(counts, "input_tokens") and self._has_count(counts, "output_tokens")
+        return not complete and not self._billed()
 
-    def usage(self, said: int) -> dict[str, Any]:
-        """Returns usage in Anthropic's names. Missing counts are estimated; `said` is the answer's bytes."""
-        guess = estimated_usage(self._prompt_tokens, said)
+    def usage(self, output_bytes: int) -> dict[str, Any]:
+        """Returns usage in Anthropic's names. Missing counts are estimated from the answer's bytes."""
+        guess = estimated_usage(self._prompt_tokens, output_bytes)
         counts = self.counts()
         if counts is None:
             return guess
         if self.estimated:
-            untold = [name for name in ("input_tokens", "output_tokens") if not self._told(counts, name)]
-            counts.update({name: guess[name] for name in untold})
+            missing = [name for name in ("input_tokens", "output_tokens") if not self._has_count(counts, name)]
+            counts.update({name: guess[name] for name in missing})
         return counts
 
     def read(self) -> ChatCounts:
@@ -118,7 +118,7 @@ class UsageTap:
         bill = read_bill(self._vendor_name, self._usage)
         return bill is not None and bill.reported_femto_usd is not None
 
-    def _told(self, counts: dict[str, Any], name: str) -> bool:
+    def _has_count(self, counts: dict[str, Any], name: str) -> bool:
         sides = (PROMPT, TOTALS[:3]) if name == "input_tokens" else (OUTPUT, TOTALS[3:])
         return any(counts[it] for it in sides[1]) or any(is_count(self._usage.get(it)) for it in sides[0])
 

@@ -116,7 +116,7 @@ class MessageWriter:
                 return
             self._queue.pop(0)
             first.ignored = first.ignored or (first.says_nothing and bool(self._queue))
-            if _told_before(first):
+            if _is_repeat(first):
                 continue
             self._close(out)
             self._open_tool(first, out)
@@ -138,7 +138,7 @@ class MessageWriter:
         for waiting in self._queue:
             self._state = _State.BETWEEN
             if isinstance(waiting, CallSlot):
-                if waiting.says_nothing or _told_before(waiting):
+                if waiting.says_nothing or _is_repeat(waiting):
                     waiting.ignored = True
                     continue
                 if not waiting.name:
@@ -301,8 +301,8 @@ class MessageWriter:
         return self._asked.mark("hidden", hidden) if hidden else self._asked.mark("text")
 
 
-def _told_before(slot: CallSlot) -> bool:
-    """True if the call repeats one that the client has. Then nothing more of it is written."""
+def _is_repeat(slot: CallSlot) -> bool:
+    """True if the call repeats one that the client already has. It is then ignored."""
     slot.ignored = slot.ignored or slot.repeats()
     slot.repeats_one_of = ()
     return slot.ignored

@@ -1,7 +1,7 @@
-"""Addresses of upstreams: http and https URLs, and unix sockets, which URLs have no agreed form for.
+"""Addresses of upstreams: http and https URLs, and unix sockets, for which no standard form of URL exists.
 
-`unix:/run/vllm.sock` is a socket, `unix:/run/vllm.sock:/v1` a path of the server behind it. Inside, the second
-colon always stands there, so that a path can be appended: `unix:/run/vllm.sock:` + `/v1/messages`.
+`unix:/run/vllm.sock` is a socket; `unix:/run/vllm.sock:/v1` adds a path of its server. The second colon
+separates socket and path. The decoded configuration always has it, so that a path can be appended.
 """
 
 import re
@@ -13,7 +13,7 @@ __all__ = ["UNIX", "is_unix", "split_url", "wrong_address"]
 UNIX: Final = "unix:"
 
 _LONGEST_SOCKET_PATH: Final = 103
-"""Bytes of a socket's path: macOS takes no more, Linux four."""
+"""Bound on the bytes of a socket's path: the limit of macOS. Linux allows four more."""
 
 
 def is_unix(url: str) -> bool:
@@ -22,8 +22,8 @@ def is_unix(url: str) -> bool:
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """Returns what stands before the path, and the rest: `https://host:8443` and `/v1`, or
-    `unix:/run/vllm.sock:` and `/v1`."""
+    """Returns the part before the path, and the path: `https://host:8443` and `/v1`, or `unix:/run/vllm.sock:`
+    and `/v1`."""
     if is_unix(url):
         at = url.find(":", len(UNIX)) + 1
     else:
@@ -32,7 +32,7 @@ def split_url(url: str) -> tuple[str, str]:
 
 
 def wrong_address(url: str) -> str | None:
-    """Returns what is wrong with an upstream's address, None if nothing is."""
+    """Returns what is wrong with an upstream's address, or None."""
     if not re.fullmatch(r"[!-~]*", url):
         return "must be printable ASCII without blanks: write other characters as %XX"
     return _wrong_socket(url) if is_unix(url) else _wrong_url(url)

@@ -120,8 +120,10 @@ class KeySearch:
 
 
 def shortest_with(key: str) -> int:
-    """Returns how many characters a text needs to hold the key in any form: an escape is longer than what it
-    stands for. A key with signs that do not count, or that look like an escape, may have a shorter form."""
+    """Returns the length of the shortest text that can contain the key: its own, since escapes are longer.
+
+    0 for a key with ignored characters, or with some that look like an escape: it may have a shorter form.
+    """
     return 0 if _ODD.search(key) else len(key)
 
 
@@ -251,6 +253,6 @@ def cleaned(message: str, key: str | None) -> str:
 
 
 def _without_last_word(message: str) -> str:
-    """Returns the text up to its last blank: half a key is not known for a key any more."""
+    """Returns the text up to its last blank: the cut may have split a key, and half a key is not recognised."""
     whole = message.rstrip().rpartition(" ")[0]
     return whole or message

@@ -199,11 +199,11 @@ def _reasoning(usage: Mapping[str, Any]) -> int:
 
 def _audio(usage: Mapping[str, Any]) -> tuple[int, int]:
     """Returns tokens of sound in the prompt and in the output."""
-    heard, said = (
+    prompt, output = (
         next((found for held in _held(usage, details) if (found := first(held, _AUDIO))), 0)
         for details in (_PROMPT_DETAILS, _OUTPUT_DETAILS)
     )
-    return heard, said
+    return prompt, output
 
 
 def _cached(usage: Mapping[str, Any]) -> tuple[int, int, dict[str, Any] | None]:

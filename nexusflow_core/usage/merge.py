@@ -76,9 +76,9 @@ def merge_usage(earlier: WireUsage, later: Mapping[str, Any], *, third_party: bo
     return merged
 
 
-def add_members(usage: WireUsage, news: Mapping[str, Any]) -> None:
+def add_members(usage: WireUsage, more: Mapping[str, Any]) -> None:
     """Adds members to a usage object. Unknown members are limited in number, so that memory is bounded."""
-    for name, value in news.items():
+    for name, value in more.items():
         if len(usage) < MAX_USAGE_MEMBERS or name in usage or name in _NAMES:
             usage[name] = value
 

@@ -319,12 +319,12 @@ class RelayLeg:
         elif not self._encoded:
             raise UpstreamProtocolError("the upstream's answer is not a JSON object")
 
-    def _status_of(self, told: ErrorMember, status: int) -> UpstreamStatusError:
-        words = f"{told.type} {told.code()}"
-        message = told.message if isinstance(told.message, str) else ""
+    def _status_of(self, member: ErrorMember, status: int) -> UpstreamStatusError:
+        words = f"{member.type} {member.code()}"
+        message = member.message if isinstance(member.message, str) else ""
         if not is_exhausted(status, words, message):
-            return UpstreamStatusError(status, told.type, details=_details(told.code()))
-        error = UpstreamStatusError(status, told.type, details=_details(told.code()), reason=EXHAUSTED)
+            return UpstreamStatusError(status, member.type, details=_details(member.code()))
+        error = UpstreamStatusError(status, member.type, details=_details(member.code()), reason=EXHAUSTED)
         error.regained_at = regained_at(message, self._started_at)
         return error
 

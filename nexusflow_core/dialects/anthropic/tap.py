@@ -79,10 +79,10 @@ class _Message(Struct):
         if self.diagnostics is _NULL:
             return None
         try:
-            told = _diagnostics.decode(self.diagnostics)
+            decoded = _diagnostics.decode(self.diagnostics)
         except MALFORMED:
             return None
-        reason = told.cache_miss_reason if told is not None else None
+        reason = decoded.cache_miss_reason if decoded is not None else None
         return (reason.type or None) if reason is not None else None
 
 

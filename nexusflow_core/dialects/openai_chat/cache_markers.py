@@ -43,7 +43,7 @@ class CacheMarkers:
     def _plan(self, request: MessagesRequest, marks: Sequence[Mark], automatic: Mark | None) -> None:
         texts = [i for i, block in enumerate(request.system) if block.text and not is_billing(block)]
         for mark in [*marks, *([automatic] if automatic else ())]:
-            self._name_what_is_lost(mark)
+            self._list_dropped_members(mark)
         for mark in marks:
             at = mark.at
             if at.startswith("tools["):  # tools take no markers, but precede the system prompt
@@ -112,7 +112,7 @@ class CacheMarkers:
         self._placed += 1
         return self._marker(self._wanted.pop(path))
 
-    def _name_what_is_lost(self, mark: Mark) -> None:
+    def _list_dropped_members(self, mark: Mark) -> None:
         """Lists members of a marker that are not sent."""
         for name in mark.members:
             if name not in ("type", "ttl"):

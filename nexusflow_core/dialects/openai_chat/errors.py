@@ -47,12 +47,12 @@ def _error_of_choice(chunk: Chunk) -> Any:
 
 def _fails(error: Any) -> bool:
     """True unless the error only states that nothing failed."""
-    told = object_of(error)
-    if not told:
+    members = object_of(error)
+    if not members:
         return str(error).lower() not in GOOD
-    says = [value for name, value in told.items() if name not in ("code", "status") and not is_zero(value)]
-    good = all(str(told.get(name) or "").lower() in GOOD for name in ("code", "status"))
-    return not good or any(str(value).lower() not in GOOD for value in says)
+    others = [value for name, value in members.items() if name not in ("code", "status") and not is_zero(value)]
+    good = all(str(members.get(name) or "").lower() in GOOD for name in ("code", "status"))
+    return not good or any(str(value).lower() not in GOOD for value in others)
 
 
 def _lone_error(data: bytes, *, whole: bool) -> dict[str, Any] | None:
@@ -61,22 +61,22 @@ def _lone_error(data: bytes, *, whole: bool) -> dict[str, Any] | None:
     A whole answer with a message and without choices also is one.
     """
     try:
-        told = object_of(decode_json(data))
+        members = object_of(decode_json(data))
     except msgspec.DecodeError:
         return None
-    message = message_of(told)
+    message = message_of(members)
     if is_zero(message) or str(message).lower() in GOOD:
         return None
     failed = (
-        any(_is_code(told.get(name)) for name in ("code", "error_code", "errorCode"))
-        or told.get("object") == "error"
-        or told.get("type") == "error"
-        or told.get("success") is False
-        or not is_zero(told.get("errors"))
-        or ("detail" in told and "choices" not in told)  # FastAPI's
-        or status_in(told) is not None
+        any(_is_code(members.get(name)) for name in ("code", "error_code", "errorCode"))
+        or members.get("object") == "error"
+        or members.get("type") == "error"
+        or members.get("success") is False
+        or not is_zero(members.get("errors"))
+        or ("detail" in members and "choices" not in members)  # FastAPI's
+        or status_in(members) is not None
     )
-    return told if failed or whole else None
+    return members if failed or whole else None
 
 
 def _is_code(code: Any) -> bool:
@@ -159,5 +159,5 @@ _LONGEST = 20_000
 def too_long(text: str, words: str = "") -> bool:
     """True if an error says that the prompt is too long. `text`: its message; `words`: its type and codes."""
     text = f"{words} {text}"[:_LONGEST]
-    said = _WORDINGS.search(text) is not None or not _CODES.isdisjoint(words.split())
-    return said and _RATES.search(text) is None
+    matches = _WORDINGS.search(text) is not None or not _CODES.isdisjoint(words.split())
+    return matches and _RATES.search(text) is None

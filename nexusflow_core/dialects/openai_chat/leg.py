@@ -56,14 +56,14 @@ class ChatLeg(TranslatedLeg[ChatStream]):
                 lines = [ServerSentEvent(line, event.event) for line in data.split(b"\n")]
                 return b"".join([self.decode(line) for line in lines])
             return self._broken(unread(f"the upstream sent a line that is {error}", data))
-        told = error_in(chunk, data, whole=event.event == "error")
-        if told is None and self.head is not None:  # nearly always
+        reported = error_in(chunk, data, whole=event.event == "error")
+        if reported is None and self.head is not None:  # nearly always
             return self._passed(stream.feed(chunk), stream)
-        return self._chunk(chunk, told, stream)
+        return self._chunk(chunk, reported, stream)
 
-    def _chunk(self, chunk: Chunk, told: ErrorTold | None, stream: ChatStream) -> bytes:
-        if told is not None:
-            return self._failed_with(told, stream)
+    def _chunk(self, chunk: Chunk, reported: ErrorTold | None, stream: ChatStream) -> bytes:
+        if reported is not None:
+            return self._failed_with(reported, stream)
         if chunk.choices is None and not chunk.usages() and not stream.started:
             return b""  # JSON of another kind, identified at the end of the body
         return self._passed(stream.feed(chunk), stream)
@@ -75,10 +75,10 @@ class ChatLeg(TranslatedLeg[ChatStream]):
             raise AnswerUnusableError(f"the upstream's answer is {error}") from None
         except msgspec.DecodeError:
             raise self._ended_early("the upstream's stream ended before its first event") from None
-        told = error_in(chunk, body, whole=True)
-        if told is None:
+        reported = error_in(chunk, body, whole=True)
+        if reported is None:
             chunk.choices = [the_choice(chunk)]
-        out = self._chunk(chunk, told, stream)
+        out = self._chunk(chunk, reported, stream)
         if self._refused or stream.done:
             return out
         stream.finish = stream.finish or "stop"
@@ -93,8 +93,8 @@ class ChatLeg(TranslatedLeg[ChatStream]):
             chunk = decode_chunk(body)
         except msgspec.DecodeError as error:
             raise unread(f"the upstream's answer is {error}", body) from None
-        if (told := error_in(chunk, body, whole=True)) is not None:
-            return told
+        if (reported := error_in(chunk, body, whole=True)) is not None:
+            return reported
         self._answer_model = chunk.model
         answer = translate_answer(chunk, self._asked)
         answer.noticed += unknown_members(message_in(decode_json(body)))

@@ -27,9 +27,9 @@ _THINKING = ("think", "reason", "thought")
 
 def reasoning_text(delta: Delta) -> str:
     """Returns the reasoning beside the content. Vendors that use two fields repeat the same in both."""
-    told = delta.reasoning_content or delta.reasoning
-    if isinstance(told, str) and told:
-        return told
+    usual = delta.reasoning_content or delta.reasoning
+    if isinstance(usual, str) and usual:
+        return usual
     places = (
         delta.reasoning_content,
         delta.reasoning,
@@ -102,14 +102,14 @@ def _pieces(part: Any, deepest: int = _DEEPEST) -> list[Piece] | None:
     if not is_object(part):
         return None
     kind = part.get("type")
-    told = kind.lower() if isinstance(kind, str) else ""
-    if part.get("thought") is True or part.get("thinking") or any(word in told for word in _THINKING):
+    word_of_kind = kind.lower() if isinstance(kind, str) else ""
+    if part.get("thought") is True or part.get("thinking") or any(word in word_of_kind for word in _THINKING):
         return [Piece(True, _flat(part))]
     if isinstance(refusal := part.get("refusal"), str) and refusal:
         return [Piece(False, refusal, refusal=True)]
     named = [part[name] for name in _TEXTS if name in part]
     found = _together(_pieces(inner, deepest - 1) for inner in named if not is_zero(inner))
-    if found and told == "refusal":
+    if found and word_of_kind == "refusal":
         return [piece._replace(refusal=not piece.thinking) for piece in found]
     return found if found is not None else ([] if named else None)
 
@@ -149,11 +149,11 @@ def _untagged(text: str, beside: str, vendor: Vendor) -> tuple[str, str]:
     """Returns thinking and text of a text that may have tags. Beside a reasoning field, tags repeat it."""
     tags = ThinkTags()
     found = [*tags.feed(text), *tags.flush()]
-    thought, said = ("".join(piece.text for piece in found if piece.thinking is kind) for kind in (True, False))
-    lone = None if thought else before_lone_end(said)
+    thought, rest = ("".join(piece.text for piece in found if piece.thinking is kind) for kind in (True, False))
+    lone = None if thought else before_lone_end(rest)
     if lone is not None and (vendor.think_tags or lone[0].strip() == beside.strip()):
-        thought, said = lone
-    return ("" if beside.strip() else thought), said
+        thought, rest = lone
+    return ("" if beside.strip() else thought), rest
 
 
 # Reasoning that is sent back unchanged
@@ -244,7 +244,7 @@ class Unrepeated:
     def __init__(self) -> None:
         self._repeats: bool | None = None
         self._before = ""  # the last piece; if pieces repeat, that is everything so far
-        self._told = 0  # characters of it that were passed on
+        self._passed = 0  # characters of it that were passed on
         self._held: list[str] = []
         self._ended = False  # True after other content: nothing is held back any more
 
@@ -253,13 +253,13 @@ class Unrepeated:
         if not text or self._repeats is False:
             return text
         if self._repeats:
-            return self._news(text)
+            return self._new_part(text)
         if not self._before.strip():
-            self._before, self._told = text, len(text)
+            self._before, self._passed = text, len(text)
             return text
         if not text.startswith(self._before) or (self._ended and not self._long()):
             return self._plain(text)
-        longer = [piece for piece in (*self._held, text) if len(piece) > self._told]
+        longer = [piece for piece in (*self._held, text) if len(piece) > self._passed]
         if longer and (self._long() or len(longer) > 1):
             return self._cumulative(text)
         self._held.append(text)
@@ -269,7 +269,7 @@ class Unrepeated:
     def flush(self) -> str:
         """Returns held text when other content arrives or the answer ends."""
         self._ended = True
-        if self._held and self._long() and len(self._before) == self._told:  # only repetitions
+        if self._held and self._long() and len(self._before) == self._passed:  # only repetitions
             self._cumulative(self._before)
         return self._plain("") if self._held else ""
 
@@ -283,15 +283,15 @@ class Unrepeated:
 
     def _cumulative(self, text: str) -> str:
         self._repeats, self._held = True, []
-        news, self._before = text[self._told :], text
-        return news
+        new_part, self._before = text[self._passed :], text
+        return new_part
 
-    def _news(self, text: str) -> str:
+    def _new_part(self, text: str) -> str:
         if self._before.startswith(text):
             return ""
         if text.startswith(self._before):
-            news, self._before = text[len(self._before) :], text
-            return news
+            new_part, self._before = text[len(self._before) :], text
+            return new_part
         if not self._ended:
             return self._plain(text)
         self._before, self._ended = text, False  # new thinking, after text or a call

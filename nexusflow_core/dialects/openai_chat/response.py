@@ -27,10 +27,10 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
     """
     choice = the_choice(answer)
     message = choice.whole()
-    said = read_words(message, asked.vendor)
+    words = read_words(message, asked.vendor)
     stops = StopFinder(asked.stop_here, asked.echo)
-    text = stops.feed(said.text) + stops.flush()
-    refusal = said.refusal if stops.found is None else ""
+    text = stops.feed(words.text) + stops.flush()
+    refusal = words.refusal if stops.found is None else ""
     text += refusal
     calls = distinct_calls(message) if stops.found is None else []
     calls = calls[:1] if asked.one_call else calls
@@ -52,15 +52,15 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
     noticed += ["citations"] if not is_zero(answer.citations) else []
     noticed += ["finish_reason"] if how.guessed else []
     uses = _tool_uses(calls, asked, noticed, cut=how.stop_reason in CUT_SHORT)
-    content = _thinking(said, asked)
+    content = _thinking(words, asked)
     content += [{"type": "text", "text": text}] if text.strip() else []
-    content += _with_details(uses, said, asked)
+    content += _with_details(uses, words, asked)
     tap = ChatUsage(asked)
     tap.take(answer)
     return Answer(
         content=content,
         how=how,
-        usage=tap.usage(_bytes_said(said.thinking + text, calls)),
+        usage=tap.usage(_output_bytes(words.thinking + text, calls)),
         estimated=tap.estimated,
         billing=tap.billing(),
         noticed=noticed,
@@ -75,22 +75,22 @@ def the_choice(answer: Chunk) -> Choice:
     return choice
 
 
-def _thinking(said: Words, asked: ChatAsked) -> list[dict[str, Any]]:
-    if not said.thinking.strip():
+def _thinking(words: Words, asked: ChatAsked) -> list[dict[str, Any]]:
+    if not words.thinking.strip():
         return []
-    if said.details:
-        signature = asked.mark("details", said.details)
+    if words.details:
+        signature = asked.mark("details", words.details)
     else:
-        signature = asked.mark("hidden", said.thinking) if asked.hide_thinking else asked.mark("text")
-    shown = "" if asked.hide_thinking else said.thinking
+        signature = asked.mark("hidden", words.thinking) if asked.hide_thinking else asked.mark("text")
+    shown = "" if asked.hide_thinking else words.thinking
     return [{"type": "thinking", "thinking": shown, "signature": signature}]
 
 
-def _with_details(uses: list[dict[str, Any]], said: Words, asked: ChatAsked) -> list[dict[str, Any]]:
+def _with_details(uses: list[dict[str, Any]], words: Words, asked: ChatAsked) -> list[dict[str, Any]]:
     """Returns the calls, after a block with the details if there is no thinking block for them."""
-    if not said.details or said.thinking.strip():
+    if not words.details or words.thinking.strip():
         return uses
-    return [{"type": "redacted_thinking", "data": asked.mark("details", said.details)}, *uses]
+    return [{"type": "redacted_thinking", "data": asked.mark("details", words.details)}, *uses]
 
 
 def _tool_uses(
@@ -130,6 +130,6 @@ def _input(arguments: str, noticed: list[str], *, cut: bool) -> dict[str, Any]:
     return readable_prefix(arguments)
 
 
-def _bytes_said(text: str, calls: list[ToolCall]) -> int:
+def _output_bytes(text: str, calls: list[ToolCall]) -> int:
     arguments = [function.text() for call in calls if (function := call.called()) is not None]
     return utf8_length(text) + sum(map(utf8_length, arguments))

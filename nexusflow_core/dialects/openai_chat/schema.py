@@ -91,8 +91,8 @@ class ToolCall(Struct):
         """Returns Gemini's signature of the call's reasoning, which must be sent back, or None."""
         if not self.extra_content:
             return None
-        told = object_of(object_of(self.extra_content).get("google")).get("thought_signature")
-        return told if isinstance(told, str) and told else None
+        signature = object_of(object_of(self.extra_content).get("google")).get("thought_signature")
+        return signature if isinstance(signature, str) and signature else None
 
 
 class Delta(Struct):
@@ -214,8 +214,8 @@ class Choice(Struct):
 
     def stop_string(self) -> str | None:
         """Returns the stop string that ended the answer, if vLLM or SGLang reports it. A number is a token."""
-        told = self.stop_reason if self.stop_reason is not None else self.matched_stop
-        return told if isinstance(told, str) and told else None
+        stop = self.stop_reason if self.stop_reason is not None else self.matched_stop
+        return stop if isinstance(stop, str) and stop else None
 
 
 class _Groq(Struct):

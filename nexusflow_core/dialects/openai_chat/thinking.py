@@ -76,8 +76,8 @@ class Recall:
             message[replay] = thoughts.details or [{"type": "reasoning.text", "text": text}]
         elif replay == "parts" and text:
             thinking = {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
-            said = [{"type": "text", "text": message["content"]}] if message.get("content") else []
-            message["content"] = [thinking, *said]
+            rest = [{"type": "text", "text": message["content"]}] if message.get("content") else []
+            message["content"] = [thinking, *rest]
         elif replay in ("reasoning_content", "reasoning"):
             if not text and (self._blank_always or (self._blank is not None and "tool_calls" in message)):
                 text = _BLANK

@@ -105,7 +105,7 @@ class CallSlots:
             self._by_id[id] = slot
         return slot
 
-    def told_before(self, call: ToolCall, taken: set[int]) -> tuple[CallSlot, str] | None:
+    def find_repeated(self, call: ToolCall, taken: set[int]) -> tuple[CallSlot, str] | None:
         """Returns the slot of a call that a whole message repeats, and its additional arguments.
 
         None for a new call. `taken`: numbers of slots that belong to other calls of the message.
@@ -219,9 +219,9 @@ class StreamCalls:
         """Takes the calls of a whole message: new ones, and new parts of the others."""
         taken: set[int] = set()
         for call in distinct_calls(message):
-            told = self._slots.told_before(call, taken)
-            if told is not None:
-                slot, rest = told
+            repeated = self._slots.find_repeated(call, taken)
+            if repeated is not None:
+                slot, rest = repeated
                 taken.add(slot.number)
                 self._arguments(slot, rest, out)
             elif self._words.past_text(out):

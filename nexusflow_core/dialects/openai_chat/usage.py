@@ -23,13 +23,13 @@ class ChatUsage(UsageTap):
         """Takes a chunk, or a whole answer."""
         if isinstance(chunk.service_tier, str):
             self.service_tier = chunk.service_tier
-        told = chunk.usage or chunk.x_groq  # most chunks have text and nothing else
+        has_usage = chunk.usage or chunk.x_groq  # most chunks have text and nothing else
         for choice in chunk.choices or ():
-            said = choice.delta or choice.message
-            if said is not None and (said.reasoning_content or said.reasoning):
+            message = choice.delta or choice.message
+            if message is not None and (message.reasoning_content or message.reasoning):
                 self.thinks = True
-            told = told or choice.usage
-        for usage in chunk.usages() if told else ():
+            has_usage = has_usage or choice.usage
+        for usage in chunk.usages() if has_usage else ():
             self.add(usage)
 
 

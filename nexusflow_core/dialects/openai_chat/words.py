@@ -44,7 +44,7 @@ class StreamWords:
         self._thought = Said()
         self._refused = Said()
         self._refusal = Pieces(held)
-        self._blank_refusal = ""  # leading blanks, which are no refusal by themselves
+        self._blank_refusal = ""  # leading blanks: alone they are not a refusal
         self._text_joint, self._thought_joint, self._refusal_joint = Joint(), Joint(), Joint()
         self._begun = False  # True once text arrived, written or held back
         self._beside = False  # True once reasoning arrived beside the content

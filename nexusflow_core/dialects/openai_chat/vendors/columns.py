@@ -121,7 +121,7 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Columns of this row that neither traffic nor a reference confirms."""
 
     def reasons(self, model: str) -> bool:
-        """Returns whether a model takes neither sampling fields nor stop sequences."""
+        """Returns True if a model takes neither sampling fields nor stop sequences."""
         return self.reasoning_models is not None and re.match(self.reasoning_models, model) is not None
 
     def id_form(self, model: str) -> IdForm:
@@ -129,7 +129,7 @@ class Vendor(Struct, frozen=True, kw_only=True):
         return "functions" if self.tool_ids == "any" and _KIMI.search(model) else self.tool_ids
 
     def signs_calls(self, model: str) -> bool:
-        """Returns whether this model refuses a call without a signature."""
+        """Returns True if this model refuses a call without a signature."""
         takes_all = self.unsigned_models is not None and re.match(self.unsigned_models, model) is not None
         return self.thought_signatures and not takes_all
 
@@ -138,5 +138,5 @@ class Vendor(Struct, frozen=True, kw_only=True):
         return next((row for row in self.thinking if re.match(row.models, model)), None)
 
     def takes_markers(self, model: str) -> bool:
-        """Returns whether this model takes cache markers."""
+        """Returns True if this model takes cache markers."""
         return self.cache_markers is not None and re.match(self.cache_models, model) is not None

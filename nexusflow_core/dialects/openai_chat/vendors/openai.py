@@ -1,5 +1,7 @@
-"""How OpenAI's models think on Chat Completions, and which of them take tools there. The first pattern that
-fits counts; `checked` says when the facts were read."""
+"""OpenAI's models on Chat Completions: how to ask for thinking, and which models take tools.
+
+The first matching pattern counts. `checked` is the month in which the facts were read.
+"""
 
 from typing import Final
 

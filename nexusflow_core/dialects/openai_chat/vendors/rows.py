@@ -52,7 +52,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         vision=False,
         parallel_tool_calls=False,
         response_format="json_object",
-        prefill=Prefill(message={"prefix": True}),  # at its /beta address only, which answers for itself
+        prefill=Prefill(message={"prefix": True}),  # only at the /beta base URL; others answer with an error
         thinking=(
             Thinking(
                 on={"thinking": {"type": "enabled"}},
