@@ -9,6 +9,7 @@ from typing import Any
 
 from nexusflow_core.dialects.openai_chat import vendors as chat
 from nexusflow_core.dialects.openai_responses import vendors as responses
+from nexusflow_core.translation import vendor_row
 from nexusflow_core.translation.refusals import DROPPED, NO_OPS, REFUSED
 
 __all__ = [
@@ -64,16 +65,17 @@ def _shown(field: str, row: Any) -> str:
 
 def _columns(dialect: ModuleType) -> str:
     """Reads the docstrings of the columns."""
-    body = ast.parse(inspect.getsource(dialect.columns)).body
-    [table] = [node for node in body if isinstance(node, ast.ClassDef) and node.name == "Vendor"]
     lines = ["| column | meaning | source |", "| --- | --- | --- |"]
-    for field, about in zip(table.body, table.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(about, ast.Expr):
-            assert isinstance(field.target, ast.Name)
-            text = " ".join(ast.literal_eval(about.value).split())
-            found = _SOURCES.search(text)
-            source = found[1] if found else ""
-            lines.append(f"| `{field.target.id}` | {_SOURCES.sub('', text).rstrip('.')} | {source} |")
+    for module, name in ((vendor_row, "VendorRow"), (dialect.columns, "Vendor")):
+        body = ast.parse(inspect.getsource(module)).body
+        [table] = [node for node in body if isinstance(node, ast.ClassDef) and node.name == name]
+        for field, about in zip(table.body, table.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(about, ast.Expr):
+                assert isinstance(field.target, ast.Name)
+                text = " ".join(ast.literal_eval(about.value).split())
+                found = _SOURCES.search(text)
+                source = found[1] if found else ""
+                lines.append(f"| `{field.target.id}` | {_SOURCES.sub('', text).rstrip('.')} | {source} |")
     return "\n".join(lines)
 
 

@@ -1,5 +1,7 @@
 """Translation: the values that a request's translation needs; and Asked: those that its answer's needs."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from nexusflow_core.call import Call
@@ -43,6 +45,19 @@ class Translation(Struct, frozen=True):
         """Returns the ids of all tool calls in the conversation, in order."""
         turns = [message.content for message in self.request.messages if message.role == "assistant"]
         return [block.id for blocks in turns for block in blocks if isinstance(block, ToolUseBlock)]
+
+    def asked(self) -> dict[str, Any]:
+        """Returns the members of `Asked` that every dialect takes from the request alike."""
+        return {
+            "request_id": self.call.request_id,
+            "model": self.call.model,
+            "upstream_model": self.model,
+            "vendor_name": self.target.upstream.vendor,
+            "thinker": self.thinker,
+            "names": ToolNames(tool.name for tool in self.request.tools),
+            "used_ids": UsedIds(self.call_ids()),
+            "stops": tuple(self.request.stop_sequences),
+        }
 
 
 class Asked(Struct, frozen=True, kw_only=True):

@@ -121,6 +121,10 @@ class Conversation(ABC):
             raise InvalidRequestError("messages.0: all messages must have non-empty content")
         return head + out
 
+    def estimated(self, size: int) -> int:
+        """Returns the estimated tokens of a request of `size` bytes with this conversation."""
+        return self._parts.estimated(size)
+
     def _system(self) -> list[Part]:
         parts: list[Part] = []
         for index, block in enumerate(self._request.system):

@@ -1,30 +1,68 @@
 """The leg of count_tokens by a vendor's own counter."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from nexusflow_core.call import Call
-from nexusflow_core.counting import ESTIMATED, counted, estimated, is_absent, not_counted
-from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
-from nexusflow_core.errors import NexusFlowError, UpstreamProtocolError, UpstreamStatusError
+from nexusflow_core.counting import (
+    ESTIMATED,
+    NOT_COUNTED,
+    EstimateLeg,
+    counted,
+    estimated,
+    is_absent,
+    not_counted,
+)
+from nexusflow_core.dialect import AnswerFacts, Leg, LegState, ResponseHead
+from nexusflow_core.errors import NexusFlowError, NotFoundError, UpstreamProtocolError, UpstreamStatusError
 from nexusflow_core.messages import MessagesRequest, read_body, read_request
 from nexusflow_core.record import Loss
+from nexusflow_core.routing import Target
 from nexusflow_core.translation.error_bodies import read_error_body
 from nexusflow_core.translation.errors import Origin, failure
 from nexusflow_core.translation.held import HELD_BYTES
-from nexusflow_core.translation.losses import warning
+from nexusflow_core.translation.losses import Losses, warning
 from nexusflow_core.untyped import MALFORMED, object_of, whole
-from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
+from nexusflow_core.upstream import Headers, UpstreamRequest, json_headers, upstream_id
 
-__all__ = ["CountLeg", "counted_request"]
+__all__ = ["CountLeg", "Counter", "open_count"]
+
+Sends: TypeAlias = Callable[[MessagesRequest, Call, Target, Losses], bytes]
 
 
-def counted_request(call: Call) -> MessagesRequest:
-    """Returns the request to count. It has no max_tokens; the rest is read like a request for an answer. Raises
-    InvalidRequestError."""
+class Counter(Struct, frozen=True):
+    """A vendor's counter: the members of a request that it takes, and the name of the count in its answer."""
+
+    url: str
+    members: tuple[str, ...]
+    count: str
+    origin: Origin
+
+
+def open_count(call: Call, target: Target, counter: Counter | None, sends: Sends) -> Leg:
+    """Returns the leg of a count: by the vendor's counter, else by an estimate if the route allows it.
+
+    `sends` translates a request to the body for an answer. Raises NotFoundError without a counter and an
+    estimate, and InvalidRequestError for a request that would be refused.
+    """
+    upstream, estimates = target.upstream, target.options.count_tokens is not None
+    if counter is None and not estimates:
+        raise NotFoundError(NOT_COUNTED)
     given = read_body(call.text, call.max_values)
-    return read_request(msgspec.json.encode({"max_tokens": 1, **given}), call.max_values + 1)
+    # count_tokens has no max_tokens. The rest is read like a request for an answer.
+    request = read_request(msgspec.json.encode({"max_tokens": 1, **given}), call.max_values + 1)
+    if counter is None:
+        return EstimateLeg(given, call.request_id)
+    losses = Losses(strict=target.strict)
+    made = msgspec.json.decode(sends(request, call, target, losses))
+    body = msgspec.json.encode({name: made[name] for name in counter.members if name in made})
+    sent = UpstreamRequest(upstream, "POST", counter.url, json_headers(stream=False), body)
+    return CountLeg(
+        sent, call, counter.origin, losses.found, count=counter.count, body=call.text if estimates else None
+    )
 
 
 class CountLeg:

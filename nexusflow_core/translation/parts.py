@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from nexusflow_core.counting import IMAGE_TOKENS, PAGE_TOKENS, TOKEN_BYTES, TokenSum, pages
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import (
     Block,
@@ -56,6 +57,7 @@ class Parts(ABC):
         self._row = row
         self._losses = losses
         self._omit_images = options.images == "omit"
+        self._data = TokenSum()  # of images and documents: their bytes, and their tokens by a flat count
         self._tool_images = options.tool_images or tool_images
 
     # A dialect implements these
@@ -69,6 +71,10 @@ class Parts(ABC):
         """Returns the part of a PDF document, whose URL may hold its data."""
 
     # Parts
+
+    def estimated(self, size: int) -> int:
+        """Returns the estimated tokens of a request of `size` bytes that has all parts made here."""
+        return self._data.tokens + -(-(size - self._data.bytes) // TOKEN_BYTES)
 
     def text(self, text: str) -> Part:
         """Returns the part of a text."""
@@ -160,14 +166,22 @@ class Parts(ABC):
             return self.text("[image omitted]")
         if not self._row.vision:
             raise InvalidRequestError(f"{dotted(path)}: this upstream takes no images")
-        return self.image(image_url(block, path, self._losses, fetches=self._row.image_urls))
+        url = image_url(block, path, self._losses, fetches=self._row.image_urls)
+        self._data.bytes += len(url)
+        self._data.tokens += IMAGE_TOKENS
+        return self.image(url)
+
+    def _pdf(self, url: str, title: str | None) -> Part:
+        self._data.bytes += len(url)
+        self._data.tokens += PAGE_TOKENS * max(1, pages(url.partition(",")[2]))
+        return self.pdf(url, title)
 
     def _documents(self) -> Documents:
         """Returns a new object for each block: a stored one would be a reference cycle that keeps the body."""
         return Documents(
             self._losses,
             inside=self._inside_document,
-            pdf=self.pdf if self._row.pdf else None,
+            pdf=self._pdf if self._row.pdf else None,
             fetches=self.fetches_pdf,
         )
 

@@ -4,20 +4,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
-
 from nexusflow_core.call import Call
-from nexusflow_core.counting import NOT_COUNTED, EstimateLeg
 from nexusflow_core.dialect import Leg, UpstreamDialect
 from nexusflow_core.dialects.openai_chat.errors import origin_of
 from nexusflow_core.dialects.openai_chat.leg import ChatLeg
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import VENDORS, Vendor, vendor_row
-from nexusflow_core.errors import NotFoundError
-from nexusflow_core.messages import read_body, read_request
+from nexusflow_core.messages import MessagesRequest, read_request
 from nexusflow_core.routing import Target
 from nexusflow_core.translation.capabilities import capabilities_of
-from nexusflow_core.translation.count_leg import CountLeg, counted_request
+from nexusflow_core.translation.count_leg import Counter, open_count
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.upstream import AuthScheme, Upstream, UpstreamRequest, json_headers, split_url
 
@@ -51,7 +47,7 @@ class OpenAIChatDialect(UpstreamDialect):
         """Returns a leg. Raises InvalidRequestError for bad calls, NotFoundError for count_tokens."""
         upstream = target.upstream
         if call.endpoint == "count_tokens":
-            leg = _open_count(call, target, vendor_row(upstream.vendor))
+            leg = open_count(call, target, _counter(call, upstream, vendor_row(upstream.vendor)), _sends)
             if leg.request is not None:
                 leg.request.headers = self.sign(leg.request, upstream, call.credential, at)
             return leg
@@ -90,24 +86,16 @@ def tools_limit(vendor: Vendor, model: str) -> str | None:
     )
 
 
-def _open_count(call: Call, target: Target, vendor: Vendor) -> Leg:
-    """Returns the leg of a count: by the vendor's counter, else by an estimate if the route allows it.
-
-    Raises NotFoundError without either, and InvalidRequestError for a request that would be refused.
-    """
-    upstream, estimates = target.upstream, target.options.count_tokens is not None
-    if vendor.counts_at is None and not estimates:
-        raise NotFoundError(NOT_COUNTED)
-    request = counted_request(call)
+def _counter(call: Call, upstream: Upstream, vendor: Vendor) -> Counter | None:
+    """Returns the vendor's token counter, or None if it has none."""
     if vendor.counts_at is None:
-        return EstimateLeg(read_body(call.text, call.max_values), call.request_id)
-    losses = Losses(strict=target.strict)
-    made = msgspec.json.decode(chat_request(request, call, target, losses).body)
-    body = msgspec.json.encode({name: made[name] for name in _COUNTED if name in made})
-    url = _beside(upstream.base_url, vendor.counts_at)
-    sent = UpstreamRequest(upstream, "POST", url, json_headers(stream=False), body)
+        return None
     origin = origin_of(vendor, call.model, upstream, call.credential)
-    return CountLeg(sent, call, origin, losses.found, count="count", body=call.text if estimates else None)
+    return Counter(_beside(upstream.base_url, vendor.counts_at), _COUNTED, "count", origin)
+
+
+def _sends(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> bytes:
+    return chat_request(request, call, target, losses).body
 
 
 def _beside(base_url: str, path: str) -> str:

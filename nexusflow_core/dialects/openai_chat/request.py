@@ -8,14 +8,13 @@ from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
 from nexusflow_core.dialects.openai_chat.context import ChatAsked, ChatTranslation
 from nexusflow_core.dialects.openai_chat.conversation import ChatConversation
 from nexusflow_core.dialects.openai_chat.thinking import Recall, steer_thinking
-from nexusflow_core.dialects.openai_chat.usage import estimated_prompt
 from nexusflow_core.dialects.openai_chat.vendors import vendor_row
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import MessagesRequest, ToolChoice
 from nexusflow_core.routing import Target
 from nexusflow_core.translation.cache_markers import cache_key
 from nexusflow_core.translation.documents import Part
-from nexusflow_core.translation.ids import CallIds, ToolNames, UsedIds
+from nexusflow_core.translation.ids import CallIds, ToolNames
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.translation.refusals import check_extra, max_tokens, sampling, user_id
 from nexusflow_core.translation.schemas import closed, wanted_schema
@@ -58,8 +57,7 @@ def _made(it: ChatTranslation) -> ChatRequest:
     body.update(sampling(it, () if vendor.reasons(model) else vendor.sampling))
     one_call = _offer_tools(it)
     steered = steer_thinking(it)
-    call_ids = it.call_ids()
-    ids = CallIds(vendor.id_form(model), call_ids)
+    ids = CallIds(vendor.id_form(model), it.call_ids())
     conversation = ChatConversation(it, markers=markers, recall=Recall(it, off=steered.off), ids=ids)
     body["messages"] = conversation.translated()
     user = user_id(it, taken=vendor.user_field is not None)
@@ -75,20 +73,13 @@ def _made(it: ChatTranslation) -> ChatRequest:
         body[vendor.cache_key] = cache_key(it, body.get("tools"))
     encoded = msgspec.json.encode(body)
     asked = ChatAsked(
-        request_id=it.call.request_id,
-        model=it.call.model,
-        upstream_model=model,
-        vendor_name=it.target.upstream.vendor,
-        thinker=it.thinker,
+        **it.asked(),
         vendor=vendor,
-        names=ToolNames(tool.name for tool in request.tools),
-        used_ids=UsedIds(call_ids),
-        stops=tuple(request.stop_sequences),
         stop_here=stop_here,
         echo=(conversation.begun or "") if conversation.continued.echoed else "",
         one_call=one_call,
         hide_thinking=steered.hidden,
-        prompt_tokens=estimated_prompt(len(encoded), body["messages"]),
+        prompt_tokens=conversation.estimated(len(encoded)),
     )
     return ChatRequest(encoded, asked)
 

@@ -2,21 +2,34 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, UpstreamDialect
-from nexusflow_core.dialects.openai_responses.count_tokens import open_count
+from nexusflow_core.dialects.openai_responses.errors import origin_of
 from nexusflow_core.dialects.openai_responses.leg import ResponsesLeg
 from nexusflow_core.dialects.openai_responses.request import responses_request
 from nexusflow_core.dialects.openai_responses.vendors import VENDORS, vendor_row
-from nexusflow_core.messages import read_request
+from nexusflow_core.messages import MessagesRequest, read_request
 from nexusflow_core.routing import Target
 from nexusflow_core.translation.capabilities import capabilities_of
+from nexusflow_core.translation.count_leg import Counter, open_count
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.upstream import AuthScheme, Upstream, UpstreamRequest, json_headers
 
 __all__ = ["OpenAIResponsesDialect"]
+
+_COUNTED: Final = (
+    "model",
+    "input",
+    "instructions",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "reasoning",
+    "text",
+)
+"""Members that the token counter takes. It refuses others."""
 
 
 class OpenAIResponsesDialect(UpstreamDialect):
@@ -37,7 +50,10 @@ class OpenAIResponsesDialect(UpstreamDialect):
         upstream = target.upstream
         row = vendor_row(upstream.vendor)
         if call.endpoint == "count_tokens":
-            leg = open_count(call, target, row)
+            origin = origin_of(row, call.model, upstream, call.credential)
+            url = f"{upstream.base_url}{self.path}/input_tokens"
+            counter = Counter(url, _COUNTED, "input_tokens", origin) if row.counts else None
+            leg = open_count(call, target, counter, _sends)
             if leg.request is not None:
                 leg.request.headers = self.sign(leg.request, upstream, call.credential, at)
             return leg
@@ -56,3 +72,7 @@ class OpenAIResponsesDialect(UpstreamDialect):
         return capabilities_of(
             row.thinking_of(model), images=row.vision, pdf=row.pdf, schemas=row.response_format
         )
+
+
+def _sends(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> bytes:
+    return responses_request(request, call, target, losses).body

@@ -1,14 +1,12 @@
 """A Messages request as a Responses request: the same input makes the same bytes. Nothing is stored."""
 
 import hashlib
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from nexusflow_core.call import Call
-from nexusflow_core.counting import IMAGE_TOKENS, PAGE_TOKENS, TOKEN_BYTES, pages
 from nexusflow_core.dialects.openai_responses.cache_markers import CacheMarkers
 from nexusflow_core.dialects.openai_responses.context import WRAPPERS, ResponsesAsked, ResponsesTranslation
 from nexusflow_core.dialects.openai_responses.items import Items
@@ -20,7 +18,6 @@ from nexusflow_core.messages import MessagesRequest
 from nexusflow_core.routing import Target
 from nexusflow_core.translation.cache_markers import cache_key
 from nexusflow_core.translation.documents import Part
-from nexusflow_core.translation.ids import ToolNames, UsedIds
 from nexusflow_core.translation.losses import Losses, dotted
 from nexusflow_core.translation.refusals import COMPACT, check_extra, max_tokens, sampling, user_id
 from nexusflow_core.translation.schemas import closed, wanted_schema
@@ -79,32 +76,19 @@ def _made(it: ResponsesTranslation) -> ResponsesRequest:
     for name in vendor.refuses & body.keys():
         del body[name]
     encoded = msgspec.json.encode(body)
-    return ResponsesRequest(encoded, _asked(it, steered, most=most, one_call=one_call, size=len(encoded)))
-
-
-def _asked(
-    it: ResponsesTranslation, steered: Steered, *, most: int, one_call: bool, size: int
-) -> ResponsesAsked:
-    tools = it.body.get("tools", ())
-    return ResponsesAsked(
-        request_id=it.call.request_id,
-        model=it.call.model,
-        upstream_model=it.model,
-        vendor_name=it.target.upstream.vendor,
-        thinker=it.thinker,
-        vendor=it.vendor,
-        names=ToolNames(tool.name for tool in it.request.tools),
-        used_ids=UsedIds(it.call_ids()),
-        stops=tuple(it.request.stop_sequences),
-        stop_here=tuple(it.request.stop_sequences),
+    asked = ResponsesAsked(
+        **it.asked(),
+        vendor=vendor,
+        stop_here=tuple(request.stop_sequences),
         one_call=one_call,
         hide_thinking=steered.hidden,
-        prompt_tokens=_estimated_prompt(size, it.body["input"]),
+        prompt_tokens=items.estimated(len(encoded)),
         most_tokens=most,
-        thinks=object_of(it.request.extra.get("thinking")).get("type") not in (None, "disabled"),
-        searches=any(tool["type"] == SEARCH_TYPE for tool in tools),
-        wrappers=WRAPPERS - {tool.name for tool in it.request.tools},
+        thinks=object_of(request.extra.get("thinking")).get("type") not in (None, "disabled"),
+        searches=_searches(it),
+        wrappers=WRAPPERS - {tool.name for tool in request.tools},
     )
+    return ResponsesRequest(encoded, asked)
 
 
 def _most_tokens(it: ResponsesTranslation) -> int:
@@ -121,10 +105,14 @@ def _include(it: ResponsesTranslation, steered: Steered) -> None:
     included: list[str] = []
     if it.vendor.replay and not steered.off and it.vendor.thinking_of(it.model) is not None:
         included.append("reasoning.encrypted_content")
-    if any(tool["type"] == SEARCH_TYPE for tool in it.body.get("tools", ())):
+    if _searches(it):
         included.append("web_search_call.action.sources")
     if included:
         it.body["include"] = included
+
+
+def _searches(it: ResponsesTranslation) -> bool:
+    return any(tool["type"] == SEARCH_TYPE for tool in it.body.get("tools", ()))
 
 
 def _identify(it: ResponsesTranslation) -> None:
@@ -174,27 +162,3 @@ def _answer_format(it: ResponsesTranslation) -> None:
         it.losses.drop(path, "sent without `strict`: that takes closed objects without optional members")
     form: Part = {"type": "json_schema", "name": "output", "schema": schema, "strict": strict}
     it.body["text"] = {"format": form}
-
-
-# An estimate of the prompt, for as long as the upstream tells nothing
-
-
-def _estimated_prompt(size: int, items: list[Part]) -> int:
-    """Returns tokens of a request of this many bytes: about four bytes each, and a flat count for each image
-    and each page of a PDF."""
-    tokens = 0
-    for part in _parts(items):
-        if part["type"] == "input_image":
-            size -= len(part["image_url"])
-            tokens += IMAGE_TOKENS
-        elif part["type"] == "input_file":
-            data: str = part.get("file_data", "")
-            size -= len(data)
-            tokens += PAGE_TOKENS * max(1, pages(data.partition(",")[2]))
-    return tokens + -(-size // TOKEN_BYTES)
-
-
-def _parts(items: list[Part]) -> Iterator[Any]:
-    for item in items:
-        content = item.get("content") if item["type"] == "message" else item.get("output")
-        yield from content if is_list(content) else ()

@@ -3,8 +3,8 @@
 from typing import Any
 
 from nexusflow_core.dialects.openai_responses.context import ResponsesTranslation
-from nexusflow_core.dialects.openai_responses.vendors.columns import fits
 from nexusflow_core.translation.thinking import Steered, read_wish, steer
+from nexusflow_core.translation.vendor_row import fits
 from nexusflow_core.untyped import object_of
 
 __all__ = ["REASONING", "steer_thinking", "takes_sampling"]

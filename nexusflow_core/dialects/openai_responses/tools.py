@@ -3,12 +3,12 @@
 from typing import Any, Final
 
 from nexusflow_core.dialects.openai_responses.context import ResponsesTranslation
-from nexusflow_core.dialects.openai_responses.vendors.columns import fits
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import Tool
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.ids import ToolNames
 from nexusflow_core.translation.tools import check_callers, function_of, offered_tools, wanted_choice
+from nexusflow_core.translation.vendor_row import fits
 from nexusflow_core.untyped import is_blank, is_list, is_object, whole
 
 __all__ = ["SEARCH_TYPE", "offer_tools"]

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from nexusflow_core.translation.ids import IdForm
-from nexusflow_core.translation.thinking import Thinking
+from nexusflow_core.translation.vendor_row import VendorRow
 
 __all__ = ["Prefill", "Vendor"]
 
@@ -31,12 +31,9 @@ class Prefill(Struct, frozen=True, kw_only=True):
     """True if the answer repeats the client's beginning."""
 
 
-class Vendor(Struct, frozen=True, kw_only=True):
+class Vendor(VendorRow, frozen=True, kw_only=True):
     """One row of the vendor table."""
 
-    prices: str | None = None
-    """Vendor whose prices apply; None searches all vendors by model name. Hosts of open models (together, vllm)
-    have no built-in prices: add a price file."""
     max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """Name of the output limit [docs, recorded]."""
     stream_options: bool = True
@@ -55,18 +52,12 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Word for "call some tool" [docs]."""
     parallel_tool_calls: bool = True
     """Takes `parallel_tool_calls` [docs]."""
-    strict_tools: bool = False
-    """Enforces a tool's schema [docs]."""
     schema_refuses: frozenset[str] = frozenset()
     """Keywords in a tool's schema that the vendor refuses [docs]."""
     string_content: bool = False
     """Takes text as one string, not as a list of parts [docs]."""
     null_content: bool = True
     """Takes `content: null` in an assistant's turn with calls alone. If false, the vendor refuses it [docs]."""
-    vision: bool = True
-    """Takes images [docs]."""
-    image_urls: bool = True
-    """Fetches images by URL [docs]."""
     pdf: bool = False
     """Takes PDF documents as `file` parts [docs]."""
     response_format: Literal["json_schema", "json_object"] = "json_schema"
@@ -75,10 +66,6 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Takes a schema only without tools and without a stream [docs]."""
     prefill: Prefill | None = None
     """How to continue an answer that the client began; None: the vendor cannot [docs]."""
-    thinking: tuple[Thinking, ...] = ()
-    """How to ask for thinking; the first matching pattern counts [docs, recorded]."""
-    think_tags: bool = False
-    """The text may begin with reasoning in <think>...</think> [recorded]."""
     cumulative_reasoning: bool = False
     """A piece of reasoning in a stream may repeat all earlier pieces [docs]."""
     replay: Replay | None = None
@@ -97,8 +84,6 @@ class Vendor(Struct, frozen=True, kw_only=True):
     Kimi models at every host [docs]."""
     service_tiers: bool = False
     """Has service tiers beside the standard one [docs]."""
-    caches_itself: bool = False
-    """Caches prefixes automatically, so dropping a cache marker loses nothing [docs]."""
     cache_markers: Literal["cache_control", "prompt_cache_breakpoint"] | None = None
     """Field that marks a content part for caching [docs]."""
     cache_models: str = ""
@@ -115,10 +100,6 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Path of the token counter, at the base URL's host [docs]."""
     output_by_total: bool = False
     """`completion_tokens` may omit thoughts; the total minus the prompt includes them [docs]."""
-    unknown_model: str | None = None
-    """Words in a 400 that mean an unknown model [recorded]."""
-    uncertain: frozenset[str] = frozenset()
-    """Columns of this row that neither traffic nor a reference confirms."""
 
     def reasons(self, model: str) -> bool:
         """Returns True if a model takes neither sampling fields nor stop sequences."""
@@ -132,10 +113,6 @@ class Vendor(Struct, frozen=True, kw_only=True):
         """Returns True if this model refuses a call without a signature."""
         takes_all = self.unsigned_models is not None and re.match(self.unsigned_models, model) is not None
         return self.thought_signatures and not takes_all
-
-    def thinking_of(self, model: str) -> Thinking | None:
-        """Returns how to ask this model for thinking; None if no way is known."""
-        return next((row for row in self.thinking if re.match(row.models, model)), None)
 
     def takes_markers(self, model: str) -> bool:
         """Returns True if this model takes cache markers."""

@@ -4,24 +4,19 @@ Brackets give the source of a column's values: *recorded* means seen in traffic,
 reference or SDK. A row's `uncertain` lists values with a weaker source.
 """
 
-import re
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
-
 from nexusflow_core.routing import ToolImages
-from nexusflow_core.translation.thinking import Thinking
+from nexusflow_core.translation.vendor_row import VendorRow, fits
 
 __all__ = ["Vendor", "WebSearch"]
 
 WebSearch: TypeAlias = Literal["allowed", "blocked"]
 
 
-class Vendor(Struct, frozen=True, kw_only=True):
+class Vendor(VendorRow, frozen=True, kw_only=True):
     """One row of the vendor table."""
 
-    prices: str | None = None
-    """Vendor whose prices apply; None searches all vendors by model name."""
     refuses: frozenset[str] = frozenset()
     """Members of the body that the vendor refuses, or ignores in silence [docs, recorded]."""
     instructions: bool = True
@@ -30,10 +25,6 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Role of a system message between others [recorded]."""
     system_anywhere: bool = True
     """Takes a system message between others [docs, recorded]."""
-    vision: bool = True
-    """Takes images [docs]."""
-    image_urls: bool = True
-    """Fetches images by URL [docs]."""
     pdf: bool = True
     """Takes PDF documents as `input_file` [docs, recorded]."""
     pdf_urls: bool = False
@@ -42,8 +33,6 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Where images and files in tool results go [recorded]."""
     tool_choice: Literal["named", "auto"] = "named"
     """Strongest tool choice that the vendor takes [docs]."""
-    strict_tools: bool = False
-    """Enforces a tool's schema [recorded]."""
     open_schemas: str | None = None
     """Pattern of models that refuse `anyOf` and its like at the top of a tool's schema [docs]."""
     response_format: bool = True
@@ -52,8 +41,6 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Searches the web. `allowed`: takes domains to search; `blocked`: also domains to leave out [docs]."""
     search_domains: int = 100
     """Maximum number of domains for a search [docs]."""
-    thinking: tuple[Thinking, ...] = ()
-    """How to ask for reasoning; the first matching pattern counts [docs, recorded]."""
     thinking_alone: bool = False
     """Takes no sampling fields while a model reasons [recorded]."""
     summary: bool = False
@@ -68,8 +55,6 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Takes the user's id, as a hash [docs]."""
     service_tiers: bool = False
     """Has service tiers beside the standard one [docs]."""
-    caches_itself: bool = False
-    """Caches prefixes automatically, so dropping a cache marker loses nothing [docs]."""
     cache_models: str | None = None
     """Pattern of models that take `prompt_cache_breakpoint` [docs]."""
     cache_key: bool = False
@@ -80,18 +65,8 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Answers with a stream only, which becomes a whole answer where the client wants that [docs]."""
     counts: bool = False
     """Counts tokens at `/responses/input_tokens` [docs, recorded]."""
-    think_tags: bool = False
-    """The text may begin with reasoning in <think>...</think> [recorded]."""
     ends_at_limit: bool = False
     """Calls an answer complete that the output limit cut [recorded]."""
-    unknown_model: str | None = None
-    """Words in a 400 that mean an unknown model [recorded]."""
-    uncertain: frozenset[str] = frozenset()
-    """Columns of this row that neither traffic nor a reference confirms."""
-
-    def thinking_of(self, model: str) -> Thinking | None:
-        """Returns how to ask this model for reasoning; None if no way is known."""
-        return next((row for row in self.thinking if re.match(row.models, model)), None)
 
     def takes_markers(self, model: str) -> bool:
         """Returns whether this model takes cache markers."""
@@ -100,8 +75,3 @@ class Vendor(Struct, frozen=True, kw_only=True):
     def phased(self, model: str) -> bool:
         """Returns whether messages of this model have a phase."""
         return fits(self.phase_models, model)
-
-
-def fits(pattern: str | None, model: str) -> bool:
-    """Returns whether a model's name begins as a pattern says; no pattern fits none."""
-    return pattern is not None and re.match(pattern, model) is not None

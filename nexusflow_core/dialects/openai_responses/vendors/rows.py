@@ -2,74 +2,84 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from nexusflow_core.dialects.openai_responses.vendors.columns import Vendor
 from nexusflow_core.dialects.openai_responses.vendors.openai import OPENAI, THREE, reasons
 from nexusflow_core.translation.thinking import Thinking
 
 __all__ = ["GENERIC", "VENDORS", "vendor_row"]
 
-_PHASED: Final = r"gpt-5\.3-codex|gpt-5\.[4-9]|gpt-[6-9]"
-_MARKED: Final = r"gpt-5\.[6-9]|gpt-[6-9]"
-_CLOSED_TOP: Final = r"gpt-4|gpt-3\.5|o[134]"
-_LOCAL: Final = frozenset({"include", "stream_options"})
-_GPT_OSS: Final = reasons(r"(?:openai[/.])?gpt-oss", THREE)
+_GPT_OSS: Final = (reasons(r"(?:openai[/.])?gpt-oss", THREE),)
+
+
+def _unsure(columns: str) -> frozenset[str]:
+    return frozenset(columns.split())
+
 
 GENERIC: Final = Vendor(think_tags=True)
 
+_GPT: Final = Vendor(  # OpenAI's models, wherever they run
+    system_role="developer",
+    strict_tools=True,
+    thinking=OPENAI,
+    thinking_alone=True,
+    summary=True,
+    phase_models=r"gpt-5\.3-codex|gpt-5\.[4-9]|gpt-[6-9]",
+    caches_itself=True,
+    uncertain=_unsure("thinking"),
+)
+_AZURE: Final = replace(
+    _GPT,
+    prices="openai",
+    pdf_urls=True,
+    open_schemas=r"gpt-4|gpt-3\.5|o[134]",
+    web_search="blocked",
+    context_models=r"gpt-5\.[45]",
+    safety_identifier=True,
+    cache_models=r"gpt-5\.[6-9]|gpt-[6-9]",
+    cache_key=True,
+    counts=True,
+    uncertain=_unsure("thinking cache_models counts"),
+)
+_TEXT: Final = Vendor(  # takes neither files nor what is new at OpenAI
+    refuses=frozenset({"include", "store"}),
+    pdf=False,
+    tool_images="hoist",
+    thinking=_GPT_OSS,
+    uncertain=_unsure("refuses pdf tool_images"),
+)
+_LOCAL: Final = replace(_TEXT, refuses=frozenset({"include", "stream_options"}), caches_itself=True)
+
 VENDORS: Final[dict[str, Vendor]] = {
-    "openai": Vendor(
+    "openai": replace(_AZURE, service_tiers=True, compaction=True, uncertain=_unsure("thinking")),
+    "azure": _AZURE,
+    "github-copilot": replace(_GPT, uncertain=_unsure("thinking summary strict_tools caches_itself")),
+    "chatgpt": replace(
+        _GPT,
         prices="openai",
-        system_role="developer",
-        pdf_urls=True,
-        strict_tools=True,
-        open_schemas=_CLOSED_TOP,
-        web_search="blocked",
-        thinking=OPENAI,
-        thinking_alone=True,
-        summary=True,
-        context_models=r"gpt-5\.[45]",
-        phase_models=_PHASED,
-        safety_identifier=True,
-        service_tiers=True,
-        cache_models=_MARKED,
+        refuses=frozenset({"max_output_tokens", "temperature", "top_p"}),
         cache_key=True,
-        compaction=True,
-        counts=True,
-        caches_itself=True,
-        uncertain=frozenset({"thinking"}),
+        stream_only=True,
     ),
-    "azure": Vendor(
-        prices="openai",
-        system_role="developer",
-        pdf_urls=True,
-        strict_tools=True,
-        open_schemas=_CLOSED_TOP,
-        web_search="blocked",
-        thinking=OPENAI,
-        thinking_alone=True,
-        summary=True,
-        context_models=r"gpt-5\.[45]",
-        phase_models=_PHASED,
-        safety_identifier=True,
-        cache_models=_MARKED,
-        cache_key=True,
-        counts=True,
-        caches_itself=True,
-        uncertain=frozenset({"thinking", "cache_models", "counts"}),
+    "bedrock": replace(
+        _GPT,
+        system_role="system",
+        summary=False,
+        tool_choice="auto",
+        thinking=(*_GPT_OSS, *OPENAI),
+        uncertain=_unsure("thinking strict_tools tool_choice caches_itself"),
     ),
     "xai": Vendor(
         prices="xai",
         strict_tools=True,
         web_search="allowed",
         search_domains=5,
-        thinking=(
-            reasons(r"grok-3-mini", "low high"),
-            reasons(r"grok-[4-9]", "", checked=""),
-        ),
+        thinking=(reasons(r"grok-3-mini", "low high"), reasons(r"grok-[4-9]", "", checked="")),
         cache_key=True,
-        unknown_model=r"Model not found",
         caches_itself=True,
-        uncertain=frozenset({"thinking", "cache_key"}),
+        unknown_model=r"Model not found",
+        uncertain=_unsure("thinking cache_key"),
     ),
     "openrouter": Vendor(
         pdf_urls=True,
@@ -77,7 +87,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         strict_tools=True,
         cache_key=True,
         unknown_model=r"is not a valid model ID",
-        uncertain=frozenset({"thinking", "strict_tools", "cache_key"}),
+        uncertain=_unsure("thinking strict_tools cache_key"),
     ),
     "deepseek": Vendor(
         prices="deepseek",
@@ -88,116 +98,40 @@ VENDORS: Final[dict[str, Vendor]] = {
         tool_choice="auto",
         thinking=(reasons("", "low high max", off="none"),),
         caches_itself=True,
-        uncertain=frozenset({"thinking", "refuses"}),
+        uncertain=_unsure("thinking refuses"),
     ),
-    "bedrock": Vendor(
-        tool_choice="auto",
-        thinking=(_GPT_OSS, *OPENAI),
-        thinking_alone=True,
-        phase_models=_PHASED,
-        strict_tools=True,
-        caches_itself=True,
-        uncertain=frozenset({"thinking", "strict_tools", "tool_choice", "caches_itself"}),
-    ),
-    "github-copilot": Vendor(
-        system_role="developer",
-        thinking=OPENAI,
-        thinking_alone=True,
-        summary=True,
-        phase_models=_PHASED,
-        strict_tools=True,
-        caches_itself=True,
-        uncertain=frozenset({"thinking", "summary", "strict_tools", "caches_itself"}),
-    ),
-    "chatgpt": Vendor(
-        prices="openai",
-        refuses=frozenset("max_output_tokens temperature top_p".split()),
-        system_role="developer",
-        thinking=OPENAI,
-        thinking_alone=True,
-        summary=True,
-        phase_models=_PHASED,
-        strict_tools=True,
-        cache_key=True,
-        stream_only=True,
-        caches_itself=True,
-    ),
-    "perplexity": Vendor(
-        refuses=frozenset({"include", "store", "stream_options", "parallel_tool_calls"}),
-        pdf=False,
-        tool_images="hoist",
+    "perplexity": replace(
+        _TEXT,
+        refuses=_TEXT.refuses | {"stream_options", "parallel_tool_calls"},
+        thinking=(),
         replay=False,
-        uncertain=frozenset({"refuses", "pdf", "tool_images", "replay"}),
+        uncertain=_TEXT.uncertain | {"replay"},
     ),
-    "qwen": Vendor(
+    "qwen": replace(
+        _TEXT,
         prices="alibaba",
-        refuses=frozenset({"include", "store", "parallel_tool_calls"}),
+        refuses=_TEXT.refuses | {"parallel_tool_calls"},
         instructions=False,
-        pdf=False,
-        tool_images="hoist",
         response_format=False,
         thinking=(Thinking(on={"enable_thinking": True}, off={"enable_thinking": False}, checked="2026-11"),),
         replay=False,
         caches_itself=True,
-        uncertain=frozenset({"refuses", "pdf", "tool_images", "response_format", "replay", "caches_itself"}),
+        uncertain=_TEXT.uncertain | {"response_format", "replay", "caches_itself"},
     ),
-    "groq": Vendor(
-        prices="groq",
-        refuses=frozenset({"include", "store"}),
-        pdf=False,
-        tool_images="hoist",
-        thinking=(_GPT_OSS,),
-        caches_itself=True,
-        uncertain=frozenset({"refuses", "pdf", "tool_images"}),
-    ),
-    "together": Vendor(
-        prices="together",
-        refuses=frozenset({"include", "store"}),
-        pdf=False,
-        tool_images="hoist",
-        thinking=(_GPT_OSS,),
-        uncertain=frozenset({"refuses", "pdf", "tool_images"}),
-    ),
-    "vllm": Vendor(
-        prices="vllm",
-        refuses=_LOCAL,
-        system_anywhere=False,
-        pdf=False,
-        tool_images="hoist",
-        thinking=(_GPT_OSS,),
-        think_tags=True,
-        ends_at_limit=True,
-        caches_itself=True,
-        uncertain=frozenset({"refuses", "pdf", "tool_images"}),
-    ),
-    "ollama": Vendor(
+    "groq": replace(_TEXT, prices="groq", caches_itself=True),
+    "together": replace(_TEXT, prices="together"),
+    "vllm": replace(_LOCAL, prices="vllm", system_anywhere=False, think_tags=True, ends_at_limit=True),
+    "ollama": replace(
+        _LOCAL,
         prices="ollama",
-        refuses=_LOCAL | {"tool_choice"},
+        refuses=_LOCAL.refuses | {"tool_choice"},
         image_urls=False,
-        pdf=False,
-        tool_images="hoist",
         tool_choice="auto",
         thinking=(reasons("", THREE, off="none"),),
-        caches_itself=True,
-        uncertain=frozenset({"thinking", "tool_images", "image_urls"}),
+        uncertain=_unsure("thinking tool_images image_urls"),
     ),
-    "lmstudio": Vendor(
-        refuses=_LOCAL,
-        pdf=False,
-        tool_images="hoist",
-        thinking=(_GPT_OSS,),
-        caches_itself=True,
-        uncertain=frozenset({"refuses", "pdf", "tool_images"}),
-    ),
-    "llamacpp": Vendor(
-        prices="llamacpp",
-        refuses=_LOCAL,
-        pdf=False,
-        tool_images="hoist",
-        think_tags=True,
-        caches_itself=True,
-        uncertain=frozenset({"refuses", "pdf", "tool_images"}),
-    ),
+    "lmstudio": _LOCAL,
+    "llamacpp": replace(_LOCAL, prices="llamacpp", thinking=(), think_tags=True),
 }
 
 
