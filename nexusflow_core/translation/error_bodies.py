@@ -121,7 +121,19 @@ def read_error(error: Any, deepest: int = _DEEPEST) -> ErrorTold:
     message = _text(error)
     if message.strip().rstrip(".").lower() in _HOLLOW:
         message = raw.message or message
-    return ErrorTold(message, " ".join([*words, *filter(None, [raw.words])]), status, wait, raw.message)
+    return ErrorTold(
+        message, " ".join([*words, *filter(None, [raw.words])]), status, wait or _stated(message), raw.message
+    )
+
+
+_AGAIN = re.compile(r"try again in (\d[\dhm.]{0,20}) ?(m?s)(?:econds?)?\b", re.I)
+_LOOK = 2000
+
+
+def _stated(message: str) -> float | None:
+    """Returns the seconds in "Please try again in 1m2.5s", or None."""
+    found = _AGAIN.search(message[:_LOOK])
+    return seconds_of(found[1] + found[2]) if found is not None else None
 
 
 _HOLLOW = frozenset({"", "provider returned error", "upstream error", "error", "bad request", "internal error"})

@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from nexusflow_core.dialects.openai_responses.schema import Event, Response
 from nexusflow_core.dialects.openai_responses.vendors import Vendor
+from nexusflow_core.overflow import too_long
 from nexusflow_core.translation.error_bodies import ErrorTold, message_of, read_error, read_error_body
 from nexusflow_core.translation.errors import Origin
 from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.untyped import is_zero, object_of
 from nexusflow_core.upstream import Credential, Upstream
 
-__all__ = ["error_in", "error_of_answer", "error_of_body", "origin_of", "refused_part", "too_long"]
+__all__ = ["error_in", "error_of_answer", "error_of_body", "origin_of", "refused_part"]
 
 _FAILED = ("failed", "cancelled", "canceled", "expired")
 
@@ -95,12 +96,11 @@ _STATUS = (
     ),
 )
 """The status that a code means in an answer of status 200, in this order."""
-_AGAIN = re.compile(r"try again in (?:(\d+)m(?!s))?\s*([\d.]+)?\s*(ms|s)?", re.I)
 _LOOK = 2000
 
 
 def _meant(told: ErrorTold) -> ErrorTold:
-    """Returns the error with the status, the wait and the words that its codes mean."""
+    """Returns the error with the status and the words that its codes mean."""
     words, message = told.words, told.message
     if _WRONG_KEY.match(message):
         words += " invalid_api_key"
@@ -109,40 +109,4 @@ def _meant(told: ErrorTold) -> ErrorTold:
     elif _REFUSED.search(words) and not too_long(message, words):
         words += " content_filter"
     status = told.status or next((status for pattern, status in _STATUS if pattern.search(words.lower())), None)
-    return replace(told, words=words, status=status, wait=told.wait or _wait(message))
-
-
-def _wait(message: str) -> float | None:
-    """Returns the seconds in "Please try again in 1.2s", or None."""
-    found = _AGAIN.search(message[:_LOOK])
-    if found is None or not (found[1] or found[2]):
-        return None
-    try:
-        seconds = float(found[2] or 0) / (1000 if (found[3] or "").lower() == "ms" else 1)
-    except ValueError:
-        return None
-    return int(found[1] or 0) * 60 + seconds if len(found[1] or "") < 6 else None
-
-
-# A prompt that is too long
-
-_TOO_LONG = re.compile(
-    r"""
-    context_?(?:length|window)_?(?:is_?)?exceeded | exceed_context_size
-    | context\ window | maximum\ context | context\ (?:size|length|limit)\ (?:is\ )?exceeded
-    | (?:exceed(?:s|ed)?|longer\ than|greater\ than)
-      \ (?:the\ |available\ |max(?:imum)?\ |model(?:'?s)?\ )*context
-    | maximum\ (?:prompt|input)\ length | \bprompt\ (?:is\ )?too\ long
-    | input\ tokens?\ exceeds? | input\ exceeds?\ the\ (?:maximum|limit)
-    | max_model_len | tokens?\ to\ keep\ from\ the\ initial\ prompt
-    """,
-    re.I | re.X,
-)
-_RATES = re.compile(r"rate.?limit|too many requests|quota|tokens? per (?:min|day)|\b[TR]P[MD]\b", re.I)
-_LONGEST = 20_000
-
-
-def too_long(text: str, words: str = "") -> bool:
-    """True if an error says that the prompt is too long. `text`: its message; `words`: its type and codes."""
-    said = f"{words} {text}"[:_LONGEST]
-    return _TOO_LONG.search(said) is not None and _RATES.search(said) is None
+    return replace(told, words=words, status=status)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core.dialects.openai_chat.errors import too_long
+from nexusflow_core.overflow import too_long
 from tests.core.translation.driving import Driven, answered, chunks, error, sse, streamed
 
 WORDINGS = """
