@@ -44,7 +44,7 @@ dialect = "anthropic"
 api_key = "env:ANTHROPIC_API_KEY"
 
 [upstreams.openai]
-dialect = "openai-chat"
+dialect = "openai-responses"
 vendor = "openai"
 base_url = "http://offline/openai"
 api_key = "env:OPENAI_API_KEY"

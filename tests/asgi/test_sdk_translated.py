@@ -203,7 +203,7 @@ def test_what_is_lost_is_named(client: anthropic.Anthropic, hook: RecordingHook)
 def test_counting_is_right_or_absent(client: anthropic.Anthropic) -> None:
     """No vendor's count is made up: 404, and the client counts for itself."""
     with pytest.raises(anthropic.NotFoundError):
-        client.messages.count_tokens(model="gpt-5.5", messages=[{"role": "user", "content": "Hello"}])
+        client.messages.count_tokens(model="qwen3.8-max", messages=[{"role": "user", "content": "Hello"}])
 
 
 def test_the_models_are_listed_with_their_prices(client: anthropic.Anthropic) -> None:

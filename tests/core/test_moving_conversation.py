@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 TOOLS = [
     {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
 ]
-CLAUDE, DEEPSEEK, QWEN = "claude-sonnet-4-5", "deepseek-v4-pro", "qwen3.7-plus"
+CLAUDE, DEEPSEEK, QWEN, GPT = "claude-sonnet-4-5", "deepseek-v4-pro", "qwen3.7-plus", "gpt-5.6"
 KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "DASHSCOPE_API_KEY", "DEEPSEEK_API_KEY")
 
 
@@ -117,6 +117,26 @@ def test_six_turns_against_the_simulator(stream: bool) -> None:
     own = [turn[0]["thinking"] for turn in (turns[0], turns[2])]
     assert thoughts == [own[0], " ", own[1], " ", " "], "its own thoughts, and blanks where others thought"
     assert "nxf1." not in json.dumps(talk.sent[3]), "nor does another vendor"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_items_of_reasoning_return_to_their_model_only(stream: bool) -> None:
+    """A model of the Responses API gets its own encrypted items, each before the item that it led to."""
+    talk = Conversation(simulated)
+    said: Any = "call get_weather and get_weather. simulate thoughts between"
+    for model in (GPT, CLAUDE, GPT, DEEPSEEK, GPT):
+        answer = talk.turn(model, said, stream=stream)
+        said = [*results(answer), {"type": "text", "text": "go on. simulate quirk reasoning"}]
+    turns = [message["content"] for message in talk.messages if message["role"] == "assistant"]
+    vendors = [{vendor.partition("@")[0] for vendor in marked(turn)} for turn in turns]
+    assert vendors == [{"openai"}, set(), {"openai"}, {"deepseek"}, {"openai"}]
+    assert "nxf1." not in json.dumps(talk.sent)
+    kinds = [item["type"] for item in talk.sent[-1]["input"] if item.get("role") != "user"]
+    call = ["message", "reasoning", "function_call"]
+    outputs = 2 * ["function_call_output"]
+    assert kinds == ["reasoning", *call, *call, *outputs, "message", "reasoning", "message", "message"]
+    sealed = [item["encrypted_content"] for item in talk.sent[-1]["input"] if item["type"] == "reasoning"]
+    assert len(set(sealed)) == 4
 
 
 @pytest.mark.recorded
