@@ -34,6 +34,16 @@ vendor = "openai"
 base_url = "http://offline/openai"
 api_key = "env:OPENAI_API_KEY"
 
+[upstreams.responses]
+dialect = "openai-responses"
+vendor = "openai"
+base_url = "http://offline/openai"
+api_key = "env:OPENAI_API_KEY"
+
+[[routes]]
+model = "claude-responses"
+targets = ["responses/gpt-5.6"]
+
 [[routes]]
 model = "claude-translated"
 targets = ["openai/gpt-5.4"]
@@ -99,7 +109,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     "client",
     [pytest.param(c, id=c.id, marks=[pytest.mark.smoke] if c.smoke else []) for c in CLIENTS],
 )
-@pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-translated"])
+@pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-translated", "claude-responses"])
 def test_a_client(client: Client, model: str, gateway: Gateway) -> None:
     """Text and tools, sync and streamed: both ways say the same, and every call has its record."""
     found = run(client, gateway.url, model)
