@@ -18,19 +18,18 @@ from nexusflow_core.messages import MessagesRequest
 from nexusflow_core.routing import Target
 from nexusflow_core.translation.cache_markers import cache_key
 from nexusflow_core.translation.documents import Part
-from nexusflow_core.translation.losses import Losses, dotted
-from nexusflow_core.translation.refusals import COMPACT, check_extra, max_tokens, sampling, user_id
+from nexusflow_core.translation.losses import Losses
+from nexusflow_core.translation.refusals import check_extra, max_tokens, sampling, user_id
 from nexusflow_core.translation.schemas import closed, wanted_schema
+from nexusflow_core.translation.server_tools import compaction_threshold
 from nexusflow_core.translation.stops import check_stops
 from nexusflow_core.translation.thinking import Steered
-from nexusflow_core.untyped import is_blank, is_list, object_of, whole
+from nexusflow_core.untyped import object_of
 
 __all__ = ["ResponsesRequest", "responses_request"]
 
 _LEAST_TOKENS: Final = 16
 _SAMPLING: Final = frozenset({"temperature", "top_p"})
-_COMPACT_AT: Final = 150_000
-_EDIT: Final = ("type", "trigger", "instructions", "pause_after_compaction")
 
 
 class ResponsesRequest(Struct, frozen=True):
@@ -70,7 +69,8 @@ def _made(it: ResponsesTranslation) -> ResponsesRequest:
         body["instructions"] = items.instructions
     _identify(it)
     check_extra(it, compacts=vendor.compaction)
-    _compact(it)
+    if (threshold := compaction_threshold(it)) is not None:
+        body["context_management"] = [{"type": "compaction", "compact_threshold": threshold}]
     _answer_format(it)
     body.update(markers.body())
     for name in vendor.refuses & body.keys():
@@ -124,30 +124,6 @@ def _identify(it: ResponsesTranslation) -> None:
         it.body["service_tier"] = "default"
     if it.vendor.cache_key:
         it.body["prompt_cache_key"] = cache_key(it, it.body.get("tools"))
-
-
-def _compact(it: ResponsesTranslation) -> None:
-    """Asks the vendor to compact the conversation where the client asks for that. Raises
-    InvalidRequestError."""
-    edits = object_of(it.request.extra.get("context_management")).get("edits")
-    for index, edit in enumerate(map(object_of, edits if is_list(edits) else ())):
-        if edit.get("type") != COMPACT:
-            continue
-        path = f"context_management.edits[{index}]"
-        for name in ("instructions", "pause_after_compaction"):
-            if edit.get(name):
-                raise InvalidRequestError(f"{dotted(path)}.{name}: not possible on this upstream")
-        trigger = object_of(edit.get("trigger"))
-        at = whole(trigger.get("value", _COMPACT_AT))
-        if trigger.get("type", "input_tokens") != "input_tokens" or type(at) is not int:
-            raise InvalidRequestError(f"{dotted(path)}.trigger: Input should be a number of input_tokens")
-        unknown = [
-            f"{path}.{name}" for name, given in edit.items() if name not in _EDIT and not is_blank(given)
-        ]
-        unknown += [f"{path}.trigger.{name}" for name in trigger if name not in ("type", "value")]
-        for name in unknown:
-            it.losses.unknown(name)
-        it.body["context_management"] = [{"type": "compaction", "compact_threshold": at}]
 
 
 def _answer_format(it: ResponsesTranslation) -> None:

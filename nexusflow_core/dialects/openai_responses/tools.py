@@ -1,33 +1,30 @@
 """Tools, which of them must be called, and the vendor's own search of the web."""
 
-from typing import Any, Final
+from typing import Final
 
 from nexusflow_core.dialects.openai_responses.context import ResponsesTranslation
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import Tool
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.ids import ToolNames
-from nexusflow_core.translation.tools import check_callers, function_of, offered_tools, wanted_choice
+from nexusflow_core.translation.server_tools import SEARCH, read_web_search
+from nexusflow_core.translation.tools import function_of, offered_tools, wanted_choice
 from nexusflow_core.translation.vendor_row import fits
-from nexusflow_core.untyped import is_blank, is_list, is_object, whole
 
 __all__ = ["SEARCH_TYPE", "offer_tools"]
 
 SEARCH_TYPE: Final = "web_search"
-_SEARCH: Final = "web_search_"
 _NOT_ON_TOP: Final = ("anyOf", "oneOf", "allOf", "enum", "not")
-_SEARCH_MEMBERS: Final = ("max_uses", "allowed_domains", "blocked_domains", "user_location")
-_PLACE: Final = ("type", "city", "region", "country", "timezone")
 
 
 def offer_tools(it: ResponsesTranslation) -> bool:
     """Puts tools and choice into the body. True: only the first call of the answer counts, since the upstream
     has no field that says so. Raises InvalidRequestError."""
-    carried = _SEARCH if it.vendor.web_search is not None else None
+    carried = SEARCH if it.vendor.web_search is not None else None
     offered = offered_tools(it, carried=carried)
     if offered:
         it.body["tools"] = [
-            _function(tool, at, it) if not tool.type.startswith(_SEARCH) else _web_search(tool, at, it)
+            _function(tool, at, it) if not tool.type.startswith(SEARCH) else _web_search(tool, at, it)
             for at, tool in offered
         ]
     choice = wanted_choice(it, [tool for _, tool in offered])
@@ -53,7 +50,7 @@ def offer_tools(it: ResponsesTranslation) -> bool:
 
 def _named(name: str, offered: list[tuple[int, Tool]]) -> Part:
     tool = next(tool for _, tool in offered if tool.name == name)
-    if tool.type.startswith(_SEARCH):
+    if tool.type.startswith(SEARCH):
         return {"type": SEARCH_TYPE}
     return {"type": "function", "name": ToolNames.sent(name)}
 
@@ -73,49 +70,19 @@ def _function(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
 
 
 def _web_search(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
-    check_callers(tool, at)
-    if tool.name != SEARCH_TYPE:
-        raise InvalidRequestError(f"tools.{at}.{tool.type}.name: Input should be '{SEARCH_TYPE}'")
-    given = {name: value for name, value in tool.rest.items() if not is_blank(value)}
-    for name in given:
-        if name not in _SEARCH_MEMBERS:
-            it.losses.unknown(f"tools[{at}].{name}")
-    search: Part = {"type": SEARCH_TYPE}
-    filters = {
-        name: _domains(given[name], f"tools.{at}.{name}", it)
-        for name in ("allowed_domains", "blocked_domains")
-        if name in given
-    }
-    if "blocked_domains" in filters and it.vendor.web_search != "blocked":
+    wanted, most = read_web_search(tool, at, it.losses), it.vendor.search_domains
+    if wanted.blocked_domains is not None and it.vendor.web_search != "blocked":
         raise InvalidRequestError(f"tools.{at}.blocked_domains: this upstream takes domains to search only")
+    filters = {"allowed_domains": wanted.allowed_domains, "blocked_domains": wanted.blocked_domains}
+    filters = {name: domains for name, domains in filters.items() if domains is not None}
+    for name, domains in filters.items():
+        if len(domains or ()) > most:
+            raise InvalidRequestError(f"tools.{at}.{name}: this upstream takes at most {most} domains")
+    if wanted.max_uses is not None:  # no other tool runs at the vendor
+        it.body["max_tool_calls"] = wanted.max_uses
+    search: Part = {"type": SEARCH_TYPE}
     if filters:
         search["filters"] = filters
-    if "user_location" in given:
-        search["user_location"] = _location(given["user_location"], at, it)
-    if "max_uses" in given:
-        it.body["max_tool_calls"] = _max_uses(given["max_uses"], at)
+    if wanted.location is not None:
+        search["user_location"] = {"type": "approximate", **wanted.location}
     return search
-
-
-def _domains(given: Any, path: str, it: ResponsesTranslation) -> list[Any]:
-    if not is_list(given) or not all(isinstance(domain, str) for domain in given):
-        raise InvalidRequestError(f"{path}: Input should be a valid list of strings")
-    if len(given) > it.vendor.search_domains:
-        raise InvalidRequestError(f"{path}: this upstream takes at most {it.vendor.search_domains} domains")
-    return given
-
-
-def _location(given: Any, at: int, it: ResponsesTranslation) -> Part:
-    if not is_object(given):
-        raise InvalidRequestError(f"tools.{at}.user_location: Input should be a valid dictionary")
-    for name, value in given.items():
-        if name not in _PLACE and not is_blank(value):
-            it.losses.unknown(f"tools[{at}].user_location.{name}")
-    return {"type": "approximate", **{name: given[name] for name in _PLACE if not is_blank(given.get(name))}}
-
-
-def _max_uses(given: Any, at: int) -> int:
-    most = whole(given)
-    if type(most) is not int or most < 1:
-        raise InvalidRequestError(f"tools.{at}.max_uses: Input should be a positive integer")
-    return most
