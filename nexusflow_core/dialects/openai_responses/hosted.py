@@ -4,20 +4,23 @@ from typing import Any
 
 import msgspec
 
+from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
 from nexusflow_core.dialects.openai_responses.reasoning import item_signature
 from nexusflow_core.dialects.openai_responses.schema import Event, Item
-from nexusflow_core.dialects.openai_responses.slots import Slot, Told
 from nexusflow_core.translation.ids import tool_id
+from nexusflow_core.translation.slots import Slot
+from nexusflow_core.translation.text_part import AnswerState
 from nexusflow_core.untyped import is_list, object_of
 
 __all__ = ["HostedSlot"]
 
 
-class HostedSlot(Slot):
+class HostedSlot(Slot[Event, Item]):
     """An item that has something to show at its end only, or nothing."""
 
-    def __init__(self, told: Told, kind: str) -> None:
-        super().__init__(told)
+    def __init__(self, asked: ResponsesAsked, state: AnswerState, kind: str) -> None:
+        super().__init__(state)
+        self._asked = asked
         self.kind = kind
 
     def take(self, event: Event, out: list[bytes]) -> None:
@@ -25,26 +28,25 @@ class HostedSlot(Slot):
 
     def end(self, item: Item | None, out: list[bytes]) -> None:
         self.ended = True
-        told = self._told
+        asked, state = self._asked, self._state
         if item is None:
-            told.notice(self.kind)
+            state.notice(self.kind)
         elif item.type == "compaction":
-            mark = item_signature(item.raw, told.asked)
-            told.writer.whole({"type": "compaction", "content": None, "encrypted_content": mark}, out)
-        elif item.type == "web_search_call" and told.asked.searches:
-            _show_search(item, told, out)
+            mark = item_signature(item.raw, asked)
+            state.writer.whole({"type": "compaction", "content": None, "encrypted_content": mark}, out)
+        elif item.type == "web_search_call" and asked.searches:
+            _show_search(item, asked, state, out)
         else:
-            told.notice(item.type)
+            state.notice(item.type)
 
 
-def _show_search(item: Item, told: Told, out: list[bytes]) -> None:
+def _show_search(item: Item, asked: ResponsesAsked, state: AnswerState, out: list[bytes]) -> None:
     """Writes a search and the pages it found. The first page's `encrypted_content` has the whole item."""
     action = object_of(item.raw.get("action"))
-    asked = told.asked
-    id = "srvtoolu_" + tool_id(None, f"{asked.request_id} search", len(told.ids)).removeprefix("toolu_")
-    told.ids.add(id)
-    told.held.bytes += len(id)
-    told.writer.server_tool(id, "web_search", msgspec.json.encode({"query": _query(action)}).decode(), out)
+    id = "srvtoolu_" + tool_id(None, f"{asked.request_id} search", len(state.ids)).removeprefix("toolu_")
+    state.ids.add(id)
+    state.held.bytes += len(id)
+    state.writer.server_tool(id, "web_search", msgspec.json.encode({"query": _query(action)}).decode(), out)
     mark = item_signature(item.raw, asked)
     sources: Any = action.get("sources")
     pages = [page for page in map(object_of, sources if is_list(sources) else ()) if page.get("url")]
@@ -60,7 +62,7 @@ def _show_search(item: Item, told: Told, out: list[bytes]) -> None:
         }
         for at, page in enumerate(pages)
     ]
-    told.writer.whole({"type": "web_search_tool_result", "tool_use_id": id, "content": results}, out)
+    state.writer.whole({"type": "web_search_tool_result", "tool_use_id": id, "content": results}, out)
 
 
 def _query(action: dict[str, Any]) -> str:

@@ -3,22 +3,23 @@
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
 from nexusflow_core.dialects.openai_responses.hosted import HostedSlot
-from nexusflow_core.dialects.openai_responses.message import MessageSlot, TextPart
+from nexusflow_core.dialects.openai_responses.message import MessageSlot
 from nexusflow_core.dialects.openai_responses.schema import Event, Item, Response, plain_text
-from nexusflow_core.dialects.openai_responses.slots import Slot, Slots, Told
 from nexusflow_core.dialects.openai_responses.thoughts import ReasoningSlot
 from nexusflow_core.dialects.openai_responses.tool_calls import FunctionCallSlot
 from nexusflow_core.dialects.openai_responses.usage import ResponsesUsage
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.messages.events import text_delta
 from nexusflow_core.translation.held import HELD_BYTES, Pieces
+from nexusflow_core.translation.slots import Slot, Slots
 from nexusflow_core.translation.stop_reason import Stopped
 from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.translation.stream import AnswerStream
+from nexusflow_core.translation.text_part import AnswerState, TextPart
 from nexusflow_core.untyped import is_zero
 from nexusflow_core.usage import Billing
 
@@ -26,7 +27,8 @@ __all__ = ["ENDS", "ResponsesStream"]
 
 ENDS = frozenset({"response.completed", "response.incomplete", "response.done"})
 """Events that end an answer, with the whole of it."""
-_SLOTS: dict[str, Callable[[Told], Slot]] = {
+_Slot: TypeAlias = Slot[Event, Item]
+_SLOTS: dict[str, Callable[[ResponsesAsked, AnswerState], _Slot]] = {
     "message": MessageSlot,
     "reasoning": ReasoningSlot,
     "function_call": FunctionCallSlot,
@@ -66,8 +68,8 @@ class ResponsesStream(AnswerStream):
         super().__init__(asked)
         self._asked = asked
         stops = StopFinder(asked.stop_here) if asked.stop_here else None
-        self._told = Told(asked, self._writer, self._held, self.noticed, Pieces(self._held), stops)
-        self._slots = Slots()
+        self._state = AnswerState(self._writer, self._held, self.noticed, Pieces(self._held), stops)
+        self._slots: Slots[Event, Item] = Slots()
         self._tap = ResponsesUsage(asked)
         self._finish: str | None = None
         self._open: TextPart | None = None  # the part whose text needs no closer look
@@ -92,7 +94,7 @@ class ResponsesStream(AnswerStream):
         live = self._slots.live
         part = live.part if isinstance(live, MessageSlot) else None
         open_text = part.said.size if part is not None and not part.closed else 0
-        return self._tap.usage(self._told.written + open_text)
+        return self._tap.usage(self._state.written + open_text)
 
     def plain(self, data: bytes) -> bytes | None:
         """Returns the event of a text delta that only continues the open text, which most do; else None.
@@ -125,7 +127,7 @@ class ResponsesStream(AnswerStream):
             except AnswerUnusableError as error:
                 out.append(self.fail(error))
             self._look_at_text()
-            if self._told.found is not None:
+            if self._state.found is not None:
                 out.append(self.finalize())
             elif self._held.bytes > HELD_BYTES:
                 out.append(self._overfull())
@@ -141,7 +143,7 @@ class ResponsesStream(AnswerStream):
         if isinstance(response.model, str):
             self.upstream_model = response.model or self.upstream_model
         if not is_zero(response.input_transformations):
-            self._told.notice("input_transformations")
+            self._state.notice("input_transformations")
         self._finish = response.finish
         if not self.started:
             self._start(self._tap.usage(0), out)
@@ -156,13 +158,13 @@ class ResponsesStream(AnswerStream):
         if self.done:
             return b""
         out: list[bytes] = []
-        told = self._told
+        state = self._state
         self._writer.stop(out)
         finish = "max_output_tokens" if self._cut_in_silence() else self._finish
-        refusal = told.refusal.take()
-        calls = told.calls > 0
-        stopped = Stopped(finish=finish, refusal="" if calls else refusal, calls=calls, found=told.found)
-        return self._end(stopped, out, whole=told.readable)
+        refusal = state.refusal.take()
+        calls = state.calls > 0
+        stopped = Stopped(finish=finish, refusal="" if calls else refusal, calls=calls, found=state.found)
+        return self._end(stopped, out, whole=state.readable)
 
     # Items
 
@@ -174,7 +176,7 @@ class ResponsesStream(AnswerStream):
             return item.type if item is not None else None
         kind = _kind_of(name[:_LONGEST])
         if kind == "unknown":
-            self._told.notice(name)
+            self._state.notice(name)
             return None
         return kind
 
@@ -191,12 +193,12 @@ class ResponsesStream(AnswerStream):
             slots.hold(slot, event, size)
             return
         self._live(slot, event, out)
-        while slots.live is None and self._told.found is None and (following := slots.next()) is not None:
+        while slots.live is None and self._state.found is None and (following := slots.next()) is not None:
             waiting, following.waiting = following.waiting, []
             for one in waiting:
                 self._live(following, one, out)
 
-    def _live(self, slot: Slot, event: Event, out: list[bytes]) -> None:
+    def _live(self, slot: _Slot, event: Event, out: list[bytes]) -> None:
         """Gives an event to the slot that may write."""
         slots = self._slots
         if event.type == "response.output_item.done":
@@ -210,9 +212,11 @@ class ResponsesStream(AnswerStream):
             slots.live = slot
             slot.take(event, out)
 
-    def _new(self, kind: str) -> Slot:
+    def _new(self, kind: str) -> _Slot:
         made = _SLOTS.get(kind)
-        return made(self._told) if made is not None else HostedSlot(self._told, kind)
+        return (
+            made(self._asked, self._state) if made is not None else HostedSlot(self._asked, self._state, kind)
+        )
 
     def _rest(self, items: list[Item], out: list[bytes]) -> None:
         """Writes the parts of a whole answer that its events did not have, in order."""
@@ -225,16 +229,16 @@ class ResponsesStream(AnswerStream):
             waiting, slot.waiting = slot.waiting, []
             for event in waiting:
                 self._live(slot, event, out)
-            if not slot.ended and self._told.found is None:
+            if not slot.ended and self._state.found is None:
                 slot.end(of_slot.get(id(slot)), out)
-            if self._told.found is not None:
+            if self._state.found is not None:
                 return
         for known, item in whole:
             if known is None:
                 new = self._new(item.type)
                 new.begin(item, out)
                 new.end(item, out)
-                if self._told.found is not None:
+                if self._state.found is not None:
                     return
 
     def _look_at_text(self) -> None:
@@ -248,7 +252,7 @@ class ResponsesStream(AnswerStream):
     def _cut_in_silence(self) -> bool:
         """True if the vendor calls an answer complete that ended at the output limit."""
         asked = self._asked
-        if not asked.vendor.ends_at_limit or self._told.calls or self._finish != "completed":
+        if not asked.vendor.ends_at_limit or self._state.calls or self._finish != "completed":
             return False
         counts = self._tap.counts()
         return counts is not None and counts["output_tokens"] >= asked.most_tokens

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
 from nexusflow_core.dialects.openai_responses.reasoning import reasoning_signature, reasoning_text
 from nexusflow_core.dialects.openai_responses.schema import Event, Item, number
-from nexusflow_core.dialects.openai_responses.slots import Slot, Told
 from nexusflow_core.translation.held import Pieces, utf8_length
 from nexusflow_core.translation.json_lenient import Joint
+from nexusflow_core.translation.slots import Slot
+from nexusflow_core.translation.text_part import AnswerState
 from nexusflow_core.untyped import is_blank
 
 __all__ = ["ReasoningSlot"]
@@ -15,19 +17,20 @@ _BETWEEN = "\n\n"
 _PARTS = {"summary": "summary_text", "content": "reasoning_text"}
 
 
-class ReasoningSlot(Slot):
+class ReasoningSlot(Slot[Event, Item]):
     """Reasoning, as a summary or in full. Encrypted content is taken from the end of the item only."""
 
     kind = "reasoning"
 
-    def __init__(self, told: Told) -> None:
-        super().__init__(told)
-        self._shown = Pieces(told.held)
+    def __init__(self, asked: ResponsesAsked, state: AnswerState) -> None:
+        super().__init__(state)
+        self._asked = asked
+        self._shown = Pieces(state.held)
         self._any = False
         self._joint = Joint()
         self._place = ""  # the member of the item that the texts belong to
         self._part: int | None = None
-        self._told_part = False  # True once a piece of the current part has come
+        self._part_came = False  # True once a piece of the current part has come
 
     def take(self, event: Event, out: list[bytes]) -> None:
         place = "summary" if "summary" in event.type else "content"
@@ -36,10 +39,10 @@ class ReasoningSlot(Slot):
         self._place = place
         index = number(event.summary_index if place == "summary" else event.content_index) or 0
         if index != self._part:
-            self._part, self._told_part = index, False
+            self._part, self._part_came = index, False
         if event.type.endswith(".delta"):
             self._add(self._joint.feed(event.new_text()), out)
-        elif not self._told_part:
+        elif not self._part_came:
             self._add(event.whole_text(), out)
 
     def end(self, item: Item | None, out: list[bytes]) -> None:
@@ -52,7 +55,7 @@ class ReasoningSlot(Slot):
             shown += self._write(whole[len(shown) :], out)
         self.ended = True
         shown = shown if shown.strip() else ""
-        asked, writer = self._told.asked, self._told.writer
+        asked, writer = self._asked, self._state.writer
         if not shown and is_blank(raw.get("encrypted_content")):
             return
         signature = reasoning_signature(raw, "" if asked.hide_thinking else shown, asked)
@@ -64,16 +67,16 @@ class ReasoningSlot(Slot):
     def _add(self, text: str, out: list[bytes]) -> None:
         if not text:
             return
-        if self._any and not self._told_part:
+        if self._any and not self._part_came:
             text = _BETWEEN + text
-        self._told_part = True
+        self._part_came = True
         self._shown.add(self._write(text, out))
 
     def _write(self, text: str, out: list[bytes]) -> str:
         self._any = self._any or bool(text)
-        self._told.written += utf8_length(text)
-        if text and not self._told.asked.hide_thinking:
-            self._told.writer.thinking(text, out)
+        self._state.written += utf8_length(text)
+        if text and not self._asked.hide_thinking:
+            self._state.writer.thinking(text, out)
         return text
 
     def _made(self, shown: str) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from typing import Any
 
 import msgspec
 
+from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
 from nexusflow_core.dialects.openai_responses.schema import Event, Item
-from nexusflow_core.dialects.openai_responses.slots import SLOT_BYTES, Slot, Told
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.translation.arguments import read_arguments
 from nexusflow_core.translation.held import Pieces, utf8_length
+from nexusflow_core.translation.slots import SLOT_BYTES, Slot
+from nexusflow_core.translation.text_part import AnswerState
 from nexusflow_core.translation.tool_calls import CallSlot
 from nexusflow_core.untyped import is_list, object_of
 
@@ -18,32 +20,33 @@ __all__ = ["FunctionCallSlot"]
 _FUNCTIONS = "functions."
 
 
-class FunctionCallSlot(Slot):
+class FunctionCallSlot(Slot[Event, Item]):
     """A call. Its block opens with its name; arguments may come in pieces, whole, or both."""
 
     kind = "function_call"
     opens_at_once = True
 
-    def __init__(self, told: Told) -> None:
-        super().__init__(told)
+    def __init__(self, asked: ResponsesAsked, state: AnswerState) -> None:
+        super().__init__(state)
+        self._asked = asked
         self._call: CallSlot | None = None
         self._wrapped: Pieces | None = None  # arguments of a wrapper
         self._early: Pieces | None = None  # arguments before the name
         self._ignored = False
 
     def begin(self, item: Item, out: list[bytes]) -> None:
-        told = self._told
+        state = self._state
         if not item.name or self._call is not None or self._wrapped is not None or self._ignored:
             return
-        if told.asked.one_call and told.calls:
+        if self._asked.one_call and state.calls:
             self._ignored = True
             return
         early = self._early.take() if self._early is not None else ""
-        if item.name in told.asked.wrappers:
-            told.calls += 1
-            self._wrapped = Pieces(told.held, early)
+        if item.name in self._asked.wrappers:
+            state.calls += 1
+            self._wrapped = Pieces(state.held, early)
             return
-        self._call = _opened(told, item.name, item.id, out)
+        self._call = _opened(state, item.name, item.id, out)
         self._add(early, out)
 
     def take(self, event: Event, out: list[bytes]) -> None:
@@ -64,7 +67,7 @@ class FunctionCallSlot(Slot):
         if self._wrapped is not None:
             self._unfold(self._wrapped.take(), item, out)
         elif self._call is not None:
-            _close(self._told, self._call, out)
+            _close(self._state, self._call, out)
         else:
             raise AnswerUnusableError("a tool call without a name")
 
@@ -73,12 +76,12 @@ class FunctionCallSlot(Slot):
             return
         if self._call is not None:
             fragment = self._call.add(text)
-            self._told.written += utf8_length(fragment)
-            self._told.writer.arguments(self._call, fragment, out)
+            self._state.written += utf8_length(fragment)
+            self._state.writer.arguments(self._call, fragment, out)
         elif self._wrapped is not None:
             self._wrapped.add(text)
         else:
-            self._early = self._early or Pieces(self._told.held)
+            self._early = self._early or Pieces(self._state.held)
             self._early.add(text)
 
     def _whole(self, arguments: str, out: list[bytes]) -> None:
@@ -96,42 +99,42 @@ class FunctionCallSlot(Slot):
         if rest:
             self._add(rest, out)
         elif rest is None and not self._call.has(arguments):
-            self._told.notice("tool_calls.arguments")
+            self._state.notice("tool_calls.arguments")
 
     def _unfold(self, arguments: str, item: Item | None, out: list[bytes]) -> None:
-        told = self._told
+        state = self._state
         inner = list(_inside(arguments))
         if not inner:  # a call like any other, as far as anybody can tell
             name = item.name if item is not None and item.name else "parallel"
             inner = [(name, arguments)]
-        told.calls -= 1
+        state.calls -= 1
         for number, (name, text) in enumerate(inner):
-            if told.asked.one_call and told.calls:
+            if self._asked.one_call and state.calls:
                 return
             id = item.id if item is not None and not number else ""
-            call = _opened(told, name, id, out)
-            told.writer.arguments(call, call.add(text), out)
-            told.written += utf8_length(text)
-            _close(told, call, out)
+            call = _opened(state, name, id, out)
+            state.writer.arguments(call, call.add(text), out)
+            state.written += utf8_length(text)
+            _close(state, call, out)
 
 
-def _opened(told: Told, name: str, id: str, out: list[bytes]) -> CallSlot:
+def _opened(state: AnswerState, name: str, id: str, out: list[bytes]) -> CallSlot:
     """Returns a new call, with its block open. An id that this answer has used already is replaced."""
-    own = id if id and id not in told.ids else None
-    told.ids.add(id)
-    told.held.bytes += SLOT_BYTES + len(id)
-    call = CallSlot(told.calls, own, told.held)
-    told.calls += 1
+    own = id if id and id not in state.ids else None
+    state.ids.add(id)
+    state.held.bytes += SLOT_BYTES + len(id)
+    call = CallSlot(state.calls, own, state.held)
+    state.calls += 1
     call.call_it(name)
-    told.writer.close(out)
-    told.writer.queue(call)
-    told.writer.advance(out)
+    state.writer.close(out)
+    state.writer.queue(call)
+    state.writer.advance(out)
     return call
 
 
-def _close(told: Told, call: CallSlot, out: list[bytes]) -> None:
-    told.writer.close(out)
-    told.readable = told.readable and call.readable
+def _close(state: AnswerState, call: CallSlot, out: list[bytes]) -> None:
+    state.writer.close(out)
+    state.readable = state.readable and call.readable
 
 
 def _inside(arguments: str) -> Iterator[tuple[str, str]]:

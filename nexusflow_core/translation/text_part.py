@@ -1,0 +1,137 @@
+"""TextPart: one text of an answer, written once. AnswerState: what its texts and calls share."""
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from nexusflow_core.translation.held import Held, Pieces
+from nexusflow_core.translation.json_lenient import Joint
+from nexusflow_core.translation.said import SaidExactly
+from nexusflow_core.translation.stops import StopFinder
+from nexusflow_core.translation.think_tags import ThinkTags
+from nexusflow_core.translation.writer import MessageWriter
+
+__all__ = ["AnswerState", "TextPart"]
+
+_PART_BYTES = 1500
+"""Memory of a text beside its characters, in bytes."""
+_MOST_NOTICED = 100
+_LONGEST_NAME = 80
+
+
+class AnswerState(Struct):
+    """What all items of an answer share: where they write, and what its end must know."""
+
+    writer: MessageWriter
+    held: Held
+    noticed: list[str]
+    refusal: Pieces
+    stops: StopFinder | None
+    """Finds the client's stop strings, in one text at a time."""
+    found: str | None = None
+    """The stop string that was found here, or None."""
+    calls: int = 0
+    readable: bool = True
+    """Each call has arguments that are an object."""
+    written: int = 0
+    """Bytes of all texts, for an estimate."""
+    ids: set[str] = field(default_factory=set[str])
+
+    def notice(self, name: str) -> None:
+        """Lists a dropped part of the answer, each once."""
+        name = "".join(char for char in name[:_LONGEST_NAME] if char.isalnum() or char in "_.:-") or "unknown"
+        if name not in self.noticed and len(self.noticed) < _MOST_NOTICED:
+            self.noticed.append(name)
+
+
+class TextPart:
+    """One text, as it is written. `tags`: it may begin with reasoning in tags. `cites`: sources are shown."""
+
+    def __init__(
+        self, state: AnswerState, index: int, *, refusal: bool, tags: bool = False, cites: bool = False
+    ) -> None:
+        self.index = index
+        self.said = SaidExactly()
+        self.refusal = refusal
+        self.closed = False
+        self.cited = 0
+        """Sources that arrived."""
+        self._state = state
+        self._joint = Joint()
+        self._stops = state.stops if not refusal else None
+        self._tags = ThinkTags(state.held) if tags and not refusal else None
+        self._text = Pieces(state.held) if cites else None  # that sources point into
+        self._kept = ""
+        state.held.bytes += _PART_BYTES
+
+    @property
+    def closely(self) -> bool:
+        """True while text must be examined before it is written: for tags, stop strings, sources and cut
+        characters."""
+        examined = self._stops is not None or self._tags is not None or self._text is not None
+        return examined or self.refusal or bool(self._joint)
+
+    def add(self, text: str, out: list[bytes]) -> None:
+        """Takes a piece of text."""
+        if text := self._joint.feed(text):
+            self._add(text, out)
+
+    def whole(self, text: str, out: list[bytes]) -> None:
+        """Takes the whole text, and writes what is new in it."""
+        self._joint = Joint()  # half a character is whole there
+        rest = self.said.beyond(text)
+        if rest is None or (rest and self.closed):
+            self._state.notice("message")
+        elif rest:
+            self._add(rest, out)
+
+    def close(self, out: list[bytes]) -> None:
+        """Writes what was held back, and closes the block."""
+        if self.closed:
+            return
+        if self._joint:
+            self._add(self._joint.flush(), out)
+        for piece in self._tags.flush() if self._tags is not None else ():
+            self._piece(piece.text, out, thinking=piece.thinking)
+        if self._stops is not None and self._stops.found is None:
+            self._write(self._stops.flush(), out)
+        if self._state.found is None:
+            self.closed = True
+            self._state.written += self.said.size
+            self._state.writer.close(out)
+
+    def cite(self, source: dict[str, Any], start: int | None, end: int | None, out: list[bytes]) -> None:
+        """Writes a source of the text between two characters. Call it while the text is open."""
+        if self._text is not None:
+            self._kept += (new := self._text.take())
+            self._state.held.bytes += len(new)
+        between = start is not None and end is not None
+        cited = self._kept[start:end] if between else ""
+        self._state.writer.cite({**source, "cited_text": cited}, out)
+
+    def _add(self, text: str, out: list[bytes]) -> None:
+        self.said.add(text)
+        if self.refusal:
+            self._state.refusal.add(text)
+        if self._tags is None:
+            self._piece(text, out)
+            return
+        for piece in self._tags.feed(text):
+            if not piece.thinking:
+                self._tags = None  # tags occur only at the beginning
+            self._piece(piece.text, out, thinking=piece.thinking)
+
+    def _piece(self, text: str, out: list[bytes], *, thinking: bool = False) -> None:
+        if thinking:
+            self._state.writer.thinking(text, out)
+        elif self._stops is None:
+            self._write(text, out)
+        else:
+            self._write(self._stops.feed(text), out)
+            self._state.found = self._stops.found
+
+    def _write(self, text: str, out: list[bytes]) -> None:
+        if text:
+            if self._text is not None:
+                self._text.add(text)
+            self._state.writer.text(text, out)
