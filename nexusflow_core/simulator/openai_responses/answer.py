@@ -7,15 +7,17 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.simulator.endpoint import made_id
 from nexusflow_core.simulator.openai_chat.answer import CREATED
+from nexusflow_core.simulator.openai_chat.usage import CACHED_AT_LEAST, CACHED_BY, prompt_tokens
 from nexusflow_core.simulator.openai_responses.history import sealed
-from nexusflow_core.simulator.openai_responses.request import Item, ResponsesRequest
-from nexusflow_core.simulator.openai_responses.usage import usage_of
+from nexusflow_core.simulator.openai_responses.request import Item, ResponsesRequest, chat_of, parts_of
 from nexusflow_core.simulator.reply import Part, Reply, Text, Thought, argument_slices, words
 from nexusflow_core.sse import encode_sse
+from nexusflow_core.untyped import object_of
 
 __all__ = ["Answer", "error_of"]
 
@@ -24,16 +26,11 @@ Event = dict[str, Any]
 _PHASED = re.compile(r"gpt-5\.3-codex|gpt-5\.[4-9]|gpt-[6-9]")
 _SENTENCE_END = re.compile(r"(?<=\.) ")
 
-_CODES = {
-    "rate_limit_error": "rate_limit_exceeded",
-    "billing_error": "insufficient_quota",
-    "authentication_error": "invalid_api_key",
-    "not_found_error": "model_not_found",
-}
-"""The codes of errors that a user can request. Any other of the server's is a `server_error`."""
+_LIMITS = {"rate_limit_error": "rate_limit_exceeded", "billing_error": "insufficient_quota"}
+"""Codes of errors that the real service sends inside a stream, but before its first item."""
 
-_BEFORE_OUTPUT = ("rate_limit_error", "billing_error")
-"""Errors that the real service sends inside a stream, but before its first item."""
+_BILLS_WRITES = re.compile(r"gpt-5\.[6-9]|gpt-[6-9]")
+"""Models that take breakpoints, and bill what they write to the cache."""
 
 # A stream with any other requested error breaks after this many deltas, or before its first item ends.
 _DELTAS_BEFORE_BREAK = 3
@@ -41,7 +38,7 @@ _DELTAS_BEFORE_BREAK = 3
 
 def error_of(error: NexusFlowError) -> dict[str, Any]:
     """Returns the `error` object of an error response, or of an event."""
-    code = _CODES.get(error.type, "server_error" if error.status >= 500 else None)
+    code = _LIMITS.get(error.type, "server_error" if error.status >= 500 else None)
     details = {"param": None, "code": code, **(error.details or {})}
     return {"type": error.type, "message": error.message, **details}
 
@@ -55,11 +52,13 @@ class Answer(Struct, frozen=True):
 
     def response(self) -> dict[str, Any]:
         """Returns the whole response, for a request without `stream`."""
-        usage = usage_of(self.request, self.reply)
-        if self.reply.stop != "length":
-            return self._response("completed", output=self.items(), usage=usage)
-        reason = {"reason": "max_output_tokens"}
-        return self._response("incomplete", output=self.items(), usage=usage, incomplete_details=reason)
+        cut = self.reply.stop == "length"
+        return self._response(
+            "incomplete" if cut else "completed",
+            output=self.items(),
+            usage=_usage(self.request, self.reply),
+            incomplete_details={"reason": "max_output_tokens"} if cut else None,
+        )
 
     def items(self) -> list[Item]:
         """Returns the output, as the last events of its items show it."""
@@ -84,7 +83,7 @@ class Answer(Struct, frozen=True):
             whole = self.response()
             yield {"type": f"response.{whole['status']}", "response": whole}
             return
-        if failure is None or failure.type not in _BEFORE_OUTPUT:
+        if failure is None or failure.type not in _LIMITS:
             yield from _beginning(self._item_events())
         if failure is not None:
             error = error_of(failure)
@@ -111,16 +110,12 @@ class Answer(Struct, frozen=True):
         if isinstance(part, Text):
             item = {"id": made_id("msg_", self.body, nth), "type": "message", "status": "completed"}
             said: Item = {"type": "output_text", "text": part.text, "annotations": [], "logprobs": []}
-            last = part is self.reply.parts[-1]
-            phase = {"phase": "final_answer" if last else "commentary"} if self._has_phases else {}
-            return {**item, "role": "assistant", **phase, "content": [said]}
+            if _PHASED.match(self.request.base_model):
+                item["phase"] = "final_answer" if part is self.reply.parts[-1] else "commentary"
+            return {**item, "role": "assistant", "content": [said]}
         item = {"id": made_id("fc_", self.body, nth), "type": "function_call", "status": "completed"}
         called = {"call_id": made_id("call_", self.body, nth), "name": part.name}
         return {**item, **called, "arguments": part.arguments}
-
-    @property
-    def _has_phases(self) -> bool:
-        return _PHASED.match(self.request.base_model) is not None
 
     def _reasoning(self, thought: str, id: str, follower: Item) -> Item:
         """Returns a reasoning item. Its encrypted content knows its summary, and the item that it led to."""
@@ -170,3 +165,37 @@ def _beginning(events: Iterator[Event]) -> Iterator[Event]:
             return
         yield event
         deltas += event["type"].endswith(".delta")
+
+
+def _usage(request: ResponsesRequest, reply: Reply) -> dict[str, Any]:
+    """Returns the counts with all of OpenAI's details."""
+    prompt = prompt_tokens(chat_of(request))
+    cached: dict[str, Any] = {"cached_tokens": prompt.cached}
+    if _BILLS_WRITES.match(request.base_model):
+        cached = _read_and_written(request, prompt.cached)
+    return {
+        "input_tokens": prompt.total,
+        "input_tokens_details": cached,
+        "output_tokens": reply.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": reply.thinking_tokens},
+        "total_tokens": prompt.total + reply.output_tokens,
+    }
+
+
+def _read_and_written(request: ResponsesRequest, sent_before: int) -> dict[str, Any]:
+    """Returns what was read and written. In the explicit mode, the cache ends with the last marked item."""
+    options, items = object_of(request.prompt_cache_options), request.items
+    if options.get("mode") == "explicit":
+        marked = [i for i, item in enumerate(items, 1) if any(map(_has_breakpoint, parts_of(item)))]
+        items = items[: marked[-1]] if marked else []
+    until = prompt_tokens(chat_of(replace(request, input=items, instructions=None))).total if items else 0
+    cacheable = until // CACHED_BY * CACHED_BY if until >= CACHED_AT_LEAST else 0
+    written = cacheable - min(sent_before, cacheable)
+    long = written if options.get("ttl") == "12h" else 0
+    lifetimes = {"ttl_30m_tokens": written - long, "ttl_12h_tokens": long}
+    details = {"cache_write_tokens": written, "cache_write_tokens_details": lifetimes}
+    return {"cached_tokens": min(sent_before, cacheable), **details}
+
+
+def _has_breakpoint(part: dict[str, Any]) -> bool:
+    return part.get("prompt_cache_breakpoint") is not None

@@ -44,8 +44,8 @@ class ResponsesRequest(Struct, frozen=True):
     @property
     def items(self) -> list[Item]:
         """The input as items, after the instructions."""
-        input = [_said("user", self.input)] if isinstance(self.input, str) else self.input
-        return [_said("developer", self.instructions), *input] if self.instructions else input
+        input = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
+        return [{"role": "developer", "content": self.instructions}, *input] if self.instructions else input
 
     @property
     def base_model(self) -> str:
@@ -118,10 +118,6 @@ def parts_of(item: Item) -> list[dict[str, Any]]:
     if isinstance(content, str):
         return [{"type": "input_text", "text": content}]
     return [object_of(part) for part in content] if is_list(content) else []
-
-
-def _said(role: str, text: str | None) -> Item:
-    return {"type": "message", "role": role, "content": text}
 
 
 def _asked(item: Item) -> Message:
