@@ -63,6 +63,11 @@ class OpenTelemetryHook:
             description="From the request's arrival to the first byte of a streamed answer",
             explicit_bucket_boundaries_advisory=_SECOND_BUCKETS,
         )
+        self._disagreements = meter.create_counter(
+            "nexusflow.cache_disagreements",
+            unit="{call}",
+            description="Calls that read other tokens from the prompt cache than predicted",
+        )
         self._cost = meter.create_counter(
             "nexusflow.cost", unit="{USD}", description="Cost of the calls with a known price"
         )
@@ -120,6 +125,8 @@ class OpenTelemetryHook:
         if usage is not None and record.endpoint == "messages":
             for kind, tokens in (("input", usage.prompt_tokens), ("output", usage.output_tokens)):
                 self._tokens.record(tokens, {**common, "gen_ai.token.type": kind})
+        if record.cache_disagreement is not None:
+            self._disagreements.add(1, common)
         if record.cost_usd is not None:
             self._cost.add(float(record.cost_usd), common)  # good enough for a chart; the record is exact
 
@@ -154,7 +161,9 @@ def _span_attributes(record: CallRecord, usage: Usage | None) -> Iterator[tuple[
         ("gen_ai.usage.cost", None if record.cost_usd is None else float(record.cost_usd)),
         ("gen_ai.agent.id", record.agent_id),
         ("nexusflow.error_code", record.error_code),
+        ("nexusflow.upstream_cache_miss", record.upstream_cache_miss),
         ("nexusflow.cache_miss", record.cache_miss),
+        ("nexusflow.cache_disagreement", record.cache_disagreement),
     ):
         if value is not None:
             yield name, value

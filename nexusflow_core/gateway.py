@@ -9,7 +9,7 @@ from nexusflow_core.config import Config
 from nexusflow_core.dialect import Leg
 from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.errors import NexusFlowError
-from nexusflow_core.exchange import Exchange
+from nexusflow_core.exchange import CacheView, CacheWatch, Exchange
 from nexusflow_core.model_list import Listed
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.resilience import CircuitMemory, Health
@@ -35,6 +35,7 @@ class Gateway:
         self._router = Router(config.routes)
         self._listed: dict[str, Listed] = {}  # the models of the list, built on first use
         self._health = Health(CircuitMemory(), lock)
+        self._cache = _doctor(self.book, lock) if config.cache.doctor else None
 
     def open(self, call: Call, *, started: float, refusal: NexusFlowError | None = None) -> Exchange:
         """Returns the exchange of a call. Call its `start` next. `started` is the call's arrival, in seconds.
@@ -54,6 +55,7 @@ class Gateway:
             open_leg=_open_leg,
             book=self.book,
             health=self._health,
+            cache=CacheView(self._cache, header=self.config.cache.header) if self._cache else None,
             ping=self.config.limits.ping_seconds,
             refusal=refusal,
         )
@@ -104,6 +106,13 @@ class Gateway:
             if vendor is None or model.vendor == vendor:
                 known.setdefault(route.model, []).append(model.row.id)
         return known
+
+
+def _doctor(book: PriceBook, lock: AbstractContextManager[Any] | None) -> CacheWatch:
+    """Returns the doctor. Its package is loaded only where it is switched on."""
+    from nexusflow_core.caching.doctor import CacheDoctor
+
+    return CacheDoctor(book, lock)
 
 
 def _open_leg(call: Call, target: Target, at: datetime) -> Leg:

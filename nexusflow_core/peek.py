@@ -43,6 +43,7 @@ class Peek(Struct, frozen=True):
 
     `noted`: the members `thread` and `billing_policy`, where the body may have them. `marked`: it may contain
     thinking that the gateway has marked. Both save a search of the whole text.
+    `messages`: start and end of their value in the text, where a walk over the members found it.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Peek(Struct, frozen=True):
     text: bytes
     noted: frozenset[str] = _NOTED
     marked: bool = True
+    messages: tuple[int, int] | None = None
 
 
 class _Plain(Struct):
@@ -118,7 +120,9 @@ def _peek_closely(text: bytes) -> Peek:
         raise InvalidRequestError("model: given more than once, with different values")
     streams = [text[start:end] for key, start, end in found if key == "stream"]
     noted = _NOTED.intersection([key for key, _, _ in found])
-    return Peek(names.pop(), bool(streams) and streams[-1] == b"true", text, noted, _is_marked(text))
+    messages = [(start, end) for key, start, end in found if key == "messages"]
+    place = messages[0] if len(messages) == 1 else None
+    return Peek(names.pop(), bool(streams) and streams[-1] == b"true", text, noted, _is_marked(text), place)
 
 
 def _is_marked(text: bytes) -> bool:

@@ -134,8 +134,12 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     parent_agent_id: str | None = None
     error_code: str | None = None
     """The error's stable code, such as `thread_unsupported_request`."""
+    upstream_cache_miss: str | None = None
+    """The provider's own reason why its prompt cache missed."""
     cache_miss: str | None = None
-    """The reason why the provider's prompt cache missed."""
+    """Our reason, with its place, such as `system_changed system[1]`: only with `[cache] doctor`."""
+    cache_disagreement: int | None = None
+    """Tokens read from the cache above our prediction, or below it; None where it was right."""
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the record as plain dicts, lists, strings and numbers, as in the call log.

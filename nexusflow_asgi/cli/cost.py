@@ -6,10 +6,11 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, get_args
 
 from nexusflow_asgi.cli.book import add_book_argument, book_of, moment
-from nexusflow_asgi.cli.log_files import check_log, is_too_long, log_lines
+from nexusflow_asgi.cli.log_files import check_log, is_too_long, log_entries, log_lines
 from nexusflow_asgi.cli.table import exact, printable, shown, table, write
 from nexusflow_core.logs import IMPORTERS, Pricer, Skipped, read_line
 from nexusflow_core.logs.summary import By, Summary, Totals
@@ -27,6 +28,7 @@ _COUNTS = {
     "cache_write_1h_tokens": "write 1h",
     "output_tokens": "output",
     "web_searches": "searches",
+    "cache_disagreements": "mispredicted",
 }
 _AMOUNTS = {
     "saved_femto_usd": ("cache_saved_usd", "saved"),
@@ -66,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=["-"],
         metavar="FILE",
-        help="files of JSON lines; - or no file reads standard input",
+        help="files of JSON lines, or transcripts of Claude Code; - or no file reads standard input",
     )
     parser.add_argument(
         "--by",
@@ -96,10 +98,10 @@ def run(arguments: argparse.Namespace) -> int:
         check_log(name)
     book = book_of(arguments)
     by: list[By] = list(dict.fromkeys(arguments.by or ["model"]))
-    summary, pricer, tally = Summary(by), Pricer(book), _Tally()
+    summary, pricer, tally, seen = Summary(by), Pricer(book), _Tally(), set[str]()
     for name in arguments.files:
         read, skipped = tally.read, tally.skipped
-        _add_file(name, arguments, summary, pricer, tally)
+        _add_file(name, arguments, seen, summary, pricer, tally)
         tally.lost += tally.read == read and tally.skipped > skipped
     match arguments.format:
         case "json":
@@ -126,15 +128,24 @@ def _by(text: str) -> list[str]:
 
 
 def _add_file(
-    name: str, arguments: argparse.Namespace, summary: Summary, pricer: Pricer, tally: _Tally
+    name: str,
+    arguments: argparse.Namespace,
+    seen: set[str],
+    summary: Summary,
+    pricer: Pricer,
+    tally: _Tally,
 ) -> None:
-    for place, line in log_lines(name):
-        entry = line if isinstance(line, Skipped) else read_line(line, arguments.source, arguments.at)
+    read = partial(read_line, source=arguments.source, at=arguments.at)
+    if arguments.source is None:
+        entries = log_entries(name, read, seen)
+    else:
+        entries = ((place, it if isinstance(it, Skipped) else read(it)) for place, it in log_lines(name))
+    for place, entry in entries:
         if isinstance(entry, Skipped):
             if entry.expected:
                 continue
             tally.skipped += 1
-            tally.unread += isinstance(line, Skipped) and is_too_long(line)
+            tally.unread += is_too_long(entry)
             tally.report(place, "skipped", entry.reason)
             continue
         tally.read += 1

@@ -2,15 +2,19 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
 from nexusflow_asgi.cli.table import printable
 from nexusflow_core.errors import ConfigError
-from nexusflow_core.logs import HEAD_BYTES, Skipped, shortened
+from nexusflow_core.logs import HEAD_BYTES, Entry, Skipped, is_transcript, read_transcript, shortened
 
-__all__ = ["check_log", "is_too_long", "log_lines"]
+__all__ = ["check_log", "is_too_long", "log_entries", "log_lines"]
+
+_HEAD = 20
+"""Lines that are searched for the mark of a transcript: its first lines may be internal ones."""
 
 _MAX_LINE = 16 * 2**20
 _CHUNK = 2**20
@@ -60,6 +64,23 @@ def log_lines(name: str) -> Iterator[tuple[str, bytes | Skipped]]:
                 yield f"{shown}:{number}", line
     except OSError as error:
         raise _unreadable(name, error) from None
+
+
+def log_entries(
+    name: str, read: Callable[[bytes], Entry | Skipped], seen: set[str]
+) -> Iterator[tuple[str, Entry | Skipped]]:
+    """Yields the calls of a file with their places: a transcript as a whole, other logs line by line by `read`.
+
+    `seen` has the ids of messages of other transcripts; each message counts once. Raises ConfigError.
+    """
+    lines = log_lines(name)
+    head = list(islice(lines, _HEAD))
+    if any(isinstance(line, bytes) and is_transcript(line) for _, line in head):
+        whole = (line for _, line in chain(head, lines) if isinstance(line, bytes))
+        yield from ((printable(name), entry) for entry in read_transcript(whole, seen))
+        return
+    for place, line in chain(head, lines):
+        yield place, line if isinstance(line, Skipped) else read(line)
 
 
 def is_too_long(skipped: Skipped) -> bool:

@@ -146,7 +146,9 @@ def _loss(
 def _reason(conversation: Conversation, entry: Entry, counted: Counted) -> Miss:
     """Returns the reason of a miss without the request: from Anthropic's word for it, else from the counts."""
     before = conversation.turns[-1]
-    if (reason := _ANTHROPIC_REASONS.get(entry.cache_miss or "")) is not None:
+    if (ours := Miss.from_words(entry.cache_miss or "")) is not None:
+        return ours
+    if (reason := _ANTHROPIC_REASONS.get(entry.upstream_cache_miss or "")) is not None:
         return Miss(reason)
     if before.model != entry.models[0]:
         return Miss(Reason.MODEL_CHANGED)

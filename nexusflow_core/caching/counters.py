@@ -21,6 +21,10 @@ class Counter(Protocol):
         """Returns the tokens of the prefix up to a block."""
         ...
 
+    def known(self, prompt: Prompt, index: int) -> int | None:
+        """Returns the tokens of the prefix up to a block if they are proved, else None."""
+        ...
+
     def total(self, prompt: Prompt) -> Tokens:
         """Returns the tokens of the whole prompt, never fewer than those of any prefix."""
         ...
@@ -44,6 +48,10 @@ class RatioCounter:
         """Returns an estimate, never an exact count."""
         best = int(prompt.weights[index] * self._scale)
         return Tokens(best // 2, best, 2 * best + 2)
+
+    def known(self, prompt: Prompt, index: int) -> int | None:
+        """Knows nothing."""
+        return None
 
     def total(self, prompt: Prompt) -> Tokens:
         """Returns an estimate, never an exact count."""
@@ -73,6 +81,10 @@ class RecordedCounter:
         base, weight = self._below(prompt, index)
         ceiling, ahead = self._above(prompt, index)
         return _between(base, weights[index] - weight, ceiling, ahead - weights[index])
+
+    def known(self, prompt: Prompt, index: int) -> int | None:
+        """Returns the size of a prefix that usage proved, else None."""
+        return self._prefixes.get(prompt.prefixes[index])
 
     def total(self, prompt: Prompt) -> Tokens:
         """Returns the exact size of a prompt that was seen before, else an estimate."""

@@ -1,7 +1,7 @@
 """Entries: the prefixes in a cache, their lifetimes, and the time from which they can be read."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -42,9 +42,14 @@ class Pending(Struct, gc=False):
 
 
 class Entries:
-    """All live entries, and those that ended recently. Memory grows with the entries, not with the requests."""
+    """All live entries, and those that ended recently. Memory grows with the entries, not with the requests.
 
-    def __init__(self) -> None:
+
+    Beyond `limit` entries the ones written first are forgotten.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
         self._entries: dict[bytes, Entry] = {}
         self._pending: dict[bytes, Pending] = {}
         self._sweep_at = _FIRST_SWEEP
@@ -59,11 +64,14 @@ class Entries:
     def write(self, prefix: bytes, lifetime: float, at: float, visible: float) -> None:
         """Adds an entry for a request that began at `at`. A live entry that it replaces stays readable."""
         known = self._entries.get(prefix)
+        expires = at + lifetime
         if known is not None and known.expires > at:
-            visible = min(visible, known.visible)
-        self._entries[prefix] = Entry(lifetime, at + lifetime, visible)
+            visible, expires = min(visible, known.visible), max(expires, known.expires)
+        self._entries[prefix] = Entry(lifetime, expires, visible)
         if len(self) > self._sweep_at:
             self._sweep(at)
+        if self._limit is not None and len(self) > self._limit:
+            _drop_first(self._pending if self._pending else self._entries)
 
     def drop(self, prefix: bytes) -> None:
         """Forgets an entry that the vendor no longer has, before its lifetime is over."""
@@ -72,6 +80,8 @@ class Entries:
     def add_pending(self, prompt: Prompt, pending: Pending) -> None:
         """Adds what a server tool cached in the answer to this prompt."""
         self._pending[prompt.prefixes[-1]] = pending
+        if self._limit is not None and len(self) > self._limit:
+            _drop_first(self._entries if self._entries else self._pending)
 
     def resolve_pending(self, prompt: Prompt) -> Iterator[tuple[int, int | None]]:
         """Makes entries of the pending ones that this prompt continues. Yields the block and size of each."""
@@ -91,6 +101,10 @@ class Entries:
         self._entries = {prefix: entry for prefix, entry in self._entries.items() if entry.expires > over}
         self._pending = {prefix: it for prefix, it in self._pending.items() if it.expires > over}
         self._sweep_at = max(_FIRST_SWEEP, 2 * len(self))
+
+
+def _drop_first(held: dict[bytes, Any]) -> None:
+    del held[next(iter(held))]
 
 
 def _last_result(prompt: Prompt, start: int, thought: bool) -> int | None:

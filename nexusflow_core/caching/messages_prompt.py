@@ -11,7 +11,13 @@ from nexusflow_core.caching.weights import MESSAGE_WEIGHT, TOOLS_WEIGHT, json_we
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.untyped import is_list, is_object, object_of
 
-__all__ = ["read_messages_prompt"]
+__all__ = ["BILLING_HEADER", "citations_and_images", "read_messages_prompt", "read_more_messages"]
+
+BILLING_HEADER = "x-anthropic-billing-header"
+"""Begins a system block of Claude Code that differs in each request, and that the cache does not go by."""
+
+_MAX_WORD = 64
+"""Characters of a role or a type that are kept: foreign words may be long."""
 
 _encode = msgspec.json.Encoder().encode
 _MARK = "cache_control"
@@ -26,20 +32,39 @@ def read_messages_prompt(
     refuses, and for a body that nests too deeply.
     """
     try:
-        return _Reading(request, rules, model or str(request.get("model") or ""), scope).prompt()
+        build = Builder(rules, model or str(request.get("model") or ""), scope, _parameters(request))
+        return _Reading(request, build).prompt()
     except RecursionError:
         raise InvalidRequestError("The request body nests too deeply") from None
     except UnicodeEncodeError:
         raise InvalidRequestError("The request body has half of a surrogate pair in a text") from None
 
 
+def read_more_messages(prompt: Prompt, kept: int, more: list[Any], automatic: Any) -> Prompt | None:
+    """Returns the prompt with `more` messages in place of those after the first `kept`; all else stayed.
+
+    `automatic` is the request's own `cache_control`. None: the prompt must be read as a whole. Raises as
+    `read_messages_prompt` does.
+    """
+    build = Builder.resumed(prompt, kept)
+    try:
+        _Reading({}, build).messages(more)
+    except (RecursionError, UnicodeEncodeError):
+        return None
+    if is_object(automatic):
+        if not build.can_mark_last:
+            return None
+        build.mark_last(_lifetime(automatic, prompt.rules))
+    return build.done()
+
+
 class _Reading:
     """One pass over a request."""
 
-    def __init__(self, request: Mapping[str, Any], rules: Rules, model: str, scope: str) -> None:
+    def __init__(self, request: Mapping[str, Any], build: Builder) -> None:
         self.request = request
-        self.rules = rules
-        self.build = Builder(rules, model, scope, _parameters(request))
+        self.rules = build.rules
+        self.build = build
 
     def prompt(self) -> Prompt:
         request, build = self.request, self.build
@@ -51,13 +76,16 @@ class _Reading:
         if build.kinds and build.roles[0] == "":
             build.weigh(TOOLS_WEIGHT)
         build.begin(Level.MESSAGES)
-        for message in _list(request.get("messages")):
-            members = object_of(message)
-            build.message(MESSAGE_WEIGHT)
-            self._content(str(members.get("role")), members.get("content"))
+        self.messages(_list(request.get("messages")))
         if is_object(automatic := request.get(_MARK)):
             build.mark_last(_lifetime(automatic, self.rules))
         return build.done()
+
+    def messages(self, messages: list[Any]) -> None:
+        for message in messages:
+            members = object_of(message)
+            self.build.message(MESSAGE_WEIGHT)
+            self._content(str(members.get("role"))[:_MAX_WORD], members.get("content"))
 
     def _tool(self, tool: dict[str, Any]) -> None:
         data = _encode(sorted(_unmarked(tool).items()))
@@ -75,10 +103,12 @@ class _Reading:
             if not is_object(block):
                 continue
             kind, text, marked = block.get("type"), block.get("text"), _MARK in block
-            if kind == "text" and isinstance(text, str) and len(block) == 2 + marked:
+            if role == "system" and isinstance(text, str) and text.startswith(BILLING_HEADER):
+                build.add(role, HIDDEN, b"", text_weight(len(text)))
+            elif kind == "text" and isinstance(text, str) and len(block) == 2 + marked:
                 build.text(role, text)
             else:
-                self._block(role, str(kind), block)
+                self._block(role, str(kind)[:_MAX_WORD], block)
             if marked:
                 self._mark(block)
 
@@ -119,7 +149,7 @@ def _parameters(request: Mapping[str, Any]) -> dict[str, bytes]:
         found["thinking"] = thinking
     if effort := object_of(request.get("output_config")).get("effort"):
         found["effort"] = effort
-    citations, images = _seen(request)
+    citations, images = citations_and_images(_list(request.get("messages")))
     if citations:
         found["citations"] = True
     if images:
@@ -127,10 +157,10 @@ def _parameters(request: Mapping[str, Any]) -> dict[str, bytes]:
     return {name: _encode(value) for name, value in found.items()}
 
 
-def _seen(request: Mapping[str, Any]) -> tuple[bool, bool]:
+def citations_and_images(messages: list[Any]) -> tuple[bool, bool]:
     """Returns two facts that the cache depends on: some block enables citations; some block is an image."""
     citations = images = False
-    for message in _list(request.get("messages")):
+    for message in messages:
         content = object_of(message).get("content")
         if not is_list(content):
             continue

@@ -1,5 +1,6 @@
 """Misses: why a prefix that was sent before was not read from the cache, as a word, a place and a sentence."""
 
+import re
 from enum import Enum
 
 from msgspec import Struct
@@ -26,6 +27,10 @@ class Reason(Enum):
     UNEXPLAINED = "unexplained"
 
 
+_REASONS = {reason.value: reason for reason in Reason}
+_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,3})?")
+
+
 class Miss(Struct, frozen=True):
     """A reason with its details: the block's path, the changed parameters, the seconds that the request was too
     late, or the tokens or positions that were missing."""
@@ -48,6 +53,26 @@ class Miss(Struct, frozen=True):
         }
         detail = details.get(self.reason, self.path or "")
         return f"{self.reason.value} {detail}".rstrip()
+
+    @classmethod
+    def from_words(cls, words: str) -> "Miss | None":
+        """Returns the miss of such a string; None for another one."""
+        word, _, detail = words.partition(" ")
+        if word not in _REASONS:
+            return None
+        reason = _REASONS[word]
+        if reason is Reason.PARAMETERS_CHANGED:
+            return cls(reason, parameters=tuple(filter(None, detail.split(","))))
+        number = _NUMBER.match(detail)
+        if number is None:
+            return cls(reason, detail or None)
+        late = reason in (Reason.EXPIRED, Reason.NOT_YET_VISIBLE)
+        return cls(
+            reason,
+            seconds=float(number[0]) if late else None,
+            tokens=int(float(number[0])) if reason is Reason.BELOW_MINIMUM else None,
+            positions=int(float(number[0])) if reason is Reason.LOOKBACK else None,
+        )
 
     def sentence(self) -> str:
         """Returns a sentence for a reader who does not know the word."""
@@ -136,16 +161,19 @@ def _first_difference(ours: bytes, theirs: bytes) -> int | None:
 def _block_of(prompt: Prompt, level: Level, index: int) -> int:
     """Returns the block with this number among the level's blocks that are not hidden."""
     start = prompt.starts[level]
-    if level is not Level.TOOLS or HIDDEN not in prompt.kinds[: prompt.starts[Level.SYSTEM]]:
+    end = len(prompt.kinds) if level is Level.MESSAGES else prompt.starts[level + 1]
+    if level is Level.MESSAGES or HIDDEN not in prompt.kinds[start:end]:
         return start + index
-    visible = [at for at in range(prompt.starts[Level.SYSTEM]) if prompt.kinds[at] != HIDDEN]
-    return visible[index] if index < len(visible) else prompt.starts[Level.SYSTEM]
+    visible = [at for at in range(start, end) if prompt.kinds[at] != HIDDEN]
+    return visible[index] if index < len(visible) else end
 
 
 def _path(prompt: Prompt, level: Level, block: int) -> str:
     """Returns the path of a block, or the place of one that was removed."""
     if level is not Level.MESSAGES:
         return f"{level.name.lower()}[{block - prompt.starts[level]}]"
+    if not prompt.messages:
+        return "messages"
     return prompt.path(max(0, min(block, len(prompt.prefixes) - 1)))
 
 

@@ -101,6 +101,24 @@ class Builder:
         self._weight = 0
         self._markable = -1
         self._labels: dict[tuple[str, str], bytes] = {}
+        self._before: Prompt | None = None
+
+    @classmethod
+    def resumed(cls, prompt: Prompt, messages: int) -> "Builder":
+        """Returns a builder that has taken in a prompt up to one of its messages, at least one.
+
+        It goes on with `message`, and shares the parameters. Raises ValueError without a block of a message.
+        """
+        end = prompt.messages[messages] if messages < len(prompt.messages) else len(prompt.prefixes)
+        if end <= prompt.starts[Level.MESSAGES]:
+            raise ValueError("messages: at least one must have a block")
+        build = cls(prompt.rules, prompt.model, "", prompt.parameters)
+        build.prefix, build._weight = prompt.prefixes[end - 1], prompt.weights[end - 1]
+        build.prefixes, build.weights = prompt.prefixes[:end], prompt.weights[:end]
+        build.kinds, build.roles = prompt.kinds[:end], prompt.roles[:end]
+        build.marks = [mark for mark in prompt.marks if mark.index < end and not mark.automatic]
+        build.messages, build._before = prompt.messages[:messages], prompt
+        return build
 
     def begin(self, level: Level) -> None:
         """Begins a level. Its parameters become part of the prefix."""
@@ -151,6 +169,11 @@ class Builder:
         """Sets a breakpoint on the last block, unless that block has one."""
         self._mark(Mark(len(self.prefixes) - 1, lifetime))
 
+    @property
+    def can_mark_last(self) -> bool:
+        """True if one of the blocks that were added here can have a breakpoint."""
+        return self._markable >= 0
+
     def mark_last(self, lifetime: str) -> None:
         """Sets the automatic breakpoint on the last block that can have one, unless that block has one."""
         if self._markable >= 0:
@@ -162,8 +185,6 @@ class Builder:
 
     def done(self) -> Prompt:
         """Returns the prompt. Raises InvalidRequestError for breakpoints that the API refuses."""
-        tools, system, messages = self._starts
-        own = self._own
         return Prompt(
             self.rules,
             self.model,
@@ -173,10 +194,23 @@ class Builder:
             self.roles,
             self.weights,
             self._checked(),
-            (b"".join(own[tools:system]), b"".join(own[system:messages]), b"".join(own[messages:])),
-            (tools, system, messages),
+            *self._levels(),
             self.messages,
         )
+
+    def _levels(self) -> tuple[tuple[bytes, bytes, bytes], tuple[int, int, int]]:
+        """The own hashes of the blocks by level, and the first block of each."""
+        own, before = self._own, self._before
+        if before is not None:
+            tools, system, messages = before.own
+            kept = len(self.prefixes) - len(own) - before.starts[Level.MESSAGES]
+            return (tools, system, messages[: kept * HASH_BYTES] + b"".join(own)), before.starts
+        tools_at, system_at, messages_at = self._starts
+        return (
+            b"".join(own[tools_at:system_at]),
+            b"".join(own[system_at:messages_at]),
+            b"".join(own[messages_at:]),
+        ), (tools_at, system_at, messages_at)
 
     def _checked(self) -> tuple[Mark, ...]:
         rules, marks = self.rules, tuple(self.marks)

@@ -18,7 +18,7 @@ from nexusflow_core.caching.tokens import Counted, Tokens
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.usage import Usage
 
-__all__ = ["CacheSimulator", "Hit", "Prediction"]
+__all__ = ["CacheSimulator", "Hit", "Prediction", "Step"]
 
 
 class Hit(Struct, frozen=True):
@@ -89,21 +89,36 @@ class _Plan(Struct):
         ]
 
 
+class Step(Struct):
+    """A request whose prediction is made, and what its answer may still prove."""
+
+    prediction: Prediction
+    plan: _Plan
+    session: str | None
+    scope: str
+    believed: bool = False
+
+
 class CacheSimulator:
     """Predicts the cache of one workspace. Call `step` for each request, in the order in which they were sent.
 
     `counter` gives the sizes of prefixes; by default they are learned from each step's usage. A step takes time
-    in proportion to the request's blocks. Memory grows with the live entries.
+    in proportion to the request's blocks. Memory grows with the live entries, up to `limit`.
     """
 
     def __init__(
-        self, rules: Rules = ANTHROPIC, counter: Counter | None = None, book: PriceBook | None = None
+        self,
+        rules: Rules = ANTHROPIC,
+        counter: Counter | None = None,
+        book: PriceBook | None = None,
+        *,
+        limit: int | None = None,
     ) -> None:
         self.rules = rules
         self.counter: Counter = counter if counter is not None else RecordedCounter()
         self._minimums = Minimums(rules, book or PriceBook.builtin())
-        self._entries = Entries()
-        self._predecessors = Predecessors()
+        self._entries = Entries(limit)
+        self._predecessors = Predecessors() if limit is None else Predecessors(limit // 16)
 
     def __len__(self) -> int:
         """Returns the number of entries."""
@@ -133,18 +148,44 @@ class CacheSimulator:
         Raises InvalidRequestError for breakpoints that the API refuses, InvalidUsageError for impossible
         counts, ValueError for a time without its zone.
         """
+        counted = Counted.of(usage) if usage is not None and not isinstance(usage, Counted) else usage
+        asked = self.predict(request, at=at, answered_at=answered_at, scope=scope, session=session)
+        if counted is None:
+            self.believe(asked)
+        else:
+            self.observe(asked, counted)
+        return asked.prediction
+
+    def predict(
+        self,
+        request: Mapping[str, Any] | Prompt,
+        *,
+        at: datetime,
+        answered_at: datetime | None = None,
+        scope: str = "",
+        session: str | None = None,
+    ) -> Step:
+        """Returns the first half of a `step`, for `believe` and `observe`. Raises as `step` does."""
         if at.tzinfo is None or (answered_at is not None and answered_at.tzinfo is None):
             raise ValueError("at: a datetime needs its time zone")
-        counted = Counted.of(usage) if usage is not None and not isinstance(usage, Counted) else usage
         prompt = request if isinstance(request, Prompt) else self.read(request, scope=scope)
         plan = self._plan(prompt, at, answered_at or at)
-        prediction = self._predict(plan, session, scope)
-        if counted is None:
-            self._apply(plan, plan.written())
-        else:
-            self._observe(plan, counted)
-        self._predecessors.add(prompt, session, scope, *self._reach(plan))
-        return prediction
+        return Step(self._predict(plan, session, scope), plan, session, scope)
+
+    def believe(self, asked: Step) -> None:
+        """Takes the prediction as true, until `observe` knows better: the answer has begun."""
+        asked.believed = True
+        self._apply(asked.plan, asked.plan.written())
+        self._predecessors.add(asked.plan.prompt, asked.session, asked.scope, *self._reach(asked.plan))
+
+    def observe(self, asked: Step, counted: Counted) -> None:
+        """Takes in what the usage of the answer proves."""
+        plan = asked.plan
+        if asked.believed and not counted.read + counted.written:
+            for mark in plan.written():
+                self._entries.drop(plan.prompt.prefixes[mark.index])
+        self._observe(plan, counted)
+        self._predecessors.add(plan.prompt, asked.session, asked.scope, *self._reach(plan))
 
     def _plan(self, prompt: Prompt, at: datetime, visible: datetime) -> _Plan:
         for index, tokens in self._entries.resolve_pending(prompt):
@@ -293,7 +334,7 @@ class CacheSimulator:
                 return index
         for mark in reversed(plan.prompt.marks):
             for index in plan.prompt.back_from(mark.index):
-                if self.counter.size(plan.prompt, index) == Tokens.exactly(counted.read):
+                if self.counter.known(plan.prompt, index) == counted.read:
                     return index
         return -1
 

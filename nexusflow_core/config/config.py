@@ -10,7 +10,7 @@ from nexusflow_core.json_spans import MAX_VALUES
 from nexusflow_core.routing import ModelRoute
 from nexusflow_core.upstream import Secret, Upstream
 
-__all__ = ["Config", "Limits"]
+__all__ = ["CacheSettings", "Config", "Limits"]
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +36,13 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     ping_seconds: float = 10.0
 
 
+class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`doctor`: records say why the prompt cache missed. `header`: a header of the answer says it too."""
+
+    doctor: bool = False
+    header: bool = False
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole configuration of a gateway. Build it by hand, or from TOML with `decode_config`.
 
@@ -50,6 +57,7 @@ class Config(Struct, frozen=True, kw_only=True):
     durable: bool = False
     price_files: tuple[str, ...] = ()
     limits: Limits = Limits()
+    cache: CacheSettings = CacheSettings()
 
     left_out: Mapping[str, str] = {}
 

@@ -14,7 +14,7 @@ from nexusflow_core.config.checks import (
     check_text,
     checked_url,
 )
-from nexusflow_core.config.config import Config, Limits
+from nexusflow_core.config.config import CacheSettings, Config, Limits
 from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
 from nexusflow_core.dialect import UpstreamDialect
 from nexusflow_core.dialects import DIALECTS
@@ -26,7 +26,7 @@ from nexusflow_core.usage.billing import BILLING_VENDORS
 
 __all__ = ["decode_config"]
 
-_TABLES = "upstreams routes auth log retry prices limits".split()
+_TABLES = "upstreams routes auth log retry prices limits cache".split()
 
 
 def decode_config(data: bytes, source: str = "") -> Config:
@@ -65,7 +65,8 @@ class _Decoding:
         limits = self._reader.table(tree.get("limits", {}), Limits, "limits")
         if limits is not None:
             check_limits(self._complaints, limits)
-        if retry is None or auth is None or log is None or prices is None or limits is None:
+        cache = self._cache(tree.get("cache", {}))
+        if retry is None or auth is None or log is None or prices is None or limits is None or cache is None:
             return None
         return Config(
             upstreams=self._upstreams,
@@ -76,7 +77,14 @@ class _Decoding:
             durable=log.durable,
             price_files=tuple(prices.files),
             limits=limits,
+            cache=cache,
         )
+
+    def _cache(self, table: Any) -> CacheSettings | None:
+        cache = self._reader.table(table, CacheSettings, "cache")
+        if cache is not None and cache.header and not cache.doctor:
+            self._complaints.add("cache.header", "has no effect without the doctor: set cache.doctor = true")
+        return cache
 
     def _log(self, table: Any) -> LogTable | None:
         log = self._reader.table(table, LogTable, "log")

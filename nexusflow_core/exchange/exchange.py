@@ -20,6 +20,7 @@ from nexusflow_core.errors import (
     kept,
 )
 from nexusflow_core.exchange.attempt import Attempt, Deadlines
+from nexusflow_core.exchange.cache_watch import CacheView
 from nexusflow_core.exchange.fallback import Fallback
 from nexusflow_core.exchange.heads import earlier_error, error_headers, who_answered
 from nexusflow_core.exchange.metering import CallCost, cost_of
@@ -48,6 +49,7 @@ class Exchange:
     - `started`: the arrival of the request, in seconds of the clock.
     - `open_leg`: opens a call's leg to a target at a UTC moment. Raises CallerError for an impossible call.
     - `health`: remembers failing targets over calls; None: they are always tried.
+    - `cache`: explains the prompt cache of the call, if the doctor is on.
     - `ping`: seconds of silence towards the client before a ping, if the answer can carry one.
     """
 
@@ -60,6 +62,7 @@ class Exchange:
         open_leg: Callable[[Call, Target, datetime], Leg],
         book: PriceBook,
         health: Health | None = None,
+        cache: CacheView | None = None,
         ping: float = 10.0,
         refusal: NexusFlowError | None = None,
     ) -> None:
@@ -72,6 +75,7 @@ class Exchange:
         self._started = started
         self._open_leg = open_leg
         self._book = book
+        self._cache = cache
         self._ping = ping
         self._refusal = refusal
         self._cost: CallCost | None = None
@@ -221,7 +225,8 @@ class Exchange:
             raise InternalError("a call has one record")
         self._move(Event.RECORD)
         cost = self._cost or cost_of(self._outcome, self._book)
-        return record_of(self._outcome, cost, started=self._started, now=now)
+        record = record_of(self._outcome, cost, started=self._started, now=now)
+        return record if self._cache is None else self._cache.explained(record)
 
     def _move(self, event: Event) -> None:
         state = TRANSITIONS.get((self._state, event))
@@ -332,6 +337,10 @@ class Exchange:
             return
         self._move(Event.PUBLISH)
         headers = [*leg.head.headers, *who_answered(attempt.target)]
+        if self._cache is not None and leg.failure is None:
+            it = self._outcome
+            sent, answered = (it.moment(t - self._started) for t in (attempt.deadlines.started, now))
+            headers += self._cache.begin(it.call, attempt.target, sent, answered)
         ended = leg.state is LegState.ENDED  # a sync answer that was held whole
         if ended:
             self._cost = cost_of(self._outcome, self._book)

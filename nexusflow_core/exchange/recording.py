@@ -56,7 +56,7 @@ def record_of(outcome: Outcome, cost: CallCost, *, started: float, now: float) -
         agent_id=session.agent_id,
         parent_agent_id=session.parent_agent_id,
         error_code=_error_code(outcome),
-        cache_miss=word(facts.cache_miss),
+        upstream_cache_miss=word(facts.cache_miss),
         dropped=tuple(leg.losses) if leg is not None else (),
         edits=(*(request.edits if request is not None else ()), *outcome.edits),
     )

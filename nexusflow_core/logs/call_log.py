@@ -51,7 +51,9 @@ class _Record(Struct):
     price_vendor: str | None = None
     session_id: str | None = None
     agent_id: str | None = None
+    upstream_cache_miss: str | None = None
     cache_miss: str | None = None
+    cache_disagreement: int | None = None
     time_to_first_byte: float | None = None
 
 
@@ -86,7 +88,9 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
         session=it.metadata.get("session") or it.session_id,
         agent=it.agent_id,
         answered_at=_answered_at(it),
+        upstream_cache_miss=it.upstream_cache_miss,
         cache_miss=it.cache_miss,
+        cache_disagreement=it.cache_disagreement,
         vendor=it.price_vendor or (it.price_row.partition("/")[0] if it.price_row else None),
         stop_reason=_stop_reason(it),
         partial=it.usage_source == "partial",

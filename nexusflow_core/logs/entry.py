@@ -57,7 +57,11 @@ class Entry(Struct, frozen=True, kw_only=True):
     answered_at: datetime | None = None
     """When the answer began, UTC."""
     cache_miss: str | None = None
-    """Why the prompt cache missed, in the vendor's word."""
+    """Why the prompt cache missed, in our words, with the place."""
+    upstream_cache_miss: str | None = None
+    """The same in the vendor's word."""
+    cache_disagreement: int | None = None
+    """Tokens read above what we had predicted, or below it."""
     model_runs: int = 1
     """How often the model ran. Server tools make it run again; the counts are sums then."""
 

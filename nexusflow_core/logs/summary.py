@@ -12,12 +12,13 @@ from nexusflow_core.usage import Usage, exact
 
 __all__ = ["By", "Group", "Summary", "Totals"]
 
-By: TypeAlias = Literal["model", "day", "key", "session", "agent"]
-"""`model`: the price row's id, or the name as written. `day`: the call's UTC day."""
+By: TypeAlias = Literal["model", "day", "key", "session", "agent", "miss"]
+"""`model`: the price row's id, or the name as written. `day`: the call's UTC day. `miss`: why the prompt cache
+missed, in our words, else in the vendor's."""
 
 _SUMS = """calls without_usage unpriced input_tokens cache_read_tokens cache_write_5m_tokens
     cache_write_1h_tokens output_tokens web_searches femto_usd saved_femto_usd extra_femto_usd
-    wasted_femto_usd""".split()
+    wasted_femto_usd cache_disagreements""".split()
 
 
 class Totals(Struct):
@@ -45,6 +46,8 @@ class Totals(Struct):
     wasted_femto_usd: int = 0
     """The part of `extra_femto_usd` in sessions without any cache read. Calls without a session count as one
     session per key, model and day."""
+    cache_disagreements: int = 0
+    """Calls that read other tokens from the prompt cache than our doctor had predicted."""
     unknown: bool = False
     """True if no line could be read, so that the sums say nothing."""
     flags: dict[str, int] = field(default_factory=dict[str, int])
@@ -79,7 +82,7 @@ _Scope: TypeAlias = tuple[str | None, ...]  # calls that could read each other's
 
 
 class Summary:
-    """Adds up calls by model, day, key, session, agent, or several of them at once.
+    """Adds up calls by model, day, key, session, agent, miss, or several of them at once.
 
     Its memory grows with the groups and sessions, not with the calls.
     """
@@ -97,6 +100,7 @@ class Summary:
         if totals is None:
             totals = self._groups[values] = Totals()
         totals.calls += 1
+        totals.cache_disagreements += entry.cache_disagreement is not None
         if entry.usage is None:
             totals.without_usage += 1
             return
@@ -154,6 +158,18 @@ def _value(name: By, entry: Entry, priced: Priced) -> str | None:
             return entry.session
         case "agent":
             return entry.agent
+        case "miss":
+            return _miss(entry)
+
+
+def _miss(entry: Entry) -> str | None:
+    """Returns the reason of a cache miss as a group: its place only where later calls share it."""
+    if entry.cache_miss is None:
+        said = entry.upstream_cache_miss
+        return None if said is None else f"{said} (upstream)"
+    reason, _, place = entry.cache_miss.partition(" ")
+    shared = reason in ("tools_changed", "system_changed", "parameters_changed")
+    return entry.cache_miss if shared and place else reason
 
 
 def _scope(entry: Entry, priced: Priced) -> _Scope:

@@ -131,7 +131,7 @@ def _entry(it: _Line, root: str | None, message: _Message, sent: str | None) -> 
         agent=it.agent_id or root,
         vendor="anthropic",
         stop_reason=message.stop_reason,
-        cache_miss=_cache_miss(message.diagnostics),
+        upstream_cache_miss=_cache_miss(message.diagnostics),
         model_runs=model_runs(object_of(usage.get("server_tool_use"))),
     )
 

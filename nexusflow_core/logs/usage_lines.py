@@ -35,6 +35,7 @@ class _Line(Struct):
     request: dict[str, Any] | None = None
     answered_at: str | None = None
     cache_miss: str | None = None
+    upstream_cache_miss: str | None = None
 
 
 class _Ran(Struct):
@@ -71,6 +72,7 @@ def read_usage_line(line: bytes, at: datetime | None = None) -> Entry:
         request=it.request,
         answered_at=None if it.answered_at is None else read_moment(it.answered_at),
         cache_miss=it.cache_miss,
+        upstream_cache_miss=it.upstream_cache_miss,
         model_runs=model_runs(_ran.decode(it.usage).server_tool_use) if it.wire == "anthropic" else 1,
     )
 

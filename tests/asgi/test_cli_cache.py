@@ -145,7 +145,7 @@ def test_our_own_call_log_is_read(run: Run, tmp_path: Path) -> None:
                     "started_at": after(at).isoformat(),
                     "usage": counts,
                     "session_id": "s1",
-                    "cache_miss": why,
+                    "upstream_cache_miss": why,
                 }
             )
             for at, counts, why in calls

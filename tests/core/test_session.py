@@ -72,7 +72,7 @@ def test_an_id_that_is_none(value: bytes) -> None:
 @pytest.mark.parametrize("answer", [ANSWER | MISS, streamed(**MISS)])
 def test_why_the_cache_missed(answer: Any) -> None:
     """The word of the provider, from a whole answer and from a stream."""
-    assert record_of(answer).cache_miss == "tools_changed"
+    assert record_of(answer).upstream_cache_miss == "tools_changed"
 
 
 @pytest.mark.parametrize("odd", [None, {}, [], "x", {"cache_miss_reason": None}, {"cache_miss_reason": "x"}])
@@ -80,7 +80,7 @@ def test_diagnostics_of_another_shape(odd: Any) -> None:
     """The answer is metered all the same."""
     for answer in (ANSWER | {"diagnostics": odd}, streamed(diagnostics=odd)):
         record = record_of(answer)
-        assert (record.cache_miss, record.usage is not None) == (None, True)
+        assert (record.upstream_cache_miss, record.usage is not None) == (None, True)
 
 
 def test_the_code_of_an_error() -> None:

@@ -4,12 +4,11 @@ import heapq
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import chain, islice
+from functools import partial
 
 from msgspec import Struct
 
-from nexusflow_asgi.cli.log_files import log_lines
-from nexusflow_asgi.cli.table import printable
+from nexusflow_asgi.cli.log_files import log_entries
 from nexusflow_core.caching import (
     Advice,
     Conversations,
@@ -21,13 +20,10 @@ from nexusflow_core.caching import (
     gaps_of,
     outcomes,
 )
-from nexusflow_core.logs import Entry, Skipped, is_transcript, read_line, read_transcript
+from nexusflow_core.logs import Entry, Skipped, read_line
 from nexusflow_core.prices import PriceBook
 
 __all__ = ["Findings", "find"]
-
-_HEAD = 20
-"""Lines that are searched for the mark of a transcript: its first lines may be internal ones."""
 
 _WINDOW = 1000
 """Calls of one file that are held in memory to sort them by time."""
@@ -76,24 +72,13 @@ class _Reading:
         self._at = at
 
     def entries(self, name: str, seen: set[str]) -> Iterator[Entry]:
-        """Yields the calls of one file. A transcript is read as a whole, any other log line by line."""
-        lines = log_lines(name)
-        head = list(islice(lines, _HEAD))
-        found: Iterable[tuple[str, Entry | Skipped]]
-        if any(isinstance(line, bytes) and is_transcript(line) for _, line in head):
-            whole = (line for _, line in chain(head, lines) if isinstance(line, bytes))
-            found = ((printable(name), entry) for entry in read_transcript(whole, seen))
-        else:
-            found = ((place, self._entry(line)) for place, line in chain(head, lines))
-        for place, entry in found:
+        """Yields the calls of one file."""
+        for place, entry in log_entries(name, partial(read_line, at=self._at), seen):
             if not isinstance(entry, Skipped):
                 yield entry
             elif not entry.expected:
                 self.skipped += 1
                 print(f"{place}: skipped: {entry.reason}", file=sys.stderr)
-
-    def _entry(self, line: bytes | Skipped) -> Entry | Skipped:
-        return line if isinstance(line, Skipped) else read_line(line, at=self._at)
 
 
 def _in_order(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -15,6 +15,9 @@ class WeightCounter:
     def size(self, prompt: Prompt, index: int) -> Tokens:
         return Tokens.exactly(prompt.weights[index])
 
+    def known(self, prompt: Prompt, index: int) -> int:
+        return prompt.weights[index]
+
     def total(self, prompt: Prompt) -> Tokens:
         return Tokens.exactly(prompt.weights[-1] if prompt.weights else 0)
 

@@ -43,7 +43,11 @@ def test_the_prices_of_these_tests() -> None:
 CASES: dict[str, tuple[Entry, str | None, int]] = {
     "all is read, and more written": (entry(60, usage(read=5000, short=700)), None, 0),
     "the lifetime had ended": (entry(720, usage(short=5700)), "expired 420s", 5000),
-    "the vendor says why": (entry(60, usage(short=5700), cache_miss="tools_changed"), "tools_changed", 5000),
+    "the vendor says why": (
+        entry(60, usage(short=5700), upstream_cache_miss="tools_changed"),
+        "tools_changed",
+        5000,
+    ),
     "another model": (entry(60, usage(short=5700), model="claude-opus-5"), "model_changed", 5000),
     "the conversation was cut short": (entry(60, usage(read=1000, short=500)), "message_changed", 503),
     "nothing tells why": (entry(60, usage(read=3000, short=2700)), "unexplained", 2000),
@@ -172,7 +176,7 @@ def test_stable_prefixes_take_away_what_can_be_avoided_only() -> None:
     """A changed tool could have been avoided, a compaction not."""
     turns = [
         entry(0, usage(short=5000)),
-        entry(30, usage(short=5500), cache_miss="tools_changed"),
+        entry(30, usage(short=5500), upstream_cache_miss="tools_changed"),
         entry(60, usage(read=1000, short=500)),
     ]
     (conversation,) = read(*turns)

@@ -103,7 +103,7 @@ def test_the_vendors_reason_of_a_miss_is_kept() -> None:
     """`diagnostics.cache_miss_reason`, where a version of Claude Code asked for it."""
     told = {"cache_miss_reason": {"type": "tools_changed", "cache_missed_input_tokens": 6455}}
     (entry,) = read(USER, line("assistant", "a1", "u1", 2, **answer("msg_1", 1, diagnostics=told)))
-    assert entry.cache_miss == "tools_changed"
+    assert entry.upstream_cache_miss == "tools_changed"
 
 
 def test_a_line_that_cannot_be_read_is_told_and_the_others_count() -> None:

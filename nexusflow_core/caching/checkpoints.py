@@ -1,0 +1,203 @@
+"""Checkpoints: reads a conversation's request from where it parts from the one before.
+
+A client sends the whole conversation each time, and its bytes stay the same up to the last few messages. Hashes
+of the bytes show that, so most of a request is neither decoded nor hashed block by block.
+"""
+
+import re
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from nexusflow_core.caching.messages_prompt import (
+    BILLING_HEADER,
+    citations_and_images,
+    read_messages_prompt,
+    read_more_messages,
+)
+from nexusflow_core.caching.prompt import HASH_BYTES, Prompt
+from nexusflow_core.json_spans import count_values, elements
+from nexusflow_core.peek import Peek
+
+__all__ = ["MAX_BLOCKS", "MAX_BYTES", "MAX_HELD_BLOCKS", "MAX_SESSIONS", "MAX_VALUES", "Checkpoints"]
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_VALUES: Final = 50_000
+MAX_BLOCKS: Final = 2_048
+"""Bounds on a request: one beyond them is not read."""
+
+MAX_SESSIONS: Final = 1_024
+MAX_HELD_BLOCKS: Final = 65_536
+"""Bounds on what is remembered: conversations, and their blocks together. The oldest are forgotten."""
+
+_MAY_CHANGE: Final = 8
+"""How many messages at the end may lose or get a breakpoint in the next request."""
+
+_MAX_PIECES: Final = 64
+_MARKED: Final = b'"cache_control"'
+_BLANKS: Final = b", \t\r\n"
+
+_KEY_BYTES: Final = 1_024
+
+_BILLING: Final = re.compile(b'"text"[ \t\r\n]*:[ \t\r\n]*"' + BILLING_HEADER.encode() + rb'(?:[^"\\]|\\.)*"')
+_list = msgspec.json.Decoder(list[Any])
+_object = msgspec.json.Decoder(dict[str, Any])
+
+
+class _Rest(Struct):
+    """The one member that a longer prompt needs again: the rest is in the hash around the messages."""
+
+    cache_control: Any = None
+
+
+_rest = msgspec.json.Decoder(_Rest)
+
+
+class _Kept(Struct):
+    """The first messages of a request, that its next one will repeat: how many, what is among them (citations,
+    images), and the hashes of their bytes, in pieces that end at these offsets."""
+
+    count: int
+    seen: tuple[bool, bool]
+    pieces: tuple[tuple[int, int], ...]
+
+    @property
+    def end(self) -> int:
+        return self.pieces[-1][0] if self.pieces else 0
+
+    def stands_in(self, messages: memoryview) -> bool:
+        """Returns whether these messages begin with the same bytes."""
+        at = 0
+        for end, hashed in self.pieces:
+            if hash(bytes(messages[at:end])) != hashed:
+                return False
+            at = end
+        return True
+
+
+_NONE_KEPT: Final = _Kept(0, (False, False), ())
+
+
+class _Checkpoint(Struct):
+    """The last prompt of a conversation; `around` is the hash of the bytes around its messages."""
+
+    prompt: Prompt
+    kept: _Kept
+    around: int
+    cache_control: Any
+
+
+class Checkpoints:
+    """The last prompt of each conversation: hashes and sizes, never content, and boundedly many."""
+
+    def __init__(self, sessions: int = MAX_SESSIONS, blocks: int = MAX_HELD_BLOCKS) -> None:
+        self._sessions, self._blocks = sessions, blocks
+        self._held: dict[tuple[str, str | int], _Checkpoint] = {}
+        self._held_blocks = 0
+        self.read_on = 0
+        """Requests of which only the end was read."""
+
+    def __len__(self) -> int:
+        """How many conversations are remembered."""
+        return len(self._held)
+
+    def read(self, seen: Peek, *, model: str, scope: str, session: str | None) -> Prompt | None:
+        """Returns the prompt of a request, with hashes in place of its parameters; None beyond the bounds.
+
+        Raises InvalidRequestError for breakpoints that the API refuses, and the errors of MALFORMED.
+        """
+        text, span = seen.text, seen.messages
+        if len(text) > MAX_BYTES:
+            return None
+        if span is None:
+            return _whole(text, model, scope)
+        messages = memoryview(text)[span[0] : span[1]]
+        key = (f"{model}\0{scope}", hash(bytes(messages[:_KEY_BYTES])) if session is None else session)
+        before = self._take(key)
+        around = _around(text, span)
+        found = None
+        if before is not None and before.around == around and before.kept.stands_in(messages):
+            found = _read_on(before, messages)
+            self.read_on += found is not None
+        found = found or _read_whole(text, messages, around, model, scope)
+        if found is None or len(found.prompt.prefixes) > MAX_BLOCKS:
+            return None
+        self._hold(key, found)
+        return found.prompt
+
+    def _take(self, key: tuple[str, str | int]) -> _Checkpoint | None:
+        found = self._held.pop(key, None)
+        if found is not None:
+            self._held_blocks -= len(found.prompt.prefixes)
+        return found
+
+    def _hold(self, key: tuple[str, str | int], checkpoint: _Checkpoint) -> None:
+        self._held[key] = checkpoint
+        self._held_blocks += len(checkpoint.prompt.prefixes)
+        while len(self._held) > self._sessions or self._held_blocks > self._blocks:
+            self._take(next(iter(self._held)))
+
+
+def _around(text: bytes, span: tuple[int, int]) -> int:
+    """The hash of all bytes around the messages, without the billing header of Claude Code."""
+    around = b"".join((text[: span[0]], text[span[1] :]))
+    return hash(_BILLING.sub(b"", around) if BILLING_HEADER.encode() in around else around)
+
+
+def _whole(text: bytes, model: str, scope: str) -> Prompt | None:
+    if count_values(text, MAX_VALUES) > MAX_VALUES:
+        return None
+    prompt = read_messages_prompt(_object.decode(text), model=model, scope=scope)
+    hashed = {
+        name: blake2b(value, digest_size=HASH_BYTES).digest() for name, value in prompt.parameters.items()
+    }
+    return None if len(prompt.prefixes) > MAX_BLOCKS else replace(prompt, parameters=hashed)
+
+
+def _read_whole(text: bytes, messages: memoryview, around: int, model: str, scope: str) -> _Checkpoint | None:
+    prompt = _whole(text, model, scope)
+    if prompt is None:
+        return None
+    value = bytes(messages)
+    kept = _longer(_NONE_KEPT, messages, value, _list.decode(value))
+    return _Checkpoint(prompt, kept, around, _rest.decode(text).cache_control)
+
+
+def _read_on(before: _Checkpoint, messages: memoryview) -> _Checkpoint | None:
+    """The next checkpoint of a conversation; None where the request must be read as a whole."""
+    kept, prompt = before.kept, before.prompt
+    if not kept.count or prompt.messages[kept.count - 1] >= len(prompt.prefixes):
+        return None
+    end = b"[" + bytes(messages[kept.end :]).lstrip(_BLANKS)
+    if count_values(end, MAX_VALUES) > MAX_VALUES:
+        return None
+    more = _list.decode(end)
+    citations, images = _either(kept.seen, citations_and_images(more))
+    if (citations, images) != ("citations" in prompt.parameters, "images" in prompt.parameters):
+        return None
+    found = read_more_messages(prompt, kept.count, more, before.cache_control)
+    if found is None:
+        return None
+    return _Checkpoint(found, _longer(kept, messages, end, more), before.around, before.cache_control)
+
+
+def _longer(kept: _Kept, messages: memoryview, end: bytes, more: list[Any]) -> _Kept:
+    """What the next request will repeat, of what was kept and the messages behind it, whose JSON is `end`."""
+    spans = elements(end)
+    moving = range(max(0, len(spans) - _MAY_CHANGE), len(spans))
+    count = next((at for at in moving if _MARKED in end[slice(*spans[at])]), len(spans))
+    if not count:
+        return kept
+    stop = len(messages) - len(end) + spans[count - 1][1]
+    piece = (stop, hash(bytes(messages[kept.end : stop])))
+    pieces = (*kept.pieces, piece)
+    if len(pieces) > _MAX_PIECES:
+        pieces = ((stop, hash(bytes(messages[:stop]))),)
+    return _Kept(kept.count + count, _either(kept.seen, citations_and_images(more[:count])), pieces)
+
+
+def _either(one: tuple[bool, bool], other: tuple[bool, bool]) -> tuple[bool, bool]:
+    return one[0] or other[0], one[1] or other[1]

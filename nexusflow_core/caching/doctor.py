@@ -1,0 +1,137 @@
+"""CacheDoctor: says of each live call what the prompt cache does with it, and why it misses."""
+
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec import Struct
+
+from nexusflow_core.caching.checkpoints import Checkpoints
+from nexusflow_core.caching.counters import RecordedCounter
+from nexusflow_core.caching.misses import Miss, Reason
+from nexusflow_core.caching.rules import ANTHROPIC
+from nexusflow_core.caching.simulator import CacheSimulator, Prediction, Step
+from nexusflow_core.caching.tokens import Counted
+from nexusflow_core.call import Call
+from nexusflow_core.errors import InvalidRequestError, InvalidUsageError, UnknownModelError
+from nexusflow_core.prices import PriceBook
+from nexusflow_core.routing import Target
+from nexusflow_core.untyped import MALFORMED
+from nexusflow_core.usage import read_metered
+
+__all__ = ["MAX_ENTRIES", "CacheDoctor", "Verdict", "word_of"]
+
+MAX_ENTRIES: Final = 16_384
+"""Entries of the cache that are remembered, and sizes of prefixes; a sixteenth of it of earlier requests."""
+
+_MAX_MODELS: Final = 1_024
+
+
+class Verdict(Struct, frozen=True):
+    """What an answer's counts say of a prediction.
+
+    `miss`: None where nothing was lost. `disagreement`: tokens that were read above the prediction, or below
+    it (negative); None where the counts lie within it.
+    """
+
+    miss: Miss | None
+    disagreement: int | None = None
+
+
+class Diagnosis:
+    """One call under observation, from the first byte of its answer."""
+
+    def __init__(self, doctor: "CacheDoctor", step: Step) -> None:
+        self._doctor = doctor
+        self._step = step
+
+    @property
+    def word(self) -> str:
+        """The prediction in the words of the header: `hit 12000`, or `miss system_changed system[1]`."""
+        return word_of(self._step.prediction)
+
+    def verdict(self, usage: dict[str, Any] | None, *, stream: bool) -> Verdict:
+        """Returns what the usage of the whole answer says. Call it once; None is no usage."""
+        predicted = self._step.prediction
+        try:
+            counts = None if usage is None else read_metered(usage, stream=stream)
+        except InvalidUsageError:
+            counts = None
+        if counts is None:
+            return Verdict(predicted.miss)
+        counted = Counted.of(counts)
+        self._doctor.learn(self._step, counted)
+        return judged(predicted, counted)
+
+
+class CacheDoctor:
+    """Predicts the cache for each caller and upstream, with hashes of prompts and never their content.
+
+    It looks at Claude's calls alone. `lock` guards it where calls come from several threads. Memory is bounded:
+    see `checkpoints` and MAX_ENTRIES.
+    """
+
+    def __init__(self, book: PriceBook, lock: AbstractContextManager[Any] | None = None) -> None:
+        self._book = book
+        self._lock = lock or nullcontext()
+        self._checkpoints = Checkpoints()
+        self._cache = CacheSimulator(ANTHROPIC, RecordedCounter(MAX_ENTRIES), book, limit=MAX_ENTRIES)
+        self._models: dict[str, str | None] = {}
+
+    def look(self, call: Call, target: Target, *, at: datetime, answered_at: datetime) -> Diagnosis | None:
+        """Returns the diagnosis of a call whose answer has just begun; None where nothing can be said.
+
+        `at` is when it was sent.
+        """
+        model = self._model(target.model or call.model)
+        if model is None or call.seen is None or call.endpoint != "messages":
+            return None
+        caller = call.principal.id if call.principal is not None else ""
+        scope = f"{target.upstream.name}\0{caller}"
+        session = call.session.session_id
+        if session is not None and call.session.agent_id is not None:
+            session = f"{session}\0{call.session.agent_id}"
+        with self._lock:
+            try:
+                prompt = self._checkpoints.read(call.seen, model=model, scope=scope, session=session)
+            except (InvalidRequestError, *MALFORMED):
+                return None
+            if prompt is None:
+                return None
+            step = self._cache.predict(prompt, at=at, answered_at=answered_at, scope=scope, session=session)
+            self._cache.believe(step)
+        return Diagnosis(self, step)
+
+    def learn(self, step: Step, counted: Counted) -> None:
+        """Takes in what an answer proves."""
+        with self._lock:
+            self._cache.observe(step, counted)
+
+    def _model(self, name: str) -> str | None:
+        """The id of one of Anthropic's models; None for any other model."""
+        if name not in self._models:
+            if len(self._models) >= _MAX_MODELS:
+                self._models.clear()
+            try:
+                found = self._book.find(name)
+                self._models[name] = found.row.id if found.vendor == "anthropic" else None
+            except UnknownModelError:
+                self._models[name] = None
+        return self._models[name]
+
+
+def judged(predicted: Prediction, counted: Counted) -> Verdict:
+    """Returns what the counts say of a prediction. Sums over several runs of the model prove nothing."""
+    read = predicted.read
+    if counted.calls > 1 or read.may_be(counted.read):
+        return Verdict(predicted.miss)
+    if counted.read < read.least:
+        return Verdict(Miss(Reason.UNEXPLAINED), counted.read - read.best)
+    return Verdict(None, counted.read - read.best)
+
+
+def word_of(predicted: Prediction) -> str:
+    """Returns a prediction as a header has it: `miss REASON WHERE`, `hit TOKENS`, or both, or `none`."""
+    hit = f"hit {predicted.read.best}" if predicted.read.best else ""
+    miss = f"miss {predicted.miss}" if predicted.miss is not None else ""
+    return ", ".join(filter(None, (hit, miss))) or "none"
