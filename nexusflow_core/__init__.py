@@ -1,7 +1,7 @@
 """NexusFlow's core: wire formats, routing and metering of model calls, without any I/O."""
 
 from nexusflow_core.call import Call, Principal
-from nexusflow_core.config import Config, Limits, decode_config
+from nexusflow_core.config import CacheSettings, Config, Limits, decode_config
 from nexusflow_core.costing import Cost, CostLine, cost
 from nexusflow_core.dialect import ResponseHead
 from nexusflow_core.errors import (
@@ -36,6 +36,7 @@ __all__ = [
     "Attempt",
     "AuthenticationFailedError",
     "Billing",
+    "CacheSettings",
     "Call",
     "CallRecord",
     "CallerError",

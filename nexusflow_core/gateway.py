@@ -9,7 +9,8 @@ from nexusflow_core.config import Config
 from nexusflow_core.dialect import Leg
 from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.errors import NexusFlowError
-from nexusflow_core.exchange import CacheView, CacheWatch, Exchange
+from nexusflow_core.exchange import Exchange
+from nexusflow_core.exchange.cache_watch import CacheView, CacheWatch
 from nexusflow_core.model_list import Listed
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.resilience import CircuitMemory, Health

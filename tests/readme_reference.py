@@ -8,6 +8,7 @@ from msgspec.structs import FieldInfo
 
 from nexusflow_asgi.cli import parser
 from nexusflow_core import Attempt, Billing, CallRecord, Limits, Loss
+from nexusflow_core.config import CacheSettings
 from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
 from nexusflow_core.routing import Retry
 
@@ -50,6 +51,7 @@ _TABLES: dict[str, Any] = {
     "prices": PricesTable,
     "retry": Retry,
     "limits": Limits,
+    "cache": CacheSettings,
 }
 _DEFAULTS = {
     "upstreams.NAME.base_url": "Anthropic's own for `anthropic`",
@@ -112,6 +114,8 @@ SETTINGS = {
     "limits.queue_seconds": "maximum time that a call waits for a slot, in seconds",
     "limits.queue_share": "largest share of the queue for one caller, from 0 to 1",
     "limits.ping_seconds": "seconds of silence before a translated stream sends a ping; at most 15",
+    "cache.doctor": "say in each record why the prompt cache of Claude missed ([caching.md](caching.md))",
+    "cache.header": "say it in the answer too, as predicted: `x-nexusflow-cache: miss expired 120s`",
 }
 """The meaning of each setting."""
 
@@ -209,6 +213,8 @@ MEMBERS = {
     "agent_id": "Claude Code's agent, from `x-claude-code-agent-id`",
     "parent_agent_id": "the agent that started this agent",
     "error_code": "the error's stable code, `details.error_code` on the wire",
-    "cache_miss": "why the provider's prompt cache missed, `diagnostics.cache_miss_reason` on the wire",
+    "upstream_cache_miss": "the provider's own reason of a cache miss, `diagnostics.cache_miss_reason`",
+    "cache_miss": "our reason, with its place: `system_changed system[1]`; only with `cache.doctor`",
+    "cache_disagreement": "tokens read above our prediction, or below it; null where it was right",
 }
 """The meaning of each member of a record."""

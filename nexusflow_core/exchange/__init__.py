@@ -4,9 +4,8 @@ An `attempt` is one target that is asked. `fallback` chooses the next one.
 `recording` makes the record. `cache_watch` is the seam to the doctor of the prompt cache.
 """
 
-from nexusflow_core.exchange.cache_watch import CacheView, CacheWatch
 from nexusflow_core.exchange.exchange import Exchange
 from nexusflow_core.exchange.orders import Close, Order, Read, Send, Sleep
 from nexusflow_core.exchange.recording import begun
 
-__all__ = ["CacheView", "CacheWatch", "Close", "Exchange", "Order", "Read", "Send", "Sleep", "begun"]
+__all__ = ["Close", "Exchange", "Order", "Read", "Send", "Sleep", "begun"]

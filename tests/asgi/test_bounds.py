@@ -12,6 +12,7 @@ import pytest
 from nexusflow_asgi import call_log, calls, paths, runtime
 from nexusflow_asgi.server import ServerLimits
 from nexusflow_core import Limits, errors, json_spans, peek, record, sse
+from nexusflow_core.caching import checkpoints, doctor
 from nexusflow_core.dialects.anthropic import relay
 from nexusflow_core.dialects.openai_chat import tool_calls
 from nexusflow_core.exchange import outcome
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 LIMITS = Limits()
 SERVER = ServerLimits()
 EDGES = "tests/asgi/test_edges.py"
+CHECKPOINT = "tests/core/caching/test_checkpoints.py::test_a_request_has_a_bound"
 
 
 class Bound(NamedTuple):
@@ -335,6 +337,34 @@ BOUNDS = [
         book._MAX_REMEMBERED,
         "all are forgotten",
         f"{EDGES}::test_remembered_prices",
+    ),
+    # the cache doctor
+    Bound("a body that it reads", 4_194_304, "bytes", checkpoints.MAX_BYTES, "not explained", CHECKPOINT),
+    Bound("its values", 50_000, "JSON values", checkpoints.MAX_VALUES, "not explained", CHECKPOINT),
+    Bound("its blocks", 2_048, "blocks", checkpoints.MAX_BLOCKS, "not explained", CHECKPOINT),
+    Bound(
+        "conversations that the cache doctor remembers",
+        1_024,
+        "conversations",
+        checkpoints.MAX_SESSIONS,
+        "the first is forgotten",
+        "tests/core/caching/test_checkpoints.py::test_conversations_and_blocks_have_a_bound",
+    ),
+    Bound(
+        "their blocks together",
+        65_536,
+        "blocks",
+        checkpoints.MAX_HELD_BLOCKS,
+        "the first is forgotten",
+        "tests/core/caching/test_checkpoints.py::test_conversations_and_blocks_have_a_bound",
+    ),
+    Bound(
+        "cache entries, and sizes of prefixes, that it remembers",
+        16_384,
+        "each",
+        doctor.MAX_ENTRIES,
+        "the first is forgotten",
+        "tests/core/caching/test_doctor.py::test_memory_has_a_bound",
     ),
 ]
 

@@ -377,6 +377,21 @@ def test_by_session_and_agent(cost: Any, tmp_path: Path) -> None:
     assert sorted(groups, key=str) == [("mine", "a-1", 1), ("s-1", "a-1", 1), ("s-1", None, 1)]
 
 
+def test_transcripts_of_claude_code(cost: Any, tmp_path: Path) -> None:
+    """A message counts once, also where another file repeats it; upstream reasons of misses make groups."""
+    usage = {"input_tokens": 3, "cache_creation_input_tokens": 500, "output_tokens": 20}
+    message = {"id": "msg_1", "model": "claude-opus-4-7", "usage": usage}
+    message["diagnostics"] = {"cache_miss_reason": {"type": "tools_changed"}}
+    times = {"sessionId": "s1", "parentUuid": None, "timestamp": "2026-10-01T12:00:00.000Z"}
+    said = {"type": "assistant", "uuid": "a1", **times, "message": message}
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(lines(said, said))
+    told = cost(tmp_path / "one", tmp_path / "two", "--by", "session,miss", "--format", "json").json
+    (group,) = told["groups"]
+    assert (group["session"], group["miss"], group["calls"]) == ("s1", "tools_changed (upstream)", 1)
+    assert (group["cost_usd"], told["skipped_lines"]) == ("0.00364", 0)
+
+
 # Exit status
 
 

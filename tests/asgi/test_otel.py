@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -72,8 +73,6 @@ class _WithUsage:
         self._hook, self._usage = hook, usage
 
     def after(self, record: CallRecord) -> None:
-        from msgspec.structs import replace
-
         self._hook.after(replace(record, usage=self._usage))
 
 
@@ -218,6 +217,21 @@ def test_who_called() -> None:
     assert found["nexusflow.principal"] == "alice"
     assert found["nexusflow.metadata.team"] == "red"
     assert found["gen_ai.conversation.id"] == "s-1"
+
+
+def test_why_the_cache_missed() -> None:
+    """Our reason and the upstream's on the span; wrong predictions are counted."""
+    telemetry = Telemetry()
+    called(telemetry)
+    (record,) = telemetry.records
+    told = replace(record, cache_miss="cold", upstream_cache_miss="tools_changed", cache_disagreement=-70)
+    telemetry.hook.after(told)
+    plain, explained = [dict(span.attributes or {}) for span in telemetry.spans]
+    names = ("nexusflow.cache_miss", "nexusflow.upstream_cache_miss", "nexusflow.cache_disagreement")
+    assert [explained[name] for name in names] == ["cold", "tools_changed", -70]
+    assert not plain.keys() & set(names)
+    (point,) = telemetry.points("nexusflow.cache_disagreements")
+    assert point.value == 1
 
 
 def test_without_an_sdk() -> None:

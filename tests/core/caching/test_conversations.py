@@ -48,6 +48,11 @@ CASES: dict[str, tuple[Entry, str | None, int]] = {
         "tools_changed",
         5000,
     ),
+    "our doctor says where": (
+        entry(60, usage(short=5700), cache_miss="system_changed system[1]", upstream_cache_miss="x"),
+        "system_changed system[1]",
+        5000,
+    ),
     "another model": (entry(60, usage(short=5700), model="claude-opus-5"), "model_changed", 5000),
     "the conversation was cut short": (entry(60, usage(read=1000, short=500)), "message_changed", 503),
     "nothing tells why": (entry(60, usage(read=3000, short=2700)), "unexplained", 2000),

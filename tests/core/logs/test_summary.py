@@ -131,6 +131,32 @@ def test_flags_are_counted_once_a_call() -> None:
     assert got.total().flags == {"a": 2, "b": 1}
 
 
+def test_by_the_reason_of_a_cache_miss() -> None:
+    """Ours with a place that later calls share, without what differs each time; else the upstream's."""
+    said = [
+        ("system_changed system[1]", "tools_changed", None),
+        ("system_changed system[1]", None, None),
+        ("message_changed messages[4].content[0]", None, 70),
+        ("message_changed messages[6].content[0]", None, -70),
+        ("expired 12s", None, None),
+        (None, "tools_changed", None),
+        (None, None, None),
+    ]
+    calls = [
+        entry(cache_miss=ours, upstream_cache_miss=theirs, cache_disagreement=differs, input_tokens=1)
+        for ours, theirs, differs in said
+    ]
+    summary = summed(*calls, by=("miss",))
+    assert {group.values[0]: group.totals.calls for group in summary.groups()} == {
+        "system_changed system[1]": 2,
+        "message_changed": 2,
+        "expired": 1,
+        "tools_changed (upstream)": 1,
+        None: 1,
+    }
+    assert summary.total().cache_disagreements == 2
+
+
 def test_the_order_of_groups() -> None:
     """The dearest first; days in their order."""
     cheap, dear = entry(input_tokens=1), entry(OPUS, input_tokens=1, at=NOON + timedelta(days=1))
