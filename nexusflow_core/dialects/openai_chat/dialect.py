@@ -1,21 +1,22 @@
 """OpenAIChatDialect: opens Messages calls as Chat Completions requests, and knows its models' capabilities."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import Leg, UpstreamDialect
+from nexusflow_core.dialect import Leg
+from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.errors import origin_of
 from nexusflow_core.dialects.openai_chat.leg import ChatLeg
 from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import VENDORS, Vendor, vendor_row
-from nexusflow_core.messages import MessagesRequest, read_request
+from nexusflow_core.messages import MessagesRequest
 from nexusflow_core.routing import Target
 from nexusflow_core.translation.capabilities import capabilities_of
-from nexusflow_core.translation.count_leg import Counter, open_count
+from nexusflow_core.translation.count_leg import Counter
 from nexusflow_core.translation.losses import Losses
-from nexusflow_core.upstream import AuthScheme, Upstream, UpstreamRequest, json_headers, split_url
+from nexusflow_core.translation.translated_dialect import TranslatedDialect
+from nexusflow_core.upstream import Upstream, UpstreamRequest, split_url
 
 __all__ = ["OpenAIChatDialect", "tools_limit"]
 
@@ -31,32 +32,32 @@ _COUNTED: Final = (
 """Members of a chat request that belong to the prompt."""
 
 
-class OpenAIChatDialect(UpstreamDialect):
+class OpenAIChatDialect(TranslatedDialect[ChatAsked]):
     """Chat Completions, by OpenAI and compatible vendors."""
 
     path = "/chat/completions"
     endings = ("/chat/completions",)
-    default_auth: AuthScheme | None = "bearer"
     options: frozenset[str] = frozenset(
         "strict images tool_images server_tools max_tokens count_tokens".split()
     )
 
     vendors: Mapping[str, str | None] = {name: row.prices for name, row in VENDORS.items()}
 
-    def open(self, call: Call, target: Target, at: datetime) -> Leg:
-        """Returns a leg. Raises InvalidRequestError for bad calls, NotFoundError for count_tokens."""
-        upstream = target.upstream
-        if call.endpoint == "count_tokens":
-            leg = open_count(call, target, _counter(call, upstream, vendor_row(upstream.vendor)), _sends)
-            if leg.request is not None:
-                leg.request.headers = self.sign(leg.request, upstream, call.credential, at)
-            return leg
-        losses = Losses(strict=target.strict)
-        made = chat_request(read_request(call.text, call.max_values), call, target, losses)
-        headers = json_headers(stream=call.stream)
-        sent = UpstreamRequest(upstream, "POST", upstream.base_url + self.path, headers, made.body)
-        sent.headers = self.sign(sent, upstream, call.credential, at)
-        return ChatLeg(sent, call, made.asked, losses)
+    def translate(
+        self, request: MessagesRequest, call: Call, target: Target, losses: Losses
+    ) -> tuple[bytes, ChatAsked]:
+        made = chat_request(request, call, target, losses)
+        return made.body, made.asked
+
+    def leg(self, sent: UpstreamRequest, call: Call, asked: ChatAsked, losses: Losses) -> Leg:
+        return ChatLeg(sent, call, asked, losses)
+
+    def counter(self, call: Call, upstream: Upstream) -> Counter | None:
+        row = vendor_row(upstream.vendor)
+        if row.counts_at is None:
+            return None
+        origin = origin_of(row, call.model, upstream, call.credential)
+        return Counter(_beside(upstream.base_url, row.counts_at), _COUNTED, "count", origin)
 
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
         """Returns the capabilities in the vendor's row; None for a vendor without one."""
@@ -84,18 +85,6 @@ def tools_limit(vendor: Vendor, model: str) -> str | None:
     return (
         f'{model} takes no tools on Chat Completions: they are refused; it needs dialect = "openai-responses"'
     )
-
-
-def _counter(call: Call, upstream: Upstream, vendor: Vendor) -> Counter | None:
-    """Returns the vendor's token counter, or None if it has none."""
-    if vendor.counts_at is None:
-        return None
-    origin = origin_of(vendor, call.model, upstream, call.credential)
-    return Counter(_beside(upstream.base_url, vendor.counts_at), _COUNTED, "count", origin)
-
-
-def _sends(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> bytes:
-    return chat_request(request, call, target, losses).body
 
 
 def _beside(base_url: str, path: str) -> str:

@@ -6,15 +6,15 @@ A request has `turns`, whose `said` are texts, calls and results. An answer is `
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import Leg, UpstreamDialect
+from nexusflow_core.dialect import Leg
 from nexusflow_core.errors import AnswerUnusableError, InvalidRequestError
 from nexusflow_core.messages import (
+    MessagesRequest,
     OtherBlock,
     RedactedThinkingBlock,
     TextBlock,
@@ -22,7 +22,6 @@ from nexusflow_core.messages import (
     ToolReferenceBlock,
     ToolResultBlock,
     ToolUseBlock,
-    read_request,
 )
 from nexusflow_core.routing import Target
 from nexusflow_core.sse import ServerSentEvent
@@ -32,7 +31,7 @@ from nexusflow_core.translation.context import Asked, Translation
 from nexusflow_core.translation.error_bodies import ErrorTold, read_error
 from nexusflow_core.translation.errors import Origin
 from nexusflow_core.translation.held import HELD_BYTES, utf8_length
-from nexusflow_core.translation.ids import ToolNames, UsedIds
+from nexusflow_core.translation.ids import ToolNames
 from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.translation.leg import TranslatedLeg
 from nexusflow_core.translation.losses import Losses, dotted
@@ -45,6 +44,7 @@ from nexusflow_core.translation.stream import AnswerStream
 from nexusflow_core.translation.thinking import read_wish, steer
 from nexusflow_core.translation.tool_calls import CallSlot
 from nexusflow_core.translation.tools import function_of, offered_tools, wanted_choice
+from nexusflow_core.translation.translated_dialect import TranslatedDialect
 from nexusflow_core.translation.turns import OpenCalls, Turn, kind_of, ran_at_anthropic, turns_of
 from nexusflow_core.translation.usage import estimated_usage
 from nexusflow_core.untyped import is_list, object_of
@@ -53,33 +53,28 @@ from nexusflow_core.upstream import UpstreamRequest
 __all__ = ["SAID", "TOY", "ToyDialect", "toy_answer", "toy_events"]
 
 
-class ToyDialect(UpstreamDialect):
+class ToyDialect(TranslatedDialect[Asked]):
     """Takes text, calls and results."""
 
     path = "/toy"
     endings = ("/toy",)
-    default_auth = "bearer"
     options = frozenset({"strict"})
 
-    def open(self, call: Call, target: Target, at: datetime) -> Leg:
-        losses, upstream = Losses(strict=target.strict), target.upstream
-        it = Translation(call, target, read_request(call.text, call.max_values), losses)
-        body, choice = msgspec.json.encode(toy_request(it)), it.request.tool_choice
-        sent = UpstreamRequest(upstream, "POST", upstream.base_url + self.path, (), body)
-        sent.headers = self.sign(sent, upstream, call.credential, at)
+    def translate(
+        self, request: MessagesRequest, call: Call, target: Target, losses: Losses
+    ) -> tuple[bytes, Asked]:
+        it = Translation(call, target, request, losses)
+        body, choice = msgspec.json.encode(toy_request(it)), request.tool_choice
         asked = Asked(
-            request_id=call.request_id,
-            model=call.model,
-            upstream_model=it.model,
-            vendor_name=None,
-            thinker=it.thinker,
-            names=ToolNames(tool.name for tool in it.request.tools),
-            used_ids=UsedIds(it.call_ids()),
-            stop_here=tuple(it.request.stop_sequences),
+            **{**it.asked(), "stops": ()},  # all of them are found here
+            stop_here=tuple(request.stop_sequences),
             one_call=choice is not None and bool(choice.disable_parallel_tool_use),
-            hide_thinking=read_wish(Translation(call, target, it.request, Losses())).hidden,
+            hide_thinking=read_wish(Translation(call, target, request, Losses())).hidden,
             prompt_tokens=len(body) // 4,
         )
+        return body, asked
+
+    def leg(self, sent: UpstreamRequest, call: Call, asked: Asked, losses: Losses) -> Leg:
         return ToyLeg(sent, asked, call, losses)
 
 

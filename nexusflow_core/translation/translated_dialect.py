@@ -1,0 +1,60 @@
+"""TranslatedDialect: opens a call at an upstream that speaks another protocol. A dialect gives its forms."""
+
+from abc import abstractmethod
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from nexusflow_core.call import Call
+from nexusflow_core.dialect import Leg, UpstreamDialect
+from nexusflow_core.messages import MessagesRequest, read_request
+from nexusflow_core.routing import Target
+from nexusflow_core.translation.context import Asked
+from nexusflow_core.translation.count_leg import Counter, open_count
+from nexusflow_core.translation.losses import Losses
+from nexusflow_core.upstream import AuthScheme, Upstream, UpstreamRequest, json_headers
+
+__all__ = ["TranslatedDialect"]
+
+_Asked = TypeVar("_Asked", bound=Asked)
+
+
+class TranslatedDialect(UpstreamDialect, Generic[_Asked]):
+    """A protocol that calls are translated to."""
+
+    default_auth: AuthScheme | None = "bearer"
+
+    @abstractmethod
+    def translate(
+        self, request: MessagesRequest, call: Call, target: Target, losses: Losses
+    ) -> tuple[bytes, _Asked]:
+        """Returns the upstream's body, and what the answer's translation needs. Raises InvalidRequestError."""
+
+    @abstractmethod
+    def leg(self, sent: UpstreamRequest, call: Call, asked: _Asked, losses: Losses) -> Leg:
+        """Returns the leg of a request."""
+
+    def counter(self, call: Call, upstream: Upstream) -> Counter | None:
+        """Returns the upstream's token counter, or None if it has none."""
+        return None
+
+    def streams(self, call: Call, upstream: Upstream) -> bool:
+        """Returns whether the upstream is asked for a stream."""
+        return call.stream
+
+    def open(self, call: Call, target: Target, at: datetime) -> Leg:
+        """Returns a leg. Raises InvalidRequestError for bad calls, NotFoundError for count_tokens."""
+        upstream = target.upstream
+        if call.endpoint == "count_tokens":
+            leg = open_count(call, target, self.counter(call, upstream), self._body)
+            if leg.request is not None:
+                leg.request.headers = self.sign(leg.request, upstream, call.credential, at)
+            return leg
+        losses = Losses(strict=target.strict)
+        body, asked = self.translate(read_request(call.text, call.max_values), call, target, losses)
+        headers = json_headers(stream=self.streams(call, upstream))
+        sent = UpstreamRequest(upstream, "POST", upstream.base_url + self.path, headers, body)
+        sent.headers = self.sign(sent, upstream, call.credential, at)
+        return self.leg(sent, call, asked, losses)
+
+    def _body(self, request: MessagesRequest, call: Call, target: Target, losses: Losses) -> bytes:
+        return self.translate(request, call, target, losses)[0]
