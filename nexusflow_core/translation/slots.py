@@ -1,23 +1,26 @@
 """Slots: orders the items of an answer, whose events may interleave. Only one item has an open block."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum, auto
 from heapq import heappop, heappush
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from nexusflow_core.translation.text_part import AnswerState
 
-__all__ = ["SLOT_BYTES", "Slot", "Slots"]
+__all__ = ["SLOT_BYTES", "Slot", "Slots", "Step"]
 
 SLOT_BYTES = 1000
 """Memory of a slot beside its texts, in bytes."""
 _EVENT_BYTES = 700
 
 
-class _Placed(Protocol):
-    @property
-    def place(self) -> int | str | None:
-        """What identifies the item of an event: its index, else its id."""
+class Step(Enum):
+    """What an event says of its item."""
+
+    BEGINS = auto()
+    CONTINUES = auto()
+    ENDS = auto()
 
 
 class _Typed(Protocol):
@@ -25,8 +28,22 @@ class _Typed(Protocol):
     def type(self) -> str: ...
 
 
-_Event = TypeVar("_Event", bound=_Placed)
 _Item = TypeVar("_Item", bound=_Typed)
+_Item_co = TypeVar("_Item_co", bound=_Typed, covariant=True)
+
+
+class _Placed(Protocol[_Item_co]):
+    @property
+    def place(self) -> int | str | None:
+        """What identifies the item: its index, else its id. None without either."""
+
+    @property
+    def step(self) -> Step: ...
+
+    def its_item(self) -> _Item_co | None: ...
+
+
+_Event = TypeVar("_Event", bound=_Placed[Any])
 
 
 class Slot(ABC, Generic[_Event, _Item]):
@@ -64,47 +81,94 @@ class Slot(ABC, Generic[_Event, _Item]):
 
 
 class Slots(Generic[_Event, _Item]):
-    """The slots of one answer, by output index, or by the item's id where the vendor gives no index."""
+    """The slots of one answer, by index, or by id where the vendor gives no index.
 
-    def __init__(self) -> None:
+    One slot is live at a time: it may write, and the events of others wait. `make` returns the slot of a new
+    item, by its type.
+    """
+
+    def __init__(self, state: AnswerState, make: Callable[[str], Slot[_Event, _Item]]) -> None:
         self.live: Slot[_Event, _Item] | None = None
-        self.all: list[Slot[_Event, _Item]] = []
+        self._state = state
+        self._make = make
+        self._all: list[Slot[_Event, _Item]] = []
         self._by_place: dict[int | str, Slot[_Event, _Item]] = {}
         self._waiting: list[tuple[int, int, Slot[_Event, _Item]]] = []  # a heap: index, number, slot
 
-    def find(self, event: _Event, kind: str) -> Slot[_Event, _Item] | None:
-        """Returns the slot of an event; None for a new item. Without a place it is the last one of its kind."""
-        place = event.place
-        if place is not None:
-            return self._by_place.get(place)
-        last = self.all[-1] if self.all else None
-        return last if last is not None and last.kind == kind and not last.ended else None
+    def give(self, event: _Event, kind: str, size: int, out: list[bytes]) -> None:
+        """Gives an event to the slot of its item: at once if no other slot is live, else later.
 
-    def add(self, slot: Slot[_Event, _Item], place: int | str | None) -> None:
-        """Adds the slot of a new item."""
-        slot.number = len(self.all)
-        slot.index = place if isinstance(place, int) else slot.number
-        self.all.append(slot)
-        if place is not None:
-            self._by_place[place] = slot
+        `kind`: the item's type. `size`: the event's bytes.
+        """
+        slot = self._find(event, kind)
+        if slot.ended:
+            return
+        if self.live is not None and self.live is not slot:
+            if not slot.waiting:
+                heappush(self._waiting, (slot.index, slot.number, slot))
+            slot.wait(event, size)
+            return
+        self._give(slot, event, out)
+        while self.live is None and self._state.found is None and self._waiting:
+            self._resume(heappop(self._waiting)[2], out)
 
-    def hold(self, slot: Slot[_Event, _Item], event: _Event, size: int) -> None:
-        """Keeps an event of a slot that is not live."""
-        if not slot.waiting:
-            heappush(self._waiting, (slot.index, slot.number, slot))
-        slot.wait(event, size)
+    def finish(self, items: Sequence[_Item], out: list[bytes]) -> None:
+        """Takes the whole answer, and writes the parts that its events did not have, in order."""
+        whole = list(self._matched(items))
+        ends = {slot.number: item for slot, item in whole if slot is not None}
+        live = self.live
+        unended = [slot for slot in self._all if not slot.ended]
+        for slot in sorted(unended, key=lambda one: (one is not live, one.index)):
+            self.live = slot
+            self._resume(slot, out)
+            if not slot.ended and self._state.found is None:
+                slot.end(ends.get(slot.number), out)
+        for known, item in whole:
+            if known is None and self._state.found is None:
+                slot = self._make(item.type)
+                slot.begin(item, out)
+                slot.end(item, out)
 
-    def next(self) -> Slot[_Event, _Item] | None:
-        """Returns the waiting slot with the lowest index, which waits no more; None without one."""
-        return heappop(self._waiting)[2] if self._waiting else None
+    def _find(self, event: _Event, kind: str) -> Slot[_Event, _Item]:
+        """Returns the slot of an event, possibly a new one. Without a place it is the last one of its kind."""
+        place, last = event.place, self._all[-1] if self._all else None
+        if place is None and last is not None and last.kind == kind and not last.ended:
+            return last
+        slot = self._by_place.get(place) if place is not None else None
+        if slot is None:
+            slot = self._make(kind)
+            slot.number = len(self._all)
+            slot.index = place if isinstance(place, int) else slot.number
+            self._all.append(slot)
+            if place is not None:
+                self._by_place[place] = slot
+        return slot
 
-    def matched(self, items: Sequence[_Item]) -> Iterator[tuple[Slot[_Event, _Item] | None, _Item]]:
+    def _resume(self, slot: Slot[_Event, _Item], out: list[bytes]) -> None:
+        """Gives a slot the events that have waited."""
+        waiting, slot.waiting = slot.waiting, []
+        for event in waiting:
+            self._give(slot, event, out)
+
+    def _give(self, slot: Slot[_Event, _Item], event: _Event, out: list[bytes]) -> None:
+        """Gives an event to the slot that may write. It is live from its first content to its end."""
+        if event.step is Step.ENDS:
+            slot.end(event.its_item(), out)
+            self.live = None if slot.ended else slot
+        elif event.step is Step.CONTINUES:
+            self.live = slot
+            slot.take(event, out)
+        elif slot.opens_at_once and (item := event.its_item()) is not None:
+            self.live = slot
+            slot.begin(item, out)
+
+    def _matched(self, items: Sequence[_Item]) -> Iterator[tuple[Slot[_Event, _Item] | None, _Item]]:
         """Yields the items of a whole answer, each with its slot: the first with the first of its type.
 
         Indices and ids of the last event need not be those of the others.
         """
         kinds: dict[str, list[Slot[_Event, _Item]]] = {}
-        for slot in sorted(self.all, key=lambda one: -one.index):
+        for slot in sorted(self._all, key=lambda one: -one.index):
             kinds.setdefault(slot.kind, []).append(slot)
         for item in items:
             of_kind = kinds.get(item.type)

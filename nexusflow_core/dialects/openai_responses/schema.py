@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.translation.json_lenient import loads, mended_json, open_ended
+from nexusflow_core.translation.slots import Step
 from nexusflow_core.untyped import MALFORMED, is_list, is_object, is_zero, object_of, whole
 
 __all__ = ["Event", "Item", "Part", "Response", "decode_event", "decode_response", "plain_text"]
@@ -117,6 +118,9 @@ _UNFINISHED = ("", "queued", "in_progress")
 _REASONS = {"max_messages": "max_output_tokens"}
 
 
+_STEPS = {"response.output_item.added": Step.BEGINS, "response.output_item.done": Step.ENDS}
+
+
 class Event(Struct):
     """One event of a stream. Only the members of its type are set."""
 
@@ -157,6 +161,11 @@ class Event(Struct):
     def its_part(self) -> Part | None:
         """Returns its part of a message, if it has one."""
         return part_of(self.part)
+
+    @property
+    def step(self) -> Step:
+        """What it says of its item."""
+        return _STEPS.get(self.type, Step.CONTINUES)
 
     @property
     def place(self) -> int | str | None:

@@ -69,7 +69,7 @@ class ResponsesStream(AnswerStream):
         self._asked = asked
         stops = StopFinder(asked.stop_here) if asked.stop_here else None
         self._state = AnswerState(self._writer, self._held, self.noticed, Pieces(self._held), stops)
-        self._slots: Slots[Event, Item] = Slots()
+        self._slots = Slots(self._state, self._new)
         self._tap = ResponsesUsage(asked)
         self._finish: str | None = None
         self._open: TextPart | None = None  # the part whose text needs no closer look
@@ -123,7 +123,7 @@ class ResponsesStream(AnswerStream):
                 self._start(self._tap.usage(0), out)
             self._open = None
             try:
-                self._item(event, kind, size, out)
+                self._slots.give(event, kind, size, out)
             except AnswerUnusableError as error:
                 out.append(self.fail(error))
             self._look_at_text()
@@ -148,7 +148,7 @@ class ResponsesStream(AnswerStream):
         if not self.started:
             self._start(self._tap.usage(0), out)
         try:
-            self._rest(response.items(), out)
+            self._slots.finish(response.items(), out)
         except AnswerUnusableError as error:
             return b"".join(out) + self.fail(error)
         return b"".join(out) + self.finalize()
@@ -180,66 +180,11 @@ class ResponsesStream(AnswerStream):
             return None
         return kind
 
-    def _item(self, event: Event, kind: str, size: int, out: list[bytes]) -> None:
-        """Gives an event to its slot: at once if no other slot is live, else later."""
-        slots = self._slots
-        slot = slots.find(event, kind)
-        if slot is None:
-            slot = self._new(kind)
-            slots.add(slot, event.place)
-        if slot.ended:
-            return
-        if slots.live is not None and slots.live is not slot:
-            slots.hold(slot, event, size)
-            return
-        self._live(slot, event, out)
-        while slots.live is None and self._state.found is None and (following := slots.next()) is not None:
-            waiting, following.waiting = following.waiting, []
-            for one in waiting:
-                self._live(following, one, out)
-
-    def _live(self, slot: _Slot, event: Event, out: list[bytes]) -> None:
-        """Gives an event to the slot that may write."""
-        slots = self._slots
-        if event.type == "response.output_item.done":
-            slot.end(event.its_item(), out)
-            slots.live = None if slot.ended else slot
-        elif event.type == "response.output_item.added":
-            if slot.opens_at_once and (item := event.its_item()) is not None:
-                slots.live = slot
-                slot.begin(item, out)
-        else:
-            slots.live = slot
-            slot.take(event, out)
-
     def _new(self, kind: str) -> _Slot:
         made = _SLOTS.get(kind)
-        return (
-            made(self._asked, self._state) if made is not None else HostedSlot(self._asked, self._state, kind)
-        )
-
-    def _rest(self, items: list[Item], out: list[bytes]) -> None:
-        """Writes the parts of a whole answer that its events did not have, in order."""
-        whole = list(self._slots.matched(items))
-        of_slot = {id(slot): item for slot, item in whole if slot is not None}
-        live = self._slots.live
-        unended = sorted((slot for slot in self._slots.all if not slot.ended), key=lambda one: one.index)
-        for slot in sorted(unended, key=lambda one: one is not live):
-            self._slots.live = slot
-            waiting, slot.waiting = slot.waiting, []
-            for event in waiting:
-                self._live(slot, event, out)
-            if not slot.ended and self._state.found is None:
-                slot.end(of_slot.get(id(slot)), out)
-            if self._state.found is not None:
-                return
-        for known, item in whole:
-            if known is None:
-                new = self._new(item.type)
-                new.begin(item, out)
-                new.end(item, out)
-                if self._state.found is not None:
-                    return
+        if made is None:
+            return HostedSlot(self._asked, self._state, kind)
+        return made(self._asked, self._state)
 
     def _look_at_text(self) -> None:
         """Finds the part whose further text can be written without a closer look."""
