@@ -5,7 +5,7 @@ The key keeps a conversation on one cache.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -26,7 +26,7 @@ from nexusflow_core.translation.context import Translation
 from nexusflow_core.translation.losses import dotted
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
-__all__ = ["MOST_MARKERS", "Mark", "cache_key", "checked_marks", "is_billing", "named"]
+__all__ = ["MOST_MARKERS", "Mark", "WantedMarkers", "cache_key", "checked_marks", "is_billing", "named"]
 
 _BILLING = "x-anthropic-billing-header:"
 """Claude Code's billing header changes with every call, so it would break every cached prefix."""
@@ -52,6 +52,49 @@ def checked_marks(request: MessagesRequest) -> tuple[list[Mark], Mark | None]:
     automatic = _automatic(request, marks)
     _check(marks, automatic)
     return marks, automatic
+
+
+class WantedMarkers:
+    """A request's markers by the place where each is wanted, for an upstream that `takes` markers.
+
+    Raises InvalidRequestError in the same cases as Anthropic. Lists what an upstream does not take: members,
+    lifetimes beside `ttls`, and all markers where it neither takes any nor `caches_itself`.
+    """
+
+    def __init__(self, it: Translation, *, takes: bool, caches_itself: bool, ttls: Container[str]) -> None:
+        self._losses = it.losses
+        marks, automatic = checked_marks(it.request)
+        every = [*marks, *([automatic] if automatic else ())]
+        self._wanted: dict[str, Mark] = {}
+        self._automatic = automatic if takes else None
+        texts = [i for i, block in enumerate(it.request.system) if block.text and not is_billing(block)]
+        for mark in every:
+            if takes:
+                self._list_dropped_members(mark, ttls)
+            elif not caches_itself:
+                it.losses.hint(named(mark.path), "this upstream takes no cache markers")
+        for mark in marks if takes else ():
+            on_tool = mark.at.startswith("tools[")  # tools take no markers, but precede the system prompt
+            self._want(mark, f"system[{texts[-1]}]" if on_tool and texts else mark.at)
+
+    def _want(self, mark: Mark, at: str) -> None:
+        before = self._wanted.get(at)
+        if before is not None and before.ttl != mark.ttl:
+            self._losses.hint(named(before.path), "the marker behind it holds")
+        self._wanted[at] = mark
+
+    def close(self) -> None:
+        """Lists the markers that no part could carry."""
+        for mark in self._wanted.values():
+            self._losses.hint(named(mark.path), "there is no part here that can carry it")
+        self._wanted.clear()
+
+    def _list_dropped_members(self, mark: Mark, ttls: Container[str]) -> None:
+        for name in mark.members:
+            if name not in ("type", "ttl"):
+                self._losses.hint(f"{named(mark.path)}.{name}", "unknown here")
+        if mark.ttl not in ttls:
+            self._losses.hint(f"{named(mark.path)}.ttl", "this upstream has one lifetime only")
 
 
 def named(path: str) -> str:

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nexusflow_core.dialects.openai_chat.context import ChatTranslation
-from nexusflow_core.messages import MessagesRequest
-from nexusflow_core.translation.cache_markers import MOST_MARKERS, Mark, checked_marks, is_billing, named
+from nexusflow_core.translation.cache_markers import MOST_MARKERS, Mark, WantedMarkers
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.turns import Placed
 
@@ -18,47 +17,25 @@ _CARRIERS = {
 """The types of parts that can carry a marker, by the marker's name."""
 
 
-class CacheMarkers:
+class CacheMarkers(WantedMarkers):
     """The markers of one request, for one vendor. Raises InvalidRequestError in the same cases as Anthropic.
 
     Call `on`, `on_rest` and `on_message` on parts as they are built, then `close` to list markers not placed.
     """
 
     def __init__(self, it: ChatTranslation) -> None:
-        vendor, losses, request = it.vendor, it.losses, it.request
-        self._vendor = vendor
-        self._losses = losses
+        vendor = self._vendor = it.vendor
+        takes = vendor.takes_markers(it.model)
+        super().__init__(it, takes=takes, caches_itself=vendor.caches_itself, ttls=vendor.cache_ttls)
         self._body: dict[str, Any] = {}
         self._placed = 0
-        marks, automatic = checked_marks(request)
-        self._wanted: dict[str, Mark] = {}
-        if vendor.takes_markers(it.model):
-            self._plan(request, marks, automatic)
-        elif not vendor.caches_itself:
-            for mark in [*marks, *([automatic] if automatic else ())]:
-                losses.hint(named(mark.path), "this upstream takes no cache markers")
+        if self._automatic is not None and vendor.cache_top_level:
+            self._body["cache_control"] = self._marker(self._automatic)["cache_control"]
+        elif self._automatic is not None and vendor.cache_markers == "cache_control":
+            self._wanted.setdefault(self._automatic.at, self._automatic)
+        # With breakpoints the vendor sets one more at the end by itself, so none is sent.
         self.active = bool(self._wanted)
         """True if text stays in parts in the whole request, so that moving a marker changes nothing else."""
-
-    def _plan(self, request: MessagesRequest, marks: Sequence[Mark], automatic: Mark | None) -> None:
-        texts = [i for i, block in enumerate(request.system) if block.text and not is_billing(block)]
-        for mark in [*marks, *([automatic] if automatic else ())]:
-            self._list_dropped_members(mark)
-        for mark in marks:
-            at = mark.at
-            if at.startswith("tools["):  # tools take no markers, but precede the system prompt
-                at = f"system[{texts[-1]}]" if texts else at
-            before = self._wanted.get(at)
-            if before is not None and before.ttl != mark.ttl:
-                self._losses.hint(named(before.path), "the marker behind it holds")
-            self._wanted[at] = mark
-        if automatic is None:
-            return
-        if self._vendor.cache_top_level:
-            self._body["cache_control"] = self._marker(automatic)["cache_control"]
-        elif self._vendor.cache_markers == "cache_control":
-            self._wanted.setdefault(automatic.at, automatic)
-        # With breakpoints the vendor sets one more at the end by itself, so none is sent.
 
     # Marking
 
@@ -92,12 +69,6 @@ class CacheMarkers:
         """Returns texts as the content of a message: one string, or parts if there are markers."""
         return parts if self.active else "\n\n".join(part["text"] for part in parts)
 
-    def close(self) -> None:
-        """Lists the markers that no part could carry."""
-        for mark in self._wanted.values():
-            self._losses.hint(named(mark.path), "there is no part here that can carry it")
-        self._wanted.clear()
-
     def body(self) -> dict[str, Any]:
         """Returns members of the request beside its messages."""
         if self._vendor.cache_markers == "prompt_cache_breakpoint" and self._placed == MOST_MARKERS:
@@ -111,14 +82,6 @@ class CacheMarkers:
     def _take(self, path: str) -> Part:
         self._placed += 1
         return self._marker(self._wanted.pop(path))
-
-    def _list_dropped_members(self, mark: Mark) -> None:
-        """Lists members of a marker that are not sent."""
-        for name in mark.members:
-            if name not in ("type", "ttl"):
-                self._losses.hint(f"{named(mark.path)}.{name}", "unknown here")
-        if mark.ttl not in self._vendor.cache_ttls:
-            self._losses.hint(f"{named(mark.path)}.ttl", "this upstream has one lifetime only")
 
     def _marker(self, mark: Mark) -> Part:
         """Returns the marker in the vendor's form."""

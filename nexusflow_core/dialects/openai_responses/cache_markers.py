@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from nexusflow_core.dialects.openai_responses.context import ResponsesTranslation
-from nexusflow_core.translation.cache_markers import Mark, checked_marks, is_billing, named
+from nexusflow_core.translation.cache_markers import WantedMarkers, named
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.turns import Placed
 
 __all__ = ["CacheMarkers"]
 
 
-class CacheMarkers:
+class CacheMarkers(WantedMarkers):
     """The markers of one request, for one vendor. Raises InvalidRequestError where Anthropic would.
 
     It gets the parts of each turn in order. Tools and the assistant's turns can carry no marker: theirs go to
@@ -19,32 +19,15 @@ class CacheMarkers:
     """
 
     def __init__(self, it: ResponsesTranslation) -> None:
-        self._losses = it.losses
-        marks, automatic = checked_marks(it.request)
-        every = [*marks, *([automatic] if automatic else ())]
-        self._wanted: dict[str, Mark] = {}
-        self._late: list[Mark] = []  # passed over: they wait for the next part that can carry one
+        takes = it.vendor.takes_markers(it.model)
+        super().__init__(it, takes=takes, caches_itself=it.vendor.caches_itself, ttls=("5m",))
+        if self._automatic is not None:
+            self._want(self._automatic, self._automatic.at)
+        self._late = [self._wanted.pop(at) for at in list(self._wanted) if at.startswith("tools[")]
+        """Markers that nothing could carry so far. They wait for the next part that can."""
         self._placed = False
-        self.active = bool(every) and it.vendor.takes_markers(it.model)
-        """Text stays in parts all over the request, so that moving a marker leaves the rest as it was."""
-        if self.active:
-            texts = [i for i, block in enumerate(it.request.system) if block.text and not is_billing(block)]
-            for mark in every:
-                self._list_what_is_lost(mark)
-                # tools carry none, but stand before the system prompt
-                on_tool = mark.at.startswith("tools[")
-                self._want(mark, f"system[{texts[-1]}]" if on_tool and texts else mark.at)
-        elif not it.vendor.caches_itself:
-            for mark in every:
-                it.losses.hint(named(mark.path), "this upstream takes no cache markers")
-
-    def _want(self, mark: Mark, at: str) -> None:
-        if at.startswith("tools["):
-            self._late.append(mark)
-            return
-        if at in self._wanted:
-            self._losses.hint(named(self._wanted[at].path), "the marker behind it holds")
-        self._wanted[at] = mark
+        self.active = bool(self._wanted or self._late)
+        """True if text stays in parts in the whole request, so that moving a marker changes nothing else."""
 
     def on(self, parts: list[Part], path: str) -> list[Part]:
         """Marks the parts of the block at `path`. Returns them."""
@@ -66,18 +49,10 @@ class CacheMarkers:
                 self._late.append(self._wanted.pop(path))
 
     def close(self) -> None:
-        """Lists the markers that found no place."""
-        for mark in (*self._late, *self._wanted.values()):
-            self._losses.hint(named(mark.path), "there is no part here that can carry it")
+        self._wanted.update({mark.path: mark for mark in self._late})
+        super().close()
 
     def body(self) -> dict[str, Any]:
         """Returns members of the request beside its items. Markers then say alone what is cached, as at
         Anthropic; without any, the vendor caches by itself."""
         return {"prompt_cache_options": {"mode": "explicit"}} if self._placed else {}
-
-    def _list_what_is_lost(self, mark: Mark) -> None:
-        for name in mark.members:
-            if name not in ("type", "ttl"):
-                self._losses.hint(f"{named(mark.path)}.{name}", "unknown here")
-        if mark.ttl != "5m":
-            self._losses.hint(f"{named(mark.path)}.ttl", "the vendor's default lifetime of 30 minutes holds")
