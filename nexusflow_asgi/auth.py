@@ -93,7 +93,10 @@ class Admission:
         return principal
 
     async def _admit_by_host(self, scope: Scope, headers: Headers, authenticate: Authenticate) -> Admitted:
-        """Asks the host. Raises AuthenticationFailedError for unknown callers, TypeError for bad ones."""
+        """Returns the caller that the host's function names. Raises AuthenticationFailedError without one.
+
+        Raises TypeError for a principal that cannot be recorded.
+        """
         who = await self._ask(authenticate, scope)
         if who is None:
             raise AuthenticationFailedError("the caller is not authenticated")

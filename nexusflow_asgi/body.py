@@ -79,8 +79,10 @@ class Arriving:
             self._stop = None
 
     def _is_here(self) -> bool:
-        """Returns whether all of it has come, as nearly every body has by now: it needs no timer, which would
-        cost more than the reading. Looks for its first message, if none has come; on trio only a task can."""
+        """Returns True if the whole body has arrived. Nearly every body has, and then needs no timer.
+
+        On asyncio it also looks for the first message, without waiting. On trio only a task can do that.
+        """
         if not self._kept and runs_on_asyncio():
             steps = self._receive().__await__()
             try:
@@ -145,8 +147,10 @@ class Arriving:
 
 
 class _Begun:
-    """A `receive()` that has taken its first step, to go on with in the same task. `waits` is what that step
-    has yielded to the event loop."""
+    """A running `receive()`, to be awaited in the same task. It has taken its first step.
+
+    `waits`: the object that this step yielded to the event loop.
+    """
 
     def __init__(self, steps: Generator[Any, Any, Message], waits: Any) -> None:
         self._steps = steps
@@ -168,7 +172,7 @@ class _Begun:
 
 
 def _no_time() -> None:
-    """For a body that does not have to be waited for."""
+    """Does nothing: a body that has arrived needs no deadline."""
 
 
 def _late(idle: bool, seconds: float) -> TimeoutError:

@@ -52,7 +52,7 @@ class Readiness:
         return [] if why is None else [f"the call log {why}"]
 
     def _ask(self, log: CallLog) -> str | None:
-        """Accesses the disk. While one thread hangs there, others give up."""
+        """Returns why the log is not writable, or None. If one thread hangs on the disk, others give up."""
         if not self._look.acquire(timeout=_DISK_SECONDS):
             return _HANGS
         try:

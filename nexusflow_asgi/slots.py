@@ -22,7 +22,7 @@ class _Gate:
         self.waiting: deque[anyio.Event] = deque()
 
     def enter(self) -> bool:
-        """Takes a place and returns True if one is free and nobody waits."""
+        """Takes a place. Returns False if none is free, or other calls wait."""
         if self.free and not self.waiting:
             self.free -= 1
             return True

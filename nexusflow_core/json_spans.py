@@ -92,8 +92,10 @@ def _walk(text: bytes) -> list[Member] | None:
 
 
 def _end_of_value(text: bytes, view: memoryview, start: int) -> int | None:
-    """Returns the end of the value at `start`: the decoder's error tells where other data follows. None for a
-    value that is not JSON."""
+    """Returns the end of the value at `start`, or None if it is not JSON.
+
+    The decoder reports where other data follows the value.
+    """
     try:
         _value.decode(view[start:])
     except msgspec.DecodeError as error:

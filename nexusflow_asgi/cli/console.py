@@ -1,7 +1,7 @@
 """Console: the log lines of `nexusflow serve` on stderr. Lines of calls are formatted and written in batches.
 
-A thread writes them: at once after a quiet time, else within 50 ms, so that many calls share one write. All
-other messages are written at once, behind the calls that wait.
+A thread writes them: the first at once, others within 50 ms, so that many calls share one write. All other
+messages are written at once, after the waiting calls.
 """
 
 import logging
@@ -22,10 +22,10 @@ _MAX_WAITING = 100_000
 
 
 class Console(logging.Handler):
-    """A handler of all messages, and the place for the lines of calls. It keeps their order.
+    """A logging handler for all messages, and the queue of calls to log. It keeps their order.
 
-    `flush` writes what waits; `logging` calls it at the end of the process. A killed process loses its last
-    batch.
+    `flush` writes the waiting calls. `logging` calls it at the end of the process. A killed process loses its
+    last batch.
     """
 
     def __init__(self, formatter: logging.Formatter) -> None:
@@ -94,11 +94,11 @@ class Console(logging.Handler):
         try:
             sys.stderr.write("\n".join([*lines, ""]))
             sys.stderr.flush()
-        except (OSError, ValueError):  # nobody reads stderr any more: calls go on
+        except (OSError, ValueError):  # stderr is closed: calls must continue
             pass
 
     def _line(self, at: float, record: CallRecord) -> str:
-        if self._plain:  # what the formatter would make of it, in a third of the time
+        if self._plain:  # the same text as the formatter's, in a third of the time
             return f"{self._time(at)} {call_line(record)}"
         message = logger.makeRecord(
             logger.name, logging.INFO, "", 0, call_line(record), (), None, extra={"record": record}
@@ -107,7 +107,7 @@ class Console(logging.Handler):
         return self.format(message)
 
     def _time(self, at: float) -> str:
-        """Returns a time as `logging` writes it. The text of a second is made once."""
+        """Returns a time in the form of `logging`. The text of one second is cached."""
         second = int(at)
         if second != self._second:
             self._second = second

@@ -132,7 +132,7 @@ class Relay:
             logger.log(level, "call %s: %s: %s: %s", request_id, error.message, error.reason, error.cause)
 
     async def _read_on(self, order: Read, watch: Watch) -> bytes:
-        """Reads until the order changes. The hot loop: one pass per chunk."""
+        """Reads until the order changes. Returns the last bytes to send. The hot loop: one pass per chunk."""
         if self._upstream is None:
             raise InternalError("there is nothing to read from")
         exchange, client, read = self._exchange, self._client, self._upstream.read

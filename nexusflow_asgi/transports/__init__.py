@@ -113,7 +113,7 @@ def _best_on_asyncio() -> str:
 
 
 def _auto(upstream: Upstream, proxies: Proxies) -> Transport:
-    """Chooses on the transport's own event loop: h1 and aiohttp work only on asyncio."""
+    """Returns the best transport for the running event loop: h1 and aiohttp work only on asyncio."""
     name = _best_on_asyncio() if runs_on_asyncio() else "httpx"
     _check_sockets(name, [upstream])
     return _FACTORIES[name](upstream, proxies)

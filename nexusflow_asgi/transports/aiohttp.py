@@ -113,7 +113,7 @@ class _Sending:
         request: aiohttp.ClientRequest,
         handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
     ) -> aiohttp.ClientResponse:
-        """aiohttp's middleware. After it only the pool comes before the wire."""
+        """Sends a request on a checked connection, as aiohttp's innermost middleware. Returns the answer."""
         send = request.send
         self.connection = None
 

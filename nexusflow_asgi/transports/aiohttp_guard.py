@@ -1,6 +1,6 @@
 """Keeps aiohttp's pool clean: a connection accepts bytes only while an answer is due.
 
-aiohttp does not check whether bytes arrived on a kept connection. A response that arrived while nobody waited
+aiohttp does not check whether bytes arrived on a kept connection. A response that arrived while no call waited
 would answer the next caller's request, and all later callers of this connection would get the previous answer.
 The connection's protocol object sees every byte, so it records the state of the connection.
 """
@@ -29,7 +29,7 @@ class Phase(enum.Enum):
     TAKEN = "a request is being made ready"
     ASKED = "an answer is due"
     IDLE = "its last answer is over"
-    SPOILED = "bytes came that nobody asked for"
+    SPOILED = "unexpected bytes came"
 
 
 class AnswerTooEarlyError(aiohttp.ClientError):

@@ -66,7 +66,7 @@ def break_even(price: Price) -> BreakEven:
 def pings(price: Price, lifetime: int) -> Pings:
     """Returns how many pings, one within each lifetime (seconds), cost less than one write of that lifetime.
 
-    A ping costs a read; at the end of the gap the request reads too, where it would have written.
+    Each ping costs a read. The request after the gap also costs a read, instead of a write.
     """
     write, read = price.cache_write_5m, price.cache_read
     count = max(0, -(-(write - read) // read) - 1) if read else 0

@@ -252,7 +252,10 @@ class Exchange:
         return self._open(now)
 
     def _open(self, now: float) -> bytes:
-        """Opens the attempt of the current step, or a replacement if its target cannot carry the call."""
+        """Opens the attempt of the current step, or a replacement if its target cannot carry the call.
+
+        Returns bytes to send.
+        """
         step, fallback, first = self._step, self._fallback, None
         while step is not None:
             refused = self._try_open(step.target, now)
@@ -285,8 +288,10 @@ class Exchange:
         return None
 
     def _failed(self, error: UpstreamError, now: float, words: bytes | None = None) -> bytes:
-        """Handles a failed attempt that the client has not seen: another attempt follows, or the failure is the
-        answer, with the upstream's own body (`words`) if it has one."""
+        """Handles a failed attempt that the client has not seen. Returns bytes to send.
+
+        Another attempt follows, or the failure is the answer, with the upstream's own body (`words`) if any.
+        """
         attempt, fallback = self._current(), self._fallback
         if fallback.cannot_carry(error, words or b""):
             return self._not_carried(error, now)
@@ -299,7 +304,10 @@ class Exchange:
         return self._answer(error, now) if words is None else self._pass_on(attempt, words, now)
 
     def _not_carried(self, error: UpstreamError, now: float) -> bytes:
-        """Handles a replacement target that cannot carry the call: the next one, or the earlier failure."""
+        """Handles a replacement target that cannot carry the call. Returns bytes to send.
+
+        The next target is tried. Without one, the earlier failure is the answer.
+        """
         it, fallback = self._outcome, self._fallback
         it.end_attempt(error.reason or error.type, now)
         step = fallback.instead(now)
@@ -311,7 +319,7 @@ class Exchange:
         return self._pass_on(*fallback.words, now)
 
     def _slow_error(self, attempt: Attempt, error: UpstreamError, now: float) -> bytes:
-        """Handles a slow body of an error answer: it is given up if another attempt is possible."""
+        """Gives up the slow body of an error answer if another attempt is possible. Returns bytes to send."""
         if not attempt.ended:
             step = self._fallback.after(attempt, error, b"", now)
             self._outcome.end_attempt(error.reason or error.type, now)

@@ -1,4 +1,7 @@
-"""Conversation: walks over the turns of a request, and pairs calls with results. A dialect gives the forms."""
+"""Conversation: translates the turns of a request in order, and pairs calls with results.
+
+A dialect subclasses it, and defines the form of each message.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -28,7 +31,7 @@ from nexusflow_core.translation.turns import (
 __all__ = ["Called", "Conversation", "Markers"]
 
 Called = tuple[str, str, str]
-"""A call as the upstream gets it: its id, its tool's name, and its arguments as JSON."""
+"""A call in the upstream's form: its id, the tool's name, and the arguments as JSON."""
 
 
 class Markers(Protocol):
@@ -55,15 +58,15 @@ class Conversation(ABC):
         self._calls = OpenCalls()
         self._results_last = False
 
-    # What a dialect gives
+    # A dialect implements these
 
     @abstractmethod
     def system(self, parts: list[Part]) -> list[Part]:
-        """Returns what the system prompt becomes; `parts` is not empty."""
+        """Returns the messages for the system prompt. `parts` is not empty."""
 
     @abstractmethod
     def system_in_place(self, text: str, turn: Turn) -> list[Part]:
-        """Returns what a system message between others becomes."""
+        """Returns the messages for a system message between other messages."""
 
     @abstractmethod
     def user(self, parts: list[Part], blocks: Sequence[Placed]) -> Part:
@@ -75,24 +78,24 @@ class Conversation(ABC):
 
     @abstractmethod
     def assistant(self, turn: Turn) -> list[Part]:
-        """Returns what an assistant's turn becomes; nothing if nothing of it is sent."""
+        """Returns the messages for an assistant's turn, possibly none."""
 
-    def begin(self, turns: Sequence[Turn]) -> None:  # noqa: B027 - most dialects need nothing of it
-        """Takes the turns before they are translated."""
+    def begin(self, turns: Sequence[Turn]) -> None:  # noqa: B027 - most dialects do not need it
+        """Called with all turns, before the first is translated."""
 
     def prefill(self, made: list[Part]) -> None:
-        """Takes a last turn of the assistant, which begins the answer. By default that is refused."""
+        """Handles a last turn of the assistant, which begins the answer. The default refuses it."""
         raise InvalidRequestError(
             "This model does not support assistant message prefill. "
             "The conversation must end with a user message."
         )
 
     def reads(self, block: OtherBlock) -> bool:
-        """Returns whether the upstream reads a compaction as it is."""
+        """Returns True if the upstream can read this compaction itself."""
         return False
 
     def bridge(self) -> list[Part]:
-        """Returns what stands between results and a user's message, if the upstream needs something there."""
+        """Returns messages to put between results and a user's message, if the upstream requires one."""
         return []
 
     # The walk
@@ -173,7 +176,7 @@ class Conversation(ABC):
     # Blocks of an assistant's turn
 
     def call(self, block: ToolUseBlock, path: str, turn: Turn) -> Called:
-        """Returns a call, which from now on waits for its result."""
+        """Returns a call in the upstream's form, and notes that its result must follow."""
         name = ToolNames.sent(block.name)
         self._calls.add(block, path, self._ids.sent(block.id, name))
         self._calls.made_at(turn.start)

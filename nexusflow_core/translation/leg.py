@@ -231,7 +231,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         return out
 
     def _broken(self, error: UpstreamError) -> bytes:
-        """Raises the error before the first event; after it, returns the error as the last event."""
+        """Returns the error as the last event of the stream. Raises it if no event was sent before."""
         if self._stream is None or self.head is None:
             raise error
         self.failure, self.state = error, LegState.ENDED
@@ -262,7 +262,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         raise self._failed(answer)
 
     def _of_stream(self, body: bytes) -> bytes:
-        """Reads a stream that was not requested, and returns it as a whole answer."""
+        """Returns the whole answer in a stream that was not requested."""
         stream = self.begin()
         inner = self._reading(stream)
         out = inner.receive_data(body)

@@ -53,7 +53,7 @@ class Thinking(Struct, frozen=True, kw_only=True):
 
 
 class Steered(Struct, frozen=True):
-    """`off`: thinking is surely off. `hidden`: the client does not want its text."""
+    """How the model will think. `off`: certainly not at all. `hidden`: the client does not want the text."""
 
     off: bool = False
     hidden: bool = False
@@ -101,7 +101,7 @@ def read_wish(it: Translation) -> Wish:
 
 
 def steer(it: Translation, wish: Wish, row: Thinking | None, body: dict[str, Any]) -> Steered:
-    """Adds the fields of a model's `row` to the body: at most one control of reasoning.
+    """Adds at most one control of reasoning, from a model's `row`, to the body. Returns how it will think.
 
     `row` None: no control of this model is known. Raises InvalidRequestError if thinking contradicts the tool
     choice.
@@ -136,7 +136,10 @@ def _switch_off(row: Thinking, wish: Wish, body: dict[str, Any], losses: Losses)
 
 
 def _forced(row: Thinking, wish: Wish, body: dict[str, Any], losses: Losses) -> Steered:
-    """Handles a forced tool if the model cannot think then. Thinking is off, unless the client asked for it."""
+    """Switches thinking off for a forced tool, if the model cannot do both. Returns that fact.
+
+    Raises InvalidRequestError if the client asked for thinking.
+    """
     if wish.kind is not None:
         raise InvalidRequestError("thinking: Thinking may not be enabled when tool_choice forces tool use.")
     if wish.effort is not None:

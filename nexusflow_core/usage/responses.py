@@ -1,7 +1,7 @@
 """The usage of the Responses API, for the gateway and for offline pricing.
 
-Cached and written tokens lie inside `input_tokens`, reasoning inside `output_tokens`. The counts are read as
-those of Chat Completions are: the gateway reads both with `read_counts`.
+`input_tokens` includes cached and written tokens, `output_tokens` includes reasoning. The gateway reads these
+counts with `read_counts`, like those of Chat Completions.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ __all__ = ["read_responses", "web_searches"]
 def read_responses(usage: bytes | Mapping[str, Any]) -> Usage:
     """Returns the usage of Responses, whose `input_tokens` includes cached tokens, unlike Anthropic's.
 
-    `tool_usage` and `service_tier` of the answer may be added to the object: they have a price too.
+    Add the answer's `tool_usage` and `service_tier` to the object if there are any: the price depends on them.
     Raises InvalidUsageError.
     """
     members = plain_members(usage)
@@ -32,5 +32,5 @@ def read_responses(usage: bytes | Mapping[str, Any]) -> Usage:
 
 
 def web_searches(tool_usage: Mapping[str, Any]) -> int:
-    """Returns the searches of the web that are charged, from an answer's `tool_usage`."""
+    """Returns the number of billed web searches in an answer's `tool_usage`."""
     return count(object_of(tool_usage.get("web_search")), "num_requests")

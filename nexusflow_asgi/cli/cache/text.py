@@ -149,6 +149,6 @@ def _footnotes(found: Findings) -> Iterator[str]:
     yield "saved: by reads, against the price of input; extra: paid for writes above it; all in USD;"
     yield "lost: tokens that were in the cache, were sent again and not read; wasted: what that cost."
     if any(sums.estimated for sums in found.ledger.breakpoints.values()):
-        yield "Where a prefix was never counted by itself, its share of a breakpoint is an estimate."
+        yield "If a prefix was never counted alone, its share of a breakpoint is an estimate."
     if found.conversations.disagreements:
         yield f"In {found.conversations.disagreements:,} requests the counts differ from the prediction."

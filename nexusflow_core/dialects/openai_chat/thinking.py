@@ -19,7 +19,10 @@ _STAND_IN = "skip_thought_signature_validator"
 
 
 def steer_thinking(it: ChatTranslation) -> Steered:
-    """Adds the vendor's thinking fields to the body, after its tools. Raises InvalidRequestError."""
+    """Adds the vendor's thinking fields to the body, after its tools. Returns how the model will think.
+
+    Raises InvalidRequestError.
+    """
     wish, row = read_wish(it), it.vendor.thinking_of(it.model)
     if row is not None and "tools" in it.body and row.with_tools != "any":
         return _without(it, row, wish)
@@ -27,7 +30,10 @@ def steer_thinking(it: ChatTranslation) -> Steered:
 
 
 def _without(it: ChatTranslation, row: Thinking, wish: Wish) -> Steered:
-    """Handles tools of a model that accepts them only without thinking, or not at all."""
+    """Switches thinking off for a model that accepts tools only without it. Returns that fact.
+
+    Raises InvalidRequestError for a model that accepts no tools.
+    """
     losses = it.losses
     if row.with_tools == "never" or row.off is None:
         raise InvalidRequestError(
