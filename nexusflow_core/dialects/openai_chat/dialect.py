@@ -46,8 +46,7 @@ class OpenAIChatDialect(TranslatedDialect[ChatAsked]):
     def translate(
         self, request: MessagesRequest, call: Call, target: Target, losses: Losses
     ) -> tuple[bytes, ChatAsked]:
-        made = chat_request(request, call, target, losses)
-        return made.body, made.asked
+        return chat_request(request, call, target, losses)
 
     def leg(self, sent: UpstreamRequest, call: Call, asked: ChatAsked, losses: Losses) -> Leg:
         return ChatLeg(sent, call, asked, losses)

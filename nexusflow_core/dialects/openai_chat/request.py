@@ -1,7 +1,6 @@
 """Translates a Messages request to a Chat Completions request. The same input gives the same bytes."""
 
 import msgspec
-from msgspec import Struct
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
@@ -22,27 +21,23 @@ from nexusflow_core.translation.stops import check_stops
 from nexusflow_core.translation.tools import function_of, offered_tools, wanted_choice
 from nexusflow_core.untyped import is_list
 
-__all__ = ["ChatRequest", "chat_request"]
+__all__ = ["chat_request"]
 
 _ASKED = "Answer with one JSON object that is valid against this JSON schema, and with nothing else:\n"
 
 
-class ChatRequest(Struct, frozen=True):
-    """The upstream's body, and facts of the request that its answer's translation needs."""
-
-    body: bytes
-    asked: ChatAsked
-
-
-def chat_request(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> ChatRequest:
-    """Returns the request of this call. Raises InvalidRequestError if its meaning would change."""
+def chat_request(
+    request: MessagesRequest, call: Call, target: Target, losses: Losses
+) -> tuple[bytes, ChatAsked]:
+    """Returns the body for this call, and what its answer's translation needs. Raises InvalidRequestError if the
+    upstream cannot be asked without a change of meaning."""
     try:
         return _made(ChatTranslation(call, target, request, losses, vendor_row(target.upstream.vendor), {}))
     except RecursionError:  # an input or schema so deep that it can be decoded but not encoded
         raise InvalidRequestError("The request body nests too deeply") from None
 
 
-def _made(it: ChatTranslation) -> ChatRequest:
+def _made(it: ChatTranslation) -> tuple[bytes, ChatAsked]:
     request, vendor, body, model = it.request, it.vendor, it.body, it.model
     for path in request.unknown:
         it.losses.unknown(path)
@@ -81,7 +76,7 @@ def _made(it: ChatTranslation) -> ChatRequest:
         hide_thinking=steered.hidden,
         prompt_tokens=conversation.estimated(len(encoded)),
     )
-    return ChatRequest(encoded, asked)
+    return encoded, asked
 
 
 def _offer_tools(it: ChatTranslation) -> bool:

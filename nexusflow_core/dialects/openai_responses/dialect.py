@@ -38,8 +38,7 @@ class OpenAIResponsesDialect(TranslatedDialect[ResponsesAsked]):
     def translate(
         self, request: MessagesRequest, call: Call, target: Target, losses: Losses
     ) -> tuple[bytes, ResponsesAsked]:
-        made = responses_request(request, call, target, losses)
-        return made.body, made.asked
+        return responses_request(request, call, target, losses)
 
     def leg(self, sent: UpstreamRequest, call: Call, asked: ResponsesAsked, losses: Losses) -> Leg:
         return ResponsesLeg(sent, call, asked, losses)

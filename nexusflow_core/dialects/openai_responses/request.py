@@ -4,7 +4,6 @@ import hashlib
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_responses.cache_markers import CacheMarkers
@@ -26,22 +25,17 @@ from nexusflow_core.translation.stops import check_stops
 from nexusflow_core.translation.thinking import Steered
 from nexusflow_core.untyped import object_of
 
-__all__ = ["ResponsesRequest", "responses_request"]
+__all__ = ["responses_request"]
 
 _LEAST_TOKENS: Final = 16
 _SAMPLING: Final = frozenset({"temperature", "top_p"})
 
 
-class ResponsesRequest(Struct, frozen=True):
-    """The upstream's body, and what the answer's translation must know of the request."""
-
-    body: bytes
-    asked: ResponsesAsked
-
-
-def responses_request(request: MessagesRequest, call: Call, target: Target, losses: Losses) -> ResponsesRequest:
-    """Returns the request of this call. Raises InvalidRequestError for what this upstream cannot be asked
-    without changing what it means."""
+def responses_request(
+    request: MessagesRequest, call: Call, target: Target, losses: Losses
+) -> tuple[bytes, ResponsesAsked]:
+    """Returns the body for this call, and what its answer's translation needs. Raises InvalidRequestError if the
+    upstream cannot be asked without a change of meaning."""
     it = ResponsesTranslation(call, target, request, losses, vendor_row(target.upstream.vendor), {})
     try:
         return _made(it)
@@ -49,7 +43,7 @@ def responses_request(request: MessagesRequest, call: Call, target: Target, loss
         raise InvalidRequestError("The request body nests too deeply") from None
 
 
-def _made(it: ResponsesTranslation) -> ResponsesRequest:
+def _made(it: ResponsesTranslation) -> tuple[bytes, ResponsesAsked]:
     request, vendor, body = it.request, it.vendor, it.body
     for path in request.unknown:
         it.losses.unknown(path)
@@ -88,7 +82,7 @@ def _made(it: ResponsesTranslation) -> ResponsesRequest:
         searches=_searches(it),
         wrappers=WRAPPERS - {tool.name for tool in request.tools},
     )
-    return ResponsesRequest(encoded, asked)
+    return encoded, asked
 
 
 def _most_tokens(it: ResponsesTranslation) -> int:

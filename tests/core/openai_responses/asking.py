@@ -12,7 +12,7 @@ from nexusflow_core.dialects.openai_responses.reasoning import (
     reasoning_signature,
     reasoning_text,
 )
-from nexusflow_core.dialects.openai_responses.request import ResponsesRequest, responses_request
+from nexusflow_core.dialects.openai_responses.request import responses_request
 from nexusflow_core.dialects.openai_responses.vendors import VENDORS, Vendor
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import read_request
@@ -37,10 +37,10 @@ def translated(
             return translated(request, "a-row", strict=strict, name=name, **options)
     losses = Losses(strict=strict)
     try:
-        made = _made(request, vendor, name, losses, **options)
+        body, _ = _made(request, vendor, name, losses, **options)
     except InvalidRequestError as error:
         return Outcome(refusal=error.message)
-    return Outcome(body=made.body, dropped=tuple(loss.path for loss in losses.found))
+    return Outcome(body=body, dropped=tuple(loss.path for loss in losses.found))
 
 
 def sent(*messages: Any, vendor: str | Vendor = "openai", **members: Any) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def items_of(*messages: Any, **members: Any) -> list[dict[str, Any]]:
 
 def asked_of(vendor: str = "openai", *, name: str = "u", **members: Any) -> ResponsesAsked:
     """What the answer's side knows of a request."""
-    return _made(request_of(**members), vendor, name, Losses()).asked
+    return _made(request_of(**members), vendor, name, Losses())[1]
 
 
 def thought(item: Mapping[str, Any], vendor: str = "openai", *, hidden: bool = False) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def compacted(encrypted: str, vendor: str = "openai") -> dict[str, Any]:
 
 def _made(
     request: Mapping[str, Any] | bytes, vendor: str, name: str, losses: Losses, **options: Any
-) -> ResponsesRequest:
+) -> tuple[bytes, ResponsesAsked]:
     text = request if isinstance(request, bytes) else json.dumps(request).encode()
     call = Call(endpoint="messages", request_id="req_1", started_at=NOW, body=text).look(10**8)
     row = vendor if vendor in VENDORS else None
