@@ -29,8 +29,8 @@ _ASKED = "Answer with one JSON object that is valid against this JSON schema, an
 def chat_request(
     request: MessagesRequest, call: Call, target: Target, losses: Losses
 ) -> tuple[bytes, ChatAsked]:
-    """Returns the body for this call, and what its answer's translation needs. Raises InvalidRequestError if the
-    upstream cannot be asked without a change of meaning."""
+    """Returns the body for this call, and what its answer's translation needs. Raises InvalidRequestError if
+    the upstream cannot be asked without a change of meaning."""
     try:
         return _made(ChatTranslation(call, target, request, losses, vendor_row(target.upstream.vendor), {}))
     except RecursionError:  # an input or schema so deep that it can be decoded but not encoded

@@ -34,11 +34,11 @@ class CacheMarkers(WantedMarkers):
         if not self.active or not parts:
             return parts
         own = self._wanted.pop(path, None)
-        *covered, mark = [*self._late, *([own] if own else ())] or [None]
-        if mark is not None:
-            for earlier in covered:
-                self._losses.hint(named(earlier.path), "the marker behind it holds")
-            parts[-1 if own else 0]["prompt_cache_breakpoint"] = {"mode": "explicit"}
+        waiting = [*self._late, *([own] if own is not None else ())]
+        if waiting:
+            for covered in waiting[:-1]:
+                self._losses.hint(named(covered.path), "the marker behind it holds")
+            parts[0 if own is None else -1]["prompt_cache_breakpoint"] = {"mode": "explicit"}
             self._late, self._placed = [], True
         return parts
 

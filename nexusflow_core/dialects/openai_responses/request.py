@@ -34,8 +34,8 @@ _SAMPLING: Final = frozenset({"temperature", "top_p"})
 def responses_request(
     request: MessagesRequest, call: Call, target: Target, losses: Losses
 ) -> tuple[bytes, ResponsesAsked]:
-    """Returns the body for this call, and what its answer's translation needs. Raises InvalidRequestError if the
-    upstream cannot be asked without a change of meaning."""
+    """Returns the body for this call, and what its answer's translation needs. Raises InvalidRequestError if
+    the upstream cannot be asked without a change of meaning."""
     it = ResponsesTranslation(call, target, request, losses, vendor_row(target.upstream.vendor), {})
     try:
         return _made(it)
