@@ -137,7 +137,7 @@ def _remember(known: dict[bytes, int], prefix: bytes, tokens: int, limit: int) -
 
 
 def sizes_of(counter: Counter, prompt: Prompt) -> Mapping[int, Tokens]:
-    """Returns the size at each breakpoint, by its block. None is smaller than the one before it."""
+    """Returns the size at each breakpoint, by its block. No size is smaller than the one before it."""
     found: dict[int, Tokens] = {}
     floor = Tokens.exactly(0)
     for mark in prompt.marks:
