@@ -7,7 +7,7 @@ For a whole log: `conversations`, `ledger` (sums), `what_if` (other lifetimes) a
 
 from nexusflow_core.caching.advice import Advice, Gaps, advise, gaps_of, outcomes
 from nexusflow_core.caching.conversations import Conversation, Conversations, Turn
-from nexusflow_core.caching.counters import Counter, RatioCounter, RecordedCounter
+from nexusflow_core.caching.counters import Counter, RatioCounter, RecordedCounter, Share
 from nexusflow_core.caching.explain import Difference, explain
 from nexusflow_core.caching.ledger import Costly, Ledger, Sums
 from nexusflow_core.caching.lifetimes import BreakEven, Pings, break_even, cost_per_request, pings
@@ -16,7 +16,6 @@ from nexusflow_core.caching.policies import Outcome, Policy, Sent, marked, repla
 from nexusflow_core.caching.prompt import Mark, Prompt
 from nexusflow_core.caching.readers import read_prompt
 from nexusflow_core.caching.rules import ANTHROPIC, OPENAI, RULES, Invalidation, Level, Rules, rules_for
-from nexusflow_core.caching.shares import Share
 from nexusflow_core.caching.simulator import CacheSimulator, Hit, Prediction
 from nexusflow_core.caching.tokens import Counted, Tokens
 from nexusflow_core.caching.what_if import Lifetime, WhatIf, what_if

@@ -6,11 +6,10 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from nexusflow_core.caching.counters import Counter, RecordedCounter
+from nexusflow_core.caching.counters import Counter, RecordedCounter, Share, shares
 from nexusflow_core.caching.misses import Miss, Reason
 from nexusflow_core.caching.policies import Sent
 from nexusflow_core.caching.rules import ANTHROPIC
-from nexusflow_core.caching.shares import Share, shares
 from nexusflow_core.caching.simulator import CacheSimulator, Prediction
 from nexusflow_core.caching.tokens import Counted
 from nexusflow_core.errors import InvalidRequestError

@@ -6,8 +6,8 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from nexusflow_core.caching.conversations import Conversation, Turn
+from nexusflow_core.caching.counters import Share
 from nexusflow_core.caching.misses import Miss
-from nexusflow_core.caching.shares import Share
 from nexusflow_core.errors import UnknownModelError
 from nexusflow_core.prices import Price, PriceBook
 

@@ -1,13 +1,21 @@
-"""Rules of a vendor's prompt cache, as data: lifetimes, limits, and the effect of a changed parameter."""
+"""Rules of a vendor's prompt cache, as data: lifetimes, limits, and the effect of a changed parameter.
+
+The fewest tokens that a model caches come from the price book, by day.
+"""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from enum import IntEnum
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-__all__ = ["ANTHROPIC", "OPENAI", "RULES", "Invalidation", "Level", "Rules", "Wire", "rules_for"]
+from nexusflow_core.errors import UnknownModelError
+from nexusflow_core.prices import ModelPrices, PriceBook
+
+__all__ = ["ANTHROPIC", "OPENAI", "RULES", "Invalidation", "Level", "Minimums", "Rules", "Wire", "rules_for"]
+
+_MAX_REMEMBERED = 1024
 
 Wire: TypeAlias = Literal["anthropic", "openai-responses"]
 """The form of a request."""
@@ -59,13 +67,6 @@ class Rules(Struct, frozen=True, kw_only=True):
     @property
     def long(self) -> str:
         return list(self.lifetimes)[-1]
-
-    def level_of(self, parameter: str) -> Level:
-        """Returns the first level that a change of this parameter invalidates. Raises KeyError for others."""
-        for row in self.invalidations:
-            if row.parameter == parameter:
-                return row.level
-        raise KeyError(f"the cache does not depend on a parameter called {parameter!r}")
 
 
 ANTHROPIC: Final = Rules(
@@ -132,3 +133,32 @@ def rules_for(vendor: str, at: date) -> Rules:
         known = ", ".join(sorted({rules.vendor for rules in RULES}))
         raise KeyError(f"no cache rules of {vendor!r} are known; there are those of {known}")
     return next((rules for rules in reversed(own) if rules.since <= at), own[0])
+
+
+class Minimums:
+    """Finds models and their minimums in the price book, and remembers the rows."""
+
+    def __init__(self, rules: Rules, book: PriceBook) -> None:
+        self._rules, self._book = rules, book
+        self._rows: dict[str, ModelPrices | None] = {}
+
+    def model(self, name: str) -> str:
+        """Returns the id of a model's price row, so that alias and dated id count as one; else the name."""
+        row = self._row(name)
+        return name if row is None else row.row.id
+
+    def tokens(self, name: str, at: datetime) -> int:
+        """Returns the minimum at a moment, in tokens: from the price book, else from the rules."""
+        row = self._row(name)
+        found = None if row is None else row.row.min_cacheable(at.date())
+        return self._rules.minimum if found is None else found
+
+    def _row(self, name: str) -> ModelPrices | None:
+        if name not in self._rows:
+            if len(self._rows) >= _MAX_REMEMBERED:
+                self._rows.clear()
+            try:
+                self._rows[name] = self._book.find(name)
+            except UnknownModelError:
+                self._rows[name] = None
+        return self._rows[name]

@@ -8,12 +8,11 @@ from msgspec import Struct
 
 from nexusflow_core.caching.counters import Counter, RecordedCounter, sizes_of
 from nexusflow_core.caching.entries import Entries, Pending
-from nexusflow_core.caching.minimum import Minimums
 from nexusflow_core.caching.misses import Miss, Reason, divergence
 from nexusflow_core.caching.predecessors import Predecessors
 from nexusflow_core.caching.prompt import Mark, Prompt
 from nexusflow_core.caching.readers import read_prompt
-from nexusflow_core.caching.rules import ANTHROPIC, Rules
+from nexusflow_core.caching.rules import ANTHROPIC, Minimums, Rules
 from nexusflow_core.caching.tokens import Counted, Tokens
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.usage import Usage

@@ -1,9 +1,16 @@
-"""AnswerStream: shared by all translated streams: writer, bound, beginning and end."""
+"""AnswerStream: shared by all translated streams: writer, bound, beginning and end.
 
+Some lines of an upstream's stream are not a part of the answer: its end, signs of life, unreadable data.
+"""
+
+import re
 from abc import ABC, abstractmethod
 from typing import Any
 
-from nexusflow_core.errors import AnswerUnusableError, NexusFlowError
+import msgspec
+
+from nexusflow_core.errors import AnswerUnusableError, NexusFlowError, UpstreamProtocolError
+from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.arguments import NO_OBJECT
 from nexusflow_core.translation.context import Asked
 from nexusflow_core.translation.held import Held
@@ -11,7 +18,12 @@ from nexusflow_core.translation.stop_reason import CUT_SHORT, Stopped, ending
 from nexusflow_core.translation.writer import MessageWriter
 from nexusflow_core.usage import Billing
 
-__all__ = ["AnswerStream"]
+__all__ = ["AnswerStream", "is_done", "is_idle", "unread"]
+
+
+_DONE = frozenset({b"[done]", b'"[done]"', b"'[done]'", b"done", b'"done"'})
+_ALIVE = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"})
+_WORD = re.compile(rb"\[?[A-Za-z][A-Za-z _.-]{0,40}\]?")
 
 
 class AnswerStream(ABC):
@@ -90,3 +102,27 @@ class AnswerStream(ABC):
         self.stop_reason = how.stop_reason
         self._writer.end(how, self.usage() or {}, out)
         return b"".join(out)
+
+
+def is_done(data: bytes) -> bool:
+    """True if a line ends the stream: `[DONE]`, in any spelling."""
+    return data.strip().lower() in _DONE
+
+
+def is_idle(event: ServerSentEvent) -> bool:
+    """True if a line is neither a part of the answer nor an error: a ping, a word, a JSON string or number."""
+    if event.event.lower() in _ALIVE or _WORD.fullmatch(event.data.strip()):
+        return True  # `[KEEPALIVE]` too
+    if event.data.strip()[:1] in (b"{", b"["):
+        return event.data.strip() == b"[]"
+    try:
+        msgspec.json.decode(event.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def unread(message: str, data: bytes) -> UpstreamProtocolError:
+    """Returns the error for undecodable data. An object is a model's answer; other data is a server's."""
+    kind = AnswerUnusableError if data.lstrip()[:1] == b"{" else UpstreamProtocolError
+    return kind(message)

@@ -14,8 +14,8 @@ from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.answer import Answer
 from nexusflow_core.translation.error_bodies import ErrorTold
 from nexusflow_core.translation.leg import TranslatedLeg
-from nexusflow_core.translation.lines import is_done, is_idle, unread
 from nexusflow_core.translation.losses import Losses
+from nexusflow_core.translation.stream import is_done, is_idle, unread
 from nexusflow_core.upstream import UpstreamRequest
 
 __all__ = ["ResponsesLeg"]

@@ -8,7 +8,7 @@ from nexusflow_core.dialects.openai_responses.stream import ResponsesStream
 from nexusflow_core.errors import AnswerUnusableError, UpstreamError
 from nexusflow_core.translation.answer import Answer, fold
 from nexusflow_core.translation.error_bodies import ErrorTold
-from nexusflow_core.translation.lines import unread
+from nexusflow_core.translation.stream import unread
 
 __all__ = ["read_answer", "translate_answer"]
 

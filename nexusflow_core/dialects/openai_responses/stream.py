@@ -11,7 +11,6 @@ from nexusflow_core.dialects.openai_responses.message import MessageSlot
 from nexusflow_core.dialects.openai_responses.schema import Event, Item, Response, plain_text
 from nexusflow_core.dialects.openai_responses.thoughts import ReasoningSlot
 from nexusflow_core.dialects.openai_responses.tool_calls import FunctionCallSlot
-from nexusflow_core.dialects.openai_responses.usage import ResponsesUsage
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.messages.events import text_delta
 from nexusflow_core.translation.held import HELD_BYTES, Pieces
@@ -20,8 +19,10 @@ from nexusflow_core.translation.stop_reason import Stopped
 from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.translation.stream import AnswerStream
 from nexusflow_core.translation.text_part import AnswerState, TextPart
-from nexusflow_core.untyped import is_zero
+from nexusflow_core.translation.usage import UsageTap
+from nexusflow_core.untyped import is_object, is_zero, object_of
 from nexusflow_core.usage import Billing
+from nexusflow_core.usage.responses import web_searches
 
 __all__ = ["ENDS", "ResponsesStream"]
 
@@ -201,3 +202,25 @@ class ResponsesStream(AnswerStream):
             return False
         counts = self._tap.counts()
         return counts is not None and counts["output_tokens"] >= asked.most_tokens
+
+
+class ResponsesUsage(UsageTap):
+    """Reads usage from the last event of a stream, or from a whole answer."""
+
+    def __init__(self, asked: ResponsesAsked) -> None:
+        super().__init__(asked.vendor_name, asked.prompt_tokens)
+        self._searches = 0
+
+    def take(self, response: Response) -> None:
+        """Takes an answer, whole or in an event."""
+        if isinstance(response.service_tier, str):
+            self.service_tier = response.service_tier
+        if is_object(response.usage):
+            self.add(response.usage)
+        self._searches = web_searches(object_of(response.tool_usage)) or self._searches
+
+    def counts(self) -> dict[str, Any] | None:
+        found = super().counts()
+        if found is not None and self._searches:
+            found["server_tool_use"] = {"web_search_requests": self._searches}
+        return found

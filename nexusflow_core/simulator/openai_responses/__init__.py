@@ -12,8 +12,12 @@ from nexusflow_core.simulator.openai_chat import CREDENTIALS, NO_CREDENTIAL
 from nexusflow_core.simulator.openai_chat.request import ask_of
 from nexusflow_core.simulator.openai_chat.usage import prompt_tokens
 from nexusflow_core.simulator.openai_responses.answer import Answer, error_of
-from nexusflow_core.simulator.openai_responses.history import check_history
-from nexusflow_core.simulator.openai_responses.request import ResponsesRequest, chat_of, read_responses
+from nexusflow_core.simulator.openai_responses.request import (
+    ResponsesRequest,
+    chat_of,
+    check_history,
+    read_responses,
+)
 from nexusflow_core.simulator.reply import Reply, reply
 from nexusflow_core.upstream import Headers
 

@@ -13,8 +13,7 @@ from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.simulator.endpoint import made_id
 from nexusflow_core.simulator.openai_chat.answer import CREATED
 from nexusflow_core.simulator.openai_chat.usage import CACHED_AT_LEAST, CACHED_BY, prompt_tokens
-from nexusflow_core.simulator.openai_responses.history import sealed
-from nexusflow_core.simulator.openai_responses.request import Item, ResponsesRequest, chat_of, parts_of
+from nexusflow_core.simulator.openai_responses.request import Item, ResponsesRequest, chat_of, parts_of, sealed
 from nexusflow_core.simulator.reply import Part, Reply, Text, Thought, argument_slices, words
 from nexusflow_core.sse import encode_sse
 from nexusflow_core.untyped import object_of

@@ -1,7 +1,11 @@
-"""Reads a Responses request as one of Chat Completions: an answer depends on the same things in both."""
+"""Reads a Responses request as one of Chat Completions: an answer depends on the same things in both.
 
+Items of earlier turns have rules, in OpenAI's words, and reasoning that is sent back has a seal.
+"""
+
+import hashlib
 import re
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import msgspec
@@ -12,8 +16,19 @@ from nexusflow_core.simulator.endpoint import decode_body
 from nexusflow_core.simulator.openai_chat.request import ChatRequest, Message
 from nexusflow_core.untyped import is_list, object_of
 
-__all__ = ["Item", "ResponsesRequest", "chat_of", "is_made", "kind_of", "parts_of", "read_responses"]
-__all__ += ["refused"]
+__all__ = [
+    "Item",
+    "ResponsesRequest",
+    "chat_of",
+    "check_history",
+    "is_made",
+    "is_sealed",
+    "kind_of",
+    "parts_of",
+    "read_responses",
+    "refused",
+    "sealed",
+]
 
 Item = dict[str, Any]
 
@@ -142,3 +157,43 @@ def _functions(tools: Any) -> list[dict[str, Any]]:
     """Returns tools in the nested form. Hosted tools are never called."""
     found = [object_of(tool) for tool in tools] if is_list(tools) else []
     return [{"type": "function", "function": tool} for tool in found if tool.get("type") == "function"]
+
+
+def check_history(items: list[Item]) -> None:
+    """Raises InvalidRequestError for calls and outputs that do not match, and for lost or foreign reasoning."""
+    waiting: set[Any] = set()
+    called: set[Any] = set()
+    for item, follower in pairwise([*items, {}]):
+        kind, call = kind_of(item), str(item.get("call_id"))
+        if kind == "function_call":
+            called.add(call)
+            waiting.add(call)
+        elif kind == "function_call_output":
+            if call not in called:
+                raise refused(f"No tool call found for function call output with call_id {call}.")
+            waiting.discard(call)
+        elif kind == "reasoning":
+            _check_reasoning(item, follower)
+        elif kind == "item_reference":  # an id finds nothing, since nothing is stored
+            raise refused(f"Item with id '{item.get('id')}' not found.")
+    if waiting:
+        raise refused(f"No tool output found for function call {min(waiting)}.")
+
+
+def sealed(content: str) -> str:
+    """Returns content that proves itself: a pure function cannot remember what it made."""
+    return f"{content}.{hashlib.sha256(content.encode()).hexdigest()[:24]}"
+
+
+def is_sealed(content: Any) -> bool:
+    """True if `sealed` made the content."""
+    return isinstance(content, str) and content == sealed(content.rpartition(".")[0])
+
+
+def _check_reasoning(item: Item, follower: Item) -> None:
+    if not is_made(follower):
+        name = f"Item '{item.get('id', 'rs_')}' of type 'reasoning'"
+        raise refused(f"{name} was provided without its required following item.")
+    if item.get("encrypted_content") is not None and not is_sealed(item["encrypted_content"]):
+        message = "The encrypted content could not be verified."
+        raise refused(message, code="invalid_encrypted_content")

@@ -9,8 +9,7 @@ from nexusflow_core.errors import CallerError, InvalidRequestError
 from nexusflow_core.simulator import openai_responses
 from nexusflow_core.simulator.endpoint import SimulatedResponse, decode_body
 from nexusflow_core.simulator.openai_responses import answered, refuse
-from nexusflow_core.simulator.openai_responses.history import check_history
-from nexusflow_core.simulator.openai_responses.request import read_responses
+from nexusflow_core.simulator.openai_responses.request import check_history, read_responses
 from nexusflow_core.upstream import Headers
 from tests.simulator.openai_chat.checks import Refused
 from tests.simulator.openai_responses.items import check_items
