@@ -162,7 +162,7 @@ def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool
     Offline a placeholder replaces missing keys. Raises ConfigError.
     """
     if offline:
-        names = [upstream.api_key.name for upstream in config.upstreams.values() if upstream.api_key]
+        names = [secret.name for upstream in config.upstreams.values() for _, secret in upstream.secrets()]
         given = {name: value for name, value in environ.items() if value.strip()}
         environ = {**dict.fromkeys(names, "offline"), **given}
     config.resolve(environ)

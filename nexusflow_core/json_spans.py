@@ -1,6 +1,7 @@
 """Spans of JSON text: finds and counts values without decoding them or rebuilding a byte."""
 
 import re
+from collections.abc import Set
 from typing import TypeAlias
 
 import msgspec
@@ -9,7 +10,16 @@ from msgspec import Raw
 from nexusflow_core.errors import InvalidRequestError, RequestTooLargeError
 from nexusflow_core.untyped import MALFORMED
 
-__all__ = ["MAX_MEMBERS", "MAX_VALUES", "Member", "check_values", "count_values", "elements", "members"]
+__all__ = [
+    "MAX_MEMBERS",
+    "MAX_VALUES",
+    "Member",
+    "check_values",
+    "count_values",
+    "elements",
+    "members",
+    "without_members",
+]
 
 MAX_MEMBERS = 1000
 """Bound on top-level members. The Messages API has about thirty."""
@@ -23,6 +33,7 @@ _EMPTY = re.compile(rb"[ \t\n\r]*+\{[ \t\n\r]*+\}[ \t\n\r]*+")
 _BLANK = re.compile(rb"[ \t\n\r]*+")
 _CLOSING = ord("}")
 _NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
+_COMMA = re.compile(rb"[ \t\n\r]*+,")
 _BETWEEN = re.compile(rb"[ \t\n\r,]*+")
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _BLANKS = b" \t\n\r"
@@ -65,6 +76,19 @@ def elements(text: bytes) -> list[tuple[int, int]]:
         position = start + memoryview(value).nbytes
         found.append((start, position))
     return found
+
+
+def without_members(text: bytes, names: Set[str]) -> bytes:
+    """Returns a JSON object without the members of these names. All other bytes stay unchanged."""
+    kept: list[bytes] = []
+    position = start = text.index(b"{") + 1
+    for key, _, end in members(text):
+        if key not in names:
+            kept.append(text[position:end])
+        position = end
+    inside = b"".join(kept)
+    comma = _COMMA.match(inside)  # the member before the first one that stays is gone
+    return text[:start] + (inside[comma.end() :] if comma is not None else inside) + text[position:]
 
 
 def _walk(text: bytes) -> list[Member] | None:

@@ -25,10 +25,10 @@ class Listed:
         target = route.targets[0]
         self._model, self._vendor = target.model or id, target.upstream.prices
         self._book = book
-        try:
-            self._known: ModelPrices | None = book.find(self._model, self._vendor)
-        except UnknownModelError:
-            self._known = None
+        self._known = _known(book, self._model, self._vendor)
+        if self._known is None and target.upstream.door is not None:
+            self._model = id  # a deployment's name, or an ARN, names no model
+            self._known = _known(book, id, self._vendor)
         self._info: dict[str, Any] = {
             "type": "model",
             "id": id,
@@ -44,6 +44,13 @@ class Listed:
         if self._known is None:
             return dict(self._info)
         return {**self._info, "price": _price(self._known, self._model, self._vendor, at, self._book)}
+
+
+def _known(book: PriceBook, model: str, vendor: str | None) -> ModelPrices | None:
+    try:
+        return book.find(model, vendor)
+    except UnknownModelError:
+        return None
 
 
 def _facts(row: ModelRow) -> dict[str, Any]:

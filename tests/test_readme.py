@@ -140,9 +140,8 @@ def test_the_configuration_is_checked_as_shown(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("snippet", SNIPPETS["toml"])
 def test_every_configuration_is_accepted(snippet: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each starts a gateway as it stands."""
-    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-dashscope")
-    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-deepseek")
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
+    for name in re.findall(r"env:(\w+)", snippet):
+        monkeypatch.setenv(name, f"sk-{name.lower()}")
     NexusFlow(config=decode_config(snippet.encode()))
 
 

@@ -15,6 +15,7 @@ from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.errors import CombinedConfigError, ConfigError
 from nexusflow_core.routing import ModelRoute, Retry, Router, Target, TargetOptions
 from nexusflow_core.toml import Places, printable
+from nexusflow_core.upstream import Upstream
 
 __all__ = ["add_arguments", "run"]
 
@@ -94,9 +95,16 @@ def _target(target: Target) -> str:
     if upstream.api_key is not None:
         key = f"key from {upstream.api_key.name}"
     model = f" as {target.model}" if target.model else ""
-    facts = [upstream.dialect, upstream.base_url, key, *_changed(target.options)]
+    facts = [upstream.dialect, *_door(upstream), upstream.base_url, key, *_changed(target.options)]
     facts += ["strict"] if target.strict else []
     return f"{upstream.name}{model} ({', '.join(facts)})"
+
+
+def _door(upstream: Upstream) -> list[str]:
+    """Returns the cloud that serves Claude, and what differs from its defaults."""
+    if upstream.door is None:
+        return []
+    return [f"door {upstream.door}", *(["betas = pass"] if upstream.betas == "pass" else [])]
 
 
 def _route(route: ModelRoute) -> str:

@@ -64,8 +64,8 @@ class Config(Struct, frozen=True, kw_only=True):
     def secrets(self) -> Iterator[tuple[str, Secret, bool]]:
         """Yields each secret with its path, and True if the gateway starts without it."""
         for name, upstream in self.upstreams.items():
-            if upstream.api_key is not None:
-                yield f"upstreams.{name}.api_key", upstream.api_key, upstream.optional
+            for setting, secret in upstream.secrets():
+                yield f"upstreams.{name}.{setting}", secret, upstream.optional
         for index, key in enumerate(self.keys):
             yield f"auth.keys[{index}]", key, False
 
@@ -92,9 +92,10 @@ class Config(Struct, frozen=True, kw_only=True):
         `left_out` names them and their variables. A route without remaining targets serves no model.
         """
         missing = {
-            name: upstream.api_key.name
+            name: secret.name
             for name, upstream in self.upstreams.items()
-            if upstream.optional and upstream.api_key is not None and not upstream.api_key.known
+            for _, secret in upstream.secrets()
+            if upstream.optional and not secret.known
         }
         if not missing:
             return self

@@ -15,6 +15,7 @@ from nexusflow_core.config.checks import (
     checked_url,
 )
 from nexusflow_core.config.config import CacheSettings, Config, Limits
+from nexusflow_core.config.doors import door_of, headers_of, place_of
 from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
 from nexusflow_core.dialect import UpstreamDialect
 from nexusflow_core.dialects import DIALECTS
@@ -122,11 +123,13 @@ class _Decoding:
             hint = complaints.meant(table.dialect, DIALECTS)
             complaints.add(f"{path}.dialect", f"{table.dialect!r} is not one of {', '.join(DIALECTS)}{hint}")
             return
-        base_url = dialect.default_base_url if table.base_url is None else table.base_url
+        check_effect(complaints, path, written, [table.dialect])
+        door = door_of(complaints, path, table)
+        base_url = dialect.default_base_url if door is None else door.address
+        base_url = table.base_url if table.base_url is not None else base_url
         if base_url is None:
             complaints.add(f"{path}.base_url", "is missing")
             return
-        check_effect(complaints, path, written, [table.dialect])
         self._check_vendor(path, table, dialect)
         self._check_key(path, table)
         check_text(complaints, f"{path}.ca_file", table.ca_file)
@@ -140,7 +143,7 @@ class _Decoding:
             dialect=table.dialect,
             base_url=base_url,
             api_key=table.api_key,
-            auth=table.auth or dialect.default_auth,
+            auth=table.auth or (door.auth if door is not None else dialect.default_auth),
             vendor=table.vendor,
             prices=table.prices,
             ca_file=table.ca_file,
@@ -148,6 +151,10 @@ class _Decoding:
             threads=table.threads,
             connections=table.connections,
             timeouts=table.timeouts,
+            door=table.door if door is not None else None,
+            place=place_of(table),
+            headers=headers_of(complaints, path, table, door),
+            betas=table.betas,
         )
         self._upstreams[name] = replace(upstream, prices=dialect.price_vendor(upstream))
 

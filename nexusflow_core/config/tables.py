@@ -5,7 +5,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from nexusflow_core.routing import ServerTools, Thinking, ToolImages
-from nexusflow_core.upstream import AuthScheme, Secret, Timeouts
+from nexusflow_core.upstream import AuthScheme, Betas, Secret, Timeouts
 
 __all__ = ["AuthTable", "LogTable", "PricesTable", "RouteTable", "UpstreamTable"]
 
@@ -17,6 +17,13 @@ class UpstreamTable(Struct):
     base_url: str | None = None
     api_key: Secret | None = None
     auth: AuthScheme | None = None
+    door: str | None = None
+    region: str | None = None
+    project: str | None = None
+    workspace: str | None = None
+    resource: str | None = None
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    betas: Betas = "filter"
     optional: bool = False
     vendor: str | None = None
     prices: str | None = None

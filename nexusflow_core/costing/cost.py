@@ -17,7 +17,7 @@ __all__ = ["cost"]
 
 _BUILTIN = PriceBook.builtin()
 
-_ENDPOINTS = (None, "regional", "global")
+_ENDPOINTS = (None, "regional", "global", "us-gov")
 
 _INEXACT = (TypeError, ValueError, ArithmeticError, Warning)
 """Errors of arithmetic with counts that are not Python ints; Warning, since the host may raise numpy's."""
@@ -79,7 +79,7 @@ def cost(
     UTC day, or either as ISO 8601 text.
 
     - `vendor`: the vendor whose prices apply; None searches all vendors.
-    - `batch`: it ran through a batch API. `endpoint`: "regional" or "global" on Bedrock and Vertex; None reads
+    - `batch`: it ran through a batch API. `endpoint`: "regional", "global" or "us-gov" of a cloud; None reads
       it from the model's id. `explicit_cache`: the cache hit came from markers (Qwen).
     - `many_requests`: the usage is a sum, for example of a day. The lowest tier applies, and `tier_unknown`
       flags that others exist. A prompt beyond the model's window is also treated as a sum.
@@ -214,7 +214,7 @@ def _by_the_rules(
 ) -> tuple[Usage, Price, tuple[str, ...]] | Cost:
     """Returns the usage to charge, its price and flags; or the whole cost, if it is already known."""
     if endpoint not in _ENDPOINTS:
-        raise ValueError(f"endpoint: {endpoint!r} is neither 'regional' nor 'global'")
+        raise ValueError(f"endpoint: {endpoint!r} is not 'regional', 'global' or 'us-gov'")
     if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
         raise UnknownModelError(f"no price is known for {repr(model)[:40]}: `model` must be a string")
     when, flags = _moment(at), usage.flags

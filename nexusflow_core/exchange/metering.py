@@ -91,6 +91,7 @@ def _price(
                 vendor=vendor,
                 stop_reason=facts.stop_reason,
                 partial=partial,
+                endpoint=billing.endpoint if billing is not None else None,
             )
             break
         except UnknownModelError:

@@ -11,7 +11,7 @@ from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange.attempt import Attempt
 from nexusflow_core.record import Attempt as AttemptRecord
 from nexusflow_core.routing import ModelRoute, Target
-from nexusflow_core.upstream import client_credentials, masked, shortest_with
+from nexusflow_core.upstream import Secret, client_credentials, masked, shortest_with
 
 __all__ = ["MAX_TEXT", "Outcome"]
 
@@ -89,9 +89,14 @@ class Outcome(Struct, kw_only=True):
         self.attempt, self.final = attempt, None
         if attempt.leg.request is not None:
             for sent in client_credentials(attempt.leg.request.headers):
-                key = sent.value.decode("latin-1")
-                self.keys.add(key)
-                self.shortest = min(self.shortest, shortest_with(key))
+                self._mask(sent.value.decode("latin-1"))
+            for value in attempt.target.upstream.headers.values():
+                if isinstance(value, Secret):
+                    self._mask(value.reveal())
+
+    def _mask(self, key: str) -> None:
+        self.keys.add(key)
+        self.shortest = min(self.shortest, shortest_with(key))
 
     def end_attempt(self, reason: str, now: float) -> None:
         """Records the current attempt, unless that has been done. `reason` is "" for the one that serves."""

@@ -94,6 +94,7 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
         vendor=it.price_vendor or (it.price_row.partition("/")[0] if it.price_row else None),
         stop_reason=_stop_reason(it),
         partial=it.usage_source == "partial",
+        endpoint=it.billing.endpoint if it.billing is not None else None,
         logged_femto_usd=None if it.cost_usd is None else femto_of(it.cost_usd),
         flags=_flags(it),
     )

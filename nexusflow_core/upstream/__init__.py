@@ -11,7 +11,9 @@ from nexusflow_core.upstream.headers import (
 from nexusflow_core.upstream.keys import KeySearch, cleaned, masked, shortest_with
 from nexusflow_core.upstream.upstream import (
     AuthScheme,
+    Betas,
     Credential,
+    Place,
     Secret,
     Timeouts,
     Upstream,
@@ -22,9 +24,11 @@ from nexusflow_core.upstream.upstream import (
 
 __all__ = [
     "AuthScheme",
+    "Betas",
     "Credential",
     "Headers",
     "KeySearch",
+    "Place",
     "Secret",
     "Timeouts",
     "Upstream",

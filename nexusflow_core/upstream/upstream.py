@@ -1,6 +1,6 @@
 """The address and the credential of a call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -12,7 +12,9 @@ from nexusflow_core.upstream.keys import masked
 
 __all__ = [
     "AuthScheme",
+    "Betas",
     "Credential",
+    "Place",
     "Secret",
     "Timeouts",
     "Upstream",
@@ -22,6 +24,9 @@ __all__ = [
 ]
 
 AuthScheme: TypeAlias = Literal["x-api-key", "bearer", "none"]
+
+Betas: TypeAlias = Literal["filter", "pass"]
+"""`filter`: betas and members that a cloud refuses are left out. `pass`: nothing is."""
 
 _LONGEST_ID = 200
 
@@ -105,13 +110,23 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
     grace: float = 5.0
 
 
+class Place(Struct, frozen=True):
+    """Where in a cloud an upstream is. None: not stated."""
+
+    region: str | None = None
+    project: str | None = None
+    workspace: str | None = None
+    resource: str | None = None
+
+
 class Upstream(Struct, frozen=True, kw_only=True):
     """An address (`base_url`, without the protocol's path) and a credential (`api_key`).
 
     Without `api_key` the client's own credential is used. `auth` None means `x-api-key`, or `bearer` for
     Anthropic's OAuth tokens (`sk-ant-oat...`); "none" sends no credential. `vendor`: turns on known deviations
     and a bill's form. `prices`: the vendor whose prices apply; None searches all. `optional`: left out if its
-    key is missing. `threads`: it stores message threads; None means only at Anthropic's own address.
+    key is missing. `threads`: it stores message threads; None means only at Anthropic's own address. `door`:
+    the cloud that serves Claude, at this `place`. `headers` replace the client's; names are in lower case.
     """
 
     name: str
@@ -126,6 +141,25 @@ class Upstream(Struct, frozen=True, kw_only=True):
     threads: bool | None = None
     connections: int = 1000
     timeouts: Timeouts = Timeouts()
+    door: str | None = None
+    place: Place = Place()
+    headers: Mapping[str, Secret | str] = {}
+    betas: Betas = "filter"
+
+    def secrets(self) -> Iterator[tuple[str, Secret]]:
+        """Yields each secret with its setting's name: the key, then those in headers."""
+        if self.api_key is not None:
+            yield "api_key", self.api_key
+        for name, value in self.headers.items():
+            if isinstance(value, Secret):
+                yield f"headers.{name}", value
+
+    def own_headers(self) -> list[tuple[bytes, bytes]]:
+        """Returns the configured headers. Raises ConfigError for one that has not been read."""
+        return [
+            (name.encode("latin-1"), (value.reveal() if isinstance(value, Secret) else value).encode())
+            for name, value in self.headers.items()
+        ]
 
     @property
     def own_credential(self) -> bool:

@@ -42,6 +42,8 @@ class Billing(Struct, frozen=True, omit_defaults=True):
     """The cache was requested by markers. Qwen prices that differently."""
     thinking: bool = False
     """The answer contains reasoning, although its usage does not count it."""
+    endpoint: str | None = None
+    """The kind of endpoint in a cloud, if prices differ by it: "regional", "global" or "us-gov"."""
     flags: tuple[str, ...] = ()
     """Reasons why the bill is not certain."""
     uncounted_tokens: int = 0

@@ -1,12 +1,12 @@
 """RelayLeg: sends the client's body unchanged, and returns every byte of the answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from nexusflow_core.call import Call
-from nexusflow_core.counting import ESTIMATED, estimated, is_absent
-from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead, UpstreamDialect
-from nexusflow_core.dialects.anthropic.billing_header import without_billing_header
+from nexusflow_core.counting import ESTIMATED, estimated, is_absent, not_counted
+from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
 from nexusflow_core.dialects.anthropic.tap import (
     Answer,
     ErrorMember,
@@ -17,139 +17,37 @@ from nexusflow_core.dialects.anthropic.tap import (
 )
 from nexusflow_core.errors import (
     CallerError,
-    InvalidRequestError,
     NexusFlowError,
     UpstreamProtocolError,
     UpstreamStatusError,
 )
 from nexusflow_core.messages import read_body
 from nexusflow_core.messages.events import error_event
-from nexusflow_core.messages.marks import strip_marked
-from nexusflow_core.peek import rename_model, thread_of, thread_refused
-from nexusflow_core.prices import BUILTIN_VENDORS
 from nexusflow_core.record import Loss
-from nexusflow_core.routing import Target
 from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
 from nexusflow_core.sse import unframed
 from nexusflow_core.upstream import (
     Headers,
-    Upstream,
     UpstreamRequest,
-    header,
-    relayed_request_headers,
     relayed_response_headers,
     upstream_id,
 )
-from nexusflow_core.usage import read_bill
+from nexusflow_core.usage import Billing, read_bill
 
-__all__ = ["AnthropicDialect", "RelayLeg"]
+__all__ = ["RelayLeg"]
 
 HELD_BYTES = 16 * 1024 * 1024
 """Bound on the bytes of a sync answer that is held to its end. So a broken one becomes an error with its own
 status, and a whole one is metered. A larger answer passes as it arrives, without metering."""
 
-_OLDEST_VERSION = (b"anthropic-version", b"2023-06-01")
-
 _ENOUGH = 1024
 """Bytes of blanks after which a body is treated as its content type says."""
 
-_PATHS = {"messages": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"}
+_REQUEST_IDS = (b"request-id", b"x-amzn-requestid", b"apim-request-id", b"x-vertex-ai-received-request-id")
+"""Anthropic's header of an answer's id, then those of the clouds."""
 
-
-class AnthropicDialect(UpstreamDialect):
-    """Anthropic, and other vendors that speak its protocol. Calls are relayed."""
-
-    path = "/v1/messages"
-    endings = ("/v1/messages", "/v1")
-    default_base_url: str | None = "https://api.anthropic.com"
-    options = frozenset({"count_tokens", "thinking", "threads"})
-
-    def __init__(self, vendors: Mapping[str, str | None] | None = None) -> None:
-        """`vendors`: others that speak this protocol beside their own, each with the vendor of its prices."""
-        self.vendors = {name: name for name in BUILTIN_VENDORS} | dict(vendors or {})
-
-    def open(self, call: Call, target: Target, at: datetime) -> "RelayLeg":
-        """Returns a RelayLeg. Raises InvalidRequestError for a query or header that cannot be sent."""
-        if call.may_have("thread") and thread_of(call.text) and not _keeps_threads(target.upstream):
-            raise thread_refused()
-        request = _relayed_request(call, target)
-        request.headers = self.sign(request, target.upstream, call.credential, at)
-        counting = call.endpoint == "count_tokens"
-        estimates = counting and target.options.count_tokens == "estimate"
-        return RelayLeg(
-            request,
-            call.request_id,
-            started_at=call.started_at,
-            third_party=_is_third_party(call, target),
-            counting=counting,
-            estimate_from=call if call.seen and estimates else None,
-        )
-
-    def decodes(self, call: Call) -> bool:
-        """True if the body may contain marked thinking."""
-        return call.marked
-
-    def price_vendor(self, upstream: Upstream) -> str | None:
-        """Returns the vendor whose prices apply. Anthropic is recognised by its address."""
-        if upstream.vendor is None and upstream.prices is None and upstream.base_url == self.default_base_url:
-            return "anthropic"
-        return super().price_vendor(upstream)
-
-
-def _keeps_threads(upstream: Upstream) -> bool:
-    """True if the upstream stores threads: by its setting, else only Anthropic. Others ignore `thread`."""
-    own = upstream.base_url == AnthropicDialect.default_base_url
-    return own if upstream.threads is None else upstream.threads
-
-
-def _is_third_party(call: Call, target: Target) -> bool:
-    """True if the upstream only speaks Anthropic's protocol: it has other prices or another model.
-
-    Some of them use Anthropic's names for their models.
-    """
-    own_model = not (target.model or call.model).startswith("claude-")
-    return own_model or target.upstream.prices not in (None, "anthropic")
-
-
-def _relayed_request(call: Call, target: Target) -> UpstreamRequest:
-    upstream = target.upstream
-    headers = relayed_request_headers(call.headers, None, own_credential=upstream.own_credential)
-    if header(headers, b"anthropic-version") is None:
-        headers.append(_OLDEST_VERSION)
-    body, edits = _edited_body(call, target)
-    if edits and call.content_encoding:  # an edited body is sent uncompressed
-        headers = [pair for pair in headers if pair[0] != b"content-encoding"]
-    url = upstream.base_url + _PATHS[call.endpoint]
-    if call.query:
-        url += "?" + _checked_query(call.query)
-    return UpstreamRequest(upstream, "POST", url, headers, body, edits)
-
-
-def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
-    """Returns the client's body, and its edits. There are three: the model's name is replaced; marked thinking
-    blocks are removed, since Anthropic would refuse them; and for third parties the billing header is removed,
-    since it differs in every call and defeats prefix caches."""
-    if call.seen is None:
-        return call.body, ()
-    model = target.model if target.model != call.model else None
-    third_party = _is_third_party(call, target)
-    if model is None and not third_party and not call.marked:
-        return call.body, ()
-    words = (*(("model",) if model else ()), *(("content-encoding",) if call.content_encoding else ()))
-    text, edits = strip_marked(call.seen.text, words, call.max_values) if call.marked else (call.seen.text, ())
-    if third_party:
-        text, cut = without_billing_header(text)
-        edits = (*(edits or words), *cut) if cut else edits
-    if model is not None:
-        text = rename_model(text, model)
-        edits = edits or words
-    return (text, edits) if edits else (call.body, ())
-
-
-def _checked_query(query: bytes) -> str:
-    if any(byte <= 0x20 or byte >= 0x7F or byte == 0x23 for byte in query):
-        raise InvalidRequestError("query: only printable ASCII is allowed, without '#'")
-    return query.decode("ascii")
+ForeignError: TypeAlias = Callable[[int, Headers, bytes], UpstreamStatusError | None]
+"""Reads an error in a cloud's own shape, from status, headers and body. None for Anthropic's shape."""
 
 
 class RelayLeg:
@@ -164,6 +62,8 @@ class RelayLeg:
         third_party: bool = False,
         counting: bool = False,
         estimate_from: Call | None = None,
+        foreign_error: ForeignError | None = None,
+        billing: Billing | None = None,
     ) -> None:
         self.request = request
         self.losses: Sequence[Loss] = ()
@@ -176,6 +76,9 @@ class RelayLeg:
         self._third_party = third_party
         self._counting = counting
         self._estimate_from = estimate_from  # the call, if an estimate may replace a missing count
+        self._foreign_error = foreign_error
+        self._received: tuple[int, Headers] = (0, ())  # kept for an error in a cloud's own shape
+        self._billing = billing  # what the target says about its prices
         self._uncounted = False  # True if the upstream has no count_tokens
         self._answer_head: ResponseHead | None = None  # as received; becomes `head` once it may be sent
         self._undecided = False  # True until it is clear whether this is a stream or a whole answer
@@ -196,7 +99,7 @@ class RelayLeg:
             return AnswerFacts(upstream_request_id=self._upstream_request_id)
         return AnswerFacts(
             usage=metered.usage,
-            billing=read_bill(self.request.upstream.vendor, metered.usage or {}),
+            billing=self._billing or read_bill(self.request.upstream.vendor, metered.usage or {}),
             model=metered.model,
             stop_reason=metered.stop_reason,
             cache_miss=metered.cache_miss,
@@ -211,7 +114,9 @@ class RelayLeg:
         if not 200 <= status < 600:
             raise UpstreamProtocolError(f"the upstream answered with status {status}, unknown to HTTP")
         kept = relayed_response_headers(headers)
-        self._upstream_request_id = upstream_id(headers, self.request.headers, b"request-id")
+        if self._foreign_error is not None:
+            self._received = status, headers
+        self._upstream_request_id = upstream_id(headers, self.request.headers, *_REQUEST_IDS)
         first = dict(reversed(headers))  # of a repeated header the first value counts
         encoding = first.get(b"content-encoding", b"").strip().lower()
         self._encoded = encoding not in (b"", b"identity")
@@ -290,7 +195,10 @@ class RelayLeg:
     def _not_counted(self) -> bytes:
         """Returns the upstream's 404, or an estimate instead."""
         if self._estimate_from is None or self._held is None:
-            return self._release()
+            if self._cloud_error(b"".join(self._held or ())) is None:
+                return self._release()
+            self.head, body = not_counted(self._request_id)
+            return body
         try:
             body_read = read_body(self._estimate_from.text, self._estimate_from.max_values)
             self.head, body = estimated(body_read, self._request_id)
@@ -306,7 +214,14 @@ class RelayLeg:
         return b"".join(held or ())
 
     def _read_answer(self, body: bytes) -> None:
-        """Meters a whole sync body. Raises UpstreamProtocolError for a success that is not JSON."""
+        """Meters a whole sync body.
+
+        Raises UpstreamProtocolError for a success that is not JSON, UpstreamStatusError for a cloud's error.
+        """
+        told = self._cloud_error(body)
+        if told is not None:
+            self.failure = told
+            raise told
         refused = isinstance(self.failure, UpstreamStatusError)
         answer = None if self._encoded else read_answer(unframed(body) if refused else body)
         if isinstance(self.failure, UpstreamStatusError):
@@ -318,6 +233,10 @@ class RelayLeg:
                 self.failure = self._status_of(answer.error, self._answer_head.status)
         elif not self._encoded:
             raise UpstreamProtocolError("the upstream's answer is not a JSON object")
+
+    def _cloud_error(self, body: bytes) -> UpstreamStatusError | None:
+        """Returns the error in a cloud's own shape, or None."""
+        return self._foreign_error(*self._received, body) if self._foreign_error is not None else None
 
     def _status_of(self, member: ErrorMember, status: int) -> UpstreamStatusError:
         words = f"{member.type} {member.code()}"

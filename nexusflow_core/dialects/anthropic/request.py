@@ -1,0 +1,84 @@
+"""The request of a relayed call: the client's body, with few edits, each of them listed."""
+
+from nexusflow_core.call import Call
+from nexusflow_core.dialects.anthropic.billing_header import without_billing_header
+from nexusflow_core.dialects.anthropic.door_edits import edit_for_door
+from nexusflow_core.dialects.anthropic.doors import DOORS
+from nexusflow_core.errors import InvalidRequestError
+from nexusflow_core.messages.marks import strip_marked
+from nexusflow_core.peek import rename_model
+from nexusflow_core.routing import Target
+from nexusflow_core.upstream import UpstreamRequest, header, relayed_request_headers
+
+__all__ = ["is_third_party", "relayed_request"]
+
+_OLDEST_VERSION = (b"anthropic-version", b"2023-06-01")
+
+_PATHS = {"messages": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"}
+
+
+def is_third_party(call: Call, target: Target) -> bool:
+    """True if the upstream only speaks Anthropic's protocol: it has other prices or another model.
+
+    Some of them use Anthropic's names for their models. Behind a cloud's door is always Claude, whatever the
+    model is called there.
+    """
+    if target.upstream.door is not None:
+        return False
+    own_model = not (target.model or call.model).startswith("claude-")
+    return own_model or target.upstream.prices not in (None, "anthropic")
+
+
+def relayed_request(call: Call, target: Target) -> UpstreamRequest:
+    """Returns the request without its credential.
+
+    Raises InvalidRequestError for a query or a header that cannot be sent.
+    """
+    upstream = target.upstream
+    headers = relayed_request_headers(call.headers, None, own_credential=upstream.own_credential)
+    if header(headers, b"anthropic-version") is None:
+        headers.append(_OLDEST_VERSION)
+    own = upstream.own_headers()
+    names = {name for name, _ in own}
+    headers = [*(pair for pair in headers if pair[0] not in names), *own]
+    body, edits = _edited_body(call, target)
+    if call.seen is not None and upstream.door is not None and upstream.betas == "filter":
+        text = body if edits else call.seen.text
+        edited, headers, more = edit_for_door(DOORS[upstream.door], text, headers, target)
+        if edited is not text:
+            packed = ("content-encoding",) if call.content_encoding and not edits else ()
+            body, edits = edited, (*edits, *packed)
+        edits = (*edits, *more)
+    if body is not call.body and call.content_encoding:  # an edited body is sent uncompressed
+        headers = [pair for pair in headers if pair[0] != b"content-encoding"]
+    url = upstream.base_url + _PATHS[call.endpoint]
+    if call.query:
+        url += "?" + _checked_query(call.query)
+    return UpstreamRequest(upstream, "POST", url, headers, body, edits)
+
+
+def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
+    """Returns the client's body, and its edits. There are three: the model's name is replaced; marked thinking
+    blocks are removed, since Anthropic would refuse them; and for third parties the billing header is removed,
+    since it differs in every call and defeats prefix caches."""
+    if call.seen is None:
+        return call.body, ()
+    model = target.model if target.model != call.model else None
+    third_party = is_third_party(call, target)
+    if model is None and not third_party and not call.marked:
+        return call.body, ()
+    words = (*(("model",) if model else ()), *(("content-encoding",) if call.content_encoding else ()))
+    text, edits = strip_marked(call.seen.text, words, call.max_values) if call.marked else (call.seen.text, ())
+    if third_party:
+        text, cut = without_billing_header(text)
+        edits = (*(edits or words), *cut) if cut else edits
+    if model is not None:
+        text = rename_model(text, model)
+        edits = edits or words
+    return (text, edits) if edits else (call.body, ())
+
+
+def _checked_query(query: bytes) -> str:
+    if any(byte <= 0x20 or byte >= 0x7F or byte == 0x23 for byte in query):
+        raise InvalidRequestError("query: only printable ASCII is allowed, without '#'")
+    return query.decode("ascii")

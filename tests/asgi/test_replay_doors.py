@@ -1,0 +1,132 @@
+"""Recorded traffic of clouds through real sockets: raw client -> NexusFlow on uvicorn -> replaying upstream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+
+from nexusflow_asgi import NexusFlow
+from nexusflow_core import CallRecord, decode_config
+from tests import cloud_traffic
+from tests.cloud_traffic import CloudExchange
+from tests.servers import Headers, RawClient, Received, RecordingHook, ScriptedUpstream, Served, always, answer
+
+CLOUD_KEY = "sk-cloud-key"
+HEADERS: Headers = [(b"content-type", b"application/json"), (b"anthropic-version", b"2023-06-01")]
+
+pytestmark = [
+    pytest.mark.recorded,
+    pytest.mark.skipif(cloud_traffic.why_absent() is not None, reason=cloud_traffic.why_absent() or ""),
+]
+
+
+class Replayed(NamedTuple):
+    """One exchange as it went through."""
+
+    exchange: CloudExchange
+    received: Received
+    status: int
+    body: bytes
+    record: CallRecord
+
+
+def config_of(url: str, door: str, settings: str) -> bytes:
+    return f"""
+        [upstreams.cloud]
+        dialect = "anthropic"
+        door = "{door}"
+        base_url = "{url}"
+        {settings}
+        api_key = "env:CLOUD_KEY"
+        [[routes]]
+        model = "*"
+        targets = ["cloud"]
+        [retry]
+        attempts = 1
+        [auth]
+        anonymous = true
+    """.encode()
+
+
+def replay(exchanges: Sequence[CloudExchange], door: str, settings: str) -> Iterator[Replayed]:
+    """Sends each recorded request through a gateway whose cloud gives the recorded answer, in random pieces."""
+    hook = RecordingHook()
+    with ScriptedUpstream(lambda _: ()) as upstream:
+        config = decode_config(config_of(upstream.url, door, settings))
+        with Served(NexusFlow(config=config, hooks=[hook])) as served, RawClient(served.port) as client:
+            for done, exchange in enumerate(exchanges, 1):
+                rng = Random(exchange.id)
+                names = [(name.encode(), value.encode()) for name, value in exchange.response_headers.items()]
+                kept = [pair for pair in names if pair[0] not in (b"transfer-encoding", b"content-length")]
+                steps = answer(exchange.status, kept, pieces(exchange.data, rng), framing="chunked")
+                upstream.script = always(steps)
+                body = json.dumps({"model": exchange.model or "claude-x", **(exchange.request or {})}).encode()
+                head, got = client.call("/v1/messages", HEADERS, body)
+                yield Replayed(exchange, upstream.requests[done - 1], head.status, got, hook.wait(done)[-1])
+
+
+def pieces(data: bytes, rng: Random) -> Iterator[bytes]:
+    at = 0
+    while at < len(data):
+        size = rng.choice([1, 7, 100, 3000, len(data)])
+        yield data[at : at + size]
+        at += size
+
+
+def usage_of(exchange: CloudExchange) -> dict[str, Any]:
+    """The counts in the answer, by an independent fold."""
+    if not exchange.body_is_sse:
+        return known(json.loads(exchange.data)["usage"])
+    usage: dict[str, Any] = {}
+    for line in exchange.data.decode().splitlines():
+        if line.startswith("data:") and '"message_' in line:
+            event = json.loads(line[5:])
+            usage |= known(event["message"]["usage"] if "message" in event else event.get("usage") or {})
+    return usage
+
+
+def known(usage: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in usage.items() if value is not None}
+
+
+@pytest.fixture(autouse=True)
+def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOUD_KEY", CLOUD_KEY)
+
+
+@pytest.mark.parametrize(
+    ("door", "kind", "settings", "count"),
+    [
+        ("foundry", "foundry", 'resource = "acme"', 32),
+        ("bedrock-mantle", "bedrock-mantle", 'region = "us-east-1"', 2),
+    ],
+)
+def test_relayed_doors_pass_byte_for_byte(door: str, kind: str, settings: str, count: int) -> None:
+    """Request and answer are the recorded ones; usage is read, and each call has a price."""
+    found = list(replay(list(cloud_traffic.exchanges(host_kind=kind)), door, settings))
+    assert len(found) >= count
+    for it in found:
+        assert json.loads(it.received.body) == it.exchange.request, it.exchange.id
+        assert (it.status, it.body) == (it.exchange.status, it.exchange.data), it.exchange.id
+        assert known(it.record.usage or {}) == usage_of(it.exchange), it.exchange.id
+        assert it.record.cost_usd is not None, it.exchange.id
+        assert (it.record.ending, list(it.record.edits)) == ("complete", [])
+        assert it.record.upstream_request_id == it.exchange.response_headers.get("apim-request-id")
+
+
+def test_recorded_errors_of_aws_become_anthropics() -> None:
+    """Each has a type that clients know, and no account or ARN. The record tells it too."""
+    recorded = [e for e in cloud_traffic.exchanges(host_kind="bedrock-runtime") if e.status >= 400]
+    assert len(recorded) >= 40
+    for it in replay(recorded, "bedrock", 'region = "us-east-1"'):
+        told = json.loads(it.body)
+        assert told["type"] == "error", it.exchange.id
+        assert told["error"]["message"]
+        assert "000000000000" not in it.body.decode()
+        assert "arn:aws" not in it.body.decode()
+        assert told["error"]["type"] == it.record.error_type
+        assert (it.status < 500) is (it.exchange.status < 500 and it.record.error_type != "api_error")
