@@ -8,9 +8,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from nexusflow_core.translation.text_part import AnswerState
 
-__all__ = ["SLOT_BYTES", "Slot", "Slots", "Step"]
+__all__ = ["Slot", "Slots", "Step"]
 
-SLOT_BYTES = 1000
+_SLOT_BYTES = 1000
 """Memory of a slot beside its texts, in bytes."""
 _EVENT_BYTES = 700
 
@@ -60,7 +60,7 @@ class Slot(ABC, Generic[_Event, _Item]):
         self.waiting: list[_Event] = []
         """Events that came while another slot was live."""
         self._state = state
-        state.held.bytes += SLOT_BYTES
+        state.held.bytes += _SLOT_BYTES
 
     def begin(self, item: _Item, out: list[bytes]) -> None:
         """Takes the item as it begins. Called while the slot is live. Most items have nothing to write then."""
