@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Any, Generic, Self, TypeVar
 
+import msgspec
+
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
 from nexusflow_core.errors import (
@@ -28,7 +30,7 @@ from nexusflow_core.translation.held import HELD_BYTES
 from nexusflow_core.translation.ids import answer_id
 from nexusflow_core.translation.losses import ESTIMATED, Losses, warning
 from nexusflow_core.translation.stop_reason import Ending
-from nexusflow_core.translation.stream import AnswerStream
+from nexusflow_core.translation.stream import AnswerStream, is_idle, unread
 from nexusflow_core.translation.usage import TOTALS
 from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
 
@@ -207,6 +209,15 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         if self.head is None and stream.started:
             self._held.clear()
             self._publish(_EVENTS)
+
+    def _undecoded(self, event: ServerSentEvent, error: msgspec.DecodeError) -> bytes:
+        """Handles data that cannot be decoded: an idle line, several lines, or an unusable answer."""
+        if is_idle(event):
+            return b""
+        if b"\n" in event.data:  # the server omits the blank lines between events
+            lines = [ServerSentEvent(line, event.event) for line in event.data.split(b"\n")]
+            return b"".join([self.decode(line) for line in lines])
+        return self._broken(unread(f"the upstream sent a line that is {error}", event.data))
 
     def _failed_with(self, reported: ErrorTold, stream: _Stream) -> bytes:
         """Returns the bytes for an error inside the upstream's stream, or raises it."""

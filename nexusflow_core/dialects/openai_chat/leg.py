@@ -15,7 +15,7 @@ from nexusflow_core.translation.error_bodies import ErrorTold
 from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.translation.leg import TranslatedLeg
 from nexusflow_core.translation.losses import Losses
-from nexusflow_core.translation.stream import is_done, is_idle, unread
+from nexusflow_core.translation.stream import is_done, unread
 from nexusflow_core.upstream import UpstreamRequest
 
 __all__ = ["ChatLeg"]
@@ -50,12 +50,7 @@ class ChatLeg(TranslatedLeg[ChatStream]):
         try:
             chunk = decode_chunk(data, in_pieces=True)
         except msgspec.DecodeError as error:
-            if stream.finish is not None or is_idle(event):
-                return b""
-            if b"\n" in data:  # the server omits the blank lines between events
-                lines = [ServerSentEvent(line, event.event) for line in data.split(b"\n")]
-                return b"".join([self.decode(line) for line in lines])
-            return self._broken(unread(f"the upstream sent a line that is {error}", data))
+            return b"" if stream.finish is not None else self._undecoded(event, error)
         reported = error_in(chunk, data, whole=event.event == "error")
         if reported is None and self.head is not None:  # nearly always
             return self._passed(stream.feed(chunk), stream)

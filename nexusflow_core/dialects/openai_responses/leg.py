@@ -15,7 +15,7 @@ from nexusflow_core.translation.answer import Answer
 from nexusflow_core.translation.error_bodies import ErrorTold
 from nexusflow_core.translation.leg import TranslatedLeg
 from nexusflow_core.translation.losses import Losses
-from nexusflow_core.translation.stream import is_done, is_idle, unread
+from nexusflow_core.translation.stream import is_done
 from nexusflow_core.upstream import UpstreamRequest
 
 __all__ = ["ResponsesLeg"]
@@ -51,12 +51,7 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
         try:
             it = decode_event(data)
         except msgspec.DecodeError as error:
-            if is_idle(event):
-                return b""
-            if b"\n" in data:  # the server omits the blank lines between events
-                lines = [ServerSentEvent(line, event.event) for line in data.split(b"\n")]
-                return b"".join([self.decode(line) for line in lines])
-            return self._broken(unread(f"the upstream sent a line that is {error}", data))
+            return self._undecoded(event, error)
         if not isinstance(it.type, str) or not it.type:
             it.type = event.event if event.event != "message" else ""
         return self._event(it, len(data), stream)
