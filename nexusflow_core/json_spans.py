@@ -158,6 +158,8 @@ def count_values(text: bytes, enough: int) -> int:
 
     Each value but the first follows a comma or an opening bracket. An empty container counts twice.
     """
+    if len(text) <= enough:  # each value takes a byte
+        return max(len(text), 1)
     if (most := _marks(text)) < enough:  # this counts marks inside strings too, so it is an upper bound
         return most + 1
     text = text.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quote starts or ends a string
