@@ -26,7 +26,7 @@ from nexusflow_core.messages.vocabulary import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from nexusflow_core.untyped import is_blank, is_zero, whole
+from nexusflow_core.untyped import is_blank, is_object, is_zero, whole
 
 __all__ = ["read_blocks", "read_body", "read_request", "request_of"]
 
@@ -66,6 +66,8 @@ EXTRA = frozenset(
     safeguards""".split()
 )
 """Known top-level members without a counterpart at other vendors so far."""
+
+_PLAIN_TOOL = frozenset(("name", "description", "input_schema"))
 
 _READ = frozenset(
     """model messages max_tokens system stream stop_sequences temperature top_p top_k tools tool_choice
@@ -137,7 +139,7 @@ def _message(item: Any, index: int, unknown: list[str]) -> InputMessage:
     except msgspec.ValidationError:
         return _message_closely(item, index, unknown)
     content = plain.content
-    return InputMessage(plain.role, [TextBlock(content)] if isinstance(content, str) else content)
+    return InputMessage(plain.role, [TextBlock(content)] if isinstance(content, str) else content, plain=True)
 
 
 def _message_closely(item: Any, index: int, unknown: list[str]) -> InputMessage:
@@ -201,6 +203,9 @@ def _system(system: Any, unknown: list[str]) -> list[TextBlock]:
 
 def _tool(item: Any, index: int) -> Tool:
     path = f"tools.{index}"
+    if is_object(item) and item.keys() == _PLAIN_TOOL and all(item.values()):  # nearly every tool
+        plain: Tool = _converted(item, Tool, path)
+        return plain
     given = _converted(item, dict[str, Any], path)
     members = {
         name: value

@@ -133,6 +133,8 @@ class InputMessage(Struct, gc=False):
 
     role: Literal["user", "assistant", "system"]
     content: list[Block]
+    plain: bool = False
+    """It holds no OtherBlock, as reading it has shown."""
 
 
 class Tool(Struct):

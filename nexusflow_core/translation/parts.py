@@ -109,6 +109,8 @@ class Parts(ABC):
         names the `call`.
         """
         drop_own_members(block, path, self._losses)
+        if isinstance(block.content, str) and not block.is_error:  # nearly every result
+            return block.content
         content = block.content if isinstance(block.content, list) else [TextBlock(block.content or "")]
         parts = [
             part

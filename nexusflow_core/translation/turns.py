@@ -36,6 +36,8 @@ def turns_of(
     turns: list[Turn] = []
     first, skip = 0, 0
     for index in range(len(messages) - 1, -1, -1):
+        if messages[index].plain:
+            continue
         at = _last_compaction(messages[index].content, reads)
         if at is not None:
             first, skip = index, at + 1

@@ -56,8 +56,10 @@ class CacheMarkers(WantedMarkers):
 
     def on_message(self, message: Part, blocks: Sequence[Placed]) -> Part:
         """Returns a message made of these blocks, with their markers."""
+        if not self.active:
+            return message
         content = message.get("content")
-        if not self.active or not content or (message["role"] == "tool" and not self._vendor.cache_results):
+        if not content or (message["role"] == "tool" and not self._vendor.cache_results):
             return message
         if message["role"] == "assistant" and not any(path in self._wanted for path, _ in blocks):
             return message

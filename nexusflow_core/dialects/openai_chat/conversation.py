@@ -38,9 +38,10 @@ class ChatParts(Parts):
 
     def content(self, parts: list[Part]) -> str | list[Part]:
         """Returns parts as the content of a message: a string where they are text, and may be one."""
-        only_text = all(map(self.is_text, parts))
-        if only_text and (len(parts) == 1 or self._string_content):
-            return "\n\n".join(part["text"] for part in parts)
+        if len(parts) == 1 or self._string_content:
+            texts: list[str] = [part["text"] for part in parts if part["type"] == "text"]
+            if len(texts) == len(parts):
+                return "\n\n".join(texts)
         return parts
 
 

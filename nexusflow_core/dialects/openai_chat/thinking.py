@@ -77,6 +77,8 @@ class Recall:
     def put(self, thoughts: Thoughts, message: dict[str, Any], path: str) -> None:
         """Adds the reasoning to an assistant message."""
         replay = self._vendor.replay
+        if replay is None:
+            return
         text = "".join(thoughts.texts)
         if replay == "reasoning_details" and (thoughts.details or text):
             message[replay] = thoughts.details or [{"type": "reasoning.text", "text": text}]
