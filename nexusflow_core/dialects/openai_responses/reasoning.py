@@ -26,7 +26,8 @@ result."""
 
 def reasoning_text(item: Part) -> str:
     """Returns the text of an item of reasoning, as the thinking block shows it; "" for none."""
-    return _BETWEEN.join(filter(None, map(_text_of, _shown_parts(item))))
+    place = _shown_place(item)
+    return _BETWEEN.join(filter(None, map(_text_of, item[place]))) if place is not None else ""
 
 
 def reasoning_signature(item: Part, shown: str, asked: ResponsesAsked) -> str:
@@ -82,17 +83,8 @@ def _kept(item: Part) -> Part:
 
 
 def _shown_place(item: Part) -> str | None:
-    return next((place for place in _PLACES if any(map(_text_of, _parts(item, place)))), None)
-
-
-def _shown_parts(item: Part) -> list[Any]:
-    place = _shown_place(item)
-    return _parts(item, place) if place is not None else []
-
-
-def _parts(item: Part, place: str) -> list[Any]:
-    parts = item.get(place)
-    return parts if is_list(parts) else []
+    lists = {place: item[place] for place in _PLACES if is_list(item.get(place))}
+    return next((place for place, parts in lists.items() if any(map(_text_of, parts))), None)
 
 
 def _text_of(part: Any) -> str:

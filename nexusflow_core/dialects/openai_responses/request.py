@@ -1,7 +1,7 @@
 """A Messages request as a Responses request: the same input makes the same bytes. Nothing is stored."""
 
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -9,7 +9,6 @@ from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_responses.cache_markers import CacheMarkers
 from nexusflow_core.dialects.openai_responses.context import WRAPPERS, ResponsesAsked, ResponsesTranslation
 from nexusflow_core.dialects.openai_responses.items import Items
-from nexusflow_core.dialects.openai_responses.thinking import steer_thinking, takes_sampling
 from nexusflow_core.dialects.openai_responses.tools import SEARCH_TYPE, offer_tools
 from nexusflow_core.dialects.openai_responses.vendors import vendor_row
 from nexusflow_core.errors import InvalidRequestError
@@ -22,12 +21,15 @@ from nexusflow_core.translation.refusals import check_extra, max_tokens, samplin
 from nexusflow_core.translation.schemas import closed, wanted_schema
 from nexusflow_core.translation.server_tools import compaction_threshold
 from nexusflow_core.translation.stops import check_stops
-from nexusflow_core.translation.thinking import Steered
+from nexusflow_core.translation.thinking import Steered, read_wish, steer
+from nexusflow_core.translation.vendor_row import fits
 from nexusflow_core.untyped import object_of
 
 __all__ = ["responses_request"]
 
 _LEAST_TOKENS: Final = 16
+_REASONING: Final = "reasoning"
+_KEEP_ALL: Final = "clear_thinking_20251015"
 _SAMPLING: Final = frozenset({"temperature", "top_p"})
 
 
@@ -53,8 +55,8 @@ def _made(it: ResponsesTranslation) -> tuple[bytes, ResponsesAsked]:
     if request.stream or vendor.stream_only:
         body.update(stream=True, stream_options={"include_obfuscation": False})
     one_call = offer_tools(it)
-    steered = steer_thinking(it)
-    body.update(sampling(it, _SAMPLING - vendor.refuses if takes_sampling(it) else ()))
+    steered = _steer_thinking(it)
+    body.update(sampling(it, _SAMPLING - vendor.refuses if _takes_sampling(it) else ()))
     _include(it, steered)
     markers = CacheMarkers(it)
     items = Items(it, markers)
@@ -132,3 +134,45 @@ def _answer_format(it: ResponsesTranslation) -> None:
         it.losses.drop(path, "sent without `strict`: that takes closed objects without optional members")
     form: Part = {"type": "json_schema", "name": "output", "schema": schema, "strict": strict}
     it.body["text"] = {"format": form}
+
+
+# Reasoning: an effort that the model accepts, a summary to show, and how long it stays in view
+
+
+def _steer_thinking(it: ResponsesTranslation) -> Steered:
+    """Puts `reasoning` into the body. Raises InvalidRequestError for a wish that contradicts itself."""
+    wish, row = read_wish(it), it.vendor.thinking_of(it.model)
+    steered = steer(it, wish, row, it.body)
+    if row is None:
+        return steered
+    if wish.kind == "disabled":
+        if row.off is None and row.efforts:  # listed by now: it cannot be switched off
+            _add(it, effort=row.efforts["low"])
+        return steered
+    if wish.kind is not None and it.vendor.summary and not wish.hidden and not steered.off:
+        if "summaries" in it.call.without:
+            it.losses.drop("thinking.display", "this organization may not see summaries of reasoning")
+        else:
+            _add(it, summary="auto")
+    if fits(it.vendor.context_models, it.model) and _keeps_all(it):
+        _add(it, context="all_turns")
+    return steered
+
+
+def _takes_sampling(it: ResponsesTranslation) -> bool:
+    """Returns whether the model takes sampling fields beside the effort that the body asks for."""
+    row = it.vendor.thinking_of(it.model)
+    if row is None or not it.vendor.thinking_alone:
+        return True
+    effort = object_of(it.body.get(_REASONING)).get("effort")
+    return effort == "none" or (effort is None and not row.by_default)
+
+
+def _add(it: ResponsesTranslation, **members: Any) -> None:
+    it.body[_REASONING] = {**object_of(it.body.get(_REASONING)), **members}
+
+
+def _keeps_all(it: ResponsesTranslation) -> bool:
+    """Whether the client asks to keep all thinking, as Claude Code does with every request."""
+    edits = object_of(it.request.extra.get("context_management")).get("edits")
+    return edits == [{"type": _KEEP_ALL, "keep": "all"}]
