@@ -3,6 +3,7 @@
 from math import inf
 
 from nexusflow_core.dialect import Leg, LegState
+from nexusflow_core.errors import UpstreamTimeoutError
 from nexusflow_core.exchange.orders import Read
 from nexusflow_core.record import Attempt as AttemptRecord
 from nexusflow_core.routing import Target
@@ -48,6 +49,12 @@ class Attempt:
             status=self.status,
             reason=reason,
             duration=now - self.deadlines.started,
+        )
+
+    def timed_out(self, now: float, *, reading: bool) -> UpstreamTimeoutError:
+        """Returns the error of the deadline that has passed. `reading`: the answer has begun."""
+        return UpstreamTimeoutError(
+            self.deadlines.describe_timeout(now, self.target.upstream.name, reading=reading)
         )
 
 

@@ -15,7 +15,6 @@ from nexusflow_core.errors import (
     InvalidRequestError,
     NexusFlowError,
     UpstreamError,
-    UpstreamTimeoutError,
     error_body,
     kept,
 )
@@ -173,7 +172,7 @@ class Exchange:
             return self.receive_eof(now)  # the grace period has passed
         if self._state is State.HEARING and isinstance(leg.failure, UpstreamError):
             return self._slow_error(attempt, leg.failure, now)
-        return self.transport_failed(UpstreamTimeoutError(self._timeout_message(now)), now)
+        return self.transport_failed(attempt.timed_out(now, reading=self._state is State.ANSWERING), now)
 
     def client_slow(self, now: float) -> bool:
         """Reports that the client is slow: restarts the upstream's idle time and grace period.
@@ -330,12 +329,7 @@ class Exchange:
             if now < min(until, deadlines.until):
                 deadlines.wait(until, pings=False)
                 return b""
-        return self._answer(UpstreamTimeoutError(self._timeout_message(now)), now)
-
-    def _timeout_message(self, now: float) -> str:
-        attempt = self._current()
-        reading = self._state is State.ANSWERING
-        return attempt.deadlines.describe_timeout(now, attempt.target.upstream.name, reading=reading)
+        return self._answer(attempt.timed_out(now, reading=self._state is State.ANSWERING), now)
 
     # The answer and its end
 

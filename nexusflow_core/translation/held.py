@@ -1,11 +1,16 @@
-"""Bounded buffers of a translated stream: texts in pieces, and their total size."""
+"""Texts of a translated stream: held in pieces, within a bound, and remembered after they were written."""
+
+from zlib import crc32
 
 from msgspec import Struct
 
-__all__ = ["HELD_BYTES", "Held", "Pieces", "utf8_length"]
+__all__ = ["COMPARED", "HELD_BYTES", "Held", "Pieces", "Said", "SaidExactly", "utf8_length"]
 
 HELD_BYTES = 16 * 1024 * 1024
 """Bound on the bytes held for one stream. A whole answer has the same bound."""
+
+COMPARED = 16
+"""Characters at the beginning of two texts that are compared."""
 
 _BLOCK = 1000
 
@@ -48,6 +53,56 @@ class Pieces:
         self._held.bytes -= self._size
         self._size, self._blocks, self._new = 0, None, None
         return text
+
+
+class Said:
+    """The size and the beginning of the text written of one kind, without leading blanks."""
+
+    __slots__ = ("head", "size")
+
+    def __init__(self) -> None:
+        self.size = 0  # bytes
+        self.head = ""
+
+    def add(self, text: str) -> None:
+        """Adds text that was written."""
+        if not self.size:
+            text = text.lstrip()
+        self.size += utf8_length(text)
+        if len(self.head) < COMPARED:
+            self.head = (self.head + text)[:COMPARED]
+
+    def beyond(self, whole: str) -> str | None:
+        """Returns the part of a whole text beyond that; None if it is another text."""
+        if not self.size:
+            return whole
+        visible = whole.lstrip()
+        if visible[: len(self.head)] != self.head[: len(visible)]:
+            return None
+        return visible.encode(errors="replace")[self.size :].decode(errors="ignore")
+
+
+class SaidExactly:
+    """The size and a checksum of the text written, leading blanks included."""
+
+    __slots__ = ("digest", "size")
+
+    def __init__(self) -> None:
+        self.size = 0  # bytes
+        self.digest = 0
+
+    def add(self, text: str) -> None:
+        """Adds text that was written."""
+        data = text.encode()
+        self.size += len(data)
+        self.digest = crc32(data, self.digest)
+
+    def beyond(self, whole: str) -> str | None:
+        """Returns the part of a whole text beyond that; None if it is another text."""
+        data = whole.encode(errors="replace")
+        if crc32(data[: self.size]) != self.digest:
+            return None
+        return data[self.size :].decode(errors="ignore")
 
 
 def utf8_length(text: str) -> int:

@@ -4,9 +4,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from nexusflow_core.translation.held import Held, Pieces
+from nexusflow_core.translation.held import Held, Pieces, SaidExactly
 from nexusflow_core.translation.json_lenient import Joint
-from nexusflow_core.translation.said import SaidExactly
 from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.translation.think_tags import ThinkTags
 from nexusflow_core.translation.writer import MessageWriter

@@ -12,10 +12,9 @@ from nexusflow_core.dialects.openai_chat.request import chat_request
 from nexusflow_core.dialects.openai_chat.vendors import VENDORS, Vendor, vendor_row
 from nexusflow_core.messages import MessagesRequest
 from nexusflow_core.routing import Target
-from nexusflow_core.translation.capabilities import capabilities_of
 from nexusflow_core.translation.count_leg import Counter
 from nexusflow_core.translation.losses import Losses
-from nexusflow_core.translation.translated_dialect import TranslatedDialect
+from nexusflow_core.translation.translated_dialect import TranslatedDialect, capabilities_of
 from nexusflow_core.upstream import Upstream, UpstreamRequest, split_url
 
 __all__ = ["OpenAIChatDialect", "tools_limit"]

@@ -5,17 +5,17 @@ from typing import Any
 from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, Delta, plain_text
 from nexusflow_core.dialects.openai_chat.tool_calls import StreamCalls
-from nexusflow_core.dialects.openai_chat.usage import ChatUsage
 from nexusflow_core.dialects.openai_chat.words import StreamWords
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.messages.events import text_delta
 from nexusflow_core.translation.held import HELD_BYTES
 from nexusflow_core.translation.stop_reason import End, Stopped, end_of
 from nexusflow_core.translation.stream import AnswerStream
+from nexusflow_core.translation.usage import UsageTap
 from nexusflow_core.untyped import is_zero
 from nexusflow_core.usage import Billing
 
-__all__ = ["ChatStream"]
+__all__ = ["ChatStream", "ChatUsage"]
 
 _FAILURES = (End.FAILED, End.LATE, End.BUSY)
 
@@ -158,3 +158,24 @@ class ChatStream(AnswerStream):
         if self._calls is None:
             self._calls = StreamCalls(self._asked, self._writer, self._words, self._held)
         return self._calls
+
+
+class ChatUsage(UsageTap):
+    """Reads usage from chunks, or from a whole answer."""
+
+    def __init__(self, asked: ChatAsked) -> None:
+        row = asked.vendor
+        super().__init__(asked.vendor_name, asked.prompt_tokens, output_by_total=row.output_by_total)
+
+    def take(self, chunk: Chunk) -> None:
+        """Takes a chunk, or a whole answer."""
+        if isinstance(chunk.service_tier, str):
+            self.service_tier = chunk.service_tier
+        has_usage = chunk.usage or chunk.x_groq  # most chunks have text and nothing else
+        for choice in chunk.choices or ():
+            message = choice.delta or choice.message
+            if message is not None and (message.reasoning_content or message.reasoning):
+                self.thinks = True
+            has_usage = has_usage or choice.usage
+        for usage in chunk.usages() if has_usage else ():
+            self.add(usage)

@@ -11,9 +11,8 @@ from nexusflow_core.dialects.openai_chat.reasoning import (
     reasoning_text,
 )
 from nexusflow_core.dialects.openai_chat.schema import Delta
-from nexusflow_core.translation.held import Held, Pieces
+from nexusflow_core.translation.held import COMPARED, Held, Pieces, Said
 from nexusflow_core.translation.json_lenient import Joint
-from nexusflow_core.translation.said import COMPARED, Said
 from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.translation.think_tags import ThinkTags
 from nexusflow_core.translation.writer import MessageWriter

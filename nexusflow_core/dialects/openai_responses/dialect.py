@@ -12,10 +12,9 @@ from nexusflow_core.dialects.openai_responses.request import responses_request
 from nexusflow_core.dialects.openai_responses.vendors import VENDORS, vendor_row
 from nexusflow_core.messages import MessagesRequest
 from nexusflow_core.routing import Target
-from nexusflow_core.translation.capabilities import capabilities_of
 from nexusflow_core.translation.count_leg import Counter
 from nexusflow_core.translation.losses import Losses
-from nexusflow_core.translation.translated_dialect import TranslatedDialect
+from nexusflow_core.translation.translated_dialect import TranslatedDialect, capabilities_of
 from nexusflow_core.upstream import Upstream, UpstreamRequest
 
 __all__ = ["OpenAIResponsesDialect"]

@@ -5,17 +5,22 @@ import msgspec
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import LegState
 from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
-from nexusflow_core.dialects.openai_responses.errors import error_in, error_of_body, origin_of, refused_part
-from nexusflow_core.dialects.openai_responses.response import read_answer, translate_answer
-from nexusflow_core.dialects.openai_responses.schema import Event, Response, decode_event
+from nexusflow_core.dialects.openai_responses.errors import (
+    error_in,
+    error_of_answer,
+    error_of_body,
+    origin_of,
+    refused_part,
+)
+from nexusflow_core.dialects.openai_responses.schema import Event, Response, decode_event, decode_response
 from nexusflow_core.dialects.openai_responses.stream import ENDS, ResponsesStream
-from nexusflow_core.errors import UpstreamError, UpstreamStatusError
+from nexusflow_core.errors import AnswerUnusableError, UpstreamError, UpstreamStatusError
 from nexusflow_core.sse import ServerSentEvent
-from nexusflow_core.translation.answer import Answer
+from nexusflow_core.translation.answer import Answer, fold
 from nexusflow_core.translation.error_bodies import ErrorTold
 from nexusflow_core.translation.leg import TranslatedLeg
 from nexusflow_core.translation.losses import Losses
-from nexusflow_core.translation.stream import is_done
+from nexusflow_core.translation.stream import is_done, unread
 from nexusflow_core.upstream import UpstreamRequest
 
 __all__ = ["ResponsesLeg"]
@@ -80,7 +85,7 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
 
     def finish(self, body: bytes, stream: ResponsesStream) -> bytes:
         try:
-            response = read_answer(body)
+            response = _read_answer(body)
         except UpstreamError:
             if body[:1] == b"{":
                 raise
@@ -90,10 +95,38 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
         return self._complete(response, stream)
 
     def answer(self, body: bytes) -> Answer | ErrorTold:
-        response = read_answer(body)
+        response = _read_answer(body)
         if isinstance(response, ErrorTold):
             return response
         stream = self.begin()
-        answer = translate_answer(response, stream)
+        answer = _translate_answer(response, stream)
         self._answer_model = stream.upstream_model
         return answer
+
+
+def _read_answer(body: bytes) -> Response | ErrorTold:
+    """Returns the answer in a body, or its error. Raises UpstreamError for anything else."""
+    try:
+        response = decode_response(body)
+    except msgspec.DecodeError as error:
+        raise unread(f"the upstream's answer is {error}", body) from None
+    if (told := error_of_answer(response)) is not None:
+        return told
+    if not response.is_answer:
+        told = error_of_body(body)
+        if not told.message:
+            raise AnswerUnusableError("the upstream's answer has no output")
+        return told
+    if response.unfinished:
+        raise AnswerUnusableError(f"the upstream's answer is not finished: {response.unfinished}")
+    return response
+
+
+def _translate_answer(response: Response, stream: ResponsesStream) -> Answer:
+    """Returns the Message of an answer. `stream` is a new one. Raises UpstreamError for an unusable answer."""
+    out = stream.end(response)
+    if isinstance(stream.failure, UpstreamError):
+        raise stream.failure
+    noticed = list(stream.noticed)
+    content, how = fold(out, noticed)
+    return Answer(content, how, stream.usage() or {}, stream.estimated, stream.billing, noticed)
