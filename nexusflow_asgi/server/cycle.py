@@ -49,6 +49,7 @@ class Cycle(RequestResponseCycle):
         """Renders the head. Raises RuntimeError for a name or value that HTTP forbids."""
         self.response_started = True
         self.waiting_for_100_continue = False
+        self.scope["headers"] = []  # the request's are read, and the answer may take an hour
         names = b"".join([name for name, _ in headers])
         if not is_header_name(names):
             raise RuntimeError("Invalid HTTP header name.")

@@ -238,6 +238,7 @@ class GatewayProtocol(HttpToolsProtocol):
             keep_alive=version != "1.0" and parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
+        self.headers = []  # the scope has them
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)
         else:

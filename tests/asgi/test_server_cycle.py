@@ -156,3 +156,25 @@ def test_a_head_request_gets_no_body() -> None:
     wire = answered(answer, b"HEAD /health HTTP/1.1\r\nhost: here\r\n\r\n")
     assert wire.writes == [b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"]
     assert not wire.cut
+
+
+def test_a_long_answer_does_not_keep_the_requests_headers() -> None:
+    """Once the answer has begun they are freed: thousands of streams may be open for an hour."""
+    kept: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Send) -> None:
+        kept.append(len(scope["headers"]))
+        await send(start())
+        kept.append(len(scope["headers"]))
+        await send(body(b""))
+
+    async def serve() -> None:
+        state = ServerState()
+        protocol = GatewayProtocol(uvicorn.Config(app, log_config=None, proxy_headers=False), state, {})
+        protocol.connection_made(Wire())
+        protocol.data_received(REQUEST)
+        await asyncio.gather(*state.tasks)
+        protocol.connection_lost(None)
+
+    asyncio.run(serve())
+    assert kept == [2, 0]
