@@ -27,8 +27,8 @@ def origin_of(vendor: Vendor, model: str, upstream: Upstream, credential: Creden
 
 def error_in(event: Event) -> ErrorTold | None:
     """Returns the error in an event of a stream; None if there is none. It may be flat or nested."""
-    if event.response is not None and (told := error_of_answer(event.response)) is not None:
-        return told
+    if event.response is not None and (reported := error_of_answer(event.response)) is not None:
+        return reported
     kind = event.type if isinstance(event.type, str) else ""
     if not is_zero(event.error):
         beside = {"message": event.message, "code": event.code}
@@ -44,35 +44,41 @@ def error_of_answer(response: Response) -> ErrorTold | None:
     status = str(response.status or "").lower()
     if is_zero(response.error) and status not in _FAILED:
         return None
-    told = _understood({"error": response.error} if not is_zero(response.error) else {})
-    return told if told.message or told.words else replace(told, message=f"the upstream's answer is {status}")
+    reported = _understood({"error": response.error} if not is_zero(response.error) else {})
+    return (
+        reported
+        if reported.message or reported.words
+        else replace(reported, message=f"the upstream's answer is {status}")
+    )
 
 
 def error_of_body(body: bytes) -> ErrorTold:
     """Returns the error in the body of an error answer, or in JSON that is no answer."""
-    told = read_error_body(body)
+    reported = read_error_body(body)
     try:
         members = object_of(decode_json(body))
     except msgspec.DecodeError:
         members = {}
     kind = members.get("error_type") or object_of(members.get("error")).get("error_type")
-    return _meant(replace(told, words=f"{told.words} {kind[:200]}") if isinstance(kind, str) else told)
+    return _meant(
+        replace(reported, words=f"{reported.words} {kind[:200]}") if isinstance(kind, str) else reported
+    )
 
 
 def _understood(error: dict[str, Any]) -> ErrorTold:
-    told = read_error({name: value for name, value in error.items() if not is_zero(value)})
-    if not told.message and is_zero(error.get("error")):
-        told = replace(told, message=str(message_of(error) or ""))
-    return _meant(told)
+    reported = read_error({name: value for name, value in error.items() if not is_zero(value)})
+    if not reported.message and is_zero(error.get("error")):
+        reported = replace(reported, message=str(message_of(error) or ""))
+    return _meant(reported)
 
 
-def refused_part(told: ErrorTold, status: int) -> str:
+def refused_part(reported: ErrorTold, status: int) -> str:
     """Returns the part of the request that an error is about, if the call can go without it; else ""."""
     if status != 400:
         return ""
-    if "invalid_encrypted_content" in told.words:
+    if "invalid_encrypted_content" in reported.words:
         return "reasoning"
-    return "summaries" if _SUMMARIES.search(told.message[:_LOOK]) else ""
+    return "summaries" if _SUMMARIES.search(reported.message[:_LOOK]) else ""
 
 
 # The meaning of a code
@@ -99,14 +105,16 @@ _STATUS = (
 _LOOK = 2000
 
 
-def _meant(told: ErrorTold) -> ErrorTold:
+def _meant(reported: ErrorTold) -> ErrorTold:
     """Returns the error with the status and the words that its codes mean."""
-    words, message = told.words, told.message
+    words, message = reported.words, reported.message
     if _WRONG_KEY.match(message):
         words += " invalid_api_key"
     elif "usage_not_included" in words:
         words += " insufficient_quota"
     elif _REFUSED.search(words) and not too_long(message, words):
         words += " content_filter"
-    status = told.status or next((status for pattern, status in _STATUS if pattern.search(words.lower())), None)
-    return replace(told, words=words, status=status)
+    status = reported.status or next(
+        (status for pattern, status in _STATUS if pattern.search(words.lower())), None
+    )
+    return replace(reported, words=words, status=status)

@@ -40,9 +40,9 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
     def error_told(self, body: bytes) -> ErrorTold:
         return error_of_body(body)
 
-    def _failed(self, told: ErrorTold) -> UpstreamStatusError:
-        error = super()._failed(told)
-        error.refuses = refused_part(told, self._status)
+    def _failed(self, reported: ErrorTold) -> UpstreamStatusError:
+        error = super()._failed(reported)
+        error.refuses = refused_part(reported, self._status)
         return error
 
     def decode(self, event: ServerSentEvent) -> bytes:
@@ -62,8 +62,8 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
         return self._event(it, len(data), stream)
 
     def _event(self, it: Event, size: int, stream: ResponsesStream) -> bytes:
-        if (told := error_in(it)) is not None:
-            return self._failed_with(told, stream)
+        if (reported := error_in(it)) is not None:
+            return self._failed_with(reported, stream)
         if it.type not in ENDS:
             return self._passed(stream.feed(it, size), stream)
         response = it.response or Response()
@@ -110,13 +110,13 @@ def _read_answer(body: bytes) -> Response | ErrorTold:
         response = decode_response(body)
     except msgspec.DecodeError as error:
         raise unread(f"the upstream's answer is {error}", body) from None
-    if (told := error_of_answer(response)) is not None:
-        return told
+    if (reported := error_of_answer(response)) is not None:
+        return reported
     if not response.is_answer:
-        told = error_of_body(body)
-        if not told.message:
+        reported = error_of_body(body)
+        if not reported.message:
             raise AnswerUnusableError("the upstream's answer has no output")
-        return told
+        return reported
     if response.unfinished:
         raise AnswerUnusableError(f"the upstream's answer is not finished: {response.unfinished}")
     return response
