@@ -137,3 +137,20 @@ def test_a_refused_key_is_refused_at_400_too(body: Any) -> None:
 def test_a_long_message_is_cut() -> None:
     """An upstream that echoes the whole prompt does not fill the client's log."""
     assert len(answered(error("x y " * 5000), status=400).json["error"]["message"]) <= 2000
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Please try again in 20s.", "20"),
+        ("Please try again in 1m2.5s.", "63"),
+        ("Try again in 120ms", "1"),
+        ("try again in 7 seconds", "7"),
+        ("try again in 3 days", "1"),
+        ("try again in a while", "1"),
+    ],
+)
+def test_a_wait_may_stand_in_the_text(text: str, seconds: str) -> None:
+    """Some vendors state it nowhere else."""
+    driven = answered(error(f"Rate limit reached. {text}", code="rate_limit_exceeded"), status=429)
+    assert (driven.status, driven.headers["retry-after"]) == (429, seconds)

@@ -54,3 +54,11 @@ def test_special_characters_are_letters_like_any_other() -> None:
     for stop in ("]x", "^x", "-x", "\\x", "[x", "$", "\n\n"):
         finder = StopFinder([stop, "zz"])
         assert (finder.feed(f"a{stop[0]}") + finder.feed(f"{stop[1:]}b"), finder.found) == ("a", stop)
+
+
+def test_no_stop_string_spans_two_texts() -> None:
+    """A text that ends, such as one before a call, is not continued by the next."""
+    finder = StopFinder(["STOP"])
+    assert finder.feed("a ST") + finder.flush() == "a ST"
+    assert (finder.feed("OP b"), finder.found) == ("OP b", None)
+    assert (finder.feed(" STOP c"), finder.found) == (" ", "STOP")
