@@ -71,7 +71,7 @@ SETTINGS = {
     "upstreams.NAME.dialect": "`anthropic` (relayed), `openai-chat` or `openai-responses` (translated)",
     "upstreams.NAME.base_url": "URL or `unix:/PATH.sock`; the path of the dialect is appended",
     "upstreams.NAME.api_key": "the variable that holds the key, as `env:NAME`",
-    "upstreams.NAME.auth": "header of the key: `x-api-key`, `bearer`, or `none` for no key at all",
+    "upstreams.NAME.auth": "header of the key: `x-api-key` or `bearer`; `none` for no key, `aws` to sign",
     "upstreams.NAME.door": "a cloud with Claude: `bedrock`, `bedrock-mantle`, `aws`, `google`, `foundry`",
     "upstreams.NAME.region": "the cloud's region, such as `us-east-1`",
     "upstreams.NAME.project": "the project at Google",

@@ -25,8 +25,8 @@ ASGI = """backend transports hooks otel anonymous host_errors auth body settings
 """nexusflow_asgi from the ground up."""
 
 PURE = """__future__ abc array base64 binascii bisect codecs collections contextlib copy csv dataclasses
-    datetime decimal difflib enum fractions functools hashlib heapq html itertools json math msgspec operator re
-    statistics string struct tomllib types typing unicodedata urllib.parse zlib""".split()
+    datetime decimal difflib enum fractions functools hashlib heapq hmac html itertools json math msgspec
+    operator re statistics string struct tomllib types typing unicodedata urllib.parse zlib""".split()
 """All that the core may import from elsewhere. None of it has a clock, dice, a file, a socket or a thread."""
 
 READS_ITS_OWN_DATA = {"nexusflow_core.prices.book": {"importlib", "importlib.resources"}}

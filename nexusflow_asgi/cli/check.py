@@ -92,6 +92,8 @@ def _description(config: Config, *, embedded: bool) -> list[str]:
 def _target(target: Target) -> str:
     upstream = target.upstream
     key = "no key" if upstream.auth == "none" else "the client's own key"
+    if upstream.signing is not None:
+        key = f"signed with {upstream.signing.key_id.name} for {upstream.signing.service}"
     if upstream.api_key is not None:
         key = f"key from {upstream.api_key.name}"
     model = f" as {target.model}" if target.model else ""

@@ -241,6 +241,6 @@ def _curl(url: str, config: Config, made_key: str | None) -> str:
     elif config.keys:
         parts.append(f'-H "x-api-key: ${config.keys[0].name}"')
     upstream = config.routes[0].targets[0].upstream if config.routes else None
-    if upstream is not None and upstream.api_key is None and upstream.auth != "none":
+    if upstream is not None and not upstream.own_credential:
         parts.append('-H "authorization: Bearer $ANTHROPIC_API_KEY"')  # the client's own key goes upstream
     return " ".join([*parts, "-d", shlex.quote(json.dumps(body))])

@@ -66,6 +66,8 @@ class Config(Struct, frozen=True, kw_only=True):
         for name, upstream in self.upstreams.items():
             for setting, secret in upstream.secrets():
                 yield f"upstreams.{name}.{setting}", secret, upstream.optional
+            if upstream.signing is not None:
+                yield f"upstreams.{name}.auth", upstream.signing.token, True
         for index, key in enumerate(self.keys):
             yield f"auth.keys[{index}]", key, False
 

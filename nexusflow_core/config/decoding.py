@@ -15,7 +15,7 @@ from nexusflow_core.config.checks import (
     checked_url,
 )
 from nexusflow_core.config.config import CacheSettings, Config, Limits
-from nexusflow_core.config.doors import door_of, headers_of, place_of
+from nexusflow_core.config.doors import door_of, headers_of, place_of, signing_of
 from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
 from nexusflow_core.dialect import UpstreamDialect
 from nexusflow_core.dialects import DIALECTS
@@ -155,6 +155,7 @@ class _Decoding:
             place=place_of(table),
             headers=headers_of(complaints, path, table, door),
             betas=table.betas,
+            signing=signing_of(complaints, path, table),
         )
         self._upstreams[name] = replace(upstream, prices=dialect.price_vendor(upstream))
 
@@ -171,9 +172,9 @@ class _Decoding:
         self._complaints.add(f"{path}.vendor", why + "leave it out, and use `prices` to choose price rows")
 
     def _check_key(self, path: str, table: UpstreamTable) -> None:
-        if table.auth == "none" and table.api_key is not None:
-            self._complaints.add(f"{path}.api_key", 'has no effect: auth = "none" sends no key')
-        if table.optional and table.api_key is None:
+        if table.auth in ("none", "aws") and table.api_key is not None:
+            self._complaints.add(f"{path}.api_key", f'has no effect: auth = "{table.auth}" sends no key')
+        if table.optional and table.api_key is None and table.auth != "aws":
             why = "has no effect without api_key: an optional upstream is left out if its key is missing"
             self._complaints.add(f"{path}.optional", why)
 

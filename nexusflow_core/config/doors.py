@@ -8,10 +8,10 @@ from msgspec.structs import asdict
 from nexusflow_core.config.tables import UpstreamTable
 from nexusflow_core.dialects.anthropic.doors import DOORS, Door
 from nexusflow_core.toml import Complaints
-from nexusflow_core.upstream import AuthScheme, Place, Secret
+from nexusflow_core.upstream import AuthScheme, AwsSigning, Place, Secret
 from nexusflow_core.upstream.headers import NEVER_UPSTREAM, is_header_name, with_control
 
-__all__ = ["OpenDoor", "door_of", "headers_of", "place_of"]
+__all__ = ["OpenDoor", "door_of", "headers_of", "place_of", "signing_of"]
 
 _PLACE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?")
 """It becomes part of an address, so it must not hold a slash."""
@@ -68,6 +68,24 @@ def _check_place(
     for name in door.needs:
         if name not in place:
             complaints.add(path, f"door = {table.door!r} needs `{name}`")
+
+
+def signing_of(complaints: Complaints, path: str, table: UpstreamTable) -> AwsSigning | None:
+    """Returns how requests are signed with `auth = "aws"`, by keys from the environment's usual names."""
+    if table.auth != "aws":
+        return None
+    door = DOORS.get(table.door or "")
+    if door is None or door.aws_service is None:
+        signed = ", ".join(repr(name) for name, one in DOORS.items() if one.aws_service is not None)
+        complaints.add(f"{path}.auth", f'"aws" works with these doors only: {signed}')
+        return None
+    return AwsSigning(
+        region=table.region or "",
+        service=door.aws_service,
+        key_id=Secret(None, "AWS_ACCESS_KEY_ID"),
+        secret=Secret(None, "AWS_SECRET_ACCESS_KEY"),
+        token=Secret(None, "AWS_SESSION_TOKEN"),
+    )
 
 
 def headers_of(

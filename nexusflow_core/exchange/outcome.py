@@ -11,7 +11,7 @@ from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange.attempt import Attempt
 from nexusflow_core.record import Attempt as AttemptRecord
 from nexusflow_core.routing import ModelRoute, Target
-from nexusflow_core.upstream import Secret, client_credentials, masked, shortest_with
+from nexusflow_core.upstream import client_credentials, masked, shortest_with
 
 __all__ = ["MAX_TEXT", "Outcome"]
 
@@ -90,9 +90,8 @@ class Outcome(Struct, kw_only=True):
         if attempt.leg.request is not None:
             for sent in client_credentials(attempt.leg.request.headers):
                 self._mask(sent.value.decode("latin-1"))
-            for value in attempt.target.upstream.headers.values():
-                if isinstance(value, Secret):
-                    self._mask(value.reveal())
+            for key in attempt.target.upstream.hidden():
+                self._mask(key)
 
     def _mask(self, key: str) -> None:
         self.keys.add(key)

@@ -138,7 +138,8 @@ class Plan:
         target = self._current
         if self._health is None or target is None:
             return
-        own_limit = failure.reason in ("rate_limited", "exhausted") and target.upstream.api_key is None
+        callers_key = target.upstream.api_key is None and target.upstream.signing is None
+        own_limit = failure.reason in ("rate_limited", "exhausted") and callers_key
         if own_limit or failure.counts is Counts.NEVER:
             self._abandon()  # it concerns no other caller
         else:

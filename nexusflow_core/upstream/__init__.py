@@ -11,6 +11,7 @@ from nexusflow_core.upstream.headers import (
 from nexusflow_core.upstream.keys import KeySearch, cleaned, masked, shortest_with
 from nexusflow_core.upstream.upstream import (
     AuthScheme,
+    AwsSigning,
     Betas,
     Credential,
     Place,
@@ -24,6 +25,7 @@ from nexusflow_core.upstream.upstream import (
 
 __all__ = [
     "AuthScheme",
+    "AwsSigning",
     "Betas",
     "Credential",
     "Headers",

@@ -9,9 +9,11 @@ from msgspec import Struct
 from nexusflow_core.errors import AuthenticationFailedError, ConfigError
 from nexusflow_core.upstream.headers import BLANKS, CONTROL, Headers, header, refuse_control
 from nexusflow_core.upstream.keys import masked
+from nexusflow_core.upstream.sigv4 import AwsKeys
 
 __all__ = [
     "AuthScheme",
+    "AwsSigning",
     "Betas",
     "Credential",
     "Place",
@@ -23,7 +25,8 @@ __all__ = [
     "upstream_id",
 ]
 
-AuthScheme: TypeAlias = Literal["x-api-key", "bearer", "none"]
+AuthScheme: TypeAlias = Literal["x-api-key", "bearer", "none", "aws"]
+"""The header of a key. `none` sends no credential; `aws` signs each request."""
 
 Betas: TypeAlias = Literal["filter", "pass"]
 """`filter`: betas and members that a cloud refuses are left out. `pass`: nothing is."""
@@ -119,6 +122,21 @@ class Place(Struct, frozen=True):
     resource: str | None = None
 
 
+class AwsSigning(Struct, frozen=True, kw_only=True):
+    """How requests are signed for AWS. `token` may have no value: long-term keys have none."""
+
+    region: str
+    service: str
+    key_id: Secret
+    secret: Secret
+    token: Secret
+
+    def keys(self) -> AwsKeys:
+        """Returns the credentials as one set. Raises ConfigError if they have not been read."""
+        token = self.token.reveal() if self.token.known else None
+        return AwsKeys(self.key_id.reveal(), self.secret.reveal(), token)
+
+
 class Upstream(Struct, frozen=True, kw_only=True):
     """An address (`base_url`, without the protocol's path) and a credential (`api_key`).
 
@@ -145,14 +163,27 @@ class Upstream(Struct, frozen=True, kw_only=True):
     place: Place = Place()
     headers: Mapping[str, Secret | str] = {}
     betas: Betas = "filter"
+    signing: AwsSigning | None = None
 
     def secrets(self) -> Iterator[tuple[str, Secret]]:
-        """Yields each secret with its setting's name: the key, then those in headers."""
+        """Yields each needed secret with its setting's name: the key, AWS's keys, then those in headers."""
         if self.api_key is not None:
             yield "api_key", self.api_key
+        if self.signing is not None:
+            yield "auth", self.signing.key_id
+            yield "auth", self.signing.secret
         for name, value in self.headers.items():
             if isinstance(value, Secret):
                 yield f"headers.{name}", value
+
+    def hidden(self) -> Iterator[str]:
+        """Yields the values of secrets that travel beside a key, or sign for it: no text may show them."""
+        for value in self.headers.values():
+            if isinstance(value, Secret):
+                yield value.reveal()
+        if self.signing is not None:
+            keys = self.signing.keys()
+            yield from (value for value in (keys.key_id, keys.secret, keys.token) if value is not None)
 
     def own_headers(self) -> list[tuple[bytes, bytes]]:
         """Returns the configured headers. Raises ConfigError for one that has not been read."""
@@ -164,14 +195,14 @@ class Upstream(Struct, frozen=True, kw_only=True):
     @property
     def own_credential(self) -> bool:
         """True if the gateway never sends the client's credential to this upstream."""
-        return self.api_key is not None or self.auth == "none"
+        return self.api_key is not None or self.auth in ("none", "aws")
 
     def credential_header(self, own: "Credential | None") -> tuple[bytes, bytes] | None:
-        """Returns the one credential header: the configured key, else the client's own; None for auth "none".
+        """Returns the one credential header: the configured key, else the client's own; or None.
 
         Raises AuthenticationFailedError if there is neither, InvalidRequestError if no header can carry it.
         """
-        if self.auth == "none":
+        if self.auth in ("none", "aws"):
             return None
         if self.api_key is not None:
             key = self.api_key.reveal()

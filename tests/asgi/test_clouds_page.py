@@ -17,7 +17,7 @@ def test_each_example_is_right(
     example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the variables that it names, `check` finds nothing wrong, and shows the door."""
-    for name in re.findall(r"env:(\w+)", example):
+    for name in [*re.findall(r"env:(\w+)", example), "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]:
         monkeypatch.setenv(name, f"sk-{name.lower()}")
     file = tmp_path / "nexusflow.toml"
     file.write_text(example)

@@ -97,6 +97,7 @@ def cloud_error(
         status = next((_STATUS[name] for name in named if name in _STATUS), status)
     place = origin.upstream.place
     private = [value for value in (place.project, place.workspace, place.resource) if value is not None]
+    private += origin.upstream.hidden()
     message, raw = _public(read.message, private), _public(read.raw, private)
     read = replace(read, message=message, raw=raw, words=f"{kind} {read.words}")
     error = failure(read, status if status >= 400 else 502, headers, origin=origin, now=now)

@@ -17,6 +17,7 @@ from nexusflow_core.peek import thread_of, thread_refused
 from nexusflow_core.prices import BUILTIN_VENDORS
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import Credential, Headers, Upstream, UpstreamRequest
+from nexusflow_core.upstream.sigv4 import signed_headers
 from nexusflow_core.usage import Billing
 
 __all__ = ["AnthropicDialect"]
@@ -69,10 +70,14 @@ class AnthropicDialect(UpstreamDialect):
     def sign(
         self, request: UpstreamRequest, upstream: Upstream, credentials: Credential | None, at: datetime
     ) -> Headers:
-        """Returns the headers with the credential. Raises AuthenticationFailedError.
+        """Returns the headers with the credential, or with AWS's signature. Raises AuthenticationFailedError.
 
         A client's key for Anthropic itself is refused at a cloud's door: it would reach a stranger.
         """
+        if (signing := upstream.signing) is not None:
+            keys, scope = signing.keys(), (signing.region, signing.service)
+            headers, body = request.headers, request.body
+            return signed_headers(request.method, request.url, headers, body, keys=keys, scope=scope, at=at)
         forwarded = upstream.door is not None and not upstream.own_credential and credentials is not None
         if forwarded and credentials is not None and credentials.value.startswith(_ANTHROPICS_KEY):
             raise AuthenticationFailedError(

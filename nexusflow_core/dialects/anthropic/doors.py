@@ -27,6 +27,8 @@ class Door(Struct, frozen=True, kw_only=True):
     defaults: Mapping[str, str] = {}
     auth: AuthScheme
     """The header of a key."""
+    aws_service: str | None = None
+    """The service's name in a signature for AWS. None: requests cannot be signed."""
     headers: Mapping[str, str] = {}
     """Headers that each request needs."""
     betas: frozenset[str] | None = None
@@ -90,6 +92,7 @@ DOORS: Final[Mapping[str, Door]] = {
         address="https://bedrock-runtime.{region}.amazonaws.com/anthropic",
         needs=("region",),
         auth="x-api-key",
+        aws_service="bedrock",
         betas=_BEDROCK | {"fallback-credit-2026-06-01"},
         renamed_betas=_SEARCH,
         dropped=_OPTIONAL,
@@ -103,6 +106,7 @@ DOORS: Final[Mapping[str, Door]] = {
         address="https://bedrock-mantle.{region}.api.aws/anthropic",
         needs=("region",),
         auth="bearer",
+        aws_service="bedrock-mantle",
         betas=_MANTLE,
         renamed_betas=_SEARCH,
         dropped=_OPTIONAL,
@@ -115,6 +119,7 @@ DOORS: Final[Mapping[str, Door]] = {
         address="https://aws-external-anthropic.{region}.api.aws",
         needs=("region", "workspace"),
         auth="x-api-key",
+        aws_service="aws-external-anthropic",
         headers={"anthropic-workspace-id": "{workspace}"},
     ),
     # Claude on Google Cloud, managed by Anthropic.
