@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from nexusflow_core.exchange import Read
 from nexusflow_core.messages.marks import read_mark
 from nexusflow_core.routing import TargetOptions
+from nexusflow_core.upstream import Timeouts
 from tests.core.openai_responses.answering import (
+    DIALECT,
     added,
     answered,
     call,
@@ -18,10 +21,11 @@ from tests.core.openai_responses.answering import (
     item,
     message,
     response,
+    sse,
     streamed,
     text,
 )
-from tests.core.translation.driving import Driven
+from tests.core.translation.driving import Driven, asking, exchange_of
 from tests.core.translation.folding import by_hand, by_sdk
 from tests.core.translation.grammar import checked
 
@@ -338,3 +342,18 @@ def test_a_compaction_is_a_block_that_holds_it() -> None:
         "compaction",
         {"type": "compaction", "encrypted_content": "gAAA"},
     )
+
+
+def test_a_model_may_think_in_silence_before_it_begins() -> None:
+    """The time to the first event counts, not the idle time: another call would only think anew."""
+    exchange = exchange_of(asking(stream=True), dialect=DIALECT)
+    exchange.start(0.0)
+    exchange.receive_head(200, [(b"content-type", b"text/event-stream")], 1.0)
+    assert exchange.receive_data(sse(created()), 1.0) == b""
+    timeouts = Timeouts()
+    assert exchange.on_timer(1.0 + timeouts.idle) == b""
+    assert isinstance(exchange.order, Read)
+    assert exchange.order.until == timeouts.first_byte > timeouts.idle
+    out = exchange.receive_data(sse([added(0, message()), *text(0, "Hi")]), timeouts.first_byte - 1)
+    assert b"message_start" in out
+    assert exchange.order.until < timeouts.first_byte - 1 + timeouts.idle, "from now on it may ping"
