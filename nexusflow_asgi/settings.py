@@ -79,6 +79,10 @@ targets = ["deepseek"]
 
 [auth]
 anonymous = true
+
+[cache]
+doctor = true
+header = true
 """
 """The configuration of `nexusflow serve --offline` without a file."""
 

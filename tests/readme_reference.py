@@ -124,7 +124,7 @@ SETTINGS = {
     "limits.queue_share": "largest share of the queue for one caller, from 0 to 1",
     "limits.ping_seconds": "seconds of silence before a translated stream sends a ping; at most 15",
     "cache.doctor": "say in each record why the prompt cache of Claude missed ([caching.md](caching.md))",
-    "cache.header": "say it in the answer too, as predicted: `x-nexusflow-cache: miss expired 120s`",
+    "cache.header": "say it in a header of the answer too: `x-nexusflow-cache: miss expired 120s`",
 }
 """The meaning of each setting."""
 

@@ -1,12 +1,14 @@
 """The transport without a network: the simulator, in this process."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import anyio.lowlevel
 
-from nexusflow_core.simulator import SimulatedResponse, simulate
+from nexusflow_core.simulator import SimulatedCache, SimulatedResponse, simulate
 from nexusflow_core.upstream import Headers, UpstreamRequest
 
 __all__ = ["OfflineTransport"]
@@ -15,20 +17,28 @@ _PLACEHOLDER = (b"authorization", b"Bearer offline")
 """The simulated services all want a credential, and an upstream of `auth = "none"` sends none."""
 
 
-Simulator: TypeAlias = Callable[[str, Headers, bytes], SimulatedResponse]
+Simulator: TypeAlias = Callable[[str, Headers, bytes, SimulatedCache, datetime], SimulatedResponse]
 
 
 class OfflineTransport:
-    """Answers every upstream's requests by `simulate`: path, headers and body in, a whole answer out."""
+    """Answers an upstream's requests by `simulate`: path, headers and body in, a whole answer out.
+
+    It remembers prompts as the upstream's prompt cache does.
+    """
 
     simulate: Simulator = staticmethod(simulate)
+
+    @cached_property
+    def _cache(self) -> SimulatedCache:
+        return SimulatedCache()
 
     async def send(self, request: UpstreamRequest) -> "_Response":
         await anyio.lowlevel.checkpoint()
         headers = request.headers
         if request.upstream.auth == "none":
             headers = [*headers, _PLACEHOLDER]
-        return _Response(self.simulate(urlsplit(request.url).path, headers, request.body))
+        path, now = urlsplit(request.url).path, datetime.now(UTC)
+        return _Response(self.simulate(path, headers, request.body, self._cache, now))
 
     async def aclose(self) -> None:
         return None

@@ -10,7 +10,7 @@ from nexusflow_core.caching.checkpoints import Checkpoints
 from nexusflow_core.caching.counters import RecordedCounter
 from nexusflow_core.caching.misses import Miss, Reason
 from nexusflow_core.caching.rules import ANTHROPIC
-from nexusflow_core.caching.simulator import CacheSimulator, Prediction, Step
+from nexusflow_core.caching.simulator import CacheSimulator, Step
 from nexusflow_core.caching.tokens import Counted
 from nexusflow_core.call import Call
 from nexusflow_core.errors import InvalidRequestError, InvalidUsageError, UnknownModelError
@@ -19,7 +19,7 @@ from nexusflow_core.routing import Target
 from nexusflow_core.untyped import MALFORMED
 from nexusflow_core.usage import read_metered
 
-__all__ = ["MAX_ENTRIES", "CacheDoctor", "Verdict", "word_of"]
+__all__ = ["MAX_ENTRIES", "CacheDoctor", "Verdict"]
 
 MAX_ENTRIES: Final = 16_384
 """Entries of the cache that are remembered, and sizes of prefixes; a sixteenth of it of earlier requests."""
@@ -45,23 +45,33 @@ class Diagnosis:
         self._doctor = doctor
         self._step = step
 
-    @property
-    def word(self) -> str:
-        """The prediction in the words of the header: `hit 12000`, or `miss system_changed system[1]`."""
-        return word_of(self._step.prediction)
+    def words(self, usage: dict[str, Any] | None, *, stream: bool) -> str:
+        """Returns what a header says: `hit 12000`, `miss system_changed system[1]`, both for a part, or `none`.
+
+        `usage` is known at the start of some answers; else this is the prediction.
+        """
+        counted = _counted(usage, stream=stream)
+        read, miss = self._step.prediction.read.best, self._step.prediction.miss
+        if counted is not None and counted.total:
+            read, miss = counted.read, judged(self._step, counted).miss
+        hit = f"hit {read}" if read else ""
+        return ", ".join(filter(None, (hit, f"miss {miss}" if miss is not None else ""))) or "none"
 
     def verdict(self, usage: dict[str, Any] | None, *, stream: bool) -> Verdict:
         """Returns what the usage of the whole answer says. Call it once; None is no usage."""
-        predicted = self._step.prediction
-        try:
-            counts = None if usage is None else read_metered(usage, stream=stream)
-        except InvalidUsageError:
-            counts = None
-        if counts is None:
-            return Verdict(predicted.miss)
-        counted = Counted.of(counts)
+        counted = _counted(usage, stream=stream)
+        if counted is None:
+            return Verdict(self._step.prediction.miss)
+        found = judged(self._step, counted)
         self._doctor.learn(self._step, counted)
-        return judged(predicted, counted)
+        return found
+
+
+def _counted(usage: dict[str, Any] | None, *, stream: bool) -> Counted | None:
+    try:
+        return None if usage is None else Counted.of(read_metered(usage, stream=stream))
+    except InvalidUsageError:
+        return None
 
 
 class CacheDoctor:
@@ -120,18 +130,18 @@ class CacheDoctor:
         return self._models[name]
 
 
-def judged(predicted: Prediction, counted: Counted) -> Verdict:
+def judged(step: Step, counted: Counted) -> Verdict:
     """Returns what the counts say of a prediction. Sums over several runs of the model prove nothing."""
-    read = predicted.read
-    if counted.calls > 1 or read.may_be(counted.read):
-        return Verdict(predicted.miss)
-    if counted.read < read.least:
-        return Verdict(Miss(Reason.UNEXPLAINED), counted.read - read.best)
-    return Verdict(None, counted.read - read.best)
-
-
-def word_of(predicted: Prediction) -> str:
-    """Returns a prediction as a header has it: `miss REASON WHERE`, `hit TOKENS`, or both, or `none`."""
-    hit = f"hit {predicted.read.best}" if predicted.read.best else ""
-    miss = f"miss {predicted.miss}" if predicted.miss is not None else ""
-    return ", ".join(filter(None, (hit, miss))) or "none"
+    predicted = step.prediction
+    read, miss = predicted.read, predicted.miss
+    if counted.calls > 1:
+        return Verdict(miss)
+    if not read.may_be(counted.read):
+        lost = Miss(Reason.UNEXPLAINED) if counted.read < read.least else None
+        return Verdict(lost, counted.read - read.best)
+    if miss is not None and miss.reason is Reason.BELOW_MINIMUM and counted.written:
+        return Verdict(Miss(Reason.COLD))  # the size had been an estimate
+    short = step.plan.minimum - counted.total
+    if miss is not None and not counted.read + counted.written and short > 0:
+        return Verdict(Miss(Reason.BELOW_MINIMUM, tokens=short))
+    return Verdict(miss)

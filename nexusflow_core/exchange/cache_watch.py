@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from nexusflow_core.call import Call
+from nexusflow_core.dialect import Leg
 from nexusflow_core.record import CallRecord
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import Headers
@@ -30,9 +31,8 @@ class Verdict(Protocol):
 class Diagnosis(Protocol):
     """One call under observation."""
 
-    @property
-    def word(self) -> str:
-        """The prediction in ASCII, for a header."""
+    def words(self, usage: dict[str, Any] | None, *, stream: bool) -> str:
+        """Returns what a header says, in ASCII. None: the answer's usage is not known yet."""
         ...
 
     def verdict(self, usage: dict[str, Any] | None, *, stream: bool) -> Verdict:
@@ -58,15 +58,18 @@ class CacheView:
         self._diagnosis: Diagnosis | None = None
         self._failed: str | None = None
 
-    def begin(self, call: Call, target: Target, at: datetime, answered_at: datetime) -> Headers:
+    def begin(self, call: Call, target: Target, leg: Leg, *, at: datetime, answered_at: datetime) -> Headers:
         """Looks at a call whose answer begins. Returns headers for it, perhaps none."""
         try:
             self._diagnosis = self._watch.look(call, target, at=at, answered_at=answered_at)
+            if self._diagnosis is None or not self._header:
+                return ()
+            facts = leg.facts
+            words = self._diagnosis.words(None if facts.estimated else facts.usage, stream=call.stream)
+            return ((b"x-nexusflow-cache", words.encode("ascii", "replace")),)
         except Exception as error:  # a defect of the doctor must not cost anybody an answer
             self._failed = type(error).__name__
-        if self._diagnosis is None or not self._header:
             return ()
-        return ((b"x-nexusflow-cache", self._diagnosis.word.encode("ascii", "replace")),)
 
     def explained(self, record: CallRecord) -> CallRecord:
         """Returns the record with the reason of a miss. An estimated usage proves nothing."""

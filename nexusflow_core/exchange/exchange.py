@@ -344,7 +344,7 @@ class Exchange:
         if self._cache is not None and leg.failure is None:
             it = self._outcome
             sent, answered = (it.moment(t - self._started) for t in (attempt.deadlines.started, now))
-            headers += self._cache.begin(it.call, attempt.target, sent, answered)
+            headers += self._cache.begin(it.call, attempt.target, leg, at=sent, answered_at=answered)
         ended = leg.state is LegState.ENDED  # a sync answer that was held whole
         if ended:
             self._cost = cost_of(self._outcome, self._book)

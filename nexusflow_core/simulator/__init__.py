@@ -1,18 +1,21 @@
-"""An upstream as a pure function: the same request gets the same answer, byte for byte.
+"""An upstream as a pure function of its cache, a request and the time: the same three get the same answer.
 
 `reply` decides the model's answer, independent of a protocol. Each folder reads and writes one protocol.
 Phrases in the user's text request errors, sizes and tool calls: see `directives`.
 """
 
+from datetime import datetime
+
 from nexusflow_core.errors import NotFoundError
 from nexusflow_core.simulator.anthropic import count_tokens, create_message, error_response
+from nexusflow_core.simulator.cache import BEGINNING, CacheAt, SimulatedCache
 from nexusflow_core.simulator.directives import FAILURES
 from nexusflow_core.simulator.endpoint import SimulatedResponse
 from nexusflow_core.simulator.openai_chat import create_chat_completion
 from nexusflow_core.simulator.openai_responses import count_input_tokens, create_response
 from nexusflow_core.upstream import Headers
 
-__all__ = ["FAILURES", "SimulatedResponse", "simulate"]
+__all__ = ["FAILURES", "SimulatedCache", "SimulatedResponse", "simulate"]
 
 _ENDPOINTS = {
     "/v1/messages": create_message,
@@ -24,9 +27,19 @@ _ENDPOINTS = {
 """Endpoints by the end of their path, since a base URL may have a path."""
 
 
-def simulate(path: str, headers: Headers, body: bytes) -> SimulatedResponse:
-    """Returns the answer to a POST to `path`. Never raises."""
+def simulate(
+    path: str,
+    headers: Headers,
+    body: bytes,
+    cache: SimulatedCache | None = None,
+    at: datetime = BEGINNING,
+) -> SimulatedResponse:
+    """Returns the answer to a POST to `path`, sent at `at`. Never raises.
+
+    `cache` remembers the prompts of a Claude upstream. None: a new one, so that nothing was sent before.
+    """
+    held = CacheAt(SimulatedCache() if cache is None else cache, at)
     for tail, endpoint in _ENDPOINTS.items():
         if path.endswith(tail):
-            return endpoint(headers, body)
+            return endpoint(headers, body, held)
     return error_response(NotFoundError("Not found"), body)

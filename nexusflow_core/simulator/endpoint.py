@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from nexusflow_core.errors import CallerError, InvalidRequestError, NexusFlowError, UpstreamStatusError
 from nexusflow_core.messages import read_body
+from nexusflow_core.simulator.cache import CacheAt
 from nexusflow_core.untyped import is_list, is_object
 from nexusflow_core.upstream import Headers
 
@@ -39,15 +40,15 @@ class Endpoint(Struct, frozen=True):
 
     credentials: tuple[bytes, ...]
     no_credential: UpstreamStatusError
-    answer: Callable[[bytes], SimulatedResponse]
+    answer: Callable[[bytes, CacheAt], SimulatedResponse]
     refuse: Callable[[NexusFlowError, bytes], SimulatedResponse]
 
-    def __call__(self, headers: Headers, body: bytes) -> SimulatedResponse:
-        """Returns the answer to a request. Never raises."""
+    def __call__(self, headers: Headers, body: bytes, cache: CacheAt) -> SimulatedResponse:
+        """Returns the answer to a request. Never raises. The cache remembers the request."""
         if not any(name.lower() in self.credentials and value.strip() for name, value in headers):
             return self.refuse(self.no_credential, body)
         try:
-            return self.answer(body)
+            return self.answer(body, cache)
         except CallerError as error:
             return self.refuse(error, body)
 

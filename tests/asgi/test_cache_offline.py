@@ -99,3 +99,43 @@ def test_five_turns(client: anthropic.Anthropic, hook: RecordingHook, model: str
     without_cache = sum(price_without_cache(record) for record in records)
     spent = sum(Decimal(record.cost_usd or "nan") for record in records)
     assert spent < Decimal(without_cache) / 10**15 * Decimal("0.6")
+
+
+def test_a_developer_sees_why_it_missed(client: anthropic.Anthropic, hook: RecordingHook) -> None:
+    """A header says it, and the record what it cost: a write, a read, and a clock in the system prompt."""
+
+    def ask(clock: str) -> tuple[str, CallRecord]:
+        before = len(hook.records)
+        system: list[Any] = [*SYSTEM[:1], {"type": "text", "text": f"It is {clock}."}]
+        system[0] = {"type": "text", "text": "Why it missed. " + "word " * 6000}
+        raw = client.messages.with_raw_response.create(
+            model="claude-opus-4-7",
+            max_tokens=9,
+            system=system,
+            messages=[{"role": "user", "content": "Hello"}],
+            extra_body={"cache_control": {"type": "ephemeral"}},
+        )
+        return raw.headers["x-nexusflow-cache"], hook.wait(before + 1)[before]
+
+    said, first = ask("noon")
+    assert (said, first.cache_miss) == ("miss cold", "cold")
+    assert Decimal(first.cache_write_extra_usd or "0") > 0
+    said, second = ask("noon")
+    assert said == f"hit {counts(first)[2]}"
+    assert (second.cache_miss, second.cache_disagreement, counts(second)[1]) == (None, None, counts(first)[2])
+    assert Decimal(second.cost_usd or "nan") < Decimal(first.cost_usd or "nan") / 5
+    said, third = ask("one o'clock")
+    assert (said, third.cache_miss) == ("miss system_changed system[1]", "system_changed system[1]")
+    assert counts(third)[1] == 0
+
+
+def test_below_the_minimum_is_said_to_the_token(client: anthropic.Anthropic) -> None:
+    """By the counts of the answer, and not by an estimate of ours."""
+    raw = client.messages.with_raw_response.create(
+        model="claude-opus-4-7",
+        max_tokens=9,
+        messages=[{"role": "user", "content": "tok " * 1000}],
+        extra_body={"cache_control": {"type": "ephemeral"}},
+    )
+    assert raw.parse().usage.input_tokens == 1004
+    assert raw.headers["x-nexusflow-cache"] == f"miss below_minimum {2048 - 1004} tokens"

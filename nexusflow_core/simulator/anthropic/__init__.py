@@ -5,7 +5,8 @@ import msgspec
 from nexusflow_core.errors import NexusFlowError, UpstreamStatusError, error_body
 from nexusflow_core.simulator.anthropic.answer import Answer, message
 from nexusflow_core.simulator.anthropic.request import read_simulated
-from nexusflow_core.simulator.anthropic.usage import prompt_tokens
+from nexusflow_core.simulator.anthropic.usage import cached_tokens, prompt_total
+from nexusflow_core.simulator.cache import CacheAt
 from nexusflow_core.simulator.directives import read_directives
 from nexusflow_core.simulator.endpoint import (
     Endpoint,
@@ -32,25 +33,25 @@ def error_response(error: NexusFlowError, body: bytes) -> SimulatedResponse:
     return json_response(error.status, msgspec.Raw(error_body(error, made_id("req_", body))), headers)
 
 
-def _create_message(body: bytes) -> SimulatedResponse:
+def _create_message(body: bytes, cache: CacheAt) -> SimulatedResponse:
     request = read_simulated(body)
     replied = reply(request.ask)
     failure = replied.directives.failure
     if failure is not None and replied.directives.fails_at_once(request.stream):
         return error_response(failure, body)
-    answer = Answer(request, replied, prompt_tokens(request.body), body)
+    answer = Answer(request, replied, cached_tokens(request.body, cache), body)
     if request.stream:
         return stream_response(answer, _headers(body))
     return json_response(200, message(answer), _headers(body))
 
 
-def _count_tokens(body: bytes) -> SimulatedResponse:
+def _count_tokens(body: bytes, _: CacheAt) -> SimulatedResponse:
     """An error requested for a stream has no effect here."""
     request = read_simulated(body, counting=True)
     directives = read_directives(request.ask.text)
     if directives.failure is not None and not directives.failure_in_stream:
         return error_response(directives.failure, body)
-    return json_response(200, {"input_tokens": prompt_tokens(request.body).total}, _headers(body))
+    return json_response(200, {"input_tokens": prompt_total(request.body)}, _headers(body))
 
 
 def _headers(body: bytes) -> Headers:

@@ -1,14 +1,15 @@
 """The size of a prompt in tokens, with its cached prefix counted separately."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from nexusflow_core.counting import MESSAGE_TOKENS, TokenSum
+from nexusflow_core.simulator.cache import CacheAt
 from nexusflow_core.untyped import is_list, object_of
 
-__all__ = ["PromptTokens", "prompt_tokens"]
+__all__ = ["PromptTokens", "cached_tokens", "prompt_total"]
 
 
 class PromptTokens(Struct, frozen=True):
@@ -19,47 +20,37 @@ class PromptTokens(Struct, frozen=True):
     cache_write_5m: int = 0
     cache_write_1h: int = 0
 
-    @property
-    def total(self) -> int:
-        """The whole prompt, as count_tokens reports it."""
-        return self.uncached + self.cache_read + self.cache_write_5m + self.cache_write_1h
+
+def prompt_total(body: Mapping[str, Any]) -> int:
+    """Returns the size of the whole prompt, as count_tokens reports it."""
+    return _sums(body)[-1]
 
 
-def prompt_tokens(body: Mapping[str, Any]) -> PromptTokens:
-    """Returns the size of the prompt, with the part up to the last cache marker separate.
+def cached_tokens(body: Mapping[str, Any], cache: CacheAt) -> PromptTokens:
+    """Returns the tokens of a prompt that is sent now, by what the cache does with them.
 
-    A pure function has no memory, so the conversation decides: with an assistant turn it was sent before, and
-    its prefix is read. A first turn writes it: up to the last 1h marker for 1h, the rest for 5m.
+    Raises InvalidRequestError for breakpoints that the API refuses.
     """
-    total = until_1h = until_last = 0
-    for total, ttl in _sums(body):
-        if ttl is not None:
-            until_last = total
-        if ttl == "1h":
-            until_1h = total
-    messages = body.get("messages")
-    earlier = messages[:-1] if is_list(messages) else []
-    if any(object_of(message).get("role") == "assistant" for message in earlier):
-        return PromptTokens(total - until_last, cache_read=until_last)
-    return PromptTokens(total - until_last, cache_write_5m=until_last - until_1h, cache_write_1h=until_1h)
+    *ends, total = _sums(body)
+    found = cache.cache.step(body, ends, total, cache.at)
+    return PromptTokens(found.uncached.best, found.read.best, found.write_5m.best, found.write_1h.best)
 
 
-def _sums(body: Mapping[str, Any]) -> Iterator[tuple[int, str | None]]:
-    """Yields the tokens up to each piece of the prompt, and the ttl of its cache marker, in cache order."""
-    counted = TokenSum()
+def _sums(body: Mapping[str, Any]) -> list[int]:
+    """Returns the tokens up to the end of each block of the prompt, in cache order, and then of all."""
+    counted, sums = TokenSum(), list[int]()
     for tool in _objects(body.get("tools")):
         counted.tool(tool)
-        yield counted.total, _ttl(tool)
+        sums.append(counted.total)
     for block in _objects(body.get("system")):
         counted.block(block)
-        yield counted.total, _ttl(block)
+        sums.append(counted.total)
     for message in _objects(body.get("messages")):
         counted.tokens += MESSAGE_TOKENS
         for block in _objects(message.get("content")):
             counted.block(block)
-            inner = _objects(block.get("content")) if block.get("type") == "tool_result" else []
-            yield counted.total, next(filter(None, map(_ttl, (block, *inner))), None)
-    yield counted.total, _ttl(body)  # the top-level marker counts as one on the last block
+            sums.append(counted.total)
+    return [*sums, counted.total]
 
 
 def _objects(content: Any) -> list[dict[str, Any]]:
@@ -67,10 +58,3 @@ def _objects(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     return [object_of(item) for item in content] if is_list(content) else []
-
-
-def _ttl(holder: Mapping[str, Any]) -> str | None:
-    marker = holder.get("cache_control")
-    if not isinstance(marker, dict):
-        return None
-    return "1h" if object_of(marker).get("ttl") == "1h" else "5m"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from nexusflow_core.errors import NexusFlowError, UpstreamStatusError
+from nexusflow_core.simulator.cache import CacheAt
 from nexusflow_core.simulator.endpoint import (
     Endpoint,
     SimulatedResponse,
@@ -33,7 +34,7 @@ def error_body(error: NexusFlowError) -> dict[str, Any]:
     return {"error": {"message": error.message, "type": error.type, **details}}
 
 
-def _create_chat_completion(body: bytes) -> SimulatedResponse:
+def _create_chat_completion(body: bytes, _: CacheAt) -> SimulatedResponse:
     request = read_chat(body)
     answer: Answer = answer_to(request, reply(ask_of(request)), body, aloud=request.reasons_aloud)
     if request.stream:

@@ -1,6 +1,7 @@
 """OpenAI's Responses protocol for the simulated upstream."""
 
 from nexusflow_core.errors import NexusFlowError
+from nexusflow_core.simulator.cache import CacheAt
 from nexusflow_core.simulator.endpoint import (
     Endpoint,
     SimulatedResponse,
@@ -24,7 +25,7 @@ from nexusflow_core.upstream import Headers
 __all__ = ["answered", "count_input_tokens", "create_response", "refuse"]
 
 
-def _create_response(body: bytes) -> SimulatedResponse:
+def _create_response(body: bytes, _: CacheAt) -> SimulatedResponse:
     request, replied = _read(body)
     return answered(request, replied, body)
 
@@ -40,7 +41,7 @@ def answered(request: ResponsesRequest, replied: Reply, body: bytes) -> Simulate
     return json_response(200, answer.response(), _headers(body))
 
 
-def _count_input_tokens(body: bytes) -> SimulatedResponse:
+def _count_input_tokens(body: bytes, _: CacheAt) -> SimulatedResponse:
     request, replied = _read(body)
     failure = replied.directives.failure
     if failure is not None and not replied.directives.failure_in_stream:

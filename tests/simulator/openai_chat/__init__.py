@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from nexusflow_core.errors import CallerError, UpstreamStatusError
 from nexusflow_core.simulator import openai_chat
+from nexusflow_core.simulator.cache import CacheAt
 from nexusflow_core.simulator.endpoint import SimulatedResponse, made_id
 from nexusflow_core.simulator.openai_chat import error_body
 from nexusflow_core.simulator.openai_chat.answer import answer_to
@@ -29,12 +30,12 @@ REQUESTS_A_MINUTE = 10_000
 TOKENS_A_MINUTE = 2_000_000
 
 
-def create_chat_completion(headers: Headers, body: bytes) -> SimulatedResponse:
+def create_chat_completion(headers: Headers, body: bytes, cache: CacheAt) -> SimulatedResponse:
     """POST /v1/chat/completions."""
-    return replace(openai_chat.create_chat_completion, answer=_answer)(headers, body)
+    return replace(openai_chat.create_chat_completion, answer=_answer)(headers, body, cache)
 
 
-def _answer(body: bytes) -> SimulatedResponse:
+def _answer(body: bytes, _: CacheAt) -> SimulatedResponse:
     try:
         check_request(body)
         request = read_chat(body)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from nexusflow_core.errors import CallerError, InvalidRequestError
 from nexusflow_core.simulator import openai_responses
+from nexusflow_core.simulator.cache import CacheAt
 from nexusflow_core.simulator.endpoint import SimulatedResponse, decode_body
 from nexusflow_core.simulator.openai_responses import answered, refuse
 from nexusflow_core.simulator.openai_responses.request import check_history, read_responses
@@ -19,10 +20,10 @@ from tests.simulator.openai_responses.request import check_request
 __all__ = ["create_response"]
 
 
-def create_response(headers: Headers, body: bytes) -> SimulatedResponse:
+def create_response(headers: Headers, body: bytes, cache: CacheAt) -> SimulatedResponse:
     """POST /v1/responses."""
     refused = _refused(body)
-    plain = openai_responses.create_response(headers, body)
+    plain = openai_responses.create_response(headers, body, cache)
     if plain.status == 401 or (refused is None and plain.status != 200):
         return plain
     if refused is not None:
