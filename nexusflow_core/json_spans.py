@@ -1,7 +1,7 @@
 """Spans of JSON text: finds and counts values without decoding them or rebuilding a byte."""
 
 import re
-from collections.abc import Set
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -18,7 +18,7 @@ __all__ = [
     "count_values",
     "elements",
     "members",
-    "without_members",
+    "spliced",
 ]
 
 MAX_MEMBERS = 1000
@@ -33,6 +33,7 @@ _EMPTY = re.compile(rb"[ \t\n\r]*+\{[ \t\n\r]*+\}[ \t\n\r]*+")
 _BLANK = re.compile(rb"[ \t\n\r]*+")
 _CLOSING = ord("}")
 _NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
+_BEFORE = re.compile(rb"[ \t\n\r]*+,?[ \t\n\r]*+")
 _COMMA = re.compile(rb"[ \t\n\r]*+,")
 _BETWEEN = re.compile(rb"[ \t\n\r,]*+")
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
@@ -78,13 +79,21 @@ def elements(text: bytes) -> list[tuple[int, int]]:
     return found
 
 
-def without_members(text: bytes, names: Set[str]) -> bytes:
-    """Returns a JSON object without the members of these names. All other bytes stay unchanged."""
+def spliced(text: bytes, changes: Mapping[str, bytes | None]) -> bytes:
+    """Returns a JSON object in which members are replaced by text, or cut (None). All other bytes stay.
+
+    A replacement is a whole member, `"name":value`. It replaces the first one of the name; others are cut.
+    """
     kept: list[bytes] = []
     position = start = text.index(b"{") + 1
+    left: dict[str, bytes | None] = dict(changes)
     for key, _, end in members(text):
-        if key not in names:
+        if key not in changes:
             kept.append(text[position:end])
+        elif (new := left.get(key)) is not None:
+            left[key] = None
+            before = _BEFORE.match(text, position)
+            kept.append(before[0] + new if before is not None else new)
         position = end
     inside = b"".join(kept)
     comma = _COMMA.match(inside)  # the member before the first one that stays is gone

@@ -55,7 +55,7 @@ _TABLES: dict[str, Any] = {
 }
 _DEFAULTS = {
     "upstreams.NAME.base_url": "Anthropic's own, or the door's, for `anthropic`",
-    "upstreams.NAME.region": "`global` for `google`",
+    "upstreams.NAME.region": "`global` for `google` and `vertex`",
     "upstreams.NAME.headers": "none",
     "upstreams.NAME.api_key": "the client's own",
     "upstreams.NAME.auth": "`x-api-key`; `bearer` for `sk-ant-oat...` and translated dialects",
@@ -72,7 +72,7 @@ SETTINGS = {
     "upstreams.NAME.base_url": "URL or `unix:/PATH.sock`; the path of the dialect is appended",
     "upstreams.NAME.api_key": "the variable that holds the key, as `env:NAME`",
     "upstreams.NAME.auth": "header of the key: `x-api-key` or `bearer`; `none` for no key, `aws` to sign",
-    "upstreams.NAME.door": "a cloud with Claude: `bedrock`, `bedrock-mantle`, `aws`, `google`, `foundry`",
+    "upstreams.NAME.door": "the cloud: `bedrock`, `bedrock-mantle`, `aws`, `vertex`, `google`, `foundry`",
     "upstreams.NAME.region": "the cloud's region, such as `us-east-1`",
     "upstreams.NAME.project": "the project at Google",
     "upstreams.NAME.workspace": "Anthropic's workspace in a cloud, as `wrkspc_...`",

@@ -18,6 +18,10 @@ from tests.servers import Headers, RawClient, Received, RecordingHook, ScriptedU
 CLOUD_KEY = "sk-cloud-key"
 HEADERS: Headers = [(b"content-type", b"application/json"), (b"anthropic-version", b"2023-06-01")]
 
+FRAMING = (b"transfer-encoding", b"content-length", b"content-encoding")
+"""The bodies are stored plain, and the gateway asks for `identity`."""
+STREAMS = ("streamRawPredict", "invoke-with-response-stream")
+
 pytestmark = [
     pytest.mark.recorded,
     pytest.mark.skipif(cloud_traffic.why_absent() is not None, reason=cloud_traffic.why_absent() or ""),
@@ -61,10 +65,13 @@ def replay(exchanges: Sequence[CloudExchange], door: str, settings: str) -> Iter
             for done, exchange in enumerate(exchanges, 1):
                 rng = Random(exchange.id)
                 names = [(name.encode(), value.encode()) for name, value in exchange.response_headers.items()]
-                kept = [pair for pair in names if pair[0] not in (b"transfer-encoding", b"content-length")]
+                kept = [pair for pair in names if pair[0] not in FRAMING]
                 steps = answer(exchange.status, kept, pieces(exchange.data, rng), framing="chunked")
                 upstream.script = always(steps)
-                body = json.dumps({"model": exchange.model or "claude-x", **(exchange.request or {})}).encode()
+                asked = {"model": exchange.model or "claude-x", **(exchange.request or {})}
+                asked.pop("anthropic_version", None)
+                asked |= {"stream": True} if exchange.operation in STREAMS else {}
+                body = json.dumps(asked).encode()
                 head, got = client.call("/v1/messages", HEADERS, body)
                 yield Replayed(exchange, upstream.requests[done - 1], head.status, got, hook.wait(done)[-1])
 
@@ -116,6 +123,24 @@ def test_relayed_doors_pass_byte_for_byte(door: str, kind: str, settings: str, c
         assert it.record.cost_usd is not None, it.exchange.id
         assert (it.record.ending, list(it.record.edits)) == ("complete", [])
         assert it.record.upstream_request_id == it.exchange.response_headers.get("apim-request-id")
+
+
+def test_vertex_gets_what_it_got_and_answers_byte_for_byte() -> None:
+    """Path and members of the body are the recorded ones, the answer is unchanged, and has usage and price."""
+    recorded = list(cloud_traffic.exchanges(host_kind="vertex"))
+    regions = {exchange.url_path.split("/")[5] for exchange in recorded}
+    found: list[Replayed] = []
+    for region in sorted(regions):
+        mine = [exchange for exchange in recorded if exchange.url_path.split("/")[5] == region]
+        found += replay(mine, "vertex", f'project = "example-project"\nregion = "{region}"')
+    assert len(found) >= 202
+    for it in found:
+        assert it.received.target.decode() == it.exchange.url_path, it.exchange.id
+        assert json.loads(it.received.body) == it.exchange.request, it.exchange.id
+        assert (it.status, it.body) == (it.exchange.status, it.exchange.data), it.exchange.id
+        assert known(it.record.usage or {}) == usage_of(it.exchange), it.exchange.id
+        assert it.record.cost_usd is not None, it.exchange.id
+        assert (it.record.ending, list(it.record.edits)) == ("complete", ["model", "anthropic_version"])
 
 
 def test_recorded_errors_of_aws_become_anthropics() -> None:

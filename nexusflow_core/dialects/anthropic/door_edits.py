@@ -5,7 +5,7 @@ import re
 import msgspec
 
 from nexusflow_core.dialects.anthropic.doors import Door, beta_allowed
-from nexusflow_core.json_spans import members, without_members
+from nexusflow_core.json_spans import members, spliced
 from nexusflow_core.routing import Target
 from nexusflow_core.untyped import MALFORMED, object_of
 from nexusflow_core.upstream import Headers
@@ -43,7 +43,7 @@ def edit_for_door(
         return text, list(headers), ()
     gone = _refused_members(door, text, target, kept, cut)
     if gone:
-        text = without_members(text, gone)
+        text = spliced(text, dict.fromkeys(gone))
         edits += sorted(gone)
     if not door.cache_scope and _SCOPE in text:
         scoped = _CACHE_CONTROL.sub(_without_scope, text)
@@ -105,4 +105,4 @@ def _without_scope(found: re.Match[bytes]) -> bytes:
     """Returns a `cache_control` without its scope. Only a marker of prompt caching has the type `ephemeral`."""
     if _SCOPE not in found[1] or b'"ephemeral"' not in found[1]:
         return found[0]
-    return found[0][: found.start(1) - found.start()] + without_members(found[1], {"scope"})
+    return found[0][: found.start(1) - found.start()] + spliced(found[1], {"scope": None})

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from nexusflow_core.dialects.anthropic.envelope import Envelope
 from nexusflow_core.upstream import AuthScheme, Place, Upstream
 
 __all__ = ["DOORS", "Door", "beta_allowed", "price_endpoint"]
@@ -42,8 +43,13 @@ class Door(Struct, frozen=True, kw_only=True):
     user_id: re.Pattern[str] | None = None
     """The only form of `metadata.user_id` that is accepted."""
     counts_tokens: bool = True
-    price: Literal["by_model", "regional"] | None = None
-    """The factor on list prices. `by_model`: by the prefix of the model's id. None: no factor."""
+    price: Literal["by_model", "by_region", "regional"] | None = None
+    """The factor on list prices. `by_model`: by the prefix of the model's id. `by_region`: none for the region
+    `global`. None: no factor."""
+    hosts: Mapping[str, str] = {}
+    """The `{host}` in the address, by region. "" is for any other region."""
+    envelope: Envelope | None = None
+    """How the door is asked, if not as Anthropic is."""
 
     @property
     def settings(self) -> frozenset[str]:
@@ -52,8 +58,15 @@ class Door(Struct, frozen=True, kw_only=True):
 
     def filled(self, template: str, place: Place) -> str:
         """Returns a template with the settings in it."""
+        return template.format_map(self.place(place))
+
+    def place(self, place: Place) -> dict[str, str]:
+        """Returns the settings by name, with defaults, and the host."""
         told = {name: value for name, value in asdict(place).items() if value is not None}
-        return template.format_map({**self.defaults, **told})
+        told = {**self.defaults, **told}
+        if self.hosts:
+            told["host"] = (self.hosts.get(told["region"]) or self.hosts[""]).format_map(told)
+        return told
 
 
 _EVERYWHERE = frozenset(
@@ -78,6 +91,14 @@ _FOUNDRY = (_MANTLE - {"tool-search-tool-2025-10-19"}) | frozenset(
     fast-mode-2026-02-01 files-api-2025-04-14 skills-2025-10-02 mcp-client-* code-execution-* web-fetch-*
     advisor-tool-2026-03-01 extended-cache-ttl-2025-04-11""".split()
 )
+
+_VERTEX = _BEDROCK | frozenset(
+    """structured-outputs-2025-11-13 web-search-2025-03-05 claude-code-20250219 task-budgets-2026-03-13
+    inline-tools-2026-09-15 model-context-window-exceeded-2025-08-26 thinking-token-count-2026-05-13
+    fallback-credit-2026-06-01""".split()
+)
+
+_MODELS = "/v1/projects/{project}/locations/{region}/publishers/anthropic/models"
 
 _SEARCH = {"advanced-tool-use-2025-11-20": "tool-search-tool-2025-10-19"}
 
@@ -122,6 +143,33 @@ DOORS: Final[Mapping[str, Door]] = {
         aws_service="aws-external-anthropic",
         headers={"anthropic-workspace-id": "{workspace}"},
     ),
+    # Claude in Google's Vertex AI. The address names the model; its date follows an `@`.
+    "vertex": Door(
+        address="https://{host}",
+        needs=("project",),
+        defaults={"region": "global"},
+        hosts={
+            "global": "aiplatform.googleapis.com",
+            "us": "aiplatform.us.rep.googleapis.com",
+            "eu": "aiplatform.eu.rep.googleapis.com",
+            "": "{region}-aiplatform.googleapis.com",
+        },
+        auth="bearer",
+        betas=_VERTEX,
+        renamed_betas=_SEARCH,
+        dropped=_OPTIONAL | {"service_tier"},
+        cache_scope=False,
+        price="by_region",
+        envelope=Envelope(
+            paths={
+                "sync": f"{_MODELS}/{{model}}:rawPredict",
+                "stream": f"{_MODELS}/{{model}}:streamRawPredict",
+                "count_tokens": f"{_MODELS}/count-tokens:rawPredict",
+            },
+            version="vertex-2023-10-16",
+            newer_versions=frozenset({"2026-10-21"}),
+        ),
+    ),
     # Claude on Google Cloud, managed by Anthropic.
     "google": Door(
         address="https://claude.googleapis.com/v1/projects/{project}/locations/{region}"
@@ -161,6 +209,8 @@ def price_endpoint(upstream: Upstream, model: str) -> tuple[str | None, tuple[st
     if door.price is None:
         return None, ()
     gov = (upstream.place.region or "").startswith("us-gov-")
+    if door.price == "by_region":
+        return (_GLOBAL if door.place(upstream.place)["region"] == _GLOBAL else "regional"), ()
     if door.price == "regional":
         return ("us-gov" if gov else "regional"), ()
     profile = _PROFILE.match(model)

@@ -3,7 +3,8 @@
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.anthropic.billing_header import without_billing_header
 from nexusflow_core.dialects.anthropic.door_edits import edit_for_door
-from nexusflow_core.dialects.anthropic.doors import DOORS
+from nexusflow_core.dialects.anthropic.doors import DOORS, Door
+from nexusflow_core.dialects.anthropic.envelope import enveloped, operation_of
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages.marks import strip_marked
 from nexusflow_core.peek import rename_model
@@ -42,19 +43,35 @@ def relayed_request(call: Call, target: Target) -> UpstreamRequest:
     names = {name for name, _ in own}
     headers = [*(pair for pair in headers if pair[0] not in names), *own]
     body, edits = _edited_body(call, target)
-    if call.seen is not None and upstream.door is not None and upstream.betas == "filter":
-        text = body if edits else call.seen.text
-        edited, headers, more = edit_for_door(DOORS[upstream.door], text, headers, target)
-        if edited is not text:
-            packed = ("content-encoding",) if call.content_encoding and not edits else ()
-            body, edits = edited, (*edits, *packed)
-        edits = (*edits, *more)
-    if body is not call.body and call.content_encoding:  # an edited body is sent uncompressed
-        headers = [pair for pair in headers if pair[0] != b"content-encoding"]
     url = upstream.base_url + _PATHS[call.endpoint]
     if call.query:
         url += "?" + _checked_query(call.query)
-    return UpstreamRequest(upstream, "POST", url, headers, body, edits)
+    request = UpstreamRequest(upstream, "POST", url, headers, body, edits)
+    if upstream.door is not None and call.seen is not None:
+        _through_door(request, DOORS[upstream.door], call, target)
+    if request.body is not call.body and call.content_encoding:  # an edited body is sent uncompressed
+        request.headers = [pair for pair in request.headers if pair[0] != b"content-encoding"]
+        request.edits = tuple(dict.fromkeys((*request.edits, "content-encoding")))
+    return request
+
+
+def _through_door(request: UpstreamRequest, door: Door, call: Call, target: Target) -> None:
+    """Edits the request for a cloud's door. A body without edits stays the same object."""
+    plain = call.text if request.body is call.body else request.body
+    text, edits, upstream = plain, list(request.edits), target.upstream
+    if upstream.betas == "filter":
+        text, request.headers, more = edit_for_door(door, text, request.headers, target)
+        edits += more
+    if door.envelope is not None:
+        model = target.model or call.model
+        request.url = upstream.base_url + door.envelope.path(
+            operation_of(call), model, door.place(upstream.place)
+        )
+        text, request.headers, more = enveloped(door.envelope, call, text, request.headers, model)
+        edits += more
+    request.edits = tuple(dict.fromkeys(edits))
+    if text is not plain:
+        request.body = text
 
 
 def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:

@@ -17,9 +17,10 @@ DOOR_SETTINGS = {
     "bedrock-mantle": 'region = "us-east-1"',
     "aws": 'region = "us-west-2"\nworkspace = "wrkspc_01ABC"',
     "google": 'project = "acme-prod"\nworkspace = "wrkspc_01ABC"',
+    "vertex": 'project = "acme-prod"\nregion = "us-east5"',
     "foundry": 'resource = "acme-claude"',
 }
-"""The settings that each relayed door needs."""
+"""The settings that each door needs."""
 
 
 def config_of(

@@ -40,6 +40,7 @@ PRICES = [
     ("bedrock-mantle", "cloud/anthropic.claude-haiku-4-5", "0.00165"),
     ("aws", "cloud", "0.0015"),
     ("google", "cloud", "0.0015"),
+    ("vertex", "cloud/claude-haiku-4-5@20251001", "0.00165"),
     ("foundry", "cloud/our-haiku", "0.0015"),
 ]
 

@@ -14,6 +14,8 @@ ADDRESSES = {
     "aws": "https://aws-external-anthropic.us-west-2.api.aws/v1/messages",
     "google": "https://claude.googleapis.com/v1/projects/acme-prod/locations/global"
     "/workspaces/wrkspc_01ABC/invoke/v1/messages",
+    "vertex": "https://us-east5-aiplatform.googleapis.com/v1/projects/acme-prod/locations/us-east5"
+    "/publishers/anthropic/models/claude-haiku-4-5:rawPredict",
     "foundry": "https://acme-claude.services.ai.azure.com/anthropic/v1/messages",
 }
 SCHEMES = {
@@ -21,6 +23,7 @@ SCHEMES = {
     "bedrock-mantle": (b"authorization", b"Bearer sk-cloud-key"),
     "aws": (b"x-api-key", b"sk-cloud-key"),
     "google": (b"authorization", b"Bearer sk-cloud-key"),
+    "vertex": (b"authorization", b"Bearer sk-cloud-key"),
     "foundry": (b"x-api-key", b"sk-cloud-key"),
 }
 

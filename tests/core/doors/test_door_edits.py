@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from nexusflow_core.json_spans import without_members
+from nexusflow_core.dialects.anthropic.doors import DOORS
+from nexusflow_core.json_spans import spliced
 from tests.core.doors.asking import DOOR_SETTINGS, betas_of, config_of, exchange_at, message, sent_to
 
 CLAUDE_CODE = [
@@ -14,7 +15,7 @@ CLAUDE_CODE = [
 """The betas of a Claude Code of 2026."""
 
 
-@pytest.mark.parametrize("door", DOOR_SETTINGS)
+@pytest.mark.parametrize("door", [door for door in DOOR_SETTINGS if DOORS[door].envelope is None])
 def test_the_body_is_the_clients(door: str) -> None:
     """The very object: nothing in a usual body is refused anywhere."""
     exchange = exchange_at(config_of(door), b'{"model" : "claude-haiku-4-5", "max_tokens":9,\n"messages":[]}')
@@ -26,6 +27,8 @@ def test_the_body_is_the_clients(door: str) -> None:
 BETAS = {
     "bedrock": "interleaved-thinking-2025-05-14,context-management-2025-06-27,tool-search-tool-2025-10-19",
     "bedrock-mantle": "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,"
+    "tool-search-tool-2025-10-19",
+    "vertex": "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,"
     "tool-search-tool-2025-10-19",
     "foundry": "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,"
     "prompt-caching-scope-2026-01-05,advanced-tool-use-2025-11-20",
@@ -39,7 +42,8 @@ def test_refused_betas_are_left_out_and_listed(door: str) -> None:
     if door in BETAS:
         assert betas_of(request) == BETAS[door]
         came = {beta.strip() for _, value in CLAUDE_CODE for beta in value.decode().split(",")}
-        assert set(request.edits) == {f"anthropic-beta:{beta}" for beta in came - set(BETAS[door].split(","))}
+        cut = {edit for edit in request.edits if edit.startswith("anthropic-beta:")}
+        assert cut == {f"anthropic-beta:{beta}" for beta in came - set(BETAS[door].split(","))}
     else:
         assert [pair for pair in request.headers if pair[0] == b"anthropic-beta"] == CLAUDE_CODE
         assert list(request.edits) == []
@@ -137,4 +141,4 @@ def test_a_place_is_only_cut_where_it_is_kept(region: str, target: str, geo: str
 )
 def test_members_are_cut_from_text(text: bytes, names: set[str], left: bytes) -> None:
     """One comma goes with each, and every other byte stays."""
-    assert without_members(text, names) == left
+    assert spliced(text, dict.fromkeys(names)) == left

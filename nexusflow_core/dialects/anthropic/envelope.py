@@ -1,0 +1,67 @@
+"""Envelopes: doors whose address names the model, and whose body names the version of the API instead."""
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.call import Call
+from nexusflow_core.json_spans import members, spliced
+from nexusflow_core.peek import rename_model
+from nexusflow_core.upstream import Headers, header
+
+__all__ = ["Envelope", "Operation", "enveloped", "operation_of"]
+
+Operation: TypeAlias = Literal["sync", "stream", "count_tokens"]
+
+_BETA: Final = b"anthropic-beta"
+_VERSION: Final = b"anthropic-version"
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """How such a door is asked. Paths are filled from the settings of an upstream, and with the model."""
+
+    paths: Mapping[Operation, str]
+    version: str
+    """The `anthropic_version` in the body."""
+    newer_versions: frozenset[str] = frozenset()
+    """Versions of a client that are written into the body as they are."""
+
+    def path(self, operation: Operation, model: str, place: Mapping[str, str]) -> str:
+        """Returns the path. A slash in the model is escaped, a colon is not."""
+        return self.paths[operation].format_map({**place, "model": quote(model, safe=":@-._~")})
+
+
+def operation_of(call: Call) -> Operation:
+    """Returns what the call asks for."""
+    if call.endpoint == "count_tokens":
+        return "count_tokens"
+    return "stream" if call.stream else "sync"
+
+
+def enveloped(
+    envelope: Envelope, call: Call, text: bytes, headers: Headers, model: str
+) -> tuple[bytes, list[tuple[bytes, bytes]], tuple[str, ...]]:
+    """Returns body and headers for the door, and the edits. `model` is the door's name for it.
+
+    The version takes the model's place in the text, and all other bytes stay.
+    """
+    kept = [pair for pair in headers if pair[0] != _VERSION]
+    if call.endpoint == "count_tokens":
+        return _counted(text, kept, model)
+    asked = (header(headers, _VERSION) or b"").decode("latin-1")
+    version = asked if asked in envelope.newer_versions else envelope.version
+    stated = any(name == "anthropic_version" for name, _, _ in members(text))
+    member = b'"anthropic_version":' + msgspec.json.encode(version)
+    return spliced(text, {"model": None if stated else member}), kept, ("model", "anthropic_version")
+
+
+def _counted(
+    text: bytes, headers: list[tuple[bytes, bytes]], model: str
+) -> tuple[bytes, list[tuple[bytes, bytes]], tuple[str, ...]]:
+    """Returns a count's body, with the model's name but not its date. Betas are refused there."""
+    kept = [pair for pair in headers if pair[0] != _BETA]
+    edits = () if len(kept) == len(headers) else ("anthropic-beta",)
+    return rename_model(text, model.partition("@")[0]), kept, ("model", *edits)
