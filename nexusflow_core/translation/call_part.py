@@ -1,4 +1,4 @@
-"""CallPart: one tool call of an answer, whole or in pieces, written once."""
+"""CallPart: writes one tool call of an answer, which arrives whole or in pieces."""
 
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.translation.held import Pieces, utf8_length
@@ -8,11 +8,11 @@ from nexusflow_core.translation.tool_calls import CallSlot
 __all__ = ["CallPart"]
 
 _CALL_BYTES = 1000
-"""Memory of a call beside its texts, in bytes."""
+"""Estimated memory of a call without its texts, in bytes."""
 
 
 class CallPart:
-    """One call. Its arguments wait until its block is open, which needs its name."""
+    """One call. Its name opens the block. Arguments before the name wait."""
 
     def __init__(self, state: AnswerState) -> None:
         self._state = state
@@ -24,7 +24,7 @@ class CallPart:
         return self._call is not None
 
     def open(self, name: str, id: str, out: list[bytes]) -> None:
-        """Opens the block, and writes the arguments so far. An id that this answer has used is replaced."""
+        """Opens the block, and writes the waiting arguments. Replaces an id that the answer has used."""
         state = self._state
         own = id if id and id not in state.ids else None
         state.ids.add(id)
@@ -47,7 +47,7 @@ class CallPart:
         self._state.writer.arguments(self._call, fragment, out)
 
     def whole(self, arguments: str, out: list[bytes]) -> None:
-        """Takes the whole arguments, and writes what is new in them."""
+        """Takes the whole arguments, and writes their missing end."""
         if not arguments:
             return
         if self._call is None:
@@ -59,7 +59,7 @@ class CallPart:
             self._state.notice("tool_calls.arguments")
 
     def take(self) -> str:
-        """Returns the arguments of a call that is not shown itself."""
+        """Returns the waiting arguments of a call that gets no block."""
         return self._early.take()
 
     def close(self, out: list[bytes]) -> None:

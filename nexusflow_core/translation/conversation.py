@@ -1,6 +1,6 @@
 """Conversation: translates the turns of a request in order, and pairs calls with results.
 
-A dialect subclasses it, and defines the form of each message.
+Each dialect has a subclass, which makes the messages.
 """
 
 from abc import ABC, abstractmethod
@@ -31,7 +31,7 @@ from nexusflow_core.translation.turns import (
 __all__ = ["Called", "Conversation", "Markers"]
 
 Called = tuple[str, str, str]
-"""A call in the upstream's form: its id, the tool's name, and the arguments as JSON."""
+"""A call for the upstream: id, tool name, and arguments as JSON."""
 
 
 class Markers(Protocol):
@@ -42,7 +42,7 @@ class Markers(Protocol):
         ...
 
     def close(self) -> None:
-        """Lists the markers that no part could carry."""
+        """Lists markers that no part carries."""
         ...
 
 
@@ -70,38 +70,38 @@ class Conversation(ABC):
 
     @abstractmethod
     def user(self, parts: list[Part], blocks: Sequence[Placed]) -> Part:
-        """Returns the message of a user's turn, without its results."""
+        """Returns the message of a user's turn. Tool results have their own messages."""
 
     @abstractmethod
     def result(self, call: str, content: str | list[Part], placed: Placed) -> Part:
-        """Returns the result of a call. `call` is its id at the upstream."""
+        """Returns the message with a call's result. `call` is the call's id at the upstream."""
 
     @abstractmethod
     def assistant(self, turn: Turn) -> list[Part]:
-        """Returns the messages for an assistant's turn, possibly none."""
+        """Returns the messages for an assistant's turn; [] for a turn without content."""
 
     def begin(self, turns: Sequence[Turn]) -> None:  # noqa: B027 - most dialects do not need it
-        """Called with all turns, before the first is translated."""
+        """Takes all turns, before the first is translated."""
 
     def prefill(self, made: list[Part]) -> None:
-        """Handles a last turn of the assistant, which begins the answer. The default refuses it."""
+        """Handles a prefill: a last assistant turn, `made`, that begins the answer. The default refuses it."""
         raise InvalidRequestError(
             "This model does not support assistant message prefill. "
             "The conversation must end with a user message."
         )
 
     def reads(self, block: OtherBlock) -> bool:
-        """Returns True if the upstream can read this compaction itself."""
+        """Returns True if the upstream can read this compaction."""
         return False
 
     def bridge(self) -> list[Part]:
-        """Returns messages to put between results and a user's message, if the upstream requires one."""
+        """Returns messages between results and a user's message. [] unless the upstream requires one."""
         return []
 
     # The walk
 
     def translated(self) -> list[Part]:
-        """Returns the whole conversation, the system prompt first. Raises InvalidRequestError."""
+        """Returns all messages, the system prompt first. Raises InvalidRequestError."""
         head = self._system()
         out: list[Part] = []
         said = False
@@ -113,7 +113,7 @@ class Conversation(ABC):
             else:
                 self._calls.expect_results()
                 made = self.assistant(turn) if turn.role == "assistant" else self._system_in_place(turn)
-                if made and turn.role == "assistant" and turn is turns[-1]:  # an empty one begins nothing
+                if made and turn.role == "assistant" and turn is turns[-1]:  # an empty turn is no prefill
                     self._calls.expect_results()
                     self.prefill(made)
                 self._results_last = self._results_last and not made
@@ -156,7 +156,7 @@ class Conversation(ABC):
         for path, block in blocks:
             if isinstance(block, ToolResultBlock):
                 self._calls.check_result(block, path, results)
-                if rest:  # as Anthropic sees it, what comes after other content answers nothing
+                if rest:  # for Anthropic, results after other content answer no call
                     self._calls.expect_results(results)
                 call = self._calls.sent(block.tool_use_id)
                 content = self._parts.of_result(block, path, call, hoisted)
@@ -176,7 +176,7 @@ class Conversation(ABC):
     # Blocks of an assistant's turn
 
     def call(self, block: ToolUseBlock, path: str, turn: Turn) -> Called:
-        """Returns a call in the upstream's form, and notes that its result must follow."""
+        """Returns a call for the upstream, and expects its result."""
         name = ToolNames.sent(block.name)
         self._calls.add(block, path, self._ids.sent(block.id, name))
         self._calls.made_at(turn.start)
@@ -184,12 +184,12 @@ class Conversation(ABC):
         return self._calls.sent(block.id), name, msgspec.json.encode(block.input).decode()
 
     def text(self, block: TextBlock, path: str) -> str:
-        """Returns the text of a block."""
+        """Returns a block's text. Lists its citations."""
         drop_own_members(block, path, self._losses)
         return block.text
 
     def other(self, block: Block, path: str) -> None:
-        """Lists a block of Anthropic's own. Raises InvalidRequestError for any other block."""
+        """Lists a block that only Anthropic can read. Raises InvalidRequestError for any other block."""
         if not isinstance(block, OtherBlock) or not ran_at_anthropic(block.kind):
             raise InvalidRequestError(
                 f"{dotted(path)}: a {kind_of(block)!r} block cannot be sent to this upstream"

@@ -1,4 +1,4 @@
-"""The leg of count_tokens by a vendor's own counter."""
+"""CountLeg: answers count_tokens from a vendor's own counter."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -34,7 +34,7 @@ Sends: TypeAlias = Callable[[MessagesRequest, Call, Target, Losses], bytes]
 
 
 class Counter(Struct, frozen=True):
-    """A vendor's counter: the members of a request that it takes, and the name of the count in its answer."""
+    """A vendor's token counter: accepted members of a request, and the count's name in its answer."""
 
     url: str
     members: tuple[str, ...]
@@ -43,16 +43,16 @@ class Counter(Struct, frozen=True):
 
 
 def open_count(call: Call, target: Target, counter: Counter | None, sends: Sends) -> Leg:
-    """Returns the leg of a count: by the vendor's counter, else by an estimate if the route allows it.
+    """Returns the leg of a count, from the vendor's counter or from an estimate that the route allows.
 
-    `sends` translates a request to the body for an answer. Raises NotFoundError without a counter and an
-    estimate, and InvalidRequestError for a request that would be refused.
+    `sends` translates the request as for an answer. Raises InvalidRequestError for a request that cannot be
+    translated, and NotFoundError without a counter and an estimate.
     """
     upstream, estimates = target.upstream, target.options.count_tokens is not None
     if counter is None and not estimates:
         raise NotFoundError(NOT_COUNTED)
     given = read_body(call.text, call.max_values)
-    # count_tokens has no max_tokens. The rest is read like a request for an answer.
+    # count_tokens has no max_tokens, but `read_request` requires it.
     request = read_request(msgspec.json.encode({"max_tokens": 1, **given}), call.max_values + 1)
     if counter is None:
         return EstimateLeg(given, call.request_id)
@@ -66,10 +66,10 @@ def open_count(call: Call, target: Target, counter: Counter | None, sends: Sends
 
 
 class CountLeg:
-    """One attempt at a vendor's counter. See `Leg` for the verbs.
+    """One attempt at a vendor's counter. See `Leg` for the methods.
 
-    `count` is the name of the count in the answer. `body`: the request to estimate from, if the counter does
-    not exist; None: no estimate.
+    `count`: name of the count in the answer. `body`: the request, to estimate its tokens if the upstream has no
+    counter; None: no estimate.
     """
 
     may_ping = False

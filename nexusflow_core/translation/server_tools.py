@@ -1,4 +1,4 @@
-"""What Anthropic's servers do on request and another vendor may do too: a search of the web, a compaction."""
+"""Reads requests for web search and compaction, which run on Anthropic's servers or at another vendor."""
 
 from typing import Any, Final
 
@@ -15,17 +15,17 @@ from nexusflow_core.untyped import is_blank, is_list, is_object, object_of, whol
 __all__ = ["SEARCH", "WebSearch", "compaction_threshold", "read_web_search"]
 
 SEARCH: Final = "web_search_"
-"""How the types of Anthropic's search tools begin."""
+"""Prefix of the types of Anthropic's search tools."""
 _NAME: Final = "web_search"
 _MEMBERS: Final = ("max_uses", "allowed_domains", "blocked_domains", "user_location")
 _LOCATION: Final = ("type", "city", "region", "country", "timezone")
 _COMPACT_AT: Final = 150_000
-"""Tokens at which Anthropic compacts unless the request says otherwise."""
+"""Anthropic's default threshold of a compaction, in tokens."""
 _EDIT: Final = ("type", "trigger", "instructions", "pause_after_compaction")
 
 
 class WebSearch(Struct, frozen=True):
-    """A search tool of a request. `location` has the members of `user_location` that have a value."""
+    """A search tool of a request. `location`: members of `user_location` with a value."""
 
     allowed_domains: list[str] | None
     blocked_domains: list[str] | None
@@ -34,7 +34,7 @@ class WebSearch(Struct, frozen=True):
 
 
 def read_web_search(tool: Tool, index: int, losses: Losses) -> WebSearch:
-    """Returns the search that a tool asks for. Raises InvalidRequestError."""
+    """Returns the fields of a web search tool. Raises InvalidRequestError for invalid fields."""
     path = f"tools.{index}"
     check_callers(tool, index)
     if tool.name != _NAME:
@@ -74,8 +74,10 @@ def _location(given: Any, index: int, losses: Losses) -> dict[str, Any] | None:
 
 
 def compaction_threshold(it: Translation) -> int | None:
-    """Returns the tokens at which the request wants a compaction; None for none. Raises InvalidRequestError for
-    one that only Anthropic can make."""
+    """Returns the threshold of the requested compaction in tokens; None without one.
+
+    Raises InvalidRequestError for a compaction that only Anthropic can make.
+    """
     edits = object_of(it.request.extra.get("context_management")).get("edits")
     found: int | None = None
     for index, edit in enumerate(map(object_of, edits if is_list(edits) else ())):

@@ -1,4 +1,4 @@
-"""Slots: orders the items of an answer, whose events may interleave. Only one item has an open block."""
+"""Slots: writes the items of an answer one after the other, although their events may interleave."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -11,12 +11,12 @@ from nexusflow_core.translation.text_part import AnswerState
 __all__ = ["Slot", "Slots", "Step"]
 
 _SLOT_BYTES = 1000
-"""Memory of a slot beside its texts, in bytes."""
+"""Estimated memory of a slot without its texts, in bytes."""
 _EVENT_BYTES = 700
 
 
 class Step(Enum):
-    """What an event says of its item."""
+    """The step of an item that an event reports."""
 
     BEGINS = auto()
     CONTINUES = auto()
@@ -35,7 +35,7 @@ _Item_co = TypeVar("_Item_co", bound=_Typed, covariant=True)
 class _Placed(Protocol[_Item_co]):
     @property
     def place(self) -> int | str | None:
-        """What identifies the item: its index, else its id. None without either."""
+        """The item's index, else its id, else None."""
 
     @property
     def step(self) -> Step: ...
@@ -47,44 +47,43 @@ _Event = TypeVar("_Event", bound=_Placed[Any])
 
 
 class Slot(ABC, Generic[_Event, _Item]):
-    """One item, as its events arrive. While it is live, its methods append the bytes of events to `out`."""
+    """One item of an answer. While it is live, its methods append bytes of Messages events to `out`."""
 
     kind = ""
     """The type of its item."""
     opens_at_once = False
-    """Its block opens with the item, before any of its content."""
+    """True if the block opens with the item, before any content."""
 
     def __init__(self, state: AnswerState) -> None:
         self.ended = False
         self.index = self.number = 0
         self.waiting: list[_Event] = []
-        """Events that came while another slot was live."""
+        """Events that arrived while another slot was live."""
         self._state = state
         state.held.bytes += _SLOT_BYTES
 
     def begin(self, item: _Item, out: list[bytes]) -> None:
-        """Takes the item as it begins. Called while the slot is live. Most items have nothing to write then."""
+        """Takes the item at its beginning, while the slot is live. Most items write nothing here."""
         return
 
     @abstractmethod
     def take(self, event: _Event, out: list[bytes]) -> None:
-        """Takes an event between the item's beginning and its end."""
+        """Takes an event between the beginning and the end of the item."""
 
     @abstractmethod
     def end(self, item: _Item | None, out: list[bytes]) -> None:
-        """Takes the whole item, writes what is missing, and closes its block. None: it never came whole."""
+        """Takes the whole item, writes its missing parts, and closes its block. None: no whole item arrived."""
 
     def wait(self, event: _Event, size: int) -> None:
-        """Keeps an event until the slot is live. `size`: its bytes."""
+        """Keeps an event of `size` bytes until the slot is live."""
         self.waiting.append(event)
         self._state.held.bytes += _EVENT_BYTES + size
 
 
 class Slots(Generic[_Event, _Item]):
-    """The slots of one answer, by index, or by id where the vendor gives no index.
+    """The slots of one answer, by index, or by id for vendors without indices.
 
-    One slot is live at a time: it may write, and the events of others wait. `make` returns the slot of a new
-    item, by its type.
+    Only the live slot writes. Events of other slots wait. `make` returns the slot of a new item by its type.
     """
 
     def __init__(self, state: AnswerState, make: Callable[[str], Slot[_Event, _Item]]) -> None:
@@ -96,9 +95,9 @@ class Slots(Generic[_Event, _Item]):
         self._waiting: list[tuple[int, int, Slot[_Event, _Item]]] = []  # a heap: index, number, slot
 
     def give(self, event: _Event, kind: str, size: int, out: list[bytes]) -> None:
-        """Gives an event to the slot of its item: at once if no other slot is live, else later.
+        """Gives an event of `size` bytes to the slot of its item, or keeps it while another slot is live.
 
-        `kind`: the item's type. `size`: the event's bytes.
+        `kind`: the item's type.
         """
         slot = self._find(event, kind)
         if slot.ended:
@@ -113,7 +112,7 @@ class Slots(Generic[_Event, _Item]):
             self._resume(heappop(self._waiting)[2], out)
 
     def finish(self, items: Sequence[_Item], out: list[bytes]) -> None:
-        """Takes the whole answer, and writes the parts that its events did not have, in order."""
+        """Takes the items of the whole answer, and writes parts that no event had, in order."""
         whole = list(self._matched(items))
         ends = {slot.number: item for slot, item in whole if slot is not None}
         live = self.live
@@ -130,7 +129,7 @@ class Slots(Generic[_Event, _Item]):
                 slot.end(item, out)
 
     def _find(self, event: _Event, kind: str) -> Slot[_Event, _Item]:
-        """Returns the slot of an event, possibly a new one. Without a place it is the last one of its kind."""
+        """Returns the slot of an event, or a new slot. Without a place, it is the last slot of its kind."""
         place, last = event.place, self._all[-1] if self._all else None
         if place is None and last is not None and last.kind == kind and not last.ended:
             return last
@@ -145,13 +144,13 @@ class Slots(Generic[_Event, _Item]):
         return slot
 
     def _resume(self, slot: Slot[_Event, _Item], out: list[bytes]) -> None:
-        """Gives a slot the events that have waited."""
+        """Gives a slot its waiting events."""
         waiting, slot.waiting = slot.waiting, []
         for event in waiting:
             self._give(slot, event, out)
 
     def _give(self, slot: Slot[_Event, _Item], event: _Event, out: list[bytes]) -> None:
-        """Gives an event to the slot that may write. It is live from its first content to its end."""
+        """Gives an event to a slot that may write. A slot is live from its first content to its end."""
         if event.step is Step.ENDS:
             slot.end(event.its_item(), out)
             self.live = None if slot.ended else slot
@@ -163,9 +162,9 @@ class Slots(Generic[_Event, _Item]):
             slot.begin(item, out)
 
     def _matched(self, items: Sequence[_Item]) -> Iterator[tuple[Slot[_Event, _Item] | None, _Item]]:
-        """Yields the items of a whole answer, each with its slot: the first with the first of its type.
+        """Yields each item of the whole answer with its slot, or None. Matches both by type and order.
 
-        Indices and ids of the last event need not be those of the others.
+        Some vendors change indices and ids in the last event.
         """
         kinds: dict[str, list[Slot[_Event, _Item]]] = {}
         for slot in sorted(self._all, key=lambda one: -one.index):

@@ -1,4 +1,4 @@
-"""TextPart: one text of an answer, written once. AnswerState: what its texts and calls share."""
+"""TextPart: writes one text of an answer. AnswerState: the state that all parts of an answer share."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from nexusflow_core.translation.writer import MessageWriter
 __all__ = ["AnswerState", "TextPart"]
 
 _PART_BYTES = 1500
-"""Memory of a text beside its characters, in bytes."""
+"""Estimated memory of a text without its characters, in bytes."""
 _MOST_NOTICED = 100
 _LONGEST_NAME = 80
 
 
 class AnswerState(Struct):
-    """What all items of an answer share: where they write, and what its end must know."""
+    """State that all items of an answer share: the writer, and facts for the answer's end."""
 
     writer: MessageWriter
     held: Held
@@ -28,23 +28,23 @@ class AnswerState(Struct):
     stops: StopFinder | None
     """Finds the client's stop strings, in one text at a time."""
     found: str | None = None
-    """The stop string that was found here, or None."""
+    """The first stop string found in a text, or None."""
     calls: int = 0
     readable: bool = True
-    """Each call has arguments that are an object."""
+    """True while the arguments of each call are a JSON object."""
     written: int = 0
-    """Bytes of all texts, for an estimate."""
+    """Bytes of all texts, to estimate output tokens."""
     ids: set[str] = field(default_factory=set[str])
 
     def notice(self, name: str) -> None:
-        """Lists a dropped part of the answer, each once."""
+        """Lists a dropped part of the answer. Repeated names are listed once."""
         name = "".join(char for char in name[:_LONGEST_NAME] if char.isalnum() or char in "_.:-") or "unknown"
         if name not in self.noticed and len(self.noticed) < _MOST_NOTICED:
             self.noticed.append(name)
 
 
 class TextPart:
-    """One text, as it is written. `tags`: it may begin with reasoning in tags. `cites`: sources are shown."""
+    """One text of an answer. `tags`: it may begin with reasoning in tags. `cites`: it shows citations."""
 
     def __init__(
         self, state: AnswerState, index: int, *, refusal: bool, tags: bool = False, cites: bool = False
@@ -54,19 +54,19 @@ class TextPart:
         self.refusal = refusal
         self.closed = False
         self.cited = 0
-        """Sources that arrived."""
+        """Number of sources so far."""
         self._state = state
         self._joint = Joint()
         self._stops = state.stops if not refusal else None
         self._tags = ThinkTags(state.held) if tags and not refusal else None
-        self._text = Pieces(state.held) if cites else None  # that sources point into
+        self._text = Pieces(state.held) if cites else None  # sources refer to its characters
         self._kept = ""
         state.held.bytes += _PART_BYTES
 
     @property
     def closely(self) -> bool:
-        """True while text must be examined before it is written: for tags, stop strings, sources and cut
-        characters."""
+        """True if text must be examined before it is written: for tags, stop strings, sources or a character
+        cut in two."""
         examined = self._stops is not None or self._tags is not None or self._text is not None
         return examined or self.refusal or bool(self._joint)
 
@@ -76,8 +76,8 @@ class TextPart:
             self._add(text, out)
 
     def whole(self, text: str, out: list[bytes]) -> None:
-        """Takes the whole text, and writes what is new in it."""
-        self._joint = Joint()  # half a character is whole there
+        """Takes the whole text, and writes its missing end."""
+        self._joint = Joint()  # the whole text has no cut character
         rest = self.said.beyond(text)
         if rest is None or (rest and self.closed):
             self._state.notice("message")
@@ -85,7 +85,7 @@ class TextPart:
             self._add(rest, out)
 
     def close(self, out: list[bytes]) -> None:
-        """Writes what was held back, and closes the block."""
+        """Writes the held text, and closes the block."""
         if self.closed:
             return
         if self._joint:
@@ -100,7 +100,7 @@ class TextPart:
             self._state.writer.close(out)
 
     def cite(self, source: dict[str, Any], start: int | None, end: int | None, out: list[bytes]) -> None:
-        """Writes a source of the text between two characters. Call it while the text is open."""
+        """Writes a citation for the characters from `start` to `end`. Call it while the text is open."""
         if self._text is not None:
             self._kept += (new := self._text.take())
             self._state.held.bytes += len(new)

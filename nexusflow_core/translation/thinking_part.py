@@ -1,4 +1,4 @@
-"""ThinkingPart: one piece of reasoning, whole or in pieces, written once in its own block."""
+"""ThinkingPart: writes one item of reasoning, which arrives whole or in pieces, as a block."""
 
 from nexusflow_core.translation.held import Pieces, utf8_length
 from nexusflow_core.translation.json_lenient import Joint
@@ -10,7 +10,7 @@ _BETWEEN = "\n\n"
 
 
 class ThinkingPart:
-    """Reasoning in one or several parts, with an empty line between them. `hidden`: its text is not shown."""
+    """Reasoning in one or more parts, with an empty line between them. `hidden`: writes no text."""
 
     def __init__(self, state: AnswerState, *, hidden: bool) -> None:
         self._state = state
@@ -19,21 +19,21 @@ class ThinkingPart:
         self._any = False
         self._joint = Joint()
         self._part: int | None = None
-        self._begun = False  # True once text of the current part has come
+        self._begun = False  # True after the first text of the current part
 
     def add(self, text: str, part: int, out: list[bytes]) -> None:
-        """Takes a piece of a part."""
+        """Takes a piece of the part with this index."""
         self._at(part)
         self._add(self._joint.feed(text), out)
 
     def whole(self, text: str, part: int, out: list[bytes]) -> None:
-        """Takes the whole of a part. After pieces it says nothing new: `end` finds what is missing."""
+        """Takes a whole part. Ignores it after pieces of the part: `end` writes missing text."""
         self._at(part)
         if not self._begun:
             self._add(text, out)
 
     def end(self, whole: str, out: list[bytes]) -> str:
-        """Takes the whole text, and writes what is new in it. Returns the text written, "" for a blank one."""
+        """Takes the whole text, and writes its missing end. Returns the text; "" if it is blank."""
         text = self._text.take()
         if whole.startswith(text):
             self._write(whole[len(text) :], out)

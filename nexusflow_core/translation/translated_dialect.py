@@ -1,4 +1,4 @@
-"""TranslatedDialect: opens a call at an upstream that speaks another protocol. A dialect gives its forms."""
+"""TranslatedDialect: opens calls at upstreams of another protocol. Each dialect has a subclass."""
 
 from abc import abstractmethod
 from datetime import datetime
@@ -17,14 +17,14 @@ from nexusflow_core.upstream import AuthScheme, Upstream, UpstreamRequest, json_
 __all__ = ["TranslatedDialect", "capabilities_of"]
 
 _AT_ANTHROPIC: Final = ("batch", "citations", "code_execution", "context_management")
-"""Features of Anthropic's own."""
+"""Capabilities that only Anthropic's models have."""
 _SERVER_TOOLS: Final = ("code_execution", "web_search")
 
 _Asked = TypeVar("_Asked", bound=Asked)
 
 
 class TranslatedDialect(UpstreamDialect, Generic[_Asked]):
-    """A protocol that calls are translated to."""
+    """A protocol to which calls are translated."""
 
     default_auth: AuthScheme | None = "bearer"
 
@@ -32,22 +32,22 @@ class TranslatedDialect(UpstreamDialect, Generic[_Asked]):
     def translate(
         self, request: MessagesRequest, call: Call, target: Target, losses: Losses
     ) -> tuple[bytes, _Asked]:
-        """Returns the upstream's body, and what the answer's translation needs. Raises InvalidRequestError."""
+        """Returns the request's body, and facts for the answer's translation. Raises InvalidRequestError."""
 
     @abstractmethod
     def leg(self, sent: UpstreamRequest, call: Call, asked: _Asked, losses: Losses) -> Leg:
-        """Returns the leg of a request."""
+        """Returns the leg of a translated request."""
 
     def counter(self, call: Call, upstream: Upstream) -> Counter | None:
-        """Returns the upstream's token counter, or None if it has none."""
+        """Returns the upstream's token counter, or None."""
         return None
 
     def streams(self, call: Call, upstream: Upstream) -> bool:
-        """Returns whether the upstream is asked for a stream."""
+        """Returns whether to request a stream from the upstream."""
         return call.stream
 
     def open(self, call: Call, target: Target, at: datetime) -> Leg:
-        """Returns a leg. Raises InvalidRequestError for bad calls, NotFoundError for count_tokens."""
+        """Returns a leg. Raises InvalidRequestError, and NotFoundError if tokens cannot be counted."""
         upstream = target.upstream
         if call.endpoint == "count_tokens":
             leg = open_count(call, target, self.counter(call, upstream), self._body)
@@ -66,7 +66,7 @@ class TranslatedDialect(UpstreamDialect, Generic[_Asked]):
 
 
 def capabilities_of(thinking: Thinking | None, *, images: bool, pdf: bool, schemas: bool) -> dict[str, Any]:
-    """Returns the capabilities of a model. `thinking`: its row; None if no field controls its thinking."""
+    """Returns a model's capabilities. `thinking`: its thinking row; None if no field controls thinking."""
     efforts = dict(thinking.efforts) if thinking is not None else dict[str, str]()
     can_be_off = thinking is None or thinking.off is not None or not thinking.by_default
     return {

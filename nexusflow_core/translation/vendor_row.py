@@ -33,10 +33,10 @@ class VendorRow(Struct, frozen=True, kw_only=True):
     """Columns of this row that neither traffic nor a reference confirms."""
 
     def thinking_of(self, model: str) -> Thinking | None:
-        """Returns how to ask this model for thinking; None if no way is known."""
+        """Returns the first thinking row that matches the model; None if no row matches."""
         return next((row for row in self.thinking if re.match(row.models, model)), None)
 
 
 def fits(pattern: str | None, model: str) -> bool:
-    """Returns whether a model's name begins as a pattern says; no pattern fits none."""
+    """Returns True if the start of a model's name matches the pattern. None matches no model."""
     return pattern is not None and re.match(pattern, model) is not None

@@ -1,4 +1,4 @@
-"""OpenAI Responses upstreams: requests and answers translated, with nothing lost in silence."""
+"""OpenAI Responses upstreams: translates requests and answers, and lists every dropped field."""
 
 from nexusflow_core.dialects.openai_responses.dialect import OpenAIResponsesDialect
 from nexusflow_core.dialects.openai_responses.leg import ResponsesLeg

@@ -1,4 +1,4 @@
-"""Cache markers as `prompt_cache_breakpoint`: put where they can stand, listed where they cannot."""
+"""Translates cache markers to `prompt_cache_breakpoint`, and lists the markers that no part can carry."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,10 +12,10 @@ __all__ = ["CacheMarkers"]
 
 
 class CacheMarkers(WantedMarkers):
-    """The markers of one request, for one vendor. Raises InvalidRequestError where Anthropic would.
+    """The markers of one request. Raises InvalidRequestError where Anthropic would.
 
-    It gets the parts of each turn in order. Tools and the assistant's turns can carry no marker: theirs go to
-    the next part that can.
+    Call `on` for the parts of each block, in order. Tools and assistant turns cannot carry a marker. Their
+    markers move to the next part that can.
     """
 
     def __init__(self, it: ResponsesTranslation) -> None:
@@ -24,13 +24,13 @@ class CacheMarkers(WantedMarkers):
         if self._automatic is not None:
             self._want(self._automatic, self._automatic.at)
         self._late = [self._wanted.pop(at) for at in list(self._wanted) if at.startswith("tools[")]
-        """Markers that nothing could carry so far. They wait for the next part that can."""
+        """Markers of blocks that cannot carry one. They wait for the next part that can."""
         self._placed = False
         self.active = bool(self._wanted or self._late)
-        """True if text stays in parts in the whole request, so that moving a marker changes nothing else."""
+        """True if all texts are sent as parts. Moving a marker then changes no other byte."""
 
     def on(self, parts: list[Part], path: str) -> list[Part]:
-        """Marks the parts of the block at `path`. Returns them."""
+        """Returns the parts of the block at `path`, with its marker."""
         if not self.active or not parts:
             return parts
         own = self._wanted.pop(path, None)
@@ -43,7 +43,7 @@ class CacheMarkers(WantedMarkers):
         return parts
 
     def pass_over(self, blocks: Iterable[Placed]) -> None:
-        """Takes the markers of blocks that can carry none."""
+        """Moves the markers of these blocks, which cannot carry one, to the next part that can."""
         for path, _ in blocks if self._wanted else ():
             if path in self._wanted:
                 self._late.append(self._wanted.pop(path))
@@ -53,6 +53,8 @@ class CacheMarkers(WantedMarkers):
         super().close()
 
     def body(self) -> dict[str, Any]:
-        """Returns members of the request beside its items. Markers then say alone what is cached, as at
-        Anthropic; without any, the vendor caches by itself."""
+        """Returns the members to add to the request's body, empty without markers.
+
+        With them, the vendor caches only marked prefixes, as Anthropic does. Else it caches automatically.
+        """
         return {"prompt_cache_options": {"mode": "explicit"}} if self._placed else {}

@@ -1,4 +1,4 @@
-"""What the Responses API adds to a translation: the vendor's row, and whose reasoning it is."""
+"""The context of a translation to the Responses API: the vendor's row, and the owner of reasoning."""
 
 import hashlib
 from typing import Any
@@ -12,29 +12,31 @@ WRAPPERS = frozenset({"parallel", "multi_tool_use.parallel"})
 
 
 class ResponsesTranslation(Translation, frozen=True):
-    """One request on its way to a Responses upstream. `body` grows step by step."""
+    """One request that is translated for a Responses upstream. Each step adds members to `body`."""
 
     vendor: Vendor
     body: dict[str, Any]
 
     @property
     def thinker(self) -> str:
-        """Whose reasoning the answer brings. Encrypted reasoning is of use to the account that it came from,
-        so the upstream's name and address are part of it."""
+        """The owner of the answer's reasoning: the vendor, and a hash of the upstream's name and address.
+
+        Only the account that made encrypted reasoning can read it.
+        """
         upstream = self.target.upstream
         account = hashlib.sha256(f"{upstream.name} {upstream.base_url}".encode()).hexdigest()[:8]
         return f"{upstream.vendor or upstream.name}@{account}"
 
 
 class ResponsesAsked(Asked, frozen=True, kw_only=True):
-    """What the translation of an answer must know of the request, and of its vendor."""
+    """Facts of the request and its vendor that the translation of the answer needs."""
 
     vendor: Vendor
     most_tokens: int
-    """The output limit that was sent. Some vendors call an answer complete that ends there."""
+    """The output limit in tokens, as sent. Some vendors report `completed` for an answer cut there."""
     thinks: bool = False
-    """The client asked for thinking: it gets blocks for reasoning without text too."""
+    """The client requested thinking. It also gets an empty block for reasoning without text."""
     searches: bool = False
-    """The upstream searches the web: its searches and citations are shown."""
+    """The request has a web search. The client gets its searches and citations."""
     wrappers: frozenset[str] = WRAPPERS
-    """Names of tools that nobody declared, and that a model calls to make several calls at once."""
+    """Names of undeclared tools. Models call them to make several calls at once."""

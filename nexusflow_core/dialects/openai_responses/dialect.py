@@ -1,4 +1,4 @@
-"""The dialect: a Messages call opened as a Responses request, and what its models can be asked for."""
+"""OpenAIResponsesDialect: opens Messages calls as Responses requests, and lists capabilities of models."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,11 +20,11 @@ from nexusflow_core.upstream import Upstream, UpstreamRequest
 __all__ = ["OpenAIResponsesDialect"]
 
 _COUNTED: Final = tuple("model input instructions tools tool_choice parallel_tool_calls reasoning text".split())
-"""Members that the token counter takes. It refuses others."""
+"""Members that the vendor's token counter accepts. It refuses others."""
 
 
 class OpenAIResponsesDialect(TranslatedDialect[ResponsesAsked]):
-    """The Responses API of OpenAI and of those who follow it."""
+    """The Responses API of OpenAI and of compatible vendors."""
 
     path = "/responses"
     endings = ("/responses",)
@@ -52,7 +52,7 @@ class OpenAIResponsesDialect(TranslatedDialect[ResponsesAsked]):
         return call.stream or vendor_row(upstream.vendor).stream_only
 
     def capabilities(self, upstream: Upstream, model: str) -> dict[str, Any] | None:
-        """Returns what a model can be asked for, by the vendor's row; None for a vendor without one."""
+        """Returns the model's capabilities by the vendor's row; None for a vendor without a row."""
         row = VENDORS.get(upstream.vendor or "")
         if row is None:
             return None

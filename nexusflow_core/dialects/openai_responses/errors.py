@@ -1,4 +1,4 @@
-"""Errors of Responses vendors: their place in an answer, and the meaning of their codes."""
+"""Finds errors in Responses answers, and maps their codes to statuses."""
 
 import re
 from typing import Any
@@ -21,12 +21,12 @@ _FAILED = ("failed", "cancelled", "canceled", "expired")
 
 
 def origin_of(vendor: Vendor, model: str, upstream: Upstream, credential: Credential | None) -> Origin:
-    """Returns the Origin of this vendor's errors. `model` is the client's name."""
+    """Returns the Origin of this vendor's errors. `model` is the name that the client sent."""
     return Origin(too_long, vendor.unknown_model, model, upstream, credential)
 
 
 def error_in(event: Event) -> ErrorTold | None:
-    """Returns the error in an event of a stream; None if there is none. It may be flat or nested."""
+    """Returns the error in an event of a stream, flat or nested; None for an event without an error."""
     if event.response is not None and (reported := error_of_answer(event.response)) is not None:
         return reported
     kind = event.type if isinstance(event.type, str) else ""
@@ -40,7 +40,7 @@ def error_in(event: Event) -> ErrorTold | None:
 
 
 def error_of_answer(response: Response) -> ErrorTold | None:
-    """Returns the error of a whole answer that failed or was cancelled; None if there is none."""
+    """Returns the error of a failed or cancelled answer; None for any other answer."""
     status = str(response.status or "").lower()
     if is_zero(response.error) and status not in _FAILED:
         return None
@@ -53,7 +53,7 @@ def error_of_answer(response: Response) -> ErrorTold | None:
 
 
 def error_of_body(body: bytes) -> ErrorTold:
-    """Returns the error in the body of an error answer, or in JSON that is no answer."""
+    """Returns the error in the body of an error response, or in JSON without an answer."""
     reported = read_error_body(body)
     try:
         members = object_of(decode_json(body))
@@ -73,7 +73,7 @@ def _understood(error: dict[str, Any]) -> ErrorTold:
 
 
 def refused_part(reported: ErrorTold, status: int) -> str:
-    """Returns the part of the request that an error is about, if the call can go without it; else ""."""
+    """Returns `reasoning` or `summaries` if the upstream refused it; else "". The call can do without them."""
     if status != 400:
         return ""
     if "invalid_encrypted_content" in reported.words:
@@ -85,7 +85,7 @@ def refused_part(reported: ErrorTold, status: int) -> str:
 
 _SUMMARIES = re.compile(r"reasoning\.summary|must be verified to generate reasoning summar", re.I)
 _REFUSED = re.compile(r"\binvalid_prompt\b|\bcontent_?filter|\w+_policy(?:_violation)?\b", re.I)
-"""The model's answer to such a prompt is a refusal, which agents handle better than an error."""
+"""These codes become a refusal by the model. Agents handle a refusal better than an error."""
 _WRONG_KEY = re.compile(r"\s*Incorrect API key", re.I)
 _STATUS = (
     (re.compile(r"insufficient_quota|usage_not_included|billing"), 402),
@@ -101,12 +101,12 @@ _STATUS = (
         400,
     ),
 )
-"""The status that a code means in an answer of status 200, in this order."""
+"""Pattern of codes and their status, for errors inside status 200. The first match counts."""
 _LOOK = 2000
 
 
 def _meant(reported: ErrorTold) -> ErrorTold:
-    """Returns the error with the status and the words that its codes mean."""
+    """Returns the error, with its status and with words that the error patterns know."""
     words, message = reported.words, reported.message
     if _WRONG_KEY.match(message):
         words += " invalid_api_key"

@@ -1,4 +1,4 @@
-"""Slots of items that the vendor's own tools make: searches and compactions are shown, others are listed."""
+"""Slots for items of the vendor's own tools. The client gets searches and compactions; others are listed."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ __all__ = ["HostedSlot"]
 
 
 class HostedSlot(Slot[Event, Item]):
-    """An item that has something to show at its end only, or nothing."""
+    """An item of a vendor's tool. Its block is written at its end, or not at all."""
 
     def __init__(self, asked: ResponsesAsked, state: AnswerState, kind: str) -> None:
         super().__init__(state)
@@ -24,7 +24,7 @@ class HostedSlot(Slot[Event, Item]):
         self.kind = kind
 
     def take(self, event: Event, out: list[bytes]) -> None:
-        """Drops the event: the whole item has everything."""
+        """Ignores the event. The whole item repeats its content."""
 
     def end(self, item: Item | None, out: list[bytes]) -> None:
         self.ended = True
@@ -41,7 +41,7 @@ class HostedSlot(Slot[Event, Item]):
 
 
 def _show_search(item: Item, asked: ResponsesAsked, state: AnswerState, out: list[bytes]) -> None:
-    """Writes a search and the pages it found. The first page's `encrypted_content` has the whole item."""
+    """Writes a search and its pages. The first page's `encrypted_content` holds the whole item."""
     action = object_of(item.raw.get("action"))
     id = "srvtoolu_" + tool_id(None, f"{asked.request_id} search", len(state.ids)).removeprefix("toolu_")
     state.ids.add(id)
@@ -66,7 +66,7 @@ def _show_search(item: Item, asked: ResponsesAsked, state: AnswerState, out: lis
 
 
 def _query(action: dict[str, Any]) -> str:
-    """Returns what was searched for, or the page that was opened."""
+    """Returns the query of a search, or the URL of an opened page; "" without either."""
     queries = action.get("queries")
     first = queries[0] if is_list(queries) and queries else None
     found = (action.get("query"), first, action.get("pattern"), action.get("url"))

@@ -1,4 +1,4 @@
-"""Items: translates turns to items, and their content to parts. No item has an id: nothing is stored."""
+"""Items: translates turns to items, and content to parts. Items have no ids: the vendor stores nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,7 +51,7 @@ class Items(Conversation):
         self._refused = "reasoning" in it.call.without
         self._phased = it.vendor.phased(it.model)
         self.instructions: str | None = None
-        """The system prompt, where it is not the first item."""
+        """The system prompt; None if it is an item, or absent."""
 
     def system(self, parts: list[Part]) -> list[Part]:
         if self._own_markers.active or not self._vendor.instructions:  # `instructions` take no breakpoint
@@ -73,7 +73,7 @@ class Items(Conversation):
         return _message("user", parts)
 
     def result(self, call: str, content: str | list[Part], placed: Placed) -> Part:
-        if self._own_markers.active and content:  # the same form whether or not this one is marked
+        if self._own_markers.active and content:  # parts for each, marked or not: same bytes later
             parts = [self._parts.text(content)] if isinstance(content, str) else content
             content = self._markers.on(parts, placed[0])
         return {"type": "function_call_output", "call_id": call, "output": content}
@@ -83,7 +83,7 @@ class Items(Conversation):
 
     def assistant(self, turn: Turn) -> list[Part]:
         out: list[Part] = []
-        led: list[tuple[str, Part]] = []  # reasoning, before the item that it led to
+        led: list[tuple[str, Part]] = []  # reasoning that waits for the item after it
         searches = self._searches(turn.content)
         for path, block in turn.content:
             if isinstance(block, ThinkingBlock | RedactedThinkingBlock):
@@ -104,7 +104,7 @@ class Items(Conversation):
         return carried_item(block, self._thinker) is not None
 
     def _item(self, block: Any, path: str, turn: Turn) -> Part | None:
-        """Returns the item of a block; None where it is dropped."""
+        """Returns the item of a block; None for a dropped block."""
         if isinstance(block, TextBlock):
             text = self.text(block, path)
             return _message("assistant", text) if text else None
@@ -117,7 +117,7 @@ class Items(Conversation):
         return item
 
     def _searches(self, blocks: Sequence[Placed]) -> set[str]:
-        """Returns the ids of searches that the vendor gets back, as the items in their results."""
+        """Returns the ids of searches whose result holds the vendor's item. The item replaces both blocks."""
         others = [block for _, block in blocks if isinstance(block, OtherBlock)]
         ids = [block.data.get("tool_use_id") for block in others if self.reads(block)]
         return {id for id in ids if isinstance(id, str)}
@@ -132,7 +132,7 @@ class Items(Conversation):
         return None
 
     def _drop_led(self, led: Sequence[tuple[str, Part]]) -> None:
-        """Lists reasoning that leads to nothing: the vendor refuses it."""
+        """Lists reasoning without an item after it. The vendor refuses such reasoning."""
         for path, _ in led:
             self._losses.drop(path, "the item that this thinking led to is not there")
 
@@ -142,7 +142,7 @@ def _message(role: str, content: str | list[Part]) -> Part:
 
 
 def _phased(items: list[Part]) -> list[Part]:
-    """Marks messages as the model did: the last one is the answer, unless calls make all of them commentary."""
+    """Returns the items with a phase on each message: commentary, or the answer for the last without calls."""
     messages = [item for item in items if item["type"] == "message"]
     for message in messages:
         message["phase"] = "commentary"

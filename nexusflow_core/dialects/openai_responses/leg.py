@@ -27,7 +27,7 @@ __all__ = ["ResponsesLeg"]
 
 
 class ResponsesLeg(TranslatedLeg[ResponsesStream]):
-    """One attempt, translated both ways. See `Leg` for the verbs."""
+    """One attempt at a Responses upstream. See `Leg` for the methods."""
 
     def __init__(self, request: UpstreamRequest, call: Call, asked: ResponsesAsked, losses: Losses) -> None:
         origin = origin_of(asked.vendor, asked.model, request.upstream, call.credential)
@@ -72,13 +72,13 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
         return self._complete(response, stream)
 
     def _complete(self, response: Response, stream: ResponsesStream) -> bytes:
-        """Returns the end of the stream: the upstream's last event has come, with its usage."""
+        """Returns the last bytes of the stream. Call it with the answer of the upstream's last event."""
         out = stream.end(response)
         if self.head is None and isinstance(stream.failure, UpstreamError):
             raise stream.failure
         self._begun(stream)
         if stream.failure is None:
-            self._wind_down()  # EOF follows soon, and then the connection can be reused
+            self._wind_down()  # after EOF, which follows soon, the connection can be reused
         else:
             self.state = LegState.ENDED
         return self._last(out)
@@ -105,7 +105,7 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
 
 
 def _read_answer(body: bytes) -> Response | ErrorTold:
-    """Returns the answer in a body, or its error. Raises UpstreamError for anything else."""
+    """Returns the answer or the error in a body. Raises UpstreamError for any other body."""
     try:
         response = decode_response(body)
     except msgspec.DecodeError as error:
@@ -123,7 +123,7 @@ def _read_answer(body: bytes) -> Response | ErrorTold:
 
 
 def _translate_answer(response: Response, stream: ResponsesStream) -> Answer:
-    """Returns the Message of an answer. `stream` is a new one. Raises UpstreamError for an unusable answer."""
+    """Returns the Message of an answer. `stream` is new. Raises UpstreamError for an unusable answer."""
     out = stream.end(response)
     if isinstance(stream.failure, UpstreamError):
         raise stream.failure

@@ -1,4 +1,4 @@
-"""The slot of a message: texts and refusals, each part in a block of its own."""
+"""MessageSlot: writes the texts and refusals of a message, one block per part."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _TEXTS = ("output_text", "text", "input_text")
 
 
 class MessageSlot(Slot[Event, Item]):
-    """A message. Most have one part."""
+    """A message. Most messages have one part."""
 
     kind = "message"
 
@@ -58,7 +58,7 @@ class MessageSlot(Slot[Event, Item]):
             self._cite(known, annotation, out)
 
     def _cite(self, part: TextPart, annotation: Any, out: list[bytes]) -> None:
-        """Writes a source of a text. It is shown if the client asked for a search of the web."""
+        """Writes a citation of a text if the request has a web search. Else lists it."""
         part.cited += 1
         source = object_of(annotation)
         if not self._asked.searches or part.closed or source.get("type") != "url_citation":
@@ -74,7 +74,7 @@ class MessageSlot(Slot[Event, Item]):
         part.cite(page, number(source.get("start_index")), number(source.get("end_index")), out)
 
     def _at(self, index: int, out: list[bytes], *, refusal: bool) -> TextPart:
-        """Returns the part with this index. A new one closes the open one."""
+        """Returns the part with this index. A new part closes the open part."""
         part = self._parts.get(index)
         if part is None:
             if self.part is not None:

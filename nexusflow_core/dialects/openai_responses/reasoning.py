@@ -1,7 +1,7 @@
-"""Items of reasoning: kept in the signature of the thinking block that shows them, and read from it again.
+"""Stores reasoning items in the signatures of thinking blocks, and restores them from there.
 
-An item goes back as it came, but for `id` and `status`. What the block shows is not kept twice: the signature
-has the length of each text instead.
+A restored item equals the original without `id` and `status`. The thinking block holds the item's text, so the
+signature stores only the length of each text.
 """
 
 from typing import Any, Final
@@ -18,21 +18,20 @@ __all__ = ["carried_item", "item_signature", "reasoning_item", "reasoning_signat
 _BETWEEN: Final = "\n\n"
 _NOT_SENT: Final = ("id", "status", "type")
 _PLACES: Final = {"summary": "summary_text", "content": "reasoning_text"}
-"""Where an item has its texts, and the type of the parts there. The first place with a text is shown."""
+"""Members with an item's texts, and the type of their parts. The block shows the first with a text."""
 _CARRIED: Final = {"web_search_tool_result": "web_search_call", "compaction": "compaction"}
-"""Blocks that hold a whole item in `encrypted_content`, and the item's type. A search has it in its first
+"""Blocks that hold a whole item in `encrypted_content`, and the item's type. A search holds it in its first
 result."""
 
 
 def reasoning_text(item: Part) -> str:
-    """Returns the text of an item of reasoning, as the thinking block shows it; "" for none."""
+    """Returns the text of a reasoning item for its thinking block; "" for an item without text."""
     place = _shown_place(item)
     return _BETWEEN.join(filter(None, map(_text_of, item[place]))) if place is not None else ""
 
 
 def reasoning_signature(item: Part, shown: str, asked: ResponsesAsked) -> str:
-    """Returns the signature of the block for an item of reasoning. `shown` is the block's text, "" where it
-    shows none."""
+    """Returns the signature of a reasoning item's block. `shown` is the block's text, or "" if hidden."""
     kept = _kept(item)
     place = _shown_place(item)
     if place is not None and shown == reasoning_text(item):
@@ -41,15 +40,17 @@ def reasoning_signature(item: Part, shown: str, asked: ResponsesAsked) -> str:
 
 
 def item_signature(item: Part, asked: ResponsesAsked) -> str:
-    """Returns a mark with a whole item, for a block that has no place for the item's members."""
+    """Returns a mark that holds a whole item, for a block without members for its content."""
     return asked.mark("item", {"type": item.get("type"), **_kept(item)})
 
 
 def reasoning_item(
     block: ThinkingBlock | RedactedThinkingBlock, path: str, thinker: str, losses: Losses
 ) -> Part | None:
-    """Returns the item of a thinking block, as `thinker` gave it. None where the block is not its own: then the
-    block is listed."""
+    """Returns the reasoning item of a thinking block.
+
+    For a block that `thinker` did not make, or with a changed text, lists the block and returns None.
+    """
     shown, sign = (block.thinking, block.signature) if isinstance(block, ThinkingBlock) else ("", block.data)
     mark = read_mark(sign)
     if mark is None or mark.vendor != thinker or mark.kind != "item":
@@ -68,7 +69,7 @@ def reasoning_item(
 
 
 def carried_item(block: OtherBlock, thinker: str) -> Part | None:
-    """Returns the item that a search's result or a compaction holds, as `thinker` gave it; None for none."""
+    """Returns the item that a search result or a compaction holds; None if `thinker` did not make it."""
     given = block.data.get("encrypted_content")
     if block.kind == "web_search_tool_result":
         results = block.data.get("content")
@@ -98,7 +99,7 @@ def _length(part: Any, kind: str) -> Any:
 
 
 def _filled(parts: list[Any], kind: str, shown: str) -> list[Part] | None:
-    """Returns the parts with their texts, cut out of what the block shows. None where that has other texts."""
+    """Returns the parts with their texts, cut out of the block's text; None for a changed text."""
     filled: list[Part] = []
     at = 0
     for part in parts:

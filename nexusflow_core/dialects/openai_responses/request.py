@@ -1,4 +1,4 @@
-"""A Messages request as a Responses request: the same input makes the same bytes. Nothing is stored."""
+"""Translates a Messages request to a Responses request. The same input makes the same bytes."""
 
 import hashlib
 from typing import Any, Final
@@ -36,12 +36,14 @@ _SAMPLING: Final = frozenset({"temperature", "top_p"})
 def responses_request(
     request: MessagesRequest, call: Call, target: Target, losses: Losses
 ) -> tuple[bytes, ResponsesAsked]:
-    """Returns the body for this call, and what its answer's translation needs. Raises InvalidRequestError if
-    the upstream cannot be asked without a change of meaning."""
+    """Returns the request's body as JSON, and facts for the translation of its answer.
+
+    Raises InvalidRequestError if a field can neither be sent nor dropped.
+    """
     it = ResponsesTranslation(call, target, request, losses, vendor_row(target.upstream.vendor), {})
     try:
         return _made(it)
-    except RecursionError:  # an input or a schema so deep that it can be read, but not written
+    except RecursionError:  # JSON that was decoded may be too deep to encode
         raise InvalidRequestError("The request body nests too deeply") from None
 
 
@@ -90,14 +92,14 @@ def _made(it: ResponsesTranslation) -> tuple[bytes, ResponsesAsked]:
 def _most_tokens(it: ResponsesTranslation) -> int:
     most = max_tokens(it)
     if "max_output_tokens" in it.vendor.refuses:
-        it.losses.hint("max_tokens", "not taken by this upstream")  # every request has it
+        it.losses.hint("max_tokens", "not taken by this upstream")  # no warning: every request has it
     elif most < _LEAST_TOKENS:
         it.losses.drop("max_tokens", f"{most} < {_LEAST_TOKENS}, the least that can be asked for")
     return max(most, _LEAST_TOKENS)
 
 
 def _include(it: ResponsesTranslation, steered: Steered) -> None:
-    """Asks for what is not in an answer by itself: reasoning to send back, and the pages of a search."""
+    """Puts `include` into the body: answers have encrypted reasoning and search pages only on request."""
     included: list[str] = []
     if it.vendor.replay and not steered.off and it.vendor.thinking_of(it.model) is not None:
         included.append("reasoning.encrypted_content")
@@ -112,7 +114,7 @@ def _searches(it: ResponsesTranslation) -> bool:
 
 
 def _identify(it: ResponsesTranslation) -> None:
-    """Says whose request it is, which tier pays, and which prefix it shares."""
+    """Puts the user's id, the service tier and the cache key into the body."""
     user = user_id(it, taken=it.vendor.safety_identifier)
     if user is not None:
         it.body["safety_identifier"] = hashlib.sha256(user.encode()).hexdigest()
@@ -123,7 +125,7 @@ def _identify(it: ResponsesTranslation) -> None:
 
 
 def _answer_format(it: ResponsesTranslation) -> None:
-    """Puts `output_config.format` into the body. The schema goes along unchanged."""
+    """Puts the schema of `output_config.format` into the body, unchanged."""
     path, schema = wanted_schema(it.request, it.losses)
     if schema is None:
         return
@@ -136,17 +138,17 @@ def _answer_format(it: ResponsesTranslation) -> None:
     it.body["text"] = {"format": form}
 
 
-# Reasoning: an effort that the model accepts, a summary to show, and how long it stays in view
+# Reasoning: the effort, the summary, and the context of earlier turns
 
 
 def _steer_thinking(it: ResponsesTranslation) -> Steered:
-    """Puts `reasoning` into the body. Raises InvalidRequestError for a wish that contradicts itself."""
+    """Puts `reasoning` into the body. Raises InvalidRequestError for contradictory thinking fields."""
     wish, row = read_wish(it), it.vendor.thinking_of(it.model)
     steered = steer(it, wish, row, it.body)
     if row is None:
         return steered
     if wish.kind == "disabled":
-        if row.off is None and row.efforts:  # listed by now: it cannot be switched off
+        if row.off is None and row.efforts:  # cannot be switched off; `steer` has listed that
             _add(it, effort=row.efforts["low"])
         return steered
     if wish.kind is not None and it.vendor.summary and not wish.hidden and not steered.off:
@@ -160,7 +162,7 @@ def _steer_thinking(it: ResponsesTranslation) -> Steered:
 
 
 def _takes_sampling(it: ResponsesTranslation) -> bool:
-    """Returns whether the model takes sampling fields beside the effort that the body asks for."""
+    """Returns whether the model accepts sampling fields with the effort in the body."""
     row = it.vendor.thinking_of(it.model)
     if row is None or not it.vendor.thinking_alone:
         return True
@@ -173,6 +175,6 @@ def _add(it: ResponsesTranslation, **members: Any) -> None:
 
 
 def _keeps_all(it: ResponsesTranslation) -> bool:
-    """Whether the client asks to keep all thinking, as Claude Code does with every request."""
+    """Returns whether the client asks to keep all thinking. Claude Code does so in every request."""
     edits = object_of(it.request.extra.get("context_management")).get("edits")
     return edits == [{"type": _KEEP_ALL, "keep": "all"}]

@@ -1,4 +1,4 @@
-"""The parts of Responses answers that are read, as leniently as vendors write them."""
+"""The members of Responses answers that the translation reads. Reading is lenient, since vendors deviate."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -14,7 +14,7 @@ __all__ = ["Event", "Item", "Part", "Response", "decode_event", "decode_response
 
 
 class Part(Struct, frozen=True):
-    """One part of a message: its text, whether that is a refusal, and its annotations."""
+    """One part of a message. `refusal`: its text is a refusal."""
 
     type: str
     text: str
@@ -23,7 +23,7 @@ class Part(Struct, frozen=True):
 
 
 class Item(Struct, frozen=True):
-    """One item of the output. `raw` is the whole item."""
+    """One item of the output. `raw` is the whole item, as decoded."""
 
     type: str
     id: str
@@ -32,7 +32,7 @@ class Item(Struct, frozen=True):
     raw: dict[str, Any]
 
     def parts(self) -> Iterator[Part]:
-        """Yields the parts of a message. A bare text is one part."""
+        """Yields the parts of a message. A plain string is one part."""
         content = self.raw.get("content")
         for part in content if is_list(content) else [content]:
             if (made := part_of(part)) is not None:
@@ -40,7 +40,7 @@ class Item(Struct, frozen=True):
 
 
 def item_of(value: Any) -> Item | None:
-    """Returns an item, or None for a value that is none."""
+    """Returns the value as an item; None for anything but an object with members."""
     if not is_object(value) or is_zero(value):
         return None
     arguments = value.get("arguments")
@@ -56,7 +56,7 @@ def item_of(value: Any) -> Item | None:
 
 
 def part_of(value: Any) -> Part | None:
-    """Returns a part of a message, or None for a value that is none."""
+    """Returns the value as a part of a message; None for a value of another form."""
     if isinstance(value, str):
         return Part("output_text", value)
     if not is_object(value) or is_zero(value):
@@ -73,7 +73,7 @@ def part_of(value: Any) -> Part | None:
 
 
 class Response(Struct):
-    """A whole answer, alone or in an event."""
+    """A whole answer, as a body or inside an event."""
 
     status: Any = None
     model: Any = None
@@ -94,13 +94,13 @@ class Response(Struct):
 
     @property
     def unfinished(self) -> str:
-        """The status of an answer that is still being made; "" for a finished one."""
+        """The status of an unfinished answer, `queued` or `in_progress`; "" for a finished one."""
         status = _text(self.status).lower()
         return status if status in _UNFINISHED[1:] else ""
 
     @property
     def finish(self) -> str:
-        """The reason of its end. An incomplete answer names a reason of its own."""
+        """The finish reason: the status, or the reason that an incomplete answer gives."""
         status = _text(self.status).lower()
         if status == "incomplete":
             reason = _text(object_of(self.incomplete_details).get("reason"))
@@ -109,7 +109,7 @@ class Response(Struct):
 
     @property
     def is_answer(self) -> bool:
-        """True if it has the members of an answer, and is not JSON of another kind."""
+        """True if it has members of an answer. Bodies may be any JSON."""
         named = is_zero(self.object) or self.object == "response"
         return named and (self.output is not None or not is_zero(self.usage) or not is_zero(self.object))
 
@@ -122,7 +122,7 @@ _STEPS = {"response.output_item.added": Step.BEGINS, "response.output_item.done"
 
 
 class Event(Struct):
-    """One event of a stream. Only the members of its type are set."""
+    """One event of a stream. Each type sets its own members."""
 
     type: Any = None
     output_index: Any = None
@@ -144,38 +144,38 @@ class Event(Struct):
     code: Any = None
 
     def new_text(self) -> str:
-        """Returns the piece of text or arguments that it adds."""
+        """Returns the piece of text or arguments in a delta; "" without one."""
         return _text(self.delta) or _text(object_of(self.delta).get("text"))
 
     def whole_text(self) -> str:
-        """Returns the whole text that it repeats: of a text, a refusal, or arguments."""
+        """Returns the whole text, refusal or arguments in a `done` event; "" without one."""
         arguments = self.arguments
         if is_object(arguments):
             arguments = msgspec.json.encode(arguments).decode()
         return _text(self.text) or _text(self.refusal) or _text(arguments)
 
     def its_item(self) -> Item | None:
-        """Returns its item, if it has one."""
+        """Returns the event's item, or None."""
         return item_of(self.item)
 
     def its_part(self) -> Part | None:
-        """Returns its part of a message, if it has one."""
+        """Returns the event's part of a message, or None."""
         return part_of(self.part)
 
     @property
     def step(self) -> Step:
-        """What it says of its item."""
+        """The step of its item: it begins, continues or ends."""
         return _STEPS.get(self.type, Step.CONTINUES)
 
     @property
     def place(self) -> int | str | None:
-        """What identifies the item: its index, else its id. Some vendors change the id with every event."""
+        """The item's index, else its id, else None. Some vendors change the id with every event."""
         index = number(self.output_index)
         return index if index is not None else _text(self.item_id) or None
 
 
 def number(value: Any) -> int | None:
-    """Returns an index, or None for a value that is none."""
+    """Returns the value as an index from 0; None for a value of another form."""
     found = whole(int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 10 else value)
     return found if type(found) is int and found >= 0 else None
 
@@ -191,7 +191,7 @@ _response = msgspec.json.Decoder(Response)
 
 
 def decode_event(data: bytes) -> Event:
-    """Returns an event. Raises msgspec.DecodeError that says what the data is instead."""
+    """Returns the event. Raises msgspec.DecodeError with the form of the data."""
     try:
         return _event.decode(data)
     except MALFORMED:
@@ -206,7 +206,7 @@ def decode_event(data: bytes) -> Event:
 
 
 def decode_response(data: bytes) -> Response:
-    """Returns a whole answer. Raises msgspec.DecodeError that says what the data is instead."""
+    """Returns the whole answer. Raises msgspec.DecodeError with the form of the data."""
     try:
         return _response.decode(data)
     except MALFORMED:
@@ -233,7 +233,7 @@ _plain = msgspec.json.Decoder(_Plain)
 
 
 def plain_text(data: bytes) -> tuple[int, int, str] | None:
-    """Returns item, part and text of an event that only adds to a text, which most do; else None."""
+    """Returns item index, part index and text of a plain text delta; else None. Most events are such deltas."""
     try:
         it = _plain.decode(data)
     except MALFORMED:

@@ -1,4 +1,4 @@
-"""ResponsesStream: translates the events of a Responses stream, or a whole answer, to a Messages stream."""
+"""ResponsesStream: translates a Responses stream, or a whole answer, to a Messages stream."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from nexusflow_core.usage.responses import web_searches
 __all__ = ["ENDS", "ResponsesStream"]
 
 ENDS = frozenset({"response.completed", "response.incomplete", "response.done"})
-"""Events that end an answer, with the whole of it."""
+"""Events that end an answer. They repeat the whole answer."""
 _Slot: TypeAlias = Slot[Event, Item]
 _SLOTS: dict[str, Callable[[ResponsesAsked, AnswerState], _Slot]] = {
     "message": MessageSlot,
@@ -40,7 +40,7 @@ _KINDS = (
     (r"response\.reasoning(?:_summary|_text|_summary_text)?\.(?:delta|done)", "reasoning"),
     (r"response\.function_call_arguments\.(?:delta|done)", "function_call"),
 )
-"""The item that an event belongs to, by the event's type."""
+"""Pattern of event types, and the type of their item."""
 _SILENT = re.compile(
     r"""
     response\.(?:created|queued|in_progress|content_part\.added|reasoning\w*_part\.\w+)
@@ -49,7 +49,7 @@ _SILENT = re.compile(
     """,
     re.X,
 )
-"""Events without content of their own: signs of life, and the progress of a vendor's tools."""
+"""Events without content: keep-alives, and the progress of a vendor's tools."""
 
 
 _LONGEST = 100
@@ -57,13 +57,13 @@ _LONGEST = 100
 
 @lru_cache(maxsize=256)
 def _kind_of(name: str) -> str | None:
-    """Returns the type of an event's item; None for an event without content, `unknown` for an unknown one."""
+    """Returns the item type of an event type; None for events without content, `unknown` for unknown events."""
     kind = next((kind for pattern, kind in _KINDS if re.fullmatch(pattern, name)), None)
     return kind if kind is not None or not name or _SILENT.fullmatch(name) else "unknown"
 
 
 class ResponsesStream(AnswerStream):
-    """Takes events, and returns the bytes of Messages events."""
+    """Takes events of one answer, and returns the bytes of Messages events."""
 
     def __init__(self, asked: ResponsesAsked) -> None:
         super().__init__(asked)
@@ -73,7 +73,7 @@ class ResponsesStream(AnswerStream):
         self._slots = Slots(self._state, self._new)
         self._tap = ResponsesUsage(asked)
         self._finish: str | None = None
-        self._open: TextPart | None = None  # the part whose text needs no closer look
+        self._open: TextPart | None = None  # the part whose deltas pass unexamined
         self._open_at = 0, 0
 
     @property
@@ -89,7 +89,7 @@ class ResponsesStream(AnswerStream):
         return self._tap.billing()
 
     def usage(self) -> dict[str, Any] | None:
-        """Returns usage in Anthropic's names: the upstream's, else an estimate once the answer has begun."""
+        """Returns usage in Anthropic's names: the upstream's, or an estimate after the answer has begun."""
         if not self.started:
             return self._tap.counts()
         live = self._slots.live
@@ -98,9 +98,9 @@ class ResponsesStream(AnswerStream):
         return self._tap.usage(self._state.written + open_text)
 
     def plain(self, data: bytes) -> bytes | None:
-        """Returns the event of a text delta that only continues the open text, which most do; else None.
+        """Returns the bytes of a delta that continues the open text; None for any other event.
 
-        `feed` would return the same, more slowly.
+        Most events are such deltas. `feed` returns the same bytes, more slowly.
         """
         part = self._open
         if part is None or not self._writer.in_text or (found := plain_text(data)) is None:
@@ -114,7 +114,7 @@ class ResponsesStream(AnswerStream):
         return text_delta(self._writer.index, text)
 
     def feed(self, event: Event, size: int) -> bytes:
-        """Returns the bytes of one event of `size` bytes. The caller handles errors, and the answer's end."""
+        """Returns the bytes for one event of `size` bytes. The caller handles errors and the last event."""
         out: list[bytes] = []
         if event.response is not None and isinstance(event.response.model, str):
             self.upstream_model = event.response.model or self.upstream_model
@@ -135,7 +135,7 @@ class ResponsesStream(AnswerStream):
         return b"".join(out)
 
     def end(self, response: Response) -> bytes:
-        """Takes the whole answer at its end, writes what is missing of it, and ends the stream."""
+        """Returns the missing parts of the whole answer, and the end of the stream."""
         if self.done:
             return b""
         out: list[bytes] = []
@@ -155,7 +155,7 @@ class ResponsesStream(AnswerStream):
         return b"".join(out) + self.finalize()
 
     def finalize(self) -> bytes:
-        """Returns the end of the stream: the open block's, ending and final usage."""
+        """Returns the end of the stream: end of the open block, stop reason and final usage."""
         if self.done:
             return b""
         out: list[bytes] = []
@@ -170,7 +170,7 @@ class ResponsesStream(AnswerStream):
     # Items
 
     def _kind(self, event: Event) -> str | None:
-        """Returns the type of the item that an event belongs to, or None. Lists unknown events."""
+        """Returns the type of the event's item; None for events without content. Lists unknown events."""
         name = event.type if isinstance(event.type, str) else ""
         if name in ("response.output_item.added", "response.output_item.done"):
             item = event.its_item()
@@ -188,7 +188,7 @@ class ResponsesStream(AnswerStream):
         return made(self._asked, self._state)
 
     def _look_at_text(self) -> None:
-        """Finds the part whose further text can be written without a closer look."""
+        """Sets `_open` if further text of the live part can be written unexamined."""
         live = self._slots.live
         if isinstance(live, MessageSlot) and live.part is not None and self._writer.in_text:
             part = live.part
@@ -196,7 +196,7 @@ class ResponsesStream(AnswerStream):
                 self._open, self._open_at = part, (live.index, part.index)
 
     def _cut_in_silence(self) -> bool:
-        """True if the vendor calls an answer complete that ended at the output limit."""
+        """Returns True if the output limit cut an answer that the vendor reports as `completed`."""
         asked = self._asked
         if not asked.vendor.ends_at_limit or self._state.calls or self._finish != "completed":
             return False
@@ -212,7 +212,7 @@ class ResponsesUsage(UsageTap):
         self._searches = 0
 
     def take(self, response: Response) -> None:
-        """Takes an answer, whole or in an event."""
+        """Takes the usage, service tier and searches of an answer."""
         if isinstance(response.service_tier, str):
             self.service_tier = response.service_tier
         if is_object(response.usage):

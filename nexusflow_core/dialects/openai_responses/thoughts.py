@@ -1,4 +1,4 @@
-"""The slot of an item of reasoning: a thinking block whose signature has what must go back."""
+"""ReasoningSlot: writes a reasoning item as a thinking block. The signature holds the item."""
 
 from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
 from nexusflow_core.dialects.openai_responses.reasoning import reasoning_signature, reasoning_text
@@ -14,7 +14,7 @@ _PARTS = {"summary": "summary_text", "content": "reasoning_text"}
 
 
 class ReasoningSlot(Slot[Event, Item]):
-    """Reasoning, as a summary or in full. Encrypted content is taken from the end of the item only."""
+    """A reasoning item, as summary or full text. Only its last event has the final encrypted content."""
 
     kind = "reasoning"
 
@@ -22,12 +22,12 @@ class ReasoningSlot(Slot[Event, Item]):
         super().__init__(state)
         self._asked = asked
         self._thinking = ThinkingPart(state, hidden=asked.hide_thinking)
-        self._place = ""  # the member of the item that the texts belong to
+        self._place = ""  # `summary` or `content`: the item's member whose text is shown
 
     def take(self, event: Event, out: list[bytes]) -> None:
         place = "summary" if "summary" in event.type else "content"
         if self._place and place != self._place:
-            return  # the full text beside its summary: the item has it
+            return  # one text is shown; the whole item has both
         self._place = place
         part = number(event.summary_index if place == "summary" else event.content_index) or 0
         if event.type.endswith(".delta"):

@@ -1,4 +1,4 @@
-"""The slot of a function call. A wrapper that the model made up is unfolded into the calls inside."""
+"""FunctionCallSlot: writes a function call, or the calls inside a wrapper that the model invented."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ _FUNCTIONS = "functions."
 
 
 class FunctionCallSlot(Slot[Event, Item]):
-    """A call. Its block opens with its name; arguments may come in pieces, whole, or both."""
+    """A call. Its name opens the block. Arguments come in pieces, whole, or both."""
 
     kind = "function_call"
     opens_at_once = True
@@ -63,7 +63,7 @@ class FunctionCallSlot(Slot[Event, Item]):
             self._call.close(out)
 
     def _unfold(self, wrapper: Item, arguments: str, out: list[bytes]) -> None:
-        inner = list(_inside(arguments)) or [(wrapper.name, arguments)]  # perhaps a call like any other
+        inner = list(_inside(arguments)) or [(wrapper.name, arguments)]  # no calls inside: an ordinary call
         for number, (name, text) in enumerate(inner[:1] if self._asked.one_call else inner):
             call = CallPart(self._state)
             call.open(name, "" if number else wrapper.id, out)
@@ -72,7 +72,7 @@ class FunctionCallSlot(Slot[Event, Item]):
 
 
 def _inside(arguments: str) -> Iterator[tuple[str, str]]:
-    """Yields names and arguments of the calls inside a wrapper."""
+    """Yields name and JSON arguments of each call inside a wrapper."""
     uses: Any = (read_arguments(arguments) or {}).get("tool_uses")
     for use in map(object_of, uses if is_list(uses) else ()):
         name, given = use.get("recipient_name"), object_of(use.get("parameters"))

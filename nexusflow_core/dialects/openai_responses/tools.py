@@ -1,4 +1,4 @@
-"""Tools, which of them must be called, and the vendor's own search of the web."""
+"""Translates tools, the tool choice, and the vendor's own web search."""
 
 from typing import Final
 
@@ -18,8 +18,10 @@ _NOT_ON_TOP: Final = ("anyOf", "oneOf", "allOf", "enum", "not")
 
 
 def offer_tools(it: ResponsesTranslation) -> bool:
-    """Puts tools and choice into the body. True: only the first call of the answer counts, since the upstream
-    has no field that says so. Raises InvalidRequestError."""
+    """Puts tools and tool choice into the body. Raises InvalidRequestError.
+
+    Returns True if the answer must be cut after its first call, since the upstream has no field for that.
+    """
     carried = SEARCH if it.vendor.web_search is not None else None
     offered = offered_tools(it, carried=carried)
     if offered:
@@ -56,8 +58,10 @@ def _named(name: str, offered: list[tuple[int, Tool]]) -> Part:
 
 
 def _function(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
-    """Returns a tool as a function. `strict` is always sent: left out it means true, and the server then makes
-    every member of the schema mandatory."""
+    """Returns a tool as a function, always with `strict`.
+
+    Without it, the server assumes true and makes every member of the schema mandatory.
+    """
     made = function_of(tool, at, it.losses, enforces=it.vendor.strict_tools)
     if fits(it.vendor.open_schemas, it.model):
         for name in [name for name in _NOT_ON_TOP if name in made["parameters"]]:
@@ -66,7 +70,7 @@ def _function(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
     return {"type": "function", **made, "strict": made.get("strict", False)}
 
 
-# The vendor's own search
+# The vendor's own web search
 
 
 def _web_search(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
@@ -78,7 +82,7 @@ def _web_search(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
     for name, domains in filters.items():
         if len(domains or ()) > most:
             raise InvalidRequestError(f"tools.{at}.{name}: this upstream takes at most {most} domains")
-    if wanted.max_uses is not None:  # no other tool runs at the vendor
+    if wanted.max_uses is not None:  # the limit counts all tools that run at the vendor, here the search only
         it.body["max_tool_calls"] = wanted.max_uses
     search: Part = {"type": SEARCH_TYPE}
     if filters:

@@ -1,4 +1,4 @@
-"""How each Responses vendor deviates: one row a vendor, one column a deviation."""
+"""Deviations of Responses vendors: one row per vendor, one column per deviation."""
 
 from nexusflow_core.dialects.openai_responses.vendors.columns import Vendor
 from nexusflow_core.dialects.openai_responses.vendors.rows import GENERIC, VENDORS, vendor_row

@@ -34,11 +34,11 @@ class Vendor(VendorRow, frozen=True, kw_only=True):
     tool_choice: Literal["named", "auto"] = "named"
     """Strongest tool choice that the vendor takes [docs]."""
     open_schemas: str | None = None
-    """Pattern of models that refuse `anyOf` and its like at the top of a tool's schema [docs]."""
+    """Pattern of models that refuse `anyOf`, `enum` and others at the top of a tool's schema [docs]."""
     response_format: bool = True
     """Takes a JSON schema for the answer [docs, recorded]."""
     web_search: WebSearch | None = None
-    """Searches the web. `allowed`: takes domains to search; `blocked`: also domains to leave out [docs]."""
+    """Searches the web. `allowed`: takes domains to search; `blocked`: also domains to exclude [docs]."""
     search_domains: int = 100
     """Maximum number of domains for a search [docs]."""
     thinking_alone: bool = False
@@ -46,11 +46,11 @@ class Vendor(VendorRow, frozen=True, kw_only=True):
     summary: bool = False
     """Shows a summary of the reasoning on request [docs]."""
     context_models: str | None = None
-    """Pattern of models that keep the reasoning of all turns in view on request only [docs]."""
+    """Pattern of models that read the reasoning of all turns only on request [docs]."""
     replay: bool = True
-    """Takes items of reasoning of earlier turns [recorded]."""
+    """Takes reasoning items of earlier turns [recorded]."""
     phase_models: str | None = None
-    """Pattern of models whose messages have a `phase` that goes back [docs, recorded]."""
+    """Pattern of models whose messages have a `phase`, to be sent back [docs, recorded]."""
     safety_identifier: bool = False
     """Takes the user's id, as a hash [docs]."""
     service_tiers: bool = False
@@ -60,13 +60,13 @@ class Vendor(VendorRow, frozen=True, kw_only=True):
     cache_key: bool = False
     """Takes `prompt_cache_key` [docs, recorded]."""
     compaction: bool = False
-    """Compacts a conversation by itself on request [docs, recorded]."""
+    """Compacts conversations on request [docs, recorded]."""
     stream_only: bool = False
-    """Answers with a stream only, which becomes a whole answer where the client wants that [docs]."""
+    """Answers only with streams. We fold a stream for clients that want a whole answer [docs]."""
     counts: bool = False
     """Counts tokens at `/responses/input_tokens` [docs, recorded]."""
     ends_at_limit: bool = False
-    """Calls an answer complete that the output limit cut [recorded]."""
+    """Reports `completed` for an answer that the output limit cut [recorded]."""
 
     def takes_markers(self, model: str) -> bool:
         """Returns whether this model takes cache markers."""

@@ -1,5 +1,7 @@
-"""How OpenAI's models reason on the Responses API. The first pattern that fits counts; `checked` says when the
-facts were read."""
+"""Reasoning efforts of OpenAI's models on the Responses API. The first matching pattern counts.
+
+`checked` is the month in which the facts were read.
+"""
 
 from typing import Any, Final
 
@@ -16,8 +18,10 @@ THREE: Final = "low medium high"
 def reasons(
     models: str, efforts: str, *, off: str | None = None, default: str | None = "", checked: str = _CHECKED
 ) -> Thinking:
-    """Returns a row. `off` is the effort that means none, `default` the one to ask for where the model's own is
-    none."""
+    """Returns a row. `off`: the effort that disables reasoning.
+
+    `default`: the effort to request if the model does not reason by default; "" if it does.
+    """
     return Thinking(
         models=models,
         on=_effort(default) if default else {},

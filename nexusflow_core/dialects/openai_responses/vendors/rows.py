@@ -1,4 +1,4 @@
-"""The vendor table. A vendor without a row gets `GENERIC`, which asks for nothing unusual."""
+"""The vendor table. `GENERIC` is the row of every other vendor."""
 
 from typing import Final
 
@@ -42,7 +42,7 @@ _AZURE: Final = replace(
     counts=True,
     uncertain=_unsure("thinking cache_models counts"),
 )
-_TEXT: Final = Vendor(  # takes neither files nor what is new at OpenAI
+_TEXT: Final = Vendor(  # hosts of open models: no files, none of OpenAI's newer fields
     refuses=frozenset({"include", "store"}),
     pdf=False,
     tool_images="hoist",
@@ -136,5 +136,5 @@ VENDORS: Final[dict[str, Vendor]] = {
 
 
 def vendor_row(name: str | None) -> Vendor:
-    """Returns the row of a vendor, `GENERIC` for one that needs none."""
+    """Returns the row of a vendor; `GENERIC` for a vendor without a row."""
     return VENDORS.get(name or "", GENERIC)
