@@ -224,7 +224,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.url != self._place[0]:  # a client calls one endpoint again and again
             self._place = self.url, *self._parsed_url()
         _, scope["path"], scope["raw_path"], scope["query_string"] = self._place
-        before = self.cycle
+        before, app = cast("RequestResponseCycle | None", self.cycle), cast(Any, self.app)
         self.cycle = cycle = Cycle(
             scope=scope,
             transport=self.transport,
@@ -240,10 +240,10 @@ class GatewayProtocol(HttpToolsProtocol):
         )
         self.headers = []  # the scope has them
         if before is None or before.response_complete:
-            self._start_asgi_task(cycle, self.app)
+            self._start_asgi_task(cycle, app)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
+            self.pipeline.appendleft((cycle, app))
 
     def _parsed_url(self) -> tuple[str, bytes, bytes]:
         """Returns path, raw path and query. Raises what refuses the request."""
