@@ -72,7 +72,7 @@ SETTINGS = {
     "upstreams.NAME.base_url": "URL or `unix:/PATH.sock`; the path of the dialect is appended",
     "upstreams.NAME.api_key": "the variable that holds the key, as `env:NAME`",
     "upstreams.NAME.auth": "header of the key: `x-api-key` or `bearer`; `none` for no key, `aws` to sign",
-    "upstreams.NAME.door": "the cloud: `bedrock`, `bedrock-mantle`, `aws`, `vertex`, `google`, `foundry`",
+    "upstreams.NAME.door": "the cloud: `bedrock`, `foundry`, `vertex` and more, see [clouds](clouds.md)",
     "upstreams.NAME.region": "the cloud's region, such as `us-east-1`",
     "upstreams.NAME.project": "the project at Google",
     "upstreams.NAME.workspace": "Anthropic's workspace in a cloud, as `wrkspc_...`",

@@ -14,7 +14,7 @@ from nexusflow_core.prices import BUILTIN_VENDORS
 
 ROOT = Path(__file__).parent.parent
 
-CORE = """untyped errors sse usage prices costing upstream spending overflow json_spans record
+CORE = """untyped errors sse aws_eventstream usage prices costing upstream spending overflow json_spans record
     peek messages session routing call resilience logs caching dialect counting
     translation dialects.anthropic dialects.openai_chat dialects.openai_responses dialects exchange simulator
     toml config model_list gateway""".split()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import pytest
 
 from nexusflow_asgi import NexusFlow
 from nexusflow_core import CallRecord, decode_config
+from nexusflow_core.aws_eventstream import EventStreamDecoder
 from tests import cloud_traffic
 from tests.cloud_traffic import CloudExchange
 from tests.servers import Headers, RawClient, Received, RecordingHook, ScriptedUpstream, Served, always, answer
@@ -20,6 +23,7 @@ HEADERS: Headers = [(b"content-type", b"application/json"), (b"anthropic-version
 
 FRAMING = (b"transfer-encoding", b"content-length", b"content-encoding")
 """The bodies are stored plain, and the gateway asks for `identity`."""
+INVOKE = ("invoke", "invoke-with-response-stream")
 STREAMS = ("streamRawPredict", "invoke-with-response-stream")
 
 pytestmark = [
@@ -86,10 +90,16 @@ def pieces(data: bytes, rng: Random) -> Iterator[bytes]:
 
 def usage_of(exchange: CloudExchange) -> dict[str, Any]:
     """The counts in the answer, by an independent fold."""
+    if exchange.body_is_eventstream:
+        return usage_in(reframed(exchange.data).decode())
     if not exchange.body_is_sse:
         return known(json.loads(exchange.data)["usage"])
+    return usage_in(exchange.data.decode())
+
+
+def usage_in(text: str) -> dict[str, Any]:
     usage: dict[str, Any] = {}
-    for line in exchange.data.decode().splitlines():
+    for line in text.split("\n"):
         if line.startswith("data:") and '"message_' in line:
             event = json.loads(line[5:])
             usage |= known(event["message"]["usage"] if "message" in event else event.get("usage") or {})
@@ -141,6 +151,46 @@ def test_vertex_gets_what_it_got_and_answers_byte_for_byte() -> None:
         assert known(it.record.usage or {}) == usage_of(it.exchange), it.exchange.id
         assert it.record.cost_usd is not None, it.exchange.id
         assert (it.record.ending, list(it.record.edits)) == ("complete", ["model", "anthropic_version"])
+
+
+def test_invoke_model_gets_what_it_got_and_answers_event_for_event() -> None:
+    """A body passes byte for byte, and so does the JSON of each event, inside another framing."""
+    recorded = [e for e in cloud_traffic.exchanges(host_kind="bedrock-runtime") if e.protocol == "anthropic"]
+    recorded = [e for e in recorded if e.operation in INVOKE and e.status == 200]
+    assert len(recorded) >= 1103
+    for it in replay(recorded, "bedrock-invoke", 'region = "us-east-1"'):
+        exchange, sent = it.exchange, json.loads(it.received.body)
+        assert unquote(it.received.target.decode()) == unquote(exchange.url_path), exchange.id
+        asked = {**(exchange.request or {}), "anthropic_version": "bedrock-2023-05-31"}
+        assert sent == (asked if exchange.request else {"anthropic_version": "bedrock-2023-05-31"}), exchange.id
+        wanted = reframed(exchange.data) if exchange.body_is_eventstream else exchange.data
+        assert (it.status, it.body) == (200, wanted), exchange.id
+        assert known(it.record.usage or {}) == usage_of(exchange), exchange.id
+        assert it.record.upstream_request_id == exchange.response_headers.get("x-amzn-requestid")
+        assert it.record.ending == "complete", exchange.id
+
+
+def test_every_recorded_frame_decodes_in_any_cut() -> None:
+    """Also those of other models and operations."""
+    streams = [exchange for exchange in cloud_traffic.exchanges() if exchange.body_is_eventstream]
+    assert len(streams) >= 640
+    for exchange in streams:
+        whole, cut = EventStreamDecoder(), EventStreamDecoder()
+        frames = whole.feed(exchange.data)
+        in_pieces = [frame for piece in pieces(exchange.data, Random(exchange.id)) for frame in cut.feed(piece)]
+        assert frames == in_pieces != []
+        assert (whole.damage, whole.pending, cut.pending) == (None, False, False), exchange.id
+
+
+def reframed(data: bytes) -> bytes:
+    """The events of a stream by an independent reading: each frame is a length, and JSON at its end."""
+    out, at = b"", 0
+    while at < len(data):
+        length, headers = (int.from_bytes(data[i : i + 4], "big") for i in (at, at + 4))
+        event = base64.b64decode(json.loads(data[at + 12 + headers : at + length - 4])["bytes"])
+        out += b"event: %b\ndata: %b\n\n" % (json.loads(event)["type"].encode(), event)
+        at += length
+    return out
 
 
 def test_recorded_errors_of_aws_become_anthropics() -> None:

@@ -35,6 +35,9 @@ _STATUS: Final[Mapping[str, int]] = {
     "UnknownOperationException": 404,
     "ModelTimeoutException": 408,
     "ModelErrorException": 502,
+    "ModelStreamErrorException": 502,
+    "InternalServerException": 500,
+    "ValidationException": 400,
     "ThrottlingException": 429,
     "ModelNotReadyException": 503,
     "ServiceUnavailableException": 503,
@@ -43,6 +46,9 @@ _STATUS: Final[Mapping[str, int]] = {
     "DEADLINE_EXCEEDED": 504,
 }
 """The statuses that types mean, whatever status comes with them. Sources: AWS's service model, Google's."""
+
+_MODEL_FAILED = frozenset({"ModelErrorException", "ModelStreamErrorException"})
+"""They tell the model's own status."""
 
 _FINAL = frozenset({"ServiceQuotaExceededException"})
 """Failures that no retry at the same target can cure."""
@@ -90,7 +96,7 @@ def cloud_error(
     read = read_error_body(body)
     kind = _type(headers, inside or object_of(told))
     original = object_of(told).get("originalStatusCode")
-    if kind == "ModelErrorException" and isinstance(original, int) and 400 <= original <= 599:
+    if kind in _MODEL_FAILED and isinstance(original, int) and 400 <= original <= 599:
         status = original
     else:
         named = [kind, *read.words.split()]

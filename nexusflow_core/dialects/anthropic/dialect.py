@@ -9,6 +9,7 @@ from nexusflow_core.counting import NOT_COUNTED, EstimateLeg
 from nexusflow_core.dialect import Leg, UpstreamDialect
 from nexusflow_core.dialects.anthropic.cloud_errors import cloud_error, origin_of
 from nexusflow_core.dialects.anthropic.doors import DOORS, price_endpoint
+from nexusflow_core.dialects.anthropic.reframed import ReframedLeg
 from nexusflow_core.dialects.anthropic.relay import RelayLeg
 from nexusflow_core.dialects.anthropic.request import is_third_party, relayed_request
 from nexusflow_core.errors import AuthenticationFailedError, NotFoundError
@@ -56,7 +57,8 @@ class AnthropicDialect(UpstreamDialect):
             return EstimateLeg(read_body(call.text, call.max_values), call.request_id)
         request = relayed_request(call, target)
         request.headers = self.sign(request, upstream, call.credential, at)
-        return RelayLeg(
+        reframed = door is not None and door.envelope is not None and door.envelope.in_event_stream
+        return (ReframedLeg if reframed else RelayLeg)(
             request,
             call.request_id,
             started_at=call.started_at,

@@ -122,6 +122,27 @@ DOORS: Final[Mapping[str, Door]] = {
         counts_tokens=False,  # the path answers 200 with an error inside
         price="by_model",
     ),
+    # Bedrock's InvokeModel. The address names the model, and streams come in AWS's framing.
+    "bedrock-invoke": Door(
+        address="https://bedrock-runtime.{region}.amazonaws.com",
+        needs=("region",),
+        auth="bearer",
+        aws_service="bedrock",
+        betas=_BEDROCK,
+        renamed_betas=_SEARCH,
+        dropped=_OPTIONAL | {"service_tier"},
+        cache_scope=False,
+        counts_tokens=False,  # an operation of its own, with the body inside
+        price="by_model",
+        envelope=Envelope(
+            paths={
+                "sync": "/model/{model}/invoke",
+                "stream": "/model/{model}/invoke-with-response-stream",
+            },
+            version="bedrock-2023-05-31",
+            in_event_stream=True,
+        ),
+    ),
     # Bedrock's second endpoint. It takes bare ids such as anthropic.claude-sonnet-5, and no profiles.
     "bedrock-mantle": Door(
         address="https://bedrock-mantle.{region}.api.aws/anthropic",

@@ -10,6 +10,7 @@ from msgspec import Struct
 from nexusflow_core.call import Call
 from nexusflow_core.json_spans import members, spliced
 from nexusflow_core.peek import rename_model
+from nexusflow_core.untyped import MALFORMED
 from nexusflow_core.upstream import Headers, header
 
 __all__ = ["Envelope", "Operation", "enveloped", "operation_of"]
@@ -26,6 +27,8 @@ class Envelope(Struct, frozen=True, kw_only=True):
     paths: Mapping[Operation, str]
     version: str
     """The `anthropic_version` in the body."""
+    in_event_stream: bool = False
+    """Streams come in AWS's framing. The path asks for them, and betas go into the body."""
     newer_versions: frozenset[str] = frozenset()
     """Versions of a client that are written into the body as they are."""
 
@@ -55,7 +58,33 @@ def enveloped(
     version = asked if asked in envelope.newer_versions else envelope.version
     stated = any(name == "anthropic_version" for name, _, _ in members(text))
     member = b'"anthropic_version":' + msgspec.json.encode(version)
-    return spliced(text, {"model": None if stated else member}), kept, ("model", "anthropic_version")
+    changes: dict[str, bytes | None] = {"model": None if stated else member}
+    edits = ["model", "anthropic_version"]
+    if envelope.in_event_stream:
+        names = {name for name, _, _ in members(text)}
+        changes["stream"] = None
+        edits += ["stream"] if "stream" in names else []
+        if betas := _betas(kept, text):
+            changes["model"] = b",".join(filter(None, (changes["model"], b'"anthropic_beta":' + betas)))
+            changes["anthropic_beta"] = None
+            edits.append("anthropic_beta")
+        kept = [pair for pair in kept if pair[0] != _BETA]
+    return spliced(text, changes), kept, tuple(edits)
+
+
+def _betas(headers: Headers, text: bytes) -> bytes | None:
+    """Returns the betas in the headers and in the body as a JSON list, each once; None without headers."""
+    listed = b",".join([value for name, value in headers if name == _BETA]).decode("latin-1")
+    found = [name for part in listed.split(",") if (name := part.strip())]
+    if not found:
+        return None
+    for name, start, end in members(text):
+        if name == "anthropic_beta":
+            try:
+                found += msgspec.json.decode(text[start:end], type=list[str])
+            except MALFORMED:
+                pass  # the cloud refuses the body anyway
+    return msgspec.json.encode(list(dict.fromkeys(found)))
 
 
 def _counted(

@@ -90,7 +90,10 @@ class RelayLeg:
         self._tap: StreamTap | None = None  # set for a stream
         self._answer: Answer | None = None  # the facts of a whole sync body
 
-    may_ping = False
+    @property
+    def may_ping(self) -> bool:
+        """False: only the upstream's own pings pass."""
+        return False
 
     @property
     def facts(self) -> AnswerFacts:

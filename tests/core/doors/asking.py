@@ -14,6 +14,7 @@ JSON: Headers = [(b"content-type", b"application/json")]
 
 DOOR_SETTINGS = {
     "bedrock": 'region = "us-east-1"',
+    "bedrock-invoke": 'region = "us-east-1"',
     "bedrock-mantle": 'region = "us-east-1"',
     "aws": 'region = "us-west-2"\nworkspace = "wrkspc_01ABC"',
     "google": 'project = "acme-prod"\nworkspace = "wrkspc_01ABC"',

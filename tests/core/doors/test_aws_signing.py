@@ -51,6 +51,7 @@ def is_signed(
     ("door", "service", "region"),
     [
         ("bedrock", "bedrock", "us-east-1"),
+        ("bedrock-invoke", "bedrock", "us-east-1"),
         ("bedrock-mantle", "bedrock-mantle", "us-east-1"),
         ("aws", "aws-external-anthropic", "us-west-2"),
     ],

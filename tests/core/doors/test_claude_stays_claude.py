@@ -37,6 +37,7 @@ PRICES = [
     ("bedrock", "cloud/us.anthropic.claude-haiku-4-5-20251001-v1:0", "0.00165"),
     ("bedrock", "cloud/arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-haiku-4-5", "0.00165"),
     ("bedrock", f"cloud/{ARN}", "0.0015"),
+    ("bedrock-invoke", "cloud/us.anthropic.claude-haiku-4-5-20251001-v1:0", "0.00165"),
     ("bedrock-mantle", "cloud/anthropic.claude-haiku-4-5", "0.00165"),
     ("aws", "cloud", "0.0015"),
     ("google", "cloud", "0.0015"),

@@ -10,6 +10,7 @@ from tests.core.translation.driving import drive
 
 ADDRESSES = {
     "bedrock": "https://bedrock-runtime.us-east-1.amazonaws.com/anthropic/v1/messages",
+    "bedrock-invoke": "https://bedrock-runtime.us-east-1.amazonaws.com/model/claude-haiku-4-5/invoke",
     "bedrock-mantle": "https://bedrock-mantle.us-east-1.api.aws/anthropic/v1/messages",
     "aws": "https://aws-external-anthropic.us-west-2.api.aws/v1/messages",
     "google": "https://claude.googleapis.com/v1/projects/acme-prod/locations/global"
@@ -20,6 +21,7 @@ ADDRESSES = {
 }
 SCHEMES = {
     "bedrock": (b"x-api-key", b"sk-cloud-key"),
+    "bedrock-invoke": (b"authorization", b"Bearer sk-cloud-key"),
     "bedrock-mantle": (b"authorization", b"Bearer sk-cloud-key"),
     "aws": (b"x-api-key", b"sk-cloud-key"),
     "google": (b"authorization", b"Bearer sk-cloud-key"),

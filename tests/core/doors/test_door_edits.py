@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from nexusflow_core import UpstreamRequest
 from nexusflow_core.dialects.anthropic.doors import DOORS
 from nexusflow_core.json_spans import spliced
 from tests.core.doors.asking import DOOR_SETTINGS, betas_of, config_of, exchange_at, message, sent_to
@@ -26,6 +27,8 @@ def test_the_body_is_the_clients(door: str) -> None:
 
 BETAS = {
     "bedrock": "interleaved-thinking-2025-05-14,context-management-2025-06-27,tool-search-tool-2025-10-19",
+    "bedrock-invoke": "interleaved-thinking-2025-05-14,context-management-2025-06-27,"
+    "tool-search-tool-2025-10-19",
     "bedrock-mantle": "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,"
     "tool-search-tool-2025-10-19",
     "vertex": "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,"
@@ -35,12 +38,17 @@ BETAS = {
 }
 
 
+def in_the_body(request: UpstreamRequest) -> str:
+    """The betas of a door that takes them in the body."""
+    return ",".join(json.loads(request.body)["anthropic_beta"])
+
+
 @pytest.mark.parametrize("door", DOOR_SETTINGS)
 def test_refused_betas_are_left_out_and_listed(door: str) -> None:
     """A door of Anthropic's own gets them as they came."""
     request = sent_to(exchange_at(config_of(door), message(), headers=CLAUDE_CODE))
     if door in BETAS:
-        assert betas_of(request) == BETAS[door]
+        assert (betas_of(request) or in_the_body(request)) == BETAS[door]
         came = {beta.strip() for _, value in CLAUDE_CODE for beta in value.decode().split(",")}
         cut = {edit for edit in request.edits if edit.startswith("anthropic-beta:")}
         assert cut == {f"anthropic-beta:{beta}" for beta in came - set(BETAS[door].split(","))}
