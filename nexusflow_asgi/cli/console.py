@@ -1,7 +1,8 @@
-"""Console: the log lines of `nexusflow serve` on stderr. Lines of calls are formatted and written in batches.
+"""Console: writes the log lines of `nexusflow serve` to stderr.
 
-A thread writes them: the first at once, others within 50 ms, so that many calls share one write. All other
-messages are written at once, after the waiting calls.
+A thread writes the lines of calls in batches: the first at once, others within 50 ms. A slow stderr delays no
+call by them. Any other message is written by the thread that logs it, after the waiting lines. A slow stderr
+delays that thread.
 """
 
 import logging
@@ -18,13 +19,13 @@ __all__ = ["Console", "ConsoleHook"]
 
 _BATCH_SECONDS = 0.05
 _MAX_WAITING = 100_000
-"""Calls that may wait for a slow reader of stderr. Further calls are counted and their lines dropped."""
+"""Maximum number of waiting calls, for a slow stderr. Lines of further calls are dropped and counted."""
 
 
 class Console(logging.Handler):
-    """A logging handler for all messages, and the queue of calls to log. It keeps their order.
+    """A logging handler for messages, with a queue for calls. It writes both in order.
 
-    `flush` writes the waiting calls. `logging` calls it at the end of the process. A killed process loses its
+    `flush` writes the waiting lines. `logging` calls it at the end of the process. A killed process loses its
     last batch.
     """
 
@@ -40,7 +41,7 @@ class Console(logging.Handler):
         self._second, self._stamp = 0, ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes waiting calls, then the message."""
+        """Writes the waiting lines, then the message. Blocks while stderr is slow."""
         try:
             with self._writing:
                 self._write([*self._waiting_lines(), self.format(record)])
@@ -48,7 +49,7 @@ class Console(logging.Handler):
             self.handleError(record)
 
     def call(self, record: CallRecord) -> None:
-        """Queues the line of a call. It never blocks."""
+        """Queues a call for its line. Does not wait for stderr."""
         if self._calls.qsize() >= _MAX_WAITING:
             self._dropped += 1
             return
@@ -59,7 +60,7 @@ class Console(logging.Handler):
                 self._start()
 
     def flush(self) -> None:
-        """Returns once the lines of all calls so far are written."""
+        """Writes the waiting lines. Returns after the write."""
         with self._writing:
             self._write(self._waiting_lines())
 
@@ -84,7 +85,7 @@ class Console(logging.Handler):
         for _ in range(self._calls.qsize()):
             try:
                 lines.append(self._line(*self._calls.get()))
-            except Exception:  # a defect: the other lines must still be written
+            except Exception:  # a defect in one line must not lose the others
                 lines.append(traceback.format_exc().rstrip())
         return lines
 
@@ -94,11 +95,11 @@ class Console(logging.Handler):
         try:
             sys.stderr.write("\n".join([*lines, ""]))
             sys.stderr.flush()
-        except (OSError, ValueError):  # stderr is closed: calls must continue
+        except (OSError, ValueError):  # calls must go on after stderr is closed
             pass
 
     def _line(self, at: float, record: CallRecord) -> str:
-        if self._plain:  # the same text as the formatter's, in a third of the time
+        if self._plain:  # the formatter would return the same text in three times the time
             return f"{self._time(at)} {call_line(record)}"
         message = logger.makeRecord(
             logger.name, logging.INFO, "", 0, call_line(record), (), None, extra={"record": record}
@@ -107,7 +108,7 @@ class Console(logging.Handler):
         return self.format(message)
 
     def _time(self, at: float) -> str:
-        """Returns a time in the form of `logging`. The text of one second is cached."""
+        """Returns a Unix time as text, in the form of `logging`. Caches the text of one second."""
         second = int(at)
         if second != self._second:
             self._second = second
@@ -116,16 +117,16 @@ class Console(logging.Handler):
 
 
 class ConsoleHook:
-    """Logs one line per call, with the text of LoggingHook, in the console's own thread."""
+    """Logs one line per call, with the text of LoggingHook. The console's thread writes it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def after(self, record: CallRecord) -> None:
-        """Logs the call."""
+        """Queues the call if the log level is INFO or lower."""
         if logger.isEnabledFor(logging.INFO):
             self._console.call(record)
 
     async def aclose(self) -> None:
-        """Writes the lines of all calls: a server may end its process by a signal."""
+        """Writes the waiting lines, since a signal may end the process without a flush."""
         self._console.flush()

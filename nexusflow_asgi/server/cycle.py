@@ -1,7 +1,7 @@
-"""Cycle: one request and its answer, uvicorn's with fewer writes and checks.
+"""Cycle: answers one HTTP/1.1 request, like uvicorn's cycle with fewer writes and checks.
 
-The head leaves with the first piece of the body, in one write. ASGI asks for that: a server "must not start
-sending the response to the client until it has received at least one Response Body event".
+One write sends the head with the first piece of the body. ASGI requires that: a server "must not start sending
+the response to the client until it has received at least one Response Body event".
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ _WITHOUT_BODY: Final = (204, 304)
 
 
 class Cycle(RequestResponseCycle):
-    """Answers a request. `head` is the rendered head until it is written."""
+    """Answers a request. `head` is the rendered head, and b"" after it is written."""
 
     head = b""
 
@@ -29,7 +29,7 @@ class Cycle(RequestResponseCycle):
         try:
             return await app(*asgi)
         finally:
-            if self.head and not self.disconnected:  # an answer without a body: uvicorn cuts the connection
+            if self.head and not self.disconnected:  # the app sent no body: write the head, uvicorn closes
                 self._write(b"")
 
     async def send(self, message: Any) -> None:
@@ -46,10 +46,10 @@ class Cycle(RequestResponseCycle):
             self._go_on(message.get("body", b""), last=not message.get("more_body", False))
 
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Renders the head. Raises RuntimeError for a name or value that HTTP forbids."""
+        """Renders the head into `head`. Raises RuntimeError for a name or value that HTTP forbids."""
         self.response_started = True
         self.waiting_for_100_continue = False
-        self.scope["headers"] = []  # the request's are read, and the answer may take an hour
+        self.scope["headers"] = []  # frees them: the app has read them, and the answer may take an hour
         names = b"".join([name for name, _ in headers])
         if not is_header_name(names):
             raise RuntimeError("Invalid HTTP header name.")
@@ -79,7 +79,7 @@ class Cycle(RequestResponseCycle):
             self.keep_alive = False
 
     def _go_on(self, body: bytes, *, last: bool) -> None:
-        """Writes a piece of the body. Raises RuntimeError for more or fewer bytes than the head promises."""
+        """Writes a piece of the body. Raises RuntimeError if the body's length differs from Content-Length."""
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
             body = b""

@@ -89,7 +89,7 @@ class _Plan(Struct):
 
 
 class Step(Struct):
-    """A request whose prediction is made, and what its answer may still prove."""
+    """A request with its prediction. `observe` corrects it by the answer's usage."""
 
     prediction: Prediction
     plan: _Plan
@@ -172,13 +172,13 @@ class CacheSimulator:
         return Step(self._predict(plan, session, scope), plan, session, scope)
 
     def believe(self, asked: Step) -> None:
-        """Takes the prediction as true, until `observe` knows better: the answer has begun."""
+        """Takes the prediction as true until `observe`. Call it once the answer has begun."""
         asked.believed = True
         self._apply(asked.plan, asked.plan.written())
         self._predecessors.add(asked.plan.prompt, asked.session, asked.scope, *self._reach(asked.plan))
 
     def observe(self, asked: Step, counted: Counted) -> None:
-        """Takes in what the usage of the answer proves."""
+        """Learns from the answer's usage."""
         plan = asked.plan
         if asked.believed and not counted.read + counted.written:
             for mark in plan.written():

@@ -1,7 +1,7 @@
 """An upstream as a pure function of its cache, a request and the time: the same three get the same answer.
 
-`reply` decides the model's answer, independent of a protocol. Each folder reads and writes one protocol.
-Phrases in the user's text request errors, sizes and tool calls: see `directives`.
+`reply` makes the model's answer for all protocols. Each folder reads and writes one protocol. Phrases in the
+user's text request errors, sizes and tool calls: see `directives`.
 """
 
 from datetime import datetime

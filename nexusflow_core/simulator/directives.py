@@ -45,7 +45,7 @@ class Directives(Struct, frozen=True):
     tokens: int | None = None
 
     def fails_at_once(self, stream: bool) -> bool:
-        """True if the answer is an HTTP error. An error inside a stream needs a stream."""
+        """Returns True if the answer is an HTTP error. Without a stream, stream errors are HTTP errors too."""
         return self.failure is not None and not (self.failure_in_stream and stream)
 
 

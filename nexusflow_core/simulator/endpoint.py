@@ -1,4 +1,4 @@
-"""What the simulated endpoints share: a credential, a body of bounded depth, ids, and the response."""
+"""Shared parts of the simulated endpoints: credentials, bodies of bounded depth, ids, and responses."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -16,11 +16,11 @@ from nexusflow_core.upstream import Headers
 __all__ = ["Endpoint", "SimulatedResponse", "decode_body", "json_response", "made_id", "stream_response"]
 
 MAX_DEPTH = 128
-"""Tool schemas reach a depth of about 30. This is deeper, and far below the interpreter's recursion limit."""
+"""Maximum depth of a body. Tool schemas reach about 30. The interpreter's recursion limit is far higher."""
 
 
 class SimulatedResponse(Struct, frozen=True):
-    """Status, headers, and the body in chunks: one per stream event, else a single one.
+    """Status, headers, and the body in chunks: one chunk per stream event, or a single chunk.
 
     `chunks` can be iterated several times. A stream's chunks are made during iteration.
     """
@@ -31,12 +31,12 @@ class SimulatedResponse(Struct, frozen=True):
 
     @property
     def body(self) -> bytes:
-        """All chunks together."""
+        """The whole body."""
         return b"".join(self.chunks)
 
 
 class Endpoint(Struct, frozen=True):
-    """Answers requests with a credential, in one of these headers. `answer` may raise CallerError."""
+    """One endpoint. A request needs a header in `credentials`. `answer` may raise CallerError."""
 
     credentials: tuple[bytes, ...]
     no_credential: UpstreamStatusError

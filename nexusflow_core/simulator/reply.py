@@ -1,6 +1,6 @@
-"""Decides the simulated model's answer, independent of a protocol.
+"""Makes the simulated model's answer, for all protocols.
 
-A protocol module fills in an `Ask` and renders the `Reply`. Only this module decides.
+A protocol's module reads a request into an `Ask`, and renders the `Reply`. Only this module decides.
 """
 
 import re
@@ -19,13 +19,13 @@ from nexusflow_core.untyped import object_of
 __all__ = ["MAX_TEXT_TOKENS", "Ask", "Part", "Reply", "Text", "Thought", "ToolCall"]
 __all__ += ["argument_slices", "clip", "reply", "words"]
 
-# Bound on an answer's text in tokens, unless the user requests a size.
+# Maximum tokens of an answer's text. A size that the user requests may be larger.
 MAX_TEXT_TOKENS = 4_096
 
-# Four bytes with the following space, so that n words are n tokens in the estimate.
+# Four bytes with the space after it: the estimate counts one token per word.
 WORD = "tok"
 
-# A word with the white space before it, or a piece of a long one.
+# A word with the white space before it, or a piece of a long word.
 _WORD = re.compile(r"\s{0,24}\S{1,24}|\s{1,24}")
 _ARGUMENT_SLICE = 16
 
@@ -33,7 +33,7 @@ StopReason: TypeAlias = Literal["end", "length", "stop_sequence", "tool_calls"]
 
 
 class Ask(Struct, frozen=True):
-    """A request, independent of a protocol. `tools`: JSON schemas by name. `max_tokens` None: no limit."""
+    """A request, for all protocols. `tools`: JSON schemas by name. `max_tokens` None: no limit."""
 
     text: str
     tool_results: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class Reply(Struct, frozen=True):
 
 
 def reply(ask: Ask, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> Reply:
-    """Returns the answer, the same for the same `ask`. `failures`: errors that the user may request."""
+    """Returns the answer. The same `ask` gets the same answer. `failures`: errors that the user may request."""
     directives = read_directives(ask.text, failures)
     calls = _calls(ask)
     stopped_at: str | None = None
@@ -105,19 +105,19 @@ def reply(ask: Ask, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> R
 
 
 def words(text: str) -> Iterator[str]:
-    """Returns the pieces of a streamed text. Joined, they are the text."""
+    """Yields the pieces of a streamed text. Joined, they equal the text."""
     return (match[0] for match in _WORD.finditer(text))
 
 
 def argument_slices(arguments: str) -> Iterator[str]:
-    """Returns the pieces of a tool input's JSON, cut at any character, as real servers do."""
+    """Yields the pieces of a tool input's JSON, cut at any character, as real servers do."""
     return (arguments[i : i + _ARGUMENT_SLICE] for i in range(0, len(arguments), _ARGUMENT_SLICE))
 
 
 def clip(text: str, tokens: int) -> str:
     """Returns the longest start of `text` that costs at most `tokens`.
 
-    A cut inside a character gives up at most 3 bytes, so a text that was cut costs exactly `tokens`.
+    A cut inside a character drops at most 3 bytes, so a cut text costs exactly `tokens`.
     """
     most = tokens * TOKEN_BYTES
     return text[:most].encode()[:most].decode(errors="ignore")
@@ -126,7 +126,7 @@ def clip(text: str, tokens: int) -> str:
 def _calls(ask: Ask) -> tuple[ToolCall, ...]:
     if not ask.tools or not ask.may_call:
         return ()
-    # After a tool result the text answer must follow, or the conversation would never end.
+    # After a tool result, answer with text. Else the conversation would never end.
     names = () if ask.tool_results else called_tools(ask.text, ask.tools)
     if ask.must_call:
         if ask.only_tool is not None:
@@ -177,9 +177,9 @@ def _cut_before(text: str, stop_sequences: tuple[str, ...]) -> tuple[str, str | 
 
 
 def _fit(parts: tuple[Part, ...], most: int | None) -> tuple[tuple[Part, ...], int, bool]:
-    """Returns the parts within a number of tokens, the tokens used, and True if those are all parts.
+    """Returns the parts within `most` tokens, the tokens used, and True if the limit was not reached.
 
-    A text is cut at the limit. A tool call over the limit is left out.
+    Cuts a text at the limit. Drops a tool call over the limit.
     """
     kept: list[Part] = []
     used = 0

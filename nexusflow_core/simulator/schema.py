@@ -68,7 +68,7 @@ _HINTS = {
 Schema: TypeAlias = dict[str, Any]
 
 Reading: TypeAlias = tuple[Schema, ...]
-"""Schemas that must all hold: one way to read $ref, allOf, anyOf and oneOf."""
+"""Schemas that a value must all fit: one choice for each $ref, allOf, anyOf and oneOf."""
 
 
 def conforming_value(schema: Any) -> Any:
@@ -84,7 +84,7 @@ class _Maker:
         self.steps = MAX_STEPS
 
     def value(self, schemas: Sequence[Any], depth: int, nth: int = 0) -> Any:
-        """Returns a value of all these schemas: the nth-preferred, so that items of a unique array differ."""
+        """Returns a value made for all these schemas. Each `nth` gives another, for arrays of unique items."""
         if depth >= MAX_DEPTH or not self._spend(1):
             return None
         readings = list(islice(self._readings(schemas), MAX_READINGS))
@@ -99,12 +99,12 @@ class _Maker:
         return made
 
     def _spend(self, steps: int) -> bool:
-        """Takes that many steps; returns False once none is left."""
+        """Counts these steps. Returns False after the limit."""
         self.steps -= steps
         return self.steps > 0
 
     def _readings(self, schemas: Sequence[Any], parts: Reading = ()) -> Iterator[Reading]:
-        """Yields each way to read the schemas, added to the parts of a reading already known."""
+        """Yields each reading of the schemas, after the known `parts`."""
         waiting = list(schemas)
         while waiting and len(parts) < MAX_PARTS and self._spend(1):
             part = object_of(waiting.pop(0))
@@ -119,7 +119,7 @@ class _Maker:
         yield parts
 
     def _conforms(self, made: Any, reading: Reading) -> bool:
-        """Returns whether a value fits each part, one option of each oneOf, and nothing excluded by not."""
+        """Returns True if a value fits each part, one option of each oneOf, and no schema of a `not`."""
         return (
             self._satisfies(made, reading)
             and all(self._fitting(made, [part["not"]]) == 0 for part in reading if "not" in part)
@@ -167,7 +167,7 @@ class _Maker:
                     yield None
 
     def _objects(self, reading: Reading, depth: int, nth: int) -> Iterator[Any]:
-        """Yields an object with every property, as models tend to answer; then one with the required ones."""
+        """Yields an object with all properties, as models tend to answer, then one with required ones."""
         listed = (name for part in reading for name in _list(part, "required")[:MAX_NAMES])
         required = dict.fromkeys(name for name in listed if isinstance(name, str))
         known = [object_of(part.get("properties")) for part in reading]
@@ -184,7 +184,7 @@ class _Maker:
             yield made
 
     def _arrays(self, reading: Reading, depth: int) -> Iterator[Any]:
-        """Yields arrays as short as allowed, but with one item at a low depth."""
+        """Yields arrays of minimal length, but with at least one item at a low depth."""
         first = next(filter(None, (_list(part, "prefixItems") for part in reading)), list[Any]())
         items = [part.get("items") for part in reading]
         least = min(int(max(_bounds(reading, "minItems"), default=0)), MAX_ITEMS)
@@ -199,7 +199,7 @@ class _Maker:
 
 
 def _likely_types(reading: Reading) -> list[str]:
-    """Returns the types to try, null last: it often conforms but shows little."""
+    """Returns the types to try. Null is last: it often conforms, but shows little."""
     hinted = [name for name, keys in _HINTS.items() if any(key in part for part in reading for key in keys)]
     named = dict.fromkeys(chain(*map(_types, reading)))
     return sorted(named or hinted or ("string",), key=lambda name: name == "null")
@@ -219,7 +219,7 @@ def _string(reading: Reading, nth: int) -> str:
 
 
 def _numbers(reading: Reading, nth: int) -> Iterator[Any]:
-    """Yields a number near 1 or near a bound, its neighbours, and the one halfway between the bounds."""
+    """Yields numbers near 1 or near a bound, and the middle between the bounds."""
     low = max(_bounds(reading, "minimum", "exclusiveMinimum"), default=None)
     high = min(_bounds(reading, "maximum", "exclusiveMaximum"), default=None)
     step = max(_bounds(reading, "multipleOf"), default=0) or 1
@@ -232,9 +232,9 @@ def _numbers(reading: Reading, nth: int) -> Iterator[Any]:
 
 
 def _satisfies(value: Any, part: Schema) -> bool:
-    """Returns whether a value has the type, the bounds and the required members that a schema asks for.
+    """Returns True if a value has the type, bounds and required members of a schema.
 
-    Members themselves, pattern and format are not judged.
+    Does not check the values of members, `pattern` or `format`.
     """
     types, choices = _types(part), _list(part, "enum")[:MAX_NAMES]
     return (

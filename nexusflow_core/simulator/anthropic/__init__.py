@@ -26,7 +26,7 @@ _ORGANIZATION = (b"anthropic-organization-id", b"00000000-0000-4000-8000-0000000
 
 
 def error_response(error: NexusFlowError, body: bytes) -> SimulatedResponse:
-    """Returns an error before the first byte of an answer. `body` is the request's, for the ids."""
+    """Returns an error before the first byte of an answer. `body`: the request's, to make ids."""
     retry = b"true" if isinstance(error, UpstreamStatusError) and error.retryable else b"false"
     more = [(name.encode(), value.encode()) for name, value in error.headers.items()]
     headers = [*_headers(body), (b"x-should-retry", retry), *more]
@@ -46,7 +46,7 @@ def _create_message(body: bytes, cache: CacheAt) -> SimulatedResponse:
 
 
 def _count_tokens(body: bytes, _: CacheAt) -> SimulatedResponse:
-    """An error requested for a stream has no effect here."""
+    """Returns the count. Ignores a requested stream error."""
     request = read_simulated(body, counting=True)
     directives = read_directives(request.ask.text)
     if directives.failure is not None and not directives.failure_in_stream:

@@ -27,7 +27,7 @@ _SAID_ONCE = ("cache_creation", "service_tier", "inference_geo")
 # A stream with a requested error breaks after three deltas, or before its first block ends.
 _EVENTS_BEFORE_BREAK = 6
 
-# The members that a block gets by deltas, as they are at its start.
+# Members that deltas fill, with their values at the start of a block.
 _AT_FIRST: Mapping[str, dict[str, Any]] = {
     "text": {"text": ""},
     "thinking": {"thinking": "", "signature": ""},
@@ -36,7 +36,7 @@ _AT_FIRST: Mapping[str, dict[str, Any]] = {
 
 
 class Answer(Struct, frozen=True):
-    """A request, the reply to it, and the size of its prompt. `body`: the request's bytes, for the ids.
+    """A request, its reply, and the size of its prompt. `body`: the request's bytes, to make ids.
 
     Iterating it yields the stream, one event at a time.
     """
@@ -88,7 +88,7 @@ def _is_open(event: dict[str, Any]) -> bool:
 
 def _encoded(event: dict[str, Any]) -> bytes:
     if event["type"] == "ping":
-        return encode_sse(b'{"type": "ping"}', "ping")  # the service writes this one with a blank
+        return encode_sse(b'{"type": "ping"}', "ping")  # the service writes only this event with a blank
     return encode_sse(msgspec.json.encode(event), event["type"])
 
 

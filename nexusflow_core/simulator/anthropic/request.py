@@ -1,4 +1,4 @@
-"""Reads a Messages request. A malformed one is refused with Anthropic's error texts."""
+"""Reads a Messages request, and refuses malformed requests with Anthropic's error texts."""
 
 from typing import Any
 
@@ -22,11 +22,11 @@ __all__ = ["SimulatedRequest", "read_simulated"]
 MAX_STOP_SEQUENCES = 1_000
 
 _NOT_CALLED = ("web_search_", "web_fetch_", "code_execution_", "tool_search_tool_", "mcp_toolset", "advisor_")
-"""Types of tools that Anthropic runs, and of sets of tools: the model never calls them by `tool_use`."""
+"""Types of server tools and of sets of tools. The model never calls them by `tool_use`."""
 
 
 class SimulatedRequest(Struct, frozen=True):
-    """A checked request: its JSON, its `Ask`, and how to show the answer."""
+    """A checked request: its JSON, its `Ask`, and the form of its answer."""
 
     body: dict[str, Any]
     model: str
@@ -108,7 +108,7 @@ def _ask(request: MessagesRequest, *, think: bool) -> Ask:
 
 
 def _last_user_turn(request: MessagesRequest) -> list[Block]:
-    """Returns the blocks of the last user turn: neighbouring user messages. A prefill after it is skipped."""
+    """Returns the blocks of the last user turn. Neighbouring user messages are one turn. Skips a prefill."""
     turn: list[list[Block]] = []
     for message in reversed(request.messages):
         if message.role == "user":

@@ -14,7 +14,7 @@ from nexusflow_core.sse import encode_sse
 
 __all__ = ["Answer", "Call", "Turn", "answer_to", "deltas", "message"]
 
-CREATED = 1_767_225_600  # there is no clock here: every answer is dated 2026-01-01
+CREATED = 1_767_225_600  # the simulator has no clock: all answers date from 2026-01-01
 DONE = encode_sse(b"[DONE]")
 
 _FINISH_REASONS = {"end": "stop", "length": "length", "stop_sequence": "stop", "tool_calls": "tool_calls"}
@@ -29,7 +29,7 @@ class Call(Struct, frozen=True):
 
 
 class Turn(Struct, frozen=True):
-    """The contents of one answer. `reasoning` is empty if it is only counted."""
+    """The contents of one answer. `reasoning` is empty for models that hide it and count its tokens."""
 
     reasoning: str
     text: str
@@ -74,22 +74,22 @@ class Answer(Struct, frozen=True):
     def chunk(
         self, delta: dict[str, Any] | None, *, finish: str | None = None, usage: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Returns the JSON of one chunk of a stream. `delta` None: it has no choice."""
+        """Returns the JSON of one chunk of a stream. Without a `delta`, `choices` is empty."""
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         choices = [] if delta is None else [choice]
         counts = {"usage": usage} if self.include_usage or usage is not None else {}
         return {**self._envelope("chat.completion.chunk"), "choices": choices, **counts}
 
     def _envelope(self, kind: str) -> dict[str, Any]:
-        """Returns the members shared by body and chunks."""
+        """Returns the common members of body and chunks."""
         named = {"id": self.id, "object": kind, "created": CREATED, "model": self.model}
         return {**named, "service_tier": "default", "system_fingerprint": "fp_simulated"}
 
 
 def answer_to(request: ChatRequest, reply: Reply, body: bytes, *, aloud: bool) -> Answer:
-    """Returns the reply in this protocol's form. `aloud`: reasoning is shown.
+    """Returns the reply in this protocol's form. `aloud`: the answer shows its reasoning.
 
-    `body` is the request's, for the ids. OpenAI ends a forced call with `stop`.
+    `body`: the request's, to make ids. OpenAI ends a forced call with `stop`.
     """
     parts = reply.parts
     calls = [part for part in parts if isinstance(part, ToolCall)]

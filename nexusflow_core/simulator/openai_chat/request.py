@@ -1,4 +1,4 @@
-"""Reads the fields of a Chat Completions request that an answer depends on. Unknown fields are ignored."""
+"""Reads the fields of a Chat Completions request that change the answer. Ignores all others."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ __all__ = ["ChatRequest", "Message", "ask_of", "last_text", "read_chat"]
 _JSON_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
 
 _REASONS_ALOUD = ("deepseek", "qwen")
-"""Models that show their reasoning unless thinking is disabled. OpenAI's only count it."""
+"""Models that show their reasoning unless thinking is disabled. OpenAI's models only count it."""
 
 
 class Message(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Message(Struct, frozen=True):
 
 
 class ChatRequest(Struct, frozen=True):
-    """The fields that an answer depends on. Each vendor has its own switch for thinking."""
+    """The fields that change the answer. Each vendor has its own switch for thinking."""
 
     model: str
     messages: list[Message]
@@ -78,7 +78,7 @@ class ChatRequest(Struct, frozen=True):
 
     @property
     def forced_tool(self) -> str | None:
-        """The function that must be called, or None."""
+        """The name of the function that the model must call, or None."""
         name = object_of(object_of(self.tool_choice).get("function")).get("name")
         return name if isinstance(name, str) else None
 
@@ -96,7 +96,7 @@ def read_chat(body: bytes) -> ChatRequest:
 
 
 def ask_of(request: ChatRequest) -> Ask:
-    """Returns the request, independent of a protocol."""
+    """Returns the request in the form that all protocols share."""
     choice, allowed = request.tool_choice, object_of(object_of(request.tool_choice).get("allowed_tools"))
     forced = request.forced_tool
     stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
@@ -121,7 +121,7 @@ def last_text(request: ChatRequest) -> str:
 
 
 def _offered(tools: list[dict[str, Any]], allowed: Any) -> dict[str, Any]:
-    """Returns the schemas of the functions, limited to those in `allowed`. Other tools are never called."""
+    """Returns schemas by function name, limited to `allowed`. The model never calls other tools."""
     names = [_function(entry).get("name") for entry in allowed] if is_list(allowed) else None
     functions = [_function(tool) for tool in tools]
     return {
@@ -136,7 +136,7 @@ def _function(entry: Any) -> dict[str, Any]:
 
 
 def _last_turn(request: ChatRequest, role: str) -> list[Message]:
-    """Returns the user or tool messages since the last assistant turn. A prefill at the end is skipped."""
+    """Returns the user or tool messages after the last assistant turn. Skips a prefill at the end."""
     turn: list[Message] = []
     begun = False
     for message in reversed(request.messages):

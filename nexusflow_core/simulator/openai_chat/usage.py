@@ -13,20 +13,20 @@ __all__ = ["CACHED_AT_LEAST", "CACHED_BY", "PromptTokens", "prompt_tokens", "usa
 
 CACHED_AT_LEAST = 1_024
 CACHED_BY = 128
-"""OpenAI caches no prefix shorter than the first number, and extends it in steps of the second."""
+"""In tokens. OpenAI caches prefixes from CACHED_AT_LEAST on, and extends them in steps of CACHED_BY."""
 
 _FLAT_TOKENS = {"image_url": IMAGE_TOKENS, **dict.fromkeys(("input_audio", "file", "video_url"), PAGE_TOKENS)}
 
 
 class PromptTokens(Struct, frozen=True):
-    """The tokens of a prompt, and the part of them that was cached."""
+    """Tokens of a prompt. `cached` is a part of `total`."""
 
     total: int
     cached: int
 
 
 def prompt_tokens(request: ChatRequest) -> PromptTokens:
-    """Returns the size of the prompt. Everything before the last answer is cached, since it was sent before."""
+    """Returns the tokens of the prompt. The prefix before the last answer was sent before, so it is cached."""
     tools = sum(_json_tokens(tool) for tool in request.tools or ())
     sizes = [_message_tokens(message) for message in request.messages]
     turns = [i for i, message in enumerate(request.messages[:-1]) if message.role == "assistant"]

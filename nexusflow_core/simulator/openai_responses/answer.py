@@ -1,4 +1,4 @@
-"""Renders a reply as a response: one JSON object, or the events of a stream."""
+"""Renders a reply in the Responses form: one JSON object, or the events of a stream."""
 
 import hashlib
 import re
@@ -26,10 +26,10 @@ _PHASED = re.compile(r"gpt-5\.3-codex|gpt-5\.[4-9]|gpt-[6-9]")
 _SENTENCE_END = re.compile(r"(?<=\.) ")
 
 _LIMITS = {"rate_limit_error": "rate_limit_exceeded", "billing_error": "insufficient_quota"}
-"""Codes of errors that the real service sends inside a stream, but before its first item."""
+"""Codes by error type. The real service sends these errors inside a stream, before the first item."""
 
 _BILLS_WRITES = re.compile(r"gpt-5\.[6-9]|gpt-[6-9]")
-"""Models that take breakpoints, and bill what they write to the cache."""
+"""Models that take breakpoints and bill cache writes."""
 
 # A stream with any other requested error breaks after this many deltas, or before its first item ends.
 _DELTAS_BEFORE_BREAK = 3
@@ -60,7 +60,7 @@ class Answer(Struct, frozen=True):
         )
 
     def items(self) -> list[Item]:
-        """Returns the output, as the last events of its items show it."""
+        """Returns the finished items of the output."""
         items: list[Item] = []
         for nth, part in reversed([*enumerate(self.reply.parts)]):
             items.insert(0, self._item(part, nth, items[0] if items else {}))
@@ -117,7 +117,7 @@ class Answer(Struct, frozen=True):
         return {**item, **called, "arguments": part.arguments}
 
     def _reasoning(self, thought: str, id: str, follower: Item) -> Item:
-        """Returns a reasoning item. Its encrypted content knows its summary, and the item that it led to."""
+        """Returns a reasoning item. Its encrypted content names the summary's hash and the next item."""
         texts = _SENTENCE_END.split(thought) if self.request.summarizes else []
         item = {"id": id, "type": "reasoning", "summary": [{"type": "summary_text", "text": t} for t in texts]}
         if "reasoning.encrypted_content" in (self.request.include or ()):
@@ -128,14 +128,14 @@ class Answer(Struct, frozen=True):
 
 
 def _begun(item: Item) -> Item:
-    """Returns an item as it is announced. Its encrypted content is not the final one."""
+    """Returns an item in its first event: empty, with other encrypted content than the last event."""
     empty: Item = {"content": [], "summary": [], "arguments": "", "status": "in_progress"}
     empty["encrypted_content"] = sealed("simulated")
     return {name: empty.get(name, value) for name, value in item.items()}
 
 
 def _inner_events(item: Item) -> Iterator[Event]:
-    """Yields the events between an item's first and its last."""
+    """Yields the events between the first and the last event of an item."""
     if item["type"] == "function_call":
         kind, arguments = "response.function_call_arguments", item["arguments"]
         for piece in argument_slices(arguments):
@@ -182,7 +182,7 @@ def _usage(request: ResponsesRequest, reply: Reply) -> dict[str, Any]:
 
 
 def _read_and_written(request: ResponsesRequest, sent_before: int) -> dict[str, Any]:
-    """Returns what was read and written. In the explicit mode, the cache ends with the last marked item."""
+    """Returns the tokens read and written. In explicit mode, the cache ends at the last marked item."""
     options, items = object_of(request.prompt_cache_options), request.items
     if options.get("mode") == "explicit":
         marked = [i for i, item in enumerate(items, 1) if any(map(_has_breakpoint, parts_of(item)))]

@@ -1,6 +1,7 @@
-"""Reads a Responses request as one of Chat Completions: an answer depends on the same things in both.
+"""Reads a Responses request, and checks items of earlier turns, with OpenAI's error texts.
 
-Items of earlier turns have rules, in OpenAI's words, and reasoning that is sent back has a seal.
+`chat_of` converts it to a Chat Completions request, since both have the same answer. Returned reasoning has a
+checksum.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ Item = dict[str, Any]
 MIN_OUTPUT_TOKENS = 16
 
 _REASONS = re.compile(r"o\d|gpt-5(?!-chat|\.[1-4](?!-pro|-chat))|gpt-[6-9]")
-"""Models that reason unless the effort is `none`. Others reason if an effort is given."""
+"""Models that reason unless the effort is `none`. Others reason only with an effort."""
 
 _PART_TYPES = {"input_text": "text", "output_text": "text", "input_image": "image_url", "input_file": "file"}
 
@@ -64,7 +65,7 @@ class ResponsesRequest(Struct, frozen=True):
 
     @property
     def base_model(self) -> str:
-        """The model's name without the vendor before it."""
+        """The model's name in lower case, without the vendor's prefix."""
         return self.model.lower().rpartition("/")[2]
 
     @property
@@ -93,7 +94,7 @@ def refused(message: str, param: str = "input", code: str | None = None) -> Inva
 
 
 def chat_of(request: ResponsesRequest) -> ChatRequest:
-    """Returns the same request to Chat Completions."""
+    """Returns the same request in the form of Chat Completions."""
     effort = object_of(request.reasoning).get("effort")
     choice, form = request.tool_choice, object_of(object_of(request.text).get("format"))
     if not isinstance(choice, str):
@@ -117,12 +118,12 @@ def chat_of(request: ResponsesRequest) -> ChatRequest:
 
 
 def kind_of(item: Item) -> str:
-    """Returns the type of an item. Messages may leave it out."""
+    """Returns the type of an item. Messages may omit it."""
     return str(item.get("type") or "message")
 
 
 def is_made(item: Item) -> bool:
-    """True for an item that a model made in an earlier turn."""
+    """Returns True for an item that a model made in an earlier turn."""
     kind = kind_of(item)
     return item.get("role") == "assistant" or kind == "reasoning" or kind.endswith("_call")
 
@@ -141,7 +142,7 @@ def _asked(item: Item) -> Message:
 
 
 def _answered(items: list[Item]) -> Message:
-    """Returns the items of one answer as one message. Reasoning counts as a part of it."""
+    """Returns the items of one answer as one message. Reasoning becomes a part of it."""
     calls = [{"function": item} for item in items if kind_of(item) == "function_call"]
     others = [item for item in items if kind_of(item) not in ("function_call", "message")]
     said = [_part(part) for item in items for part in parts_of(item)]
@@ -154,13 +155,13 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _functions(tools: Any) -> list[dict[str, Any]]:
-    """Returns tools in the nested form. Hosted tools are never called."""
+    """Returns the functions in the form of Chat Completions. The model never calls other tools."""
     found = [object_of(tool) for tool in tools] if is_list(tools) else []
     return [{"type": "function", "function": tool} for tool in found if tool.get("type") == "function"]
 
 
 def check_history(items: list[Item]) -> None:
-    """Raises InvalidRequestError for calls and outputs that do not match, and for lost or foreign reasoning."""
+    """Raises InvalidRequestError for unpaired calls and outputs, and for lost or changed reasoning."""
     waiting: set[Any] = set()
     called: set[Any] = set()
     for item, follower in pairwise([*items, {}]):
@@ -174,19 +175,19 @@ def check_history(items: list[Item]) -> None:
             waiting.discard(call)
         elif kind == "reasoning":
             _check_reasoning(item, follower)
-        elif kind == "item_reference":  # an id finds nothing, since nothing is stored
+        elif kind == "item_reference":  # the simulator stores nothing
             raise refused(f"Item with id '{item.get('id')}' not found.")
     if waiting:
         raise refused(f"No tool output found for function call {min(waiting)}.")
 
 
 def sealed(content: str) -> str:
-    """Returns content that proves itself: a pure function cannot remember what it made."""
+    """Returns content with its checksum. A pure function cannot remember its answers."""
     return f"{content}.{hashlib.sha256(content.encode()).hexdigest()[:24]}"
 
 
 def is_sealed(content: Any) -> bool:
-    """True if `sealed` made the content."""
+    """Returns True if the content has the checksum of `sealed`."""
     return isinstance(content, str) and content == sealed(content.rpartition(".")[0])
 
 
