@@ -185,13 +185,13 @@ _RESPONSES_ALWAYS: list[tuple[str, str]] = [
     ("`top_k`", "listed"),
     ("`stop_sequences`", "search the text ourselves, end the answer there, and close the connection"),
     ("`max_tokens` below 16", "send 16; listed"),
-    ("a cache lifetime of 1 hour", "listed; the vendor's 30 minutes hold"),
+    ("a cache lifetime of 1 hour", "listed; the vendor caches for 30 minutes"),
     ("other server tools (web fetch, code execution ...)", "400"),
     ("files, containers (`file_id`, `container_upload`)", "400"),
     ("`max_tokens: 0`", "400: it would not warm a cache"),
     ("`is_error` of a tool result", "send `Error: ` before its text"),
     ("thinking of Claude, or of another upstream, in earlier turns", "listed; only its maker can use it"),
-    ("thinking that leads to nothing in its turn", "listed; the vendor refuses it"),
+    ("thinking without an item after it in its turn", "listed; the vendor refuses it"),
     ("exact counts in `message_start`", "an estimate there; `message_delta` has the exact counts"),
 ]
 

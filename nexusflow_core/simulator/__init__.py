@@ -36,7 +36,7 @@ def simulate(
 ) -> SimulatedResponse:
     """Returns the answer to a POST to `path`, sent at `at`. Never raises.
 
-    `cache` remembers the prompts of a Claude upstream. None: a new one, so that nothing was sent before.
+    `cache` holds earlier prompts of a Claude upstream. None: a new, empty cache.
     """
     held = CacheAt(SimulatedCache() if cache is None else cache, at)
     for tail, endpoint in _ENDPOINTS.items():

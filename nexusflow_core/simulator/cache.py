@@ -1,4 +1,4 @@
-"""The prompt cache of a simulated upstream: what it holds decides what an answer counts."""
+"""The prompt cache of a simulated upstream. Its entries decide the cache counts of an answer."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,11 +13,11 @@ __all__ = ["BEGINNING", "CacheAt", "SimulatedCache"]
 MAX_ENTRIES: Final = 16_384
 
 BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""The time of a request without one."""
+"""The default time of a request."""
 
 
 class SimulatedCache:
-    """The cache of one upstream, by the rules. It keeps hashes and sizes, of MAX_ENTRIES entries at most."""
+    """The cache of one upstream, by Anthropic's rules: hashes and sizes of at most MAX_ENTRIES entries."""
 
     def __init__(self) -> None:
         self._sizes = _Sizes()
@@ -28,7 +28,7 @@ class SimulatedCache:
         return len(self._cache)
 
     def step(self, request: Mapping[str, Any], sizes: Sequence[int], total: int, at: datetime) -> Prediction:
-        """Returns what a request reads and writes, and makes it so.
+        """Returns the tokens that a request reads and writes, and updates the cache.
 
         `sizes`: tokens up to the end of each block, in the order of the prefix. Raises InvalidRequestError.
         """
@@ -38,14 +38,14 @@ class SimulatedCache:
 
 
 class CacheAt(Struct, frozen=True):
-    """A cache, and the time of the request that is sent to it."""
+    """A cache, and the time of one request to it."""
 
     cache: SimulatedCache
     at: datetime
 
 
 class _Sizes:
-    """A counter that knows the sizes of the request at hand."""
+    """A counter with the known sizes of the current request."""
 
     ends: Sequence[int] = ()
     whole = 0
@@ -60,7 +60,7 @@ class _Sizes:
         return Tokens.exactly(self.whole)
 
     def learn(self, prompt: Prompt, index: int, tokens: int) -> None:
-        """There is nothing to learn."""
+        """Learns nothing: all sizes are known."""
 
     def learn_total(self, prompt: Prompt, tokens: int) -> None:
-        """There is nothing to learn."""
+        """Learns nothing: all sizes are known."""

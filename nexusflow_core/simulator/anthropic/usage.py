@@ -27,7 +27,7 @@ def prompt_total(body: Mapping[str, Any]) -> int:
 
 
 def cached_tokens(body: Mapping[str, Any], cache: CacheAt) -> PromptTokens:
-    """Returns the tokens of a prompt that is sent now, by what the cache does with them.
+    """Returns the tokens of a prompt: uncached, read and written. Updates the cache.
 
     Raises InvalidRequestError for breakpoints that the API refuses.
     """
@@ -37,7 +37,7 @@ def cached_tokens(body: Mapping[str, Any], cache: CacheAt) -> PromptTokens:
 
 
 def _sums(body: Mapping[str, Any]) -> list[int]:
-    """Returns the tokens up to the end of each block of the prompt, in cache order, and then of all."""
+    """Returns the tokens up to the end of each block, in cache order, and the total as the last item."""
     counted, sums = TokenSum(), list[int]()
     for tool in _objects(body.get("tools")):
         counted.tool(tool)
