@@ -224,7 +224,8 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.url != self._place[0]:  # a client calls one endpoint again and again
             self._place = self.url, *self._parsed_url()
         _, scope["path"], scope["raw_path"], scope["query_string"] = self._place
-        before, app = cast("RequestResponseCycle | None", self.cycle), cast(Any, self.app)
+        before = cast("RequestResponseCycle | None", self.cycle)
+        app: Any = self.app  # pyright: ignore[reportUnknownMemberType]  # untyped in uvicorn
         self.cycle = cycle = Cycle(
             scope=scope,
             transport=self.transport,
