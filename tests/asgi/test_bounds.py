@@ -11,7 +11,7 @@ import pytest
 
 from nexusflow_asgi import call_log, calls, paths, runtime
 from nexusflow_asgi.server import ServerLimits
-from nexusflow_core import Limits, errors, json_spans, peek, record, sse
+from nexusflow_core import Limits, aws_eventstream, errors, json_spans, peek, record, sse
 from nexusflow_core.caching import checkpoints, doctor
 from nexusflow_core.dialects.anthropic import relay
 from nexusflow_core.dialects.openai_chat import tool_calls
@@ -203,6 +203,22 @@ BOUNDS = [
         sse.MAX_EVENT_BYTES,
         "translated: 502; relayed: not metered",
         "tests/core/test_sse.py::test_an_event_over_the_bound_is_a_typed_error",
+    ),
+    Bound(
+        "the payload of a frame of AWS's event stream",
+        25_165_824,
+        "bytes",
+        aws_eventstream.MAX_PAYLOAD_BYTES,
+        "502, or an error event",
+        "tests/core/test_aws_eventstream.py::test_damage_is_seen_at_once",
+    ),
+    Bound(
+        "the headers of such a frame",
+        131_072,
+        "bytes",
+        aws_eventstream.MAX_HEADER_BYTES,
+        "502, or an error event",
+        "tests/core/test_aws_eventstream.py::test_damage_is_seen_at_once",
     ),
     Bound(
         "a relayed sync answer that is held",

@@ -39,9 +39,10 @@ def relayed_request(call: Call, target: Target) -> UpstreamRequest:
     headers = relayed_request_headers(call.headers, None, own_credential=upstream.own_credential)
     if header(headers, b"anthropic-version") is None:
         headers.append(_OLDEST_VERSION)
-    own = upstream.own_headers()
-    names = {name for name, _ in own}
-    headers = [*(pair for pair in headers if pair[0] not in names), *own]
+    if upstream.headers:
+        own = upstream.own_headers()
+        names = {name for name, _ in own}
+        headers = [*(pair for pair in headers if pair[0] not in names), *own]
     body, edits = _edited_body(call, target)
     url = upstream.base_url + _PATHS[call.endpoint]
     if call.query:
