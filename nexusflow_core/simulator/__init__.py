@@ -1,4 +1,4 @@
-"""An upstream as a pure function of its cache, a request and the time: the same three get the same answer.
+"""An upstream as a pure function of its cache, a request and the time.
 
 `reply` makes the model's answer for all protocols. Each folder reads and writes one protocol. Phrases in the
 user's text request errors, sizes and tool calls: see `directives`.

@@ -65,8 +65,10 @@ class TextPart:
 
     @property
     def closely(self) -> bool:
-        """True if text must be examined before it is written: for tags, stop strings, sources or a character
-        cut in two."""
+        """True if text must be examined before it is written.
+
+        It may have tags, a stop string, sources, or a character cut in two.
+        """
         examined = self._stops is not None or self._tags is not None or self._text is not None
         return examined or self.refusal or bool(self._joint)
 

@@ -1,6 +1,6 @@
 """The columns of the vendor table. A default describes the protocol as OpenAI documents it.
 
-Brackets give the source of a column's values: *recorded* means seen in traffic, *docs* means read in a vendor's
+Brackets give the source of a column's values. *Recorded* means seen in traffic. *Docs* means read in a vendor's
 reference or SDK. A row's `uncertain` lists values with a weaker source.
 """
 
