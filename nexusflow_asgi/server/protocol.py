@@ -225,7 +225,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._place = self.url, *self._parsed_url()
         _, scope["path"], scope["raw_path"], scope["query_string"] = self._place
         before = cast("RequestResponseCycle | None", self.cycle)
-        app: Any = self.app  # pyright: ignore[reportUnknownMemberType]  # untyped in uvicorn
+        app = cast(Any, self.app)  # pyright: ignore[reportUnknownMemberType]  # untyped in uvicorn
         self.cycle = cycle = Cycle(
             scope=scope,
             transport=self.transport,

@@ -85,13 +85,12 @@ class Health:
 
     def reopens(self, target: str) -> float:
         """Returns the time from which the target may be tried; a past time if it may be tried now."""
-        circuits = self._store.get(target)  # one reading of one value needs no lock
+        with self._lock:
+            circuits = self._store.get(target)
         return max((max(it.until, it.probing) for it in circuits.values()), default=0.0) if circuits else 0.0
 
     def enter(self, target: str, now: float) -> None:
         """Notes that a call goes to the target. If a circuit is half-open, the call is its probe."""
-        if not self._store.get(target):
-            return
         with self._lock:
             circuits = self._store.get(target)
             if circuits and any(it.until for it in circuits.values()):
@@ -103,8 +102,6 @@ class Health:
 
     def succeeded(self, target: str, now: float) -> None:
         """Notes that the target served: resets its counts. An open circuit stays open until its time."""
-        if not self._store.get(target):
-            return
         with self._lock:
             circuits = self._store.get(target)
             if circuits:
@@ -112,8 +109,6 @@ class Health:
 
     def abandoned(self, target: str) -> None:
         """Notes that the call ended without a result for the target: another call may probe."""
-        if not self._store.get(target):
-            return
         with self._lock:
             circuits = self._store.get(target)
             if circuits:

@@ -17,7 +17,7 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_core import OverloadedError
 from nexusflow_core import call as call_module
 from nexusflow_core.config import Config, decode_config
-from nexusflow_core.translation import dialect as dialect_module
+from nexusflow_core.translation import translated_dialect as dialect_module
 from tests.asgi.asking import LIMIT, Answer, ask
 
 CONFIG = """

@@ -171,6 +171,11 @@ JSON_LIKE = st.text(alphabet='{}[]":,\\/ux01e-.a \n', max_size=30) | st.recursiv
 ).map(json.dumps)
 
 
+def no_constant(name: str) -> None:
+    """NaN and Infinity are not JSON, though Python reads them."""
+    raise ValueError(name)
+
+
 @given(JSON_LIKE, st.lists(st.integers(0, 30), max_size=5))
 @settings(max_examples=200, deadline=None)
 def test_a_reader_in_pieces_knows_json(text: str, places: list[int]) -> None:
@@ -182,7 +187,7 @@ def test_a_reader_in_pieces_knows_json(text: str, places: list[int]) -> None:
     assert at_once.feed(text) == told
     assert (end.is_object, end.reached, end.digest) == (at_once.is_object, at_once.reached, at_once.digest)
     try:
-        parsed: Any = json.loads(told, parse_constant=float)
+        parsed: Any = json.loads(told, parse_constant=no_constant)
     except (ValueError, RecursionError):
         parsed = None
-    assert end.is_object == (isinstance(parsed, dict) and "NaN" not in text and "Infinity" not in text)
+    assert end.is_object == isinstance(parsed, dict)
