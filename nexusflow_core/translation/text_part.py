@@ -1,17 +1,21 @@
-"""TextPart: writes one text of an answer. AnswerState: the state that all parts of an answer share."""
+"""TextPart and ThinkingPart: each writes one text, or one piece of reasoning, of an answer.
+
+AnswerState holds the state that all parts of an answer share.
+"""
 
 from typing import Any
 
 from msgspec import Struct, field
 
-from nexusflow_core.translation.held import Held, Pieces, SaidExactly
+from nexusflow_core.translation.held import Held, Pieces, SaidExactly, utf8_length
 from nexusflow_core.translation.json_lenient import Joint
 from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.translation.think_tags import ThinkTags
 from nexusflow_core.translation.writer import MessageWriter
 
-__all__ = ["AnswerState", "TextPart"]
+__all__ = ["AnswerState", "TextPart", "ThinkingPart"]
 
+_BETWEEN_PARTS = "\n\n"
 _PART_BYTES = 1500
 """Estimated memory of a text without its characters, in bytes."""
 _MOST_NOTICED = 100
@@ -136,3 +140,51 @@ class TextPart:
             if self._text is not None:
                 self._text.add(text)
             self._state.writer.text(text, out)
+
+
+class ThinkingPart:
+    """Reasoning in one or more parts, with an empty line between them. `hidden`: writes no text."""
+
+    def __init__(self, state: AnswerState, *, hidden: bool) -> None:
+        self._state = state
+        self._hidden = hidden
+        self._text = Pieces(state.held)
+        self._any = False
+        self._joint = Joint()
+        self._part: int | None = None
+        self._begun = False  # True after the first text of the current part
+
+    def add(self, text: str, part: int, out: list[bytes]) -> None:
+        """Takes a piece of the part with this index."""
+        self._at(part)
+        self._add(self._joint.feed(text), out)
+
+    def whole(self, text: str, part: int, out: list[bytes]) -> None:
+        """Takes a whole part. Ignores it after pieces of the part: `end` writes missing text."""
+        self._at(part)
+        if not self._begun:
+            self._add(text, out)
+
+    def end(self, whole: str, out: list[bytes]) -> str:
+        """Takes the whole text, and writes its missing end. Returns the text; "" if it is blank."""
+        text = self._text.take()
+        if whole.startswith(text):
+            self._write(whole[len(text) :], out)
+            text = whole
+        return text if text.strip() else ""
+
+    def _at(self, part: int) -> None:
+        if part != self._part:
+            self._part, self._begun = part, False
+
+    def _add(self, text: str, out: list[bytes]) -> None:
+        if text:
+            text = _BETWEEN_PARTS + text if self._any and not self._begun else text
+            self._any = self._begun = True
+            self._text.add(text)
+            self._write(text, out)
+
+    def _write(self, text: str, out: list[bytes]) -> None:
+        self._state.written += utf8_length(text)
+        if text and not self._hidden:
+            self._state.writer.thinking(text, out)

@@ -8,12 +8,22 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nexusflow_core.untyped import object_of
 from nexusflow_core.usage.buckets import Usage
-from nexusflow_core.usage.chat import OUTPUT, PROMPT, check_counts, read_counts
+from nexusflow_core.usage.chat import OUTPUT, PROMPT, check_counts, count, read_counts
 from nexusflow_core.usage.counts import MALFORMED, Count, invalid, plain_object, read, rounded_femto
 from nexusflow_core.usage.forms import refuse_foreign
 
-__all__ = ["chat_usage", "plain_members", "read_bedrock", "read_chat", "read_deepseek", "read_openrouter"]
+__all__ = [
+    "chat_usage",
+    "plain_members",
+    "read_bedrock",
+    "read_chat",
+    "read_deepseek",
+    "read_openrouter",
+    "read_responses",
+    "web_searches",
+]
 
 _FEMTO_PER_USD = 10**15
 
@@ -49,6 +59,24 @@ def read_chat(usage: bytes | Mapping[str, Any]) -> Usage:
     members = plain_members(usage)
     refuse_foreign(members, "openai-chat")
     return chat_usage(members)
+
+
+def read_responses(usage: bytes | Mapping[str, Any]) -> Usage:
+    """Returns the usage of Responses, whose `input_tokens` includes cached tokens, unlike Anthropic's.
+
+    Add the answer's `tool_usage` and `service_tier` to the object if there are any: the price depends on them.
+    Raises InvalidUsageError.
+    """
+    members = plain_members(usage)
+    refuse_foreign(members, "openai-responses")
+    found = chat_usage(members, "Responses")
+    searches = web_searches(object_of(members.get("tool_usage")))
+    return replace(found, web_searches=searches) if searches else found
+
+
+def web_searches(tool_usage: Mapping[str, Any]) -> int:
+    """Returns the number of billed web searches in an answer's `tool_usage`."""
+    return count(object_of(tool_usage.get("web_search")), "num_requests")
 
 
 def read_openrouter(usage: bytes | Mapping[str, Any]) -> Usage:

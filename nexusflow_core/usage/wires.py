@@ -7,8 +7,8 @@ from nexusflow_core.usage.others import (
     read_chat,
     read_deepseek,
     read_openrouter,
+    read_responses,
 )
-from nexusflow_core.usage.responses import read_responses
 
 __all__ = ["READERS"]
 

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
 from nexusflow_core.dialects.openai_responses.hosted import HostedSlot
 from nexusflow_core.dialects.openai_responses.message import MessageSlot
+from nexusflow_core.dialects.openai_responses.reasoning import ReasoningSlot
 from nexusflow_core.dialects.openai_responses.schema import Event, Item, Response, plain_text
-from nexusflow_core.dialects.openai_responses.thoughts import ReasoningSlot
 from nexusflow_core.dialects.openai_responses.tool_calls import FunctionCallSlot
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.messages.events import text_delta
@@ -22,7 +22,7 @@ from nexusflow_core.translation.text_part import AnswerState, TextPart
 from nexusflow_core.translation.usage import UsageTap
 from nexusflow_core.untyped import is_object, is_zero, object_of
 from nexusflow_core.usage import Billing
-from nexusflow_core.usage.responses import web_searches
+from nexusflow_core.usage.others import web_searches
 
 __all__ = ["ENDS", "ResponsesStream"]
 
