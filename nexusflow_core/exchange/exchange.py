@@ -130,7 +130,7 @@ class Exchange:
         if anew:
             deadlines.client_received(now)
         deadlines.upstream_sent(now, leg.state, pings=pings, anew=anew)
-        if self.response_head is None and self._outcome.call.stream:  # it may think in silence before it begins
+        if self.response_head is None and leg.facts.model is not None:  # at work: it may think in silence
             deadlines.wait(max(deadlines.idle_until, deadlines.first_byte_until), pings=False)
         if leg.state is LegState.ENDED:
             self._finish(now)
