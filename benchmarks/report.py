@@ -30,9 +30,13 @@ class Figure(NamedTuple):
         return f"{_digits(self.median)} ({_digits(self.low)}-{_digits(self.high)})"
 
 
-def ratios(samples: Sequence[float], reference: Sequence[float]) -> Figure:
-    """Returns the figure of each round's own ratio: what disturbs a round disturbs both of its samples."""
-    return Figure.of([sample / other for sample, other in zip(samples, reference, strict=True)])
+def ratios(samples: Sequence[float], reference: Sequence[float]) -> Figure | None:
+    """Returns the figure of each round's own ratio: what disturbs a round disturbs both of its samples.
+
+    A round whose reference was too short to measure has no ratio. Returns None if no round has one.
+    """
+    found = [sample / other for sample, other in zip(samples, reference, strict=True) if other]
+    return Figure.of(found) if found else None
 
 
 class Row(NamedTuple):

@@ -21,9 +21,10 @@ _FAILED = pytest.StashKey[bool]()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """One process a core, but for the long tests that measure memory or take the whole machine."""
+    """Two processes a core, since many tests wait for sockets. The long tests, which measure memory or take the
+    whole machine, run in one."""
     chosen = str(config.option.markexpr)
-    return 0 if chosen in ("soak", "matrix", "smoke") else None
+    return 0 if chosen in ("soak", "matrix", "smoke") else 2 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(wrapper=True)
