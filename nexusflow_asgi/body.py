@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from itertools import chain
 from typing import Any
 
@@ -34,7 +34,7 @@ class Arriving:
         self._receive = receive
         self._limits = limits
         self._kept: deque[Message] | None = None  # messages received before `read` asked for them
-        self._begun: _Begun | None = None
+        self._begun: Awaitable[Message] | None = None
         self._stop: Callable[[], None] | None = None
 
     async def receive(self) -> Message:
@@ -84,7 +84,11 @@ class Arriving:
         On asyncio it also looks for the first message, without waiting. On trio only a task can do that.
         """
         if not self._kept and runs_on_asyncio():
-            steps = self._receive().__await__()
+            received = self._receive()
+            if not isinstance(received, Coroutine):  # an awaitable of the server's own, which takes no steps
+                self._begun = received
+                return False
+            steps = received.__await__()
             try:
                 self._begun = _Begun(steps, next(steps))
             except StopIteration as done:

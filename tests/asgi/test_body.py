@@ -131,3 +131,33 @@ def test_what_the_server_raises_is_raised(backend: str, before: tuple[Any, ...],
             await Arriving(server, Limits()).read()
 
     anyio.run(main, backend=backend)
+
+
+class Awaited:
+    """What granian's `receive` returns: an awaitable that is not a coroutine, with only `next`."""
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+        self._turns = 2
+
+    def __await__(self) -> Any:
+        return self
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> None:
+        if not self._turns:
+            raise StopIteration(self._message)
+        self._turns -= 1
+
+
+def test_an_awaitable_of_the_servers_own() -> None:
+    """It is awaited as any other; nothing but the awaiting is asked of it."""
+
+    async def main() -> bytes:
+        messages = [FIRST, LAST]
+        receive: Any = lambda: Awaited(messages.pop(0))  # noqa: E731
+        return await Arriving(receive, Limits()).read()
+
+    assert asyncio.run(main()) == b"one two"
