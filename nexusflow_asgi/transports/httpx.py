@@ -81,6 +81,8 @@ class HttpxTransport:
         finally:
             SENDING.reset(token)
             built.extensions.clear()  # frees memory: an answer may take an hour
+            if self._owned:  # a host's own client may have hooks that look at it later
+                built.headers = ()
 
     def _met_a_dead_connection(self, error: Exception, sending: Sending) -> bool:
         """True if a kept connection broke before it delivered any byte of the answer."""

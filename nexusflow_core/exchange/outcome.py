@@ -40,7 +40,7 @@ class Outcome(Struct, kw_only=True):
     client_gone: bool = False
     edits: tuple[str, ...] = ()
     """Edits of a retry, such as removed thinking, beside those of the request."""
-    keys: set[str] = field(default_factory=set[str])
+    keys: tuple[str, ...] = ()
     """Credentials sent to upstreams. They are masked in records."""
     shortest: int = MAX_TEXT
     """A text of fewer characters can contain none of the keys."""
@@ -94,7 +94,8 @@ class Outcome(Struct, kw_only=True):
                 self._mask(key)
 
     def _mask(self, key: str) -> None:
-        self.keys.add(key)
+        if key not in self.keys:
+            self.keys += (key,)
         self.shortest = min(self.shortest, shortest_with(key))
 
     def end_attempt(self, reason: str, now: float) -> None:
