@@ -45,7 +45,7 @@ class Console(logging.Handler):
         try:
             with self._writing:
                 self._write([*self._waiting_lines(), self.format(record)])
-        except Exception:
+        except Exception:  # reported as `logging` reports it: a log line must not fail its caller
             self.handleError(record)
 
     def call(self, record: CallRecord) -> None:
