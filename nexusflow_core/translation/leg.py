@@ -36,7 +36,7 @@ from nexusflow_core.upstream import Headers, UpstreamRequest, upstream_id
 
 __all__ = ["TranslatedLeg"]
 
-_Stream = TypeVar("_Stream", bound=AnswerStream)
+_Stream = TypeVar("_Stream", bound=AnswerStream[Any])
 
 _EVENTS = b"text/event-stream; charset=utf-8"
 

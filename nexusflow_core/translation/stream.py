@@ -5,7 +5,7 @@ Some lines of an upstream's stream are not a part of the answer: its end, signs 
 
 import re
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -15,6 +15,7 @@ from nexusflow_core.translation.arguments import NO_OBJECT
 from nexusflow_core.translation.context import Asked
 from nexusflow_core.translation.held import Held
 from nexusflow_core.translation.stop_reason import CUT_SHORT, Stopped, ending
+from nexusflow_core.translation.usage import UsageTap
 from nexusflow_core.translation.writer import MessageWriter
 from nexusflow_core.usage import Billing
 
@@ -26,16 +27,23 @@ _ALIVE = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"
 _WORD = re.compile(rb"\[?[A-Za-z][A-Za-z _.-]{0,40}\]?")
 
 
-class AnswerStream(ABC):
-    """A Messages stream made from a dialect's events. `done`: its last event, or an error, was written."""
+_Tap = TypeVar("_Tap", bound=UsageTap)
 
-    def __init__(self, asked: Asked) -> None:
+
+class AnswerStream(ABC, Generic[_Tap]):
+    """A Messages stream made from a dialect's events. `done`: its last event, or an error, was written.
+
+    `tap` reads the usage.
+    """
+
+    def __init__(self, asked: Asked, tap: _Tap) -> None:
         self.upstream_model: str | None = None
         self.stop_reason: str | None = None
         self.failure: NexusFlowError | None = None
         """The error in the error event."""
         self.noticed: list[str] = []
         """Dropped members of the answer."""
+        self._tap = tap
         self._stops = asked.stops
         self._held = Held()
         self._writer = MessageWriter(asked, self._held)
@@ -55,17 +63,22 @@ class AnswerStream(ABC):
 
     @property
     @abstractmethod
+    def written(self) -> int:
+        """Bytes of the answer's content so far, to estimate output tokens."""
+
+    @property
     def estimated(self) -> bool:
         """True if the usage is our estimate, because the upstream sent none."""
+        return self.started and self._tap.estimated
 
     @property
     def billing(self) -> Billing | None:
         """Facts that the price depends on and that `usage` has no member for."""
-        return None
+        return self._tap.billing()
 
-    @abstractmethod
     def usage(self) -> dict[str, Any] | None:
-        """Returns the known usage in Anthropic's names, or None."""
+        """Returns usage in Anthropic's names: the upstream's, or an estimate after the answer has begun."""
+        return self._tap.usage(self.written) if self.started else self._tap.counts()
 
     @abstractmethod
     def finalize(self) -> bytes:
@@ -77,8 +90,9 @@ class AnswerStream(ABC):
             self.failure = error
         return self._writer.fail(error)
 
-    def _start(self, known: dict[str, Any], out: list[bytes]) -> None:
+    def _start(self, out: list[bytes]) -> None:
         """Writes message_start, with known or estimated usage."""
+        known = self._tap.usage(0)
         usage = {name: count for name, count in known.items() if name != "output_tokens_details"}
         usage["output_tokens"] = 1
         self._writer.start(usage, out)

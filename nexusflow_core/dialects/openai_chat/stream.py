@@ -1,7 +1,5 @@
 """ChatStream: translates a Chat Completions stream to a Messages stream."""
 
-from typing import Any
-
 from nexusflow_core.dialects.openai_chat.context import ChatAsked
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, Delta, plain_text
 from nexusflow_core.dialects.openai_chat.tool_calls import StreamCalls
@@ -13,25 +11,23 @@ from nexusflow_core.translation.stop_reason import End, Stopped, end_of
 from nexusflow_core.translation.stream import AnswerStream
 from nexusflow_core.translation.usage import UsageTap
 from nexusflow_core.untyped import is_zero
-from nexusflow_core.usage import Billing
 
 __all__ = ["ChatStream", "ChatUsage"]
 
 _FAILURES = (End.FAILED, End.LATE, End.BUSY)
 
 
-class ChatStream(AnswerStream):
+class ChatStream(AnswerStream["ChatUsage"]):
     """Takes chunks, and returns the bytes of Messages events."""
 
     def __init__(self, asked: ChatAsked) -> None:
-        super().__init__(asked)
+        super().__init__(asked, ChatUsage(asked))
         self.finish: str | None = None
         """The last finish reason with a meaning, or the first that reports a failure."""
         self._asked = asked
         self._words = StreamWords(asked, self._writer, self._held, self.noticed)
         self._said = self._words.said
         self._calls: StreamCalls | None = None
-        self._tap = ChatUsage(asked)
         self._native: str | None = None
         self._stop_text: str | None = None
         self._deltas = False  # True once a delta had content
@@ -41,24 +37,14 @@ class ChatStream(AnswerStream):
         return self.finish is not None
 
     @property
-    def estimated(self) -> bool:
-        return self.started and self._tap.estimated
-
-    @property
-    def billing(self) -> Billing | None:
-        return self._tap.billing()
-
-    @property
     def whole(self) -> bool:
         """True if the content may be a whole answer, although no finish reason confirms it."""
         calls = self._calls
         return (calls is None or calls.whole) and (self._words.any or (calls is not None and calls.any))
 
-    def usage(self) -> dict[str, Any] | None:
-        """Returns usage in Anthropic's names: the upstream's, else an estimate once the answer has begun."""
-        if not self.started:
-            return self._tap.counts()
-        return self._tap.usage(self._words.written + (self._calls.written if self._calls is not None else 0))
+    @property
+    def written(self) -> int:
+        return self._words.written + (self._calls.written if self._calls is not None else 0)
 
     def plain(self, data: bytes) -> bytes | None:
         """Returns the event of a data line that only continues the open text, which most do; else None.
@@ -88,7 +74,7 @@ class ChatStream(AnswerStream):
             self._words.notice("citations")
         out: list[bytes] = []
         if not self.started:
-            self._start(self._tap.usage(0), out)
+            self._start(out)
         for choice in chunk.choices or ():
             if not choice.index:
                 self._choice(choice, chunk, out)

@@ -21,7 +21,6 @@ from nexusflow_core.translation.stream import AnswerStream
 from nexusflow_core.translation.text_part import AnswerState, TextPart
 from nexusflow_core.translation.usage import UsageTap
 from nexusflow_core.untyped import is_object, is_zero, object_of
-from nexusflow_core.usage import Billing
 from nexusflow_core.usage.others import web_searches
 
 __all__ = ["ENDS", "ResponsesStream"]
@@ -62,16 +61,15 @@ def _kind_of(name: str) -> str | None:
     return kind if kind is not None or not name or _SILENT.fullmatch(name) else "unknown"
 
 
-class ResponsesStream(AnswerStream):
+class ResponsesStream(AnswerStream["ResponsesUsage"]):
     """Takes events of one answer, and returns the bytes of Messages events."""
 
     def __init__(self, asked: ResponsesAsked) -> None:
-        super().__init__(asked)
+        super().__init__(asked, ResponsesUsage(asked))
         self._asked = asked
         stops = StopFinder(asked.stop_here) if asked.stop_here else None
         self._state = AnswerState(self._writer, self._held, self.noticed, Pieces(self._held), stops)
         self._slots = Slots(self._state, self._new)
-        self._tap = ResponsesUsage(asked)
         self._finish: str | None = None
         self._open: TextPart | None = None  # the part whose deltas pass unexamined
         self._open_at = 0, 0
@@ -81,21 +79,11 @@ class ResponsesStream(AnswerStream):
         return self._finish is not None
 
     @property
-    def estimated(self) -> bool:
-        return self.started and self._tap.estimated
-
-    @property
-    def billing(self) -> Billing | None:
-        return self._tap.billing()
-
-    def usage(self) -> dict[str, Any] | None:
-        """Returns usage in Anthropic's names: the upstream's, or an estimate after the answer has begun."""
-        if not self.started:
-            return self._tap.counts()
+    def written(self) -> int:
         live = self._slots.live
         part = live.part if isinstance(live, MessageSlot) else None
         open_text = part.said.size if part is not None and not part.closed else 0
-        return self._tap.usage(self._state.written + open_text)
+        return self._state.written + open_text
 
     def plain(self, data: bytes) -> bytes | None:
         """Returns the bytes of a delta that continues the open text; None for any other event.
@@ -121,7 +109,7 @@ class ResponsesStream(AnswerStream):
         kind = self._kind(event)
         if kind is not None and not self.done:
             if not self.started:
-                self._start(self._tap.usage(0), out)
+                self._start(out)
             self._open = None
             try:
                 self._slots.give(event, kind, size, out)
@@ -147,7 +135,7 @@ class ResponsesStream(AnswerStream):
             self._state.notice("input_transformations")
         self._finish = response.finish
         if not self.started:
-            self._start(self._tap.usage(0), out)
+            self._start(out)
         try:
             self._slots.finish(response.items(), out)
         except AnswerUnusableError as error:

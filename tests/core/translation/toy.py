@@ -46,7 +46,7 @@ from nexusflow_core.translation.tool_calls import CallSlot
 from nexusflow_core.translation.tools import function_of, offered_tools, wanted_choice
 from nexusflow_core.translation.translated_dialect import TranslatedDialect
 from nexusflow_core.translation.turns import OpenCalls, Turn, kind_of, ran_at_anthropic, turns_of
-from nexusflow_core.translation.usage import estimated_usage
+from nexusflow_core.translation.usage import UsageTap
 from nexusflow_core.untyped import is_list, object_of
 from nexusflow_core.upstream import UpstreamRequest
 
@@ -211,15 +211,14 @@ def texts_of(value: dict[str, Any], *names: str) -> list[str]:
     return [text if isinstance(text := value.get(name), str) else "" for name in names]
 
 
-class ToyStream(AnswerStream):
+class ToyStream(AnswerStream[UsageTap]):
     """Takes events, gives bytes."""
 
     def __init__(self, asked: Asked) -> None:
-        super().__init__(asked)
+        super().__init__(asked, UsageTap(None, asked.prompt_tokens))
         self._asked = asked
         self._stop = StopFinder(asked.stop_here)
         self._finish: str | None = None
-        self._counts: dict[str, Any] | None = None
         self._said = 0
         self._slots: list[CallSlot] = []
 
@@ -228,17 +227,13 @@ class ToyStream(AnswerStream):
         return self._finish is not None
 
     @property
-    def estimated(self) -> bool:
-        return self.started and self._counts is None
-
-    def usage(self) -> dict[str, Any] | None:
-        guess = estimated_usage(self._asked.prompt_tokens, self._said)
-        return {**guess, **self._counts} if self._counts else guess
+    def written(self) -> int:
+        return self._said
 
     def feed(self, event: dict[str, Any]) -> bytes:
         out: list[bytes] = []
         if not self.started:
-            self._start(self.usage() or {}, out)
+            self._start(out)
         say, think = texts_of(event, "say", "think")
         self._said += utf8_length(say + think)
         self._writer.thinking(think, out)
@@ -247,7 +242,7 @@ class ToyStream(AnswerStream):
             self._call(*texts_of(object_of(call), "id", "name", "input"), out)
         counts = object_of(event.get("counts"))
         if all(isinstance(counts.get(name), int) for name in ("in", "out")):
-            self._counts = {"input_tokens": max(0, counts["in"]), "output_tokens": max(0, counts["out"])}
+            self._tap.add({"prompt_tokens": max(0, counts["in"]), "completion_tokens": max(0, counts["out"])})
         if isinstance(finish := event.get("stop"), str):
             self._finish = finish
         if self._stop.found is not None:
