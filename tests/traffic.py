@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,16 @@ def exchanges(
                     continue
                 if provider in (None, seen.provider):
                     yield whole.decode(line)
+
+
+def replay(sample: Iterable[Exchange], judge: Callable[[Exchange], str]) -> Counter[str]:
+    """How many of each kind, as `judge` tells it; fails with all that is wrong, not with the first of it."""
+    kinds: Counter[str] = Counter()
+    wrong: list[str] = []
+    for exchange in sample:
+        try:
+            kinds[judge(exchange)] += 1
+        except Exception as error:  # an assertion, or a defect: either is reported below, with the others
+            wrong.append(f"{exchange.id} ({exchange.provider}): {type(error).__name__}: {str(error)[:600]}")
+    assert not wrong, f"{len(wrong)} of {kinds.total() + len(wrong)} wrong:\n" + "\n".join(wrong[:40])
+    return kinds

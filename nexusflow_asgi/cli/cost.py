@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, get_args
 
 from nexusflow_asgi.cli.book import add_book_argument, book_of, moment
-from nexusflow_asgi.cli.log_files import check_log, is_too_long, log_entries, log_lines
+from nexusflow_asgi.cli.log_files import add_files_argument, check_log, is_too_long, log_entries, log_lines
 from nexusflow_asgi.cli.table import exact, printable, shown, table, write
 from nexusflow_core.logs import IMPORTERS, Pricer, Skipped, read_line
 from nexusflow_core.logs.summary import By, Summary, Totals
@@ -63,12 +63,8 @@ class _Tally:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `nexusflow cost`."""
-    parser.add_argument(
-        "files",
-        nargs="*",
-        default=["-"],
-        metavar="FILE",
-        help="files of JSON lines, or transcripts of Claude Code; - or no file reads standard input",
+    add_files_argument(
+        parser, "files of JSON lines, or transcripts of Claude Code; - or no file reads standard input"
     )
     parser.add_argument(
         "--by",

@@ -1,5 +1,6 @@
 """Reads log files line by line. Files that cannot be logs are refused early; long lines are not held whole."""
 
+import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from nexusflow_asgi.cli.table import printable
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.logs import HEAD_BYTES, Entry, Skipped, is_transcript, read_transcript, shortened
 
-__all__ = ["check_log", "is_too_long", "log_entries", "log_lines"]
+__all__ = ["add_files_argument", "check_log", "is_too_long", "log_entries", "log_lines"]
 
 _HEAD = 20
 """Lines that are searched for the mark of a transcript: its first lines may be internal ones."""
@@ -38,6 +39,11 @@ _WIDE: dict[tuple[bool, ...], str] = {
     (True, False, True, False): "UTF-16: convert it to UTF-8 first",
 }
 """Text without a byte order mark, recognised by the zeros among its first four bytes."""
+
+
+def add_files_argument(parser: argparse.ArgumentParser, help: str) -> None:
+    """Adds `FILE ...`, for commands that read logs. Without one, they read standard input."""
+    parser.add_argument("files", nargs="*", default=["-"], metavar="FILE", help=help)
 
 
 def check_log(name: str) -> None:

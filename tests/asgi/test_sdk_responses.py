@@ -10,8 +10,8 @@ import pytest
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import decode_config
 from tests.asgi.test_sdk_translated import TOOLS, asked
-from tests.servers import RecordingHook, Served
-from tests.simulator.offline import odd_gateway
+from tests.servers import RecordingHook
+from tests.simulator.offline import odd_client
 
 MODELS = ["gpt-6-astra", "gpt-5.6", "gpt-5.4", "gpt-5.5", "gpt-5"]
 CALLS = "Please call get_weather and get_time. simulate thoughts between"
@@ -26,11 +26,7 @@ def hook() -> RecordingHook:
 
 @pytest.fixture(scope="module")
 def client(hook: RecordingHook) -> Iterator[anthropic.Anthropic]:
-    gateway = odd_gateway(decode_config(OFFLINE), hook)
-    with (
-        Served(gateway) as served,
-        anthropic.Anthropic(api_key="x", base_url=served.url, max_retries=0) as made,
-    ):
+    with odd_client(decode_config(OFFLINE), hook) as made:
         yield made
 
 

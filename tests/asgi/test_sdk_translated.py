@@ -8,8 +8,8 @@ import pytest
 
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import decode_config
-from tests.servers import RecordingHook, Served
-from tests.simulator.offline import odd_gateway
+from tests.servers import RecordingHook
+from tests.simulator.offline import odd_client
 
 MODELS = ["gpt-5.5", "qwen3.8-max", "deepseek-v4-flash"]
 TOOLS: list[Any] = [
@@ -29,11 +29,7 @@ def hook() -> RecordingHook:
 
 @pytest.fixture(scope="module")
 def client(hook: RecordingHook) -> Iterator[anthropic.Anthropic]:
-    gateway = odd_gateway(decode_config(OFFLINE), hook)
-    with (
-        Served(gateway) as served,
-        anthropic.Anthropic(api_key="x", base_url=served.url, max_retries=0) as made,
-    ):
+    with odd_client(decode_config(OFFLINE), hook) as made:
         yield made
 
 

@@ -47,7 +47,7 @@ both_transports = pytest.mark.parametrize("transport", ["h1", "httpx"])
 both_backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 
-def relaying(upstream: ScriptedUpstream) -> Config:
+def relaying(upstream: ScriptedUpstream, route: str = "") -> Config:
     toml = f"""
         [upstreams.anthropic]
         dialect = "anthropic"
@@ -55,6 +55,7 @@ def relaying(upstream: ScriptedUpstream) -> Config:
         [[routes]]
         model = "claude-*"
         targets = ["anthropic"]
+        {route}
         [auth]
         anonymous = true
     """
@@ -474,20 +475,8 @@ def test_pages_go_on(backend: str) -> None:
 # Calls that wait for something else than their upstream
 
 
-def retrying(upstream: ScriptedUpstream) -> Config:
-    """A target that is asked again after a minute, which outlasts every test."""
-    toml = f"""
-        [upstreams.anthropic]
-        dialect = "anthropic"
-        base_url = "{upstream.url}"
-        [[routes]]
-        model = "claude-*"
-        targets = ["anthropic"]
-        retry = {{ attempts = 3, max_wait = 60 }}
-        [auth]
-        anonymous = true
-    """
-    return decode_config(toml.encode())
+RESTS = "retry = { attempts = 3, max_wait = 60 }"
+"""The target is asked again after a time that outlasts every test."""
 
 
 @both_transports
@@ -496,7 +485,7 @@ def test_a_call_that_sleeps_before_its_retry(transport: str) -> None:
     hook = RecordingHook()
     refusal = answer(529, [*JSON, (b"retry-after", b"50")], [b'{"type":"error"}'])
     with ScriptedUpstream(lambda _: refusal) as upstream:
-        gateway = NexusFlow(config=retrying(upstream), transport=transport, hooks=[hook], grace=0.1)
+        gateway = NexusFlow(config=relaying(upstream, RESTS), transport=transport, hooks=[hook], grace=0.1)
         with Served(host(gateway)) as served, RawClient(served.port) as client:
             client.post("/v1/messages", OWN_KEY, BODY)
             upstream.wait_requests(1)

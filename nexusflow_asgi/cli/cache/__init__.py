@@ -10,7 +10,7 @@ from nexusflow_asgi.cli.cache.findings import Findings, find
 from nexusflow_asgi.cli.cache.members import members
 from nexusflow_asgi.cli.cache.page import page
 from nexusflow_asgi.cli.cache.text import lines
-from nexusflow_asgi.cli.log_files import check_log
+from nexusflow_asgi.cli.log_files import add_files_argument, check_log
 from nexusflow_asgi.cli.table import printable, write
 from nexusflow_core.errors import ConfigError
 
@@ -19,12 +19,8 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `nexusflow cache`."""
-    parser.add_argument(
-        "files",
-        nargs="*",
-        default=["-"],
-        metavar="FILE",
-        help="logs as for `cost`, with or without requests in their lines, and transcripts of Claude Code",
+    add_files_argument(
+        parser, "logs as for `cost`, with or without requests in their lines, and transcripts of Claude Code"
     )
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.add_argument("--html", metavar="FILE", help="write one page with charts to this file")

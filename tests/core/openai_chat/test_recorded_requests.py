@@ -300,20 +300,35 @@ def why_refused(request: Mapping[str, Any], refusal: str) -> str:
     raise AssertionError(f"no known reason: {refusal}")
 
 
-def sent_to(vendor: str, sample: list[Exchange]) -> Counter[str]:
+def arrived(
+    sample: list[Exchange],
+    model: str,
+    translate: Callable[[dict[str, Any]], Outcome],
+    missing: Callable[[Mapping[str, Any], Outcome], Iterator[str]],
+) -> Counter[str]:
     """How many arrive and how many are refused for what; fails with all that is wrong."""
     found: Counter[str] = Counter()
     wrong: list[str] = []
     for exchange in sample:
-        request = {**exchange.request, "model": MODELS[vendor]}
-        outcome = translated(request, vendor)
+        request = {**exchange.request, "model": model}
+        outcome = translate(request)
         if outcome.refusal is not None:
             found[why_refused(request, outcome.refusal)] += 1
             continue
         found["carried"] += 1
-        wrong += [f"{exchange.id}: {what}" for what in missing(request, outcome, vendor)]
+        wrong += [f"{exchange.id}: {what}" for what in missing(request, outcome)]
     assert not wrong, f"{len(wrong)} wrong:\n" + "\n".join(wrong[:30])
     return found
+
+
+def sent_to(vendor: str, sample: list[Exchange]) -> Counter[str]:
+    """As `arrived`, for a vendor of Chat Completions."""
+    return arrived(
+        sample,
+        MODELS[vendor],
+        lambda request: translated(request, vendor),
+        lambda request, outcome: missing(request, outcome, vendor),
+    )
 
 
 @needs_recordings

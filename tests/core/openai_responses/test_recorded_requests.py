@@ -14,6 +14,7 @@ import pytest
 
 from nexusflow_core.dialects.openai_responses.vendors import GENERIC, VENDORS
 from tests.core.openai_chat.test_recorded_requests import (
+    arrived,
     blocks,
     held,
     needs_recordings,
@@ -22,7 +23,6 @@ from tests.core.openai_chat.test_recorded_requests import (
     recorded,
     schema_of,
     texts,
-    why_refused,
 )
 from tests.core.openai_responses.asking import translated
 from tests.core.translation.asking import Outcome
@@ -179,18 +179,12 @@ def _members(
 
 def sent_to(vendor: str, sample: list[Exchange]) -> Counter[str]:
     """How many arrive and how many are refused for what; fails with all that is wrong."""
-    found: Counter[str] = Counter()
-    wrong: list[str] = []
-    for exchange in sample:
-        request = {**exchange.request, "model": MODELS[vendor][0]}
-        outcome = translated(request, vendor)
-        if outcome.refusal is not None:
-            found[why_refused(request, outcome.refusal)] += 1
-            continue
-        found["carried"] += 1
-        wrong += [f"{exchange.id}: {what}" for what in missing(request, outcome, vendor)]
-    assert not wrong, f"{len(wrong)} wrong:\n" + "\n".join(wrong[:30])
-    return found
+    return arrived(
+        sample,
+        MODELS[vendor][0],
+        lambda request: translated(request, vendor),
+        lambda request, outcome: missing(request, outcome, vendor),
+    )
 
 
 @needs_recordings
