@@ -67,7 +67,7 @@ def moment_of(text: str) -> datetime:
     """
     try:
         day = date.fromisoformat(text)
-    except ValueError:
+    except ValueError:  # more than a day: read as a time below
         pass
     else:
         return datetime.combine(day, time(), UTC)

@@ -91,7 +91,7 @@ class Relay:
         def start() -> Callable[[], bytes]:
             try:
                 out = self._exchange.start(_now())
-            except Exception as error:
+            except Exception as error:  # raised again on the loop, where the relay handles it
                 return partial(_raise, error)
             return lambda: out
 

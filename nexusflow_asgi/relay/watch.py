@@ -79,7 +79,7 @@ class Watch(ABC):
             return
         try:
             self._turn(self._exchange.fail(error, now), now)
-        except Exception as defect:
+        except Exception as defect:  # `take` raises it in the relay
             self._defect(defect)
 
     def take(self) -> bytes:
@@ -108,7 +108,7 @@ class Watch(ABC):
             try:
                 self._exchange.client_gone(now)
                 self._turn(b"", now)
-            except Exception as error:
+            except Exception as error:  # `take` raises it in the relay
                 self._defect(error)
 
     def _tick(self) -> None:

@@ -154,7 +154,7 @@ class _Response:
         try:  # the library's nested generators end only after the innermost one finds its socket closed
             async for _ in self._chunks:
                 pass
-        except (self._library.HTTPError, self._library.StreamError):
+        except (self._library.HTTPError, self._library.StreamError):  # the answer is given up: closed is closed
             pass
 
 

@@ -114,7 +114,7 @@ def cost(
                     size += usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
                     if size <= served.window:
                         price = served.price(moment, size)
-    except _BY_THE_RULES:
+    except _BY_THE_RULES:  # the fast path does not cover this usage: the rules below price it
         pass
     if price is None:
         usage = exact(usage)

@@ -78,7 +78,7 @@ class CacheView:
         try:
             if self._diagnosis is not None:
                 verdict = self._diagnosis.verdict(known, stream=record.stream)
-        except Exception as error:
+        except Exception as error:  # a defect of the doctor: the record below names it
             self._failed = type(error).__name__
         if self._failed is not None:
             return replace(record, cache_miss=f"doctor_failed {self._failed}")

@@ -31,7 +31,7 @@ def _read(arguments: str, *, twice: bool) -> dict[str, Any] | None:
         return {}
     try:
         return msgspec.json.decode(arguments.encode(), type=dict[str, Any])
-    except MALFORMED:
+    except MALFORMED:  # read leniently below
         pass
     try:
         value = decode_leniently(arguments)

@@ -205,7 +205,7 @@ def _decoded_base64(value: bytes) -> Iterable[bytes]:
         for token in _IN_BASE64.findall(value):
             try:
                 yield base64.b64decode(token.translate(_FROM_URL_FORM) + b"=" * (-len(token) % 4))
-            except binascii.Error:
+            except binascii.Error:  # the token is not base64
                 pass
 
 

@@ -58,7 +58,7 @@ class Tls:
         try:
             self._object.do_handshake()
             self.established = True
-        except ssl.SSLWantReadError:
+        except ssl.SSLWantReadError:  # the rest of the handshake has not arrived
             pass
         finally:
             self._flush()
@@ -79,7 +79,7 @@ class Tls:
                     self.ended = True
                     break
                 pieces.append(piece)
-        except ssl.SSLWantReadError:
+        except ssl.SSLWantReadError:  # all that has arrived is read
             pass
         except ssl.SSLZeroReturnError:
             self.ended = True
