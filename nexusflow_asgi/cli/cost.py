@@ -13,7 +13,7 @@ from nexusflow_asgi.cli.book import add_book_argument, book_of, moment
 from nexusflow_asgi.cli.log_files import add_files_argument, check_log, is_too_long, log_entries, log_lines
 from nexusflow_asgi.cli.table import exact, printable, shown, table, write
 from nexusflow_core.logs import IMPORTERS, Pricer, Skipped, read_line
-from nexusflow_core.logs.summary import By, Summary, Totals
+from nexusflow_core.logs.summary import METADATA, By, Summary, Totals
 from nexusflow_core.prices import PriceBook
 
 __all__ = ["add_arguments", "run"]
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_by,
         action="extend",
         metavar="GROUP",
-        help=f"{', '.join(get_args(By))}, or several with commas (default: model)",
+        help=f"{', '.join(get_args(By))}, {METADATA}NAME, or several with commas (default: model)",
     )
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
     parser.add_argument(
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name in arguments.files:
         check_log(name)
     book = book_of(arguments)
-    by: list[By] = list(dict.fromkeys(arguments.by or ["model"]))
+    by: list[str] = list(dict.fromkeys(arguments.by or ["model"]))
     summary, pricer, tally, seen = Summary(by), Pricer(book), _Tally(), set[str]()
     for name in arguments.files:
         read, skipped = tally.read, tally.skipped
@@ -114,9 +114,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _by(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in get_args(By):
-            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(get_args(By))}")
+    try:
+        Summary(names)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return names
 
 

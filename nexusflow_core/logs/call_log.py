@@ -25,6 +25,7 @@ bytes cannot occur there."""
 
 
 class _Attempt(Struct):
+    upstream: str | None = None
     model: str = ""
 
 
@@ -36,6 +37,7 @@ class _Record(Struct):
     started_at: str
     model: str = ""
     response_model: str | None = None
+    route: str | None = None
     principal: str | None = None
     metadata: dict[str, str] = {}
     stream: bool = False
@@ -83,6 +85,10 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
     return Entry(
         models=_models(it),
         at=read_moment(it.started_at),
+        id=it.request_id,
+        upstream=it.attempts[-1].upstream if it.attempts else None,
+        route=it.route,
+        metadata=it.metadata,
         usage=_usage(it),
         key=it.principal,
         session=it.metadata.get("session") or it.session_id,

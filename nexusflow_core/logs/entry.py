@@ -33,6 +33,14 @@ class Entry(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...]
     at: datetime
     """UTC."""
+    id: str | None = None
+    """The call's id. Lines with the same id describe the same call, which counts once."""
+    upstream: str | None = None
+    """Who served the call: the record's upstream, or a provider's name."""
+    route: str | None = None
+    metadata: Mapping[str, str] = {}
+    calls: int = 1
+    """How many calls the counts sum up, where a report says it; else 1."""
     usage: Usage | None = None
     """None for a call that ended before any usage. It counts as a call, at no known cost."""
     key: str | None = None

@@ -1,7 +1,8 @@
 """Summary: adds up priced calls in groups, in exact integers."""
 
-from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, tzinfo
+from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -10,11 +11,13 @@ from nexusflow_core.logs.entry import Entry
 from nexusflow_core.logs.pricing import Priced
 from nexusflow_core.usage import Usage, exact
 
-__all__ = ["By", "Group", "Summary", "Totals"]
+__all__ = ["METADATA", "By", "Group", "Summary", "Totals"]
 
-By: TypeAlias = Literal["model", "day", "key", "session", "agent", "miss"]
-"""`model`: the price row's id, or the name as written. `day`: the call's UTC day. `miss`: why the prompt cache
-missed, in our words, else in the vendor's."""
+By: TypeAlias = Literal["model", "day", "month", "key", "session", "agent", "upstream", "route", "miss"]
+"""`model`: the price row's id, or the name as written. `day`, `month`: when the call was made. `miss`: why the
+prompt cache missed, in our words, else in the vendor's. `metadata.NAME` is a group too."""
+
+METADATA = "metadata."
 
 _SUMS = """calls without_usage unpriced input_tokens cache_read_tokens cache_write_5m_tokens
     cache_write_1h_tokens output_tokens web_searches femto_usd saved_femto_usd extra_femto_usd
@@ -82,31 +85,33 @@ _Scope: TypeAlias = tuple[str | None, ...]  # calls that could read each other's
 
 
 class Summary:
-    """Adds up calls by model, day, key, session, agent, miss, or several of them at once.
+    """Adds up calls by one or several groups at once: the names of `By`, and `metadata.NAME`.
 
-    Its memory grows with the groups and sessions, not with the calls.
+    `zone` is the time zone of days and months. Raises ValueError for an unknown group. Its memory grows with
+    the groups and sessions, not with the calls.
     """
 
-    def __init__(self, by: Sequence[By] = ("model",)) -> None:
+    def __init__(self, by: Sequence[str] = ("model",), zone: tzinfo = UTC) -> None:
         self.by = tuple(by)
+        self._values = [_reader(name, zone) for name in self.by]
         self._groups: dict[tuple[str | None, ...], Totals] = {}
         self._read: set[_Scope] = set()
         self._unread: dict[_Scope, dict[tuple[str | None, ...], int]] = {}
 
     def add(self, entry: Entry, priced: Priced) -> None:
         """Adds one call."""
-        values = tuple(_value(name, entry, priced) for name in self.by)
+        values = tuple([value(entry, priced) for value in self._values])
         totals = self._groups.get(values)
         if totals is None:
             totals = self._groups[values] = Totals()
-        totals.calls += 1
+        totals.calls += entry.calls
         totals.cache_disagreements += entry.cache_disagreement is not None
         if entry.usage is None:
-            totals.without_usage += 1
+            totals.without_usage += entry.calls
             return
         read, extra = _count(totals, entry.usage), 0
         if priced.cost is None:
-            totals.unpriced += 1
+            totals.unpriced += entry.calls
         else:
             totals.femto_usd += priced.cost.femto_usd
             by_price = priced.listed or priced.cost
@@ -126,7 +131,7 @@ class Summary:
                 groups[values].wasted_femto_usd += extra
         listed = [Group(values, totals) for values, totals in groups.items()]
         listed.sort(key=lambda group: [value or "" for value in group.values])
-        if self.by[:1] != ("day",):
+        if self.by[:1] not in (("day",), ("month",)):
             listed.sort(key=lambda group: -group.totals.femto_usd)
         return listed
 
@@ -146,20 +151,34 @@ class Summary:
             extras[values] = extras.get(values, 0) + extra
 
 
-def _value(name: By, entry: Entry, priced: Priced) -> str | None:
-    match name:
-        case "model":
-            return priced.model or None
-        case "day":
-            return entry.at.date().isoformat()
-        case "key":
-            return entry.key
-        case "session":
-            return entry.session
-        case "agent":
-            return entry.agent
-        case "miss":
-            return _miss(entry)
+_Value: TypeAlias = Callable[[Entry, Priced], str | None]
+
+_VALUES: Final[Mapping[str, _Value]] = {
+    "model": lambda entry, priced: priced.model or None,
+    "key": lambda entry, priced: entry.key,
+    "session": lambda entry, priced: entry.session,
+    "agent": lambda entry, priced: entry.agent,
+    "upstream": lambda entry, priced: entry.upstream,
+    "route": lambda entry, priced: entry.route,
+    "miss": lambda entry, priced: _miss(entry),
+}
+_DIGITS: Final = {"day": 10, "month": 7}
+
+
+def _reader(name: str, zone: tzinfo) -> _Value:
+    """Returns the function that gives a call's value in this group."""
+    if name in _DIGITS:
+        digits = _DIGITS[name]
+        if zone is UTC:
+            return lambda entry, priced: entry.at.isoformat()[:digits]
+        return lambda entry, priced: entry.at.astimezone(zone).isoformat()[:digits]
+    if name.startswith(METADATA) and (member := name.removeprefix(METADATA)):
+        return lambda entry, priced: entry.metadata.get(member)
+    try:
+        return _VALUES[name]
+    except KeyError:
+        known = ", ".join(get_args(By))
+        raise ValueError(f"{name!r} is not one of {known}, {METADATA}NAME") from None
 
 
 def _miss(entry: Entry) -> str | None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
-from nexusflow_core.logs.entry import Entry, NotAnEntryError, read_moment
+from nexusflow_core.logs.entry import Entry, NotAnEntryError, femto_of, read_moment
 from nexusflow_core.usage import Usage, Wire
 
 __all__ = ["model_runs", "read_usage_line"]
@@ -22,6 +22,12 @@ class _Line(Struct):
     timestamp: str | None = None
     started_at: str | None = None
     wire: Wire = "anthropic"
+    id: str | None = None
+    request_id: str | None = None
+    upstream: str | None = None
+    route: str | None = None
+    metadata: dict[str, str] = {}
+    calls: Annotated[int, Meta(ge=1)] = 1
     key: str | None = None
     session: str | None = None
     agent: str | None = None
@@ -36,6 +42,7 @@ class _Line(Struct):
     answered_at: str | None = None
     cache_miss: str | None = None
     upstream_cache_miss: str | None = None
+    cost_usd: str | None = None
 
 
 class _Ran(Struct):
@@ -58,6 +65,11 @@ def read_usage_line(line: bytes, at: datetime | None = None) -> Entry:
     return Entry(
         models=(it.model,),
         at=_moment(it, at),
+        id=it.id or it.request_id,
+        upstream=it.upstream,
+        route=it.route,
+        metadata=it.metadata,
+        calls=it.calls,
         usage=Usage.from_wire(bytes(it.usage), it.wire),
         key=it.key,
         session=it.session,
@@ -73,6 +85,7 @@ def read_usage_line(line: bytes, at: datetime | None = None) -> Entry:
         answered_at=None if it.answered_at is None else read_moment(it.answered_at),
         cache_miss=it.cache_miss,
         upstream_cache_miss=it.upstream_cache_miss,
+        logged_femto_usd=None if it.cost_usd is None else femto_of(it.cost_usd),
         model_runs=model_runs(_ran.decode(it.usage).server_tool_use) if it.wire == "anthropic" else 1,
     )
 

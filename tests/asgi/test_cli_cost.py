@@ -419,7 +419,8 @@ def test_a_file_that_cannot_be_read(cost: Any, log: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--by", "month"], "month"),
+        (["--by", "year"], "year"),
+        (["--by", "metadata."], "metadata."),
         (["--format", "xml"], "xml"),
         (["--at", "noon"], "noon"),
         (["--by", ""], "''"),

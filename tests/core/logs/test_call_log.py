@@ -54,6 +54,13 @@ def test_what_a_line_says() -> None:
     assert (read.key, read.session, read.partial, read.flags) == ("alice", None, False, ())
 
 
+def test_who_served_the_call() -> None:
+    """The upstream of the last attempt, the route, the host's metadata, and the id of the call."""
+    read = entry(route="claude-*")
+    assert (read.id, read.upstream, read.route, read.metadata) == ("req_1", "b", "claude-*", {"team": "red"})
+    assert entry(attempts=[]).upstream is None
+
+
 def test_the_answers_model_goes_first() -> None:
     """Then the one that the last attempt sent; the client's name may be an alias and is not looked at."""
     assert entry().models == ("claude-haiku-4-5-20251001", "claude-haiku-4-5")

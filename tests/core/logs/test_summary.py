@@ -1,9 +1,10 @@
 """Sums over many calls."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import permutations
 from typing import Any, get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +46,7 @@ def entry(model: str = HAIKU, **changes: Any) -> Entry:
     return Entry(**{"models": (model,), "at": NOON, "usage": usage, **changes})
 
 
-def summed(*entries: Entry, by: tuple[By, ...] = ("model",)) -> Summary:
+def summed(*entries: Entry, by: tuple[str, ...] = ("model",)) -> Summary:
     summary = Summary(by)
     for each in entries:
         summary.add(each, PRICER.price(each))
@@ -155,6 +156,47 @@ def test_by_the_reason_of_a_cache_miss() -> None:
         None: 1,
     }
     assert summary.total().cache_disagreements == 2
+
+
+def test_by_upstream_route_and_metadata() -> None:
+    """As the records name them; a call without one is a group of its own."""
+    calls = [
+        entry(input_tokens=1, upstream="east", route="fast", metadata={"team": "red"}),
+        entry(input_tokens=1, upstream="west", route="fast", metadata={"team": "red"}),
+        entry(input_tokens=1),
+    ]
+    for by, expected in (
+        ("upstream", {"east": 1, "west": 1, None: 1}),
+        ("route", {"fast": 2, None: 1}),
+        ("metadata.team", {"red": 2, None: 1}),
+    ):
+        groups = summed(*calls, by=(by,)).groups()
+        assert {group.values[0]: group.totals.calls for group in groups} == expected
+
+
+def test_days_and_months_of_a_time_zone() -> None:
+    """UTC, if none is given. Noon on the last of October in UTC is November in Auckland."""
+    call = entry(input_tokens=1, at=datetime(2026, 10, 31, 12, tzinfo=UTC))
+    for zone, values in (
+        (UTC, ("2026-10-31", "2026-10")),
+        (timezone(timedelta(hours=13)), ("2026-11-01", "2026-11")),
+    ):
+        summary = Summary(("day", "month"), zone)
+        summary.add(call, PRICER.price(call))
+        assert [group.values for group in summary.groups()] == [values]
+
+
+@pytest.mark.parametrize("name", ["year", "metadata.", ""])
+def test_a_group_that_does_not_exist(name: str) -> None:
+    """An error that lists the groups."""
+    with pytest.raises(ValueError, match=r"is not one of model, day, .*, metadata\.NAME"):
+        Summary((name,))
+
+
+def test_a_line_that_sums_up_calls() -> None:
+    """It counts as many calls as it says."""
+    got = total(entry(input_tokens=5, calls=5, many_requests=True), Entry(models=(HAIKU,), at=NOON, calls=2))
+    assert (got.calls, got.without_usage, got.priced) == (7, 2, 5)
 
 
 def test_the_order_of_groups() -> None:

@@ -53,6 +53,18 @@ def test_all_that_a_line_may_say() -> None:
     )
 
 
+def test_who_served_the_call_and_what_it_cost() -> None:
+    """The id, the upstream, the route, the host's metadata, how many calls a line sums up, its own cost."""
+    got = entry(
+        request_id="r1", upstream="east", route="fast", metadata={"team": "red"}, calls=3, cost_usd="0.25"
+    )
+    assert (got.id, got.upstream, got.route, got.metadata) == ("r1", "east", "fast", {"team": "red"})
+    assert (got.calls, got.logged_femto_usd) == (3, 25 * 10**13)
+    assert entry(id="mine", request_id="r1").id == "mine"
+    assert isinstance(read(at=DAY, calls=0), Skipped)
+    assert isinstance(read(at=DAY, cost_usd="0.25 EUR"), Skipped)
+
+
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
