@@ -18,6 +18,7 @@ from nexusflow_asgi.pages import Pages
 from nexusflow_asgi.paths import match_scope
 from nexusflow_asgi.readiness import Readiness
 from nexusflow_asgi.runtime import LoopStates
+from nexusflow_asgi.secret_files import SecretFiles
 from nexusflow_asgi.settings import check_files, load_config, price_book, resolve_secrets
 from nexusflow_asgi.signals import OnSignals
 from nexusflow_asgi.transports import Transport, TransportName, describe_transport, transport_factory
@@ -77,6 +78,7 @@ class NexusFlow:
         self._hooks = Hooks(hooks, log)
         self._transport = describe_transport(transport)
         self._loops = LoopStates(transport_factory(transport, config.upstreams.values()), config.limits)
+        self._secrets = SecretFiles((secret for _, secret, _ in config.secrets()), admission.read_keys)
         self._calls = Calls(
             gateway,
             admission,
@@ -100,7 +102,10 @@ class NexusFlow:
             match = match_scope(scope, self._prefix, self, middleware=self._app is not None)
         if match is None:
             await self._hand_on(scope, receive, send)
-        elif scope["method"] == "POST" and (match.place == "messages" or match.place == "count_tokens"):
+            return
+        if self._secrets.due():
+            await self._secrets.refresh()
+        if scope["method"] == "POST" and (match.place == "messages" or match.place == "count_tokens"):
             await self._calls.serve(match.place, scope, receive, send)
         else:
             await self._pages.serve(match, scope, receive, send)

@@ -42,11 +42,11 @@ class GatewayKeys:
     """Compares credentials with the configured keys, by SHA-256 and in constant time."""
 
     def __init__(self, keys: Iterable[Secret]) -> None:
-        digests = [(_digest(key.reveal().encode()), key.name) for key in keys]
+        digests = [(_digest(key.reveal().encode()), key.label) for key in keys]
         self._known = [(digest, Principal(name or f"key-{digest.hex()[:8]}")) for digest, name in digests]
 
     def principal(self, credential: Credential) -> Principal | None:
-        """Returns the owner of a key, named after its environment variable, or None."""
+        """Returns the owner of a key, named after its variable or file, or None."""
         digest = _digest(credential.value)
         found: Principal | None = None
         for known, owner in self._known:  # no early exit: the time must not reveal a match
@@ -62,14 +62,19 @@ class Admission:
     """Decides who may call. Raises ConfigError if nothing is configured: an open gateway must be explicit."""
 
     def __init__(self, config: Config, authenticate: Authenticate | None = None) -> None:
-        self._keys = GatewayKeys(config.keys)
-        self._search = KeySearch(key.reveal().encode() for key in config.keys)
+        self._configured = config.keys
+        self.read_keys()
         self._authenticate = authenticate
         self._in_thread = authenticate is not None and not _is_async(authenticate)
         if authenticate is None and not self._keys and not config.anonymous:
             raise ConfigError(
                 "auth", "nobody may call: set keys, an authenticate function, or anonymous = true"
             )
+
+    def read_keys(self) -> None:
+        """Takes the configured keys as they are now. Call it after a `file:` secret has changed."""
+        self._search = KeySearch(key.reveal().encode() for key in self._configured)
+        self._keys = GatewayKeys(self._configured)
 
     async def admit(self, scope: Scope) -> Admitted:
         """Returns the admitted caller. Raises AuthenticationFailedError, or the errors of `check_anonymous`."""

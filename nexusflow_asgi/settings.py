@@ -21,6 +21,8 @@ __all__ = [
     "load_config",
     "price_book",
     "read_config",
+    "read_secret_file",
+    "read_secret_files",
     "resolve_secrets",
 ]
 
@@ -37,6 +39,9 @@ targets = ["anthropic"]
 keys = ["env:NEXUSFLOW_KEY"]
 """
 """The configuration of `nexusflow serve` without a file."""
+
+_SECRET_BYTES = 64 * 1024
+"""Bytes of a file that are read as a key."""
 
 OFFLINE = b"""
 [upstreams.anthropic]
@@ -163,8 +168,10 @@ def _line(data: bytes, error: ConfigError) -> int | None:
 def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool = False) -> Config:
     """Returns the configuration with its secrets read, without optional upstreams that lack one (logged).
 
-    Offline a placeholder replaces missing keys. Raises ConfigError.
+    Variables come from `environ`, and `file:PATH` from the file. Offline a placeholder replaces missing keys.
+    Raises ConfigError.
     """
+    environ = {**environ, **read_secret_files(config)}
     if offline:
         names = [secret.name for upstream in config.upstreams.values() for _, secret in upstream.secrets()]
         given = {name: value for name, value in environ.items() if value.strip()}
@@ -172,5 +179,24 @@ def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool
     config.resolve(environ)
     config = config.without_missing()
     for name, variable in config.left_out.items():
-        logger.warning("upstream %s is left out: the environment variable %s is not set", name, variable)
+        what = "" if variable.startswith("file:") else "the environment variable "
+        logger.warning("upstream %s is left out: %s%s is not set", name, what, variable)
     return config
+
+
+def read_secret_files(config: Config) -> dict[str, str]:
+    """Returns the text of each file that a secret refers to, by `file:PATH`; not those that cannot be read."""
+    found: dict[str, str] = {}
+    for _, secret, _ in config.secrets():
+        if secret.path is not None and secret.name not in found:
+            try:
+                found[secret.name] = read_secret_file(secret.path)
+            except OSError:  # `Config.resolve` reports it, unless its upstream is optional
+                pass
+    return found
+
+
+def read_secret_file(path: str) -> str:
+    """Returns the file's text, at most 64 KiB of it. Raises OSError."""
+    with open(path, "rb") as file:
+        return file.read(_SECRET_BYTES).decode(errors="surrogateescape")

@@ -20,8 +20,8 @@ CORE = """untyped errors sse aws_eventstream usage prices costing upstream spend
     toml config model_list gateway""".split()
 """nexusflow_core from the ground up."""
 
-ASGI = """backend transports hooks otel anonymous host_errors auth body settings call_log presence durable_log
-    paths relay slots runtime calls readiness pages signals app server cli""".split()
+ASGI = """backend transports hooks otel anonymous host_errors auth body settings secret_files call_log presence
+    durable_log paths relay slots runtime calls readiness pages signals app server cli""".split()
 """nexusflow_asgi from the ground up."""
 
 PURE = """__future__ abc array base64 binascii bisect codecs collections contextlib copy csv dataclasses

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import asdict
 
 from nexusflow_asgi.durable_log import check_log
-from nexusflow_asgi.settings import check_files, price_book, read_config
+from nexusflow_asgi.settings import check_files, price_book, read_config, read_secret_files
 from nexusflow_asgi.transports import Proxies, describe_transport
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.dialects import DIALECTS
@@ -125,7 +125,7 @@ def _changed(settings: TargetOptions | Retry) -> list[str]:
 
 
 def _missing_secrets(config: Config) -> Sequence[ConfigError]:
-    return _errors(lambda: config.resolve(os.environ))
+    return _errors(lambda: config.resolve({**os.environ, **read_secret_files(config)}))
 
 
 def _unreachable(config: Config) -> list[ConfigError]:

@@ -20,6 +20,7 @@ from nexusflow_asgi.transports import TransportName, describe_transport
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.routing import Router
+from nexusflow_core.upstream import Secret
 
 if TYPE_CHECKING:
     from nexusflow_asgi.server import Reloading
@@ -229,6 +230,11 @@ def _greet(
     print(f"try it:\n\n  {_curl(url, config, made_key)}\n", flush=True)
 
 
+def _reference(key: Secret) -> str:
+    """Returns what a shell puts in place of the key."""
+    return f"${key.name}" if key.path is None else f"$(cat {shlex.quote(key.path)})"
+
+
 def _curl(url: str, config: Config, made_key: str | None) -> str:
     """Returns a curl command to paste. A key from the environment is referenced, not shown."""
     model = _EXAMPLE_MODEL
@@ -239,7 +245,7 @@ def _curl(url: str, config: Config, made_key: str | None) -> str:
     if made_key is not None:
         parts.append(f"-H 'x-api-key: {made_key}'")
     elif config.keys:
-        parts.append(f'-H "x-api-key: ${config.keys[0].name}"')
+        parts.append(f'-H "x-api-key: {_reference(config.keys[0])}"')
     upstream = config.routes[0].targets[0].upstream if config.routes else None
     if upstream is not None and not upstream.own_credential:
         parts.append('-H "authorization: Bearer $ANTHROPIC_API_KEY"')  # the client's own key goes upstream

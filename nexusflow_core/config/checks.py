@@ -8,11 +8,32 @@ from nexusflow_core.dialect import UpstreamDialect
 from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.routing import Retry
 from nexusflow_core.toml import Complaints
+from nexusflow_core.upstream import Secret
 from nexusflow_core.upstream.address import UNIX, is_unix, wrong_address
 
-__all__ = ["check_effect", "check_limits", "check_retry", "check_seconds", "check_text", "checked_url"]
+__all__ = [
+    "check_effect",
+    "check_limits",
+    "check_retry",
+    "check_seconds",
+    "check_text",
+    "checked_url",
+    "referenced",
+]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+_VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
+
+
+def referenced(value: str) -> Secret | None:
+    """Returns the secret that `env:NAME` or `file:PATH` refers to; None for another text."""
+    if found := _VARIABLE.fullmatch(value):
+        return Secret(None, found[1])
+    path = value.removeprefix("file:")
+    is_path = path != value and path.strip() and path.isprintable() and not path.endswith("/")
+    return Secret(None, value) if is_path else None
 
 
 def check_text(complaints: Complaints, path: str, text: str | None) -> None:

@@ -72,7 +72,7 @@ class Config(Struct, frozen=True, kw_only=True):
             yield f"auth.keys[{index}]", key, False
 
     def resolve(self, environ: Mapping[str, str]) -> None:
-        """Reads every `env:NAME` from `environ`.
+        """Reads every secret from `environ`: variables by name, and the text of files by `file:PATH`.
 
         Raises ConfigError for a value that no header can carry, and for a missing or empty one, unless its
         upstream is optional. Raises CombinedConfigError for several.

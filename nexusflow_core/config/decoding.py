@@ -13,6 +13,7 @@ from nexusflow_core.config.checks import (
     check_seconds,
     check_text,
     checked_url,
+    referenced,
 )
 from nexusflow_core.config.config import CacheSettings, Config, Limits
 from nexusflow_core.config.doors import door_of, headers_of, place_of, signing_of
@@ -248,6 +249,10 @@ def _decode_secret(type: type, value: Any) -> Any:
     if type is not Secret:
         # msgspec wants this from a hook for a type that it does not know. No input leads here.
         raise NotImplementedError(f"no decoding for {type}")
-    if not isinstance(value, str) or not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", value):
-        raise ValueError('write the name of an environment variable as "env:NAME": keys do not belong in files')
-    return Secret(None, value.removeprefix("env:"))
+    secret = referenced(value) if isinstance(value, str) else None
+    if secret is None:
+        raise ValueError(
+            'write the name of an environment variable as "env:NAME": keys do not belong in files, '
+            'except one that holds a key alone, written as "file:PATH"'
+        )
+    return secret

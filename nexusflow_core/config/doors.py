@@ -5,6 +5,7 @@ import re
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from nexusflow_core.config.checks import referenced
 from nexusflow_core.config.tables import UpstreamTable
 from nexusflow_core.dialects.anthropic.doors import DOORS, Door
 from nexusflow_core.toml import Complaints
@@ -15,6 +16,8 @@ __all__ = ["OpenDoor", "door_of", "headers_of", "place_of", "signing_of"]
 
 _PLACE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?")
 """It becomes part of an address, so it must not hold a slash."""
+
+_FORMS = {"env": ("environment variable", "env:NAME"), "file": ("file", "file:PATH")}
 
 _OURS = NEVER_UPSTREAM | {b"content-type", b"content-encoding", b"anthropic-version", b"anthropic-beta"}
 """Headers that belong to the transport, the credential or the client."""
@@ -93,7 +96,7 @@ def headers_of(
 ) -> dict[str, Secret | str]:
     """Returns the headers of each request: the door's, then the configured ones. Names are in lower case.
 
-    A value `env:NAME` is read from the environment, and is kept secret.
+    A value `env:NAME` or `file:PATH` is read from there, and is kept secret.
     """
     found: dict[str, Secret | str] = dict(door.headers) if door is not None else {}
     for written, value in table.headers.items():
@@ -103,10 +106,12 @@ def headers_of(
             complaints.add(where, "is not the name of a header")
         elif encoded in _OURS or encoded.startswith(b"x-nexusflow-"):
             complaints.add(where, "cannot be set: the gateway writes this header, or the client does")
-        elif value.startswith("env:"):
-            if not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", value):
-                complaints.add(where, 'names no environment variable: write "env:NAME"')
-            found[name] = Secret(None, value.removeprefix("env:"))
+        elif value.startswith(("env:", "file:")):
+            secret = referenced(value)
+            if secret is None:
+                what, form = _FORMS[value.partition(":")[0]]
+                complaints.add(where, f'names no {what}: write "{form}"')
+            found[name] = secret or value
         elif not value.isascii() or with_control([(encoded, value.encode())]):
             complaints.add(where, "must be printable ASCII")
         else:

@@ -31,6 +31,9 @@ AuthScheme: TypeAlias = Literal["x-api-key", "bearer", "none", "aws"]
 Betas: TypeAlias = Literal["filter", "pass"]
 """`filter`: betas and members that a cloud refuses are left out. `pass`: nothing is."""
 
+_FILE = "file:"
+"""Begins the name of a secret that is read from a file."""
+
 _LONGEST_ID = 200
 
 _CREDENTIAL_HEADERS = frozenset((b"x-api-key", b"authorization"))
@@ -39,7 +42,8 @@ _CREDENTIAL_HEADERS = frozenset((b"x-api-key", b"authorization"))
 class Secret:
     """A key that `repr`, `str` and pickle never show: they use its name. `reveal()` returns the value.
 
-    Raises ConfigError for a value that no header can carry. The error does not contain the value.
+    `name` is that of an environment variable, or `file:PATH`. Raises ConfigError for a value that no header can
+    carry. The error does not contain the value.
     """
 
     __slots__ = ("_name", "_value")
@@ -52,8 +56,19 @@ class Secret:
 
     @property
     def name(self) -> str:
-        """The environment variable it comes from, or ""."""
+        """The environment variable it comes from, or `file:PATH`, or ""."""
         return self._name
+
+    @property
+    def path(self) -> str | None:
+        """The path of the file it comes from, or None."""
+        return self._name.removeprefix(_FILE) if self._name.startswith(_FILE) else None
+
+    @property
+    def label(self) -> str:
+        """A short name for records: the environment variable, or the file's name without its folder."""
+        path = self.path
+        return self._name if path is None else path.rstrip("/").rpartition("/")[2]
 
     @property
     def known(self) -> bool:
@@ -63,19 +78,38 @@ class Secret:
     def reveal(self) -> str:
         """Returns the key itself. Raises ConfigError if it has not been read from the environment."""
         if self._value is None:
-            raise ConfigError("", f"the environment variable {self._name} has not been read")
+            raise ConfigError("", f"{self._origin()} has not been read")
         return self._value
 
     def resolve(self, environ: Mapping[str, str], path: str) -> None:
-        """Reads the value from `environ`, unless it has one. Raises ConfigError at `path`."""
+        """Reads the value from `environ`, unless it has one. Raises ConfigError at `path`.
+
+        `environ` has a file's text under `file:PATH`.
+        """
         if self._value is None:
-            value = environ.get(self._name, "").strip()
-            if not value:
-                raise ConfigError(path, f"the environment variable {self._name} is not set")
-            _check(value, path, f"the environment variable {self._name}")
-            self._value = value
+            self._value = self._read(environ.get(self._name, ""), path)
+
+    def renew(self, text: str) -> bool:
+        """Replaces the value by a file's new text. Returns True if it differs. Raises ConfigError."""
+        value = self._read(text, "")
+        before, self._value = self._value, value
+        return value != before
+
+    def _read(self, text: str, path: str) -> str:
+        value = text.strip()
+        if not value:
+            why = "is not set" if self.path is None else "is missing or empty"
+            raise ConfigError(path, f"{self._origin()} {why}")
+        _check(value, path, self._origin())
+        return value
+
+    def _origin(self) -> str:
+        path = self.path
+        return f"the environment variable {self._name}" if path is None else f"the file {path}"
 
     def __repr__(self) -> str:
+        if self.path is not None:
+            return f"Secret({self._name})"
         return f"Secret(env:{self._name})" if self._name else "Secret(***)"
 
     def __reduce__(self) -> tuple[type["Secret"], tuple[None, str]]:
