@@ -54,8 +54,8 @@ class Call(Struct, frozen=True, kw_only=True):
     session: Session = Session()
     max_values: int = MAX_VALUES
     without: frozenset[str] = frozenset()
-    """Parts that an upstream refused, so that a translation leaves them out: `summaries` of its reasoning, and
-    `reasoning` of earlier turns."""
+    """Parts that an upstream refused, and that are left out of the next attempt: `summaries` of its reasoning,
+    `reasoning` of earlier turns, and `NAME/PART` for a member or a beta at the upstream of this name."""
 
     @property
     def model(self) -> str:

@@ -197,8 +197,8 @@ class UpstreamError(NexusFlowError):
     retryable: bool = True
     counts: bool = True
     cause: str = ""
-    refuses: str = ""
-    """The part of the request that the upstream does not take, see `Call.without`."""
+    refuses: Sequence[str] = ()
+    """The parts of the request that the upstream does not take, see `Call.without`."""
 
     def __init__(
         self,

@@ -108,13 +108,13 @@ class Fallback:
 
         Reasoning of earlier turns is left out only where the route strips thinking.
         """
-        it, part = self._outcome, error.refuses
-        if not part or part in it.call.without or it.route is None or self._plan is None:
+        it, parts = self._outcome, frozenset(error.refuses)
+        if parts <= it.call.without or it.route is None or self._plan is None:
             return None
-        strips = part != "reasoning" or it.route.thinking == "strip"
+        strips = "reasoning" not in parts or it.route.thinking == "strip"
         step = self._plan.once_more(now) if strips else None
         if step is not None:
-            it.call, it.edits = replace(it.call, without=it.call.without | {part}), (*it.edits, part)
+            it.call = replace(it.call, without=it.call.without | parts)
         return step
 
     def _failure(self, attempt: Attempt, error: NexusFlowError, now: float) -> Failure | None:

@@ -57,7 +57,8 @@ class TranslatedDialect(UpstreamDialect, Generic[_Asked]):
         losses = Losses(strict=target.strict)
         body, asked = self.translate(read_request(call.text, call.max_values), call, target, losses)
         headers = json_headers(stream=self.streams(call, upstream))
-        sent = UpstreamRequest(upstream, "POST", upstream.base_url + self.path, headers, body)
+        edits = tuple(sorted(call.without))
+        sent = UpstreamRequest(upstream, "POST", upstream.base_url + self.path, headers, body, edits)
         sent.headers = self.sign(sent, upstream, call.credential, at)
         return self.leg(sent, call, asked, losses)
 

@@ -8,6 +8,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.counting import NOT_COUNTED, EstimateLeg
 from nexusflow_core.dialect import Leg, UpstreamDialect
 from nexusflow_core.dialects.anthropic.cloud_errors import cloud_error, origin_of
+from nexusflow_core.dialects.anthropic.door_refusals import refused_parts
 from nexusflow_core.dialects.anthropic.doors import DOORS, price_endpoint
 from nexusflow_core.dialects.anthropic.reframed import ReframedLeg
 from nexusflow_core.dialects.anthropic.relay import RelayLeg
@@ -67,6 +68,7 @@ class AnthropicDialect(UpstreamDialect):
             estimate_from=call if call.seen and estimates else None,
             foreign_error=partial(cloud_error, origin=origin_of(call, upstream), now=at) if door else None,
             billing=_billing(upstream, target.model or call.model) if door else None,
+            refused_parts=partial(refused_parts, call, upstream) if door else None,
         )
 
     def sign(

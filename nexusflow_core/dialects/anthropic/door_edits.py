@@ -1,6 +1,7 @@
 """Edits for a cloud's door: betas and members that it refuses. Text is cut out, and never written anew."""
 
 import re
+from collections.abc import Set
 
 import msgspec
 
@@ -10,7 +11,7 @@ from nexusflow_core.routing import Target
 from nexusflow_core.untyped import MALFORMED, object_of
 from nexusflow_core.upstream import Headers
 
-__all__ = ["edit_for_door"]
+__all__ = ["betas_of_member", "edit_for_door"]
 
 _BETA = b"anthropic-beta"
 
@@ -27,14 +28,20 @@ _CACHE_CONTROL = re.compile(rb'(?<!\\)"cache_control"\s*+:\s*+(\{[^{}"]*+(?:"[^"
 _SCOPE = b'"scope"'
 
 
+def betas_of_member(name: str) -> tuple[str, ...]:
+    """Returns the beginnings of betas that belong to a member of the body."""
+    return _NEEDS_BETA.get(name, (name.replace("_", "-"),))
+
+
 def edit_for_door(
-    door: Door, text: bytes, headers: Headers, target: Target
+    door: Door, text: bytes, headers: Headers, target: Target, refused: Set[str] = frozenset()
 ) -> tuple[bytes, list[tuple[bytes, bytes]], tuple[str, ...]]:
     """Returns body and headers without what the door refuses, and the edits. Unchanged text is the same object.
 
-    A member that would change the answer stays: the cloud refuses it, and its error says so.
+    `refused`: members and betas that the cloud refused in an earlier attempt. A member that would change the
+    answer stays: the cloud refuses it, and its error says so.
     """
-    kept, cut = _betas(door, headers)
+    kept, cut = _betas(door, headers, refused)
     edits = [f"anthropic-beta:{beta}" for beta in cut]
     sent = [pair for pair in headers if pair[0] != _BETA]
     if kept:
@@ -42,6 +49,7 @@ def edit_for_door(
     if door.betas is None:
         return text, list(headers), ()
     gone = _refused_members(door, text, target, kept, cut)
+    gone |= refused & {name for name, _, _ in members(text)} if refused else set()
     if gone:
         text = spliced(text, dict.fromkeys(gone))
         edits += sorted(gone)
@@ -53,14 +61,19 @@ def edit_for_door(
     return text, (sent if cut else list(headers)), tuple(edits)
 
 
-def _betas(door: Door, headers: Headers) -> tuple[list[str], list[str]]:
-    """Returns the betas to send, each once and under the door's name, and the refused or renamed ones."""
+def _betas(door: Door, headers: Headers, refused: Set[str]) -> tuple[list[str], list[str]]:
+    """Returns the betas to send, each once and under the door's name, and the refused or renamed ones.
+
+    A refused member takes its betas along.
+    """
+    with_members = tuple(begin for name in refused for begin in betas_of_member(name))
     listed = b",".join([value for name, value in headers if name == _BETA]).decode("latin-1")
     kept: dict[str, None] = {}
     cut: dict[str, None] = {}
     for beta in [name for part in listed.split(",") if (name := part.strip())]:
         name = door.renamed_betas.get(beta, beta)
-        if beta_allowed(door, name) and len(kept) < _MOST_BETAS:
+        taken = name in refused or name.startswith(with_members)
+        if not taken and beta_allowed(door, name) and len(kept) < _MOST_BETAS:
             kept[name] = None
         if name != beta or name not in kept:
             cut[beta[:100]] = None

@@ -105,6 +105,8 @@ class ReframedLeg(RelayLeg):
         body = frame.payload or msgspec.json.encode({"message": frame.headers.get(":error-message", name)})
         kind = (b"x-amzn-errortype", (name[:1].upper() + name[1:]).encode())
         found = self._foreign_error(502, [kind], body) if self._foreign_error is not None else None
+        if found is not None:
+            self._note_refused(found, body)
         return found or UpstreamStatusError(502, "api_error", "the upstream's stream broke off")
 
 

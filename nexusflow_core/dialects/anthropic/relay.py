@@ -49,6 +49,9 @@ _REQUEST_IDS = (b"request-id", b"x-amzn-requestid", b"apim-request-id", b"x-vert
 ForeignError: TypeAlias = Callable[[int, Headers, bytes], UpstreamStatusError | None]
 """Reads an error in a cloud's own shape, from status, headers and body. None for Anthropic's shape."""
 
+RefusedParts: TypeAlias = Callable[[bytes], Sequence[str]]
+"""Reads which parts of the request a 400 refuses by name, see `Call.without`."""
+
 
 class RelayLeg:
     """One attempt whose bytes pass unchanged. See `Leg` for the verbs."""
@@ -64,6 +67,7 @@ class RelayLeg:
         estimate_from: Call | None = None,
         foreign_error: ForeignError | None = None,
         billing: Billing | None = None,
+        refused_parts: RefusedParts | None = None,
     ) -> None:
         self.request = request
         self.losses: Sequence[Loss] = ()
@@ -79,6 +83,7 @@ class RelayLeg:
         self._foreign_error = foreign_error
         self._received: tuple[int, Headers] = (0, ())  # kept for an error in a cloud's own shape
         self._billing = billing  # what the target says about its prices
+        self._refused_parts = refused_parts  # reads what a cloud's table does not know
         self._uncounted = False  # True if the upstream has no count_tokens
         self._answer_head: ResponseHead | None = None  # as received; becomes `head` once it may be sent
         self._undecided = False  # True until it is clear whether this is a stream or a whole answer
@@ -223,6 +228,7 @@ class RelayLeg:
         """
         told = self._cloud_error(body)
         if told is not None:
+            self._note_refused(told, body)
             self.failure = told
             raise told
         refused = isinstance(self.failure, UpstreamStatusError)
@@ -230,12 +236,17 @@ class RelayLeg:
         if isinstance(self.failure, UpstreamStatusError):
             if answer is not None and answer.error is not None:
                 self.failure = self._status_of(answer.error, self.failure.status)
+                self._note_refused(self.failure, body)
         elif answer is not None:
             self._answer = answer
             if answer.type == "error" and answer.error is not None and self._answer_head is not None:
                 self.failure = self._status_of(answer.error, self._answer_head.status)
         elif not self._encoded:
             raise UpstreamProtocolError("the upstream's answer is not a JSON object")
+
+    def _note_refused(self, error: UpstreamStatusError, body: bytes) -> None:
+        if error.status == 400 and self._refused_parts is not None:
+            error.refuses = self._refused_parts(body)
 
     def _cloud_error(self, body: bytes) -> UpstreamStatusError | None:
         """Returns the error in a cloud's own shape, or None."""

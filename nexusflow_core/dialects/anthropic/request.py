@@ -3,6 +3,7 @@
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.anthropic.billing_header import without_billing_header
 from nexusflow_core.dialects.anthropic.door_edits import edit_for_door
+from nexusflow_core.dialects.anthropic.door_refusals import refused_before
 from nexusflow_core.dialects.anthropic.doors import DOORS, Door
 from nexusflow_core.dialects.anthropic.envelope import enveloped, operation_of
 from nexusflow_core.errors import InvalidRequestError
@@ -61,7 +62,8 @@ def _through_door(request: UpstreamRequest, door: Door, call: Call, target: Targ
     plain = call.text if request.body is call.body else request.body
     text, edits, upstream = plain, list(request.edits), target.upstream
     if upstream.betas == "filter":
-        text, request.headers, more = edit_for_door(door, text, request.headers, target)
+        refused = refused_before(call, upstream)
+        text, request.headers, more = edit_for_door(door, text, request.headers, target, refused)
         edits += more
     if door.envelope is not None:
         model = target.model or call.model

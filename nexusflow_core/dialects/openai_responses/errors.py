@@ -15,7 +15,7 @@ from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.untyped import is_zero, object_of
 from nexusflow_core.upstream import Credential, Upstream
 
-__all__ = ["error_in", "error_of_answer", "error_of_body", "origin_of", "refused_part"]
+__all__ = ["error_in", "error_of_answer", "error_of_body", "origin_of", "refused_parts"]
 
 _FAILED = ("failed", "cancelled", "canceled", "expired")
 
@@ -72,13 +72,13 @@ def _understood(error: dict[str, Any]) -> ErrorTold:
     return _meant(reported)
 
 
-def refused_part(reported: ErrorTold, status: int) -> str:
-    """Returns `reasoning` or `summaries` if the upstream refused it; else "". The call can do without them."""
+def refused_parts(reported: ErrorTold, status: int) -> tuple[str, ...]:
+    """Returns `reasoning` or `summaries` if the upstream refused it: the call can do without them."""
     if status != 400:
-        return ""
+        return ()
     if "invalid_encrypted_content" in reported.words:
-        return "reasoning"
-    return "summaries" if _SUMMARIES.search(reported.message[:_LOOK]) else ""
+        return ("reasoning",)
+    return ("summaries",) if _SUMMARIES.search(reported.message[:_LOOK]) else ()
 
 
 # The meaning of a code

@@ -10,7 +10,7 @@ from nexusflow_core.dialects.openai_responses.errors import (
     error_of_answer,
     error_of_body,
     origin_of,
-    refused_part,
+    refused_parts,
 )
 from nexusflow_core.dialects.openai_responses.schema import Event, Response, decode_event, decode_response
 from nexusflow_core.dialects.openai_responses.stream import ENDS, ResponsesStream
@@ -42,7 +42,7 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
 
     def _failed(self, reported: ErrorTold) -> UpstreamStatusError:
         error = super()._failed(reported)
-        error.refuses = refused_part(reported, self._status)
+        error.refuses = refused_parts(reported, self._status)
         return error
 
     def decode(self, event: ServerSentEvent) -> bytes:
