@@ -10,9 +10,10 @@ import msgspec
 
 from nexusflow_core import Attempt, CallRecord, Usage, cost
 from tests.asgi.test_bounds import table as bounds_table
-from tests.hosts.shown import FORMS, folded, shown
+from tests.hosts.shown import FORMS, headed, shown
 from tests.matrix.results import clients_table, hosts_table, versions
 from tests.readme_caching import PICTURE, break_even_table, invalidations_table, picture, report, rules_table
+from tests.readme_python import api_asgi, api_core, error_table
 from tests.readme_reference import commands, members, settings
 from tests.readme_vendors import (
     columns_table,
@@ -260,6 +261,11 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings,
+    "errors": error_table,
+    "api_asgi": api_asgi,
+    "api_core": api_core,
+    "unit": lambda: fenced("ini", "nexusflow.service"),
+    "dockerfile": lambda: fenced("dockerfile", "Dockerfile"),
     "commands": commands,
     "record": record,
     "members": members,
@@ -271,8 +277,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "responses_columns": responses_columns_table,
     "responses_losses": responses_losses_table,
     "mount": lambda: f"```python\n{shown('starlette_mount')[1]}```",
-    "examples": lambda: folded(*FORMS),
-    "handover": lambda: folded("starlette_session", "django_project/asgi_session"),
+    "examples": lambda: headed(*FORMS),
+    "handover": lambda: headed("starlette_session", "django_project/asgi_session"),
     "hosts": hosts_table,
     "clients": clients_table,
     "bounds": bounds_table,
@@ -282,6 +288,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "cache_report": report,
     "servers": lambda: f"Servers: {versions()}.",
 }
+
+
+def fenced(language: str, name: str) -> str:
+    """Returns a file of docs/deploy as a block of code."""
+    return f"```{language}\n{(ROOT / 'docs' / 'deploy' / name).read_text()}```"
 
 
 def regenerated(text: str) -> str:

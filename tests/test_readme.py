@@ -1,5 +1,6 @@
 """The README and docs/ are true: snippets run, commands parse, generated parts are what the code says."""
 
+import inspect
 import json
 import re
 import shlex
@@ -7,6 +8,7 @@ import threading
 import urllib.request
 from pathlib import Path
 
+import anyio
 import pytest
 from starlette.testclient import TestClient
 
@@ -14,7 +16,7 @@ from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import decode_config
 from tests.hosts.shown import FORMS, shown
-from tests.readme import PAGES, README, ROOT, regenerated
+from tests.readme import PAGES, regenerated
 from tests.readme_caching import PICTURE, picture
 from tests.readme_reference import MEMBERS, SETTINGS, commands, member_names, setting_fields
 from tests.servers import Served
@@ -47,12 +49,6 @@ def test_links_lead_somewhere(page: Path) -> None:
         if heading:
             titles = re.findall(r"^#+ (.*)$", found.read_text(), re.MULTILINE)
             assert heading in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
-
-
-def test_the_readme_leads_to_every_page() -> None:
-    """A reader who starts there finds all of docs/."""
-    linked = {ROOT / link for link in re.findall(r"\((docs/[\w-]+\.md)\)", README.read_text())}
-    assert set(PAGES) - {README} <= linked
 
 
 def test_every_setting_is_explained() -> None:
@@ -95,6 +91,9 @@ def test_python_snippets_run(snippet: str) -> None:
             assert client.get("/llm/health").status_code == 200
             models = client.get("/llm/v1/models", headers={"x-api-key": "sk-nexusflow_key"}).json()
             assert "fast" in [model["id"] for model in models["data"]]
+    for name, value in names.items():
+        if name.startswith("test_") and callable(value):
+            anyio.run(value) if inspect.iscoroutinefunction(value) else value()
 
 
 PRINTING = [text for text in SNIPPETS["python"] if re.search(r"^print\(.*\)  # ", text, re.MULTILINE)]

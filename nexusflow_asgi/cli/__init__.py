@@ -17,6 +17,7 @@ _COMMANDS: Final = {
     "cache": "explain what the prompt cache saved and lost in a log, and what to change",
     "prices": "show a model's prices, their dates and their sources",
     "check-prices": "compare all prices with those of genai-prices",
+    "completion": "print a script that completes this command line in your shell",
 }
 """Commands and their help texts. Each is a module of this name, with `add_arguments` and `run`."""
 

@@ -1,5 +1,5 @@
 """Every bound on what a caller or an upstream decides: its number, and the test that goes over its edge and
-stays just under it. docs/security.md lists this table."""
+stays just under it. docs/SECURITY.md lists this table."""
 
 from __future__ import annotations
 
@@ -386,14 +386,14 @@ BOUNDS = [
 
 
 def table() -> str:
-    """Returns the bounds as docs/security.md lists them."""
+    """Returns the bounds as docs/SECURITY.md lists them."""
     lines = ["| bound | number | beyond it |", "| --- | --- | --- |"]
     return "\n".join(lines + [f"| {it.what} | {it.number:,} {it.unit} | {it.beyond} |" for it in BOUNDS])
 
 
 @pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: bound.what)
 def test_each_bound_is_the_codes_and_has_its_test(bound: Bound) -> None:
-    """A number that changes in the code changes here, and in docs/security.md."""
+    """A number that changes in the code changes here, and in docs/SECURITY.md."""
     assert bound.held == bound.number
     file, _, name = bound.test.partition("::")
     assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), bound.test

@@ -24,10 +24,14 @@ def shown(name: str) -> tuple[str, str]:
     return about.strip().rstrip("."), code.strip() + "\n"
 
 
-def folded(*names: str) -> str:
-    """Examples behind a line each, to be opened."""
+def headed(*names: str) -> str:
+    """Examples, each under a heading of its own: what it is, then what is special about it, then its code."""
     parts = []
     for name in names:
         about, code = shown(name)
-        parts.append(f"<details><summary>{about}</summary>\n\n```python\n{code}```\n\n</details>")
-    return "\n".join(parts)
+        title, _, special = about.partition("; ")
+        parts.append(f"### {title}\n")
+        if special:
+            parts.append(f"{special[0].upper()}{special[1:]}.\n")
+        parts.append(f"```python\n{code}```\n")
+    return "\n".join(parts).rstrip()
