@@ -22,7 +22,7 @@ class Answer(Struct):
     """The parts of a Message. `estimated`: the usage is our estimate. `noticed`: dropped members."""
 
     content: list[dict[str, Any]]
-    how: Ending
+    ending: Ending
     usage: dict[str, Any]
     estimated: bool = False
     billing: Billing | None = None
@@ -30,7 +30,7 @@ class Answer(Struct):
 
     @property
     def stop_reason(self) -> str:
-        return self.how.stop_reason
+        return self.ending.stop_reason
 
 
 def fold(events: bytes, noticed: list[str]) -> tuple[list[dict[str, Any]], Ending]:

@@ -285,9 +285,9 @@ class TranslatedLeg(ABC, Generic[_Stream]):
             raise inner.failure
         self._answer_model = stream.upstream_model
         noticed = list(stream.noticed)
-        content, how = fold(out, noticed)
+        content, ending = fold(out, noticed)
         return self._answered(
-            Answer(content, how, stream.usage() or {}, stream.estimated, stream.billing, noticed)
+            Answer(content, ending, stream.usage() or {}, stream.estimated, stream.billing, noticed)
         )
 
     def _reading(self, stream: _Stream) -> Self:
@@ -310,14 +310,14 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         self._refused = True
         self.failure = None
         usage: dict[str, Any] = dict.fromkeys(TOTALS, 0)
-        how = Ending("refusal", None, {"type": "refusal", "category": None, "explanation": None})
+        ending = Ending("refusal", None, {"type": "refusal", "category": None, "explanation": None})
         if not self._streams:
-            return self._message(Answer([], how, usage))
+            return self._message(Answer([], ending, usage))
         self.state = LegState.ENDED
         self._publish(_EVENTS)
         start = message_start(id=answer_id(self._request_id), model=self._model, usage=usage)
         end = message_delta(
-            stop_reason=how.stop_reason, stop_sequence=None, stop_details=how.stop_details, usage=usage
+            stop_reason=ending.stop_reason, stop_sequence=None, stop_details=ending.stop_details, usage=usage
         )
         return start + end + message_stop()
 
@@ -328,9 +328,9 @@ class TranslatedLeg(ABC, Generic[_Stream]):
             id=answer_id(self._request_id),
             model=self._model,
             content=answer.content,
-            stop_reason=answer.how.stop_reason,
-            stop_sequence=answer.how.stop_sequence,
-            stop_details=answer.how.stop_details,
+            stop_reason=answer.ending.stop_reason,
+            stop_sequence=answer.ending.stop_sequence,
+            stop_details=answer.ending.stop_details,
             usage=answer.usage,
         )
         self._publish(b"application/json", length=len(body))

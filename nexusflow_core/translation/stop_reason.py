@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from nexusflow_core.errors import UpstreamError, UpstreamStatusError
 
-__all__ = ["CUT_SHORT", "End", "Ending", "Stopped", "end_of", "ending"]
+__all__ = ["CUT_SHORT", "End", "Ending", "Stopped", "end_of", "ending_of"]
 
 CUT_SHORT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
 """Stop reasons of answers that end in the middle."""
@@ -113,7 +113,7 @@ class Stopped(Struct, frozen=True):
     found: str | None = None
 
 
-def ending(stopped: Stopped, stops: Container[str] = ()) -> Ending | UpstreamError:
+def ending_of(stopped: Stopped, stops: Container[str] = ()) -> Ending | UpstreamError:
     """Returns the ending, or an error if the vendor gave up or its words are unknown.
 
     `stops`: the client's stop sequences. A stop string of the model's own template is a natural end.

@@ -14,7 +14,7 @@ from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.arguments import NO_OBJECT
 from nexusflow_core.translation.context import Asked
 from nexusflow_core.translation.held import Held
-from nexusflow_core.translation.stop_reason import CUT_SHORT, Stopped, ending
+from nexusflow_core.translation.stop_reason import CUT_SHORT, Stopped, ending_of
 from nexusflow_core.translation.usage import UsageTap
 from nexusflow_core.translation.writer import MessageWriter
 from nexusflow_core.usage import Billing
@@ -106,15 +106,15 @@ class AnswerStream(ABC, Generic[_Tap]):
 
         `whole`: each call has a name, and arguments that are an object.
         """
-        how = ending(stopped, self._stops)
-        if isinstance(how, NexusFlowError):
-            return b"".join(out) + self.fail(how)
-        if not whole and stopped.found is None and how.stop_reason not in CUT_SHORT:
+        ending = ending_of(stopped, self._stops)
+        if isinstance(ending, NexusFlowError):
+            return b"".join(out) + self.fail(ending)
+        if not whole and stopped.found is None and ending.stop_reason not in CUT_SHORT:
             return b"".join(out) + self.fail(AnswerUnusableError(NO_OBJECT))
-        if how.guessed and "finish_reason" not in self.noticed:
+        if ending.guessed and "finish_reason" not in self.noticed:
             self.noticed.append("finish_reason")
-        self.stop_reason = how.stop_reason
-        self._writer.end(how, self.usage() or {}, out)
+        self.stop_reason = ending.stop_reason
+        self._writer.end(ending, self.usage() or {}, out)
         return b"".join(out)
 
 

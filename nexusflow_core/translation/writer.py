@@ -156,15 +156,15 @@ class MessageWriter:
         self._close(out)
         self._queue.clear()
 
-    def end(self, how: Ending, usage: dict[str, Any], out: list[bytes]) -> None:
+    def end(self, ending: Ending, usage: dict[str, Any], out: list[bytes]) -> None:
         """Writes the ending and the final usage. Call it after `drain` or `stop`."""
         self._redacted(out)
         self._state = _State.DONE
         out.append(
             message_delta(
-                stop_reason=how.stop_reason,
-                stop_sequence=how.stop_sequence,
-                stop_details=how.stop_details,
+                stop_reason=ending.stop_reason,
+                stop_sequence=ending.stop_sequence,
+                stop_details=ending.stop_details,
                 usage=usage,
             )
         )

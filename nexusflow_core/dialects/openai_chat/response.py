@@ -12,7 +12,7 @@ from nexusflow_core.translation.answer import Answer
 from nexusflow_core.translation.arguments import NO_OBJECT, read_arguments, readable_prefix
 from nexusflow_core.translation.held import utf8_length
 from nexusflow_core.translation.ids import ToolNames
-from nexusflow_core.translation.stop_reason import CUT_SHORT, Stopped, ending
+from nexusflow_core.translation.stop_reason import CUT_SHORT, Stopped, ending_of
 from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.untyped import is_zero
 
@@ -34,7 +34,7 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
     text += refusal
     calls = distinct_calls(message) if stops.found is None else []
     calls = calls[:1] if asked.one_call else calls
-    how = ending(
+    ending = ending_of(
         Stopped(
             finish=choice.finish_reason,
             native=choice.native_finish_reason,
@@ -45,13 +45,13 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
         ),
         asked.stops,
     )
-    if isinstance(how, UpstreamError):
-        raise how
+    if isinstance(ending, UpstreamError):
+        raise ending
     noticed = [*message.unplaced()]
     noticed += other_parts(message.content)
     noticed += ["citations"] if not is_zero(answer.citations) else []
-    noticed += ["finish_reason"] if how.guessed else []
-    uses = _tool_uses(calls, asked, noticed, cut=how.stop_reason in CUT_SHORT)
+    noticed += ["finish_reason"] if ending.guessed else []
+    uses = _tool_uses(calls, asked, noticed, cut=ending.stop_reason in CUT_SHORT)
     content = _thinking(words, asked)
     content += [{"type": "text", "text": text}] if text.strip() else []
     content += _with_details(uses, words, asked)
@@ -59,7 +59,7 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
     tap.take(answer)
     return Answer(
         content=content,
-        how=how,
+        ending=ending,
         usage=tap.usage(_output_bytes(words.thinking + text, calls)),
         estimated=tap.estimated,
         billing=tap.billing(),

@@ -128,5 +128,5 @@ def _translate_answer(response: Response, stream: ResponsesStream) -> Answer:
     if isinstance(stream.failure, UpstreamError):
         raise stream.failure
     noticed = list(stream.noticed)
-    content, how = fold(out, noticed)
-    return Answer(content, how, stream.usage() or {}, stream.estimated, stream.billing, noticed)
+    content, ending = fold(out, noticed)
+    return Answer(content, ending, stream.usage() or {}, stream.estimated, stream.billing, noticed)

@@ -327,5 +327,5 @@ class ToyLeg(TranslatedLeg[ToyStream]):
         out = stream.feed(said) + stream.finalize()
         if stream.failure is not None or not stream.finished:
             raise AnswerUnusableError("the upstream's answer is not whole")
-        content, how = fold(out, stream.noticed)
-        return Answer(content, how, stream.usage() or {}, stream.estimated, None, stream.noticed)
+        content, ending = fold(out, stream.noticed)
+        return Answer(content, ending, stream.usage() or {}, stream.estimated, None, stream.noticed)
