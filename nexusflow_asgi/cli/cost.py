@@ -136,7 +136,9 @@ def _add_file(
     if arguments.source is None:
         entries = log_entries(name, read, seen)
     else:
-        entries = ((place, it if isinstance(it, Skipped) else read(it)) for place, it in log_lines(name))
+        entries = (
+            (place, line if isinstance(line, Skipped) else read(line)) for place, line in log_lines(name)
+        )
     for place, entry in entries:
         if isinstance(entry, Skipped):
             if entry.expected:

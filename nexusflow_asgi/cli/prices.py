@@ -136,7 +136,7 @@ def _limits(model: ModelPrices) -> Iterator[str]:
     if known := [f"{what} {count:,} tokens" for what, count in limits.items() if count is not None]:
         yield ", ".join(known)
     if row.earlier_min_cacheable:
-        earlier = (f"{it.tokens:,} tokens until {it.until}" for it in row.earlier_min_cacheable)
+        earlier = (f"{minimum.tokens:,} tokens until {minimum.until}" for minimum in row.earlier_min_cacheable)
         yield f"cacheable before: {', '.join(earlier)}"
 
 

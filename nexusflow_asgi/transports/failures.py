@@ -93,8 +93,8 @@ def forget_traceback(error: BaseException) -> None:
 
     Their frames hold the request and the error itself, so the body would stay until a garbage collection.
     """
-    for it in _chain(error):
-        it.__traceback__ = None
+    for cause in _chain(error):
+        cause.__traceback__ = None
 
 
 def _why(error: BaseException) -> tuple[str, str]:
@@ -103,17 +103,17 @@ def _why(error: BaseException) -> tuple[str, str]:
     Only texts of the operating system, the resolver and TLS are used. An HTTP library's text may contain the
     URL with a proxy's password.
     """
-    for it in _chain(error):
-        if type(it).__module__ not in _TRUSTED:
+    for cause in _chain(error):
+        if type(cause).__module__ not in _TRUSTED:
             continue
-        if isinstance(it, socket.gaierror):
-            return "dns", _text(it)
-        if isinstance(it, ssl.SSLCertVerificationError):
-            return "certificate", getattr(it, "verify_message", "") or _text(it)
-        if isinstance(it, ssl.SSLError):
-            return "tls", _text(it)
-        if isinstance(it, OSError) and (word := _WORDS.get(it.errno) or _BY_CLASS.get(type(it))):
-            return word, _text(it)
+        if isinstance(cause, socket.gaierror):
+            return "dns", _text(cause)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return "certificate", getattr(cause, "verify_message", "") or _text(cause)
+        if isinstance(cause, ssl.SSLError):
+            return "tls", _text(cause)
+        if isinstance(cause, OSError) and (word := _WORDS.get(cause.errno) or _BY_CLASS.get(type(cause))):
+            return word, _text(cause)
     return "", ""
 
 
@@ -136,9 +136,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     for _ in range(_DEEPEST):
         if not rest:
             return
-        it = rest.pop(0)
-        yield it
-        led_here = [getattr(it, "os_error", None), getattr(it, "certificate_error", None), it.__cause__]
-        led_here.append(it.__context__)
-        led_here += getattr(it, "exceptions", it.args[:1])[:_DEEPEST]  # exception groups, and httpcore's errors
-        rest += [cause for cause in led_here if isinstance(cause, BaseException)]
+        cause = rest.pop(0)
+        yield cause
+        led_here = [cause.__cause__, cause.__context__]
+        led_here += [getattr(cause, name, None) for name in ("os_error", "certificate_error")]
+        # exception groups, and httpcore's errors
+        led_here += getattr(cause, "exceptions", cause.args[:1])[:_DEEPEST]
+        rest += [led for led in led_here if isinstance(led, BaseException)]

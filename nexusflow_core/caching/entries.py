@@ -99,7 +99,7 @@ class Entries:
         """Forgets entries that ended long ago. It runs each time the number of entries has doubled."""
         over = at - REMEMBERED
         self._entries = {prefix: entry for prefix, entry in self._entries.items() if entry.expires > over}
-        self._pending = {prefix: it for prefix, it in self._pending.items() if it.expires > over}
+        self._pending = {prefix: entry for prefix, entry in self._pending.items() if entry.expires > over}
         self._sweep_at = max(_FIRST_SWEEP, 2 * len(self))
 
 

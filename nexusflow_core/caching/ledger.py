@@ -73,7 +73,7 @@ class Ledger(Struct):
         for conversation in conversations:
             for number, turn in enumerate(conversation.turns, 1):
                 ledger._add(conversation.name, number, turn, price_of(turn, book))
-        ledger.costly.sort(key=lambda it: (-(it.femto_usd or 0), -it.lost))
+        ledger.costly.sort(key=lambda costly: (-(costly.femto_usd or 0), -costly.lost))
         del ledger.costly[MAX_COSTLY:]
         return ledger
 
@@ -91,7 +91,7 @@ class Ledger(Struct):
             miss = Costly(name, number, turn.at, turn.model, turn.miss, turn.lost, wasted)
             self.costly.append(miss)
             if len(self.costly) > 4 * MAX_COSTLY:
-                self.costly.sort(key=lambda it: (-(it.femto_usd or 0), -it.lost))
+                self.costly.sort(key=lambda costly: (-(costly.femto_usd or 0), -costly.lost))
                 del self.costly[MAX_COSTLY:]
 
 

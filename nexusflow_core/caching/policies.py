@@ -99,7 +99,7 @@ def _add(outcome: Outcome, found: Prediction, model: str, at: datetime, book: Pr
     )
     counts = found.read, found.write_5m, found.write_1h, found.uncached
     outcome.requests += 1
-    outcome.estimated += not all(it.exact for it in counts)
+    outcome.estimated += not all(count.exact for count in counts)
     outcome.read += usage.cache_read_tokens
     outcome.write_5m += usage.cache_write_5m_tokens
     outcome.write_1h += usage.cache_write_1h_tokens

@@ -271,7 +271,7 @@ class CacheSimulator:
             if entry.visible > at:
                 return index, Miss(Reason.NOT_YET_VISIBLE, prompt.path(index), seconds=entry.visible - at)
             if index not in seen:
-                beyond = _positions(prompt, index, min(it for it in seen if it > index))
+                beyond = _positions(prompt, index, min(other for other in seen if other > index))
                 return index, Miss(Reason.LOOKBACK, prompt.path(index), positions=beyond)
         return -1, None
 

@@ -75,42 +75,42 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
     InvalidUsageError, or msgspec's errors.
     """
     try:
-        it = _record.decode(line)
+        record = _record.decode(line)
     except msgspec.ValidationError:
         _check_schema(_head.decode(line).schema)  # a newer schema may look different
         raise
-    _check_schema(it.schema)
-    if it.ending == "started":
+    _check_schema(record.schema)
+    if record.ending == "started":
         raise CountedElsewhereError("the call was still running")
     return Entry(
-        models=_models(it),
-        at=read_moment(it.started_at),
-        id=it.request_id,
-        upstream=it.attempts[-1].upstream if it.attempts else None,
-        route=it.route,
-        metadata=it.metadata,
-        usage=_usage(it),
-        key=it.principal,
-        session=it.metadata.get("session") or it.session_id,
-        agent=it.agent_id,
-        answered_at=_answered_at(it),
-        upstream_cache_miss=it.upstream_cache_miss,
-        cache_miss=it.cache_miss,
-        cache_disagreement=it.cache_disagreement,
-        vendor=it.price_vendor or (it.price_row.partition("/")[0] if it.price_row else None),
-        stop_reason=_stop_reason(it),
-        partial=it.usage_source == "partial",
-        endpoint=it.billing.endpoint if it.billing is not None else None,
-        logged_femto_usd=None if it.cost_usd is None else femto_of(it.cost_usd),
-        flags=_flags(it),
+        models=_models(record),
+        at=read_moment(record.started_at),
+        id=record.request_id,
+        upstream=record.attempts[-1].upstream if record.attempts else None,
+        route=record.route,
+        metadata=record.metadata,
+        usage=_usage(record),
+        key=record.principal,
+        session=record.metadata.get("session") or record.session_id,
+        agent=record.agent_id,
+        answered_at=_answered_at(record),
+        upstream_cache_miss=record.upstream_cache_miss,
+        cache_miss=record.cache_miss,
+        cache_disagreement=record.cache_disagreement,
+        vendor=record.price_vendor or (record.price_row.partition("/")[0] if record.price_row else None),
+        stop_reason=_stop_reason(record),
+        partial=record.usage_source == "partial",
+        endpoint=record.billing.endpoint if record.billing is not None else None,
+        logged_femto_usd=None if record.cost_usd is None else femto_of(record.cost_usd),
+        flags=_flags(record),
     )
 
 
-def _answered_at(it: _Record) -> datetime | None:
-    waited = it.time_to_first_byte
+def _answered_at(record: _Record) -> datetime | None:
+    waited = record.time_to_first_byte
     if waited is None or not 0 <= waited <= _MAX_WAIT:
         return None
-    return read_moment(it.started_at) + timedelta(seconds=waited)
+    return read_moment(record.started_at) + timedelta(seconds=waited)
 
 
 def shortened(head: bytes, tail: bytes) -> bytes | None:
@@ -120,10 +120,10 @@ def shortened(head: bytes, tail: bytes) -> bytes | None:
     return before + b',"dropped":[],"edits":[' + _AFTER + rest if lists and after else None
 
 
-def _flags(it: _Record) -> tuple[str, ...]:
+def _flags(record: _Record) -> tuple[str, ...]:
     """Returns the flags that pricing cannot derive again."""
-    estimated = ("estimated_usage",) if it.usage_source == "estimated" else ()
-    payer = tuple(flag for flag in it.cost_flags if flag.startswith("billed_to_"))
+    estimated = ("estimated_usage",) if record.usage_source == "estimated" else ()
+    payer = tuple(flag for flag in record.cost_flags if flag.startswith("billed_to_"))
     return (*estimated, *payer)
 
 
@@ -134,27 +134,27 @@ def _check_schema(schema: int) -> None:
         raise NotAnEntryError(f"schema {schema} does not exist; schemas begin at 1")
 
 
-def _stop_reason(it: _Record) -> str | None:
+def _stop_reason(record: _Record) -> str | None:
     """Returns the stop reason. The first logs did not record it; a refusal shows in their flags."""
-    if it.stop_reason is not UNSET:
-        return it.stop_reason
-    return "refusal" if "refusal_free" in it.cost_flags else None
+    if record.stop_reason is not UNSET:
+        return record.stop_reason
+    return "refusal" if "refusal_free" in record.cost_flags else None
 
 
-def _models(it: _Record) -> tuple[str, ...]:
+def _models(record: _Record) -> tuple[str, ...]:
     """Returns the answer's model and the one sent upstream; without either, the client's, maybe an alias."""
-    sent = it.attempts[-1].model if it.attempts else ""
-    names = tuple(dict.fromkeys(name for name in (it.response_model, sent) if name))
-    return names or (it.model,)
+    sent = record.attempts[-1].model if record.attempts else ""
+    names = tuple(dict.fromkeys(name for name in (record.response_model, sent) if name))
+    return names or (record.model,)
 
 
-def _usage(it: _Record) -> Usage | None:
+def _usage(record: _Record) -> Usage | None:
     """Returns the usage with the vendor's own bill. The bill is kept even if the counts are impossible."""
-    raw, billing = bytes(it.usage), it.billing
-    if raw == _NULL or it.usage_source == "none":
+    raw, billing = bytes(record.usage), record.billing
+    if raw == _NULL or record.usage_source == "none":
         return None
     try:
-        usage = _counts(raw, it.stream)
+        usage = _counts(raw, record.stream)
     except InvalidUsageError:
         if billing is None or billing.reported_femto_usd is None:
             raise

@@ -59,5 +59,5 @@ def _recognised(line: bytes) -> Importer:
     for importer in IMPORTERS.values():
         if importer.members <= members:
             return importer
-    known = ", ".join(f"{name} ({', '.join(sorted(it.members))})" for name, it in IMPORTERS.items())
+    known = ", ".join(f"{name} ({', '.join(sorted(importer.members))})" for name, importer in IMPORTERS.items())
     raise NotAnEntryError(f"matches no known format: {known}")

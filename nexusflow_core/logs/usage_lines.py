@@ -59,34 +59,34 @@ def read_usage_line(line: bytes, at: datetime | None = None) -> Entry:
     A line without a time gets the argument `at`. Raises NotAnEntryError, InvalidUsageError, or msgspec's
     errors.
     """
-    it = _line.decode(line)
-    if not it.model.strip():
+    parsed = _line.decode(line)
+    if not parsed.model.strip():
         raise NotAnEntryError("`model` is empty")
     return Entry(
-        models=(it.model,),
-        at=_moment(it, at),
-        id=it.id or it.request_id,
-        upstream=it.upstream,
-        route=it.route,
-        metadata=it.metadata,
-        calls=it.calls,
-        usage=Usage.from_wire(bytes(it.usage), it.wire),
-        key=it.key,
-        session=it.session,
-        agent=it.agent,
-        vendor=it.vendor,
-        batch=it.batch,
-        endpoint=it.endpoint,
-        stop_reason=it.stop_reason,
-        explicit_cache=it.explicit_cache,
-        partial=it.partial,
-        many_requests=it.many_requests,
-        request=it.request,
-        answered_at=None if it.answered_at is None else read_moment(it.answered_at),
-        cache_miss=it.cache_miss,
-        upstream_cache_miss=it.upstream_cache_miss,
-        logged_femto_usd=None if it.cost_usd is None else femto_of(it.cost_usd),
-        model_runs=model_runs(_ran.decode(it.usage).server_tool_use) if it.wire == "anthropic" else 1,
+        models=(parsed.model,),
+        at=_moment(parsed, at),
+        id=parsed.id or parsed.request_id,
+        upstream=parsed.upstream,
+        route=parsed.route,
+        metadata=parsed.metadata,
+        calls=parsed.calls,
+        usage=Usage.from_wire(bytes(parsed.usage), parsed.wire),
+        key=parsed.key,
+        session=parsed.session,
+        agent=parsed.agent,
+        vendor=parsed.vendor,
+        batch=parsed.batch,
+        endpoint=parsed.endpoint,
+        stop_reason=parsed.stop_reason,
+        explicit_cache=parsed.explicit_cache,
+        partial=parsed.partial,
+        many_requests=parsed.many_requests,
+        request=parsed.request,
+        answered_at=None if parsed.answered_at is None else read_moment(parsed.answered_at),
+        cache_miss=parsed.cache_miss,
+        upstream_cache_miss=parsed.upstream_cache_miss,
+        logged_femto_usd=None if parsed.cost_usd is None else femto_of(parsed.cost_usd),
+        model_runs=model_runs(_ran.decode(parsed.usage).server_tool_use) if parsed.wire == "anthropic" else 1,
     )
 
 
@@ -96,8 +96,8 @@ def model_runs(server_tool_use: Mapping[str, Any] | None) -> int:
     return 1 + sum(count for count in counts if isinstance(count, int) and count > 0)
 
 
-def _moment(it: _Line, default: datetime | None) -> datetime:
-    for text in (it.at, it.timestamp, it.started_at):
+def _moment(parsed: _Line, default: datetime | None) -> datetime:
+    for text in (parsed.at, parsed.timestamp, parsed.started_at):
         if text is not None:
             return read_moment(text)
     if default is None:

@@ -87,16 +87,22 @@ class Health:
         """Returns the time from which the target may be tried; a past time if it may be tried now."""
         with self._lock:
             circuits = self._store.get(target)
-        return max((max(it.until, it.probing) for it in circuits.values()), default=0.0) if circuits else 0.0
+        return (
+            max((max(circuit.until, circuit.probing) for circuit in circuits.values()), default=0.0)
+            if circuits
+            else 0.0
+        )
 
     def enter(self, target: str, now: float) -> None:
         """Notes that a call goes to the target. If a circuit is half-open, the call is its probe."""
         with self._lock:
             circuits = self._store.get(target)
-            if circuits and any(it.until for it in circuits.values()):
+            if circuits and any(circuit.until for circuit in circuits.values()):
                 probing: dict[Reason, Circuit] = {
-                    reason: replace(it, probing=now + _PROBE_SECONDS) if 0 < it.until <= now else it
-                    for reason, it in circuits.items()
+                    reason: replace(circuit, probing=now + _PROBE_SECONDS)
+                    if 0 < circuit.until <= now
+                    else circuit
+                    for reason, circuit in circuits.items()
                 }
                 self._store.put(target, probing)
 
@@ -105,14 +111,18 @@ class Health:
         with self._lock:
             circuits = self._store.get(target)
             if circuits:
-                self._store.put(target, {reason: it for reason, it in circuits.items() if it.until > now})
+                self._store.put(
+                    target, {reason: circuit for reason, circuit in circuits.items() if circuit.until > now}
+                )
 
     def abandoned(self, target: str) -> None:
         """Notes that the call ended without a result for the target: another call may probe."""
         with self._lock:
             circuits = self._store.get(target)
             if circuits:
-                self._store.put(target, {reason: replace(it, probing=0.0) for reason, it in circuits.items()})
+                self._store.put(
+                    target, {reason: replace(circuit, probing=0.0) for reason, circuit in circuits.items()}
+                )
 
     def failed(self, target: str, failure: Failure, now: float, *, stated: bool, caller: str = "") -> None:
         """Counts a failure. `stated`: retry-after exceeds `max_wait`, so the target cools down that long.
@@ -121,23 +131,29 @@ class Health:
         """
         with self._lock:
             before = self._store.get(target)
-            circuits: dict[Reason, Circuit] = {name: replace(it, probing=0.0) for name, it in before.items()}
-            it = circuits.get(failure.reason, Circuit())
+            circuits: dict[Reason, Circuit] = {
+                name: replace(circuit, probing=0.0) for name, circuit in before.items()
+            }
+            circuit = circuits.get(failure.reason, Circuit())
             rule = _COOLING[failure.reason]
             who = _digest(caller)
-            others = failure.counts is Counts.ALWAYS or not who or it.caller not in ("", who)
-            if it.until == 0:
-                it = replace(it, failures=it.failures + 1, shared=it.shared or others)
-            opens = it.failures >= rule.failures and it.shared if it.until == 0 else it.until <= now and others
-            it = replace(it, caller=who or it.caller)
+            others = failure.counts is Counts.ALWAYS or not who or circuit.caller not in ("", who)
+            if circuit.until == 0:
+                circuit = replace(circuit, failures=circuit.failures + 1, shared=circuit.shared or others)
+            opens = (
+                circuit.failures >= rule.failures and circuit.shared
+                if circuit.until == 0
+                else circuit.until <= now and others
+            )
+            circuit = replace(circuit, caller=who or circuit.caller)
             if opens:
-                seconds = min(rule.first * 2 ** min(it.opened, 30), rule.most)
-                it = replace(it, opened=it.opened + 1, until=now + seconds)
+                seconds = min(rule.first * 2 ** min(circuit.opened, 30), rule.most)
+                circuit = replace(circuit, opened=circuit.opened + 1, until=now + seconds)
             if failure.reason == "exhausted" and failure.wait is not None:
-                it = replace(it, until=now + failure.wait)
+                circuit = replace(circuit, until=now + failure.wait)
             elif stated and failure.wait is not None:
-                it = replace(it, until=max(it.until, now + failure.wait))
-            self._store.put(target, {**circuits, failure.reason: it})
+                circuit = replace(circuit, until=max(circuit.until, now + failure.wait))
+            self._store.put(target, {**circuits, failure.reason: circuit})
 
 
 def _digest(caller: str) -> str:

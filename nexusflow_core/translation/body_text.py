@@ -46,7 +46,9 @@ class BodyText:
 
     def __init__(self, headers: Headers) -> None:
         named = (header(headers, b"content-encoding") or b"").decode("latin-1").lower()
-        self._encodings = [name for it in named.split(",") if (name := it.strip()) not in ("", "identity")]
+        self._encodings = [
+            name for coding in named.split(",") if (name := coding.strip()) not in ("", "identity")
+        ]
         self._inflaters: list[_Inflater] = []
         self._charset = _Charset(headers)
         self._first: bytes = b""

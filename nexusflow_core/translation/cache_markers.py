@@ -61,18 +61,22 @@ class WantedMarkers:
     lifetimes beside `ttls`, and all markers where it neither takes any nor `caches_itself`.
     """
 
-    def __init__(self, it: Translation, *, takes: bool, caches_itself: bool, ttls: Container[str]) -> None:
-        self._losses = it.losses
-        marks, automatic = checked_marks(it.request)
+    def __init__(
+        self, translation: Translation, *, takes: bool, caches_itself: bool, ttls: Container[str]
+    ) -> None:
+        self._losses = translation.losses
+        marks, automatic = checked_marks(translation.request)
         every = [*marks, *([automatic] if automatic else ())]
         self._wanted: dict[str, Mark] = {}
         self._automatic = automatic if takes else None
-        texts = [i for i, block in enumerate(it.request.system) if block.text and not is_billing(block)]
+        texts = [
+            i for i, block in enumerate(translation.request.system) if block.text and not is_billing(block)
+        ]
         for mark in every:
             if takes:
                 self._list_dropped_members(mark, ttls)
             elif not caches_itself:
-                it.losses.hint(named(mark.path), "this upstream takes no cache markers")
+                translation.losses.hint(named(mark.path), "this upstream takes no cache markers")
         for mark in marks if takes else ():
             on_tool = mark.at.startswith("tools[")  # tools take no markers, but precede the system prompt
             self._want(mark, f"system[{texts[-1]}]" if on_tool and texts else mark.at)
@@ -114,14 +118,16 @@ of remaining tokens, at its end."""
 _SESSION = re.compile(r"session_([0-9a-fA-F-]{36})")
 
 
-def cache_key(it: Translation, tools: Any) -> str:
+def cache_key(translation: Translation, tools: Any) -> str:
     """Returns one key for all calls of a tenant with the same beginning. It does not reveal the tenant.
 
     It depends on Claude Code's session, else on the tools and the beginning of the system prompt.
     """
-    session = _session(it.request.metadata.get("user_id"))
-    begins = [session] if session else [_beginning(it.request.system), tools]
-    return hashlib.sha256(msgspec.json.encode(["nexusflow", it.tenant, it.model, *begins])).hexdigest()[:32]
+    session = _session(translation.request.metadata.get("user_id"))
+    begins = [session] if session else [_beginning(translation.request.system), tools]
+    return hashlib.sha256(
+        msgspec.json.encode(["nexusflow", translation.tenant, translation.model, *begins])
+    ).hexdigest()[:32]
 
 
 def _session(user_id: Any) -> str | None:

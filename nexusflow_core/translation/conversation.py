@@ -49,9 +49,9 @@ class Markers(Protocol):
 class Conversation(ABC):
     """Translates a request's turns. Raises InvalidRequestError for turns that no upstream accepts."""
 
-    def __init__(self, it: Translation, parts: Parts, markers: Markers, ids: CallIds) -> None:
-        self._request = it.request
-        self._losses = it.losses
+    def __init__(self, translation: Translation, parts: Parts, markers: Markers, ids: CallIds) -> None:
+        self._request = translation.request
+        self._losses = translation.losses
         self._parts = parts
         self._markers = markers
         self._ids = ids

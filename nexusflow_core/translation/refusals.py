@@ -88,46 +88,46 @@ NO_OPS: dict[str, str] = {
 values."""
 
 
-def max_tokens(it: Translation) -> int:
+def max_tokens(translation: Translation) -> int:
     """Returns the output limit in tokens: the client's, at most the route's. Raises InvalidRequestError."""
-    asked, most = it.request.max_tokens, it.options.max_tokens
+    asked, most = translation.request.max_tokens, translation.options.max_tokens
     if asked < 0:
         raise InvalidRequestError("max_tokens: Input should be greater than or equal to 0")
     if asked == 0:
         raise InvalidRequestError("max_tokens: 0, a cache pre-warm, is not possible on this upstream")
     if most is None or asked <= most:
         return asked
-    it.losses.drop("max_tokens", f"{asked} > {most}, the most that this route declares")
+    translation.losses.drop("max_tokens", f"{asked} > {most}, the most that this route declares")
     return most
 
 
-def sampling(it: Translation, taken: Container[str]) -> dict[str, Any]:
+def sampling(translation: Translation, taken: Container[str]) -> dict[str, Any]:
     """Returns the sampling fields to send, those in `taken`. Lists the others as dropped."""
     found: dict[str, Any] = {}
     for name in ("temperature", "top_p", "top_k"):
-        value = getattr(it.request, name)
+        value = getattr(translation.request, name)
         if value is None:
             continue
         if name in taken:
             found[name] = value
         else:
-            it.losses.drop(name, "not taken by this upstream")
+            translation.losses.drop(name, "not taken by this upstream")
     return found
 
 
-def user_id(it: Translation, *, taken: bool) -> str | None:
+def user_id(translation: Translation, *, taken: bool) -> str | None:
     """Returns the user's id to send, or None. An id that may be personal, or is too long, is hashed."""
     found: str | None = None
-    for name, value in it.request.metadata.items():
+    for name, value in translation.request.metadata.items():
         if is_blank(value):
             continue
         if name == "user_id" and isinstance(value, str) and taken:
             opaque = len(value) <= 64 and value.isascii() and "@" not in value
             found = value if opaque else hashlib.sha256(value.encode()).hexdigest()
         elif name == "user_id":
-            it.losses.hint("metadata.user_id", "this upstream takes no user id")
+            translation.losses.hint("metadata.user_id", "this upstream takes no user id")
         else:
-            it.losses.unknown(f"metadata.{name}")
+            translation.losses.unknown(f"metadata.{name}")
     return found
 
 
@@ -136,11 +136,11 @@ _KEEP_ALL = {"type": "clear_thinking_20251015", "keep": "all"}
 """Clears nothing. Claude Code sends it with every request."""
 
 
-def check_extra(it: Translation, *, compacts: bool = False) -> None:
+def check_extra(translation: Translation, *, compacts: bool = False) -> None:
     """Checks all further fields of the request. Raises InvalidRequestError for a field in REFUSED. `compacts`:
     the upstream compacts a conversation on request."""
-    losses = it.losses
-    for name, value in it.request.extra.items():
+    losses = translation.losses
+    for name, value in translation.request.extra.items():
         if name == "thinking":
             continue  # see thinking.py
         if name in REFUSED:

@@ -73,16 +73,16 @@ def _location(given: Any, index: int, losses: Losses) -> dict[str, Any] | None:
     return {name: given[name] for name in _LOCATION if not is_blank(given.get(name))}
 
 
-def compaction_threshold(it: Translation) -> int | None:
+def compaction_threshold(translation: Translation) -> int | None:
     """Returns the threshold of the requested compaction in tokens; None without one.
 
     Raises InvalidRequestError for a compaction that only Anthropic can make.
     """
-    edits = object_of(it.request.extra.get("context_management")).get("edits")
+    edits = object_of(translation.request.extra.get("context_management")).get("edits")
     found: int | None = None
     for index, edit in enumerate(map(object_of, edits if is_list(edits) else ())):
         if edit.get("type") == COMPACT:
-            found = _threshold(edit, f"context_management.edits[{index}]", it.losses)
+            found = _threshold(edit, f"context_management.edits[{index}]", translation.losses)
     return found
 
 

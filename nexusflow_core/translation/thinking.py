@@ -68,9 +68,9 @@ class Wish(Struct, frozen=True):
     hidden: bool
 
 
-def read_wish(it: Translation) -> Wish:
+def read_wish(translation: Translation) -> Wish:
     """Returns the client's request. Raises InvalidRequestError if it contradicts itself."""
-    losses, extra = it.losses, it.request.extra
+    losses, extra = translation.losses, translation.request.extra
     effort = object_of(extra.get("output_config")).get("effort") or None
     if effort is not None and effort not in EFFORTS:
         raise InvalidRequestError(
@@ -100,13 +100,13 @@ def read_wish(it: Translation) -> Wish:
     return Wish(kind, budget if kind == "enabled" else None, effort, hidden=display == "omitted")
 
 
-def steer(it: Translation, wish: Wish, row: Thinking | None, body: dict[str, Any]) -> Steered:
+def steer(translation: Translation, wish: Wish, row: Thinking | None, body: dict[str, Any]) -> Steered:
     """Adds at most one control of reasoning, from a model's `row`, to the body. Returns how it will think.
 
     `row` None: no control of this model is known. Raises InvalidRequestError if thinking contradicts the tool
     choice.
     """
-    losses, choice = it.losses, it.request.tool_choice
+    losses, choice = translation.losses, translation.request.tool_choice
     if row is None:
         if wish.kind is not None:
             losses.drop("thinking", "not steered on this upstream")

@@ -140,7 +140,7 @@ def runs_at_anthropic(type: str) -> bool:
 # Tools of a request
 
 
-def offered_tools(it: Translation, *, carried: str | None = None) -> list[tuple[int, Tool]]:
+def offered_tools(translation: Translation, *, carried: str | None = None) -> list[tuple[int, Tool]]:
     """Returns the tools that the client runs, each with its number in the request.
 
     With `server_tools = "carry"` also tools that the vendor runs itself: their type begins with `carried`.
@@ -148,12 +148,16 @@ def offered_tools(it: Translation, *, carried: str | None = None) -> list[tuple[
     Raises InvalidRequestError for two tools of one name, and for a tool that only Anthropic can run.
     """
     offered: list[tuple[int, Tool]] = []
-    for index, tool in enumerate(it.request.tools):
-        own = it.options.server_tools == "carry" and carried is not None and tool.type.startswith(carried)
+    for index, tool in enumerate(translation.request.tools):
+        own = (
+            translation.options.server_tools == "carry"
+            and carried is not None
+            and tool.type.startswith(carried)
+        )
         if tool.type == "custom" or own or client_tool(tool) is not None:
             offered.append((index, tool))
-        elif it.options.server_tools == "drop" and runs_at_anthropic(tool.type):
-            it.losses.drop(f"tools[{index}]", "it runs at Anthropic only")
+        elif translation.options.server_tools == "drop" and runs_at_anthropic(tool.type):
+            translation.losses.drop(f"tools[{index}]", "it runs at Anthropic only")
         else:
             raise InvalidRequestError(f"tools.{index}: {tool.type[:60]!r} cannot be offered to this upstream")
     if len({tool.name for _, tool in offered}) < len(offered):
@@ -161,9 +165,9 @@ def offered_tools(it: Translation, *, carried: str | None = None) -> list[tuple[
     return offered
 
 
-def wanted_choice(it: Translation, tools: list[Tool]) -> ToolChoice | None:
+def wanted_choice(translation: Translation, tools: list[Tool]) -> ToolChoice | None:
     """Returns the tool choice, or None without tools. Raises InvalidRequestError for an impossible choice."""
-    choice = it.request.tool_choice
+    choice = translation.request.tool_choice
     if choice is None:
         return None
     if not tools:

@@ -41,19 +41,19 @@ def merge_usage(known: dict[str, Any], usage: dict[str, Any], deepest: int = 2) 
             known[name] = value
 
 
-def usage_of(it: ChatCounts) -> dict[str, Any]:
+def usage_of(counts: ChatCounts) -> dict[str, Any]:
     """Returns usage in Anthropic's names. `input_tokens` excludes cached tokens, so nothing counts twice."""
     found: dict[str, Any] = {
-        "input_tokens": it.prompt - it.read - it.written,
-        "cache_creation_input_tokens": it.written,
-        "cache_read_input_tokens": it.read,
-        "output_tokens": it.output,
+        "input_tokens": counts.prompt - counts.read - counts.written,
+        "cache_creation_input_tokens": counts.written,
+        "cache_read_input_tokens": counts.read,
+        "output_tokens": counts.output,
     }
-    if it.lives is not None:
-        short, hour = it.lives
+    if counts.lives is not None:
+        short, hour = counts.lives
         found["cache_creation"] = {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": hour}
-    if it.reasoning:
-        found["output_tokens_details"] = {"thinking_tokens": min(it.reasoning, it.output)}
+    if counts.reasoning:
+        found["output_tokens_details"] = {"thinking_tokens": min(counts.reasoning, counts.output)}
     return found
 
 
@@ -120,7 +120,9 @@ class UsageTap:
 
     def _has_count(self, counts: dict[str, Any], name: str) -> bool:
         sides = (PROMPT, TOTALS[:3]) if name == "input_tokens" else (OUTPUT, TOTALS[3:])
-        return any(counts[it] for it in sides[1]) or any(is_count(self._usage.get(it)) for it in sides[0])
+        return any(counts[name] for name in sides[1]) or any(
+            is_count(self._usage.get(name)) for name in sides[0]
+        )
 
     def billing(self) -> Billing | None:
         """Returns facts that the price depends on beside the counts, or None."""

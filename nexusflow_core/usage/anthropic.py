@@ -111,35 +111,37 @@ def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
     Raises InvalidUsageError.
     """
     try:  # the hot path
-        it = _decode_answer(usage) if isinstance(usage, bytes) else read(usage, _answer, _Answer)
+        counts = _decode_answer(usage) if isinstance(usage, bytes) else read(usage, _answer, _Answer)
     except (*MALFORMED, InvalidUsageError) as error:
         refuse_foreign(usage, "anthropic")
         raise error if isinstance(error, InvalidUsageError) else invalid(str(error)) from None
-    if it.input_tokens is None and it.output_tokens is None:
+    if counts.input_tokens is None and counts.output_tokens is None:
         refuse_foreign(usage, "anthropic")
-        _check_any(it)
+        _check_any(counts)
     short = hour = rest = 0
-    if (split := it.cache_creation) is not None:
+    if (split := counts.cache_creation) is not None:
         short = split.ephemeral_5m_input_tokens or 0
         hour = split.ephemeral_1h_input_tokens or 0
-    if (total := it.cache_creation_input_tokens) is not None and total - short != hour:
+    if (total := counts.cache_creation_input_tokens) is not None and total - short != hour:
         rest = _rest(total, short, hour)
         short += rest
     found = Usage(
-        it.input_tokens or 0,
-        it.cache_read_input_tokens or 0,
+        counts.input_tokens or 0,
+        counts.cache_read_input_tokens or 0,
         short,
         hour,
-        it.output_tokens or 0,
-        0 if it.server_tool_use is None else it.server_tool_use.web_search_requests or 0,
-        it.service_tier,
-        it.speed,
-        it.inference_geo,
-        () if it.iterations is None else tuple(map(_iteration, it.iterations)),
-        0 if it.output_tokens_details is None else it.output_tokens_details.thinking_tokens or 0,
+        counts.output_tokens or 0,
+        0 if counts.server_tool_use is None else counts.server_tool_use.web_search_requests or 0,
+        counts.service_tier,
+        counts.speed,
+        counts.inference_geo,
+        () if counts.iterations is None else tuple(map(_iteration, counts.iterations)),
+        0 if counts.output_tokens_details is None else counts.output_tokens_details.thinking_tokens or 0,
         rest,
     )
-    return found if it.fallback_credit is None else replace(found, flags=_credit_flags(it.fallback_credit))
+    return (
+        found if counts.fallback_credit is None else replace(found, flags=_credit_flags(counts.fallback_credit))
+    )
 
 
 def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
@@ -153,8 +155,8 @@ def read_stream(usage: bytes | Sequence[Mapping[str, Any]]) -> Usage:
         refuse_foreign(part, "anthropic-stream")
         read(part, _answer, _Answer)
         merged = merge_usage(merged, part)
-    it = read(merged, _answer, _Answer)
-    given, total = it.cache_creation or Split(), it.cache_creation_input_tokens
+    counts = read(merged, _answer, _Answer)
+    given, total = counts.cache_creation or Split(), counts.cache_creation_input_tokens
     short, hour = given.ephemeral_5m_input_tokens or 0, given.ephemeral_1h_input_tokens or 0
     if total is not None and short + hour > total:  # message_delta corrected the total alone
         flags += ("cache_write_split_assumed",)
@@ -176,57 +178,62 @@ def read_metered(usage: Mapping[str, Any], *, stream: bool) -> Usage:
 
 def read_usage_report(row: bytes | Mapping[str, Any]) -> Usage:
     """Returns the usage of a usage report row: a sum over many requests, with its tier in `context_window`."""
-    it = read(row, _report_row, _ReportRow)
+    counts = read(row, _report_row, _ReportRow)
     refuse_foreign(row, "anthropic-usage-report")
-    split = it.cache_creation or Split()
-    if it.context_window is not None and it.context_window not in _WINDOWS:
-        raise invalid(f"context_window {it.context_window[:40]!r} is not one of {', '.join(_WINDOWS)}")
+    split = counts.cache_creation or Split()
+    if counts.context_window is not None and counts.context_window not in _WINDOWS:
+        raise invalid(f"context_window {counts.context_window[:40]!r} is not one of {', '.join(_WINDOWS)}")
     return Usage(
-        input_tokens=it.uncached_input_tokens or 0,
-        cache_read_tokens=it.cache_read_input_tokens or 0,
+        input_tokens=counts.uncached_input_tokens or 0,
+        cache_read_tokens=counts.cache_read_input_tokens or 0,
         cache_write_5m_tokens=split.ephemeral_5m_input_tokens or 0,
         cache_write_1h_tokens=split.ephemeral_1h_input_tokens or 0,
-        output_tokens=it.output_tokens or 0,
-        web_searches=(it.server_tool_use and it.server_tool_use.web_search_requests) or 0,
-        service_tier=it.service_tier,
-        speed=it.speed,
-        inference_geo=it.inference_geo,
-        prompt_above=_WINDOWS[it.context_window or "0-200k"],
-        flags=("many_requests",) if it.context_window else ("many_requests", "tier_unknown"),
+        output_tokens=counts.output_tokens or 0,
+        web_searches=(counts.server_tool_use and counts.server_tool_use.web_search_requests) or 0,
+        service_tier=counts.service_tier,
+        speed=counts.speed,
+        inference_geo=counts.inference_geo,
+        prompt_above=_WINDOWS[counts.context_window or "0-200k"],
+        flags=("many_requests",) if counts.context_window else ("many_requests", "tier_unknown"),
     )
 
 
 def read_cost_report(row: bytes | Mapping[str, Any]) -> Usage:
     """Returns the usage of a cost report row: only a billed amount. `amount` is cents, as decimal text."""
-    it = read(row, _cost_row, _CostRow)
-    if it.currency != "USD":
-        raise invalid(f"currency {it.currency[:10]!r}, where only USD is known")
-    if not _AMOUNT.fullmatch(it.amount):
-        raise invalid(f"amount {it.amount[:40]!r} is not a number of cents")
-    return Usage(reported_femto_usd=femto(Decimal(it.amount), _FEMTO_PER_CENT), flags=("provider_reported",))
+    cost = read(row, _cost_row, _CostRow)
+    if cost.currency != "USD":
+        raise invalid(f"currency {cost.currency[:10]!r}, where only USD is known")
+    if not _AMOUNT.fullmatch(cost.amount):
+        raise invalid(f"amount {cost.amount[:40]!r} is not a number of cents")
+    return Usage(reported_femto_usd=femto(Decimal(cost.amount), _FEMTO_PER_CENT), flags=("provider_reported",))
 
 
-def _iteration(it: _Step) -> Iteration:
-    split = it.cache_creation or Split()
+def _iteration(counts: _Step) -> Iteration:
+    split = counts.cache_creation or Split()
     short, hour = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
-    total = it.cache_creation_input_tokens
+    total = counts.cache_creation_input_tokens
     rest = 0 if total is None else _rest(total, short, hour)
     return Iteration(
-        it.type,
-        it.model,
-        it.input_tokens or 0,
-        it.cache_read_input_tokens or 0,
+        counts.type,
+        counts.model,
+        counts.input_tokens or 0,
+        counts.cache_read_input_tokens or 0,
         short + rest,
         hour,
-        it.output_tokens or 0,
+        counts.output_tokens or 0,
         rest,
     )
 
 
-def _check_any(it: _Answer) -> None:
+def _check_any(counts: _Answer) -> None:
     """Raises InvalidUsageError for a usage of another form: read as this one, it would cost nothing."""
-    others = (it.cache_read_input_tokens, it.cache_creation_input_tokens, it.cache_creation, it.server_tool_use)
-    if not it.iterations and all(other is None for other in others):
+    others = (
+        counts.cache_read_input_tokens,
+        counts.cache_creation_input_tokens,
+        counts.cache_creation,
+        counts.server_tool_use,
+    )
+    if not counts.iterations and all(other is None for other in others):
         raise invalid("it has none of the counts of Anthropic's form")
 
 

@@ -128,15 +128,15 @@ _COUNTS = (*_STEP_COUNTS, "web_searches", "reasoning_tokens", "uncounted_tokens"
 _OPTIONAL = ("prompt_above", "reported_femto_usd")
 
 
-def _exact(it: S, names: tuple[str, ...]) -> S:
+def _exact(counts: S, names: tuple[str, ...]) -> S:
     changes: dict[str, int] = {}
     for name in names:
-        value = getattr(it, name)
+        value = getattr(counts, name)
         if type(value) is bool:  # a bool is an int in Python, and counts as one
             changes[name] = int(value)
         elif type(value) is not int or value < 0:
             changes[name] = exact_count(value, name)
-    return replace(it, **changes) if changes else it
+    return replace(counts, **changes) if changes else counts
 
 
 class _NoSuchWireError(KeyError):

@@ -210,7 +210,7 @@ def _cached(usage: Mapping[str, Any]) -> tuple[int, int, dict[str, Any] | None]:
     """Returns tokens read, tokens written, and the vendor's split of the written tokens by lifetime."""
     holders = (*_held(usage, _PROMPT_DETAILS), usage)
     splits = [held[name] for held in holders for name in _SPLITS if is_object(held.get(name))]
-    split: dict[str, Any] | None = next((it for it in splits if any(_lives(it))), None)
+    split: dict[str, Any] | None = next((split for split in splits if any(_lives(split))), None)
     by_lifetime = sum(_lives(split)) if split else 0
     read = next((found for held in holders if (found := first(held, _READ))), 0)
     written = next((found for held in holders if (found := first(held, _WRITTEN))), by_lifetime)

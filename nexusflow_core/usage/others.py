@@ -112,30 +112,30 @@ def read_bedrock(usage: bytes | Mapping[str, Any]) -> Usage:
 
     Source: Bedrock's API reference. Raises InvalidUsageError.
     """
-    it = read(usage, _bedrock, _Bedrock)
+    counts = read(usage, _bedrock, _Bedrock)
     refuse_foreign(usage, "bedrock-converse")
     _check_any(
-        it.input_tokens,
-        it.output_tokens,
-        it.cache_read_input_tokens,
-        it.cache_write_input_tokens,
+        counts.input_tokens,
+        counts.output_tokens,
+        counts.cache_read_input_tokens,
+        counts.cache_write_input_tokens,
         form="Converse",
     )
-    total = it.cache_write_input_tokens or 0
-    hour = sum(detail.input_tokens or 0 for detail in it.cache_details or () if detail.ttl == "1h")
-    short = sum(detail.input_tokens or 0 for detail in it.cache_details or () if detail.ttl == "5m")
-    other = sum(detail.input_tokens or 0 for detail in it.cache_details or ()) - hour - short
-    if it.cache_write_input_tokens is None:
+    total = counts.cache_write_input_tokens or 0
+    hour = sum(detail.input_tokens or 0 for detail in counts.cache_details or () if detail.ttl == "1h")
+    short = sum(detail.input_tokens or 0 for detail in counts.cache_details or () if detail.ttl == "5m")
+    other = sum(detail.input_tokens or 0 for detail in counts.cache_details or ()) - hour - short
+    if counts.cache_write_input_tokens is None:
         total = hour + short + other
     if hour + short + other > total:
         raise invalid(f"cacheDetails adds up to {hour + short + other}, but cacheWriteInputTokens is {total}")
     rest = total - hour - short
     return Usage(
-        input_tokens=it.input_tokens or 0,
-        cache_read_tokens=it.cache_read_input_tokens or 0,
+        input_tokens=counts.input_tokens or 0,
+        cache_read_tokens=counts.cache_read_input_tokens or 0,
         cache_write_5m_tokens=short + rest,
         cache_write_1h_tokens=hour,
-        output_tokens=it.output_tokens or 0,
+        output_tokens=counts.output_tokens or 0,
         assumed_5m_tokens=rest,
     )
 
@@ -143,23 +143,23 @@ def read_bedrock(usage: bytes | Mapping[str, Any]) -> Usage:
 def chat_usage(members: Mapping[str, Any], form: str = "Chat Completions") -> Usage:
     """Returns the usage in an object of Chat Completions' kind. Raises InvalidUsageError."""
     check_counts(members, form)
-    it = read_counts(members)
-    if it.wrong:
-        raise invalid(it.wrong)
-    short, hour = it.lives or (0, 0)
+    counts = read_counts(members)
+    if counts.wrong:
+        raise invalid(counts.wrong)
+    short, hour = counts.lives or (0, 0)
     tier = members.get("service_tier")
     return Usage(
-        input_tokens=it.prompt - it.read - it.written,
-        cache_read_tokens=it.read,
-        cache_write_5m_tokens=it.written - hour,
+        input_tokens=counts.prompt - counts.read - counts.written,
+        cache_read_tokens=counts.read,
+        cache_write_5m_tokens=counts.written - hour,
         cache_write_1h_tokens=hour,
-        output_tokens=it.output,
-        reasoning_tokens=it.reasoning,
+        output_tokens=counts.output,
+        reasoning_tokens=counts.reasoning,
         service_tier=tier if isinstance(tier, str) else None,
-        assumed_5m_tokens=it.written - short - hour,
-        explicit_cache=it.explicit,
-        flags=it.flags,
-        uncounted_tokens=max(it.uncounted, 0),
+        assumed_5m_tokens=counts.written - short - hour,
+        explicit_cache=counts.explicit,
+        flags=counts.flags,
+        uncounted_tokens=max(counts.uncounted, 0),
     )
 
 

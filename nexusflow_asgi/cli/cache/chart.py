@@ -74,7 +74,11 @@ def _bars(turns: Sequence[Counted]) -> list[tuple[str, tuple[int, int, int]]]:
     bars: list[tuple[str, tuple[int, int, int]]] = []
     for start, end in pairwise(edges):
         some = turns[start:end]
-        sums = sum(it.read for it in some), sum(it.written for it in some), sum(it.uncached for it in some)
+        sums = (
+            sum(request.read for request in some),
+            sum(request.written for request in some),
+            sum(request.uncached for request in some),
+        )
         read, written, uncached = (total // len(some) for total in sums)
         which = f"request {end}" if end - start == 1 else f"requests {start + 1} to {end}, on average"
         words = f"{which}: {read:,} read, {written:,} written, {uncached:,} not cached"

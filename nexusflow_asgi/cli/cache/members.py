@@ -30,23 +30,28 @@ def members(found: Findings) -> dict[str, Any]:
         "sessions": {name: _sums(sums) for name, sums in ledger.conversations.items()},
         "breakpoints": {name: _sums(sums) for name, sums in ledger.breakpoints.items()},
         "reasons": {name: _sums(sums) for name, sums in ledger.reasons.items()},
-        "misses": [_miss(it) for it in found.costly],
+        "misses": [_miss(costly) for costly in found.costly],
         "policies": [
             {
-                "policy": it.policy.value,
-                "requests": it.requests,
-                "estimated": it.estimated,
-                "read": it.read,
-                "write_5m": it.write_5m,
-                "write_1h": it.write_1h,
-                "uncached": it.uncached,
-                "prompts_usd": _usd(it.femto_usd),
+                "policy": outcome.policy.value,
+                "requests": outcome.requests,
+                "estimated": outcome.estimated,
+                "read": outcome.read,
+                "write_5m": outcome.write_5m,
+                "write_1h": outcome.write_1h,
+                "uncached": outcome.uncached,
+                "prompts_usd": _usd(outcome.femto_usd),
             }
-            for it in found.outcomes
+            for outcome in found.outcomes
         ],
         "advice": [
-            {"what": it.what, "why": it.why, "saves_usd": _usd(it.femto_usd), "sample": it.sample}
-            for it in found.advice
+            {
+                "what": advice.what,
+                "why": advice.why,
+                "saves_usd": _usd(advice.femto_usd),
+                "sample": advice.sample,
+            }
+            for advice in found.advice
         ],
         "gaps": {
             "count": found.gaps.count,
@@ -67,16 +72,16 @@ def _sums(sums: Sums) -> dict[str, Any]:
     }
 
 
-def _miss(it: Costly) -> dict[str, Any]:
+def _miss(costly: Costly) -> dict[str, Any]:
     return {
-        "session": it.conversation,
-        "request": it.number,
-        "at": it.at.isoformat(),
-        "model": it.model,
-        "miss": str(it.miss),
-        "sentence": it.miss.sentence(),
-        "lost": it.lost,
-        "wasted_usd": _usd(it.femto_usd),
+        "session": costly.conversation,
+        "request": costly.number,
+        "at": costly.at.isoformat(),
+        "model": costly.model,
+        "miss": str(costly.miss),
+        "sentence": costly.miss.sentence(),
+        "lost": costly.lost,
+        "wasted_usd": _usd(costly.femto_usd),
     }
 
 

@@ -98,9 +98,10 @@ def _advice(found: Findings) -> Iterator[str]:
     if not found.advice:
         return
     yield "<h2>What to change</h2><p>Amounts overlap where they are for the same tokens.</p><ol>"
-    for it in found.advice:
-        yield f"<li><b>{_text(it.what)}</b>: saves {_dollars(it.femto_usd)} over {it.sample:,} requests<br>"
-        yield f"<small>{_text(it.why)}</small></li>"
+    for advice in found.advice:
+        saved = f"saves {_dollars(advice.femto_usd)} over {advice.sample:,} requests"
+        yield f"<li><b>{_text(advice.what)}</b>: {saved}<br>"
+        yield f"<small>{_text(advice.why)}</small></li>"
     yield "</ol>"
 
 
@@ -108,19 +109,19 @@ def _misses(found: Findings) -> Iterator[str]:
     if not found.costly:
         return
     yield "<h2>The most expensive misses</h2><ol>"
-    for it in found.costly:
-        yield f"<li><b>{_dollars(it.femto_usd)}</b>: {it.lost:,} tokens paid again."
-        yield f"{_text(it.miss.sentence())}<br>"
-        where = f"{_text(it.conversation)}, request {it.number}"
-        yield f"<small>{where}, {it.at:%Y-%m-%d %H:%M:%S} UTC</small></li>"
+    for costly in found.costly:
+        yield f"<li><b>{_dollars(costly.femto_usd)}</b>: {costly.lost:,} tokens paid again."
+        yield f"{_text(costly.miss.sentence())}<br>"
+        where = f"{_text(costly.conversation)}, request {costly.number}"
+        yield f"<small>{where}, {costly.at:%Y-%m-%d %H:%M:%S} UTC</small></li>"
     yield "</ol>"
 
 
 def _charts(found: Findings) -> Iterator[str]:
     """Yields charts of the conversations that wasted most: as they were, and with the advice followed."""
     sums = found.ledger.conversations
-    listed = [it for it in found.conversations if len(it.turns) > 1]
-    listed.sort(key=lambda it: (-sums[it.name].wasted, -sums[it.name].read))
+    listed = [conversation for conversation in found.conversations if len(conversation.turns) > 1]
+    listed.sort(key=lambda conversation: (-sums[conversation.name].wasted, -sums[conversation.name].read))
     if not listed:
         return
     yield f"<h2>Tokens over a conversation</h2>{legend()}"
@@ -130,7 +131,7 @@ def _charts(found: Findings) -> Iterator[str]:
 
 def _before_and_after(conversation: Conversation, book: PriceBook) -> Iterator[str]:
     before = [turn.counted for turn in conversation.turns]
-    most = max(it.total for it in before)
+    most = max(request.total for request in before)
     yield f"<h3>{_text(conversation.name)}</h3>"
     now = what_if(conversation, Lifetime.AS_IT_WAS, book=book).femto_usd
     yield _captioned("As it was", now) + chart(before, title="Tokens of each request as it was", most=most)
@@ -160,7 +161,7 @@ def _table(title: str, name: str, groups: Mapping[str, Sums]) -> Iterator[str]:
         return
     heads = name, "requests", "read", "written", "not cached", "lost", "saved", "extra", "wasted"
     yield f'<h2>{title}</h2><div class="scroll"><table><tr>{"".join(f"<th>{head}</th>" for head in heads)}</tr>'
-    listed = sorted(groups.items(), key=lambda it: (-it[1].wasted, -it[1].read, it[0]))
+    listed = sorted(groups.items(), key=lambda group: (-group[1].wasted, -group[1].read, group[0]))
     for group, sums in listed[:_ROWS]:
         counts = sums.requests, sums.read, sums.write_5m + sums.write_1h, sums.uncached, sums.lost
         amounts = (_usd(sums, amount) for amount in (sums.saved, sums.extra, sums.wasted))

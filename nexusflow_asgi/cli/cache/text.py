@@ -59,7 +59,7 @@ def _counted(count: int, word: str) -> str:
 
 def _sessions(groups: Mapping[str, Sums], total: Sums) -> Iterator[str]:
     """Yields the table of conversations: those that wasted most, then those that read most."""
-    listed = sorted(groups.items(), key=lambda it: (-it[1].wasted, -it[1].read, it[0]))
+    listed = sorted(groups.items(), key=lambda group: (-group[1].wasted, -group[1].read, group[0]))
     counts, amounts = _columns(total)
     rows = [_row(name, sums, counts, amounts) for name, sums in listed[:_MOST_SESSIONS]]
     if len(listed) > _MOST_SESSIONS:
@@ -85,7 +85,9 @@ def _groups(title: str, groups: Mapping[str, Sums], *, only: Sequence[str] = ())
         for columns in _columns(whole)
     )
     yield ""
-    listed = sorted(groups.items(), key=lambda it: (-it[1].wasted, -it[1].read, -it[1].requests, it[0]))
+    listed = sorted(
+        groups.items(), key=lambda group: (-group[1].wasted, -group[1].read, -group[1].requests, group[0])
+    )
     rows = [_row(name, sums, counts, amounts) for name, sums in listed]
     yield from table([title, *counts.values(), *amounts.values()], rows)
 
@@ -109,10 +111,10 @@ def _misses(costly: list[Costly]) -> Iterator[str]:
         return
     yield ""
     yield "the most expensive misses:"
-    for it in costly:
-        amount = "unknown" if it.femto_usd is None else f"${shown(it.femto_usd)}"
-        where = f"{printable(it.conversation)}, request {it.number}, {it.at:%Y-%m-%d %H:%M:%S}"
-        yield f"  {amount}  {where}: {it.lost:,} tokens paid again. {it.miss.sentence()}"
+    for request in costly:
+        amount = "unknown" if request.femto_usd is None else f"${shown(request.femto_usd)}"
+        where = f"{printable(request.conversation)}, request {request.number}, {request.at:%Y-%m-%d %H:%M:%S}"
+        yield f"  {amount}  {where}: {request.lost:,} tokens paid again. {request.miss.sentence()}"
 
 
 def _policies(found: Findings) -> Iterator[str]:
@@ -121,12 +123,12 @@ def _policies(found: Findings) -> Iterator[str]:
     yield ""
     rows = [
         [
-            it.policy.value,
-            *(f"{count:,}" for count in (it.read, it.write_5m, it.write_1h, it.uncached)),
-            "unknown" if it.femto_usd is None else shown(it.femto_usd),
-            f"{it.estimated:,} of {it.requests:,}",
+            outcome.policy.value,
+            *(f"{count:,}" for count in (outcome.read, outcome.write_5m, outcome.write_1h, outcome.uncached)),
+            "unknown" if outcome.femto_usd is None else shown(outcome.femto_usd),
+            f"{outcome.estimated:,} of {outcome.requests:,}",
         ]
-        for it in found.outcomes
+        for outcome in found.outcomes
     ]
     yield from table(
         ["breakpoints replayed", "read", "write 5m", "write 1h", "uncached", "prompts (USD)", "estimated"], rows
@@ -138,10 +140,10 @@ def _advice(advice: list[Advice]) -> Iterator[str]:
         return
     yield ""
     yield "advice; amounts overlap where they are for the same tokens:"
-    for it in advice:
-        amount = "an unknown amount" if it.femto_usd is None else f"${shown(it.femto_usd)}"
-        yield f"  {it.what}: saves {amount} over {_counted(it.sample, 'request')}"
-        yield f"    {printable(it.why)}"
+    for item in advice:
+        amount = "an unknown amount" if item.femto_usd is None else f"${shown(item.femto_usd)}"
+        yield f"  {item.what}: saves {amount} over {_counted(item.sample, 'request')}"
+        yield f"    {printable(item.why)}"
 
 
 def _footnotes(found: Findings) -> Iterator[str]:

@@ -130,8 +130,15 @@ def read_answer(body: bytes) -> Answer | None:
     """Returns usage, model and error of a sync body; None if it is not a JSON object."""
     body = body.removeprefix(_BOM)
     try:
-        it = _answer.decode(body)
-        return Answer(it.type, it.model, it.stop_reason, read_wire_usage(it.usage), it.error, it.cache_miss)
+        answer = _answer.decode(body)
+        return Answer(
+            answer.type,
+            answer.model,
+            answer.stop_reason,
+            read_wire_usage(answer.usage),
+            answer.error,
+            answer.cache_miss,
+        )
     except msgspec.ValidationError:  # an object of another shape: it has nothing to meter
         return Answer() if body.lstrip()[:1] == b"{" else None
     except MALFORMED:

@@ -23,10 +23,10 @@ class CacheMarkers(WantedMarkers):
     Call `on`, `on_rest` and `on_message` on parts as they are built, then `close` to list markers not placed.
     """
 
-    def __init__(self, it: ChatTranslation) -> None:
-        vendor = self._vendor = it.vendor
-        takes = vendor.takes_markers(it.model)
-        super().__init__(it, takes=takes, caches_itself=vendor.caches_itself, ttls=vendor.cache_ttls)
+    def __init__(self, translation: ChatTranslation) -> None:
+        vendor = self._vendor = translation.vendor
+        takes = vendor.takes_markers(translation.model)
+        super().__init__(translation, takes=takes, caches_itself=vendor.caches_itself, ttls=vendor.cache_ttls)
         self._body: dict[str, Any] = {}
         self._placed = 0
         if self._automatic is not None and vendor.cache_top_level:

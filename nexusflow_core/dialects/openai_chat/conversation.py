@@ -26,9 +26,9 @@ class ChatParts(Parts):
     text_type = "text"
     image_type = "image_url"
 
-    def __init__(self, it: ChatTranslation) -> None:
-        super().__init__(it.vendor, it.losses, it.options)
-        self._string_content = it.vendor.string_content
+    def __init__(self, translation: ChatTranslation) -> None:
+        super().__init__(translation.vendor, translation.losses, translation.options)
+        self._string_content = translation.vendor.string_content
 
     def image(self, url: str) -> Part:
         return {"type": "image_url", "image_url": {"url": url}}
@@ -48,11 +48,13 @@ class ChatParts(Parts):
 class ChatConversation(Conversation):
     """Translates a request's turns to messages, the system prompt first."""
 
-    def __init__(self, it: ChatTranslation, *, markers: CacheMarkers, recall: Recall, ids: CallIds) -> None:
-        self._own_parts = ChatParts(it)
-        super().__init__(it, self._own_parts, markers, ids)
+    def __init__(
+        self, translation: ChatTranslation, *, markers: CacheMarkers, recall: Recall, ids: CallIds
+    ) -> None:
+        self._own_parts = ChatParts(translation)
+        super().__init__(translation, self._own_parts, markers, ids)
         self._own_markers = markers
-        self._vendor = it.vendor
+        self._vendor = translation.vendor
         self._recall = recall
         self.begun: str | None = None
         """The client's beginning of the answer, if the last turn is one."""

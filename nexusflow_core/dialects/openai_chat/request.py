@@ -37,38 +37,40 @@ def chat_request(
         raise InvalidRequestError("The request body nests too deeply") from None
 
 
-def _made(it: ChatTranslation) -> tuple[bytes, ChatAsked]:
-    request, vendor, body, model = it.request, it.vendor, it.body, it.model
+def _made(translation: ChatTranslation) -> tuple[bytes, ChatAsked]:
+    request, vendor, body, model = translation.request, translation.vendor, translation.body, translation.model
     for path in request.unknown:
-        it.losses.unknown(path)
-    markers = CacheMarkers(it)
+        translation.losses.unknown(path)
+    markers = CacheMarkers(translation)
     body.update(model=model, messages=[])
-    body[vendor.max_tokens] = max_tokens(it)
+    body[vendor.max_tokens] = max_tokens(translation)
     if request.stream:
         body["stream"] = True
         if vendor.stream_options:
             body["stream_options"] = {"include_usage": True}
-    stop_here = _stop(it)
-    body.update(sampling(it, () if vendor.reasons(model) else vendor.sampling))
-    one_call = _offer_tools(it)
-    steered = steer_thinking(it)
-    ids = CallIds(vendor.id_form(model), it.call_ids())
-    conversation = ChatConversation(it, markers=markers, recall=Recall(it, off=steered.off), ids=ids)
+    stop_here = _stop(translation)
+    body.update(sampling(translation, () if vendor.reasons(model) else vendor.sampling))
+    one_call = _offer_tools(translation)
+    steered = steer_thinking(translation)
+    ids = CallIds(vendor.id_form(model), translation.call_ids())
+    conversation = ChatConversation(
+        translation, markers=markers, recall=Recall(translation, off=steered.off), ids=ids
+    )
     body["messages"] = conversation.translated()
-    user = user_id(it, taken=vendor.user_field is not None)
+    user = user_id(translation, taken=vendor.user_field is not None)
     if vendor.user_field is not None and user is not None:
         body[vendor.user_field] = user
-    check_extra(it)
+    check_extra(translation)
     if vendor.service_tiers and request.extra.get("service_tier") == "standard_only":
         body["service_tier"] = "default"
-    _answer_format(it, prefilled=conversation.begun is not None)
+    _answer_format(translation, prefilled=conversation.begun is not None)
     body.update(conversation.continued.body)
     body.update(markers.body())
     if vendor.cache_key is not None:
-        body[vendor.cache_key] = cache_key(it, body.get("tools"))
+        body[vendor.cache_key] = cache_key(translation, body.get("tools"))
     encoded = msgspec.json.encode(body)
     asked = ChatAsked(
-        **it.asked(),
+        **translation.asked(),
         vendor=vendor,
         stop_here=stop_here,
         echo=(conversation.begun or "") if conversation.continued.echoed else "",
@@ -79,20 +81,23 @@ def _made(it: ChatTranslation) -> tuple[bytes, ChatAsked]:
     return encoded, asked
 
 
-def _offer_tools(it: ChatTranslation) -> bool:
+def _offer_tools(translation: ChatTranslation) -> bool:
     """Adds tools and tool choice to the body.
 
     Returns True if only the answer's first call counts, because the upstream has no field to limit them.
     """
-    vendor, body, offered = it.vendor, it.body, offered_tools(it)
+    vendor, body, offered = translation.vendor, translation.body, offered_tools(translation)
     if offered:
         enforces, refuses = vendor.strict_tools, vendor.schema_refuses
-        made = [function_of(tool, at, it.losses, enforces=enforces, refuses=refuses) for at, tool in offered]
+        made = [
+            function_of(tool, at, translation.losses, enforces=enforces, refuses=refuses)
+            for at, tool in offered
+        ]
         body["tools"] = [{"type": "function", "function": function} for function in made]
-    choice = wanted_choice(it, [tool for _, tool in offered])
+    choice = wanted_choice(translation, [tool for _, tool in offered])
     if choice is None:
         return False
-    _tool_choice(choice, it)
+    _tool_choice(choice, translation)
     if not choice.disable_parallel_tool_use:
         return False
     if vendor.parallel_tool_calls:
@@ -100,13 +105,13 @@ def _offer_tools(it: ChatTranslation) -> bool:
     return not vendor.parallel_tool_calls
 
 
-def _tool_choice(choice: ToolChoice, it: ChatTranslation) -> None:
-    vendor, body = it.vendor, it.body
+def _tool_choice(choice: ToolChoice, translation: ChatTranslation) -> None:
+    vendor, body = translation.vendor, translation.body
     if choice.type in ("auto", "none"):
         body["tool_choice"] = choice.type
         return
     if vendor.tool_choice == "auto":
-        it.losses.drop("tool_choice", "this upstream cannot be made to call a tool")
+        translation.losses.drop("tool_choice", "this upstream cannot be made to call a tool")
         body["tool_choice"] = "auto"
     elif choice.type == "any":
         body["tool_choice"] = vendor.required
@@ -118,24 +123,24 @@ def _tool_choice(choice: ToolChoice, it: ChatTranslation) -> None:
         body["tool_choice"] = {"type": "function", "function": {"name": ToolNames.sent(choice.name or "")}}
 
 
-def _stop(it: ChatTranslation) -> tuple[str, ...]:
+def _stop(translation: ChatTranslation) -> tuple[str, ...]:
     """Sends all stop sequences if the vendor accepts them, else none. Returns those to search for here."""
-    stops, vendor = it.request.stop_sequences, it.vendor
+    stops, vendor = translation.request.stop_sequences, translation.vendor
     check_stops(stops)
     too_long = vendor.stop_bytes is not None and any(len(stop.encode()) > vendor.stop_bytes for stop in stops)
-    if not stops or len(stops) > vendor.stop or too_long or vendor.reasons(it.model):
+    if not stops or len(stops) > vendor.stop or too_long or vendor.reasons(translation.model):
         return tuple(stops)
-    it.body["stop"] = stops
+    translation.body["stop"] = stops
     return ()
 
 
-def _answer_format(it: ChatTranslation, *, prefilled: bool) -> None:
+def _answer_format(translation: ChatTranslation, *, prefilled: bool) -> None:
     """Adds `output_config.format` to the body, after messages and tools. The schema is sent unchanged.
 
     Raises InvalidRequestError if the answer could not have this format.
     """
-    vendor, body, losses = it.vendor, it.body, it.losses
-    path, schema = wanted_schema(it.request, losses)
+    vendor, body, losses = translation.vendor, translation.body, translation.losses
+    path, schema = wanted_schema(translation.request, losses)
     if schema is None:
         return
     if prefilled:
@@ -148,7 +153,7 @@ def _answer_format(it: ChatTranslation, *, prefilled: bool) -> None:
         body["response_format"] = {"type": "json_object"}
         _say(body["messages"], _ASKED + msgspec.json.encode(schema).decode())
         return
-    if vendor.schema_alone and (it.request.stream or "tools" in body):
+    if vendor.schema_alone and (translation.request.stream or "tools" in body):
         raise InvalidRequestError(f"{path}: this upstream takes a schema with neither tools nor a stream")
     strict = schema.get("type") == "object" and closed(schema)
     if not strict:

@@ -18,27 +18,27 @@ _STAND_IN = "skip_thought_signature_validator"
 """Google documents this value for calls made by another model."""
 
 
-def steer_thinking(it: ChatTranslation) -> Steered:
+def steer_thinking(translation: ChatTranslation) -> Steered:
     """Adds the vendor's thinking fields to the body, after its tools. Returns how the model will think.
 
     Raises InvalidRequestError.
     """
-    wish, row = read_wish(it), it.vendor.thinking_of(it.model)
-    if row is not None and "tools" in it.body and row.with_tools != "any":
-        return _without(it, row, wish)
-    return steer(it, wish, row, it.body)
+    wish, row = read_wish(translation), translation.vendor.thinking_of(translation.model)
+    if row is not None and "tools" in translation.body and row.with_tools != "any":
+        return _without(translation, row, wish)
+    return steer(translation, wish, row, translation.body)
 
 
-def _without(it: ChatTranslation, row: Thinking, wish: Wish) -> Steered:
+def _without(translation: ChatTranslation, row: Thinking, wish: Wish) -> Steered:
     """Switches thinking off for a model that accepts tools only without it. Returns that fact.
 
     Raises InvalidRequestError for a model that accepts no tools.
     """
-    losses = it.losses
+    losses = translation.losses
     if row.with_tools == "never" or row.off is None:
         raise InvalidRequestError(
-            f"tools: {it.model[:100]} takes no tools on Chat Completions; call it through an upstream with "
-            'dialect = "openai-responses"'
+            f"tools: {translation.model[:100]} takes no tools on Chat Completions; call it through an upstream "
+            'with dialect = "openai-responses"'
         )
     if wish.effort is not None:
         losses.drop("output_config.effort", _TOOLS_ONLY)
@@ -46,7 +46,7 @@ def _without(it: ChatTranslation, row: Thinking, wish: Wish) -> Steered:
         losses.drop("thinking", _TOOLS_ONLY)
     elif wish.kind is None and wish.effort is None and row.by_default:
         losses.hint("thinking", _TOOLS_ONLY)
-    it.body.update(row.off)
+    translation.body.update(row.off)
     return Steered(off=True, hidden=wish.hidden)
 
 
@@ -56,14 +56,14 @@ class Recall:
     `off`: this answer is made without thinking, so earlier reasoning may be missing.
     """
 
-    def __init__(self, it: ChatTranslation, *, off: bool) -> None:
-        vendor = it.vendor
+    def __init__(self, translation: ChatTranslation, *, off: bool) -> None:
+        vendor = translation.vendor
         self._vendor = vendor
-        self._losses = it.losses
-        self._replay = Replay(it.thinker, vendor.replay is not None, vendor.thought_signatures)
+        self._losses = translation.losses
+        self._replay = Replay(translation.thinker, vendor.replay is not None, vendor.thought_signatures)
         self._blank = None if off else vendor.replay_blank
         self._blank_always = False
-        self._stand_in = vendor.signs_calls(it.model)
+        self._stand_in = vendor.signs_calls(translation.model)
         self._stood_in = False
 
     def begin(self, turns: Sequence[Turn]) -> None:

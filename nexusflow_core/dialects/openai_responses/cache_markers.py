@@ -18,9 +18,9 @@ class CacheMarkers(WantedMarkers):
     markers move to the next part that can.
     """
 
-    def __init__(self, it: ResponsesTranslation) -> None:
-        takes = it.vendor.takes_markers(it.model)
-        super().__init__(it, takes=takes, caches_itself=it.vendor.caches_itself, ttls=("5m",))
+    def __init__(self, translation: ResponsesTranslation) -> None:
+        takes = translation.vendor.takes_markers(translation.model)
+        super().__init__(translation, takes=takes, caches_itself=translation.vendor.caches_itself, ttls=("5m",))
         if self._automatic is not None:
             self._want(self._automatic, self._automatic.at)
         self._late = [self._wanted.pop(at) for at in list(self._wanted) if at.startswith("tools[")]

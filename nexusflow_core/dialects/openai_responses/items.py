@@ -22,9 +22,11 @@ class ResponsesParts(Parts):
     text_type = "input_text"
     image_type = "input_image"
 
-    def __init__(self, it: ResponsesTranslation) -> None:
-        super().__init__(it.vendor, it.losses, it.options, it.vendor.tool_images)
-        self.fetches_pdf = it.vendor.pdf_urls
+    def __init__(self, translation: ResponsesTranslation) -> None:
+        super().__init__(
+            translation.vendor, translation.losses, translation.options, translation.vendor.tool_images
+        )
+        self.fetches_pdf = translation.vendor.pdf_urls
 
     def image(self, url: str) -> Part:
         return {"type": "input_image", "image_url": url}
@@ -43,13 +45,15 @@ class ResponsesParts(Parts):
 class Items(Conversation):
     """Translates a request's turns to items."""
 
-    def __init__(self, it: ResponsesTranslation, markers: CacheMarkers) -> None:
-        super().__init__(it, ResponsesParts(it), markers, CallIds("any", it.call_ids()))
+    def __init__(self, translation: ResponsesTranslation, markers: CacheMarkers) -> None:
+        super().__init__(
+            translation, ResponsesParts(translation), markers, CallIds("any", translation.call_ids())
+        )
         self._own_markers = markers
-        self._vendor = it.vendor
-        self._thinker = it.thinker
-        self._refused = "reasoning" in it.call.without
-        self._phased = it.vendor.phased(it.model)
+        self._vendor = translation.vendor
+        self._thinker = translation.thinker
+        self._refused = "reasoning" in translation.call.without
+        self._phased = translation.vendor.phased(translation.model)
         self.instructions: str | None = None
         """The system prompt; None if it is an item, or absent."""
 

@@ -54,20 +54,20 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
         if stream.done or self._refused or not data.strip() or is_done(data):
             return b""
         try:
-            it = decode_event(data)
+            decoded = decode_event(data)
         except msgspec.DecodeError as error:
             return self._undecoded(event, error)
-        if not isinstance(it.type, str) or not it.type:
-            it.type = event.event if event.event != "message" else ""
-        return self._event(it, len(data), stream)
+        if not isinstance(decoded.type, str) or not decoded.type:
+            decoded.type = event.event if event.event != "message" else ""
+        return self._event(decoded, len(data), stream)
 
-    def _event(self, it: Event, size: int, stream: ResponsesStream) -> bytes:
-        if (reported := error_in(it)) is not None:
+    def _event(self, decoded: Event, size: int, stream: ResponsesStream) -> bytes:
+        if (reported := error_in(decoded)) is not None:
             return self._failed_with(reported, stream)
-        if it.type not in ENDS:
-            return self._passed(stream.feed(it, size), stream)
-        response = it.response or Response()
-        if it.type == "response.incomplete" and response.finish == "completed":
+        if decoded.type not in ENDS:
+            return self._passed(stream.feed(decoded, size), stream)
+        response = decoded.response or Response()
+        if decoded.type == "response.incomplete" and response.finish == "completed":
             response.status = "incomplete"
         return self._complete(response, stream)
 

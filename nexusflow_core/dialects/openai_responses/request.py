@@ -40,42 +40,42 @@ def responses_request(
 
     Raises InvalidRequestError if a field can neither be sent nor dropped.
     """
-    it = ResponsesTranslation(call, target, request, losses, vendor_row(target.upstream.vendor), {})
+    translation = ResponsesTranslation(call, target, request, losses, vendor_row(target.upstream.vendor), {})
     try:
-        return _made(it)
+        return _made(translation)
     except RecursionError:  # JSON that was decoded may be too deep to encode
         raise InvalidRequestError("The request body nests too deeply") from None
 
 
-def _made(it: ResponsesTranslation) -> tuple[bytes, ResponsesAsked]:
-    request, vendor, body = it.request, it.vendor, it.body
+def _made(translation: ResponsesTranslation) -> tuple[bytes, ResponsesAsked]:
+    request, vendor, body = translation.request, translation.vendor, translation.body
     for path in request.unknown:
-        it.losses.unknown(path)
+        translation.losses.unknown(path)
     check_stops(request.stop_sequences)
-    body.update(model=it.model, input=[], store=False)
-    body["max_output_tokens"] = most = _most_tokens(it)
+    body.update(model=translation.model, input=[], store=False)
+    body["max_output_tokens"] = most = _most_tokens(translation)
     if request.stream or vendor.stream_only:
         body.update(stream=True, stream_options={"include_obfuscation": False})
-    one_call = offer_tools(it)
-    steered = _steer_thinking(it)
-    body.update(sampling(it, _SAMPLING - vendor.refuses if _takes_sampling(it) else ()))
-    _include(it, steered)
-    markers = CacheMarkers(it)
-    items = Items(it, markers)
+    one_call = offer_tools(translation)
+    steered = _steer_thinking(translation)
+    body.update(sampling(translation, _SAMPLING - vendor.refuses if _takes_sampling(translation) else ()))
+    _include(translation, steered)
+    markers = CacheMarkers(translation)
+    items = Items(translation, markers)
     body["input"] = items.translated()
     if items.instructions is not None:
         body["instructions"] = items.instructions
-    _identify(it)
-    check_extra(it, compacts=vendor.compaction)
-    if (threshold := compaction_threshold(it)) is not None:
+    _identify(translation)
+    check_extra(translation, compacts=vendor.compaction)
+    if (threshold := compaction_threshold(translation)) is not None:
         body["context_management"] = [{"type": "compaction", "compact_threshold": threshold}]
-    _answer_format(it)
+    _answer_format(translation)
     body.update(markers.body())
     for name in vendor.refuses & body.keys():
         del body[name]
     encoded = msgspec.json.encode(body)
     asked = ResponsesAsked(
-        **it.asked(),
+        **translation.asked(),
         vendor=vendor,
         stop_here=tuple(request.stop_sequences),
         one_call=one_call,
@@ -83,98 +83,104 @@ def _made(it: ResponsesTranslation) -> tuple[bytes, ResponsesAsked]:
         prompt_tokens=items.estimated(len(encoded)),
         most_tokens=most,
         thinks=object_of(request.extra.get("thinking")).get("type") not in (None, "disabled"),
-        searches=_searches(it),
+        searches=_searches(translation),
         wrappers=WRAPPERS - {tool.name for tool in request.tools},
     )
     return encoded, asked
 
 
-def _most_tokens(it: ResponsesTranslation) -> int:
-    most = max_tokens(it)
-    if "max_output_tokens" in it.vendor.refuses:
-        it.losses.hint("max_tokens", "not taken by this upstream")  # no warning: every request has it
+def _most_tokens(translation: ResponsesTranslation) -> int:
+    most = max_tokens(translation)
+    if "max_output_tokens" in translation.vendor.refuses:
+        translation.losses.hint("max_tokens", "not taken by this upstream")  # no warning: every request has it
     elif most < _LEAST_TOKENS:
-        it.losses.drop("max_tokens", f"{most} < {_LEAST_TOKENS}, the least that can be asked for")
+        translation.losses.drop("max_tokens", f"{most} < {_LEAST_TOKENS}, the least that can be asked for")
     return max(most, _LEAST_TOKENS)
 
 
-def _include(it: ResponsesTranslation, steered: Steered) -> None:
+def _include(translation: ResponsesTranslation, steered: Steered) -> None:
     """Puts `include` into the body: answers have encrypted reasoning and search pages only on request."""
     included: list[str] = []
-    if it.vendor.replay and not steered.off and it.vendor.thinking_of(it.model) is not None:
+    if (
+        translation.vendor.replay
+        and not steered.off
+        and translation.vendor.thinking_of(translation.model) is not None
+    ):
         included.append("reasoning.encrypted_content")
-    if _searches(it):
+    if _searches(translation):
         included.append("web_search_call.action.sources")
     if included:
-        it.body["include"] = included
+        translation.body["include"] = included
 
 
-def _searches(it: ResponsesTranslation) -> bool:
-    return any(tool["type"] == SEARCH_TYPE for tool in it.body.get("tools", ()))
+def _searches(translation: ResponsesTranslation) -> bool:
+    return any(tool["type"] == SEARCH_TYPE for tool in translation.body.get("tools", ()))
 
 
-def _identify(it: ResponsesTranslation) -> None:
+def _identify(translation: ResponsesTranslation) -> None:
     """Puts the user's id, the service tier and the cache key into the body."""
-    user = user_id(it, taken=it.vendor.safety_identifier)
+    user = user_id(translation, taken=translation.vendor.safety_identifier)
     if user is not None:
-        it.body["safety_identifier"] = hashlib.sha256(user.encode()).hexdigest()
-    if it.vendor.service_tiers and it.request.extra.get("service_tier") == "standard_only":
-        it.body["service_tier"] = "default"
-    if it.vendor.cache_key:
-        it.body["prompt_cache_key"] = cache_key(it, it.body.get("tools"))
+        translation.body["safety_identifier"] = hashlib.sha256(user.encode()).hexdigest()
+    if translation.vendor.service_tiers and translation.request.extra.get("service_tier") == "standard_only":
+        translation.body["service_tier"] = "default"
+    if translation.vendor.cache_key:
+        translation.body["prompt_cache_key"] = cache_key(translation, translation.body.get("tools"))
 
 
-def _answer_format(it: ResponsesTranslation) -> None:
+def _answer_format(translation: ResponsesTranslation) -> None:
     """Puts the schema of `output_config.format` into the body, unchanged."""
-    path, schema = wanted_schema(it.request, it.losses)
+    path, schema = wanted_schema(translation.request, translation.losses)
     if schema is None:
         return
-    if not it.vendor.response_format:
+    if not translation.vendor.response_format:
         raise InvalidRequestError(f"{path}: this upstream takes no schema for its answer")
     strict = schema.get("type") == "object" and closed(schema)
     if not strict:
-        it.losses.drop(path, "sent without `strict`: that takes closed objects without optional members")
+        translation.losses.drop(
+            path, "sent without `strict`: that takes closed objects without optional members"
+        )
     form: Part = {"type": "json_schema", "name": "output", "schema": schema, "strict": strict}
-    it.body["text"] = {"format": form}
+    translation.body["text"] = {"format": form}
 
 
 # Reasoning: the effort, the summary, and the context of earlier turns
 
 
-def _steer_thinking(it: ResponsesTranslation) -> Steered:
+def _steer_thinking(translation: ResponsesTranslation) -> Steered:
     """Puts `reasoning` into the body. Raises InvalidRequestError for contradictory thinking fields."""
-    wish, row = read_wish(it), it.vendor.thinking_of(it.model)
-    steered = steer(it, wish, row, it.body)
+    wish, row = read_wish(translation), translation.vendor.thinking_of(translation.model)
+    steered = steer(translation, wish, row, translation.body)
     if row is None:
         return steered
     if wish.kind == "disabled":
         if row.off is None and row.efforts:  # cannot be switched off; `steer` has listed that
-            _add(it, effort=row.efforts["low"])
+            _add(translation, effort=row.efforts["low"])
         return steered
-    if wish.kind is not None and it.vendor.summary and not wish.hidden and not steered.off:
-        if "summaries" in it.call.without:
-            it.losses.drop("thinking.display", "this organization may not see summaries of reasoning")
+    if wish.kind is not None and translation.vendor.summary and not wish.hidden and not steered.off:
+        if "summaries" in translation.call.without:
+            translation.losses.drop("thinking.display", "this organization may not see summaries of reasoning")
         else:
-            _add(it, summary="auto")
-    if fits(it.vendor.context_models, it.model) and _keeps_all(it):
-        _add(it, context="all_turns")
+            _add(translation, summary="auto")
+    if fits(translation.vendor.context_models, translation.model) and _keeps_all(translation):
+        _add(translation, context="all_turns")
     return steered
 
 
-def _takes_sampling(it: ResponsesTranslation) -> bool:
+def _takes_sampling(translation: ResponsesTranslation) -> bool:
     """Returns whether the model accepts sampling fields with the effort in the body."""
-    row = it.vendor.thinking_of(it.model)
-    if row is None or not it.vendor.thinking_alone:
+    row = translation.vendor.thinking_of(translation.model)
+    if row is None or not translation.vendor.thinking_alone:
         return True
-    effort = object_of(it.body.get(_REASONING)).get("effort")
+    effort = object_of(translation.body.get(_REASONING)).get("effort")
     return effort == "none" or (effort is None and not row.by_default)
 
 
-def _add(it: ResponsesTranslation, **members: Any) -> None:
-    it.body[_REASONING] = {**object_of(it.body.get(_REASONING)), **members}
+def _add(translation: ResponsesTranslation, **members: Any) -> None:
+    translation.body[_REASONING] = {**object_of(translation.body.get(_REASONING)), **members}
 
 
-def _keeps_all(it: ResponsesTranslation) -> bool:
+def _keeps_all(translation: ResponsesTranslation) -> bool:
     """Returns whether the client asks to keep all thinking. Claude Code does so in every request."""
-    edits = object_of(it.request.extra.get("context_management")).get("edits")
+    edits = object_of(translation.request.extra.get("context_management")).get("edits")
     return edits == [{"type": _KEEP_ALL, "keep": "all"}]

@@ -235,7 +235,7 @@ _plain = msgspec.json.Decoder(_Plain)
 def plain_text(data: bytes) -> tuple[int, int, str] | None:
     """Returns item index, part index and text of a plain text delta; else None. Most events are such deltas."""
     try:
-        it = _plain.decode(data)
+        plain = _plain.decode(data)
     except MALFORMED:
         return None
-    return it.output_index, it.content_index, it.delta
+    return plain.output_index, plain.content_index, plain.delta

@@ -17,36 +17,38 @@ SEARCH_TYPE: Final = "web_search"
 _NOT_ON_TOP: Final = ("anyOf", "oneOf", "allOf", "enum", "not")
 
 
-def offer_tools(it: ResponsesTranslation) -> bool:
+def offer_tools(translation: ResponsesTranslation) -> bool:
     """Puts tools and tool choice into the body. Raises InvalidRequestError.
 
     Returns True if the answer must be cut after its first call, since the upstream has no field for that.
     """
-    carried = SEARCH if it.vendor.web_search is not None else None
-    offered = offered_tools(it, carried=carried)
+    carried = SEARCH if translation.vendor.web_search is not None else None
+    offered = offered_tools(translation, carried=carried)
     if offered:
-        it.body["tools"] = [
-            _function(tool, at, it) if not tool.type.startswith(SEARCH) else _web_search(tool, at, it)
+        translation.body["tools"] = [
+            _function(tool, at, translation)
+            if not tool.type.startswith(SEARCH)
+            else _web_search(tool, at, translation)
             for at, tool in offered
         ]
-    choice = wanted_choice(it, [tool for _, tool in offered])
+    choice = wanted_choice(translation, [tool for _, tool in offered])
     if choice is None:
         return False
-    if "tool_choice" in it.vendor.refuses:
+    if "tool_choice" in translation.vendor.refuses:
         if choice.type != "auto":
-            it.losses.drop("tool_choice", "not taken by this upstream")
+            translation.losses.drop("tool_choice", "not taken by this upstream")
     elif choice.type in ("auto", "none"):
-        it.body["tool_choice"] = choice.type
-    elif it.vendor.tool_choice == "auto":
-        it.losses.drop("tool_choice", "this upstream cannot be made to call a tool")
-        it.body["tool_choice"] = "auto"
+        translation.body["tool_choice"] = choice.type
+    elif translation.vendor.tool_choice == "auto":
+        translation.losses.drop("tool_choice", "this upstream cannot be made to call a tool")
+        translation.body["tool_choice"] = "auto"
     elif choice.type == "any":
-        it.body["tool_choice"] = "required"
+        translation.body["tool_choice"] = "required"
     else:
-        it.body["tool_choice"] = _named(choice.name or "", offered)
+        translation.body["tool_choice"] = _named(choice.name or "", offered)
     if choice.disable_parallel_tool_use:
-        it.body["parallel_tool_calls"] = False
-        return "parallel_tool_calls" in it.vendor.refuses
+        translation.body["parallel_tool_calls"] = False
+        return "parallel_tool_calls" in translation.vendor.refuses
     return False
 
 
@@ -57,15 +59,17 @@ def _named(name: str, offered: list[tuple[int, Tool]]) -> Part:
     return {"type": "function", "name": ToolNames.sent(name)}
 
 
-def _function(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
+def _function(tool: Tool, at: int, translation: ResponsesTranslation) -> Part:
     """Returns a tool as a function, always with `strict`.
 
     Without it, the server assumes true and makes every member of the schema mandatory.
     """
-    made = function_of(tool, at, it.losses, enforces=it.vendor.strict_tools)
-    if fits(it.vendor.open_schemas, it.model):
+    made = function_of(tool, at, translation.losses, enforces=translation.vendor.strict_tools)
+    if fits(translation.vendor.open_schemas, translation.model):
         for name in [name for name in _NOT_ON_TOP if name in made["parameters"]]:
-            it.losses.drop(f"tools[{at}].input_schema.{name}", "this model refuses it at the top of a schema")
+            translation.losses.drop(
+                f"tools[{at}].input_schema.{name}", "this model refuses it at the top of a schema"
+            )
             del made["parameters"][name]
     return {"type": "function", **made, "strict": made.get("strict", False)}
 
@@ -73,9 +77,9 @@ def _function(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
 # The vendor's own web search
 
 
-def _web_search(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
-    wanted, most = read_web_search(tool, at, it.losses), it.vendor.search_domains
-    if wanted.blocked_domains is not None and it.vendor.web_search != "blocked":
+def _web_search(tool: Tool, at: int, translation: ResponsesTranslation) -> Part:
+    wanted, most = read_web_search(tool, at, translation.losses), translation.vendor.search_domains
+    if wanted.blocked_domains is not None and translation.vendor.web_search != "blocked":
         raise InvalidRequestError(f"tools.{at}.blocked_domains: this upstream takes domains to search only")
     filters = {"allowed_domains": wanted.allowed_domains, "blocked_domains": wanted.blocked_domains}
     filters = {name: domains for name, domains in filters.items() if domains is not None}
@@ -83,7 +87,7 @@ def _web_search(tool: Tool, at: int, it: ResponsesTranslation) -> Part:
         if len(domains or ()) > most:
             raise InvalidRequestError(f"tools.{at}.{name}: this upstream takes at most {most} domains")
     if wanted.max_uses is not None:  # the limit counts all tools that run at the vendor, here the search only
-        it.body["max_tool_calls"] = wanted.max_uses
+        translation.body["max_tool_calls"] = wanted.max_uses
     search: Part = {"type": SEARCH_TYPE}
     if filters:
         search["filters"] = filters
