@@ -271,16 +271,16 @@ class Exchange:
 
     def _try_open(self, target: Target, now: float) -> NexusFlowError | None:
         """Opens an attempt at this target. Returns None, or the error that prevents it."""
-        it, fallback = self._outcome, self._fallback
+        outcome, fallback = self._outcome, self._fallback
         try:
-            at = it.moment(now - self._started)
-            leg = self._open_leg(it.call, target, at)
+            at = outcome.moment(now - self._started)
+            leg = self._open_leg(outcome.call, target, at)
         except NexusFlowError as error:
             return kept(error)
         if fallback.would_refuse(target, leg):
             return InvalidRequestError("thinking: signed by another model than the one that is available")
         attempt = Attempt(target, leg, now, latest=fallback.deadline, ping=self._ping)
-        it.go_to(attempt)
+        outcome.go_to(attempt)
         fallback.unsent = None
         if leg.request is not None:
             self._move(Event.ASK)
@@ -309,14 +309,14 @@ class Exchange:
 
         The next target is tried. Without one, the earlier failure is the answer.
         """
-        it, fallback = self._outcome, self._fallback
-        it.end_attempt(error.reason or error.type, now)
+        outcome, fallback = self._outcome, self._fallback
+        outcome.end_attempt(error.reason or error.type, now)
         step = fallback.instead(now)
         if step is not None:
             return self._take(step, now)
         if fallback.words is None:
             return self._answer(fallback.cause or error, now)
-        it.go_to(fallback.words[0])
+        outcome.go_to(fallback.words[0])
         return self._pass_on(*fallback.words, now)
 
     def _slow_error(self, attempt: Attempt, error: UpstreamError, now: float) -> bytes:
@@ -342,9 +342,9 @@ class Exchange:
         self._move(Event.PUBLISH)
         headers = [*leg.head.headers, *who_answered(attempt.target)]
         if self._cache is not None and leg.failure is None:
-            it = self._outcome
-            sent, answered = (it.moment(t - self._started) for t in (attempt.deadlines.started, now))
-            headers += self._cache.begin(it.call, attempt.target, leg, at=sent, answered_at=answered)
+            outcome = self._outcome
+            sent, answered = (outcome.moment(t - self._started) for t in (attempt.deadlines.started, now))
+            headers += self._cache.begin(outcome.call, attempt.target, leg, at=sent, answered_at=answered)
         ended = leg.state is LegState.ENDED  # a sync answer that was held whole
         if ended:
             self._cost = cost_of(self._outcome, self._book)
@@ -375,26 +375,26 @@ class Exchange:
 
     def _answer(self, error: NexusFlowError, now: float) -> bytes:
         """Makes the error the whole answer. Returns its body."""
-        it = self._outcome
-        body = error_body(error, it.call.request_id)
-        headers = error_headers(error, it.call.request_id, len(body))
+        outcome = self._outcome
+        body = error_body(error, outcome.call.request_id)
+        headers = error_headers(error, outcome.call.request_id, len(body))
         if isinstance(error, UpstreamError):
-            headers = [*headers, *who_answered(it.target)]
+            headers = [*headers, *who_answered(outcome.target)]
         self._set_head(ResponseHead(error.status, headers), now)
-        it.error = kept(error)
+        outcome.error = kept(error)
         self._move(Event.END)
         self.order = Close()
         return body
 
     def _finish(self, now: float, *, whole: bool = True) -> None:
         """Ends the call: the answer is over, or the client has left."""
-        it = self._outcome
-        error = it.attempt.leg.failure if it.attempt is not None else None
-        if it.client_gone:
+        outcome = self._outcome
+        error = outcome.attempt.leg.failure if outcome.attempt is not None else None
+        if outcome.client_gone:
             self._fallback.abandoned()
-        elif error is not None and it.attempt is not None and not it.attempt.ended:
-            self._fallback.broke(it.attempt, error, now)
+        elif error is not None and outcome.attempt is not None and not outcome.attempt.ended:
+            self._fallback.broke(outcome.attempt, error, now)
         reason = (error.reason or error.type) if error is not None else ""
-        it.end_attempt("client_gone" if it.client_gone else reason, now)
+        outcome.end_attempt("client_gone" if outcome.client_gone else reason, now)
         self._move(Event.END)
         self.order = Close(whole)

@@ -69,8 +69,8 @@ class Fallback:
 
     def would_refuse(self, target: Target, leg: Leg) -> bool:
         """True if this target would receive thinking that another model has signed."""
-        it = self._outcome
-        return it.route is not None and _would_be_refused(it.call, it.route, target, leg)
+        outcome = self._outcome
+        return outcome.route is not None and _would_be_refused(outcome.call, outcome.route, target, leg)
 
     def served(self, now: float) -> None:
         """Notes that the answer has begun."""
@@ -93,14 +93,14 @@ class Fallback:
 
         None if the refusal has another reason, or if the same bytes would be sent again.
         """
-        it = self._outcome
-        strips = it.route is not None and it.route.thinking == "strip" and not it.edits
+        outcome = self._outcome
+        strips = outcome.route is not None and outcome.route.thinking == "strip" and not outcome.edits
         if not (strips and error.status == 400 and _refuses_thinking(body)) or self._plan is None:
             return None
-        stripped, edits = _without_thinking(it.call)
+        stripped, edits = _without_thinking(outcome.call)
         step = self._plan.once_more(now) if edits else None
         if step is not None:
-            it.call, it.edits = stripped, edits
+            outcome.call, outcome.edits = stripped, edits
         return step
 
     def _without_refused(self, error: UpstreamError, now: float) -> Step | None:
@@ -108,13 +108,13 @@ class Fallback:
 
         Reasoning of earlier turns is left out only where the route strips thinking.
         """
-        it, parts = self._outcome, frozenset(error.refuses)
-        if parts <= it.call.without or it.route is None or self._plan is None:
+        outcome, parts = self._outcome, frozenset(error.refuses)
+        if parts <= outcome.call.without or outcome.route is None or self._plan is None:
             return None
-        strips = "reasoning" not in parts or it.route.thinking == "strip"
+        strips = "reasoning" not in parts or outcome.route.thinking == "strip"
         step = self._plan.once_more(now) if strips else None
         if step is not None:
-            it.call = replace(it.call, without=it.call.without | parts)
+            outcome.call = replace(outcome.call, without=outcome.call.without | parts)
         return step
 
     def _failure(self, attempt: Attempt, error: NexusFlowError, now: float) -> Failure | None:
