@@ -174,10 +174,10 @@ def thread_of(text: bytes) -> dict[str, Any]:
         return {}
     found = [text[start:end] for name, start, end in members(text) if name == "thread"]
     try:
-        asked = object_of(msgspec.json.decode(found[-1])) if found else {}
+        thread = object_of(msgspec.json.decode(found[-1])) if found else {}
     except MALFORMED:
         return {}
-    return {} if is_zero(asked) else asked
+    return {} if is_zero(thread) else thread
 
 
 def continues_thread(text: bytes) -> bool:

@@ -148,12 +148,12 @@ class CacheSimulator:
         counts, ValueError for a time without its zone.
         """
         counted = Counted.of(usage) if usage is not None and not isinstance(usage, Counted) else usage
-        asked = self.predict(request, at=at, answered_at=answered_at, scope=scope, session=session)
+        step = self.predict(request, at=at, answered_at=answered_at, scope=scope, session=session)
         if counted is None:
-            self.believe(asked)
+            self.believe(step)
         else:
-            self.observe(asked, counted)
-        return asked.prediction
+            self.observe(step, counted)
+        return step.prediction
 
     def predict(
         self,
@@ -171,20 +171,20 @@ class CacheSimulator:
         plan = self._plan(prompt, at, answered_at or at)
         return Step(self._predict(plan, session, scope), plan, session, scope)
 
-    def believe(self, asked: Step) -> None:
+    def believe(self, step: Step) -> None:
         """Takes the prediction as true until `observe`. Call it once the answer has begun."""
-        asked.believed = True
-        self._apply(asked.plan, asked.plan.written())
-        self._predecessors.add(asked.plan.prompt, asked.session, asked.scope, *self._reach(asked.plan))
+        step.believed = True
+        self._apply(step.plan, step.plan.written())
+        self._predecessors.add(step.plan.prompt, step.session, step.scope, *self._reach(step.plan))
 
-    def observe(self, asked: Step, counted: Counted) -> None:
+    def observe(self, step: Step, counted: Counted) -> None:
         """Learns from the answer's usage."""
-        plan = asked.plan
-        if asked.believed and not counted.read + counted.written:
+        plan = step.plan
+        if step.believed and not counted.read + counted.written:
             for mark in plan.written():
                 self._entries.drop(plan.prompt.prefixes[mark.index])
         self._observe(plan, counted)
-        self._predecessors.add(plan.prompt, asked.session, asked.scope, *self._reach(plan))
+        self._predecessors.add(plan.prompt, step.session, step.scope, *self._reach(plan))
 
     def _plan(self, prompt: Prompt, at: datetime, visible: datetime) -> _Plan:
         for index, tokens in self._entries.resolve_pending(prompt):

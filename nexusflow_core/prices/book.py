@@ -34,7 +34,7 @@ _MAX_REMEMBERED = 4096
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 
-_Asked: TypeAlias = tuple[str, str | None, bool, str | None, str | None, str | None, str | None, bool, bool]
+_Key: TypeAlias = tuple[str, str | None, bool, str | None, str | None, str | None, str | None, bool, bool]
 """A look-up: model, vendor, then the members of Terms in their order."""
 
 
@@ -104,11 +104,11 @@ class _Remembered(dict[K, Served]):
         super().__init__()
         self._find = find
 
-    def __missing__(self, asked: K) -> Served:
-        served = self._find(asked)
+    def __missing__(self, key: K) -> Served:
+        served = self._find(key)
         if len(self) >= _MAX_REMEMBERED:
             self.clear()
-        self[asked] = served
+        self[key] = served
         return served
 
 
@@ -154,7 +154,7 @@ class PriceBook:
 
     def __init__(self, layers: Sequence[_Layer]) -> None:
         self._layers = tuple(layers)
-        self.served: Mapping[_Asked, Served] = _Remembered(self._serve)
+        self.served: Mapping[_Key, Served] = _Remembered(self._serve)
         """Models under given terms, with every factor folded in. A look-up raises UnknownModelError."""
         self.plainly: Mapping[str, Served] = _Remembered(self.plain)
         """Models of any vendor at their plain terms. A look-up raises UnknownModelError."""
@@ -209,8 +209,8 @@ class PriceBook:
         """Returns a model at its plain terms. Raises UnknownModelError."""
         return self.served[model, vendor, False, None, None, None, None, False, False]
 
-    def _serve(self, asked: _Asked) -> Served:
-        model, vendor, batch, service_tier, speed, inference_geo, endpoint, explicit_cache, thinking = asked
+    def _serve(self, key: _Key) -> Served:
+        model, vendor, batch, service_tier, speed, inference_geo, endpoint, explicit_cache, thinking = key
         prices, named_endpoint = self._find(model, vendor)
         if named_endpoint == "us-gov" or endpoint is None:
             endpoint = named_endpoint

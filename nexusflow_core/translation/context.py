@@ -1,4 +1,4 @@
-"""Translation: the values that a request's translation needs; and Asked: those that its answer's needs."""
+"""Translation: what the translation of a request needs; RequestFacts: what that of its answer needs."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from nexusflow_core.routing import Target, TargetOptions
 from nexusflow_core.translation.ids import ToolNames, UsedIds, tool_id
 from nexusflow_core.translation.losses import Losses
 
-__all__ = ["Asked", "Translation"]
+__all__ = ["RequestFacts", "Translation"]
 
 
 class Translation(Struct, frozen=True):
@@ -46,8 +46,8 @@ class Translation(Struct, frozen=True):
         turns = [message.content for message in self.request.messages if message.role == "assistant"]
         return [block.id for blocks in turns for block in blocks if isinstance(block, ToolUseBlock)]
 
-    def asked(self) -> dict[str, Any]:
-        """Returns the members of `Asked` that every dialect takes from the request alike."""
+    def request_facts(self) -> dict[str, Any]:
+        """Returns the members of `RequestFacts` that every dialect takes from the request alike."""
         return {
             "request_id": self.call.request_id,
             "model": self.call.model,
@@ -60,7 +60,7 @@ class Translation(Struct, frozen=True):
         }
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class RequestFacts(Struct, frozen=True, kw_only=True):
     """Facts of the request that the translation of its answer needs.
 
     `model` is the client's name of the model, `upstream_model` the upstream's. `vendor_name` is the configured

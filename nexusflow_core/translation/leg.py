@@ -23,7 +23,7 @@ from nexusflow_core.record import Loss
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder, is_stream
 from nexusflow_core.translation.answer import Answer, fold
 from nexusflow_core.translation.body_text import BodyText
-from nexusflow_core.translation.context import Asked
+from nexusflow_core.translation.context import RequestFacts
 from nexusflow_core.translation.error_bodies import ReportedError, read_error_body
 from nexusflow_core.translation.errors import Origin, failure, filtered, rate_limits
 from nexusflow_core.translation.held import HELD_BYTES
@@ -49,7 +49,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
     """
 
     def __init__(
-        self, request: UpstreamRequest, call: Call, asked: Asked, losses: Losses, origin: Origin
+        self, request: UpstreamRequest, call: Call, facts: RequestFacts, losses: Losses, origin: Origin
     ) -> None:
         self.request = request
         self.losses: Sequence[Loss] = losses.found
@@ -58,7 +58,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         self.failure: NexusFlowError | None = None
         self._upstream_request_id: str | None = None
         self._losses = losses
-        self._request_id, self._model = asked.request_id, asked.model
+        self._request_id, self._model = facts.request_id, facts.model
         self._origin = origin
         self._streams = call.stream
         self._started_at = call.started_at

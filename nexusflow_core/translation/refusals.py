@@ -90,14 +90,14 @@ values."""
 
 def max_tokens(translation: Translation) -> int:
     """Returns the output limit in tokens: the client's, at most the route's. Raises InvalidRequestError."""
-    asked, most = translation.request.max_tokens, translation.options.max_tokens
-    if asked < 0:
+    wanted, most = translation.request.max_tokens, translation.options.max_tokens
+    if wanted < 0:
         raise InvalidRequestError("max_tokens: Input should be greater than or equal to 0")
-    if asked == 0:
+    if wanted == 0:
         raise InvalidRequestError("max_tokens: 0, a cache pre-warm, is not possible on this upstream")
-    if most is None or asked <= most:
-        return asked
-    translation.losses.drop("max_tokens", f"{asked} > {most}, the most that this route declares")
+    if most is None or wanted <= most:
+        return wanted
+    translation.losses.drop("max_tokens", f"{wanted} > {most}, the most that this route declares")
     return most
 
 
@@ -168,13 +168,13 @@ def _context_management(value: Any, losses: Losses, *, compacts: bool) -> None:
         edits = []
     if not is_list(edits):
         raise InvalidRequestError("context_management.edits: Input should be a valid list")
-    asked = [object_of(edit) for edit in edits]
+    wanted = [object_of(edit) for edit in edits]
     if compacts:
-        asked = [edit for edit in asked if edit.get("type") != COMPACT]
-    if any("compact" in str(edit.get("type")) for edit in asked):
+        wanted = [edit for edit in wanted if edit.get("type") != COMPACT]
+    if any("compact" in str(edit.get("type")) for edit in wanted):
         raise InvalidRequestError("context_management: compaction runs at Anthropic only")
     others = [name for name, given in object_of(value).items() if name != "edits" and not is_blank(given)]
-    if asked not in ([], [_KEEP_ALL]) or others:
+    if wanted not in ([], [_KEEP_ALL]) or others:
         losses.drop("context_management", "context is edited by Anthropic only")
 
 

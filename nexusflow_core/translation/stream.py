@@ -12,7 +12,7 @@ import msgspec
 from nexusflow_core.errors import AnswerUnusableError, NexusFlowError, UpstreamProtocolError
 from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.arguments import NO_OBJECT
-from nexusflow_core.translation.context import Asked
+from nexusflow_core.translation.context import RequestFacts
 from nexusflow_core.translation.held import Held
 from nexusflow_core.translation.stop_reason import CUT_SHORT, Stopped, ending_of
 from nexusflow_core.translation.usage import UsageTap
@@ -36,7 +36,7 @@ class AnswerStream(ABC, Generic[_Tap]):
     `tap` reads the usage.
     """
 
-    def __init__(self, asked: Asked, tap: _Tap) -> None:
+    def __init__(self, facts: RequestFacts, tap: _Tap) -> None:
         self.upstream_model: str | None = None
         self.stop_reason: str | None = None
         self.failure: NexusFlowError | None = None
@@ -44,9 +44,9 @@ class AnswerStream(ABC, Generic[_Tap]):
         self.noticed: list[str] = []
         """Dropped members of the answer."""
         self._tap = tap
-        self._stops = asked.stops
+        self._stops = facts.stops
         self._held = Held()
-        self._writer = MessageWriter(asked, self._held)
+        self._writer = MessageWriter(facts, self._held)
 
     @property
     def started(self) -> bool:

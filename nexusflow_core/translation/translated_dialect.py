@@ -8,7 +8,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, UpstreamDialect
 from nexusflow_core.messages import MessagesRequest, read_request
 from nexusflow_core.routing import Target
-from nexusflow_core.translation.context import Asked
+from nexusflow_core.translation.context import RequestFacts
 from nexusflow_core.translation.count_leg import Counter, open_count
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.translation.thinking import EFFORTS, Thinking
@@ -20,10 +20,10 @@ _AT_ANTHROPIC: Final = ("batch", "citations", "code_execution", "context_managem
 """Capabilities that only Anthropic's models have."""
 _SERVER_TOOLS: Final = ("code_execution", "web_search")
 
-_Asked = TypeVar("_Asked", bound=Asked)
+_RequestFacts = TypeVar("_RequestFacts", bound=RequestFacts)
 
 
-class TranslatedDialect(UpstreamDialect, Generic[_Asked]):
+class TranslatedDialect(UpstreamDialect, Generic[_RequestFacts]):
     """A protocol to which calls are translated."""
 
     default_auth: AuthScheme | None = "bearer"
@@ -31,11 +31,11 @@ class TranslatedDialect(UpstreamDialect, Generic[_Asked]):
     @abstractmethod
     def translate(
         self, request: MessagesRequest, call: Call, target: Target, losses: Losses
-    ) -> tuple[bytes, _Asked]:
+    ) -> tuple[bytes, _RequestFacts]:
         """Returns the request's body, and facts for the answer's translation. Raises InvalidRequestError."""
 
     @abstractmethod
-    def leg(self, sent: UpstreamRequest, call: Call, asked: _Asked, losses: Losses) -> Leg:
+    def leg(self, sent: UpstreamRequest, call: Call, facts: _RequestFacts, losses: Losses) -> Leg:
         """Returns the leg of a translated request."""
 
     def counter(self, call: Call, upstream: Upstream) -> Counter | None:
@@ -55,12 +55,12 @@ class TranslatedDialect(UpstreamDialect, Generic[_Asked]):
                 leg.request.headers = self.sign(leg.request, upstream, call.credential, at)
             return leg
         losses = Losses(strict=target.strict)
-        body, asked = self.translate(read_request(call.text, call.max_values), call, target, losses)
+        body, facts = self.translate(read_request(call.text, call.max_values), call, target, losses)
         headers = json_headers(stream=self.streams(call, upstream))
         edits = tuple(sorted(call.without))
         sent = UpstreamRequest(upstream, "POST", upstream.base_url + self.path, headers, body, edits)
         sent.headers = self.sign(sent, upstream, call.credential, at)
-        return self.leg(sent, call, asked, losses)
+        return self.leg(sent, call, facts, losses)
 
     def _body(self, request: MessagesRequest, call: Call, target: Target, losses: Losses) -> bytes:
         return self.translate(request, call, target, losses)[0]

@@ -23,7 +23,7 @@ from nexusflow_core.messages.events import (
     text_delta,
     thinking_delta,
 )
-from nexusflow_core.translation.context import Asked
+from nexusflow_core.translation.context import RequestFacts
 from nexusflow_core.translation.held import Held, Pieces
 from nexusflow_core.translation.ids import answer_id
 from nexusflow_core.translation.stop_reason import Ending
@@ -63,8 +63,8 @@ _WORDS_BYTES = 500
 class MessageWriter:
     """Writes a stream. Its methods append the bytes of events to `out`."""
 
-    def __init__(self, asked: Asked, held: Held) -> None:
-        self._asked = asked
+    def __init__(self, facts: RequestFacts, held: Held) -> None:
+        self._facts = facts
         self._held = held
         self._state = _State.WAITING
         self.in_text = False  # True if a text block is open; checked with every delta
@@ -88,7 +88,7 @@ class MessageWriter:
 
     def start(self, usage: dict[str, Any], out: list[bytes]) -> None:
         self._state = _State.BETWEEN
-        out.append(message_start(id=answer_id(self._asked.request_id), model=self._asked.model, usage=usage))
+        out.append(message_start(id=answer_id(self._facts.request_id), model=self._facts.model, usage=usage))
 
     def text(self, text: str, out: list[bytes]) -> None:
         """Writes text of the answer. After an open call it waits until the call is complete."""
@@ -176,7 +176,7 @@ class MessageWriter:
             return b""
         self._state = _State.DONE
         self.in_text = False
-        return error_event(error, self._asked.request_id)
+        return error_event(error, self._facts.request_id)
 
     # Blocks of a dialect that orders them by itself
 
@@ -238,7 +238,7 @@ class MessageWriter:
             if not text:
                 return
             self._open(_State.THINKING, {"type": "thinking", "thinking": "", "signature": ""}, out)
-        if self._asked.hide_thinking:
+        if self._facts.hide_thinking:
             self._hidden.add(text)
         else:
             out.append(thinking_delta(self.index, text))
@@ -253,13 +253,13 @@ class MessageWriter:
 
     def _open_tool(self, slot: CallSlot, out: list[bytes]) -> None:
         self._lead.take()
-        id = self._asked.tool_id(slot.id, self._tools)
+        id = self._facts.tool_id(slot.id, self._tools)
         self._tools += 1
         self._redacted(out)
         if slot.thought_signature is not None:
-            self._redact(self._asked.mark("signatures", {id: slot.thought_signature}), out)
+            self._redact(self._facts.mark("signatures", {id: slot.thought_signature}), out)
         self._live = slot
-        name = self._asked.names.shown(slot.name)
+        name = self._facts.names.shown(slot.name)
         self._open(_State.TOOL, {"type": "tool_use", "id": id, "name": name, "input": {}}, out)
         out.append(input_json_delta(self.index, ""))
         if arguments := slot.opened():
@@ -268,7 +268,7 @@ class MessageWriter:
     def _redacted(self, out: list[bytes]) -> None:
         """Writes details that have no thinking block, in a block of their own."""
         if self.carried is not None and (details := self.carried.take()):
-            self._redact(self._asked.mark("details", details), out)
+            self._redact(self._facts.mark("details", details), out)
 
     def _redact(self, data: str, out: list[bytes]) -> None:
         self._open(_State.BETWEEN, {"type": "redacted_thinking", "data": data}, out)
@@ -297,8 +297,8 @@ class MessageWriter:
         details = self.carried.take() if self.carried is not None else []
         hidden = self._hidden.take()
         if details:
-            return self._asked.mark("details", details)
-        return self._asked.mark("hidden", hidden) if hidden else self._asked.mark("text")
+            return self._facts.mark("details", details)
+        return self._facts.mark("hidden", hidden) if hidden else self._facts.mark("text")
 
 
 def _is_repeat(slot: CallSlot) -> bool:

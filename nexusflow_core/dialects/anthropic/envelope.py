@@ -54,8 +54,8 @@ def enveloped(
     kept = [pair for pair in headers if pair[0] != _VERSION]
     if call.endpoint == "count_tokens":
         return _counted(text, kept, model)
-    asked = (header(headers, _VERSION) or b"").decode("latin-1")
-    version = asked if asked in envelope.newer_versions else envelope.version
+    wanted = (header(headers, _VERSION) or b"").decode("latin-1")
+    version = wanted if wanted in envelope.newer_versions else envelope.version
     stated = any(name == "anthropic_version" for name, _, _ in members(text))
     member = b'"anthropic_version":' + msgspec.json.encode(version)
     changes: dict[str, bytes | None] = {"model": None if stated else member}

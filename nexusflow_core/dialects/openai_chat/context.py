@@ -1,11 +1,11 @@
-"""ChatTranslation and ChatAsked: what Chat Completions adds to a translation."""
+"""ChatTranslation and ChatRequestFacts: what Chat Completions adds to a translation."""
 
 from typing import Any
 
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
-from nexusflow_core.translation.context import Asked, Translation
+from nexusflow_core.translation.context import RequestFacts, Translation
 
-__all__ = ["ChatAsked", "ChatTranslation"]
+__all__ = ["ChatRequestFacts", "ChatTranslation"]
 
 
 class ChatTranslation(Translation, frozen=True):
@@ -15,7 +15,7 @@ class ChatTranslation(Translation, frozen=True):
     body: dict[str, Any]
 
 
-class ChatAsked(Asked, frozen=True, kw_only=True):
+class ChatRequestFacts(RequestFacts, frozen=True, kw_only=True):
     """Facts of the request, and its vendor, that the translation of its answer needs."""
 
     vendor: Vendor

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg
-from nexusflow_core.dialects.openai_chat.context import ChatAsked
+from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.errors import origin_of
 from nexusflow_core.dialects.openai_chat.leg import ChatLeg
 from nexusflow_core.dialects.openai_chat.request import chat_request
@@ -31,7 +31,7 @@ _COUNTED: Final = (
 """Members of a chat request that belong to the prompt."""
 
 
-class OpenAIChatDialect(TranslatedDialect[ChatAsked]):
+class OpenAIChatDialect(TranslatedDialect[ChatRequestFacts]):
     """Chat Completions, by OpenAI and compatible vendors."""
 
     path = "/chat/completions"
@@ -44,11 +44,11 @@ class OpenAIChatDialect(TranslatedDialect[ChatAsked]):
 
     def translate(
         self, request: MessagesRequest, call: Call, target: Target, losses: Losses
-    ) -> tuple[bytes, ChatAsked]:
+    ) -> tuple[bytes, ChatRequestFacts]:
         return chat_request(request, call, target, losses)
 
-    def leg(self, sent: UpstreamRequest, call: Call, asked: ChatAsked, losses: Losses) -> Leg:
-        return ChatLeg(sent, call, asked, losses)
+    def leg(self, sent: UpstreamRequest, call: Call, facts: ChatRequestFacts, losses: Losses) -> Leg:
+        return ChatLeg(sent, call, facts, losses)
 
     def counter(self, call: Call, upstream: Upstream) -> Counter | None:
         row = vendor_row(upstream.vendor)

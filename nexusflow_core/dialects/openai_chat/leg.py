@@ -3,7 +3,7 @@
 import msgspec
 
 from nexusflow_core.call import Call
-from nexusflow_core.dialects.openai_chat.context import ChatAsked
+from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.errors import error_in, origin_of
 from nexusflow_core.dialects.openai_chat.response import the_choice, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk, message_in, unknown_members
@@ -24,14 +24,14 @@ __all__ = ["ChatLeg"]
 class ChatLeg(TranslatedLeg[ChatStream]):
     """One attempt, translated both ways. See `Leg` for the verbs."""
 
-    def __init__(self, request: UpstreamRequest, call: Call, asked: ChatAsked, losses: Losses) -> None:
-        origin = origin_of(asked.vendor, asked.model, request.upstream, call.credential)
-        super().__init__(request, call, asked, losses, origin)
-        self._asked = asked
+    def __init__(self, request: UpstreamRequest, call: Call, facts: ChatRequestFacts, losses: Losses) -> None:
+        origin = origin_of(facts.vendor, facts.model, request.upstream, call.credential)
+        super().__init__(request, call, facts, losses, origin)
+        self._request_facts = facts
         self._done = False  # True if `[DONE]` arrived before any answer
 
     def begin(self) -> ChatStream:
-        return ChatStream(self._asked)
+        return ChatStream(self._request_facts)
 
     def decode(self, event: ServerSentEvent) -> bytes:
         stream, data = self._stream, event.data
@@ -91,6 +91,6 @@ class ChatLeg(TranslatedLeg[ChatStream]):
         if (reported := error_in(chunk, body, whole=True)) is not None:
             return reported
         self._answer_model = chunk.model
-        answer = translate_answer(chunk, self._asked)
+        answer = translate_answer(chunk, self._request_facts)
         answer.noticed += unknown_members(message_in(decode_json(body)))
         return answer

@@ -4,7 +4,7 @@ import msgspec
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
-from nexusflow_core.dialects.openai_chat.context import ChatAsked, ChatTranslation
+from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts, ChatTranslation
 from nexusflow_core.dialects.openai_chat.conversation import ChatConversation
 from nexusflow_core.dialects.openai_chat.thinking import Recall, steer_thinking
 from nexusflow_core.dialects.openai_chat.vendors import vendor_row
@@ -28,7 +28,7 @@ _ASKED = "Answer with one JSON object that is valid against this JSON schema, an
 
 def chat_request(
     request: MessagesRequest, call: Call, target: Target, losses: Losses
-) -> tuple[bytes, ChatAsked]:
+) -> tuple[bytes, ChatRequestFacts]:
     """Returns the body for this call, and what its answer's translation needs. Raises InvalidRequestError if
     the upstream cannot be asked without a change of meaning."""
     try:
@@ -37,7 +37,7 @@ def chat_request(
         raise InvalidRequestError("The request body nests too deeply") from None
 
 
-def _made(translation: ChatTranslation) -> tuple[bytes, ChatAsked]:
+def _made(translation: ChatTranslation) -> tuple[bytes, ChatRequestFacts]:
     request, vendor, body, model = translation.request, translation.vendor, translation.body, translation.model
     for path in request.unknown:
         translation.losses.unknown(path)
@@ -69,8 +69,8 @@ def _made(translation: ChatTranslation) -> tuple[bytes, ChatAsked]:
     if vendor.cache_key is not None:
         body[vendor.cache_key] = cache_key(translation, body.get("tools"))
     encoded = msgspec.json.encode(body)
-    asked = ChatAsked(
-        **translation.asked(),
+    facts = ChatRequestFacts(
+        **translation.request_facts(),
         vendor=vendor,
         stop_here=stop_here,
         echo=(conversation.begun or "") if conversation.continued.echoed else "",
@@ -78,7 +78,7 @@ def _made(translation: ChatTranslation) -> tuple[bytes, ChatAsked]:
         hide_thinking=steered.hidden,
         prompt_tokens=conversation.estimated(len(encoded)),
     )
-    return encoded, asked
+    return encoded, facts
 
 
 def _offer_tools(translation: ChatTranslation) -> bool:

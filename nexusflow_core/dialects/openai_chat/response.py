@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nexusflow_core.dialects.openai_chat.context import ChatAsked
+from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.reasoning import Words, other_parts, read_words
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, ToolCall
 from nexusflow_core.dialects.openai_chat.stream import ChatUsage
@@ -19,7 +19,7 @@ from nexusflow_core.untyped import is_zero
 __all__ = ["the_choice", "translate_answer"]
 
 
-def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
+def translate_answer(answer: Chunk, facts: ChatRequestFacts) -> Answer:
     """Returns the Message of an answer.
 
     Raises UpstreamError for an answer without choices, and for a failure that the vendor reports. In an answer
@@ -27,13 +27,13 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
     """
     choice = the_choice(answer)
     message = choice.whole()
-    words = read_words(message, asked.vendor)
-    stops = StopFinder(asked.stop_here, asked.echo)
+    words = read_words(message, facts.vendor)
+    stops = StopFinder(facts.stop_here, facts.echo)
     text = stops.feed(words.text) + stops.flush()
     refusal = words.refusal if stops.found is None else ""
     text += refusal
     calls = distinct_calls(message) if stops.found is None else []
-    calls = calls[:1] if asked.one_call else calls
+    calls = calls[:1] if facts.one_call else calls
     ending = ending_of(
         Stopped(
             finish=choice.finish_reason,
@@ -43,7 +43,7 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
             calls=bool(calls),
             found=stops.found,
         ),
-        asked.stops,
+        facts.stops,
     )
     if isinstance(ending, UpstreamError):
         raise ending
@@ -51,11 +51,11 @@ def translate_answer(answer: Chunk, asked: ChatAsked) -> Answer:
     noticed += other_parts(message.content)
     noticed += ["citations"] if not is_zero(answer.citations) else []
     noticed += ["finish_reason"] if ending.guessed else []
-    uses = _tool_uses(calls, asked, noticed, cut=ending.stop_reason in CUT_SHORT)
-    content = _thinking(words, asked)
+    uses = _tool_uses(calls, facts, noticed, cut=ending.stop_reason in CUT_SHORT)
+    content = _thinking(words, facts)
     content += [{"type": "text", "text": text}] if text.strip() else []
-    content += _with_details(uses, words, asked)
-    tap = ChatUsage(asked)
+    content += _with_details(uses, words, facts)
+    tap = ChatUsage(facts)
     tap.take(answer)
     return Answer(
         content=content,
@@ -75,36 +75,36 @@ def the_choice(answer: Chunk) -> Choice:
     return choice
 
 
-def _thinking(words: Words, asked: ChatAsked) -> list[dict[str, Any]]:
+def _thinking(words: Words, facts: ChatRequestFacts) -> list[dict[str, Any]]:
     if not words.thinking.strip():
         return []
     if words.details:
-        signature = asked.mark("details", words.details)
+        signature = facts.mark("details", words.details)
     else:
-        signature = asked.mark("hidden", words.thinking) if asked.hide_thinking else asked.mark("text")
-    shown = "" if asked.hide_thinking else words.thinking
+        signature = facts.mark("hidden", words.thinking) if facts.hide_thinking else facts.mark("text")
+    shown = "" if facts.hide_thinking else words.thinking
     return [{"type": "thinking", "thinking": shown, "signature": signature}]
 
 
-def _with_details(uses: list[dict[str, Any]], words: Words, asked: ChatAsked) -> list[dict[str, Any]]:
+def _with_details(uses: list[dict[str, Any]], words: Words, facts: ChatRequestFacts) -> list[dict[str, Any]]:
     """Returns the calls, after a block with the details if there is no thinking block for them."""
     if not words.details or words.thinking.strip():
         return uses
-    return [{"type": "redacted_thinking", "data": asked.mark("details", words.details)}, *uses]
+    return [{"type": "redacted_thinking", "data": facts.mark("details", words.details)}, *uses]
 
 
 def _tool_uses(
-    calls: list[ToolCall], asked: ChatAsked, noticed: list[str], *, cut: bool
+    calls: list[ToolCall], facts: ChatRequestFacts, noticed: list[str], *, cut: bool
 ) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     ids: set[str] = set()
     for number, call in enumerate(calls):
         own = call.given_id()
-        id = asked.tool_id(own if own not in ids else None, number)
+        id = facts.tool_id(own if own not in ids else None, number)
         ids.add(own or "")
         if (signature := call.thought_signature()) is not None:
-            made.append({"type": "redacted_thinking", "data": asked.mark("signatures", {id: signature})})
-        made.append(_tool_use(call, id, asked.names, noticed, cut=cut))
+            made.append({"type": "redacted_thinking", "data": facts.mark("signatures", {id: signature})})
+        made.append(_tool_use(call, id, facts.names, noticed, cut=cut))
     return made
 
 

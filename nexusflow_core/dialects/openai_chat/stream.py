@@ -1,6 +1,6 @@
 """ChatStream: translates a Chat Completions stream to a Messages stream."""
 
-from nexusflow_core.dialects.openai_chat.context import ChatAsked
+from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, Delta, plain_text
 from nexusflow_core.dialects.openai_chat.tool_calls import StreamCalls
 from nexusflow_core.dialects.openai_chat.words import StreamWords
@@ -20,12 +20,12 @@ _FAILURES = (End.FAILED, End.LATE, End.BUSY)
 class ChatStream(AnswerStream["ChatUsage"]):
     """Takes chunks, and returns the bytes of Messages events."""
 
-    def __init__(self, asked: ChatAsked) -> None:
-        super().__init__(asked, ChatUsage(asked))
+    def __init__(self, facts: ChatRequestFacts) -> None:
+        super().__init__(facts, ChatUsage(facts))
         self.finish: str | None = None
         """The last finish reason with a meaning, or the first that reports a failure."""
-        self._asked = asked
-        self._words = StreamWords(asked, self._writer, self._held, self.noticed)
+        self._facts = facts
+        self._words = StreamWords(facts, self._writer, self._held, self.noticed)
         self._said = self._words.said
         self._calls: StreamCalls | None = None
         self._native: str | None = None
@@ -142,16 +142,16 @@ class ChatStream(AnswerStream["ChatUsage"]):
 
     def _begun_calls(self) -> StreamCalls:
         if self._calls is None:
-            self._calls = StreamCalls(self._asked, self._writer, self._words, self._held)
+            self._calls = StreamCalls(self._facts, self._writer, self._words, self._held)
         return self._calls
 
 
 class ChatUsage(UsageTap):
     """Reads usage from chunks, or from a whole answer."""
 
-    def __init__(self, asked: ChatAsked) -> None:
-        row = asked.vendor
-        super().__init__(asked.vendor_name, asked.prompt_tokens, output_by_total=row.output_by_total)
+    def __init__(self, facts: ChatRequestFacts) -> None:
+        row = facts.vendor
+        super().__init__(facts.vendor_name, facts.prompt_tokens, output_by_total=row.output_by_total)
 
     def take(self, chunk: Chunk) -> None:
         """Takes a chunk, or a whole answer."""

@@ -1,6 +1,6 @@
 """Tool calls of an answer: assigns fragments to calls in spite of odd indices and ids; finds repeated calls."""
 
-from nexusflow_core.dialects.openai_chat.context import ChatAsked
+from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.schema import Delta, ToolCall
 from nexusflow_core.dialects.openai_chat.words import StreamWords
 from nexusflow_core.translation.arguments import NO_ARGUMENTS, read_arguments
@@ -187,10 +187,10 @@ _MAX_CALLS = 256
 class StreamCalls:
     """Takes the calls of deltas and whole messages, and writes their new parts."""
 
-    def __init__(self, asked: ChatAsked, writer: MessageWriter, words: StreamWords, held: Held) -> None:
+    def __init__(self, facts: ChatRequestFacts, writer: MessageWriter, words: StreamWords, held: Held) -> None:
         self.written = 0
         """Bytes of arguments written."""
-        self._asked = asked
+        self._facts = facts
         self._writer = writer
         self._words = words
         self._held = held
@@ -243,7 +243,7 @@ class StreamCalls:
         many = len(self._slots.all) >= _MAX_CALLS
         if many:
             self._words.notice("tool_calls")
-        ignored = many or (self._asked.one_call and bool(self._slots.all))
+        ignored = many or (self._facts.one_call and bool(self._slots.all))
         slot = self._slots.begin(call, ignored=ignored)
         if not ignored:
             self._writer.queue(slot)

@@ -1,6 +1,6 @@
 """StreamWords: writes text, thinking and refusal of a stream, each part once."""
 
-from nexusflow_core.dialects.openai_chat.context import ChatAsked
+from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.reasoning import (
     Details,
     Unrepeated,
@@ -26,15 +26,15 @@ _NO_STOPS = StopFinder(())
 class StreamWords:
     """Takes the texts of deltas and whole messages, and writes their new parts."""
 
-    def __init__(self, asked: ChatAsked, writer: MessageWriter, held: Held, noticed: list[str]) -> None:
-        vendor = asked.vendor
+    def __init__(self, facts: ChatRequestFacts, writer: MessageWriter, held: Held, noticed: list[str]) -> None:
+        vendor = facts.vendor
         self.said = Said()
-        self._asked = asked
+        self._facts = facts
         self._writer = writer
         self._held = held
         self._noticed = noticed
-        self._stops = StopFinder(asked.stop_here, asked.echo) if asked.stop_here or asked.echo else _NO_STOPS
-        self._searches = bool(asked.stop_here)
+        self._stops = StopFinder(facts.stop_here, facts.echo) if facts.stop_here or facts.echo else _NO_STOPS
+        self._searches = bool(facts.stop_here)
         self._tags = ThinkTags(held) if vendor.think_tags else None
         self._unrepeated = Unrepeated() if vendor.cumulative_reasoning else None
         self._keeps_details = vendor.replay == "reasoning_details" and not vendor.cumulative_reasoning
@@ -89,11 +89,11 @@ class StreamWords:
         self._end_thinking(out, joint=True)
         if not self.past_text(out):
             return
-        words = read_words(message, self._asked.vendor)
+        words = read_words(message, self._facts.vendor)
         if self._keeps_details and not self._details_came:
             self._kept_details().add(message.reasoning_details, whole=True)
         self._think(self._new(words.thinking, self._thought, behind_deltas=behind_deltas), out)
-        text = words.text.removeprefix(self._asked.echo) if self.said.size else words.text
+        text = words.text.removeprefix(self._facts.echo) if self.said.size else words.text
         self._say(self._stops.feed(self._new(text, self.said, behind_deltas=behind_deltas)), out)
         refusal = self._new(words.refusal, self._refused, behind_deltas=behind_deltas)
         if refusal.strip():

@@ -4,9 +4,9 @@ import hashlib
 from typing import Any
 
 from nexusflow_core.dialects.openai_responses.vendors import Vendor
-from nexusflow_core.translation.context import Asked, Translation
+from nexusflow_core.translation.context import RequestFacts, Translation
 
-__all__ = ["WRAPPERS", "ResponsesAsked", "ResponsesTranslation"]
+__all__ = ["WRAPPERS", "ResponsesRequestFacts", "ResponsesTranslation"]
 
 WRAPPERS = frozenset({"parallel", "multi_tool_use.parallel"})
 
@@ -28,7 +28,7 @@ class ResponsesTranslation(Translation, frozen=True):
         return f"{upstream.vendor or upstream.name}@{account}"
 
 
-class ResponsesAsked(Asked, frozen=True, kw_only=True):
+class ResponsesRequestFacts(RequestFacts, frozen=True, kw_only=True):
     """Facts of the request and its vendor that the translation of the answer needs."""
 
     vendor: Vendor

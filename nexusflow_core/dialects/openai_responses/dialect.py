@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg
-from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.errors import origin_of
 from nexusflow_core.dialects.openai_responses.leg import ResponsesLeg
 from nexusflow_core.dialects.openai_responses.request import responses_request
@@ -23,7 +23,7 @@ _COUNTED: Final = tuple("model input instructions tools tool_choice parallel_too
 """Members that the vendor's token counter accepts. It refuses others."""
 
 
-class OpenAIResponsesDialect(TranslatedDialect[ResponsesAsked]):
+class OpenAIResponsesDialect(TranslatedDialect[ResponsesRequestFacts]):
     """The Responses API of OpenAI and of compatible vendors."""
 
     path = "/responses"
@@ -36,11 +36,11 @@ class OpenAIResponsesDialect(TranslatedDialect[ResponsesAsked]):
 
     def translate(
         self, request: MessagesRequest, call: Call, target: Target, losses: Losses
-    ) -> tuple[bytes, ResponsesAsked]:
+    ) -> tuple[bytes, ResponsesRequestFacts]:
         return responses_request(request, call, target, losses)
 
-    def leg(self, sent: UpstreamRequest, call: Call, asked: ResponsesAsked, losses: Losses) -> Leg:
-        return ResponsesLeg(sent, call, asked, losses)
+    def leg(self, sent: UpstreamRequest, call: Call, facts: ResponsesRequestFacts, losses: Losses) -> Leg:
+        return ResponsesLeg(sent, call, facts, losses)
 
     def counter(self, call: Call, upstream: Upstream) -> Counter | None:
         row = vendor_row(upstream.vendor)

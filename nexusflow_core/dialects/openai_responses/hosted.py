@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.reasoning import item_signature
 from nexusflow_core.dialects.openai_responses.schema import Event, Item
 from nexusflow_core.translation.ids import tool_id
@@ -18,9 +18,9 @@ __all__ = ["HostedSlot"]
 class HostedSlot(Slot[Event, Item]):
     """An item of a vendor's tool. Its block is written at its end, or not at all."""
 
-    def __init__(self, asked: ResponsesAsked, state: AnswerState, kind: str) -> None:
+    def __init__(self, facts: ResponsesRequestFacts, state: AnswerState, kind: str) -> None:
         super().__init__(state)
-        self._asked = asked
+        self._facts = facts
         self.kind = kind
 
     def take(self, event: Event, out: list[bytes]) -> None:
@@ -28,26 +28,26 @@ class HostedSlot(Slot[Event, Item]):
 
     def end(self, item: Item | None, out: list[bytes]) -> None:
         self.ended = True
-        asked, state = self._asked, self._state
+        facts, state = self._facts, self._state
         if item is None:
             state.notice(self.kind)
         elif item.type == "compaction":
-            mark = item_signature(item.raw, asked)
+            mark = item_signature(item.raw, facts)
             state.writer.whole({"type": "compaction", "content": None, "encrypted_content": mark}, out)
-        elif item.type == "web_search_call" and asked.searches:
-            _show_search(item, asked, state, out)
+        elif item.type == "web_search_call" and facts.searches:
+            _show_search(item, facts, state, out)
         else:
             state.notice(item.type)
 
 
-def _show_search(item: Item, asked: ResponsesAsked, state: AnswerState, out: list[bytes]) -> None:
+def _show_search(item: Item, facts: ResponsesRequestFacts, state: AnswerState, out: list[bytes]) -> None:
     """Writes a search and its pages. The first page's `encrypted_content` holds the whole item."""
     action = object_of(item.raw.get("action"))
-    id = "srvtoolu_" + tool_id(None, f"{asked.request_id} search", len(state.ids)).removeprefix("toolu_")
+    id = "srvtoolu_" + tool_id(None, f"{facts.request_id} search", len(state.ids)).removeprefix("toolu_")
     state.ids.add(id)
     state.held.bytes += len(id)
     state.writer.server_tool(id, "web_search", msgspec.json.encode({"query": _query(action)}).decode(), out)
-    mark = item_signature(item.raw, asked)
+    mark = item_signature(item.raw, facts)
     sources: Any = action.get("sources")
     pages = [page for page in map(object_of, sources if is_list(sources) else ()) if page.get("url")]
     if not pages and isinstance(url := action.get("url"), str):

@@ -4,7 +4,7 @@ import msgspec
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import LegState
-from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.errors import (
     error_in,
     error_of_answer,
@@ -29,13 +29,15 @@ __all__ = ["ResponsesLeg"]
 class ResponsesLeg(TranslatedLeg[ResponsesStream]):
     """One attempt at a Responses upstream. See `Leg` for the methods."""
 
-    def __init__(self, request: UpstreamRequest, call: Call, asked: ResponsesAsked, losses: Losses) -> None:
-        origin = origin_of(asked.vendor, asked.model, request.upstream, call.credential)
-        super().__init__(request, call, asked, losses, origin)
-        self._asked = asked
+    def __init__(
+        self, request: UpstreamRequest, call: Call, facts: ResponsesRequestFacts, losses: Losses
+    ) -> None:
+        origin = origin_of(facts.vendor, facts.model, request.upstream, call.credential)
+        super().__init__(request, call, facts, losses, origin)
+        self._request_facts = facts
 
     def begin(self) -> ResponsesStream:
-        return ResponsesStream(self._asked)
+        return ResponsesStream(self._request_facts)
 
     def reported_error(self, body: bytes) -> ReportedError:
         return error_of_body(body)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.schema import Event, Item, Part, number
 from nexusflow_core.translation.slots import Slot
 from nexusflow_core.translation.text_part import AnswerState, TextPart
@@ -18,9 +18,9 @@ class MessageSlot(Slot[Event, Item]):
 
     kind = "message"
 
-    def __init__(self, asked: ResponsesAsked, state: AnswerState) -> None:
+    def __init__(self, facts: ResponsesRequestFacts, state: AnswerState) -> None:
         super().__init__(state)
-        self._asked = asked
+        self._facts = facts
         self.part: TextPart | None = None
         """The open part."""
         self._parts: dict[int, TextPart] = {}
@@ -61,7 +61,7 @@ class MessageSlot(Slot[Event, Item]):
         """Writes a citation of a text if the request has a web search. Else lists it."""
         part.cited += 1
         source = object_of(annotation)
-        if not self._asked.searches or part.closed or source.get("type") != "url_citation":
+        if not self._facts.searches or part.closed or source.get("type") != "url_citation":
             if not is_zero(annotation):
                 self._state.notice("annotations")
             return
@@ -83,7 +83,7 @@ class MessageSlot(Slot[Event, Item]):
                 self._state,
                 index,
                 refusal=refusal,
-                tags=self._asked.vendor.think_tags,
-                cites=self._asked.searches,
+                tags=self._facts.vendor.think_tags,
+                cites=self._facts.searches,
             )
         return part

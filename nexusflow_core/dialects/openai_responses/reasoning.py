@@ -6,7 +6,7 @@ signature stores only the length of each text. ReasoningSlot writes a block whil
 
 from typing import Any, Final
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.schema import Event, Item, number
 from nexusflow_core.messages import OtherBlock, RedactedThinkingBlock, ThinkingBlock
 from nexusflow_core.messages.marks import read_mark
@@ -40,18 +40,18 @@ def reasoning_text(item: Part) -> str:
     return _BETWEEN.join(filter(None, map(_text_of, item[place]))) if place is not None else ""
 
 
-def reasoning_signature(item: Part, shown: str, asked: ResponsesAsked) -> str:
+def reasoning_signature(item: Part, shown: str, facts: ResponsesRequestFacts) -> str:
     """Returns the signature of a reasoning item's block. `shown` is the block's text, or "" if hidden."""
     kept = _kept(item)
     place = _shown_place(item)
     if place is not None and shown == reasoning_text(item):
         kept[place] = [_length(part, _PLACES[place]) for part in kept[place]]
-    return asked.mark("item", kept)
+    return facts.mark("item", kept)
 
 
-def item_signature(item: Part, asked: ResponsesAsked) -> str:
+def item_signature(item: Part, facts: ResponsesRequestFacts) -> str:
     """Returns a mark that holds a whole item, for a block without members for its content."""
-    return asked.mark("item", {"type": item.get("type"), **_kept(item)})
+    return facts.mark("item", {"type": item.get("type"), **_kept(item)})
 
 
 def reasoning_item(
@@ -131,10 +131,10 @@ class ReasoningSlot(Slot[Event, Item]):
 
     kind = "reasoning"
 
-    def __init__(self, asked: ResponsesAsked, state: AnswerState) -> None:
+    def __init__(self, facts: ResponsesRequestFacts, state: AnswerState) -> None:
         super().__init__(state)
-        self._asked = asked
-        self._thinking = ThinkingPart(state, hidden=asked.hide_thinking)
+        self._facts = facts
+        self._thinking = ThinkingPart(state, hidden=facts.hide_thinking)
         self._place = ""  # `summary` or `content`: the item's member whose text is shown
 
     def take(self, event: Event, out: list[bytes]) -> None:
@@ -155,8 +155,8 @@ class ReasoningSlot(Slot[Event, Item]):
         raw = item.raw if item is not None else {place: [{"type": _PLACES[place], "text": shown}]}
         if not shown and is_blank(raw.get("encrypted_content")):
             return
-        signature = reasoning_signature(raw, "" if self._asked.hide_thinking else shown, self._asked)
-        if shown or self._asked.thinks:
+        signature = reasoning_signature(raw, "" if self._facts.hide_thinking else shown, self._facts)
+        if shown or self._facts.thinks:
             self._state.writer.sign(signature, out)
         else:
             self._state.writer.whole({"type": "redacted_thinking", "data": signature}, out)

@@ -7,7 +7,11 @@ import msgspec
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_responses.cache_markers import CacheMarkers
-from nexusflow_core.dialects.openai_responses.context import WRAPPERS, ResponsesAsked, ResponsesTranslation
+from nexusflow_core.dialects.openai_responses.context import (
+    WRAPPERS,
+    ResponsesRequestFacts,
+    ResponsesTranslation,
+)
 from nexusflow_core.dialects.openai_responses.items import Items
 from nexusflow_core.dialects.openai_responses.tools import SEARCH_TYPE, offer_tools
 from nexusflow_core.dialects.openai_responses.vendors import vendor_row
@@ -35,7 +39,7 @@ _SAMPLING: Final = frozenset({"temperature", "top_p"})
 
 def responses_request(
     request: MessagesRequest, call: Call, target: Target, losses: Losses
-) -> tuple[bytes, ResponsesAsked]:
+) -> tuple[bytes, ResponsesRequestFacts]:
     """Returns the request's body as JSON, and facts for the translation of its answer.
 
     Raises InvalidRequestError if a field can neither be sent nor dropped.
@@ -47,7 +51,7 @@ def responses_request(
         raise InvalidRequestError("The request body nests too deeply") from None
 
 
-def _made(translation: ResponsesTranslation) -> tuple[bytes, ResponsesAsked]:
+def _made(translation: ResponsesTranslation) -> tuple[bytes, ResponsesRequestFacts]:
     request, vendor, body = translation.request, translation.vendor, translation.body
     for path in request.unknown:
         translation.losses.unknown(path)
@@ -74,8 +78,8 @@ def _made(translation: ResponsesTranslation) -> tuple[bytes, ResponsesAsked]:
     for name in vendor.refuses & body.keys():
         del body[name]
     encoded = msgspec.json.encode(body)
-    asked = ResponsesAsked(
-        **translation.asked(),
+    facts = ResponsesRequestFacts(
+        **translation.request_facts(),
         vendor=vendor,
         stop_here=tuple(request.stop_sequences),
         one_call=one_call,
@@ -86,7 +90,7 @@ def _made(translation: ResponsesTranslation) -> tuple[bytes, ResponsesAsked]:
         searches=_searches(translation),
         wrappers=WRAPPERS - {tool.name for tool in request.tools},
     )
-    return encoded, asked
+    return encoded, facts
 
 
 def _most_tokens(translation: ResponsesTranslation) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.hosted import HostedSlot
 from nexusflow_core.dialects.openai_responses.message import MessageSlot
 from nexusflow_core.dialects.openai_responses.reasoning import ReasoningSlot
@@ -28,7 +28,7 @@ __all__ = ["ENDS", "ResponsesStream"]
 ENDS = frozenset({"response.completed", "response.incomplete", "response.done"})
 """Events that end an answer. They repeat the whole answer."""
 _Slot: TypeAlias = Slot[Event, Item]
-_SLOTS: dict[str, Callable[[ResponsesAsked, AnswerState], _Slot]] = {
+_SLOTS: dict[str, Callable[[ResponsesRequestFacts, AnswerState], _Slot]] = {
     "message": MessageSlot,
     "reasoning": ReasoningSlot,
     "function_call": FunctionCallSlot,
@@ -64,10 +64,10 @@ def _kind_of(name: str) -> str | None:
 class ResponsesStream(AnswerStream["ResponsesUsage"]):
     """Takes events of one answer, and returns the bytes of Messages events."""
 
-    def __init__(self, asked: ResponsesAsked) -> None:
-        super().__init__(asked, ResponsesUsage(asked))
-        self._asked = asked
-        stops = StopFinder(asked.stop_here) if asked.stop_here else None
+    def __init__(self, facts: ResponsesRequestFacts) -> None:
+        super().__init__(facts, ResponsesUsage(facts))
+        self._facts = facts
+        stops = StopFinder(facts.stop_here) if facts.stop_here else None
         self._state = AnswerState(self._writer, self._held, self.noticed, Pieces(self._held), stops)
         self._slots = Slots(self._state, self._new)
         self._finish: str | None = None
@@ -172,8 +172,8 @@ class ResponsesStream(AnswerStream["ResponsesUsage"]):
     def _new(self, kind: str) -> _Slot:
         made = _SLOTS.get(kind)
         if made is None:
-            return HostedSlot(self._asked, self._state, kind)
-        return made(self._asked, self._state)
+            return HostedSlot(self._facts, self._state, kind)
+        return made(self._facts, self._state)
 
     def _look_at_text(self) -> None:
         """Sets `_open` if further text of the live part can be written unexamined."""
@@ -185,18 +185,18 @@ class ResponsesStream(AnswerStream["ResponsesUsage"]):
 
     def _cut_in_silence(self) -> bool:
         """Returns True if the output limit cut an answer that the vendor reports as `completed`."""
-        asked = self._asked
-        if not asked.vendor.ends_at_limit or self._state.calls or self._finish != "completed":
+        facts = self._facts
+        if not facts.vendor.ends_at_limit or self._state.calls or self._finish != "completed":
             return False
         counts = self._tap.counts()
-        return counts is not None and counts["output_tokens"] >= asked.most_tokens
+        return counts is not None and counts["output_tokens"] >= facts.most_tokens
 
 
 class ResponsesUsage(UsageTap):
     """Reads usage from the last event of a stream, or from a whole answer."""
 
-    def __init__(self, asked: ResponsesAsked) -> None:
-        super().__init__(asked.vendor_name, asked.prompt_tokens)
+    def __init__(self, facts: ResponsesRequestFacts) -> None:
+        super().__init__(facts.vendor_name, facts.prompt_tokens)
         self._searches = 0
 
     def take(self, response: Response) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.schema import Event, Item
 from nexusflow_core.translation.arguments import read_arguments
 from nexusflow_core.translation.call_part import CallPart
@@ -24,9 +24,9 @@ class FunctionCallSlot(Slot[Event, Item]):
     kind = "function_call"
     opens_at_once = True
 
-    def __init__(self, asked: ResponsesAsked, state: AnswerState) -> None:
+    def __init__(self, facts: ResponsesRequestFacts, state: AnswerState) -> None:
         super().__init__(state)
-        self._asked = asked
+        self._facts = facts
         self._call = CallPart(state)
         self._wrapper: Item | None = None
         self._ignored = False
@@ -34,9 +34,9 @@ class FunctionCallSlot(Slot[Event, Item]):
     def begin(self, item: Item, out: list[bytes]) -> None:
         if not item.name or self._call.opened or self._wrapper is not None:
             return
-        if self._asked.one_call and self._state.calls:
+        if self._facts.one_call and self._state.calls:
             self._ignored = True
-        elif item.name in self._asked.wrappers:
+        elif item.name in self._facts.wrappers:
             self._wrapper = item
         else:
             self._call.open(item.name, item.id, out)
@@ -64,7 +64,7 @@ class FunctionCallSlot(Slot[Event, Item]):
 
     def _unfold(self, wrapper: Item, arguments: str, out: list[bytes]) -> None:
         inner = list(_inside(arguments)) or [(wrapper.name, arguments)]  # no calls inside: an ordinary call
-        for number, (name, text) in enumerate(inner[:1] if self._asked.one_call else inner):
+        for number, (name, text) in enumerate(inner[:1] if self._facts.one_call else inner):
             call = CallPart(self._state)
             call.open(name, "" if number else wrapper.id, out)
             call.add(text, out)

@@ -6,7 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 from nexusflow_core import Call, Target, TargetOptions, Upstream
-from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.reasoning import (
     item_signature,
     reasoning_signature,
@@ -55,7 +55,7 @@ def items_of(*messages: Any, **members: Any) -> list[dict[str, Any]]:
     return items
 
 
-def asked_of(vendor: str = "openai", *, name: str = "u", **members: Any) -> ResponsesAsked:
+def asked_of(vendor: str = "openai", *, name: str = "u", **members: Any) -> ResponsesRequestFacts:
     """What the answer's side knows of a request."""
     return _made(request_of(**members), vendor, name, Losses())[1]
 
@@ -76,7 +76,7 @@ def compacted(encrypted: str, vendor: str = "openai") -> dict[str, Any]:
 
 def _made(
     request: Mapping[str, Any] | bytes, vendor: str, name: str, losses: Losses, **options: Any
-) -> tuple[bytes, ResponsesAsked]:
+) -> tuple[bytes, ResponsesRequestFacts]:
     text = request if isinstance(request, bytes) else json.dumps(request).encode()
     call = Call(endpoint="messages", request_id="req_1", started_at=NOW, body=text).look(10**8)
     row = vendor if vendor in VENDORS else None

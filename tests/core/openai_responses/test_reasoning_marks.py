@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesAsked
+from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.reasoning import (
     reasoning_item,
     reasoning_signature,
@@ -16,7 +16,7 @@ from nexusflow_core.messages.marks import read_mark
 from nexusflow_core.translation.ids import ToolNames, UsedIds
 from nexusflow_core.translation.losses import Losses
 
-ASKED = ResponsesAsked(
+ASKED = ResponsesRequestFacts(
     request_id="req_1",
     model="m",
     upstream_model="gpt-5.6",

@@ -27,7 +27,7 @@ from nexusflow_core.routing import Target
 from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.answer import Answer, fold
 from nexusflow_core.translation.cache_markers import checked_marks, is_billing, named
-from nexusflow_core.translation.context import Asked, Translation
+from nexusflow_core.translation.context import RequestFacts, Translation
 from nexusflow_core.translation.error_bodies import ReportedError, read_error
 from nexusflow_core.translation.errors import Origin
 from nexusflow_core.translation.held import HELD_BYTES, utf8_length
@@ -53,7 +53,7 @@ from nexusflow_core.upstream import UpstreamRequest
 __all__ = ["SAID", "TOY", "ToyDialect", "toy_answer", "toy_events"]
 
 
-class ToyDialect(TranslatedDialect[Asked]):
+class ToyDialect(TranslatedDialect[RequestFacts]):
     """Takes text, calls and results."""
 
     path = "/toy"
@@ -62,20 +62,20 @@ class ToyDialect(TranslatedDialect[Asked]):
 
     def translate(
         self, request: MessagesRequest, call: Call, target: Target, losses: Losses
-    ) -> tuple[bytes, Asked]:
+    ) -> tuple[bytes, RequestFacts]:
         it = Translation(call, target, request, losses)
         body, choice = msgspec.json.encode(toy_request(it)), request.tool_choice
-        asked = Asked(
-            **{**it.asked(), "stops": ()},  # all of them are found here
+        facts = RequestFacts(
+            **{**it.request_facts(), "stops": ()},  # all of them are found here
             stop_here=tuple(request.stop_sequences),
             one_call=choice is not None and bool(choice.disable_parallel_tool_use),
             hide_thinking=read_wish(Translation(call, target, request, Losses())).hidden,
             prompt_tokens=len(body) // 4,
         )
-        return body, asked
+        return body, facts
 
-    def leg(self, sent: UpstreamRequest, call: Call, asked: Asked, losses: Losses) -> Leg:
-        return ToyLeg(sent, asked, call, losses)
+    def leg(self, sent: UpstreamRequest, call: Call, facts: RequestFacts, losses: Losses) -> Leg:
+        return ToyLeg(sent, facts, call, losses)
 
 
 TOY = ToyDialect()
@@ -214,10 +214,10 @@ def texts_of(value: dict[str, Any], *names: str) -> list[str]:
 class ToyStream(AnswerStream[UsageTap]):
     """Takes events, gives bytes."""
 
-    def __init__(self, asked: Asked) -> None:
-        super().__init__(asked, UsageTap(None, asked.prompt_tokens))
-        self._asked = asked
-        self._stop = StopFinder(asked.stop_here)
+    def __init__(self, facts: RequestFacts) -> None:
+        super().__init__(facts, UsageTap(None, facts.prompt_tokens))
+        self._facts = facts
+        self._stop = StopFinder(facts.stop_here)
         self._finish: str | None = None
         self._said = 0
         self._slots: list[CallSlot] = []
@@ -259,7 +259,7 @@ class ToyStream(AnswerStream[UsageTap]):
         if slot is None:
             self._writer.text(self._stop.flush(), out)
             number = len(self._slots)
-            slot = CallSlot(number, id, self._held, ignored=self._asked.one_call and number > 0)
+            slot = CallSlot(number, id, self._held, ignored=self._facts.one_call and number > 0)
             self._slots.append(slot)
             if not slot.ignored:
                 self._writer.queue(slot)
@@ -287,14 +287,14 @@ class ToyStream(AnswerStream[UsageTap]):
 class ToyLeg(TranslatedLeg[ToyStream]):
     """One attempt."""
 
-    def __init__(self, request: UpstreamRequest, asked: Asked, call: Call, losses: Losses) -> None:
+    def __init__(self, request: UpstreamRequest, facts: RequestFacts, call: Call, losses: Losses) -> None:
         upstream, own = request.upstream, call.credential
         origin = Origin(lambda text, words: "too long" in text, None, call.model, upstream, own)
-        super().__init__(request, call, asked, losses, origin)
-        self._asked = asked
+        super().__init__(request, call, facts, losses, origin)
+        self._facts = facts
 
     def begin(self) -> ToyStream:
-        return ToyStream(self._asked)
+        return ToyStream(self._facts)
 
     def decode(self, event: ServerSentEvent) -> bytes:
         stream = self._stream
