@@ -184,8 +184,8 @@ def _reader(name: str, zone: tzinfo) -> _Value:
 def _miss(entry: Entry) -> str | None:
     """Returns the reason of a cache miss as a group: its place only where later calls share it."""
     if entry.cache_miss is None:
-        said = entry.upstream_cache_miss
-        return None if said is None else f"{said} (upstream)"
+        reason = entry.upstream_cache_miss
+        return None if reason is None else f"{reason} (upstream)"
     reason, _, place = entry.cache_miss.partition(" ")
     shared = reason in ("tools_changed", "system_changed", "parameters_changed")
     return entry.cache_miss if shared and place else reason

@@ -104,7 +104,7 @@ class Conversation(ABC):
         """Returns all messages, the system prompt first. Raises InvalidRequestError."""
         head = self._system()
         out: list[Part] = []
-        said = False
+        spoken = False
         turns = turns_of(self._request.messages, self._losses, reads=self.reads)
         self.begin(turns)
         for turn in turns:
@@ -118,9 +118,9 @@ class Conversation(ABC):
                     self.prefill(made)
                 self._results_last = self._results_last and not made
             out += made
-            said = said or (bool(made) and turn.role != "system")
+            spoken = spoken or (bool(made) and turn.role != "system")
         self._markers.close()
-        if not said:
+        if not spoken:
             raise InvalidRequestError("messages.0: all messages must have non-empty content")
         return head + out
 

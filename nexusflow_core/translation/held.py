@@ -4,7 +4,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
-__all__ = ["COMPARED", "HELD_BYTES", "Held", "Pieces", "Said", "SaidExactly", "utf8_length"]
+__all__ = ["COMPARED", "HELD_BYTES", "Held", "Pieces", "WrittenDigest", "WrittenHead", "utf8_length"]
 
 HELD_BYTES = 16 * 1024 * 1024
 """Bound on the bytes held for one stream. A whole answer has the same bound."""
@@ -55,7 +55,7 @@ class Pieces:
         return text
 
 
-class Said:
+class WrittenHead:
     """The size and the beginning of the text written of one kind, without leading blanks."""
 
     __slots__ = ("head", "size")
@@ -82,7 +82,7 @@ class Said:
         return visible.encode(errors="replace")[self.size :].decode(errors="ignore")
 
 
-class SaidExactly:
+class WrittenDigest:
     """The size and a checksum of the text written, leading blanks included."""
 
     __slots__ = ("digest", "size")

@@ -59,7 +59,7 @@ def warning(losses: Sequence[Loss]) -> bytes | None:
     """Returns the `x-nexusflow-warning` header, such as `top_k dropped; tokens estimated`, or None."""
     if not losses:
         return None
-    named = list(dict.fromkeys(map(_said, losses)))
+    named = list(dict.fromkeys(map(_listed, losses)))
     text = named[0]
     for number, name in enumerate(named[1:], 1):
         if len(text) + len(name) > _MAX_WARNING:
@@ -71,7 +71,7 @@ def warning(losses: Sequence[Loss]) -> bytes | None:
     return text.encode("ascii")
 
 
-def _said(loss: Loss) -> str:
+def _listed(loss: Loss) -> str:
     """Returns an entry in ASCII. Other letters of a path are escaped, which makes them several times longer."""
     path = loss.path.encode("ascii", "backslashreplace").decode()
     if loss.why == NOT_LISTED:

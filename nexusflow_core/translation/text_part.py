@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from nexusflow_core.translation.held import Held, Pieces, SaidExactly, utf8_length
+from nexusflow_core.translation.held import Held, Pieces, WrittenDigest, utf8_length
 from nexusflow_core.translation.json_lenient import Joint
 from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.translation.think_tags import ThinkTags
@@ -54,7 +54,7 @@ class TextPart:
         self, state: AnswerState, index: int, *, refusal: bool, tags: bool = False, cites: bool = False
     ) -> None:
         self.index = index
-        self.said = SaidExactly()
+        self.written = WrittenDigest()
         self.refusal = refusal
         self.closed = False
         self.cited = 0
@@ -84,7 +84,7 @@ class TextPart:
     def whole(self, text: str, out: list[bytes]) -> None:
         """Takes the whole text, and writes its missing end."""
         self._joint = Joint()  # the whole text has no cut character
-        rest = self.said.beyond(text)
+        rest = self.written.beyond(text)
         if rest is None or (rest and self.closed):
             self._state.notice("message")
         elif rest:
@@ -102,7 +102,7 @@ class TextPart:
             self._write(self._stops.flush(), out)
         if self._state.found is None:
             self.closed = True
-            self._state.written += self.said.size
+            self._state.written += self.written.size
             self._state.writer.close(out)
 
     def cite(self, source: dict[str, Any], start: int | None, end: int | None, out: list[bytes]) -> None:
@@ -115,7 +115,7 @@ class TextPart:
         self._state.writer.cite({**source, "cited_text": cited}, out)
 
     def _add(self, text: str, out: list[bytes]) -> None:
-        self.said.add(text)
+        self.written.add(text)
         if self.refusal:
             self._state.refusal.add(text)
         if self._tags is None:

@@ -87,15 +87,15 @@ def cloud_error(
 
     The front door of AWS answers unknown paths with status 200 and an error inside.
     """
-    told = _decoded(body)
-    inside = object_of(object_of(told).get("Output"))
+    decoded = _decoded(body)
+    inside = object_of(object_of(decoded).get("Output"))
     if status < 400 and "__type" not in inside:
         return None
-    if object_of(told).get("type") == "error" and is_object(object_of(told).get("error")):
+    if object_of(decoded).get("type") == "error" and is_object(object_of(decoded).get("error")):
         return None
     read = read_error_body(body)
-    kind = _type(headers, inside or object_of(told))
-    original = object_of(told).get("originalStatusCode")
+    kind = _type(headers, inside or object_of(decoded))
+    original = object_of(decoded).get("originalStatusCode")
     if kind in _MODEL_FAILED and isinstance(original, int) and 400 <= original <= 599:
         status = original
     else:
@@ -119,10 +119,10 @@ def _decoded(body: bytes) -> Any:
         return None
 
 
-def _type(headers: Headers, told: Mapping[str, Any]) -> str:
+def _type(headers: Headers, decoded: Mapping[str, Any]) -> str:
     """Returns the name of an AWS error: `ThrottlingException`, without its namespace and address; else ""."""
     named = header(headers, b"x-amzn-errortype")
-    text = named.decode("latin-1") if named is not None else told.get("__type")
+    text = named.decode("latin-1") if named is not None else decoded.get("__type")
     return text.rpartition("#")[2].partition(":")[0][:100] if isinstance(text, str) else ""
 
 

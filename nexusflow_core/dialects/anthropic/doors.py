@@ -62,11 +62,11 @@ class Door(Struct, frozen=True, kw_only=True):
 
     def place(self, place: Place) -> dict[str, str]:
         """Returns the settings by name, with defaults, and the host."""
-        told = {name: value for name, value in asdict(place).items() if value is not None}
-        told = {**self.defaults, **told}
+        settings = {name: value for name, value in asdict(place).items() if value is not None}
+        settings = {**self.defaults, **settings}
         if self.hosts:
-            told["host"] = (self.hosts.get(told["region"]) or self.hosts[""]).format_map(told)
-        return told
+            settings["host"] = (self.hosts.get(settings["region"]) or self.hosts[""]).format_map(settings)
+        return settings
 
 
 _EVERYWHERE = frozenset(

@@ -226,11 +226,11 @@ class RelayLeg:
 
         Raises UpstreamProtocolError for a success that is not JSON, UpstreamStatusError for a cloud's error.
         """
-        told = self._cloud_error(body)
-        if told is not None:
-            self._note_refused(told, body)
-            self.failure = told
-            raise told
+        error = self._cloud_error(body)
+        if error is not None:
+            self._note_refused(error, body)
+            self.failure = error
+            raise error
         refused = isinstance(self.failure, UpstreamStatusError)
         answer = None if self._encoded else read_answer(unframed(body) if refused else body)
         if isinstance(self.failure, UpstreamStatusError):

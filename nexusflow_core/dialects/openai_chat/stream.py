@@ -26,7 +26,7 @@ class ChatStream(AnswerStream["ChatUsage"]):
         """The last finish reason with a meaning, or the first that reports a failure."""
         self._facts = facts
         self._words = StreamWords(facts, self._writer, self._held, self.noticed)
-        self._said = self._words.said
+        self._text_written = self._words.text_written
         self._calls: StreamCalls | None = None
         self._native: str | None = None
         self._stop_text: str | None = None
@@ -60,7 +60,7 @@ class ChatStream(AnswerStream["ChatUsage"]):
             self.upstream_model = model
         if not text:
             return b""
-        self._said.size += len(text) if text.isascii() else len(text.encode())
+        self._text_written.size += len(text) if text.isascii() else len(text.encode())
         return text_delta(self._writer.index, text)
 
     def feed(self, chunk: Chunk) -> bytes:

@@ -11,7 +11,7 @@ from nexusflow_core.dialects.openai_chat.reasoning import (
     reasoning_text,
 )
 from nexusflow_core.dialects.openai_chat.schema import Delta
-from nexusflow_core.translation.held import COMPARED, Held, Pieces, Said
+from nexusflow_core.translation.held import COMPARED, Held, Pieces, WrittenHead
 from nexusflow_core.translation.json_lenient import Joint
 from nexusflow_core.translation.stops import StopFinder
 from nexusflow_core.translation.think_tags import ThinkTags
@@ -28,7 +28,7 @@ class StreamWords:
 
     def __init__(self, facts: ChatRequestFacts, writer: MessageWriter, held: Held, noticed: list[str]) -> None:
         vendor = facts.vendor
-        self.said = Said()
+        self.text_written = WrittenHead()
         self._facts = facts
         self._writer = writer
         self._held = held
@@ -40,8 +40,8 @@ class StreamWords:
         self._keeps_details = vendor.replay == "reasoning_details" and not vendor.cumulative_reasoning
         self._details: Details | None = None  # None until the vendor sends some
         self._details_came = False
-        self._thought = Said()
-        self._refused = Said()
+        self._thought = WrittenHead()
+        self._refused = WrittenHead()
         self._refusal = Pieces(held)
         self._blank_refusal = ""  # leading blanks: alone they are not a refusal
         self._text_joint, self._thought_joint, self._refusal_joint = Joint(), Joint(), Joint()
@@ -54,7 +54,7 @@ class StreamWords:
     @property
     def written(self) -> int:
         """Bytes written of all kinds."""
-        return self.said.size + self._thought.size + self._refused.size
+        return self.text_written.size + self._thought.size + self._refused.size
 
     @property
     def found(self) -> str | None:
@@ -64,7 +64,7 @@ class StreamWords:
     @property
     def any(self) -> bool:
         """True if there is an answer: text or a refusal, not only thinking."""
-        return bool(self.said.size or self._refused.size)
+        return bool(self.text_written.size or self._refused.size)
 
     def take(self, delta: Delta, out: list[bytes]) -> None:
         """Takes the texts of a delta."""
@@ -93,8 +93,8 @@ class StreamWords:
         if self._keeps_details and not self._details_came:
             self._kept_details().add(message.reasoning_details, whole=True)
         self._think(self._new(words.thinking, self._thought, behind_deltas=behind_deltas), out)
-        text = words.text.removeprefix(self._facts.echo) if self.said.size else words.text
-        self._say(self._stops.feed(self._new(text, self.said, behind_deltas=behind_deltas)), out)
+        text = words.text.removeprefix(self._facts.echo) if self.text_written.size else words.text
+        self._say(self._stops.feed(self._new(text, self.text_written, behind_deltas=behind_deltas)), out)
         refusal = self._new(words.refusal, self._refused, behind_deltas=behind_deltas)
         if refusal.strip():
             self._refuse(refusal, out)
@@ -201,12 +201,12 @@ class StreamWords:
             self._say(self._stops.flush(), out)
 
     def _look(self) -> None:
-        begins = len(self.said.head) < COMPARED
+        begins = len(self.text_written.head) < COMPARED
         self.closely = begins or self._searches or self._tags is not None or bool(self._text_joint)
 
     def _say(self, text: str, out: list[bytes]) -> None:
         if text:
-            self.said.add(text)
+            self.text_written.add(text)
             self._writer.text(text, out)
 
     # Refusals
@@ -221,7 +221,7 @@ class StreamWords:
             self._refusal.add(text)
             self._writer.text(text, out)
 
-    def _new(self, whole: str, before: Said, *, behind_deltas: bool) -> str:
+    def _new(self, whole: str, before: WrittenHead, *, behind_deltas: bool) -> str:
         """Returns the part of a whole text beyond the text written of its kind.
 
         A text that contradicts earlier deltas is dropped and listed. Without deltas it continues the text.

@@ -82,7 +82,7 @@ class ResponsesStream(AnswerStream["ResponsesUsage"]):
     def written(self) -> int:
         live = self._slots.live
         part = live.part if isinstance(live, MessageSlot) else None
-        open_text = part.said.size if part is not None and not part.closed else 0
+        open_text = part.written.size if part is not None and not part.closed else 0
         return self._state.written + open_text
 
     def plain(self, data: bytes) -> bytes | None:
@@ -98,7 +98,7 @@ class ResponsesStream(AnswerStream["ResponsesUsage"]):
             return None
         if not text:
             return b""
-        part.said.add(text)
+        part.written.add(text)
         return text_delta(self._writer.index, text)
 
     def feed(self, event: Event, size: int) -> bytes:
