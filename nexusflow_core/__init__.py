@@ -26,14 +26,14 @@ from nexusflow_core.errors import (
 from nexusflow_core.exchange import Exchange
 from nexusflow_core.gateway import Gateway
 from nexusflow_core.prices import ModelPrices, Price, PriceBook, UnitPrice
-from nexusflow_core.record import Attempt, CallRecord, Loss
+from nexusflow_core.record import AttemptRecord, CallRecord, Loss
 from nexusflow_core.routing import ModelRoute, Retry, Router, Target, TargetOptions
 from nexusflow_core.sse import ServerSentEvent, SSEDecoder, encode_sse
 from nexusflow_core.upstream import Credential, Headers, Secret, Timeouts, Upstream, UpstreamRequest
 from nexusflow_core.usage import Billing, Iteration, Usage
 
 __all__ = [
-    "Attempt",
+    "AttemptRecord",
     "AuthenticationFailedError",
     "Billing",
     "CacheSettings",

@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec import Struct
 from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
 from nexusflow_core.errors import InvalidRequestError, NexusFlowError, NotFoundError, error_body
 from nexusflow_core.record import Loss
-from nexusflow_core.untyped import is_list, object_of
+from nexusflow_core.untyped import list_of, object_of
 from nexusflow_core.upstream import Headers
 
 __all__ = [
@@ -66,7 +66,7 @@ class TokenSum(Struct):
     def content(self, content: Any) -> None:
         """Adds a string, or a list of blocks."""
         self.text(content)
-        for block in content if is_list(content) else ():
+        for block in list_of(content):
             self.block(object_of(block))
 
     def block(self, block: Mapping[str, Any]) -> None:
@@ -110,9 +110,9 @@ def estimate_tokens(body: Mapping[str, Any]) -> int:
     total = TokenSum()
     try:
         total.content(body.get("system"))
-        for tool in _list(body.get("tools")):
+        for tool in list_of(body.get("tools")):
             total.tool(object_of(tool))
-        for message in _list(body.get("messages")):
+        for message in list_of(body.get("messages")):
             total.tokens += MESSAGE_TOKENS
             total.content(object_of(message).get("content"))
     except RecursionError:
@@ -186,10 +186,6 @@ def _answer(status: int, body: bytes, request_id: str, more: Headers = ()) -> tu
         (b"content-length", str(len(body)).encode()),
     ]
     return ResponseHead(status, [*headers, *more]), body
-
-
-def _list(value: Any) -> Iterable[Any]:
-    return value if is_list(value) else ()
 
 
 def _unmarked(members: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from nexusflow_core.usage import Billing
 __all__ = [
     "MAX_LISTED",
     "SCHEMA_VERSION",
-    "Attempt",
+    "AttemptRecord",
     "CallRecord",
     "Ending",
     "Loss",
@@ -68,7 +68,7 @@ def and_more(count: int) -> str:
     return f"and {count} more"
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
+class AttemptRecord(Struct, frozen=True, kw_only=True):
     """One upstream tried. `status`: None if no answer came. `duration`: seconds.
 
     `reason`: "" for the attempt that served, else a word such as `refused`, `timeout_error` or `client_gone`.
@@ -104,7 +104,7 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     status: int | None
     error_type: str | None
     ending: Ending
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[AttemptRecord, ...]
     usage: dict[str, Any] | None
     """In the names of the wire."""
     usage_source: UsageSource

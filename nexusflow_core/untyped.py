@@ -13,6 +13,7 @@ __all__ = [
     "is_mapping",
     "is_object",
     "is_zero",
+    "list_of",
     "moment_of",
     "object_of",
     "whole",
@@ -53,6 +54,11 @@ def is_zero(value: Any, *, deepest: int = 8) -> bool:
 def object_of(value: Any) -> dict[str, Any]:
     """Returns the value if it is an object, else {}."""
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    """Returns the value if it is a list, else []."""
+    return value if is_list(value) else []
 
 
 def whole(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core import Attempt, CallRecord, Usage, cost
+from nexusflow_core import AttemptRecord, CallRecord, Usage, cost
 from tests.asgi.test_bounds import table as bounds_table
 from tests.hosts.shown import FORMS, headed, shown
 from tests.matrix.results import clients_table, hosts_table, versions
@@ -31,7 +31,9 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 def record() -> str:
     """Returns an example record, as the call log has it."""
-    attempt = Attempt(upstream="anthropic", model="claude-opus-4-7", status=200, reason="", duration=2.731)
+    attempt = AttemptRecord(
+        upstream="anthropic", model="claude-opus-4-7", status=200, reason="", duration=2.731
+    )
     example = CallRecord(
         request_id="req_2b9f5c1d7e8a4f60b3c1d2e4",
         upstream_request_id="req_011CaPHbV2kZ",

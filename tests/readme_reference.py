@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import FieldInfo
 
 from nexusflow_asgi.cli import parser
-from nexusflow_core import Attempt, Billing, CallRecord, Limits, Loss
+from nexusflow_core import AttemptRecord, Billing, CallRecord, Limits, Loss
 from nexusflow_core.config import CacheSettings
 from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
 from nexusflow_core.routing import Retry
@@ -166,7 +166,7 @@ def member_names() -> list[str]:
     """Returns the members of a record; those of an attempt or a bill follow their parent."""
     names: list[str] = []
     for field in msgspec.structs.fields(CallRecord):
-        inside = {"attempts": Attempt, "billing": Billing, "dropped": Loss}.get(field.encode_name)
+        inside = {"attempts": AttemptRecord, "billing": Billing, "dropped": Loss}.get(field.encode_name)
         below = msgspec.structs.fields(inside) if inside else ()
         names += [field.encode_name, *(f"{field.encode_name}.{one.encode_name}" for one in below)]
     return names

@@ -10,9 +10,9 @@ import nexusflow_asgi
 import nexusflow_core
 import nexusflow_core.exchange
 
-CORE = """Attempt AuthenticationFailedError Billing CacheSettings Call CallRecord CallerError Config ConfigError
-    Cost CostLine Credential Exchange Gateway GatewayError Headers InvalidRequestError InvalidUsageError
-    Iteration Limits Loss ModelPrices ModelRoute NexusFlowError NotFoundError OverloadedError
+CORE = """AttemptRecord AuthenticationFailedError Billing CacheSettings Call CallRecord CallerError Config
+    ConfigError Cost CostLine Credential Exchange Gateway GatewayError Headers InvalidRequestError
+    InvalidUsageError Iteration Limits Loss ModelPrices ModelRoute NexusFlowError NotFoundError OverloadedError
     PermissionDeniedError Price PriceBook Principal RateLimitedError ResponseHead Retry Router SSEDecoder
     Secret ServerSentEvent Target TargetOptions Timeouts UnitPrice UnknownModelError Upstream UpstreamError
     UpstreamProtocolError UpstreamRequest UpstreamStatusError UpstreamTimeoutError UpstreamUnreachableError

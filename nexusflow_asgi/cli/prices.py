@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.vendor is not None and arguments.vendor not in vendors:
         raise ConfigError("", f"no vendor is called {arguments.vendor!r}; known are {', '.join(vendors)}")
     if arguments.model is None:
-        write(_list(book, [arguments.vendor] if arguments.vendor else vendors))
+        write(_table(book, [arguments.vendor] if arguments.vendor else vendors))
         return 0
     if arguments.model == "check" and all(model.row.id != "check" for model in book.models()):
         return compare(book, at)
@@ -81,7 +81,7 @@ def _suggestions(book: PriceBook, name: str, vendor: str | None) -> list[str]:
 # Printing
 
 
-def _list(book: PriceBook, vendors: Sequence[str]) -> Iterator[str]:
+def _table(book: PriceBook, vendors: Sequence[str]) -> Iterator[str]:
     for vendor in vendors:
         models = [model.row for model in book.models() if model.vendor == vendor]
         ids = sorted(row.id for row in models if row.status != "retired")

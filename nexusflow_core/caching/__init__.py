@@ -13,7 +13,7 @@ from nexusflow_core.caching.ledger import Costly, Ledger, Sums
 from nexusflow_core.caching.lifetimes import BreakEven, Pings, break_even, cost_per_request, pings
 from nexusflow_core.caching.misses import Miss, Reason
 from nexusflow_core.caching.policies import Outcome, Policy, Sent, marked, replay
-from nexusflow_core.caching.prompt import Mark, Prompt
+from nexusflow_core.caching.prompt import Breakpoint, Prompt
 from nexusflow_core.caching.readers import read_prompt
 from nexusflow_core.caching.rules import ANTHROPIC, OPENAI, RULES, Invalidation, Level, Rules, rules_for
 from nexusflow_core.caching.simulator import CacheSimulator, Hit, Prediction
@@ -26,6 +26,7 @@ __all__ = [
     "RULES",
     "Advice",
     "BreakEven",
+    "Breakpoint",
     "CacheSimulator",
     "Conversation",
     "Conversations",
@@ -39,7 +40,6 @@ __all__ = [
     "Ledger",
     "Level",
     "Lifetime",
-    "Mark",
     "Miss",
     "Outcome",
     "Pings",

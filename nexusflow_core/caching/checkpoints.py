@@ -43,7 +43,7 @@ _BLANKS: Final = b", \t\r\n"
 _KEY_BYTES: Final = 1_024
 
 _BILLING: Final = re.compile(b'"text"[ \t\r\n]*:[ \t\r\n]*"' + BILLING_HEADER.encode() + rb'(?:[^"\\]|\\.)*"')
-_list = msgspec.json.Decoder(list[Any])
+_messages = msgspec.json.Decoder(list[Any])
 _object = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -162,7 +162,7 @@ def _read_whole(text: bytes, messages: memoryview, around: int, model: str, scop
     if prompt is None:
         return None
     value = bytes(messages)
-    kept = _longer(_NONE_KEPT, messages, value, _list.decode(value))
+    kept = _longer(_NONE_KEPT, messages, value, _messages.decode(value))
     return _Checkpoint(prompt, kept, around, _rest.decode(text).cache_control)
 
 
@@ -174,7 +174,7 @@ def _read_on(before: _Checkpoint, messages: memoryview) -> _Checkpoint | None:
     end = b"[" + bytes(messages[kept.end :]).lstrip(_BLANKS)
     if count_values(end, MAX_VALUES) > MAX_VALUES:
         return None
-    more = _list.decode(end)
+    more = _messages.decode(end)
     citations, images = _either(kept.seen, citations_and_images(more))
     if (citations, images) != ("citations" in prompt.parameters, "images" in prompt.parameters):
         return None

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from nexusflow_core.caching.prompt import Mark, Prompt
+from nexusflow_core.caching.prompt import Breakpoint, Prompt
 from nexusflow_core.caching.rules import Level
 from nexusflow_core.caching.tokens import Counted, Tokens
 
@@ -190,7 +190,7 @@ def shares(prompt: Prompt, counter: Counter, counted: Counted) -> tuple[Share, .
     return tuple(found)
 
 
-def _label(prompt: Prompt, mark: Mark) -> str:
+def _label(prompt: Prompt, mark: Breakpoint) -> str:
     """Returns a name: the block's path, or in messages a number from the end, since those move each turn."""
     if mark.automatic:
         return "automatic"

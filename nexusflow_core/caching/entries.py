@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from nexusflow_core.caching.prompt import Prompt
 
-__all__ = ["Entries", "Entry", "Pending"]
+__all__ = ["CacheEntry", "Entries", "Pending"]
 
 REMEMBERED: Final = 3600.0
 """Seconds for which an ended entry is remembered, so that a miss can say how late the request was."""
@@ -15,7 +15,7 @@ REMEMBERED: Final = 3600.0
 _FIRST_SWEEP = 1024
 
 
-class Entry(Struct, gc=False):
+class CacheEntry(Struct, gc=False):
     """A cached prefix. Times are seconds since 1970. `visible`: when the writer's answer began, from which time
     it can be read."""
 
@@ -50,14 +50,14 @@ class Entries:
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = limit
-        self._entries: dict[bytes, Entry] = {}
+        self._entries: dict[bytes, CacheEntry] = {}
         self._pending: dict[bytes, Pending] = {}
         self._sweep_at = _FIRST_SWEEP
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._pending)
 
-    def get(self, prefix: bytes) -> Entry | None:
+    def get(self, prefix: bytes) -> CacheEntry | None:
         """Returns the entry of a prefix, also an ended one that is still remembered, or None."""
         return self._entries.get(prefix)
 
@@ -67,7 +67,7 @@ class Entries:
         expires = at + lifetime
         if known is not None and known.expires > at:
             visible, expires = min(visible, known.visible), max(expires, known.expires)
-        self._entries[prefix] = Entry(lifetime, expires, visible)
+        self._entries[prefix] = CacheEntry(lifetime, expires, visible)
         if len(self) > self._sweep_at:
             self._sweep(at)
         if self._limit is not None and len(self) > self._limit:
@@ -92,7 +92,9 @@ class Entries:
             if pending is None or (last := _last_result(prompt, index + 1, pending.thought)) is None:
                 continue
             del self._pending[prefix]
-            self._entries[prompt.prefixes[last]] = Entry(pending.lifetime, pending.expires, pending.visible)
+            self._entries[prompt.prefixes[last]] = CacheEntry(
+                pending.lifetime, pending.expires, pending.visible
+            )
             yield last, pending.tokens
 
     def _sweep(self, at: float) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from nexusflow_core.caching.messages_prompt import read_messages_prompt
 from nexusflow_core.caching.misses import Miss, Reason, Trace, divergence
-from nexusflow_core.untyped import is_list, is_object, object_of
+from nexusflow_core.untyped import is_list, is_object, list_of, object_of
 
 __all__ = ["Difference", "explain"]
 
@@ -64,7 +64,7 @@ def explain(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Difference 
 
 def _are_reordered(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> bool:
     """True if two requests have tools of the same names, in another order."""
-    old, new = ([_name(tool) for tool in _list(side.get("tools"))] for side in (earlier, later))
+    old, new = ([_name(tool) for tool in list_of(side.get("tools"))] for side in (earlier, later))
     return old != new and sorted(old) == sorted(new)
 
 
@@ -138,14 +138,14 @@ def _at(request: Mapping[str, Any], path: str | None) -> Any:
         case ["tools" | "system" as level, index]:
             return _item(_blocks(request.get(level)), int(index))
         case ["messages", message, "content", index]:
-            found = object_of(_item(_list(request.get("messages")), int(message)))
+            found = object_of(_item(list_of(request.get("messages")), int(message)))
             return _item(_blocks(found.get("content")), int(index))
         case _:
             return None
 
 
 def _blocks(content: Any) -> list[Any]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else _list(content)
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list_of(content)
 
 
 def _item(items: list[Any], index: int) -> Any:
@@ -154,10 +154,6 @@ def _item(items: list[Any], index: int) -> Any:
 
 def _name(tool: Any) -> str:
     return str(object_of(tool).get("name"))
-
-
-def _list(value: Any) -> list[Any]:
-    return value if is_list(value) else []
 
 
 def _shown(value: Any) -> str:

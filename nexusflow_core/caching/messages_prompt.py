@@ -9,7 +9,7 @@ from nexusflow_core.caching.prompt import HIDDEN, Builder, Prompt
 from nexusflow_core.caching.rules import ANTHROPIC, Level, Rules
 from nexusflow_core.caching.weights import MESSAGE_WEIGHT, TOOLS_WEIGHT, json_weight, source_weight, text_weight
 from nexusflow_core.errors import InvalidRequestError
-from nexusflow_core.untyped import is_list, is_object, object_of
+from nexusflow_core.untyped import is_list, is_object, list_of, object_of
 
 __all__ = ["BILLING_HEADER", "citations_and_images", "read_messages_prompt", "read_more_messages"]
 
@@ -69,14 +69,14 @@ class _Reading:
     def prompt(self) -> Prompt:
         request, build = self.request, self.build
         build.begin(Level.TOOLS)
-        for tool in _list(request.get("tools")):
+        for tool in list_of(request.get("tools")):
             self._tool(object_of(tool))
         build.begin(Level.SYSTEM)
         self._content("system", request.get("system"))
         if build.kinds and build.roles[0] == "":
             build.weigh(TOOLS_WEIGHT)
         build.begin(Level.MESSAGES)
-        self.messages(_list(request.get("messages")))
+        self.messages(list_of(request.get("messages")))
         if is_object(automatic := request.get(_MARK)):
             build.mark_last(_lifetime(automatic, self.rules))
         return build.done()
@@ -99,7 +99,7 @@ class _Reading:
             self.build.text(role, content)
             return
         build = self.build
-        for block in _list(content):
+        for block in list_of(content):
             if not is_object(block):
                 continue
             kind, text, marked = block.get("type"), block.get("text"), _MARK in block
@@ -114,7 +114,7 @@ class _Reading:
 
     def _block(self, role: str, kind: str, block: dict[str, Any]) -> None:
         data = _encode(sorted(_unmarked(block).items()))
-        inner = _list(block.get("content")) if kind == "tool_result" else ()
+        inner = list_of(block.get("content")) if kind == "tool_result" else ()
         if b'"cache_control"' in data:
             cleaned = [_unmarked(part) if is_object(part) else part for part in inner]
             data = _encode(sorted({**_unmarked(block), "content": cleaned}.items()))
@@ -133,7 +133,7 @@ class _Reading:
 def _parameters(request: Mapping[str, Any]) -> dict[str, bytes]:
     """Returns the parameters that the cache depends on besides the blocks, encoded. Defaults are left out."""
     found: dict[str, Any] = {}
-    tools = [object_of(tool) for tool in _list(request.get("tools"))]
+    tools = [object_of(tool) for tool in list_of(request.get("tools"))]
     if searches := [_unmarked(tool) for tool in tools if _is_web_search(tool)]:
         found["web_search"] = searches
     choice = object_of(request.get("tool_choice"))
@@ -149,7 +149,7 @@ def _parameters(request: Mapping[str, Any]) -> dict[str, bytes]:
         found["thinking"] = thinking
     if effort := object_of(request.get("output_config")).get("effort"):
         found["effort"] = effort
-    citations, images = citations_and_images(_list(request.get("messages")))
+    citations, images = citations_and_images(list_of(request.get("messages")))
     if citations:
         found["citations"] = True
     if images:
@@ -174,7 +174,7 @@ def citations_and_images(messages: list[Any]) -> tuple[bool, bool]:
                 citations = citations or bool(object_of(block.get("citations")).get("enabled"))
             elif kind == "tool_result":
                 images = images or any(
-                    object_of(part).get("type") == "image" for part in _list(block.get("content"))
+                    object_of(part).get("type") == "image" for part in list_of(block.get("content"))
                 )
     return citations, images
 
@@ -209,7 +209,3 @@ def _is_web_search(tool: Mapping[str, Any]) -> bool:
 
 def _unmarked(members: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if name != _MARK}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if is_list(value) else []

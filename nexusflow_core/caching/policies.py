@@ -13,7 +13,7 @@ from nexusflow_core.caching.simulator import CacheSimulator, Prediction
 from nexusflow_core.costing import cost
 from nexusflow_core.errors import UnknownModelError
 from nexusflow_core.prices import PriceBook
-from nexusflow_core.untyped import is_list, is_object, object_of
+from nexusflow_core.untyped import is_list, is_object, list_of, object_of
 from nexusflow_core.usage import Usage
 
 __all__ = ["Outcome", "Policy", "Sent", "marked", "replay"]
@@ -141,7 +141,7 @@ def _tools_system_last(request: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(system, str) and system:
         bare["system"] = [{"type": "text", "text": system}]
     for member in ("tools", "system"):
-        if blocks := [object_of(block) for block in _list(bare.get(member))]:
+        if blocks := [object_of(block) for block in list_of(bare.get(member))]:
             bare[member] = [*blocks[:-1], {**blocks[-1], _MARK: {"type": "ephemeral"}}]
     return bare
 
@@ -170,10 +170,6 @@ def _changed(
         if is_list(changed.get(member)):
             changed[member] = [holder(block) for block in changed[member]]
     return changed
-
-
-def _list(value: Any) -> list[Any]:
-    return value if is_list(value) else []
 
 
 _POLICIES: Final[Mapping[Policy, "Callable[[Mapping[str, Any]], dict[str, Any]]"]] = {

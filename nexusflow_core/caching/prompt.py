@@ -12,7 +12,7 @@ from nexusflow_core.caching.rules import Level, Rules
 from nexusflow_core.caching.weights import text_weight
 from nexusflow_core.errors import InvalidRequestError
 
-__all__ = ["HASH_BYTES", "HIDDEN", "Builder", "Mark", "Prompt"]
+__all__ = ["HASH_BYTES", "HIDDEN", "Breakpoint", "Builder", "Prompt"]
 
 HASH_BYTES = 8
 """Length of a block's own hash, which only shows what changed. The hash of a prefix has 16."""
@@ -24,7 +24,7 @@ _PREFIX_BYTES = 16
 _encode = msgspec.json.Encoder().encode
 
 
-class Mark(Struct, frozen=True):
+class Breakpoint(Struct, frozen=True):
     """A breakpoint: the index of its block, and the name of its lifetime."""
 
     index: int
@@ -46,7 +46,7 @@ class Prompt(Struct, frozen=True):
     kinds: list[str]
     roles: list[str]
     weights: list[int]
-    marks: tuple[Mark, ...]
+    marks: tuple[Breakpoint, ...]
     own: tuple[bytes, bytes, bytes]
     starts: tuple[int, int, int]
     """The first block of each level."""
@@ -94,7 +94,7 @@ class Builder:
         self.kinds: list[str] = []
         self.roles: list[str] = []
         self.weights: list[int] = []
-        self.marks: list[Mark] = []
+        self.marks: list[Breakpoint] = []
         self.messages: list[int] = []
         self._own: list[bytes] = []
         self._starts: list[int] = []
@@ -167,7 +167,7 @@ class Builder:
 
     def mark(self, lifetime: str) -> None:
         """Sets a breakpoint on the last block, unless that block has one."""
-        self._mark(Mark(len(self.prefixes) - 1, lifetime))
+        self._mark(Breakpoint(len(self.prefixes) - 1, lifetime))
 
     @property
     def can_mark_last(self) -> bool:
@@ -177,9 +177,9 @@ class Builder:
     def mark_last(self, lifetime: str) -> None:
         """Sets the automatic breakpoint on the last block that can have one, unless that block has one."""
         if self._markable >= 0:
-            self._mark(Mark(self._markable, lifetime, automatic=True))
+            self._mark(Breakpoint(self._markable, lifetime, automatic=True))
 
-    def _mark(self, mark: Mark) -> None:
+    def _mark(self, mark: Breakpoint) -> None:
         if all(other.index != mark.index for other in self.marks[-1:]):
             self.marks.append(mark)
 
@@ -212,7 +212,7 @@ class Builder:
             b"".join(own[messages_at:]),
         ), (tools_at, system_at, messages_at)
 
-    def _checked(self) -> tuple[Mark, ...]:
+    def _checked(self) -> tuple[Breakpoint, ...]:
         rules, marks = self.rules, tuple(self.marks)
         if len(marks) > rules.breakpoints:
             if rules.latest_only:
@@ -225,7 +225,7 @@ class Builder:
         return marks
 
 
-def _check_order(marks: Sequence[Mark], lifetimes: Mapping[str, Any]) -> None:
+def _check_order(marks: Sequence[Breakpoint], lifetimes: Mapping[str, Any]) -> None:
     shortest = None
     for mark in marks:
         seconds = lifetimes[mark.lifetime]

@@ -9,7 +9,7 @@ from nexusflow_core.caching.prompt import Builder, Prompt
 from nexusflow_core.caching.rules import OPENAI, Level, Rules
 from nexusflow_core.caching.weights import MESSAGE_WEIGHT, json_weight, text_weight
 from nexusflow_core.errors import InvalidRequestError
-from nexusflow_core.untyped import is_list, is_object, object_of
+from nexusflow_core.untyped import is_list, is_object, list_of, object_of
 
 __all__ = ["read_responses_prompt"]
 
@@ -31,7 +31,7 @@ def read_responses_prompt(
     default = _lifetime(options, rules, rules.short)
     try:
         build.begin(Level.TOOLS)
-        for tool in _list(request.get("tools")):
+        for tool in list_of(request.get("tools")):
             _add(build, "", "tool", tool)
         build.begin(Level.SYSTEM)
         if isinstance(instructions := request.get("instructions"), str):
@@ -51,7 +51,7 @@ def _read_input(build: Builder, items: Any, default: str) -> None:
     if isinstance(items, str):
         build.message(MESSAGE_WEIGHT)
         build.text("user", items)
-    for item in _list(items):
+    for item in list_of(items):
         members = object_of(item)
         build.message(MESSAGE_WEIGHT)
         role, content = str(members.get("role") or ""), members.get("content")
@@ -100,7 +100,3 @@ def _parameters(request: Mapping[str, Any]) -> dict[str, bytes]:
 def _lifetime(holder: Mapping[str, Any], rules: Rules, default: str) -> str:
     named = holder.get("ttl")
     return named if isinstance(named, str) and named in rules.lifetimes else default
-
-
-def _list(value: Any) -> list[Any]:
-    return value if is_list(value) else []

@@ -10,7 +10,7 @@ from nexusflow_core.caching.counters import Counter, RecordedCounter, sizes_of
 from nexusflow_core.caching.entries import Entries, Pending
 from nexusflow_core.caching.misses import Miss, Reason, divergence
 from nexusflow_core.caching.predecessors import Predecessors
-from nexusflow_core.caching.prompt import Mark, Prompt
+from nexusflow_core.caching.prompt import Breakpoint, Prompt
 from nexusflow_core.caching.readers import read_prompt
 from nexusflow_core.caching.rules import ANTHROPIC, Minimums, Rules
 from nexusflow_core.caching.tokens import Counted, Tokens
@@ -74,12 +74,12 @@ class _Plan(Struct):
         size = self.sizes[self.hit]
         return size if size.exact or size.least >= self.minimum else Tokens(0, size.best, size.most)
 
-    def may_be_written(self) -> list[Mark]:
+    def may_be_written(self) -> list[Breakpoint]:
         """Returns the breakpoints after the hit, except those that are certainly below the minimum."""
         marks = (mark for mark in self.prompt.marks if mark.index > self.hit)
         return [mark for mark in marks if self.sizes[mark.index].most >= self.minimum]
 
-    def written(self) -> list[Mark]:
+    def written(self) -> list[Breakpoint]:
         """Returns the breakpoints that write an entry: after the hit, and probably not below the minimum."""
         return [
             mark
@@ -277,7 +277,7 @@ class CacheSimulator:
 
     # Learning
 
-    def _apply(self, plan: _Plan, written: list[Mark]) -> None:
+    def _apply(self, plan: _Plan, written: list[Breakpoint]) -> None:
         """Renews the entries up to the hit, and writes those of the breakpoints in `written`."""
         for mark in plan.prompt.marks:
             if mark.index <= plan.hit:

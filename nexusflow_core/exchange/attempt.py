@@ -5,7 +5,7 @@ from math import inf
 from nexusflow_core.dialect import Leg, LegState
 from nexusflow_core.errors import UpstreamTimeoutError
 from nexusflow_core.exchange.orders import Read
-from nexusflow_core.record import Attempt as AttemptRecord
+from nexusflow_core.record import AttemptRecord
 from nexusflow_core.routing import Target
 from nexusflow_core.upstream import Headers, Timeouts
 

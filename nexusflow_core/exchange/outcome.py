@@ -9,7 +9,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.dialect import AnswerFacts, LegState
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange.attempt import Attempt
-from nexusflow_core.record import Attempt as AttemptRecord
+from nexusflow_core.record import AttemptRecord
 from nexusflow_core.routing import ModelRoute, Target
 from nexusflow_core.upstream import client_credentials, masked, shortest_with
 

@@ -112,7 +112,7 @@ def request_of(body: dict[str, Any]) -> MessagesRequest:
 
 def _request(body: dict[str, Any]) -> MessagesRequest:
     unknown = _others(body, _READ | EXTRA)
-    messages = _list(body, "messages")
+    messages = _member(body, "messages", list[Any])
     if not messages:
         raise InvalidRequestError("messages: at least one message is required")
     return MessagesRequest(
@@ -252,10 +252,6 @@ def _optional(body: Mapping[str, Any], name: str, type: type[S]) -> S | None:
 def _others(given: Mapping[str, Any], known: Container[str]) -> list[str]:
     """Returns the names of unknown members that are not empty."""
     return [name for name, value in given.items() if name not in known and not is_blank(value)]
-
-
-def _list(body: Mapping[str, Any], name: str) -> list[Any]:
-    return _member(body, name, list[Any])
 
 
 _WORDS = {

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from nexusflow_core.untyped import is_list, is_object, object_of, whole
+from nexusflow_core.untyped import is_list, is_object, list_of, object_of, whole
 
 __all__ = ["conforming_value"]
 
@@ -111,8 +111,8 @@ class _Maker:
             parts = (*parts, part)
             if "$ref" in part:
                 waiting.append(_target(self.root, part["$ref"]))
-            waiting += _list(part, "allOf")[:MAX_PARTS]
-            if options := [*_list(part, "anyOf"), *_list(part, "oneOf")][:MAX_READINGS]:
+            waiting += list_of(part.get("allOf"))[:MAX_PARTS]
+            if options := [*list_of(part.get("anyOf")), *list_of(part.get("oneOf"))][:MAX_READINGS]:
                 for option in options:
                     yield from self._readings([option, *waiting], parts)
                 return
@@ -123,7 +123,7 @@ class _Maker:
         return (
             self._satisfies(made, reading)
             and all(self._fitting(made, [part["not"]]) == 0 for part in reading if "not" in part)
-            and all(self._fitting(made, _list(part, "oneOf")) == 1 for part in reading if _list(part, "oneOf"))
+            and all(self._fitting(made, each) == 1 for part in reading if (each := list_of(part.get("oneOf"))))
         )
 
     def _fitting(self, made: Any, options: Sequence[Any]) -> int:
@@ -133,7 +133,7 @@ class _Maker:
 
     def _satisfies(self, made: Any, reading: Reading) -> bool:
         return all(
-            self._spend(1 + (len(_list(part, "enum")) + len(_list(part, "required"))) // 16)
+            self._spend(1 + (len(list_of(part.get("enum"))) + len(list_of(part.get("required")))) // 16)
             and _satisfies(made, part)
             for part in reading
         )
@@ -142,7 +142,7 @@ class _Maker:
         """Yields the values written in the schemas, unless they are too large."""
         choices = [part[key] for key in ("const", "default", "example") for part in reading if key in part]
         for key in ("examples", "enum"):
-            choices += [item for part in reading for item in _list(part, key)[:MAX_ITEMS]]
+            choices += [item for part in reading for item in list_of(part.get(key))[:MAX_ITEMS]]
         different: list[Any] = []
         for choice in choices[:MAX_ITEMS]:
             size = _size(choice)
@@ -168,7 +168,7 @@ class _Maker:
 
     def _objects(self, reading: Reading, depth: int, nth: int) -> Iterator[Any]:
         """Yields an object with all properties, as models tend to answer, then one with required ones."""
-        listed = (name for part in reading for name in _list(part, "required")[:MAX_NAMES])
+        listed = (name for part in reading for name in list_of(part.get("required"))[:MAX_NAMES])
         required = dict.fromkeys(name for name in listed if isinstance(name, str))
         known = [object_of(part.get("properties")) for part in reading]
         others = [part.get("additionalProperties") for part in reading]
@@ -185,7 +185,7 @@ class _Maker:
 
     def _arrays(self, reading: Reading, depth: int) -> Iterator[Any]:
         """Yields arrays of minimal length, but with at least one item at a low depth."""
-        first = next(filter(None, (_list(part, "prefixItems") for part in reading)), list[Any]())
+        first = next(filter(None, (list_of(part.get("prefixItems")) for part in reading)), list[Any]())
         items = [part.get("items") for part in reading]
         least = min(int(max(_bounds(reading, "minItems"), default=0)), MAX_ITEMS)
         wanted = max(least, len(first[:MAX_ITEMS]), 1) if depth < GENEROUS_DEPTH else least
@@ -236,12 +236,12 @@ def _satisfies(value: Any, part: Schema) -> bool:
 
     Does not check the values of members, `pattern` or `format`.
     """
-    types, choices = _types(part), _list(part, "enum")[:MAX_NAMES]
+    types, choices = _types(part), list_of(part.get("enum"))[:MAX_NAMES]
     return (
         (not types or any(_is(value, name) for name in types))
         and ("const" not in part or value == part["const"])
         and (not choices or value in choices)
-        and (not is_object(value) or all(name in value for name in _list(part, "required")[:MAX_NAMES]))
+        and (not is_object(value) or all(name in value for name in list_of(part.get("required"))[:MAX_NAMES]))
         and (value is None or isinstance(value, bool) or _within(value, part))
     )
 
@@ -285,12 +285,6 @@ def _types(schema: Schema) -> list[str]:
     named = schema.get("type")
     names = named[: 2 * len(TYPES)] if is_list(named) else [named]
     return [name for name in names if isinstance(name, str) and name in TYPES]
-
-
-def _list(schema: Schema, key: str) -> list[Any]:
-    """Returns a keyword whose value is a list; empty for anything else."""
-    found = schema.get(key)
-    return found if is_list(found) else []
 
 
 def _target(root: Any, reference: Any) -> Any:

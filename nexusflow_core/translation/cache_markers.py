@@ -26,7 +26,7 @@ from nexusflow_core.translation.context import Translation
 from nexusflow_core.translation.losses import dotted
 from nexusflow_core.untyped import is_blank, is_list, is_object, is_zero, object_of
 
-__all__ = ["MOST_MARKERS", "Mark", "WantedMarkers", "cache_key", "checked_marks", "is_billing", "named"]
+__all__ = ["MOST_MARKERS", "CacheMarker", "WantedMarkers", "cache_key", "checked_marks", "is_billing", "named"]
 
 _BILLING = "x-anthropic-billing-header:"
 """Claude Code's billing header changes with every call, so it would break every cached prefix."""
@@ -34,7 +34,7 @@ _BILLING = "x-anthropic-billing-header:"
 MOST_MARKERS = 4
 
 
-class Mark(Struct, frozen=True):
+class CacheMarker(Struct, frozen=True):
     """A marker: the block or tool that has it, its effective place, and its time to live."""
 
     path: str
@@ -43,7 +43,7 @@ class Mark(Struct, frozen=True):
     members: Mapping[str, Any]
 
 
-def checked_marks(request: MessagesRequest) -> tuple[list[Mark], Mark | None]:
+def checked_marks(request: MessagesRequest) -> tuple[list[CacheMarker], CacheMarker | None]:
     """Returns the markers in the order of the prefix, and the automatic marker of the whole request.
 
     Raises InvalidRequestError in the same cases as Anthropic.
@@ -67,7 +67,7 @@ class WantedMarkers:
         self._losses = translation.losses
         marks, automatic = checked_marks(translation.request)
         every = [*marks, *([automatic] if automatic else ())]
-        self._wanted: dict[str, Mark] = {}
+        self._wanted: dict[str, CacheMarker] = {}
         self._automatic = automatic if takes else None
         texts = [
             i for i, block in enumerate(translation.request.system) if block.text and not is_billing(block)
@@ -81,7 +81,7 @@ class WantedMarkers:
             on_tool = mark.at.startswith("tools[")  # tools take no markers, but precede the system prompt
             self._want(mark, f"system[{texts[-1]}]" if on_tool and texts else mark.at)
 
-    def _want(self, mark: Mark, at: str) -> None:
+    def _want(self, mark: CacheMarker, at: str) -> None:
         before = self._wanted.get(at)
         if before is not None and before.ttl != mark.ttl:
             self._losses.hint(named(before.path), "the marker behind it holds")
@@ -93,7 +93,7 @@ class WantedMarkers:
             self._losses.hint(named(mark.path), "there is no part here that can carry it")
         self._wanted.clear()
 
-    def _list_dropped_members(self, mark: Mark, ttls: Container[str]) -> None:
+    def _list_dropped_members(self, mark: CacheMarker, ttls: Container[str]) -> None:
         for name in mark.members:
             if name not in ("type", "ttl"):
                 self._losses.hint(f"{named(mark.path)}.{name}", "unknown here")
@@ -156,7 +156,7 @@ def _beginning(system: Sequence[TextBlock]) -> list[str]:
 # Checks
 
 
-def _marks(request: MessagesRequest) -> Iterator[Mark]:
+def _marks(request: MessagesRequest) -> Iterator[CacheMarker]:
     """Yields every marker, in the order of the prefix."""
     for index, tool in enumerate(request.tools):
         yield from _mark(tool.cache_control, f"tools[{index}]")
@@ -180,7 +180,7 @@ def _surely_unmarked(block: Block) -> bool:
     return isinstance(block, ToolResultBlock) and block.cache_control is None and not is_list(block.content)
 
 
-def _mark_of(block: Block, path: str, at: str | None = None) -> Iterator[Mark]:
+def _mark_of(block: Block, path: str, at: str | None = None) -> Iterator[CacheMarker]:
     whole = block.data if isinstance(block, OtherBlock) else {}
     given = getattr(block, "cache_control", None) or whole.get("cache_control")
     if given is not None and isinstance(block, TextBlock) and not block.text:
@@ -188,7 +188,7 @@ def _mark_of(block: Block, path: str, at: str | None = None) -> Iterator[Mark]:
     yield from _mark(given, path, at)
 
 
-def _mark(given: Any, path: str, at: str | None = None) -> Iterator[Mark]:
+def _mark(given: Any, path: str, at: str | None = None) -> Iterator[CacheMarker]:
     if is_zero(given):
         return
     name = dotted(named(path))
@@ -200,10 +200,10 @@ def _mark(given: Any, path: str, at: str | None = None) -> Iterator[Mark]:
     if ttl not in (None, "", "5m", "1h"):
         raise InvalidRequestError(f"{name}.ephemeral.ttl: Input should be '5m' or '1h'")
     members = {member: value for member, value in given.items() if not is_blank(value)}
-    yield Mark(path, at or path, ttl or "5m", members)
+    yield CacheMarker(path, at or path, ttl or "5m", members)
 
 
-def _automatic(request: MessagesRequest, marks: Sequence[Mark]) -> Mark | None:
+def _automatic(request: MessagesRequest, marks: Sequence[CacheMarker]) -> CacheMarker | None:
     """Returns the marker of the whole request, at the last possible block; None if that block has one."""
     found = next(_mark(request.extra.get("cache_control"), ""), None)
     if found is None:
@@ -218,7 +218,7 @@ def _automatic(request: MessagesRequest, marks: Sequence[Mark]) -> Mark | None:
     at = last[-1] if last else ""
     own = next((mark for mark in marks if mark.path == at), None)
     if own is None:
-        return Mark("", at, found.ttl, found.members)
+        return CacheMarker("", at, found.ttl, found.members)
     if own.ttl != found.ttl:
         raise InvalidRequestError(
             f"cache_control: the last block, {dotted(at)}, has a cache_control of another ttl, {own.ttl!r}"
@@ -226,7 +226,7 @@ def _automatic(request: MessagesRequest, marks: Sequence[Mark]) -> Mark | None:
     return None
 
 
-def _check(marks: Sequence[Mark], automatic: Mark | None) -> None:
+def _check(marks: Sequence[CacheMarker], automatic: CacheMarker | None) -> None:
     ordered = [*marks, *([automatic] if automatic else ())]
     if len(ordered) > MOST_MARKERS:
         raise InvalidRequestError(

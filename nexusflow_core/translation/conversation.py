@@ -1,4 +1,4 @@
-"""Conversation: translates the turns of a request in order, and pairs calls with results.
+"""TurnTranslator: translates the turns of a request in order, and pairs calls with results.
 
 Each dialect has a subclass, which makes the messages.
 """
@@ -28,7 +28,7 @@ from nexusflow_core.translation.turns import (
     turns_of,
 )
 
-__all__ = ["Called", "Conversation", "Markers"]
+__all__ = ["Called", "Markers", "TurnTranslator"]
 
 Called = tuple[str, str, str]
 """A call for the upstream: id, tool name, and arguments as JSON."""
@@ -46,7 +46,7 @@ class Markers(Protocol):
         ...
 
 
-class Conversation(ABC):
+class TurnTranslator(ABC):
     """Translates a request's turns. Raises InvalidRequestError for turns that no upstream accepts."""
 
     def __init__(self, translation: Translation, parts: Parts, markers: Markers, ids: CallIds) -> None:

@@ -10,7 +10,7 @@ from nexusflow_core.translation.context import Translation
 from nexusflow_core.translation.losses import Losses, dotted
 from nexusflow_core.translation.refusals import COMPACT
 from nexusflow_core.translation.tools import check_callers
-from nexusflow_core.untyped import is_blank, is_list, is_object, object_of, whole
+from nexusflow_core.untyped import is_blank, is_list, is_object, list_of, object_of, whole
 
 __all__ = ["SEARCH", "WebSearch", "compaction_threshold", "read_web_search"]
 
@@ -80,7 +80,7 @@ def compaction_threshold(translation: Translation) -> int | None:
     """
     edits = object_of(translation.request.extra.get("context_management")).get("edits")
     found: int | None = None
-    for index, edit in enumerate(map(object_of, edits if is_list(edits) else ())):
+    for index, edit in enumerate(map(object_of, list_of(edits))):
         if edit.get("type") == COMPACT:
             found = _threshold(edit, f"context_management.edits[{index}]", translation.losses)
     return found

@@ -18,7 +18,7 @@ import pytest
 
 from nexusflow_asgi import CallLog, NexusFlow
 from nexusflow_asgi.call_log import _MAX_WAITING
-from nexusflow_core import Attempt, CallRecord, Config
+from nexusflow_core import AttemptRecord, CallRecord, Config
 from nexusflow_core.config import decode_config
 from tests.asgi.asking import BODY, LIMIT, OFFLINE, ask
 
@@ -42,7 +42,7 @@ def a_record(request_id: str = "req_1", **changes: Any) -> CallRecord:
         "status": 200,
         "error_type": None,
         "ending": "complete",
-        "attempts": (Attempt(upstream="a", model="m", status=200, reason="", duration=0.2),),
+        "attempts": (AttemptRecord(upstream="a", model="m", status=200, reason="", duration=0.2),),
         "usage": {"input_tokens": 3, "cache_creation": {"ephemeral_5m_input_tokens": 1}},
         "usage_source": "upstream",
         "service_tier": None,

@@ -33,7 +33,7 @@ from nexusflow_core.errors import (
     RequestTimeoutError,
     RequestTooLargeError,
 )
-from nexusflow_core.record import Attempt
+from nexusflow_core.record import AttemptRecord
 from tests.asgi.asking import BODY, MODEL, Answer, ask, http_scope, offline
 from tests.asgi.asking import send as send_scope
 
@@ -416,8 +416,8 @@ def test_a_log_line_of_a_call_that_failed_over(caplog: pytest.LogCaptureFixture)
     """Who answered, after how many attempts and why, for whom and at what price."""
     kept = Kept()
     asked(kept)
-    first = Attempt(upstream="one", model="m", status=429, reason="rate_limit_error", duration=0.1)
-    last = Attempt(upstream="two", model="m", status=200, reason="", duration=0.1)
+    first = AttemptRecord(upstream="one", model="m", status=429, reason="rate_limit_error", duration=0.1)
+    last = AttemptRecord(upstream="two", model="m", status=200, reason="", duration=0.1)
     told = {"principal": "TEAM", "cost_usd": "0.000026", "upstream_request_id": "req_up"}
     record = msgspec.structs.replace(kept.records[0], attempts=(first, last), **told)
     with caplog.at_level(logging.INFO, "nexusflow"):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nexusflow_core.dialects.openai_chat.context import ChatTranslation
-from nexusflow_core.translation.cache_markers import MOST_MARKERS, Mark, WantedMarkers
+from nexusflow_core.translation.cache_markers import MOST_MARKERS, CacheMarker, WantedMarkers
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.turns import Placed
 
@@ -85,7 +85,7 @@ class CacheMarkers(WantedMarkers):
         self._placed += 1
         return self._marker(self._wanted.pop(path))
 
-    def _marker(self, mark: Mark) -> Part:
+    def _marker(self, mark: CacheMarker) -> Part:
         """Returns the marker in the vendor's form."""
         if self._vendor.cache_markers == "prompt_cache_breakpoint":
             return {"prompt_cache_breakpoint": {"mode": "explicit"}}

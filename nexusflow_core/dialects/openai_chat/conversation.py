@@ -9,7 +9,7 @@ from nexusflow_core.dialects.openai_chat.thinking import Recall
 from nexusflow_core.dialects.openai_chat.vendors import Prefill
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import RedactedThinkingBlock, TextBlock, ThinkingBlock, ToolUseBlock
-from nexusflow_core.translation.conversation import Called, Conversation
+from nexusflow_core.translation.conversation import Called, TurnTranslator
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.ids import CallIds
 from nexusflow_core.translation.parts import Parts
@@ -45,7 +45,7 @@ class ChatParts(Parts):
         return parts
 
 
-class ChatConversation(Conversation):
+class ChatConversation(TurnTranslator):
     """Translates a request's turns to messages, the system prompt first."""
 
     def __init__(

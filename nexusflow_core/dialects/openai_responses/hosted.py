@@ -10,7 +10,7 @@ from nexusflow_core.dialects.openai_responses.schema import Event, Item
 from nexusflow_core.translation.ids import tool_id
 from nexusflow_core.translation.slots import Slot
 from nexusflow_core.translation.text_part import AnswerState
-from nexusflow_core.untyped import is_list, object_of
+from nexusflow_core.untyped import is_list, list_of, object_of
 
 __all__ = ["HostedSlot"]
 
@@ -49,7 +49,7 @@ def _show_search(item: Item, facts: ResponsesRequestFacts, state: AnswerState, o
     state.writer.server_tool(id, "web_search", msgspec.json.encode({"query": _query(action)}).decode(), out)
     mark = item_signature(item.raw, facts)
     sources: Any = action.get("sources")
-    pages = [page for page in map(object_of, sources if is_list(sources) else ()) if page.get("url")]
+    pages = [page for page in map(object_of, list_of(sources)) if page.get("url")]
     if not pages and isinstance(url := action.get("url"), str):
         pages = [{"url": url}]
     results = [

@@ -7,7 +7,7 @@ from nexusflow_core.dialects.openai_responses.cache_markers import CacheMarkers
 from nexusflow_core.dialects.openai_responses.context import ResponsesTranslation
 from nexusflow_core.dialects.openai_responses.reasoning import carried_item, reasoning_item
 from nexusflow_core.messages import OtherBlock, RedactedThinkingBlock, TextBlock, ThinkingBlock, ToolUseBlock
-from nexusflow_core.translation.conversation import Conversation
+from nexusflow_core.translation.conversation import TurnTranslator
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.ids import CallIds
 from nexusflow_core.translation.parts import Parts
@@ -42,7 +42,7 @@ class ResponsesParts(Parts):
         }
 
 
-class Items(Conversation):
+class Items(TurnTranslator):
     """Translates a request's turns to items."""
 
     def __init__(self, translation: ResponsesTranslation, markers: CacheMarkers) -> None:

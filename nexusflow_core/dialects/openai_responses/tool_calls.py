@@ -11,7 +11,7 @@ from nexusflow_core.translation.arguments import read_arguments
 from nexusflow_core.translation.call_part import CallPart
 from nexusflow_core.translation.slots import Slot
 from nexusflow_core.translation.text_part import AnswerState
-from nexusflow_core.untyped import is_list, object_of
+from nexusflow_core.untyped import list_of, object_of
 
 __all__ = ["FunctionCallSlot"]
 
@@ -74,7 +74,7 @@ class FunctionCallSlot(Slot[Event, Item]):
 def _inside(arguments: str) -> Iterator[tuple[str, str]]:
     """Yields name and JSON arguments of each call inside a wrapper."""
     uses: Any = (read_arguments(arguments) or {}).get("tool_uses")
-    for use in map(object_of, uses if is_list(uses) else ()):
+    for use in map(object_of, list_of(uses)):
         name, given = use.get("recipient_name"), object_of(use.get("parameters"))
         if isinstance(name, str) and name.removeprefix(_FUNCTIONS):
             yield name.removeprefix(_FUNCTIONS), msgspec.json.encode(given).decode()

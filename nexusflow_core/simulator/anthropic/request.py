@@ -15,7 +15,7 @@ from nexusflow_core.messages import (
 )
 from nexusflow_core.simulator.endpoint import decode_body
 from nexusflow_core.simulator.reply import MAX_TEXT_TOKENS, Ask, clip
-from nexusflow_core.untyped import is_list, object_of
+from nexusflow_core.untyped import list_of, object_of
 
 __all__ = ["SimulatedRequest", "read_simulated"]
 
@@ -60,7 +60,7 @@ def read_simulated(body: bytes, *, counting: bool = False) -> SimulatedRequest:
 def _check_content(body: dict[str, Any]) -> None:
     """Raises InvalidRequestError for messages without content, and for text blocks without text."""
     messages = body.get("messages")
-    listed = messages if is_list(messages) else []
+    listed = list_of(messages)
     for i, message in enumerate(map(object_of, listed)):
         content = message.get("content")
         if content in ("", []) and not (i == len(listed) - 1 and message.get("role") == "assistant"):
@@ -68,7 +68,7 @@ def _check_content(body: dict[str, Any]) -> None:
                 f"messages.{i}: all messages must have non-empty content except for the optional final "
                 "assistant message"
             )
-        for j, block in enumerate(map(object_of, content if is_list(content) else ())):
+        for j, block in enumerate(map(object_of, list_of(content))):
             if block.get("type") == "text" and "text" not in block:
                 raise InvalidRequestError(f"messages.{i}.content.{j}.text.text: Field required")
 
