@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from nexusflow_asgi.anonymous import check_anonymous
 from nexusflow_asgi.host_errors import refusal_of
+from nexusflow_core.budgets import MAX_SCOPE, MAX_SCOPES
 from nexusflow_core.call import Principal
 from nexusflow_core.config import Config
 from nexusflow_core.errors import AuthenticationFailedError, ConfigError, NexusFlowError
@@ -156,11 +157,17 @@ def _tokens(values: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _check_text(principal: Principal) -> None:
-    """Raises TypeError unless id and metadata are strings that UTF-8 can hold: records must be writable.
+    """Raises TypeError unless id, metadata and scopes are strings that UTF-8 can hold.
 
-    Nothing is converted, so that a missing team does not become "None".
+    Records must be writable. Nothing is converted, so that a missing team does not become "None".
     """
-    fields: list[tuple[Any, Any]] = [("id", principal.id), *principal.metadata.items()]
+    scopes: Any = principal.scopes
+    if type(scopes) is not tuple or len(principal.scopes) > MAX_SCOPES:
+        raise TypeError(
+            f"authenticate: the principal's 'scopes' is not a tuple of at most {MAX_SCOPES} strings"
+        )
+    scoped = [(f"scopes[{at}]", scope) for at, scope in enumerate(principal.scopes)]
+    fields: list[tuple[Any, Any]] = [("id", principal.id), *principal.metadata.items(), *scoped]
     for name, value in fields:
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"authenticate: the principal's {name!r} is {type(value).__name__}, not str")
@@ -168,6 +175,10 @@ def _check_text(principal: Principal) -> None:
             (name + value).encode()
         except UnicodeEncodeError:
             raise TypeError(f"authenticate: the principal's {name!r} is not valid Unicode: {value!r}") from None
+    for name, value in scoped:
+        if not 0 < len(value) <= MAX_SCOPE or not value.isprintable():
+            why = f"must be 1 to {MAX_SCOPE} printable characters"
+            raise TypeError(f"authenticate: the principal's {name!r} {why}: {value[:MAX_SCOPE]!r}")
 
 
 def _admitted(

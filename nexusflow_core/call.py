@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
@@ -16,17 +17,24 @@ __all__ = ["Call", "Endpoint", "Principal"]
 
 Endpoint: TypeAlias = Literal["messages", "count_tokens"]
 
+_LONG_ID = 90
+"""Characters above which a caller's scope has a hash of its id: scopes are keys in a database."""
+
 
 class Principal(Struct, frozen=True):
     """The caller. `id` and `metadata` go into the record, and are strings. An integer `id` becomes a string.
 
     `consumes` names credential headers that belong to the host and must not be sent upstream:
     `("authorization",)` for a host that authenticates its own users by bearer tokens.
+
+    `scopes` names whom its calls count for, such as `("user:u1", "team:red")`: caps are set for scopes, and the
+    record lists them. Every caller also has the scope `caller:ID`.
     """
 
     id: str
     metadata: Mapping[str, str] = {}
     consumes: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         number: Any = self.id
@@ -61,6 +69,15 @@ class Call(Struct, frozen=True, kw_only=True):
     def model(self) -> str:
         """The body's model; "" if the body was not read."""
         return self.seen.model if self.seen else ""
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Whom this call counts for: `caller:ID`, and the scopes of the principal; each once."""
+        who = self.principal
+        if who is None:
+            return ("caller:anonymous",)
+        id = who.id if len(who.id) <= _LONG_ID else sha256(who.id.encode()).hexdigest()
+        return (f"caller:{id}",) if not who.scopes else tuple(dict.fromkeys((f"caller:{id}", *who.scopes)))
 
     @property
     def text(self) -> bytes:

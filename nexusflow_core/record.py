@@ -140,6 +140,8 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     """Our reason, with its place, such as `system_changed system[1]`: only with `[cache] doctor`."""
     cache_disagreement: int | None = None
     """Tokens read from the cache above our prediction, or below it; None where it was right."""
+    scopes: tuple[str, ...] = ()
+    """The caller's scopes, which caps are set for."""
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the record as plain dicts, lists, strings and numbers, as in the call log.

@@ -226,5 +226,6 @@ MEMBERS = {
     "upstream_cache_miss": "the provider's own reason of a cache miss, `diagnostics.cache_miss_reason`",
     "cache_miss": "our reason, with its place: `system_changed system[1]`; only with `cache.doctor`",
     "cache_disagreement": "tokens read above our prediction, or below it; null where it was right",
+    "scopes": "whom the call counted for: `caller:ID`, and the scopes from `authenticate`",
 }
 """The meaning of each member of a record."""

@@ -15,13 +15,13 @@ from nexusflow_core.prices import BUILTIN_VENDORS
 ROOT = Path(__file__).parent.parent
 
 CORE = """untyped errors sse aws_eventstream usage prices costing upstream spending overflow json_spans record
-    peek messages session routing call resilience logs caching dialect counting
+    peek messages session routing call resilience budgets logs caching dialect counting
     translation dialects.anthropic dialects.openai_chat dialects.openai_responses dialects exchange simulator
     toml config model_list gateway""".split()
 """nexusflow_core from the ground up."""
 
-ASGI = """backend transports hooks otel anonymous host_errors auth body settings secret_files call_log presence
-    durable_log paths relay slots runtime calls readiness pages signals app server cli""".split()
+ASGI = """backend transports hooks stores otel anonymous host_errors auth body settings secret_files call_log
+    presence durable_log paths relay slots runtime calls readiness pages signals app server cli""".split()
 """nexusflow_asgi from the ground up."""
 
 PURE = """__future__ abc array base64 binascii bisect codecs collections contextlib copy csv dataclasses

@@ -34,6 +34,7 @@ def record_of(outcome: Outcome, cost: CallCost, *, started: float, now: float) -
         route=outcome.route.model if outcome.route is not None else None,
         principal=principal.id if principal is not None else None,
         metadata=principal.metadata if principal is not None else {},
+        scopes=call.scopes if principal is not None else (),
         stream=call.stream,
         status=outcome.status,
         error_type=_error_type(outcome),
