@@ -13,6 +13,7 @@ from tests.asgi.test_bounds import table as bounds_table
 from tests.hosts.shown import FORMS, headed, shown
 from tests.matrix.results import clients_table, hosts_table, versions
 from tests.readme_caching import PICTURE, break_even_table, invalidations_table, picture, report, rules_table
+from tests.readme_features import comparison_table, features_table
 from tests.readme_python import api_asgi, api_core, error_table
 from tests.readme_reference import commands, members, settings
 from tests.readme_vendors import (
@@ -264,6 +265,8 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
 BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "errors": error_table,
+    "features": lambda: features_table(ROOT),
+    "comparison": lambda: comparison_table(ROOT),
     "api_asgi": api_asgi,
     "api_core": api_core,
     "unit": lambda: fenced("ini", "nexusflow.service"),

@@ -16,7 +16,7 @@ from benchmarks.gateways.scenarios import QUICK, SCENARIOS
 from benchmarks.report import Figure, Row, Table, ratios
 from benchmarks.samples import MODEL
 
-__all__ = ["run"]
+__all__ = ["free_port", "listens", "run"]
 
 _WARM_UP = 30
 _BUDGET_SECONDS = 360
@@ -68,12 +68,12 @@ class _Run:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nexusflow-benchmarks-")))
             core, other = cores()
-            port = _free_port()
+            port = free_port()
             module = [sys.executable, "-m", "benchmarks.gateways.upstream", str(port)]
             upstream = stack.enter_context(Process(module, other, folder / "upstream.log"))
             module = [sys.executable, "-m", "benchmarks.gateways.load"]
             load = stack.enter_context(Process(module, other, folder / "load.log", asked=True))
-            if not _listens(upstream, port, 10):
+            if not listens(upstream, port, 10):
                 raise RuntimeError(f"the upstream does not start: {upstream.last_words()}")
             gateways: dict[str, _Gateway] = {}
             for name in self.contenders:
@@ -92,10 +92,10 @@ class _Run:
 
     def _start(self, name: str, folder: Path, upstream: int, core: int, stack: ExitStack) -> _Gateway:
         folder.mkdir()
-        contender, port = self.contenders[name], _free_port()
+        contender, port = self.contenders[name], free_port()
         launch = contender.launch(Site(folder, port, upstream))
         process = stack.enter_context(Process(launch.command, core, folder / "log", launch.environ))
-        if not _listens(process, port, contender.seconds):
+        if not listens(process, port, contender.seconds):
             raise Missing(f"it does not start: {process.last_words()}")
         self.versions[name] = launch.version
         return _Gateway(contender, process, port)
@@ -210,13 +210,13 @@ def _rows(whole: _Run, names: Sequence[str], *, relative: bool) -> Iterator[Row]
             yield Row(f"{name}: {scenario.title}; {what}", cells)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-def _listens(process: Process, port: int, seconds: float) -> bool:
+def listens(process: Process, port: int, seconds: float) -> bool:
     """Waits until a process accepts connections."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and not process.ended:
