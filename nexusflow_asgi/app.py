@@ -3,18 +3,20 @@
 import contextlib
 import os
 import threading
-from collections.abc import AsyncGenerator, Iterable
+import time
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import anyio
+from msgspec import Struct
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nexusflow_asgi.auth import Admission, Authenticate
 from nexusflow_asgi.calls import Calls
 from nexusflow_asgi.durable_log import configured_log
+from nexusflow_asgi.endpoints import Endpoints
 from nexusflow_asgi.hooks import Hook, Hooks
-from nexusflow_asgi.pages import Pages
 from nexusflow_asgi.paths import match_scope
 from nexusflow_asgi.readiness import Readiness
 from nexusflow_asgi.runtime import LoopStates
@@ -26,7 +28,19 @@ from nexusflow_core.config import Config
 from nexusflow_core.gateway import Gateway
 from nexusflow_core.prices import PriceBook
 
-__all__ = ["NexusFlow"]
+__all__ = ["GatewayState", "NexusFlow"]
+
+
+class GatewayState(Struct, frozen=True):
+    """What a gateway is doing at a moment, in this process: calls that run, wait for a slot, or hold money.
+
+    `circuits`: the number of targets that cool down, by upstream.
+    """
+
+    running: int
+    waiting: int
+    holding: int
+    circuits: Mapping[str, int]
 
 
 class NexusFlow:
@@ -70,6 +84,7 @@ class NexusFlow:
         check_files(config)
         config = resolve_secrets(config, os.environ, offline=transport == "offline")
         gateway = Gateway(config, book or price_book(config), lock=threading.Lock())
+        self._gateway = gateway
         admission = Admission(config, authenticate)
         log = configured_log(config)
         self._app = app
@@ -86,7 +101,7 @@ class NexusFlow:
             self._loops,
             upstream_server_headers=upstream_server_headers,
         )
-        self._pages = Pages(gateway, admission, Readiness(gateway, self._loops, log))
+        self._endpoints = Endpoints(gateway, admission, Readiness(gateway, self._loops, log))
         self._grace = grace
 
     def __repr__(self) -> str:
@@ -108,7 +123,7 @@ class NexusFlow:
         if scope["method"] == "POST" and (match.place == "messages" or match.place == "count_tokens"):
             await self._calls.serve(match.place, scope, receive, send)
         else:
-            await self._pages.serve(match, scope, receive, send)
+            await self._endpoints.serve(match, scope, receive, send)
 
     # Lifespan and closing
 
@@ -135,6 +150,16 @@ class NexusFlow:
         await self._loops.aclose(self._grace if grace is None else grace)
         with anyio.CancelScope(shield=True):
             await self._hooks.aclose()
+
+    def add_hook(self, hook: Hook) -> None:
+        """Adds a hook behind the others, for calls from now on. Raises TypeError for what is not a hook."""
+        self._hooks.add(hook)
+
+    def state(self) -> GatewayState:
+        """Returns what the gateway is doing now, on all event loops of this process."""
+        running, waiting = self._loops.totals()
+        circuits = self._gateway.circuits(time.monotonic())
+        return GatewayState(running, waiting, 0, circuits)
 
     def refuse(self) -> None:
         """Refuses every new call with 529, also after `aclose`. For a process that is about to end."""

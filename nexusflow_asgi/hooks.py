@@ -52,13 +52,18 @@ class Hooks:
         ours: list[Any] = [log] if log is not None else []
         every = [*theirs, *ours]
         for hook in every:
-            if not hasattr(hook, "before") and not hasattr(hook, "after"):
-                raise TypeError(
-                    f"a hook needs a method before(call) or after(record); {type(hook).__name__} has neither"
-                )
+            _check(hook)
         self._before = [hook.before for hook in every if hasattr(hook, "before")]
         self._after = [hook.after for hook in [*ours, *theirs] if hasattr(hook, "after")]
         self._close = [hook.aclose for hook in every if hasattr(hook, "aclose")]
+
+    def add(self, hook: Hook) -> None:
+        """Adds a hook behind all others. Raises TypeError for what is not a hook."""
+        _check(hook)
+        added: Any = hook
+        for methods, name in ((self._before, "before"), (self._after, "after"), (self._close, "aclose")):
+            if hasattr(added, name):
+                methods.append(getattr(added, name))
 
     async def before(self, call: Call) -> None:
         """Runs the hooks in order. Raises the first exception."""
@@ -98,6 +103,13 @@ class Hooks:
                     ended = error
         if ended is not None:
             raise ended
+
+
+def _check(hook: Hook) -> None:
+    if not hasattr(hook, "before") and not hasattr(hook, "after"):
+        raise TypeError(
+            f"a hook needs a method before(call) or after(record); {type(hook).__name__} has neither"
+        )
 
 
 def _name(function: Any) -> str:

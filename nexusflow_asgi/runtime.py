@@ -134,6 +134,11 @@ class LoopStates:
                 state.refuse()
         return state
 
+    def totals(self) -> tuple[int, int]:
+        """Returns how many calls run, and how many of them wait for a slot, on all event loops."""
+        states = list(self._states.values())
+        return sum(len(state.calls) for state in states), sum(state.slots.waiting for state in states)
+
     @property
     def closing(self) -> bool:
         """True if a new call on this event loop would be refused."""

@@ -86,6 +86,11 @@ class Slots:
             caller.gate.leave()
             self._forget(key, caller)
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a place."""
+        return self._waiting
+
     def close(self) -> None:
         """Refuses all waiting calls, and every later call that would have to wait."""
         self._closed = True

@@ -92,6 +92,14 @@ class Gateway:
         """
         return Listed(model, self._router.find(model), self.book).info(at)
 
+    def circuits(self, now: float) -> dict[str, int]:
+        """Returns how many targets of each upstream cool down. `now` is in the seconds of `started`."""
+        open_targets = self._health.open_targets(now)
+        return {
+            name: sum(target.startswith(f"{name}/") for target in open_targets)
+            for name in self.config.upstreams
+        }
+
     def _known(self) -> dict[str, list[str]]:
         """Returns the ids of known models by their route's pattern.
 

@@ -51,6 +51,10 @@ class CircuitMemory:
             self._circuits.pop(next(iter(self._circuits)), None)
         self._circuits[target] = circuits
 
+    def all(self) -> dict[str, Circuits]:
+        """Returns the circuits of every known target."""
+        return dict(self._circuits)
+
 
 class _Cooling(Struct, frozen=True):
     """Failures in a row that open a circuit, and the seconds it stays open: first, and at most."""
@@ -92,6 +96,12 @@ class Health:
             if circuits
             else 0.0
         )
+
+    def open_targets(self, now: float) -> list[str]:
+        """Returns the targets that may not be tried at this time."""
+        with self._lock:
+            every = self._store.all()
+        return [name for name, circuits in every.items() if any(it.until > now for it in circuits.values())]
 
     def enter(self, target: str, now: float) -> None:
         """Notes that a call goes to the target. If a circuit is half-open, the call is its probe."""

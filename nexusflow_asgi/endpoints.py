@@ -27,7 +27,7 @@ from nexusflow_core.errors import (
 from nexusflow_core.exchange.heads import error_headers
 from nexusflow_core.gateway import Gateway
 
-__all__ = ["Pages"]
+__all__ = ["Endpoints"]
 
 _HOME: Final = """\
 NexusFlow{version}: a gateway that speaks Anthropic's Messages API.
@@ -48,7 +48,7 @@ Documentation: the README of the Python package `nexusflow`; `nexusflow --help` 
 """A page for a person who opens the address. It does not depend on the configuration."""
 
 
-class Pages:
+class Endpoints:
     """Serves the endpoints that are not calls. Nothing here is recorded."""
 
     def __init__(self, gateway: Gateway, admission: Admission, readiness: Readiness) -> None:

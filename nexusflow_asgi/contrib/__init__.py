@@ -1,0 +1,1 @@
+"""What single web frameworks and database libraries need: each module imports its own library."""
