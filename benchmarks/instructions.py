@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.environments import Missing
 from benchmarks.report import Figure, Row, Table
-from benchmarks.samples import ANSWER, EVENTS, SMALL_REQUEST
+from benchmarks.samples import AGENT_REQUEST, ANSWER, EVENTS, SMALL_REQUEST
 
 __all__ = ["PATHS", "run"]
 
@@ -111,6 +111,17 @@ def _translated_delta() -> Callable[[], object]:
     return lambda: receive(chunk)
 
 
+def _agent_request(name: str) -> Callable[[], Callable[[], object]]:
+    """One way to handle the body of an agent's request."""
+
+    def make() -> Callable[[], object]:
+        from benchmarks.translation import requests
+
+        return requests(AGENT_REQUEST)[name]
+
+    return make
+
+
 def _cost() -> Callable[[], object]:
     from nexusflow_core import Usage, cost
 
@@ -132,6 +143,9 @@ def _tap() -> Callable[[], object]:
 PATHS: dict[str, Callable[[], Callable[[], object]]] = {
     "native call": _native_call,
     "translated delta": _translated_delta,
+    "agent request, decode and encode": _agent_request("msgspec decode and encode"),
+    "agent request, openai-chat": _agent_request("OpenAIChatDialect.open"),
+    "agent request, openai-responses": _agent_request("OpenAIResponsesDialect.open"),
     "cost": _cost,
     f"tap, {len(EVENTS)} events": _tap,
 }

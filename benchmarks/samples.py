@@ -144,11 +144,11 @@ def _agent_request() -> bytes:
         "properties": {name: {"type": "string", "description": text} for name in ("path", "old", "new")},
         "required": ["path"],
     }
-    tools = [{"name": f"tool_{n}", "description": text * 4, "input_schema": schema} for n in range(20)]
+    tools = [{"name": f"tool_{n}", "description": text * 3, "input_schema": schema} for n in range(60)]
     mark = {"cache_control": {"type": "ephemeral"}}
     turns: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": text}]}]
-    for number in range(75):
-        call = {"type": "tool_use", "id": f"toolu_{number:024}", "name": f"tool_{number % 20}"}
+    for number in range(58):
+        call = {"type": "tool_use", "id": f"toolu_{number:024}", "name": f"tool_{number % 60}"}
         turns.append(
             {
                 "role": "assistant",
@@ -162,7 +162,7 @@ def _agent_request() -> bytes:
         "model": "gpt-4.1",
         "max_tokens": 32_000,
         "stream": True,
-        "system": [{"type": "text", "text": text * 100, **mark}],
+        "system": [{"type": "text", "text": text * 60, **mark}],
         "tools": tools,
         "metadata": {"user_id": "user_1"},
         "messages": turns,
@@ -171,7 +171,7 @@ def _agent_request() -> bytes:
 
 
 AGENT_REQUEST = _agent_request()
-"""About 200 KB with 20 tools and 75 calls: a coding agent deep in its session."""
+"""About 200 KB with 60 tools and 58 calls: a coding agent deep in its session."""
 
 _RESPONSE_HEADERS = (
     "Date: Sat, 01 Nov 2025 12:00:00 GMT",

@@ -26,7 +26,7 @@ from nexusflow_core.messages.vocabulary import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from nexusflow_core.untyped import is_blank, is_object, is_zero, whole
+from nexusflow_core.untyped import MALFORMED, is_blank, is_object, is_zero, whole
 
 __all__ = ["read_blocks", "read_body", "read_request", "request_of"]
 
@@ -39,6 +39,9 @@ class _PlainMessage(Struct, forbid_unknown_fields=True, gc=False):
     role: Literal["user", "assistant", "system"]
     content: str | list[Block]
 
+
+_plain_messages = msgspec.json.Decoder(list[_PlainMessage])
+_object = msgspec.json.Decoder(dict[str, Any])
 
 _BLOCKS: dict[str, type[Any]] = {
     str(cls.__struct_config__.tag): cls
@@ -73,6 +76,7 @@ _READ = frozenset(
     """model messages max_tokens system stream stop_sequences temperature top_p top_k tools tool_choice
     metadata""".split()
 )
+_KNOWN = _READ | EXTRA
 
 
 def read_body(text: bytes, most: int = MAX_VALUES) -> dict[str, Any]:
@@ -93,13 +97,33 @@ def read_body(text: bytes, most: int = MAX_VALUES) -> dict[str, Any]:
     return cast(dict[str, Any], body)
 
 
-def read_request(text: bytes, most: int = MAX_VALUES) -> MessagesRequest:
+def read_request(
+    text: bytes, most: int = MAX_VALUES, messages: tuple[int, int] | None = None
+) -> MessagesRequest:
     """Returns a body, which must be a JSON object, as a typed request.
 
-    Raises InvalidRequestError with the path in Anthropic's error text, RequestTooLargeError for more than
-    `most` values.
+    `messages`: start and end of that member's value, if a walk over the members has found it exactly once.
+    Plain messages are then decoded in one pass. Raises InvalidRequestError with the path in Anthropic's error
+    text, RequestTooLargeError for more than `most` values.
     """
+    if messages is not None:
+        check_values(text, most)
+        if (found := _read_plain(text, *messages)) is not None:
+            return found
     return request_of(read_body(text, most))
+
+
+def _read_plain(text: bytes, start: int, end: int) -> MessagesRequest | None:
+    """Returns the request if all messages are plain. None: read it as data, which finds each error's place."""
+    try:
+        plain = _plain_messages.decode(memoryview(text)[start:end])
+        rest = _object.decode(b"".join((text[:start], b"[0]", text[end:])))
+    except MALFORMED:
+        return None
+    try:
+        return _request(rest, plain)
+    except RecursionError:
+        return None
 
 
 def request_of(body: dict[str, Any]) -> MessagesRequest:
@@ -110,14 +134,19 @@ def request_of(body: dict[str, Any]) -> MessagesRequest:
         raise InvalidRequestError("The request body nests too deeply") from None
 
 
-def _request(body: dict[str, Any]) -> MessagesRequest:
-    unknown = _others(body, _READ | EXTRA)
-    messages = _member(body, "messages", list[Any])
-    if not messages:
+def _request(body: dict[str, Any], plain: list[_PlainMessage] | None = None) -> MessagesRequest:
+    """Returns the request. `plain`: its messages, already typed."""
+    unknown = _others(body, _KNOWN)
+    given = _member(body, "messages", list[Any]) if plain is None else plain
+    if not given:
         raise InvalidRequestError("messages: at least one message is required")
     return MessagesRequest(
         model=_member(body, "model", str),
-        messages=[_message(item, index, unknown) for index, item in enumerate(messages)],
+        messages=(
+            [_message(item, index, unknown) for index, item in enumerate(given)]
+            if plain is None
+            else [_typed(message) for message in plain]
+        ),
         max_tokens=_member(body, "max_tokens", int),
         system=_system(body.get("system"), unknown),
         stream=_optional(body, "stream", bool) or False,
@@ -138,6 +167,10 @@ def _message(item: Any, index: int, unknown: list[str]) -> InputMessage:
         plain = msgspec.convert(item, _PlainMessage)
     except msgspec.ValidationError:
         return _message_closely(item, index, unknown)
+    return _typed(plain)
+
+
+def _typed(plain: _PlainMessage) -> InputMessage:
     content = plain.content
     return InputMessage(plain.role, [TextBlock(content)] if isinstance(content, str) else content, plain=True)
 
@@ -203,9 +236,11 @@ def _system(system: Any, unknown: list[str]) -> list[TextBlock]:
 
 def _tool(item: Any, index: int) -> Tool:
     path = f"tools.{index}"
-    if is_object(item) and item.keys() == _PLAIN_TOOL and all(item.values()):  # nearly every tool
-        plain: Tool = _converted(item, Tool, path)
-        return plain
+    if is_object(item) and item.keys() == _PLAIN_TOOL:  # nearly every tool
+        name, description, schema = item["name"], item["description"], item["input_schema"]
+        typed = isinstance(name, str) and isinstance(description, str) and is_object(schema)
+        if typed and name and description and schema:
+            return Tool(name, "custom", description, schema)
     given = _converted(item, dict[str, Any], path)
     members = {
         name: value

@@ -137,7 +137,7 @@ class InputMessage(Struct, gc=False):
     """It holds no OtherBlock, as reading it has shown."""
 
 
-class Tool(Struct):
+class Tool(Struct, gc=False):
     """A custom tool, or one defined by Anthropic: then `type` names it, and `rest` holds its members."""
 
     name: str = ""

@@ -118,16 +118,25 @@ of remaining tokens, at its end."""
 _SESSION = re.compile(r"session_([0-9a-fA-F-]{36})")
 
 
-def cache_key(translation: Translation, tools: Any) -> str:
+def cache_key(translation: Translation, body: dict[str, Any]) -> str:
     """Returns one key for all calls of a tenant with the same beginning. It does not reveal the tenant.
 
-    It depends on Claude Code's session, else on the tools and the beginning of the system prompt.
+    It depends on Claude Code's session, else on the tools and the beginning of the system prompt. The tools in
+    the upstream's `body` may be replaced by their JSON, so that they are encoded once.
     """
     session = _session(translation.request.metadata.get("user_id"))
-    begins = [session] if session else [_beginning(translation.request.system), tools]
-    return hashlib.sha256(
-        msgspec.json.encode(["nexusflow", translation.tenant, translation.model, *begins])
-    ).hexdigest()[:32]
+    begins = session or _beginning(translation.request.system)
+    hashed = hashlib.sha256(
+        msgspec.json.encode(["nexusflow", translation.tenant, translation.model, begins])[:-1]
+    )
+    if not session:
+        tools = msgspec.json.encode(body.get("tools"))
+        if "tools" in body:
+            body["tools"] = msgspec.Raw(tools)
+        hashed.update(b",")
+        hashed.update(tools)
+    hashed.update(b"]")
+    return hashed.hexdigest()[:32]
 
 
 def _session(user_id: Any) -> str | None:
@@ -159,7 +168,8 @@ def _beginning(system: Sequence[TextBlock]) -> list[str]:
 def _marks(request: MessagesRequest) -> Iterator[CacheMarker]:
     """Yields every marker, in the order of the prefix."""
     for index, tool in enumerate(request.tools):
-        yield from _mark(tool.cache_control, f"tools[{index}]")
+        if tool.cache_control is not None:
+            yield from _mark(tool.cache_control, f"tools[{index}]")
     for index, text in enumerate(request.system):
         yield from _mark_of(text, f"system[{index}]")
     for number, message in enumerate(request.messages):
@@ -174,8 +184,8 @@ def _marks(request: MessagesRequest) -> Iterator[CacheMarker]:
 
 
 def _surely_unmarked(block: Block) -> bool:
-    """True in the usual case, decided quickly."""
-    if isinstance(block, TextBlock | ToolUseBlock):
+    """True for most blocks, decided quickly."""
+    if isinstance(block, (TextBlock, ToolUseBlock)):
         return block.cache_control is None
     return isinstance(block, ToolResultBlock) and block.cache_control is None and not is_list(block.content)
 

@@ -30,6 +30,8 @@ from nexusflow_core.translation.turns import (
 
 __all__ = ["Called", "Markers", "TurnTranslator"]
 
+_encode = msgspec.json.Encoder().encode
+
 Called = tuple[str, str, str]
 """A call for the upstream: id, tool name, and arguments as JSON."""
 
@@ -155,10 +157,9 @@ class TurnTranslator(ABC):
         hoisted: list[Part] = []
         for path, block in blocks:
             if isinstance(block, ToolResultBlock):
-                self._calls.check_result(block, path, results)
+                call = self._calls.check_result(block, path, results)
                 if rest:  # for Anthropic, results after other content answer no call
                     self._calls.expect_results(results)
-                call = self._calls.sent(block.tool_use_id)
                 content = self._parts.of_result(block, path, call, hoisted)
                 results[block.tool_use_id] = self.result(call, content, (path, block))
             else:
@@ -166,7 +167,7 @@ class TurnTranslator(ABC):
         self._calls.expect_results(results)
         ordered = [results[id] for id in self._calls.close()]
         self._results_last = self._results_last or bool(ordered)
-        content = hoisted + rest
+        content = hoisted + rest if hoisted else rest
         if not content:
             return ordered
         bridge = self.bridge() if self._results_last and self._parts.bridged else []
@@ -178,14 +179,17 @@ class TurnTranslator(ABC):
     def call(self, block: ToolUseBlock, path: str, turn: Turn) -> Called:
         """Returns a call for the upstream, and expects its result."""
         name = ToolNames.sent(block.name)
-        self._calls.add(block, path, self._ids.sent(block.id, name))
+        id = self._ids.sent(block.id, name)
+        self._calls.add(block, path, id)
         self._calls.made_at(turn.start)
-        drop_own_members(block, path, self._losses)
-        return self._calls.sent(block.id), name, msgspec.json.encode(block.input).decode()
+        if block.caller or block.toolset_name:
+            drop_own_members(block, path, self._losses)
+        return id, name, _encode(block.input).decode()
 
     def text(self, block: TextBlock, path: str) -> str:
         """Returns a block's text. Lists its citations."""
-        drop_own_members(block, path, self._losses)
+        if block.citations:
+            drop_own_members(block, path, self._losses)
         return block.text
 
     def other(self, block: Block, path: str) -> None:

@@ -16,7 +16,8 @@ _MAX_ID = 40
 _OURS = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 _FUNCTIONS = re.compile(r"functions\.[a-zA-Z0-9_.-]+:(\d{1,6})")
-_NUMBERED = re.compile(r"toolu_fn(\d{1,6})_[0-9a-f]{24}")
+_FN = "toolu_fn"
+_NUMBERED = re.compile(_FN + r"(\d{1,6})_[0-9a-f]{24}")
 """Our replacement of `functions.NAME:N`: the number N, and a hash that makes it unique over turns."""
 
 
@@ -30,7 +31,7 @@ class CallIds:
 
     def __init__(self, form: IdForm, known: Iterable[str] = ()) -> None:
         self._form = form
-        if form == "any" and any(_NUMBERED.fullmatch(id) for id in known):
+        if form == "any" and any(id.startswith(_FN) and _NUMBERED.fullmatch(id) for id in known):
             self._form = "functions"
         self._count = 0
         self._sent: set[str] = set()

@@ -92,7 +92,8 @@ class Parts(ABC):
     def of_user(self, block: Block, path: str) -> list[Part]:
         """Returns the parts of a block in a user's turn; none for an empty text."""
         if isinstance(block, TextBlock):
-            drop_own_members(block, path, self._losses)
+            if block.citations:
+                drop_own_members(block, path, self._losses)
             return [self.text(block.text)] if block.text else []
         if isinstance(block, ImageBlock):
             return [self._image(block, path)]
@@ -108,7 +109,8 @@ class Parts(ABC):
         Other images and files are added to `hoisted`, for the user's message that follows, with a label that
         names the `call`.
         """
-        drop_own_members(block, path, self._losses)
+        if block.toolset_name:
+            drop_own_members(block, path, self._losses)
         if isinstance(block.content, str) and not block.is_error:  # nearly every result
             return block.content
         content = block.content if isinstance(block.content, list) else [TextBlock(block.content or "")]

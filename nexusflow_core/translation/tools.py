@@ -192,10 +192,13 @@ def function_of(
 
     `enforces`: the upstream enforces schemas. `refuses`: keywords that it rejects. Raises InvalidRequestError.
     """
-    path = f"tools[{index}]"
-    check_callers(tool, index)
+    if tool.allowed_callers is not None:
+        check_callers(tool, index)
     function: dict[str, Any] = {"name": ToolNames.sent(tool.name)}
-    description, schema = _defined(tool, index, losses)
+    if tool.type == "custom" and not tool.rest:  # nearly every tool
+        description, schema = tool.description or "", tool.input_schema or {}
+    else:
+        description, schema = _defined(tool, index, losses)
     if tool.input_examples:
         examples = "\n".join(msgspec.json.encode(example).decode() for example in tool.input_examples)
         description = f"{description}\n\nExamples of the input:\n{examples}".lstrip()
@@ -203,13 +206,14 @@ def function_of(
         function["description"] = description
     function["parameters"] = {"type": "object", "properties": {}, **schema}
     if refuses:
-        at = f"{path}.input_schema"
+        at = f"tools[{index}].input_schema"
         function["parameters"] = without(refuses, function["parameters"], at, losses)
     if tool.strict is not None:
+        path = f"tools[{index}].strict"
         if tool.strict and not enforces:
-            losses.drop(f"{path}.strict", "this upstream does not enforce schemas")
+            losses.drop(path, "this upstream does not enforce schemas")
         elif tool.strict and not closed(function["parameters"]):
-            losses.drop(f"{path}.strict", "this upstream enforces closed schemas without optional members only")
+            losses.drop(path, "this upstream enforces closed schemas without optional members only")
         elif enforces:
             function["strict"] = tool.strict
     return function

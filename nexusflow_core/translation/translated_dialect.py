@@ -55,7 +55,9 @@ class TranslatedDialect(UpstreamDialect, Generic[_RequestFacts]):
                 leg.request.headers = self.sign(leg.request, upstream, call.credential, at)
             return leg
         losses = Losses(strict=target.strict)
-        body, facts = self.translate(read_request(call.text, call.max_values), call, target, losses)
+        messages = call.seen.messages if call.seen is not None else None
+        request = read_request(call.text, call.max_values, messages)
+        body, facts = self.translate(request, call, target, losses)
         headers = json_headers(stream=self.streams(call, upstream))
         edits = tuple(sorted(call.without))
         sent = UpstreamRequest(upstream, "POST", upstream.base_url + self.path, headers, body, edits)

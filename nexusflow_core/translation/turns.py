@@ -16,7 +16,7 @@ Placed: TypeAlias = tuple[str, Block]
 """A block, and its path in the request, such as `messages[0].content[1]`."""
 
 
-class Turn(Struct):
+class Turn(Struct, gc=False):
     """One turn. `start` is the number of its first message."""
 
     role: str
@@ -44,13 +44,19 @@ def turns_of(
             turns.append(_compacted(messages[index].content[at], index, at, losses, reads))
             break
     for index, message in enumerate(messages[first:], first):
-        placed = [(f"messages[{index}].content[{i}]", block) for i, block in enumerate(message.content)]
-        placed = placed[skip:] if index == first else placed
+        placed = _placed(message.content, index)
+        placed = placed[skip:] if skip and index == first else placed
         if turns and turns[-1].role == message.role:
             turns[-1].content += placed
         elif placed or not skip or index != first:
             turns.append(Turn(message.role, index, placed))
     return turns
+
+
+def _placed(content: Sequence[Block], message: int) -> list[Placed]:
+    if len(content) == 1:  # most messages
+        return [(f"messages[{message}].content[0]", content[0])]
+    return [(f"messages[{message}].content[{index}]", block) for index, block in enumerate(content)]
 
 
 def _last_compaction(content: Sequence[Block], reads: Callable[[OtherBlock], bool]) -> int | None:
@@ -108,12 +114,11 @@ class OpenCalls:
         """Notes the first message of the turn with the calls."""
         self._at = message
 
-    def sent(self, id: str) -> str:
-        """Returns the upstream's id of an open call."""
-        return self._open[id]
+    def check_result(self, block: ToolResultBlock, path: str, answered: Collection[str]) -> str:
+        """Returns the upstream's id of the call that a result answers.
 
-    def check_result(self, block: ToolResultBlock, path: str, answered: Collection[str]) -> None:
-        """Raises InvalidRequestError for a second result of a call, and for a result without a call."""
+        Raises InvalidRequestError for a second result of a call, and for a result without a call.
+        """
         if block.tool_use_id in answered:
             raise InvalidRequestError(
                 f"{dotted(path)}: each tool_use must have a single result. "
@@ -125,22 +130,24 @@ class OpenCalls:
                 f"{block.tool_use_id[:60]}. Each `tool_result` block must have a corresponding `tool_use` "
                 "block in the previous message."
             )
+        return self._open[block.tool_use_id]
 
     def expect_results(self, answered: Collection[str] = ()) -> None:
         """Raises InvalidRequestError if a call has no result yet."""
-        if not self._open:
+        if all(map(answered.__contains__, self._open)):
             return
         missing = [id for id in self._open if id not in answered]
-        if missing:
-            ids = ", ".join(id[:60] for id in islice(missing, 5))
-            raise InvalidRequestError(
-                f"messages.{self._at}: `tool_use` ids were found without `tool_result` blocks "
-                f"immediately after: {ids}. Each `tool_use` block must have a corresponding `tool_result` "
-                "block in the next message."
-            )
+        ids = ", ".join(id[:60] for id in islice(missing, 5))
+        raise InvalidRequestError(
+            f"messages.{self._at}: `tool_use` ids were found without `tool_result` blocks "
+            f"immediately after: {ids}. Each `tool_use` block must have a corresponding `tool_result` "
+            "block in the next message."
+        )
 
     def close(self) -> list[str]:
         """Returns the client's ids of the calls in order, and forgets them."""
+        if not self._open:
+            return []
         ids, self._open = list(self._open), {}
         return ids
 

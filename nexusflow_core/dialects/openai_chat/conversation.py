@@ -38,7 +38,9 @@ class ChatParts(Parts):
 
     def content(self, parts: list[Part]) -> str | list[Part]:
         """Returns parts as the content of a message: a string where they are text, and may be one."""
-        if len(parts) == 1 or self._string_content:
+        if len(parts) == 1:
+            return parts[0]["text"] if parts[0]["type"] == "text" else parts
+        if self._string_content:
             texts: list[str] = [part["text"] for part in parts if part["type"] == "text"]
             if len(texts) == len(parts):
                 return "\n\n".join(texts)
@@ -85,9 +87,10 @@ class ChatConversation(TurnTranslator):
         return [self._own_markers.on_message({"role": "system", "content": text}, turn.content)]
 
     def user(self, parts: list[Part], blocks: Sequence[Placed]) -> Part:
+        if not self._own_markers.active:
+            return {"role": "user", "content": self._own_parts.content(parts)}
         self._own_markers.on_rest(parts, blocks)
-        kept = parts if self._own_markers.active else self._own_parts.content(parts)
-        return {"role": "user", "content": kept}
+        return {"role": "user", "content": parts}
 
     def result(self, call: str, content: str | list[Part], placed: Placed) -> Part:
         message = {"role": "tool", "tool_call_id": call, "content": content}
@@ -100,14 +103,15 @@ class ChatConversation(TurnTranslator):
         texts: list[str] = []
         blocks: list[ToolUseBlock] = []
         calls: list[Part] = []
-        thoughts = Thoughts()
+        thoughts = _NO_THOUGHTS
         for path, block in turn.content:
             if isinstance(block, TextBlock):
                 texts.append(self.text(block, path))
             elif isinstance(block, ToolUseBlock):
                 blocks.append(block)
                 calls.append(_call(self.call(block, path, turn)))
-            elif isinstance(block, ThinkingBlock | RedactedThinkingBlock):
+            elif isinstance(block, (ThinkingBlock, RedactedThinkingBlock)):
+                thoughts = Thoughts() if thoughts is _NO_THOUGHTS else thoughts
                 self._recall.read(block, path, thoughts)
             else:
                 self.other(block, path)
@@ -124,6 +128,10 @@ class ChatConversation(TurnTranslator):
             self._recall.sign(blocks, calls, thoughts, f"messages[{turn.start}]")
         self._recall.put(thoughts, message, f"messages[{turn.start}]")
         return [self._own_markers.on_message(message, turn.content)]
+
+
+_NO_THOUGHTS = Thoughts()
+"""For turns without thinking: nothing is added to it."""
 
 
 def _call(called: Called) -> Part:

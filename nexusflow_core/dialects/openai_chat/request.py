@@ -67,7 +67,7 @@ def _made(translation: ChatTranslation) -> tuple[bytes, ChatRequestFacts]:
     body.update(conversation.continued.body)
     body.update(markers.body())
     if vendor.cache_key is not None:
-        body[vendor.cache_key] = cache_key(translation, body.get("tools"))
+        body[vendor.cache_key] = cache_key(translation, body)
     encoded = msgspec.json.encode(body)
     facts = ChatRequestFacts(
         **translation.request_facts(),

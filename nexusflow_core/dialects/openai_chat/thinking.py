@@ -104,6 +104,8 @@ class Recall:
 
         If the vendor requires one and it is unknown, the first call gets a stand-in.
         """
+        if not self._stand_in and not thoughts.signatures:
+            return
         for block, call in zip(blocks, calls, strict=True):
             signature = thoughts.signatures.get(block.id)
             if signature is None and self._stand_in and call is calls[0]:

@@ -1,7 +1,7 @@
 """Items: translates turns to items, and content to parts. Items have no ids: the vendor stores nothing."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Sequence, Set
+from typing import Any, Final
 
 from nexusflow_core.dialects.openai_responses.cache_markers import CacheMarkers
 from nexusflow_core.dialects.openai_responses.context import ResponsesTranslation
@@ -14,6 +14,8 @@ from nexusflow_core.translation.parts import Parts
 from nexusflow_core.translation.turns import Placed, Turn
 
 __all__ = ["Items"]
+
+_NONE: Final[Set[str]] = frozenset()
 
 
 class ResponsesParts(Parts):
@@ -90,7 +92,7 @@ class Items(TurnTranslator):
         led: list[tuple[str, Part]] = []  # reasoning that waits for the item after it
         searches = self._searches(turn.content)
         for path, block in turn.content:
-            if isinstance(block, ThinkingBlock | RedactedThinkingBlock):
+            if isinstance(block, (ThinkingBlock, RedactedThinkingBlock)):
                 thought = self._reasoning(block, path)
                 led += [(path, thought)] if thought is not None else []
             elif not isinstance(block, OtherBlock) or block.data.get("id") not in searches:
@@ -98,7 +100,8 @@ class Items(TurnTranslator):
                 if item is None:
                     self._drop_led(led)
                 else:
-                    out += [*(thought for _, thought in led), item]
+                    out += [thought for _, thought in led] if led else ()
+                    out.append(item)
                 led = []
         self._drop_led(led)
         self._own_markers.pass_over(turn.content)
@@ -120,9 +123,11 @@ class Items(TurnTranslator):
             self.other(block, path)
         return item
 
-    def _searches(self, blocks: Sequence[Placed]) -> set[str]:
+    def _searches(self, blocks: Sequence[Placed]) -> Set[str]:
         """Returns the ids of searches whose result holds the vendor's item. The item replaces both blocks."""
         others = [block for _, block in blocks if isinstance(block, OtherBlock)]
+        if not others:
+            return _NONE
         ids = [block.data.get("tool_use_id") for block in others if self.reads(block)]
         return {id for id in ids if isinstance(id, str)}
 

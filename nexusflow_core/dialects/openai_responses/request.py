@@ -63,7 +63,8 @@ def _made(translation: ResponsesTranslation) -> tuple[bytes, ResponsesRequestFac
     one_call = offer_tools(translation)
     steered = _steer_thinking(translation)
     body.update(sampling(translation, _SAMPLING - vendor.refuses if _takes_sampling(translation) else ()))
-    _include(translation, steered)
+    searches = any(tool["type"] == SEARCH_TYPE for tool in body.get("tools", ()))
+    _include(translation, steered, searches=searches)
     markers = CacheMarkers(translation)
     items = Items(translation, markers)
     body["input"] = items.translated()
@@ -87,7 +88,7 @@ def _made(translation: ResponsesTranslation) -> tuple[bytes, ResponsesRequestFac
         prompt_tokens=items.estimated(len(encoded)),
         most_tokens=most,
         thinks=object_of(request.extra.get("thinking")).get("type") not in (None, "disabled"),
-        searches=_searches(translation),
+        searches=searches,
         wrappers=WRAPPERS - {tool.name for tool in request.tools},
     )
     return encoded, facts
@@ -102,7 +103,7 @@ def _most_tokens(translation: ResponsesTranslation) -> int:
     return max(most, _LEAST_TOKENS)
 
 
-def _include(translation: ResponsesTranslation, steered: Steered) -> None:
+def _include(translation: ResponsesTranslation, steered: Steered, *, searches: bool) -> None:
     """Puts `include` into the body: answers have encrypted reasoning and search pages only on request."""
     included: list[str] = []
     if (
@@ -111,14 +112,10 @@ def _include(translation: ResponsesTranslation, steered: Steered) -> None:
         and translation.vendor.thinking_of(translation.model) is not None
     ):
         included.append("reasoning.encrypted_content")
-    if _searches(translation):
+    if searches:
         included.append("web_search_call.action.sources")
     if included:
         translation.body["include"] = included
-
-
-def _searches(translation: ResponsesTranslation) -> bool:
-    return any(tool["type"] == SEARCH_TYPE for tool in translation.body.get("tools", ()))
 
 
 def _identify(translation: ResponsesTranslation) -> None:
@@ -129,7 +126,7 @@ def _identify(translation: ResponsesTranslation) -> None:
     if translation.vendor.service_tiers and translation.request.extra.get("service_tier") == "standard_only":
         translation.body["service_tier"] = "default"
     if translation.vendor.cache_key:
-        translation.body["prompt_cache_key"] = cache_key(translation, translation.body.get("tools"))
+        translation.body["prompt_cache_key"] = cache_key(translation, translation.body)
 
 
 def _answer_format(translation: ResponsesTranslation) -> None:

@@ -1,5 +1,6 @@
 """Translates tools, the tool choice, and the vendor's own web search."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from nexusflow_core.dialects.openai_responses.context import ResponsesTranslation
@@ -25,8 +26,9 @@ def offer_tools(translation: ResponsesTranslation) -> bool:
     carried = SEARCH if translation.vendor.web_search is not None else None
     offered = offered_tools(translation, carried=carried)
     if offered:
+        refused = _NOT_ON_TOP if fits(translation.vendor.open_schemas, translation.model) else ()
         translation.body["tools"] = [
-            _function(tool, at, translation)
+            _function(tool, at, translation, refused)
             if not tool.type.startswith(SEARCH)
             else _web_search(tool, at, translation)
             for at, tool in offered
@@ -59,14 +61,14 @@ def _named(name: str, offered: list[tuple[int, Tool]]) -> Part:
     return {"type": "function", "name": ToolNames.sent(name)}
 
 
-def _function(tool: Tool, at: int, translation: ResponsesTranslation) -> Part:
-    """Returns a tool as a function, always with `strict`.
+def _function(tool: Tool, at: int, translation: ResponsesTranslation, refused: Sequence[str]) -> Part:
+    """Returns a tool as a function, always with `strict`. `refused`: keywords not taken on top of a schema.
 
-    Without it, the server assumes true and makes every member of the schema mandatory.
+    Without `strict`, the server assumes true and makes every member of the schema mandatory.
     """
     made = function_of(tool, at, translation.losses, enforces=translation.vendor.strict_tools)
-    if fits(translation.vendor.open_schemas, translation.model):
-        for name in [name for name in _NOT_ON_TOP if name in made["parameters"]]:
+    for name in refused:
+        if name in made["parameters"]:
             translation.losses.drop(
                 f"tools[{at}].input_schema.{name}", "this model refuses it at the top of a schema"
             )
