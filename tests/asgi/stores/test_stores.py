@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import anyio
 import pytest
 
-from nexusflow_asgi.stores import CapStore, MemoryStore
+from nexusflow_asgi.stores import CapStore
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Meter, Refusal, RefusalCause, Window
+from tests.asgi.stores.services import KINDS, fresh, opened
 
 NOW = 1_790_000_000
 LATER = NOW + 120
@@ -26,9 +28,15 @@ def charge(amount: int, rest: int = 0, scope: str = "user:u1") -> Charge:
     return Charge(window(scope).key, amount, rest)
 
 
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with fresh(request.param, tmp_path) as found:
+        yield found
+
+
 @pytest.fixture
-async def store() -> AsyncIterator[CapStore]:
-    made = MemoryStore()
+async def store(place: str) -> AsyncIterator[CapStore]:
+    made = opened(place)
     yield made
     await made.aclose()
 

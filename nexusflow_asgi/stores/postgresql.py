@@ -1,0 +1,121 @@
+"""PostgresStore: holds and settles in one statement each, so in one round trip."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, Table, Text, bindparam, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from nexusflow_asgi.stores.protocol import Settled
+from nexusflow_asgi.stores.sqlalchemy import MissingWindowError, RefusedError, SqlStore, less
+from nexusflow_core.budgets import Balance, Charge, Claim, Hold, decide
+
+__all__ = ["PostgresStore"]
+
+_HOLD = """
+WITH claim AS (
+    SELECT * FROM unnest(:keys, :amounts, :limits) AS c(key, amount, most)
+), locked AS (
+    SELECT w.key, w.used, w.held, w.rest, c.amount, c.most
+    FROM {windows} w JOIN claim c ON c.key = w.key ORDER BY w.key FOR UPDATE OF w
+), verdict AS (
+    SELECT count(*) = :count AND coalesce(bool_and(most IS NULL OR used + held < most), false) AS ok FROM locked
+), raised AS (
+    UPDATE {windows} w SET held = w.held + l.amount FROM locked l, verdict v WHERE w.key = l.key AND v.ok
+), noted AS (
+    INSERT INTO {holds} (request_id, "window", amount, expires_at, lost)
+    SELECT :request_id, l.key, l.amount, :expires_at, false FROM locked l, verdict v WHERE v.ok
+)
+SELECT l.key, l.used, l.held, l.rest, v.ok FROM locked l, verdict v
+"""
+"""Row locks are taken in the order of the keys, so two calls cannot wait for each other. A row that another
+call has just changed is read again after the wait."""
+
+_SETTLE = """
+WITH given AS (
+    DELETE FROM {holds} WHERE request_id = :request_id RETURNING "window" AS key, amount, lost
+), change AS (
+    SELECT g.key, coalesce(c.used, 0) - CASE WHEN g.lost THEN g.amount ELSE 0 END AS used,
+           coalesce(c.rest, 0) AS rest, CASE WHEN g.lost THEN 0 ELSE -g.amount END AS held
+    FROM given g LEFT JOIN unnest(:keys, :used, :rest) AS c(key, used, rest) ON c.key = g.key
+), locked AS (
+    SELECT w.key FROM {windows} w JOIN change c ON c.key = w.key ORDER BY w.key FOR UPDATE OF w
+)
+UPDATE {windows} w SET used = w.used + c.used, rest = w.rest + c.rest, held = w.held + c.held
+FROM change c, locked l WHERE w.key = c.key AND w.key = l.key
+RETURNING w.key, w.used, w.held, w.rest, c.used AS more_used, c.held AS more_held, c.rest AS more_rest
+"""
+
+_KEYS = bindparam("keys", type_=ARRAY(Text))
+
+
+class PostgresStore(SqlStore):
+    """A SqlStore on PostgreSQL. Its statements commit by themselves."""
+
+    async def _hold(
+        self, connection: AsyncConnection, request_id: str, claims: list[Claim], expires_at: int
+    ) -> Hold:
+        statement = self._statement(
+            _HOLD,
+            _KEYS,
+            bindparam("amounts", type_=ARRAY(BigInteger)),
+            bindparam("limits", type_=ARRAY(BigInteger)),
+            bindparam("count", type_=BigInteger),
+            bindparam("expires_at", type_=BigInteger),
+        )
+        values = {
+            "keys": [claim.window.key for claim in claims],
+            "amounts": [claim.amount for claim in claims],
+            "limits": [claim.limit for claim in claims],
+            "count": len(claims),
+            "request_id": request_id,
+            "expires_at": expires_at,
+        }
+        rows = (await connection.execute(statement, values)).all()
+        found = {key: Balance(used, held, rest) for key, used, held, rest, _ in rows}
+        if len(found) < len(claims):
+            raise MissingWindowError
+        if not rows[0].ok and (refusal := decide(claims, found)) is not None:
+            raise RefusedError(refusal)
+        balances = tuple(found[claim.window.key] for claim in claims)
+        return Hold(request_id, tuple(claims), balances, expires_at)
+
+    async def _settle(
+        self, connection: AsyncConnection, request_id: str, charges: Sequence[Charge]
+    ) -> list[Settled]:
+        statement = self._statement(
+            _SETTLE,
+            _KEYS,
+            bindparam("used", type_=ARRAY(BigInteger)),
+            bindparam("rest", type_=ARRAY(BigInteger)),
+        )
+        values = {
+            "request_id": request_id,
+            "keys": [charge.window for charge in charges],
+            "used": [charge.amount for charge in charges],
+            "rest": [charge.rest for charge in charges],
+        }
+        done: list[Settled] = []
+        for key, used, held, rest, *more in await connection.execute(statement, values):
+            after = Balance(used, held, rest)
+            done.append(Settled(key, less(after, *more), after))
+        return sorted(done, key=lambda one: one.window)
+
+    def _transaction(
+        self, engine: AsyncEngine, step: Callable[..., Any]
+    ) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Returns a connection. A step of one statement needs no BEGIN and no COMMIT of its own."""
+        if step in (self._hold, self._settle):
+            return engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+        return engine.begin()
+
+    def _insert_if_new(self, table: Table, row: dict[str, Any]) -> Any:
+        return postgresql.insert(table).values(row).on_conflict_do_nothing()
+
+    def _statement(self, sql: str, *parameters: Any) -> Any:
+        windows, holds = self.tables.windows, self.tables.holds
+        quoted = postgresql.dialect().identifier_preparer.format_table  # type: ignore[no-untyped-call]
+        named = sql.format(windows=quoted(windows), holds=quoted(holds))
+        return text(named).bindparams(*parameters)

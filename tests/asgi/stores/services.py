@@ -1,0 +1,62 @@
+"""The stores of this machine, each in a place of its own. A service that does not answer is skipped by name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from nexusflow_asgi.stores import CapStore, MemoryStore
+from nexusflow_asgi.stores.sqlalchemy import SqlStore
+
+KINDS = ["memory", "sqlite", "postgresql", "mariadb"]
+
+POSTGRESQL = os.environ.get(
+    "NEXUSFLOW_TEST_POSTGRESQL", "postgresql+asyncpg://postgres@127.0.0.1:5432/postgres"
+)
+MARIADB = os.environ.get("NEXUSFLOW_TEST_MARIADB", "mariadb+asyncmy://root@127.0.0.1:3306/mysql")
+REDIS = os.environ.get("NEXUSFLOW_TEST_REDIS", "redis://127.0.0.1:6379/0")
+
+
+@contextmanager
+def fresh(kind: str, folder: Path) -> Iterator[str]:
+    """Gives the address of an empty store, which other processes can open too, and removes it afterwards."""
+    if kind == "memory":
+        yield "memory:"
+    elif kind == "sqlite":
+        yield f"sqlite:///{folder}/nexusflow.db"
+    else:
+        server = POSTGRESQL if kind == "postgresql" else MARIADB
+        name = f"nexusflow_test_{uuid.uuid4().hex[:12]}"
+        try:
+            asyncio.run(_tell(server, f"CREATE DATABASE {name}"))
+        except (OSError, OperationalError) as error:
+            pytest.skip(f"no {kind} at {urlsplit(server).netloc}: {type(error).__name__}")
+        try:
+            yield server.rpartition("/")[0] + f"/{name}"
+        finally:
+            force = " WITH (FORCE)" if kind == "postgresql" else ""
+            asyncio.run(_tell(server, f"DROP DATABASE {name}{force}"))
+
+
+def opened(place: str) -> CapStore:
+    """Returns a store at this address, as a process of its own would open it."""
+    return MemoryStore() if place == "memory:" else SqlStore.at(place)
+
+
+async def _tell(server: str, sql: str) -> None:
+    engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text(sql))
+    finally:
+        await engine.dispose()
