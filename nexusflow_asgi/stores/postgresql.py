@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from nexusflow_asgi.stores.protocol import Settled
-from nexusflow_asgi.stores.sqlalchemy import MissingWindowError, RefusedError, SqlStore, less
+from nexusflow_asgi.stores.sqlalchemy import MissingWindowError, RefusedError, SqlStore
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, decide
 
 __all__ = ["PostgresStore"]
@@ -73,8 +73,8 @@ class PostgresStore(SqlStore):
             "request_id": request_id,
             "expires_at": expires_at,
         }
-        rows = (await connection.execute(statement, values)).all()
-        found = {key: Balance(used, held, rest) for key, used, held, rest, _ in rows}
+        rows: Any = (await connection.execute(statement, values)).all()
+        found = {str(row.key): Balance(row.used, row.held, row.rest) for row in rows}
         if len(found) < len(claims):
             raise MissingWindowError
         if not rows[0].ok and (refusal := decide(claims, found)) is not None:
@@ -97,10 +97,12 @@ class PostgresStore(SqlStore):
             "used": [charge.amount for charge in charges],
             "rest": [charge.rest for charge in charges],
         }
+        rows: Any = await connection.execute(statement, values)
         done: list[Settled] = []
-        for key, used, held, rest, *more in await connection.execute(statement, values):
-            after = Balance(used, held, rest)
-            done.append(Settled(key, less(after, *more), after))
+        for row in rows:
+            after = Balance(row.used, row.held, row.rest)
+            before = Balance(row.used - row.more_used, row.held - row.more_held, row.rest - row.more_rest)
+            done.append(Settled(row.key, before, after))
         return sorted(done, key=lambda one: one.window)
 
     def _transaction(
@@ -111,7 +113,7 @@ class PostgresStore(SqlStore):
             return engine.execution_options(isolation_level="AUTOCOMMIT").connect()
         return engine.begin()
 
-    def _insert_if_new(self, table: Table, row: dict[str, Any]) -> Any:
+    def _insert_if_new(self, table: Table, row: dict[str, Any], dialect: str) -> Any:
         return postgresql.insert(table).values(row).on_conflict_do_nothing()
 
     def _statement(self, sql: str, *parameters: Any) -> Any:

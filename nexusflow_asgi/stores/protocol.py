@@ -7,11 +7,7 @@ from msgspec import Struct
 
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Window
 
-__all__ = ["CapStore", "Lost", "OpenWindow", "Settled", "StoreUnavailableError"]
-
-
-class StoreUnavailableError(Exception):
-    """The store could not be asked, or did not answer in time. Its text is for the operator's log."""
+__all__ = ["CapStore", "Lost", "OpenWindow", "Settled"]
 
 
 class Settled(Struct, frozen=True, gc=False):

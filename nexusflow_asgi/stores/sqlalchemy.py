@@ -27,7 +27,6 @@ KEPT_SECONDS = 35 * 86400
 _TRIES = 6
 _PAUSE = 0.01
 _SWEPT_AT_ONCE = 500
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "mariadb": "mariadb+asyncmy"}
 ARMED = "armed"
 """The unit of a row that keeps the start of an armed window."""
 
@@ -47,31 +46,15 @@ class RefusedError(Exception):
 class SqlStore:
     """A CapStore in a database: each step is one transaction that begins with a write. For asyncio.
 
-    `engine`: the host's, whose migrations create `tables`. `SqlStore.at(url)` makes engine and tables itself.
+    `where`: the host's engine, whose migrations create `tables`; or a URL such as `sqlite:///nexusflow.db`. For
+    a URL the store makes engines and tables itself. `open_store` chooses the class for a database.
     """
 
-    def __init__(self, engine: AsyncEngine, tables: Tables | None = None) -> None:
-        self._engine: AsyncEngine | None = engine
-        self._url: str | None = None
-        self._set_up(tables)
-
-    @classmethod
-    def at(cls, url: str) -> "SqlStore":
-        """Returns the store of a URL such as `sqlite:///nexusflow.db`. The first call creates the tables."""
-        from nexusflow_asgi.stores.postgresql import PostgresStore
-
-        scheme, colon, rest = url.partition("://")
-        kind = PostgresStore if scheme.partition("+")[0] in ("postgresql", "postgres") else SqlStore
-        store = kind.__new__(kind)
-        store._engine = None
-        store._url = f"{_DRIVERS.get({'postgres': 'postgresql'}.get(scheme, scheme), scheme)}{colon}{rest}"
-        store._set_up(None)
-        return store
-
-    def _set_up(self, tables: Tables | None) -> None:
+    def __init__(self, where: AsyncEngine | str, tables: Tables | None = None) -> None:
         self.tables = tables or Tables(MetaData())
+        self._where = where
         self._engines: WeakKeyDictionary[object, AsyncEngine] = WeakKeyDictionary()
-        self._created = False
+        self._created = not isinstance(where, str)
 
     # The steps of CapStore
 
@@ -244,10 +227,10 @@ class SqlStore:
                 "rest": 0,
                 "held": 0,
             }
-            await connection.execute(self._insert_if_new(self.tables.windows, row))
+            await connection.execute(self._insert_if_new(self.tables.windows, row, connection.dialect.name))
 
-    def _insert_if_new(self, table: Table, row: dict[str, Any]) -> Any:
-        if self._dialect() == "sqlite":
+    def _insert_if_new(self, table: Table, row: dict[str, Any], dialect: str) -> Any:
+        if dialect == "sqlite":
             return sqlite.insert(table).values(row).on_conflict_do_nothing()
         key = table.c.key
         return mysql.insert(table).values(row).on_duplicate_key_update(key=key)
@@ -283,26 +266,24 @@ class SqlStore:
 
     async def _ready(self) -> AsyncEngine:
         """Returns the engine of this event loop. Creates it, and the tables, if only a URL is known."""
-        if self._engine is not None:
-            return self._engine
+        if not isinstance(self._where, str):
+            return self._where
         loop = asyncio.get_running_loop()
         engine = self._engines.get(loop)
         if engine is None:
-            engine = self._engines[loop] = _engine(self._url or "")
+            engine = self._engines[loop] = _engine(self._where)
         if not self._created:
             try:
-                async with engine.begin() as connection:
-                    await connection.run_sync(self.tables.metadata.create_all)
+                await self._create(engine)
             except DBAPIError:  # another process creates them at this moment
                 await asyncio.sleep(_PAUSE)
-                async with engine.begin() as connection:
-                    await connection.run_sync(self.tables.metadata.create_all)
+                await self._create(engine)
             self._created = True
         return engine
 
-    def _dialect(self) -> str:
-        engine = self._engine or self._engines[asyncio.get_running_loop()]
-        return engine.dialect.name
+    async def _create(self, engine: AsyncEngine) -> None:
+        async with engine.begin() as connection:
+            await connection.run_sync(self.tables.metadata.create_all)
 
 
 def _engine(url: str) -> AsyncEngine:

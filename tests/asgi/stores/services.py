@@ -15,8 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from nexusflow_asgi.stores import CapStore, MemoryStore
-from nexusflow_asgi.stores.sqlalchemy import SqlStore
+from nexusflow_asgi.stores import CapStore, open_store
 
 KINDS = ["memory", "sqlite", "postgresql", "mariadb"]
 
@@ -50,7 +49,7 @@ def fresh(kind: str, folder: Path) -> Iterator[str]:
 
 def opened(place: str) -> CapStore:
     """Returns a store at this address, as a process of its own would open it."""
-    return MemoryStore() if place == "memory:" else SqlStore.at(place)
+    return open_store(place)
 
 
 async def _tell(server: str, sql: str) -> None:
