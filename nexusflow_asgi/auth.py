@@ -4,7 +4,8 @@ import hashlib
 import hmac
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias, cast
+from itertools import chain
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 import anyio.to_thread
@@ -17,7 +18,7 @@ from nexusflow_core.budgets import MAX_SCOPE, MAX_SCOPES
 from nexusflow_core.call import Principal
 from nexusflow_core.config import Config
 from nexusflow_core.errors import AuthenticationFailedError, ConfigError, NexusFlowError
-from nexusflow_core.upstream import Credential, Headers, KeySearch, Secret, client_credentials
+from nexusflow_core.upstream import Credential, Headers, KeptHeaders, KeySearch, Secret, client_credentials
 
 __all__ = ["Admission", "Admitted", "Authenticate", "GatewayKeys"]
 
@@ -28,6 +29,12 @@ Authenticate: TypeAlias = Callable[[Scope], Awaitable[Known] | Known]
 function runs in a thread. An exception with a `status_code`, as web frameworks have, becomes the answer."""
 
 _CREDENTIAL_HEADERS = frozenset((b"x-api-key", b"authorization"))
+
+
+_MOST_KNOWN: Final = 512
+_MOST_KNOWN_BYTES: Final = 8 * 1024
+_LONGEST_LENGTH: Final = 20
+"""Bounds on known heads: their number, the bytes of each, and the digits of a content-length."""
 
 
 class Admitted(NamedTuple):
@@ -59,11 +66,48 @@ class GatewayKeys:
         return bool(self._known)
 
 
+class KnownHeads:
+    """Heads of requests that were admitted. A client sends the same one with each call, but for its length.
+
+    Only heads with a gateway key are known, and none with a client's own key. A look-up first compares hashes
+    that are keyed by this process, so its time reveals nothing of a key.
+    """
+
+    def __init__(self, header_bytes: int) -> None:
+        self._most = min(_MOST_KNOWN_BYTES, header_bytes - _LONGEST_LENGTH)
+        self._known: dict[Any, tuple[Principal | None, dict[str, Any]]] = {}
+
+    def find(self, scope: Scope) -> Admitted | None:
+        """Returns the admitted caller of this head, or None."""
+        headers, query = scope["headers"], scope.get("query_string", b"")
+        found = self._known.get(_head(headers, query))
+        if found is None:
+            return None
+        principal, kept = found
+        return Admitted(principal, KeptHeaders(_without_credentials(headers), kept), query, None)
+
+    def add(self, scope: Scope, admitted: Admitted) -> None:
+        """Remembers an admitted head, unless it is large, has an own key, or has parts that were left out."""
+        headers, query = scope["headers"], scope.get("query_string", b"")
+        size = len(query) + sum(map(len, chain.from_iterable(headers)))
+        whole = len(admitted.headers) == len(_without_credentials(headers)) and admitted.query == query
+        if size > self._most or not whole or admitted.credential is not None:
+            return
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[_head(headers, query)] = admitted.principal, {}
+
+
+def _head(headers: Headers, query: bytes) -> tuple[Any, ...]:
+    return query, *[pair for pair in headers if pair[0] != b"content-length"]
+
+
 class Admission:
     """Decides who may call. Raises ConfigError if nothing is configured: an open gateway must be explicit."""
 
     def __init__(self, config: Config, authenticate: Authenticate | None = None) -> None:
         self._configured = config.keys
+        self._header_bytes = config.limits.header_bytes
         self.read_keys()
         self._authenticate = authenticate
         self._in_thread = authenticate is not None and not _is_async(authenticate)
@@ -76,6 +120,11 @@ class Admission:
         """Takes the configured keys as they are now. Call it after a `file:` secret has changed."""
         self._search = KeySearch(key.reveal().encode() for key in self._configured)
         self._keys = GatewayKeys(self._configured)
+        self._heads = KnownHeads(self._header_bytes)
+
+    def known(self, scope: Scope) -> Admitted | None:
+        """Returns the caller whose gateway key came in the same head before; None if `admit` must decide."""
+        return self._heads.find(scope) if self._authenticate is None and self._keys else None
 
     async def admit(self, scope: Scope) -> Admitted:
         """Returns the admitted caller. Raises AuthenticationFailedError, or the errors of `check_anonymous`."""
@@ -84,7 +133,9 @@ class Admission:
             return await self._admit_by_host(scope, headers, self._authenticate)
         if self._keys:
             own = client_credentials(headers)
-            return _admitted(self._owner(own), scope, headers, own, self._search)
+            admitted = _admitted(self._owner(own), scope, headers, own, self._search)
+            self._heads.add(scope, admitted)
+            return admitted
         check_anonymous(scope)
         return _admitted(None, scope, headers, client_credentials(headers), self._search)
 

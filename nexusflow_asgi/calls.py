@@ -1,6 +1,7 @@
 """Serves one call, from the first byte of its body to its record."""
 
 import os
+import random
 import time
 from datetime import UTC, datetime
 
@@ -8,7 +9,7 @@ import anyio.to_thread
 from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
-from nexusflow_asgi.auth import Admission
+from nexusflow_asgi.auth import Admission, Admitted
 from nexusflow_asgi.backend import is_failure
 from nexusflow_asgi.body import Arriving, ClientDisconnectedError, check_head
 from nexusflow_asgi.hooks import Hooks, logger
@@ -61,14 +62,20 @@ class Calls:
         loop = self._loops.current()
         in_flight = loop.enter(Arriving(receive, self._limits))
         try:
+            known = self._admission.known(scope)
+            who = known or Admitted(None, (), scope.get("query_string", b""), None)
             call = Call(
                 endpoint=endpoint,
                 request_id=new_request_id(),
                 started_at=datetime.now(UTC),
-                query=scope.get("query_string", b""),
+                headers=who.headers,
+                query=who.query,
+                credential=who.credential,
+                principal=who.principal,
                 max_values=self._limits.body_values,
             )
             in_flight.call = call
+            in_flight.admitted = known is not None
             try:
                 call, refusal = await self._prepare(call, scope, in_flight, loop.slots)
             except BaseException:  # cancelled by the host: even then the call has a record
@@ -113,10 +120,10 @@ class Calls:
         try:
             if not isinstance(refusal, ClientDisconnectedError):
                 body = await in_flight.arriving.read(keep=refusal is None)
-                call = replace(call, body=body)
                 refusal = in_flight.refusal or refusal
+                if refusal is None:
+                    in_flight.call = call = await self._read(call, body)
             if refusal is None:
-                in_flight.call = call = await self._look(call)
                 await self._hooks.before(call)
         except BaseException as error:
             found = _refusal(error, call)
@@ -125,17 +132,19 @@ class Calls:
             return call, refusal
         return call, in_flight.refusal or refusal
 
-    async def _look(self, call: Call) -> Call:
-        """Returns the call with a peek at its body. For a large or compressed body, a thread does it."""
-        if len(call.body) <= _LONG_LOOK and not call.content_encoding:
-            return call.look(self._limits.body_bytes)
+    async def _read(self, call: Call, body: bytes) -> Call:
+        """Returns the call with its body, and a peek at it. A thread peeks at a large or compressed body."""
+        if len(body) <= _LONG_LOOK and not call.content_encoding:
+            return call.read(body, self._limits.body_bytes)
         workers = self._loops.current().workers
-        return await anyio.to_thread.run_sync(call.look, self._limits.body_bytes, limiter=workers)
+        return await anyio.to_thread.run_sync(call.read, body, self._limits.body_bytes, limiter=workers)
 
     async def _admit(self, call: Call, scope: Scope, in_flight: CallInFlight) -> Call:
         """Returns the call with its caller. Raises the error that refuses it."""
         if in_flight.refusal is not None:
             raise in_flight.refusal
+        if in_flight.admitted:
+            return call
         check_head(scope, self._limits)
         who = await self._admission.admit(scope)
         return replace(
@@ -170,6 +179,11 @@ def _refusal(error: BaseException, call: Call) -> NexusFlowError:
     return InternalError("internal error")
 
 
+_random = random.Random()  # noqa: S311 - ids are no secret. Its own, since a host may seed the shared one
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_random.seed)  # else two processes would give the same ids
+
+
 def new_request_id() -> str:
-    """Returns an id in the form of Anthropic's."""
-    return "req_" + os.urandom(12).hex()
+    """Returns an id in the form of Anthropic's. It is unique and no secret."""
+    return f"req_{_random.getrandbits(96):024x}"

@@ -34,6 +34,7 @@ class CallInFlight:
         self.arriving = arriving
         self.call: Call | None = None  # its known facts, until it has an exchange
         self.relay: Relay | None = None
+        self.admitted = False
         self.refusal: NexusFlowError | None = None
         self.has_slot = False  # a place of the caller `key`, which is None for an anonymous one
         self.key: str | None = None

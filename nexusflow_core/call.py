@@ -11,7 +11,7 @@ from msgspec.structs import force_setattr, replace
 from nexusflow_core.json_spans import MAX_VALUES
 from nexusflow_core.peek import Peek, inflate, peek
 from nexusflow_core.session import Session, read_session
-from nexusflow_core.upstream import Credential, Headers, header
+from nexusflow_core.upstream import Credential, Headers, derived, header
 
 __all__ = ["Call", "Endpoint", "Principal"]
 
@@ -19,6 +19,10 @@ Endpoint: TypeAlias = Literal["messages", "count_tokens"]
 
 _LONG_ID = 90
 """Characters above which a caller's scope has a hash of its id: scopes are keys in a database."""
+
+
+def _content_encoding(headers: Headers) -> str:
+    return (header(headers, b"content-encoding") or b"").decode("latin-1").strip().lower()
 
 
 class Principal(Struct, frozen=True):
@@ -101,18 +105,23 @@ class Call(Struct, frozen=True, kw_only=True):
     @property
     def content_encoding(self) -> str:
         """The body's content encoding, in lower case; "" if it is not compressed."""
-        encoding = (header(self.headers, b"content-encoding") or b"").decode("latin-1").strip().lower()
+        encoding = derived(self.headers, "content-encoding", _content_encoding)
         return "" if encoding == "identity" else encoding
 
     def look(self, limit: int) -> "Call":
-        """Returns this call with `seen` filled in. A compressed body is inflated, to at most `limit` bytes.
+        """Returns this call with `seen` filled in, see `read`."""
+        return self.read(self.body, limit)
+
+    def read(self, body: bytes, limit: int) -> "Call":
+        """Returns this call with its body, and a peek at it. A compressed body is inflated, to at most `limit`
+        bytes.
 
         Raises InvalidRequestError or RequestTooLargeError.
         """
         encoding = self.content_encoding
-        text = inflate(self.body, encoding, limit) if encoding else self.body
+        text = inflate(body, encoding, limit) if encoding else body
         seen = peek(text)
-        return replace(self, seen=seen, session=read_session(self.headers, seen))
+        return replace(self, body=body, seen=seen, session=read_session(self.headers, seen))
 
     def answered(self) -> "Call":
         """Returns the part that a record needs. The rest is large or secret, and an answer may take an hour."""

@@ -11,7 +11,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.record import Loss
 from nexusflow_core.routing import Target
-from nexusflow_core.upstream import AuthScheme, Credential, Headers, Upstream, UpstreamRequest
+from nexusflow_core.upstream import AuthScheme, Credential, Headers, KeptHeaders, Upstream, UpstreamRequest
 from nexusflow_core.usage import Billing
 
 __all__ = ["AnswerFacts", "Leg", "LegState", "ResponseHead", "UpstreamDialect"]
@@ -148,7 +148,7 @@ class UpstreamDialect(Protocol):
         `credentials` are the client's own. The default is one static header: the configured key, else those.
         """
         static = upstream.credential_header(credentials)
-        return request.headers if static is None else [*request.headers, static]
+        return request.headers if static is None else _with_credential(request.headers, static)
 
     def price_vendor(self, upstream: Upstream) -> str | None:
         """Returns the vendor whose prices apply; None: prices are searched by model."""
@@ -169,3 +169,13 @@ class UpstreamDialect(Protocol):
     def tools_limit(self, upstream: Upstream, model: str) -> str | None:
         """Returns a sentence on a limit of the model's tools, or None without a limit."""
         return None
+
+
+def _with_credential(headers: Headers, static: tuple[bytes, bytes]) -> Headers:
+    if type(headers) is not KeptHeaders:
+        return [*headers, static]
+    before: KeptHeaders | None = headers.kept.get("with credential")
+    if before is not None and before[-1] == static:
+        return before
+    made = headers.kept["with credential"] = KeptHeaders([*headers, static], {})
+    return made

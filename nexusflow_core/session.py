@@ -2,9 +2,10 @@
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nexusflow_core.peek import Peek
-from nexusflow_core.upstream import Headers, header
+from nexusflow_core.upstream import Headers, derived, header
 
 __all__ = ["Session", "read_session"]
 
@@ -40,12 +41,15 @@ def read_session(headers: Headers, seen: Peek) -> Session:
 
     An id of more than 128 characters, or with unprintable ones, is ignored.
     """
+    named = derived(headers, "session", _of_headers)
+    if seen.noted and "billing_policy" in seen.noted and _PAYER in seen.text:
+        return replace(named, bill_to=_payer(seen.text))
+    return named
+
+
+def _of_headers(headers: Headers) -> Session:
     found = [pair for pair in headers if pair[0] in _NAMES]
-    payer = _payer(seen.text) if "billing_policy" in seen.noted and _PAYER in seen.text else None
-    if not found and payer is None:
-        return _NONE
-    session_id, agent_id, parent_agent_id = [_id(found, name) for name in _IDS]
-    return Session(session_id, agent_id, parent_agent_id, payer)
+    return Session(*[_id(found, name) for name in _IDS]) if found else _NONE
 
 
 def _id(headers: Headers, name: bytes) -> str | None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -20,6 +21,9 @@ __all__ = ["Reloading", "Workers"]
 _logger = logging.getLogger("nexusflow")
 
 _UNTIL_THEY_END = float("inf")
+
+_YOUNG_OBJECTS = 20_000
+"""Objects that are made, less those freed, before the collector looks at them. Python's default is 700."""
 
 
 class Reloading:
@@ -42,7 +46,7 @@ class Reloading:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        with OnSignals(self._close, self.reload):
+        with OnSignals(self._close, self.reload), _fewer_collections():
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await self._close(hurry=False)
@@ -71,6 +75,23 @@ class Reloading:
         for gateway in gateways:
             gateway.refuse()
         await asyncio.gather(*[gateway.aclose(0.0 if hurry else None) for gateway in gateways])
+
+
+@contextlib.contextmanager
+def _fewer_collections() -> Generator[None]:
+    """Lets the garbage collector skip what exists now, and run less often: this process only serves.
+
+    Calls leave next to no cyclic garbage, so most collections would walk over running calls for nothing.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 class Workers(Multiprocess):

@@ -1,5 +1,6 @@
 """Outcome: the facts of a call so far. The record is made from it."""
 
+import functools
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange.attempt import Attempt
 from nexusflow_core.record import AttemptRecord
 from nexusflow_core.routing import ModelRoute, Target
-from nexusflow_core.upstream import client_credentials, masked, shortest_with
+from nexusflow_core.upstream import derived, masked, sent_keys, shortest_with
 
 __all__ = ["MAX_TEXT", "Outcome"]
 
@@ -88,15 +89,13 @@ class Outcome(Struct, kw_only=True):
         """Makes this attempt the current one."""
         self.attempt, self.final = attempt, None
         if attempt.leg.request is not None:
-            for sent in client_credentials(attempt.leg.request.headers):
-                self._mask(sent.value.decode("latin-1"))
-            for key in attempt.target.upstream.hidden():
-                self._mask(key)
-
-    def _mask(self, key: str) -> None:
-        if key not in self.keys:
-            self.keys += (key,)
-        self.shortest = min(self.shortest, shortest_with(key))
+            keys = derived(attempt.leg.request.headers, "keys", sent_keys)
+            upstream = attempt.target.upstream
+            hidden = upstream.hidden() if upstream.headers or upstream.signing else ()
+            if self.keys or hidden:
+                keys = tuple(dict.fromkeys((*self.keys, *keys, *hidden)))
+            self.keys = keys
+            self.shortest = _shortest_with(keys)
 
     def end_attempt(self, reason: str, now: float) -> None:
         """Records the current attempt, unless that has been done. `reason` is "" for the one that serves."""
@@ -110,7 +109,18 @@ class Outcome(Struct, kw_only=True):
             return None
         if len(value) < self.shortest:
             return value
-        text = value[:_LONGEST_READ]
-        for key in self.keys:
-            text = masked(text, key)
-        return text[:MAX_TEXT]
+        return (_masked if len(value) <= MAX_TEXT else _masked.__wrapped__)(value, self.keys)
+
+
+@functools.lru_cache(maxsize=256)
+def _shortest_with(keys: tuple[str, ...]) -> int:
+    """Returns the length below which a text can contain none of the keys."""
+    return min((shortest_with(key) for key in keys), default=MAX_TEXT)
+
+
+@functools.lru_cache(maxsize=1024)  # most words come again and again: a model's name, a stop reason
+def _masked(text: str, keys: tuple[str, ...]) -> str:
+    text = text[:_LONGEST_READ]
+    for key in keys:
+        text = masked(text, key)
+    return text[:MAX_TEXT]

@@ -3,6 +3,8 @@
 from nexusflow_core.upstream.address import is_unix, split_url
 from nexusflow_core.upstream.headers import (
     Headers,
+    KeptHeaders,
+    derived,
     header,
     json_headers,
     relayed_request_headers,
@@ -20,6 +22,7 @@ from nexusflow_core.upstream.upstream import (
     Upstream,
     UpstreamRequest,
     client_credentials,
+    sent_keys,
     upstream_id,
 )
 
@@ -29,6 +32,7 @@ __all__ = [
     "Betas",
     "Credential",
     "Headers",
+    "KeptHeaders",
     "KeySearch",
     "Place",
     "Secret",
@@ -37,12 +41,14 @@ __all__ = [
     "UpstreamRequest",
     "cleaned",
     "client_credentials",
+    "derived",
     "header",
     "is_unix",
     "json_headers",
     "masked",
     "relayed_request_headers",
     "relayed_response_headers",
+    "sent_keys",
     "shortest_with",
     "split_url",
     "upstream_id",

@@ -1,8 +1,8 @@
 """The headers that may cross the gateway, in either direction."""
 
 import re
-from collections.abc import Sequence, Set
-from typing import TypeAlias
+from collections.abc import Callable, Sequence, Set
+from typing import Any, TypeAlias, TypeVar
 
 from nexusflow_core.errors import InvalidRequestError, UpstreamProtocolError
 
@@ -10,6 +10,8 @@ __all__ = [
     "BLANKS",
     "CONTROL",
     "Headers",
+    "KeptHeaders",
+    "derived",
     "header",
     "is_header_name",
     "json_headers",
@@ -21,6 +23,34 @@ __all__ = [
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Header pairs as in ASGI: names in lower case, order and repetition kept."""
+
+T = TypeVar("T")
+
+
+class KeptHeaders(list[tuple[bytes, bytes]]):
+    """Headers that come again and again. `kept`: what was derived from them, and is derived only once.
+
+    Calls of one client share `kept`. It holds nothing that depends on `content-length`, in which they differ.
+    """
+
+    __slots__ = ("kept",)
+
+    def __init__(self, headers: Headers, kept: dict[str, Any]) -> None:
+        super().__init__(headers)
+        self.kept = kept
+
+
+def derived(headers: Headers, name: str, derive: Callable[[Headers], T]) -> T:
+    """Returns `derive(headers)`. Kept headers keep it under this name."""
+    if type(headers) is not KeptHeaders:
+        return derive(headers)
+    kept = headers.kept
+    if name in kept:
+        found: T = kept[name]
+        return found
+    made = kept[name] = derive(headers)
+    return made
+
 
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings".split()

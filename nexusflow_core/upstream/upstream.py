@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from nexusflow_core.errors import AuthenticationFailedError, ConfigError
-from nexusflow_core.upstream.headers import BLANKS, CONTROL, Headers, header, refuse_control
+from nexusflow_core.upstream.headers import BLANKS, CONTROL, Headers, derived, header, refuse_control
 from nexusflow_core.upstream.keys import masked
 from nexusflow_core.upstream.sigv4 import AwsKeys
 
@@ -22,6 +22,7 @@ __all__ = [
     "Upstream",
     "UpstreamRequest",
     "client_credentials",
+    "sent_keys",
     "upstream_id",
 ]
 
@@ -313,9 +314,14 @@ def upstream_id(headers: Headers, sent: Headers, *names: bytes) -> str | None:
         return None
     text = value[:_LONGEST_ID].decode("latin-1")
     text = text if text.isprintable() else ascii(text)[1:-1]
-    for credential in client_credentials(sent):
-        text = masked(text, credential.value.decode("latin-1"))
+    for key in derived(sent, "keys", sent_keys):
+        text = masked(text, key)
     return text[:_LONGEST_ID]
+
+
+def sent_keys(headers: Headers) -> tuple[str, ...]:
+    """Returns the credentials in these headers as text, each once."""
+    return tuple(dict.fromkeys([found.value.decode("latin-1") for found in client_credentials(headers)]))
 
 
 def _sendable(credential: tuple[bytes, bytes]) -> tuple[bytes, bytes]:

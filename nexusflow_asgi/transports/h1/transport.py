@@ -26,7 +26,7 @@ from nexusflow_asgi.transports.h1.origin import Origin, parse_origin
 from nexusflow_asgi.transports.h1.pool import Pool
 from nexusflow_asgi.transports.proxies import Proxies
 from nexusflow_core.errors import InvalidRequestError, UpstreamError
-from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest, split_url
+from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest, derived, split_url
 
 __all__ = ["H1Transport"]
 
@@ -86,12 +86,8 @@ class H1Transport:
         """Returns origin, head and body of a request. A small body is part of the head, and the body is b""."""
         origin, prefix = self._prefix(request.method, request.url)
         body = request.body
-        lines = [b": ".join(pair) for pair in request.headers]
-        lines.append(b"content-length: %d\r\n\r\n" % len(body))
-        head = prefix + b"\r\n".join(lines)
-        ends = head.count(b"\n")
-        if head.count(b"\r") != ends or ends != prefix.count(b"\n") + len(lines) + 1 or b"\0" in head:
-            raise InvalidRequestError("a header of this request cannot be sent on")
+        lines = derived(request.headers, "h1", _lines)
+        head = b"%b%bcontent-length: %d\r\n\r\n" % (prefix, lines, len(body))
         return (origin, head + body, b"") if len(body) <= _SMALL_BODY else (origin, head, body)
 
     def _prefix(self, method: str, url: str) -> tuple[Origin, bytes]:
@@ -161,6 +157,14 @@ class H1Transport:
         if self._context is None:
             self._context = _verifying(self._ca_file)
         return self._context
+
+
+def _lines(headers: Headers) -> bytes:
+    """Returns the lines of these headers. Raises InvalidRequestError for one that would be several lines."""
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    if not lines.count(b"\r") == lines.count(b"\n") == len(headers) or b"\0" in lines:
+        raise InvalidRequestError("a header of this request cannot be sent on")
+    return lines
 
 
 class _Answer:

@@ -1,5 +1,7 @@
 """The request of a relayed call: the client's body, with few edits, each of them listed."""
 
+from functools import partial
+
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.anthropic.billing_header import without_billing_header
 from nexusflow_core.dialects.anthropic.door_edits import edit_for_door
@@ -10,7 +12,15 @@ from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages.marks import strip_marked
 from nexusflow_core.peek import rename_model
 from nexusflow_core.routing import Target
-from nexusflow_core.upstream import UpstreamRequest, header, relayed_request_headers
+from nexusflow_core.upstream import (
+    Headers,
+    KeptHeaders,
+    Upstream,
+    UpstreamRequest,
+    derived,
+    header,
+    relayed_request_headers,
+)
 
 __all__ = ["is_third_party", "relayed_request"]
 
@@ -37,13 +47,7 @@ def relayed_request(call: Call, target: Target) -> UpstreamRequest:
     Raises InvalidRequestError for a query or a header that cannot be sent.
     """
     upstream = target.upstream
-    headers = relayed_request_headers(call.headers, None, own_credential=upstream.own_credential)
-    if header(headers, b"anthropic-version") is None:
-        headers.append(_OLDEST_VERSION)
-    if upstream.headers:
-        own = upstream.own_headers()
-        names = {name for name, _ in own}
-        headers = [*(pair for pair in headers if pair[0] not in names), *own]
+    headers = derived(call.headers, f"relayed to {upstream.name}", partial(_relayed_headers, upstream=upstream))
     body, edits = _edited_body(call, target)
     url = upstream.base_url + _PATHS[call.endpoint]
     if call.query:
@@ -55,6 +59,17 @@ def relayed_request(call: Call, target: Target) -> UpstreamRequest:
         request.headers = [pair for pair in request.headers if pair[0] != b"content-encoding"]
         request.edits = tuple(dict.fromkeys((*request.edits, "content-encoding")))
     return request
+
+
+def _relayed_headers(headers: Headers, upstream: Upstream) -> Headers:
+    relayed = relayed_request_headers(headers, None, own_credential=upstream.own_credential)
+    if header(relayed, b"anthropic-version") is None:
+        relayed.append(_OLDEST_VERSION)
+    if upstream.headers:
+        own = upstream.own_headers()
+        names = {name for name, _ in own}
+        relayed = [*(pair for pair in relayed if pair[0] not in names), *own]
+    return KeptHeaders(relayed, {}) if type(headers) is KeptHeaders else relayed
 
 
 def _through_door(request: UpstreamRequest, door: Door, call: Call, target: Target) -> None:
