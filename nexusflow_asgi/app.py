@@ -23,6 +23,9 @@ from nexusflow_asgi.runtime import LoopStates
 from nexusflow_asgi.secret_files import SecretFiles
 from nexusflow_asgi.settings import check_files, load_config, price_book, resolve_secrets
 from nexusflow_asgi.signals import OnSignals
+from nexusflow_asgi.stored_keys import StoredKeys
+from nexusflow_asgi.stores.key_store import KeyStore
+from nexusflow_asgi.stores.opening import open_key_store
 from nexusflow_asgi.transports import Transport, TransportName, describe_transport, transport_factory
 from nexusflow_core.config import Config
 from nexusflow_core.gateway import Gateway
@@ -54,6 +57,8 @@ class NexusFlow:
     - `transport`: "auto" (the fastest that is installed of "h1", "aiohttp", "httpx"), one of these, "offline"
       (the simulator), or your own Transport.
     - `book`: your own prices, instead of the built-in ones and those of `[prices]`.
+    - `keys`: where keys are kept that your code creates; by default the database of `[ledger]`. They are
+      accepted beside those of `[auth]`, and beside `authenticate`.
     - `grace`: seconds for running calls to finish at shutdown. Calls still open then are ended with an error;
       this may take up to six more seconds.
     - `close_on_signals`: True closes at SIGTERM and SIGINT at once, beside the server's own handlers. uvicorn
@@ -76,6 +81,7 @@ class NexusFlow:
         hooks: Iterable[Hook] = (),
         transport: TransportName | Transport = "auto",
         book: PriceBook | None = None,
+        keys: KeyStore | None = None,
         grace: float = 5.0,
         close_on_signals: bool = False,
         upstream_server_headers: bool = False,
@@ -85,7 +91,10 @@ class NexusFlow:
         config = resolve_secrets(config, os.environ, offline=transport == "offline")
         gateway = Gateway(config, book or price_book(config), lock=threading.Lock())
         self._gateway = gateway
-        admission = Admission(config, authenticate)
+        self._own_keys: KeyStore | None = None
+        if keys is None and config.ledger is not None:
+            keys = self._own_keys = open_key_store(config.ledger.reveal())
+        admission = Admission(config, authenticate, StoredKeys(keys) if keys is not None else None)
         log = configured_log(config)
         self._app = app
         self._close_on_signals = close_on_signals
@@ -150,6 +159,8 @@ class NexusFlow:
         await self._loops.aclose(self._grace if grace is None else grace)
         with anyio.CancelScope(shield=True):
             await self._hooks.aclose()
+            if self._own_keys is not None:
+                await self._own_keys.aclose()
 
     def add_hook(self, hook: Hook) -> None:
         """Adds a hook behind the others, for calls from now on. Raises TypeError for what is not a hook."""

@@ -14,10 +14,12 @@ from starlette.types import Scope
 
 from nexusflow_asgi.anonymous import check_anonymous
 from nexusflow_asgi.host_errors import refusal_of
+from nexusflow_asgi.stored_keys import StoredKeys
 from nexusflow_core.budgets import MAX_SCOPE, MAX_SCOPES
 from nexusflow_core.call import Principal
 from nexusflow_core.config import Config
 from nexusflow_core.errors import AuthenticationFailedError, ConfigError, NexusFlowError
+from nexusflow_core.keys import key_id
 from nexusflow_core.upstream import Credential, Headers, KeptHeaders, KeySearch, Secret, client_credentials
 
 __all__ = ["Admission", "Admitted", "Authenticate", "GatewayKeys"]
@@ -105,13 +107,17 @@ def _head(headers: Headers, query: bytes) -> tuple[Any, ...]:
 class Admission:
     """Decides who may call. Raises ConfigError if nothing is configured: an open gateway must be explicit."""
 
-    def __init__(self, config: Config, authenticate: Authenticate | None = None) -> None:
+    def __init__(
+        self, config: Config, authenticate: Authenticate | None = None, stored: StoredKeys | None = None
+    ) -> None:
         self._configured = config.keys
         self._header_bytes = config.limits.header_bytes
+        self._stored = stored
+        self._anonymous = config.anonymous
         self.read_keys()
         self._authenticate = authenticate
         self._in_thread = authenticate is not None and not _is_async(authenticate)
-        if authenticate is None and not self._keys and not config.anonymous:
+        if authenticate is None and not self._keys and stored is None and not config.anonymous:
             raise ConfigError(
                 "auth", "nobody may call: set keys, an authenticate function, or anonymous = true"
             )
@@ -129,15 +135,27 @@ class Admission:
     async def admit(self, scope: Scope) -> Admitted:
         """Returns the admitted caller. Raises AuthenticationFailedError, or the errors of `check_anonymous`."""
         headers: Headers = scope["headers"]
+        if self._stored is not None and (found := await self._admit_by_store(scope, headers, self._stored)):
+            return found
         if self._authenticate is not None:
             return await self._admit_by_host(scope, headers, self._authenticate)
-        if self._keys:
+        if self._keys or not self._anonymous:
             own = client_credentials(headers)
             admitted = _admitted(self._owner(own), scope, headers, own, self._search)
             self._heads.add(scope, admitted)
             return admitted
         check_anonymous(scope)
         return _admitted(None, scope, headers, client_credentials(headers), self._search)
+
+    async def _admit_by_store(self, scope: Scope, headers: Headers, stored: StoredKeys) -> Admitted | None:
+        """Returns the caller with a key of the store; None without one. The key never goes upstream."""
+        own = client_credentials(headers)
+        for credential in own:
+            principal = await stored.principal(credential.value)
+            if principal is not None:
+                search = self._search.together_with([credential.value])
+                return _admitted(principal, scope, headers, own, search)
+        return None
 
     def _owner(self, credentials: list[Credential]) -> Principal:
         """Returns the owner of the gateway key. Raises AuthenticationFailedError."""
@@ -240,6 +258,7 @@ def _admitted(
     Headers and query parameters that contain a gateway key are left out.
     """
     headers, query = _without_credentials(headers), scope.get("query_string", b"")
+    own = [credential for credential in own if key_id(credential.value) is None]  # not even a revoked one
     if search:
         own = [credential for credential in own if not search.finds(credential.value)]
         headers, query = search.without_keys(headers, query)

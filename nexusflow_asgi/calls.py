@@ -23,11 +23,13 @@ from nexusflow_core.errors import (
     GatewayError,
     InternalError,
     NexusFlowError,
+    PermissionDeniedError,
     UpstreamError,
     kept,
 )
 from nexusflow_core.exchange import Exchange
 from nexusflow_core.gateway import Gateway
+from nexusflow_core.routing import allows
 
 __all__ = ["LARGE_BODY", "Calls", "new_request_id"]
 
@@ -124,6 +126,7 @@ class Calls:
                 if refusal is None:
                     in_flight.call = call = await self._read(call, body)
             if refusal is None:
+                _check_model(call)
                 await self._hooks.before(call)
         except BaseException as error:
             found = _refusal(error, call)
@@ -161,6 +164,12 @@ class Calls:
         now = time.monotonic()
         exchange.client_gone(now)  # no effect on a finished answer
         await self._hooks.after(exchange.record(now))
+
+
+def _check_model(call: Call) -> None:
+    """Raises PermissionDeniedError if the caller may not use the model."""
+    if call.principal is not None and not allows(call.principal.models, call.model):
+        raise PermissionDeniedError(f"model: {call.model[:200]} is not allowed for this key")
 
 
 def _refusal(error: BaseException, call: Call) -> NexusFlowError:

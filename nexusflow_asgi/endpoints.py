@@ -26,6 +26,7 @@ from nexusflow_core.errors import (
 )
 from nexusflow_core.exchange.heads import error_headers
 from nexusflow_core.gateway import Gateway
+from nexusflow_core.routing import allows
 
 __all__ = ["Endpoints"]
 
@@ -90,10 +91,14 @@ class Endpoints:
         if place == "ready":
             status, report = await self._readiness.report()
             return _json(report, status)
-        await self._admission.admit(scope)
+        principal = (await self._admission.admit(scope)).principal
+        allowed_models = principal.models if principal is not None else ()
         if place == "model":
+            if not allows(allowed_models, match.model):
+                raise NotFoundError(f"model: {match.model[:200]}")
             return _json(self._gateway.model(match.model, datetime.now(UTC)))
-        return _json(_page(self._gateway.models(datetime.now(UTC)), Request(scope)))
+        models = self._gateway.models(datetime.now(UTC))
+        return _json(_page([model for model in models if allows(allowed_models, model["id"])], Request(scope)))
 
 
 @functools.cache

@@ -23,6 +23,7 @@ __all__ = [
     "read_config",
     "read_secret_file",
     "read_secret_files",
+    "resolve_ledger",
     "resolve_secrets",
 ]
 
@@ -182,6 +183,22 @@ def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool
         what = "" if variable.startswith("file:") else "the environment variable "
         logger.warning("upstream %s is left out: %s%s is not set", name, what, variable)
     return config
+
+
+def resolve_ledger(config: Config, environ: Mapping[str, str]) -> str:
+    """Returns the URL of the ledger alone, without the other secrets. Raises ConfigError."""
+    if config.ledger is None:
+        raise ConfigError(
+            "ledger.url", "is not set: write where keys and records are kept, or give --database URL"
+        )
+    path = config.ledger.path
+    if path is not None:
+        try:
+            environ = {config.ledger.name: read_secret_file(path)}
+        except OSError:
+            environ = {}
+    config.ledger.resolve(environ, "ledger.url")
+    return config.ledger.reveal()
 
 
 def read_secret_files(config: Config) -> dict[str, str]:

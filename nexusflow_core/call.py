@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import force_setattr, replace
 
+from nexusflow_core.budgets import Cap
 from nexusflow_core.json_spans import MAX_VALUES
 from nexusflow_core.peek import Peek, inflate, peek
 from nexusflow_core.session import Session, read_session
@@ -32,13 +33,19 @@ class Principal(Struct, frozen=True):
     `("authorization",)` for a host that authenticates its own users by bearer tokens.
 
     `scopes` names whom its calls count for, such as `("user:u1", "team:red")`: caps are set for scopes, and the
-    record lists them. Every caller also has the scope `caller:ID`.
+    record lists them. Every caller also has the scope `caller:ID`. `caps` limit this caller beside the
+    configured ones.
+
+    `models`: the names and patterns of the models that it may use and see, such as `("claude-haiku-*",)`; all
+    if empty.
     """
 
     id: str
     metadata: Mapping[str, str] = {}
     consumes: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    caps: tuple[Cap, ...] = ()
 
     def __post_init__(self) -> None:
         number: Any = self.id

@@ -1,6 +1,6 @@
 """Routes: the upstreams that serve a model. Exact names precede patterns; patterns keep the file's order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -8,7 +8,18 @@ from msgspec import Struct
 from nexusflow_core.errors import ConfigError, NotFoundError
 from nexusflow_core.upstream import Upstream
 
-__all__ = ["ModelRoute", "Retry", "Router", "ServerTools", "Target", "TargetOptions", "Thinking", "ToolImages"]
+__all__ = [
+    "ModelPattern",
+    "ModelRoute",
+    "Retry",
+    "Router",
+    "ServerTools",
+    "Target",
+    "TargetOptions",
+    "Thinking",
+    "ToolImages",
+    "allows",
+]
 
 Thinking: TypeAlias = Literal["keep", "strip"]
 """For signed thinking that a target refuses. `keep`: the refusal is the answer, and no other model is tried.
@@ -87,7 +98,7 @@ class Router:
     def __init__(self, routes: Iterable[ModelRoute]) -> None:
         self.routes = tuple(routes)
         self._exact: dict[str, ModelRoute] = {}
-        self._patterns: list[tuple[_Pattern, ModelRoute]] = []
+        self._patterns: list[tuple[ModelPattern, ModelRoute]] = []
         seen: set[str] = set()
         for index, route in enumerate(self.routes):
             if route.model in seen:
@@ -96,7 +107,7 @@ class Router:
             if route.exact:
                 self._exact[route.model] = route
             else:
-                self._patterns.append((_Pattern(route.model), route))
+                self._patterns.append((ModelPattern(route.model), route))
 
     def find(self, model: str) -> ModelRoute:
         """Returns the route of `model`. Raises NotFoundError (404) with Anthropic's error text.
@@ -120,7 +131,14 @@ class Router:
         return None
 
 
-class _Pattern:
+def allows(models: Sequence[str], model: str) -> bool:
+    """True if one of these names and patterns matches the model, or if there are none."""
+    return not models or any(
+        ModelPattern(name).matches(model) if "*" in name else name == model for name in models
+    )
+
+
+class ModelPattern:
     """A pattern with stars, matched without a regular expression.
 
     With several stars those try every split of a name: the time grows with its square or worse.
@@ -130,6 +148,7 @@ class _Pattern:
         self._first, *self._between, self._last = pattern.split("*")
 
     def matches(self, model: str) -> bool:
+        """True if the pattern matches the name, or matches all that another pattern can match."""
         at, end = len(self._first), len(model) - len(self._last)
         if at > end or not model.startswith(self._first) or not model.endswith(self._last):
             return False

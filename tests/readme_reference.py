@@ -9,7 +9,14 @@ from msgspec.structs import FieldInfo
 from nexusflow_asgi.cli import parser
 from nexusflow_core import AttemptRecord, Billing, CallRecord, Limits, Loss
 from nexusflow_core.config import CacheSettings
-from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
+from nexusflow_core.config.tables import (
+    AuthTable,
+    LedgerTable,
+    LogTable,
+    PricesTable,
+    RouteTable,
+    UpstreamTable,
+)
 from nexusflow_core.routing import Retry
 
 
@@ -52,6 +59,7 @@ _TABLES: dict[str, Any] = {
     "retry": Retry,
     "limits": Limits,
     "cache": CacheSettings,
+    "ledger": LedgerTable,
 }
 _DEFAULTS = {
     "upstreams.NAME.base_url": "Anthropic's own, or the door's, for `anthropic`",
@@ -123,6 +131,7 @@ SETTINGS = {
     "limits.queue_seconds": "maximum time that a call waits for a slot, in seconds",
     "limits.queue_share": "largest share of the queue for one caller, from 0 to 1",
     "limits.ping_seconds": "seconds of silence before a translated stream sends a ping; at most 15",
+    "ledger.url": "database of gateway keys and records, such as `sqlite:///nexusflow.db`, or `env:NAME`",
     "cache.doctor": "say in each record why the prompt cache of Claude missed ([caching.md](caching.md))",
     "cache.header": "say it in a header of the answer too: `x-nexusflow-cache: miss expired 120s`",
 }
@@ -132,7 +141,7 @@ SETTINGS = {
 def commands() -> str:
     """Returns a line per argument of each command, with the text of `--help`."""
     lines = ["| command | argument | what |", "| --- | --- | --- |"]
-    for name, command in _subcommands().items():
+    for name, command in _all_subcommands().items():
         for action in command._actions:
             if action.dest == "help":
                 continue
@@ -143,6 +152,17 @@ def commands() -> str:
             about = _about(action)
             lines.append(f"| `nexusflow {name}` | {shown} | {about} |")
     return "\n".join(lines)
+
+
+def _all_subcommands() -> dict[str, argparse.ArgumentParser]:
+    """Returns the commands; one with verbs is replaced by its verbs, such as `keys create`."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for name, command in _subcommands().items():
+        verbs = [action for action in command._actions if isinstance(action, argparse._SubParsersAction)]
+        found |= {f"{name} {verb}": inner for one in verbs for verb, inner in one.choices.items()} or {
+            name: command
+        }
+    return found
 
 
 def _about(action: argparse.Action) -> str:

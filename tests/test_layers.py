@@ -15,14 +15,14 @@ from nexusflow_core.prices import BUILTIN_VENDORS
 ROOT = Path(__file__).parent.parent
 
 CORE = """untyped errors sse aws_eventstream usage prices costing upstream spending overflow json_spans record
-    peek messages session routing call resilience budgets logs caching dialect counting
+    peek messages session budgets routing call resilience keys logs caching dialect counting
     translation dialects.anthropic dialects.openai_chat dialects.openai_responses dialects exchange simulator
     toml config model_list gateway""".split()
 """nexusflow_core from the ground up."""
 
-ASGI = """backend transports hooks stores otel anonymous host_errors auth body settings secret_files call_log
-    presence durable_log paths relay slots runtime calls readiness endpoints signals app pages contrib server
-    cli""".split()
+ASGI = """backend transports hooks stores otel anonymous host_errors stored_keys auth body settings secret_files
+    call_log presence durable_log paths relay slots runtime calls readiness endpoints signals app pages contrib
+    server cli""".split()
 """nexusflow_asgi from the ground up."""
 
 PURE = """__future__ abc array base64 binascii bisect codecs collections contextlib copy csv dataclasses
@@ -31,10 +31,7 @@ PURE = """__future__ abc array base64 binascii bisect codecs collections context
 """All that the core may import from elsewhere. None of it has a clock, dice, a file, a socket or a thread."""
 
 READS_ITS_OWN_DATA = {"nexusflow_core.prices.book": {"importlib", "importlib.resources"}}
-"""An exception: the built-in price rows are package data, read on first use."""
-
-COMPUTES_WITH_ARROW = {"nexusflow_core.costing.batch_columns": {"pyarrow", "pyarrow.compute"}}
-"""The other: tables of the caller are Arrow's, which is an extra, imported on first use."""
+"""The one exception: the built-in price rows are package data, read on first use."""
 
 
 def sources(package: str) -> list[Path]:
@@ -125,7 +122,7 @@ def test_the_core_does_no_io(path: Path) -> None:
     allowed = {"nexusflow_core", *PURE}
     parents = ("nexusflow_core.", *(f"{name}." for name in PURE))
     foreign = {name for name in imports(path) if name not in allowed and not name.startswith(parents)}
-    exceptions = {**READS_ITS_OWN_DATA, **COMPUTES_WITH_ARROW}.get(module_name(path), set())
+    exceptions = READS_ITS_OWN_DATA.get(module_name(path), set())
     assert foreign <= exceptions
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):

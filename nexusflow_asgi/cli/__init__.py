@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "check": "describe a configuration, and report its mistakes",
     "cost": "add up the costs of the calls in a log",
     "cache": "explain what the prompt cache saved and lost in a log, and what to change",
+    "keys": "create, list, rotate, expire and revoke gateway keys in a database",
     "prices": "show a model's prices, their dates and their sources",
     "check-prices": "compare all prices with those of genai-prices",
     "completion": "print a script that completes this command line in your shell",

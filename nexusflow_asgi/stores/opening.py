@@ -1,9 +1,10 @@
 """Opens the store of a URL or of a host's engine. The error for a missing library names the extra."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from nexusflow_asgi.stores.key_store import KeyStore
 from nexusflow_asgi.stores.memory import MemoryStore
 from nexusflow_asgi.stores.protocol import CapStore
 from nexusflow_core.errors import ConfigError
@@ -11,9 +12,10 @@ from nexusflow_core.errors import ConfigError
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from nexusflow_asgi.stores.database import Database
     from nexusflow_asgi.stores.tables import Tables
 
-__all__ = ["open_store"]
+__all__ = ["open_database", "open_key_store", "open_store"]
 
 _DRIVERS: Final = {
     "sqlite": ("sqlite+aiosqlite", "aiosqlite", "sql"),
@@ -34,23 +36,45 @@ def open_store(where: "str | AsyncEngine", tables: "Tables | None" = None) -> Ca
     """
     if not isinstance(where, str):
         return _sql(where.dialect.name)(where, tables)
-    scheme, colon, rest = where.partition(":")
+    scheme = where.partition(":")[0]
     if scheme == "memory":
         return MemoryStore()
     if scheme in ("redis", "rediss", "redis+unix"):
         _need("redis", "redis")
         store: CapStore = importlib.import_module("nexusflow_asgi.stores.redis").RedisStore(where)
         return store
+    kind, url = _database(where, ("memory", *_DRIVERS, "redis"))
+    return _sql(kind)(url, tables)
+
+
+def open_database(where: "str | AsyncEngine", tables: "Tables | None" = None) -> "Database":
+    """Returns the database of a URL or of a host's engine, for keys and the ledger. Raises ConfigError."""
+    url = _database(where, _DRIVERS)[1] if isinstance(where, str) else where
+    from nexusflow_asgi.stores.database import Database
+
+    return Database(url, tables)
+
+
+def open_key_store(where: "str | AsyncEngine", tables: "Tables | None" = None) -> KeyStore:
+    """Returns the store of gateway keys in a database, as `open_database` opens it. Raises ConfigError."""
+    database = open_database(where, tables)
+    from nexusflow_asgi.stores.sql_keys import SqlKeyStore
+
+    return SqlKeyStore(database)
+
+
+def _database(where: str, known: Iterable[str]) -> tuple[str, str]:
+    """Returns the kind of a database and its URL with a driver. Raises ConfigError."""
+    scheme, colon, rest = where.partition(":")
     kind, _, driver = scheme.partition("+")
     kind = _ALIASES.get(kind, kind)
-    if kind not in _DRIVERS:
-        known = ", ".join(("memory", *_DRIVERS, "redis"))
-        raise ConfigError("ledger.url", f"{kind[:40]!r} is not one of {known}")
+    if kind not in _DRIVERS or not colon:
+        raise ConfigError("ledger.url", f"{kind[:40]!r} is not one of {', '.join(known)}")
     name, module, extra = _DRIVERS[kind]
     _need("sqlalchemy", extra)
     if not driver:
         _need(module, extra)
-    return _sql(kind)(f"{name if not driver else f'{kind}+{driver}'}{colon}{rest}", tables)
+    return kind, f"{name if not driver else f'{kind}+{driver}'}{colon}{rest}"
 
 
 def _sql(dialect: str) -> Callable[..., CapStore]:

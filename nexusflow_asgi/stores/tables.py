@@ -1,6 +1,6 @@
 """Tables: the gateway's tables in the host's own MetaData, so that its migrations create them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Index, MetaData, String, Table, Unicode, UnicodeText
 from sqlalchemy.dialects import mysql
 
 __all__ = ["Tables", "key_type"]
@@ -19,6 +19,7 @@ class Tables:
 
     - `windows`: one row per window, with what was used and what is held.
     - `holds`: one row per running call and window.
+    - `keys`: one row per gateway key, without its secret.
     """
 
     def __init__(self, metadata: MetaData, prefix: str = "nexusflow_") -> None:
@@ -47,3 +48,24 @@ class Tables:
             Column("lost", Boolean, nullable=False),
             Index(f"ix_{prefix}holds_expires_at", "expires_at"),
         )
+        self.keys = _keys(metadata, prefix)
+
+
+def _keys(metadata: MetaData, prefix: str) -> Table:
+    return Table(
+        f"{prefix}keys",
+        metadata,
+        Column("id", key_type(16), primary_key=True),
+        Column("hash", String(64), nullable=False),
+        Column("name", Unicode(200), nullable=False),
+        Column("account", key_type(16), nullable=False),
+        Column("created_at", BigInteger, nullable=False),
+        Column("expires_at", BigInteger, nullable=True),
+        Column("revoked_at", BigInteger, nullable=True),
+        Column("models", UnicodeText, nullable=False),
+        Column("scopes", UnicodeText, nullable=False),
+        Column("caps", UnicodeText, nullable=False),
+        Column("metadata", UnicodeText, nullable=False),
+        Column("parent", key_type(16), nullable=True),
+        Column("replaced_by", key_type(16), nullable=True),
+    )

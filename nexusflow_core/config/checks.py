@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 from nexusflow_core.config.config import Limits
 from nexusflow_core.dialect import UpstreamDialect
@@ -18,6 +19,7 @@ __all__ = [
     "check_seconds",
     "check_text",
     "checked_url",
+    "ledger_url",
     "referenced",
 ]
 
@@ -40,6 +42,25 @@ def check_text(complaints: Complaints, path: str, text: str | None) -> None:
     """Refuses control characters in a path or a name: they could forge lines when it is shown."""
     if text is not None and _CONTROL.search(text):
         complaints.add(path, "contains a control character: remove it")
+
+
+def ledger_url(complaints: Complaints, url: str) -> Secret | None:
+    """Returns the URL of the ledger's database. One with a password must come from elsewhere."""
+    if (secret := referenced(url)) is not None:
+        return secret
+    check_text(complaints, "ledger.url", url)
+    try:
+        parts = urlsplit(url)
+        password = parts.password
+    except ValueError:
+        parts, password = urlsplit(""), None
+    if not parts.scheme or "://" not in url:
+        complaints.add("ledger.url", "is not the URL of a database: write sqlite:///nexusflow.db, or env:NAME")
+    elif password:
+        complaints.add("ledger.url", "has a password: put the URL into the environment, and write env:NAME")
+    else:
+        return Secret(url) if url.isprintable() else None
+    return None
 
 
 def check_seconds(complaints: Complaints, path: str, seconds: float) -> None:

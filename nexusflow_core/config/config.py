@@ -58,6 +58,8 @@ class Config(Struct, frozen=True, kw_only=True):
     price_files: tuple[str, ...] = ()
     limits: Limits = Limits()
     cache: CacheSettings = CacheSettings()
+    ledger: Secret | None = None
+    """The URL of the database of keys and records. It may hold a password."""
 
     left_out: Mapping[str, str] = {}
 
@@ -68,6 +70,8 @@ class Config(Struct, frozen=True, kw_only=True):
                 yield f"upstreams.{name}.{setting}", secret, upstream.optional
             if upstream.signing is not None:
                 yield f"upstreams.{name}.auth", upstream.signing.token, True
+        if self.ledger is not None and self.ledger.name:
+            yield "ledger.url", self.ledger, False
         for index, key in enumerate(self.keys):
             yield f"auth.keys[{index}]", key, False
 

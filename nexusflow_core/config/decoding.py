@@ -13,11 +13,19 @@ from nexusflow_core.config.checks import (
     check_seconds,
     check_text,
     checked_url,
+    ledger_url,
     referenced,
 )
 from nexusflow_core.config.config import CacheSettings, Config, Limits
 from nexusflow_core.config.doors import door_of, headers_of, place_of, signing_of
-from nexusflow_core.config.tables import AuthTable, LogTable, PricesTable, RouteTable, UpstreamTable
+from nexusflow_core.config.tables import (
+    AuthTable,
+    LedgerTable,
+    LogTable,
+    PricesTable,
+    RouteTable,
+    UpstreamTable,
+)
 from nexusflow_core.dialect import UpstreamDialect
 from nexusflow_core.dialects import DIALECTS
 from nexusflow_core.routing import ModelRoute, Retry, Target, TargetOptions
@@ -28,7 +36,7 @@ from nexusflow_core.usage.billing import BILLING_VENDORS
 
 __all__ = ["decode_config"]
 
-_TABLES = "upstreams routes auth log retry prices limits cache".split()
+_TABLES = "upstreams routes auth log retry prices limits cache ledger".split()
 
 
 def decode_config(data: bytes, source: str = "") -> Config:
@@ -68,6 +76,10 @@ class _Decoding:
         if limits is not None:
             check_limits(self._complaints, limits)
         cache = self._cache(tree.get("cache", {}))
+        ledger = self._reader.table(tree.get("ledger", {}), LedgerTable, "ledger")
+        url = (
+            ledger_url(self._complaints, ledger.url) if ledger is not None and ledger.url is not None else None
+        )
         if retry is None or auth is None or log is None or prices is None or limits is None or cache is None:
             return None
         return Config(
@@ -80,6 +92,7 @@ class _Decoding:
             price_files=tuple(prices.files),
             limits=limits,
             cache=cache,
+            ledger=url,
         )
 
     def _cache(self, table: Any) -> CacheSettings | None:

@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from nexusflow_core.routing import ServerTools, Thinking, ToolImages
 from nexusflow_core.upstream import AuthScheme, Betas, Secret, Timeouts
 
-__all__ = ["AuthTable", "LogTable", "PricesTable", "RouteTable", "UpstreamTable"]
+__all__ = ["AuthTable", "LedgerTable", "LogTable", "PricesTable", "RouteTable", "UpstreamTable"]
 
 
 class UpstreamTable(Struct):
@@ -63,6 +63,12 @@ class LogTable(Struct):
 
     calls: str | None = None
     durable: bool = False
+
+
+class LedgerTable(Struct):
+    """`[ledger]`."""
+
+    url: str | None = None
 
 
 class PricesTable(Struct):
