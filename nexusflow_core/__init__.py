@@ -2,7 +2,7 @@
 
 from nexusflow_core.call import Call, Principal
 from nexusflow_core.config import CacheSettings, Config, Limits, decode_config
-from nexusflow_core.costing import Cost, CostLine, cost
+from nexusflow_core.costing import Cost, CostLine, cost, cost_batch, cost_of_sum, rates_table
 from nexusflow_core.dialect import ResponseHead
 from nexusflow_core.errors import (
     AuthenticationFailedError,
@@ -84,6 +84,9 @@ __all__ = [
     "UpstreamUnreachableError",
     "Usage",
     "cost",
+    "cost_batch",
+    "cost_of_sum",
     "decode_config",
     "encode_sse",
+    "rates_table",
 ]

@@ -16,7 +16,7 @@ CORE = """AttemptRecord AuthenticationFailedError Billing CacheSettings Call Cal
     PermissionDeniedError Price PriceBook Principal RateLimitedError ResponseHead Retry Router SSEDecoder
     Secret ServerSentEvent Target TargetOptions Timeouts UnitPrice UnknownModelError Upstream UpstreamError
     UpstreamProtocolError UpstreamRequest UpstreamStatusError UpstreamTimeoutError UpstreamUnreachableError
-    Usage cost decode_config encode_sse""".split()
+    Usage cost cost_batch cost_of_sum decode_config encode_sse rates_table""".split()
 
 EXCHANGE = "Close Exchange Order Read Send Sleep begun".split()
 """Hosts import the orders from there, since ASGI has a `Send` of its own."""

@@ -1,13 +1,17 @@
 """Amounts: a cost, and the lines that add up to it."""
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact
+from typing import Any
 
 from msgspec import Struct
 
-from nexusflow_core.prices import UnitPrice, usd
+from nexusflow_core.prices import UnitPrice, usd, usd_text
 
 __all__ = ["Cost", "CostLine"]
+
+_MAX_RATE = 40
+_EXACT = Context(prec=200, traps=[Inexact])
 
 
 class CostLine(Struct, frozen=True, gc=False):
@@ -49,7 +53,10 @@ class CostLine(Struct, frozen=True, gc=False):
 
 
 class Cost(Struct, frozen=True, gc=False):
-    """An exact amount. `lines` add up to `femto_usd`; `flags` name reasons why it is not certain."""
+    """An exact amount. `lines` add up to `femto_usd`; `flags` name reasons why it is not certain.
+
+    Costs add up: `one + other`, and `sum(costs)`. The sum has one line per rate and each flag once.
+    """
 
     femto_usd: int
     lines: Sequence[CostLine] = []
@@ -57,6 +64,56 @@ class Cost(Struct, frozen=True, gc=False):
 
     def __hash__(self) -> int:
         return hash((self.femto_usd, tuple(self.lines), self.flags))
+
+    def __add__(self, other: object) -> "Cost":
+        if not isinstance(other, Cost):
+            return NotImplemented
+        tokens: dict[UnitPrice, int] = {}
+        for line in (*self.lines, *other.lines):
+            tokens[line.by] = tokens.get(line.by, 0) + line.tokens
+        lines = [CostLine(count, by) for by, count in tokens.items()]
+        flags = tuple(dict.fromkeys((*self.flags, *other.flags)))
+        return Cost(self.femto_usd + other.femto_usd, lines, flags)
+
+    def __radd__(self, other: object) -> "Cost":
+        if type(other) is int and other == 0:  # sum() begins with 0
+            return self
+        return NotImplemented
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns values for JSON, under the names of a record. Amounts are exact decimal text in USD."""
+        return {
+            "cost_usd": usd_text(self.femto_usd),
+            "price_row": self.row,
+            "price_layer": self.layer,
+            "cost_flags": list(self.flags),
+            "lines": [
+                {
+                    "bucket": line.bucket,
+                    "tokens": line.tokens,
+                    "rate_usd": usd_text(line.rate),
+                    "cost_usd": usd_text(line.femto_usd),
+                    "price_row": line.row,
+                    "price_layer": line.layer,
+                }
+                for line in self.lines
+            ],
+        }
+
+    def converted(self, rate: Decimal | int | str) -> Decimal:
+        """Returns the exact amount in another currency. `rate` is the price of one USD in it, such as "0.8617".
+
+        Raises TypeError for a float, which is not exact, and ValueError for a rate that is not above 0.
+        """
+        if isinstance(rate, (bool, float)):
+            raise TypeError(f"rate: {rate!r} is a {type(rate).__name__}; give a Decimal, an int or text")
+        try:
+            factor = Decimal(rate)
+        except ArithmeticError:
+            raise ValueError(f"rate: {str(rate)[:40]!r} is not a decimal number") from None
+        if not (factor.is_finite() and factor > 0 and len(str(factor)) <= _MAX_RATE):
+            raise ValueError(f"rate: {str(rate)[:40]!r} is not a number above 0 of at most {_MAX_RATE} digits")
+        return _EXACT.multiply(self.usd, factor)
 
     @property
     def usd(self) -> Decimal:
@@ -67,6 +124,11 @@ class Cost(Struct, frozen=True, gc=False):
     def row(self) -> str:
         """The price rows of all lines, each once, joined by spaces."""
         return " ".join(dict.fromkeys([line.by.row for line in self.lines if line.by.row]))
+
+    @property
+    def layer(self) -> str:
+        """The layers of those rows, each once, joined by spaces: `builtin`, or names of price files."""
+        return " ".join(dict.fromkeys([line.by.layer for line in self.lines if line.by.layer]))
 
     @property
     def cache_saved_femto_usd(self) -> int:

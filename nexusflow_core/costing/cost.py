@@ -13,7 +13,7 @@ from nexusflow_core.prices import MAX_PROMPT, OUTPUT_BY_TOTAL, Price, PriceBook,
 from nexusflow_core.untyped import moment_of
 from nexusflow_core.usage import Usage, exact
 
-__all__ = ["cost"]
+__all__ = ["by_the_rules", "cost", "moment_at"]
 
 _BUILTIN = PriceBook.builtin()
 
@@ -119,7 +119,7 @@ def cost(
     if price is None:
         usage = exact(usage)
         try:
-            found = _by_the_rules(
+            found = by_the_rules(
                 usage,
                 model,
                 at,
@@ -199,7 +199,7 @@ def cost(
         return cost(counted, model=model, at=at, unknown=unknown, **terms)
 
 
-def _by_the_rules(
+def by_the_rules(
     usage: Usage,
     model: str,
     at: datetime | date | str,
@@ -217,7 +217,7 @@ def _by_the_rules(
         raise ValueError(f"endpoint: {endpoint!r} is not 'regional', 'global' or 'us-gov'")
     if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
         raise UnknownModelError(f"no price is known for {repr(model)[:40]}: `model` must be a string")
-    when, flags = _moment(at), usage.flags
+    when, flags = moment_at(at), usage.flags
     if (bill := usage.reported_femto_usd) is not None:  # the vendor's own charge overrides any price
         return Cost(bill, [CostLine(1, UnitPrice("provider_reported", bill))], flags)
     if partial and "partial_usage" not in flags:
@@ -257,7 +257,8 @@ def _by_the_rules(
     return usage, price, flags
 
 
-def _moment(at: datetime | date | str) -> datetime:
+def moment_at(at: datetime | date | str) -> datetime:
+    """Returns `at` as an aware datetime. Raises ValueError or TypeError."""
     if isinstance(at, str):
         try:
             return moment_of(at)

@@ -12,9 +12,9 @@ from nexusflow_core.errors import UnknownModelError
 from nexusflow_core.prices.folding import Folded, Terms, fold
 from nexusflow_core.prices.model_id import candidates
 from nexusflow_core.prices.price import Price
-from nexusflow_core.prices.rows import ModelRow, Source, VendorPrices, read_prices
+from nexusflow_core.prices.rows import ModelRow, Source, VendorPrices, Window, read_prices
 
-__all__ = ["BUILTIN_VENDORS", "OUTPUT_BY_TOTAL", "ModelPrices", "PriceBook", "Served"]
+__all__ = ["BUILTIN_VENDORS", "OUTPUT_BY_TOTAL", "Changes", "ModelPrices", "PriceBook", "Served"]
 
 BUILTIN_VENDORS = ("anthropic openai deepseek moonshot zai minimax google mistral xai groq alibaba").split()
 """Vendors in the order of search when none is given. No id occurs at two of them."""
@@ -46,6 +46,14 @@ class ModelPrices(Struct, frozen=True):
     row: ModelRow
     as_of: date | None
     sources: Mapping[str, Source]
+
+
+class Changes(Struct, frozen=True):
+    """Where a price may change: above these prompt sizes, from these moments on, inside these windows."""
+
+    sizes: frozenset[int] = frozenset()
+    moments: frozenset[datetime] = frozenset()
+    windows: tuple[Window, ...] = ()
 
 
 class Served:
@@ -89,6 +97,17 @@ class Served:
     def by_hour(self) -> bool:
         """True if prices change within a day."""
         return bool(self._folded.hours)
+
+    def changes(self) -> Changes:
+        """Returns all sizes and moments at which price or doubts may change, under any terms."""
+        row = self.prices.row
+        sizes = {tier.above for tier in row.tiers() if tier.above}
+        if sizes and self.window < MAX_PROMPT:
+            sizes.add(self.window)
+        moments = row.changes()
+        if self._fresh_until < _LAST_MOMENT:
+            moments.add(self._fresh_until + timedelta(microseconds=1))
+        return Changes(frozenset(sizes), frozenset(moments), row.windows)
 
     def doubts(self, at: datetime) -> tuple[str, ...]:
         """Returns flags: `stale_book` if the row was checked long ago, `outside_listing` if a variant applies
@@ -145,6 +164,13 @@ class _Layer:
         return index
 
 
+_BUILTIN = _Layer("builtin", BUILTIN_VENDORS, {})
+
+
+def _unpickled(*layers: _Layer | None) -> "PriceBook":
+    return PriceBook([_BUILTIN if layer is None else layer for layer in layers])
+
+
 class PriceBook:
     """Dated prices of models. `PriceBook.builtin()` comes with the package.
 
@@ -159,11 +185,15 @@ class PriceBook:
         self.plainly: Mapping[str, Served] = _Remembered(self.plain)
         """Models of any vendor at their plain terms. A look-up raises UnknownModelError."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the layers of the caller. The built-in rows come with the package."""
+        return _unpickled, tuple(None if layer is _BUILTIN else layer for layer in self._layers)
+
     @staticmethod
     @cache
     def builtin() -> "PriceBook":
         """Returns the prices of this release. Each row names its source and the day it was seen."""
-        return PriceBook([_Layer("builtin", BUILTIN_VENDORS, {})])
+        return PriceBook([_BUILTIN])
 
     def extended(self, prices: bytes | Mapping[str, Any], layer: str) -> "PriceBook":
         """Returns a book in which one vendor's `prices` precede the others.

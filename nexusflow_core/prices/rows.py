@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, time
 from fractions import Fraction
 from itertools import pairwise, product
 from math import gcd, prod
@@ -155,6 +155,16 @@ class ModelRow(Struct, frozen=True, forbid_unknown_fields=True):
                 return earlier.tokens
         return self.min_cacheable_tokens
 
+    def changes(self) -> set[datetime]:
+        """Returns the moments at which a period, a window or a variant's listing begins or ends."""
+        moments = {
+            *((period.start, period.from_time) for period in self.periods),
+            *((window.start, window.from_time) for window in self.windows),
+            *((period.until, period.until_time) for period in self.periods),
+            *((day, "00:00") for it in self.variants for day in (it.listed_from, it.listed_until)),
+        }
+        return {datetime.combine(day, time.fromisoformat(at), UTC) for day, at in moments if day is not None}
+
     def tiers(self) -> list[Tier]:
         """Returns the tiers of all periods, windows and variants."""
         return [
@@ -205,9 +215,9 @@ def _check_model(place: str, model: ModelRow) -> None:
         raise ConfigError(place, "needs at least one period with prices")
     for number, period in enumerate(model.periods):
         _check_tiers(f"{place}.periods[{number}]", period.tiers)
-        for time in (period.from_time, period.until_time):
-            if not _TIME.fullmatch(time) or time == "24:00":
-                raise ConfigError(f"{place}.periods[{number}]", f"{time[:20]!r} is not a time such as 16:00")
+        for clock in (period.from_time, period.until_time):
+            if not _TIME.fullmatch(clock) or clock == "24:00":
+                raise ConfigError(f"{place}.periods[{number}]", f"{clock[:20]!r} is not a time such as 16:00")
         begins, ends = (period.start, period.from_time), (period.until, period.until_time)
         if period.start is not None and period.until is not None and begins >= ends:
             raise ConfigError(f"{place}.periods[{number}]", "ends before it begins")
@@ -224,7 +234,7 @@ def _check_model(place: str, model: ModelRow) -> None:
             raise ConfigError(f"{place}.periods[{number}]", "must begin when the period before it ends")
     for number, window in enumerate(model.windows):
         _check_tiers(f"{place}.windows[{number}]", window.tiers)
-        if not all(_TIME.fullmatch(time) for time in window.utc) or window.utc[0] >= window.utc[1]:
+        if not all(_TIME.fullmatch(clock) for clock in window.utc) or window.utc[0] >= window.utc[1]:
             raise ConfigError(f"{place}.windows[{number}]", "utc must be a pair of times such as 01:00, 04:00")
         if not _TIME.fullmatch(window.from_time) or window.from_time == "24:00":
             raise ConfigError(f"{place}.windows[{number}]", "from_time must be a time such as 16:00")

