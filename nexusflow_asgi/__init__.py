@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from nexusflow_asgi.app import NexusFlow
     from nexusflow_asgi.auth import Authenticate
     from nexusflow_asgi.call_log import CallLog
+    from nexusflow_asgi.credentials import FetchCredential
     from nexusflow_asgi.hooks import AfterHook, BeforeHook, Hook, LoggingHook
     from nexusflow_asgi.settings import load_config
     from nexusflow_asgi.transports import Transport, TransportName, TransportResponse
@@ -16,6 +17,7 @@ __all__ = [
     "Authenticate",
     "BeforeHook",
     "CallLog",
+    "FetchCredential",
     "Hook",
     "LoggingHook",
     "NexusFlow",
@@ -29,6 +31,7 @@ _MODULES: Final = {
     "app": ("NexusFlow",),
     "auth": ("Authenticate",),
     "call_log": ("CallLog",),
+    "credentials": ("FetchCredential",),
     "hooks": ("AfterHook", "BeforeHook", "Hook", "LoggingHook"),
     "settings": ("load_config",),
     "transports": ("Transport", "TransportName", "TransportResponse"),

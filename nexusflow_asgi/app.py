@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nexusflow_asgi.auth import Admission, Authenticate
 from nexusflow_asgi.calls import Calls
+from nexusflow_asgi.credentials import FetchCredential, authorizing, with_host_credentials
 from nexusflow_asgi.durable_log import configured_log
 from nexusflow_asgi.endpoints import Endpoints
 from nexusflow_asgi.hooks import Hook, Hooks
@@ -53,6 +54,7 @@ class NexusFlow:
     - `config`: a Config, or the path of a nexusflow.toml. Secrets are read from the environment now.
     - `prefix`: the path of the gateway, as a middleware or alone.
     - `authenticate`: the host's own authentication, instead of `[auth]` keys.
+    - `credentials`: async functions for credentials, by upstream. Each returns headers and an expiry, or None.
     - `hooks`: objects with `before(call)` or `after(record)`.
     - `transport`: "auto" (the fastest that is installed of "h1", "aiohttp", "httpx"), one of these, "offline"
       (the simulator), or your own Transport.
@@ -78,6 +80,7 @@ class NexusFlow:
         config: Config | str | os.PathLike[str],
         prefix: str = "",
         authenticate: Authenticate | None = None,
+        credentials: Mapping[str, FetchCredential] | None = None,
         hooks: Iterable[Hook] = (),
         transport: TransportName | Transport = "auto",
         book: PriceBook | None = None,
@@ -89,6 +92,7 @@ class NexusFlow:
         config = config if isinstance(config, Config) else load_config(config)
         check_files(config)
         config = resolve_secrets(config, os.environ, offline=transport == "offline")
+        config = with_host_credentials(config, credentials or {})
         gateway = Gateway(config, book or price_book(config), lock=threading.Lock())
         self._gateway = gateway
         self._own_keys: KeyStore | None = None
@@ -101,7 +105,9 @@ class NexusFlow:
         self._prefix = prefix
         self._hooks = Hooks(hooks, log)
         self._transport = describe_transport(transport)
-        self._loops = LoopStates(transport_factory(transport, config.upstreams.values()), config.limits)
+        make = transport_factory(transport, config.upstreams.values())
+        make = authorizing(make, credentials or {}, offline=transport == "offline")
+        self._loops = LoopStates(make, config.limits)
         self._secrets = SecretFiles((secret for _, secret, _ in config.secrets()), admission.read_keys)
         self._calls = Calls(
             gateway,

@@ -2,13 +2,13 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import anyio
 from anyio.lowlevel import current_token
 
-__all__ = ["is_failure", "loop_identity", "means_closed", "post_to_loop", "runs_on_asyncio"]
+__all__ = ["is_failure", "loop_identity", "means_closed", "post_to_loop", "runs_on_asyncio", "start_apart"]
 
 
 def runs_on_asyncio() -> bool:
@@ -46,6 +46,22 @@ def _is_cancelled() -> bool:
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
     return anyio.current_effective_deadline() == -math.inf
+
+
+def start_apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs a coroutine function in this event loop, apart from the running task. It must not raise."""
+    if not runs_on_asyncio():
+        import trio
+
+        trio.lowlevel.spawn_system_task(work)
+        return
+    task = asyncio.get_running_loop().create_task(work())
+    _apart.add(task)
+    task.add_done_callback(_apart.discard)
+
+
+_apart: set[asyncio.Task[None]] = set()
+"""The loop holds only weak references to its tasks."""
 
 
 def post_to_loop() -> Callable[[Callable[[], None]], None]:

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
+from nexusflow_asgi.credentials import missing_extras, with_found_keys
 from nexusflow_asgi.hooks import logger
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.errors import CombinedConfigError, ConfigError
@@ -177,6 +178,9 @@ def resolve_secrets(config: Config, environ: Mapping[str, str], *, offline: bool
         names = [secret.name for upstream in config.upstreams.values() for _, secret in upstream.secrets()]
         given = {name: value for name, value in environ.items() if value.strip()}
         environ = {**dict.fromkeys(names, "offline"), **given}
+    config = with_found_keys(config, environ)
+    if not offline and (wrong := missing_extras(config)):
+        raise CombinedConfigError(wrong) if len(wrong) > 1 else wrong[0]
     config.resolve(environ)
     config = config.without_missing()
     for name, variable in config.left_out.items():

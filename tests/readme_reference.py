@@ -79,7 +79,7 @@ SETTINGS = {
     "upstreams.NAME.dialect": "`anthropic` (relayed), `openai-chat` or `openai-responses` (translated)",
     "upstreams.NAME.base_url": "URL or `unix:/PATH.sock`; the path of the dialect is appended",
     "upstreams.NAME.api_key": "where the key is: `env:NAME`, or `file:PATH` ([keys in files](#keys-in-files))",
-    "upstreams.NAME.auth": "header of the key: `x-api-key` or `bearer`; `none` for no key, `aws` to sign",
+    "upstreams.NAME.auth": "`x-api-key`, `bearer`, `none`; [fetched](credentials.md): `aws`, `google`, `azure`",
     "upstreams.NAME.door": "the cloud: `bedrock`, `foundry`, `vertex` and more, see [clouds](clouds.md)",
     "upstreams.NAME.region": "the cloud's region, such as `us-east-1`",
     "upstreams.NAME.project": "the project at Google",

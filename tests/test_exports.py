@@ -21,8 +21,8 @@ CORE = """AttemptRecord AuthenticationFailedError Billing CacheSettings Call Cal
 EXCHANGE = "Close Exchange Order Read Send Sleep begun".split()
 """Hosts import the orders from there, since ASGI has a `Send` of its own."""
 
-ASGI = """AfterHook Authenticate BeforeHook CallLog Hook LoggingHook NexusFlow Transport TransportName
-    TransportResponse load_config""".split()
+ASGI = """AfterHook Authenticate BeforeHook CallLog FetchCredential Hook LoggingHook NexusFlow Transport
+    TransportName TransportResponse load_config""".split()
 
 
 @pytest.mark.parametrize(

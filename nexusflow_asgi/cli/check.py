@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import asdict
 
+from nexusflow_asgi.credentials import missing_extras, with_found_keys
 from nexusflow_asgi.durable_log import check_log
 from nexusflow_asgi.settings import check_files, price_book, read_config, read_secret_files
 from nexusflow_asgi.transports import Proxies, describe_transport
@@ -18,6 +19,8 @@ from nexusflow_core.toml import Places, printable
 from nexusflow_core.upstream import Upstream
 
 __all__ = ["add_arguments", "run"]
+
+_FINDERS = {"aws": "botocore", "google": "google-auth", "azure": "azure-identity"}
 
 _TABLES = ("auth", "routes")
 """Tables that a file may omit. Their errors then have no line."""
@@ -37,9 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the routes and complaints. Returns 0, or 1 with complaints, or 2 if a named file is unusable."""
     data = sys.stdin.buffer.read() if arguments.file == "-" else read_config(arguments.file)
     source = "-" if arguments.file == "-" else printable(arguments.file)
-    config = decode_config(data, source)
+    config = with_found_keys(decode_config(data, source), os.environ)
     broken = [*_errors(lambda: check_files(config)), *_errors(lambda: price_book(config))]
-    complaints = [*_missing_secrets(config), *_unreachable(config), *_unwritable(config)]
+    complaints = [
+        *missing_extras(config),
+        *_missing_secrets(config),
+        *_unreachable(config),
+        *_unwritable(config),
+    ]
     complaints += _errors(lambda: Proxies.of_environment().check(config.upstreams.values()))
     if not arguments.embedded and not config.keys and not config.anonymous:
         why = "no keys and no anonymous = true: starts only with an authenticate function (--embedded)"
@@ -92,7 +100,9 @@ def _description(config: Config, *, embedded: bool) -> list[str]:
 def _target(target: Target) -> str:
     upstream = target.upstream
     key = "no key" if upstream.auth == "none" else "the client's own key"
-    if upstream.signing is not None:
+    if upstream.fetched is not None:
+        key = f"a credential that {_FINDERS[upstream.fetched.source]} finds"
+    elif upstream.signing is not None:
         key = f"signed with {upstream.signing.key_id.name} for {upstream.signing.service}"
     if upstream.api_key is not None:
         key = f"key from {upstream.api_key.name}"

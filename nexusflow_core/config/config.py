@@ -68,7 +68,7 @@ class Config(Struct, frozen=True, kw_only=True):
         for name, upstream in self.upstreams.items():
             for setting, secret in upstream.secrets():
                 yield f"upstreams.{name}.{setting}", secret, upstream.optional
-            if upstream.signing is not None:
+            if upstream.signing is not None and upstream.fetched is None:
                 yield f"upstreams.{name}.auth", upstream.signing.token, True
         if self.ledger is not None and self.ledger.name:
             yield "ledger.url", self.ledger, False
@@ -105,9 +105,20 @@ class Config(Struct, frozen=True, kw_only=True):
         }
         if not missing:
             return self
+        upstreams = {name: upstream for name, upstream in self.upstreams.items() if name not in missing}
+        return replace(self.with_upstreams(upstreams), left_out=missing)
+
+    def with_upstreams(self, upstreams: Mapping[str, Upstream]) -> "Config":
+        """Returns the configuration with these upstreams in place of its own. Targets at others are gone."""
         routes = tuple(
-            replace(route, targets=tuple(t for t in route.targets if t.upstream.name not in missing))
+            replace(
+                route,
+                targets=tuple(
+                    replace(target, upstream=upstreams[target.upstream.name])
+                    for target in route.targets
+                    if target.upstream.name in upstreams
+                ),
+            )
             for route in self.routes
         )
-        upstreams = {name: upstream for name, upstream in self.upstreams.items() if name not in missing}
-        return replace(self, upstreams=upstreams, routes=routes, left_out=missing)
+        return replace(self, upstreams=upstreams, routes=routes)

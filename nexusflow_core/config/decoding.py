@@ -17,7 +17,7 @@ from nexusflow_core.config.checks import (
     referenced,
 )
 from nexusflow_core.config.config import CacheSettings, Config, Limits
-from nexusflow_core.config.doors import door_of, headers_of, place_of, signing_of
+from nexusflow_core.config.doors import door_of, fetched_of, headers_of, place_of, signing_of
 from nexusflow_core.config.tables import (
     AuthTable,
     LedgerTable,
@@ -170,6 +170,7 @@ class _Decoding:
             headers=headers_of(complaints, path, table, door),
             betas=table.betas,
             signing=signing_of(complaints, path, table),
+            fetched=fetched_of(complaints, path, table),
         )
         self._upstreams[name] = replace(upstream, prices=dialect.price_vendor(upstream))
 
@@ -186,7 +187,7 @@ class _Decoding:
         self._complaints.add(f"{path}.vendor", why + "leave it out, and use `prices` to choose price rows")
 
     def _check_key(self, path: str, table: UpstreamTable) -> None:
-        if table.auth in ("none", "aws") and table.api_key is not None:
+        if table.auth in ("none", "aws", "google", "azure") and table.api_key is not None:
             self._complaints.add(f"{path}.api_key", f'has no effect: auth = "{table.auth}" sends no key')
         if table.optional and table.api_key is None and table.auth != "aws":
             why = "has no effect without api_key: an optional upstream is left out if its key is missing"

@@ -9,10 +9,10 @@ from nexusflow_core.config.checks import referenced
 from nexusflow_core.config.tables import UpstreamTable
 from nexusflow_core.dialects.anthropic.doors import DOORS, Door
 from nexusflow_core.toml import Complaints
-from nexusflow_core.upstream import AuthScheme, AwsSigning, Place, Secret
+from nexusflow_core.upstream import AuthScheme, AwsSigning, Fetched, Place, Secret
 from nexusflow_core.upstream.headers import NEVER_UPSTREAM, is_header_name, with_control
 
-__all__ = ["OpenDoor", "door_of", "headers_of", "place_of", "signing_of"]
+__all__ = ["OpenDoor", "door_of", "fetched_of", "headers_of", "place_of", "signing_of"]
 
 _PLACE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?")
 """It becomes part of an address, so it must not hold a slash."""
@@ -89,6 +89,17 @@ def signing_of(complaints: Complaints, path: str, table: UpstreamTable) -> AwsSi
         secret=Secret(None, "AWS_SECRET_ACCESS_KEY"),
         token=Secret(None, "AWS_SESSION_TOKEN"),
     )
+
+
+def fetched_of(complaints: Complaints, path: str, table: UpstreamTable) -> Fetched | None:
+    """Returns the mark of a token that is fetched, with `auth = "google"` or "azure"."""
+    if table.auth != "google" and table.auth != "azure":
+        return None
+    door = DOORS.get(table.door or "")
+    if door is None or door.tokens != table.auth:
+        theirs = ", ".join(repr(name) for name, one in DOORS.items() if one.tokens == table.auth)
+        complaints.add(f"{path}.auth", f'"{table.auth}" works with these doors only: {theirs}')
+    return Fetched(table.auth)
 
 
 def headers_of(

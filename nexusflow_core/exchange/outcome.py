@@ -107,6 +107,11 @@ class Outcome(Struct, kw_only=True):
         """Returns an upstream's word or name with all sent keys masked; None if it is not a string."""
         if not isinstance(value, str):
             return None
+        if self.attempt is not None and (fetched := self.attempt.target.upstream.fetched) is not None:
+            self.keys = tuple(
+                dict.fromkeys((*self.keys, *fetched.secrets()))
+            )  # fetched since the attempt began
+            self.shortest = _shortest_with(self.keys)
         if len(value) < self.shortest:
             return value
         return (_masked if len(value) <= MAX_TEXT else _masked.__wrapped__)(value, self.keys)

@@ -138,7 +138,8 @@ class Plan:
         target = self._current
         if self._health is None or target is None:
             return
-        callers_key = target.upstream.api_key is None and target.upstream.signing is None
+        upstream = target.upstream
+        callers_key = upstream.api_key is None and upstream.signing is None and upstream.fetched is None
         own_limit = failure.reason in ("rate_limited", "exhausted") and callers_key
         if own_limit or failure.counts is Counts.NEVER:
             self._abandon()  # it concerns no other caller

@@ -10,7 +10,7 @@ from nexusflow_core.errors import UpstreamStatusError
 from nexusflow_core.resilience import stated_wait
 from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
 from nexusflow_core.translation.error_bodies import LONGEST, ReportedError, seconds_of
-from nexusflow_core.upstream import Credential, Headers, Upstream, cleaned, header
+from nexusflow_core.upstream import Credential, Headers, Upstream, cleaned, header, masked
 
 __all__ = ["Origin", "failure", "filtered", "rate_limits"]
 
@@ -104,7 +104,10 @@ class Origin(Struct, frozen=True):
             key = self.upstream.api_key.reveal()
         elif self.credential is not None:
             key = self.credential.value.decode("latin-1")
-        return cleaned(message, key)
+        message = cleaned(message, key)
+        for secret in self.upstream.hidden():
+            message = masked(message, secret)
+        return message
 
 
 def failure(

@@ -1,6 +1,7 @@
 """Upstreams: the address and credential of a call, and the headers that may cross the gateway."""
 
 from nexusflow_core.upstream.address import is_unix, split_url
+from nexusflow_core.upstream.fetched import CredentialSource, Fetched, FetchedCredential, fresh_for
 from nexusflow_core.upstream.headers import (
     Headers,
     KeptHeaders,
@@ -21,6 +22,7 @@ from nexusflow_core.upstream.upstream import (
     Timeouts,
     Upstream,
     UpstreamRequest,
+    authorized,
     client_credentials,
     sent_keys,
     upstream_id,
@@ -31,6 +33,9 @@ __all__ = [
     "AwsSigning",
     "Betas",
     "Credential",
+    "CredentialSource",
+    "Fetched",
+    "FetchedCredential",
     "Headers",
     "KeptHeaders",
     "KeySearch",
@@ -39,9 +44,11 @@ __all__ = [
     "Timeouts",
     "Upstream",
     "UpstreamRequest",
+    "authorized",
     "cleaned",
     "client_credentials",
     "derived",
+    "fresh_for",
     "header",
     "is_unix",
     "json_headers",

@@ -1,15 +1,17 @@
 """The address and the credential of a call."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from nexusflow_core.errors import AuthenticationFailedError, ConfigError
+from nexusflow_core.upstream.fetched import Fetched, FetchedCredential
 from nexusflow_core.upstream.headers import BLANKS, CONTROL, Headers, derived, header, refuse_control
 from nexusflow_core.upstream.keys import masked
-from nexusflow_core.upstream.sigv4 import AwsKeys
+from nexusflow_core.upstream.sigv4 import AwsKeys, signed_headers
 
 __all__ = [
     "AuthScheme",
@@ -21,13 +23,16 @@ __all__ = [
     "Timeouts",
     "Upstream",
     "UpstreamRequest",
+    "authorized",
     "client_credentials",
     "sent_keys",
     "upstream_id",
 ]
 
-AuthScheme: TypeAlias = Literal["x-api-key", "bearer", "none", "aws"]
-"""The header of a key. `none` sends no credential; `aws` signs each request."""
+AuthScheme: TypeAlias = Literal["x-api-key", "bearer", "none", "aws", "google", "azure"]
+"""The header of a key. `none` sends no credential, `aws` signs requests, `google` and `azure` fetch a token."""
+
+_KEYLESS = frozenset(("none", "aws", "google", "azure"))
 
 Betas: TypeAlias = Literal["filter", "pass"]
 """`filter`: betas and members that a cloud refuses are left out. `pass`: nothing is."""
@@ -180,6 +185,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
     and a bill's form. `prices`: the vendor whose prices apply; None searches all. `optional`: left out if its
     key is missing. `threads`: it stores message threads; None means only at Anthropic's own address. `door`:
     the cloud that serves Claude, at this `place`. `headers` replace the client's; names are in lower case.
+    `fetched`: whoever sends a request adds a credential by `authorized`.
     """
 
     name: str
@@ -199,12 +205,13 @@ class Upstream(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, Secret | str] = {}
     betas: Betas = "filter"
     signing: AwsSigning | None = None
+    fetched: Fetched | None = None
 
     def secrets(self) -> Iterator[tuple[str, Secret]]:
         """Yields each needed secret with its setting's name: the key, AWS's keys, then those in headers."""
         if self.api_key is not None:
             yield "api_key", self.api_key
-        if self.signing is not None:
+        if self.signing is not None and self.fetched is None:
             yield "auth", self.signing.key_id
             yield "auth", self.signing.secret
         for name, value in self.headers.items():
@@ -216,7 +223,9 @@ class Upstream(Struct, frozen=True, kw_only=True):
         for value in self.headers.values():
             if isinstance(value, Secret):
                 yield value.reveal()
-        if self.signing is not None:
+        if self.fetched is not None:
+            yield from self.fetched.secrets()
+        elif self.signing is not None:
             keys = self.signing.keys()
             yield from (value for value in (keys.key_id, keys.secret, keys.token) if value is not None)
 
@@ -230,14 +239,15 @@ class Upstream(Struct, frozen=True, kw_only=True):
     @property
     def own_credential(self) -> bool:
         """True if the gateway never sends the client's credential to this upstream."""
-        return self.api_key is not None or self.auth in ("none", "aws")
+        return self.api_key is not None or self.fetched is not None or self.auth in _KEYLESS
 
     def credential_header(self, own: "Credential | None") -> tuple[bytes, bytes] | None:
         """Returns the one credential header: the configured key, else the client's own; or None.
 
-        Raises AuthenticationFailedError if there is neither, InvalidRequestError if no header can carry it.
+        A fetched credential is not known here. Raises AuthenticationFailedError if there is none,
+        InvalidRequestError if no header can carry it.
         """
-        if self.auth in ("none", "aws"):
+        if self.fetched is not None or self.auth in _KEYLESS:
             return None
         if self.api_key is not None:
             key = self.api_key.reveal()
@@ -267,8 +277,8 @@ class Credential(Struct, frozen=True):
 class UpstreamRequest(Struct):
     """One HTTP request. A transport sends `url`, `headers` and `body` byte for byte.
 
-    It adds only `host` and `content-length`. Once it is signed, only `let_go` changes it. `edits`: for the
-    record, the places where a relayed body differs from the client's.
+    It adds only `host` and `content-length`. A fetched credential is added last, see `authorized`; then only
+    `let_go` changes it. `edits`: for the record, the places where a relayed body differs from the client's.
     """
 
     upstream: Upstream
@@ -286,6 +296,20 @@ class UpstreamRequest(Struct):
         url = urlsplit(self.url)
         where = f"{url.hostname or url.scheme}{url.path}"
         return f"UpstreamRequest({self.method} {where}, {len(self.body)} bytes)"
+
+
+def authorized(
+    request: UpstreamRequest, headers: Headers, credential: FetchedCredential, at: datetime
+) -> Headers:
+    """Returns these headers of a request with a fetched credential. Its keys sign them for this moment."""
+    signing = request.upstream.signing
+    if credential.keys is not None and signing is not None:
+        scope, body = (signing.region, signing.service), request.body
+        return signed_headers(
+            request.method, request.url, headers, body, keys=credential.keys, scope=scope, at=at
+        )
+    names = {name for name, _ in credential.headers}
+    return [*(pair for pair in headers if pair[0] not in names), *credential.headers]
 
 
 def client_credentials(headers: Headers) -> list[Credential]:

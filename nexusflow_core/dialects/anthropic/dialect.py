@@ -78,7 +78,7 @@ class AnthropicDialect(UpstreamDialect):
 
         A client's key for Anthropic itself is refused at a cloud's door: it would reach a stranger.
         """
-        if (signing := upstream.signing) is not None:
+        if (signing := upstream.signing) is not None and upstream.fetched is None:
             keys, scope = signing.keys(), (signing.region, signing.service)
             headers, body = request.headers, request.body
             return signed_headers(request.method, request.url, headers, body, keys=keys, scope=scope, at=at)

@@ -28,6 +28,8 @@ class Door(Struct, frozen=True, kw_only=True):
     defaults: Mapping[str, str] = {}
     auth: AuthScheme
     """The header of a key."""
+    tokens: Literal["google", "azure"] | None = None
+    """The `auth` that fetches a token for it."""
     aws_service: str | None = None
     """The service's name in a signature for AWS. None: requests cannot be signed."""
     headers: Mapping[str, str] = {}
@@ -176,6 +178,7 @@ DOORS: Final[Mapping[str, Door]] = {
             "": "{region}-aiplatform.googleapis.com",
         },
         auth="bearer",
+        tokens="google",
         betas=_VERTEX,
         renamed_betas=_SEARCH,
         dropped=_OPTIONAL | {"service_tier"},
@@ -198,12 +201,14 @@ DOORS: Final[Mapping[str, Door]] = {
         needs=("project", "workspace"),
         defaults={"region": "global"},
         auth="bearer",
+        tokens="google",
     ),
     # Microsoft Foundry. Models are called by the name of their deployment.
     "foundry": Door(
         address="https://{resource}.services.ai.azure.com/anthropic",
         needs=("resource",),
         auth="x-api-key",
+        tokens="azure",
         betas=_FOUNDRY,
         dropped=frozenset({"fallbacks", "diagnostics", "billing_policy"}),
     ),

@@ -1,0 +1,158 @@
+"""CredentialCache: the current credential of one upstream on one event loop, with one refresh at a time.
+
+A refresh runs apart from the calls that wait for it: none of them can cancel it by leaving. Each call waits as
+long as for a connection. So a refresh that hangs or fails costs only calls to its own upstream.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+import anyio
+
+from nexusflow_asgi.hooks import logger
+from nexusflow_core.errors import UpstreamUnreachableError
+from nexusflow_core.upstream import FetchedCredential, Upstream, cleaned, fresh_for, masked
+from nexusflow_core.upstream.headers import CONTROL
+
+__all__ = ["CredentialCache", "Fetch"]
+
+Fetch: TypeAlias = Callable[["Flight", bool], None]
+"""Starts a refresh, which ends in a verb of the Flight, on this loop. True: the last credential was refused."""
+
+_LOST_SECONDS: Final = 60.0
+"""After this time a refresh that hangs is given up, and another may begin."""
+_MOST_LOST: Final = 4
+"""Bound on refreshes that hang. With so many nothing more is started until one of them ends."""
+
+_AGAIN_SECONDS: Final = 1.0
+"""Between two refreshes because of a refusal, if the refused credential had worked before."""
+_UNPROVED_SECONDS: Final = 10.0
+"""The same if it had never worked: then a new one will hardly do better."""
+
+_LONGEST: Final = 64 * 1024
+"""Bound on the bytes of a credential: servers accept far fewer."""
+_CAUSE: Final = 300
+"""Characters of a failure's text in the log."""
+
+
+class Flight:
+    """One refresh. Its calls wait for `landed`."""
+
+    def __init__(self, cache: "CredentialCache") -> None:
+        self.started = time.monotonic()
+        self.landed = anyio.Event()
+        self.credential: FetchedCredential | None = None
+        self._cache = cache
+
+    def land(self, credential: FetchedCredential) -> None:
+        """Ends the refresh with its result, or with a failure if no request can carry it."""
+        if _is_sendable(credential):
+            self.credential = credential
+            self._cache.end(self)
+        else:
+            self.fail(ValueError("the credential has characters that no header can carry, or is too long"))
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the refresh with a failure, which is logged once. Its text is cleaned of keys."""
+        self._cache.warn(error)
+        self._cache.end(self)
+
+    def give_up(self) -> None:
+        """Ends the refresh without a result: the loop is being closed."""
+        self._cache.end(self)
+
+
+def _is_sendable(credential: FetchedCredential) -> bool:
+    """True if the credential can be sent. A hostile token server may try to end a header."""
+    values = [value for _, value in credential.headers]
+    values += [value.encode(errors="replace") for value in credential.secrets()]
+    return sum(map(len, values)) <= _LONGEST and not CONTROL.search(b" ".join(values))
+
+
+class CredentialCache:
+    """Gives each attempt a credential that is not about to expire."""
+
+    def __init__(self, upstream: Upstream, fetch: Fetch) -> None:
+        self._upstream = upstream
+        self._fetch = fetch
+        self._current: FetchedCredential | None = None
+        self._fresh_until = 0.0
+        self._flight: Flight | None = None
+        self._lost = 0
+        self._proved: FetchedCredential | None = None  # the last one that an answer accepted
+        self._refused_at = float("-inf")
+
+    async def get(self) -> FetchedCredential:
+        """Returns a fresh credential. Raises UpstreamUnreachableError if none arrives in time."""
+        current = self._current
+        if current is not None and time.monotonic() < self._fresh_until:
+            return current
+        return await self._refreshed(anew=False)
+
+    async def instead_of(self, refused: FetchedCredential) -> FetchedCredential | None:
+        """Returns another credential for one that was refused; None if another cannot help now."""
+        if self._current is not None and self._current is not refused:
+            return await self.get()
+        now = time.monotonic()
+        pause = _AGAIN_SECONDS if refused is self._proved else _UNPROVED_SECONDS
+        if self._flight is None and now - self._refused_at < pause:
+            return None
+        if self._flight is None:
+            self._refused_at, self._current = now, None
+        try:
+            return await self._refreshed(anew=True)
+        except UpstreamUnreachableError:
+            return None  # the refusal is the better answer
+
+    def accepted(self, credential: FetchedCredential) -> None:
+        """Notes that an answer accepted this credential."""
+        self._proved = credential
+
+    async def _refreshed(self, *, anew: bool) -> FetchedCredential:
+        flight = self._started(anew)
+        if flight is not None:
+            with anyio.move_on_after(self._upstream.timeouts.connect):
+                await flight.landed.wait()
+            if flight.credential is not None:
+                return flight.credential
+        raise UpstreamUnreachableError(
+            f"upstream {self._upstream.name}: its credential could not be fetched", reason="credential"
+        )
+
+    def _started(self, anew: bool) -> Flight | None:
+        """Returns the running refresh, or a new one; None if too many of them hang."""
+        flight = self._flight
+        if flight is not None and time.monotonic() - flight.started < _LOST_SECONDS:
+            return flight
+        if flight is not None:
+            self._lost += 1
+            logger.warning("upstream %s: fetching its credential hangs", self._upstream.name)
+        if self._lost >= _MOST_LOST:
+            self._flight = None
+            return None
+        self._flight = flight = Flight(self)
+        self._fetch(flight, anew)
+        return flight
+
+    def end(self, flight: Flight) -> None:
+        """Takes the result of a refresh, and wakes the calls that wait for it. A late result is of use too."""
+        if flight is self._flight:
+            self._flight = None
+        else:
+            self._lost -= 1
+        if (credential := flight.credential) is not None:
+            if self._upstream.fetched is not None:
+                self._upstream.fetched.note(credential)
+            self._current = credential
+            self._fresh_until = time.monotonic() + fresh_for(credential, datetime.now(UTC))
+        flight.landed.set()
+
+    def warn(self, error: BaseException) -> None:
+        """Logs why a refresh failed."""
+        text = " ".join(cleaned(str(error), None).split())
+        for secret in self._upstream.hidden():
+            text = masked(text, secret)
+        where, kind = self._upstream.name, type(error).__name__
+        logger.warning("upstream %s: its credential could not be fetched: %s: %s", where, kind, text[:_CAUSE])
