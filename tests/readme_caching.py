@@ -37,6 +37,7 @@ _RULES = [
     ("positions that a read looks back", "lookback", "recordings, up to 7; the limit: " + _WRITTEN),
     ("what counts as one position in a row", "runs", _WRITTEN),
     ("blocks that cannot be marked", "unmarkable", _WRITTEN),
+    ("without a breakpoint", "implicit", _WRITTEN),
     ("minimum tokens", "minimum", _RECORDED),
 ]
 
@@ -45,6 +46,8 @@ def _value(rules: Rules, member: str) -> str:
     value = getattr(rules, member)
     if member == "minimum":
         return "by model and day, in the price book" if rules is ANTHROPIC else f"{value:,}"
+    if isinstance(value, bool):
+        return "the end of the request is one" if value else "nothing is cached"
     if isinstance(value, int):
         return str(value)
     return ", ".join(f"`{name}`" for name in sorted(value)) or "none"

@@ -19,6 +19,7 @@ from nexusflow_core.caching.messages_prompt import (
     read_more_messages,
 )
 from nexusflow_core.caching.prompt import HASH_BYTES, Prompt
+from nexusflow_core.caching.rules import ANTHROPIC, Rules
 from nexusflow_core.json_spans import count_values, elements
 from nexusflow_core.peek import Peek
 
@@ -104,7 +105,9 @@ class Checkpoints:
         """How many conversations are remembered."""
         return len(self._held)
 
-    def read(self, seen: Peek, *, model: str, scope: str, session: str | None) -> Prompt | None:
+    def read(
+        self, seen: Peek, rules: Rules = ANTHROPIC, *, model: str, scope: str, session: str | None
+    ) -> Prompt | None:
         """Returns the prompt of a request, with hashes in place of its parameters; None beyond the bounds.
 
         Raises InvalidRequestError for breakpoints that the API refuses, and the errors of MALFORMED.
@@ -113,7 +116,7 @@ class Checkpoints:
         if len(text) > MAX_BYTES:
             return None
         if span is None:
-            return _whole(text, model, scope)
+            return _whole(text, rules, model, scope)
         messages = memoryview(text)[span[0] : span[1]]
         key = (f"{model}\0{scope}", hash(bytes(messages[:_KEY_BYTES])) if session is None else session)
         before = self._take(key)
@@ -122,7 +125,7 @@ class Checkpoints:
         if before is not None and before.around == around and before.kept.stands_in(messages):
             found = _read_on(before, messages)
             self.read_on += found is not None
-        found = found or _read_whole(text, messages, around, model, scope)
+        found = found or _read_whole(text, messages, around, rules, model, scope)
         if found is None or len(found.prompt.prefixes) > MAX_BLOCKS:
             return None
         self._hold(key, found)
@@ -147,18 +150,20 @@ def _around(text: bytes, span: tuple[int, int]) -> int:
     return hash(_BILLING.sub(b"", around) if BILLING_HEADER.encode() in around else around)
 
 
-def _whole(text: bytes, model: str, scope: str) -> Prompt | None:
+def _whole(text: bytes, rules: Rules, model: str, scope: str) -> Prompt | None:
     if count_values(text, MAX_VALUES) > MAX_VALUES:
         return None
-    prompt = read_messages_prompt(_object.decode(text), model=model, scope=scope)
+    prompt = read_messages_prompt(_object.decode(text), rules=rules, model=model, scope=scope)
     hashed = {
         name: blake2b(value, digest_size=HASH_BYTES).digest() for name, value in prompt.parameters.items()
     }
     return None if len(prompt.prefixes) > MAX_BLOCKS else replace(prompt, parameters=hashed)
 
 
-def _read_whole(text: bytes, messages: memoryview, around: int, model: str, scope: str) -> _Checkpoint | None:
-    prompt = _whole(text, model, scope)
+def _read_whole(
+    text: bytes, messages: memoryview, around: int, rules: Rules, model: str, scope: str
+) -> _Checkpoint | None:
+    prompt = _whole(text, rules, model, scope)
     if prompt is None:
         return None
     value = bytes(messages)

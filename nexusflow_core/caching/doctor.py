@@ -5,11 +5,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nexusflow_core.caching.checkpoints import Checkpoints
 from nexusflow_core.caching.counters import RecordedCounter
 from nexusflow_core.caching.misses import Miss, Reason
-from nexusflow_core.caching.rules import ANTHROPIC
+from nexusflow_core.caching.prompt import Breakpoint, Prompt
+from nexusflow_core.caching.rules import RULES, Rules, rules_of
 from nexusflow_core.caching.simulator import CacheSimulator, Step
 from nexusflow_core.caching.tokens import Counted
 from nexusflow_core.call import Call
@@ -41,8 +43,9 @@ class Verdict(Struct, frozen=True):
 class Diagnosis:
     """One call under observation, from the first byte of its answer."""
 
-    def __init__(self, doctor: "CacheDoctor", step: Step) -> None:
+    def __init__(self, doctor: "CacheDoctor", cache: CacheSimulator, step: Step) -> None:
         self._doctor = doctor
+        self._cache = cache
         self._step = step
 
     def words(self, usage: dict[str, Any] | None, *, stream: bool) -> str:
@@ -63,7 +66,7 @@ class Diagnosis:
         if counted is None:
             return Verdict(self._step.prediction.miss)
         found = judged(self._step, counted)
-        self._doctor.learn(self._step, counted)
+        self._doctor.learn(self._cache, self._step, counted)
         return found
 
 
@@ -77,25 +80,31 @@ def _counted(usage: dict[str, Any] | None, *, stream: bool) -> Counted | None:
 class CacheDoctor:
     """Predicts the cache for each caller and upstream, with hashes of prompts and never their content.
 
-    It looks at Claude's calls alone. `lock` guards it where calls come from several threads. Memory is bounded:
-    see `checkpoints` and MAX_ENTRIES.
+    It looks at calls of models whose rules are known: Claude, and OpenAI's from gpt-5.6 on. All are read as the
+    client sent them. `lock` guards it where calls come from several threads. Memory is bounded: see
+    `checkpoints` and MAX_ENTRIES.
     """
 
     def __init__(self, book: PriceBook, lock: AbstractContextManager[Any] | None = None) -> None:
         self._book = book
         self._lock = lock or nullcontext()
         self._checkpoints = Checkpoints()
-        self._cache = CacheSimulator(ANTHROPIC, RecordedCounter(MAX_ENTRIES), book, limit=MAX_ENTRIES)
-        self._models: dict[str, str | None] = {}
+        self._caches = {
+            rules.vendor: CacheSimulator(rules, RecordedCounter(MAX_ENTRIES), book, limit=MAX_ENTRIES)
+            for rules in RULES
+        }
+        self._models: dict[str, tuple[str, Rules] | None] = {}
 
     def look(self, call: Call, target: Target, *, at: datetime, answered_at: datetime) -> Diagnosis | None:
         """Returns the diagnosis of a call whose answer has just begun; None where nothing can be said.
 
         `at` is when it was sent.
         """
-        model = self._model(target.model or call.model)
-        if model is None or call.seen is None or call.endpoint != "messages":
+        known = self._model(target.model or call.model)
+        if known is None or call.seen is None or call.endpoint != "messages":
             return None
+        model, rules = known
+        cache = self._caches[rules.vendor]
         caller = call.principal.id if call.principal is not None else ""
         scope = f"{target.upstream.name}\0{caller}"
         session = call.session.session_id
@@ -103,31 +112,41 @@ class CacheDoctor:
             session = f"{session}\0{call.session.agent_id}"
         with self._lock:
             try:
-                prompt = self._checkpoints.read(call.seen, model=model, scope=scope, session=session)
+                prompt = self._checkpoints.read(call.seen, rules, model=model, scope=scope, session=session)
             except (InvalidRequestError, *MALFORMED):
                 return None
             if prompt is None:
                 return None
-            step = self._cache.predict(prompt, at=at, answered_at=answered_at, scope=scope, session=session)
-            self._cache.believe(step)
-        return Diagnosis(self, step)
+            prompt = _with_implicit_breakpoint(prompt)
+            step = cache.predict(prompt, at=at, answered_at=answered_at, scope=scope, session=session)
+            cache.believe(step)
+        return Diagnosis(self, cache, step)
 
-    def learn(self, step: Step, counted: Counted) -> None:
+    def learn(self, cache: CacheSimulator, step: Step, counted: Counted) -> None:
         """Takes in what an answer proves."""
         with self._lock:
-            self._cache.observe(step, counted)
+            cache.observe(step, counted)
 
-    def _model(self, name: str) -> str | None:
-        """The id of one of Anthropic's models; None for any other model."""
+    def _model(self, name: str) -> tuple[str, Rules] | None:
+        """Returns the model's id in the price book, and the rules of its cache. None: no rules are known."""
         if name not in self._models:
             if len(self._models) >= _MAX_MODELS:
                 self._models.clear()
             try:
                 found = self._book.find(name)
-                self._models[name] = found.row.id if found.vendor == "anthropic" else None
+                rules = rules_of(found)
+                self._models[name] = None if rules is None else (found.row.id, rules)
             except UnknownModelError:
                 self._models[name] = None
         return self._models[name]
+
+
+def _with_implicit_breakpoint(prompt: Prompt) -> Prompt:
+    rules = prompt.rules
+    if prompt.marks or not prompt.prefixes or not rules.implicit:
+        return prompt
+    last = Breakpoint(len(prompt.prefixes) - 1, rules.short, automatic=True)
+    return replace(prompt, marks=(last,))
 
 
 def judged(step: Step, counted: Counted) -> Verdict:

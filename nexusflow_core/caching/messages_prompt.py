@@ -147,8 +147,10 @@ def _parameters(request: Mapping[str, Any]) -> dict[str, bytes]:
     thinking = object_of(request.get("thinking"))
     if thinking and thinking.get("type") != "disabled":
         found["thinking"] = thinking
-    if effort := object_of(request.get("output_config")).get("effort"):
-        found["effort"] = effort
+    output = object_of(request.get("output_config"))
+    for name in ("effort", "format"):
+        if output.get(name):
+            found[name] = output[name]
     citations, images = citations_and_images(list_of(request.get("messages")))
     if citations:
         found["citations"] = True

@@ -13,7 +13,18 @@ from msgspec import Struct
 from nexusflow_core.errors import UnknownModelError
 from nexusflow_core.prices import ModelPrices, PriceBook
 
-__all__ = ["ANTHROPIC", "OPENAI", "RULES", "Invalidation", "Level", "Minimums", "Rules", "Wire", "rules_for"]
+__all__ = [
+    "ANTHROPIC",
+    "OPENAI",
+    "RULES",
+    "Invalidation",
+    "Level",
+    "Minimums",
+    "Rules",
+    "Wire",
+    "rules_for",
+    "rules_of",
+]
 
 _MAX_REMEMBERED = 1024
 
@@ -57,6 +68,10 @@ class Rules(Struct, frozen=True, kw_only=True):
     """A breakpoint of a longer lifetime must come before those of a shorter one."""
     latest_only: bool
     """Of more than `breakpoints`, only the latest count. False: such a request is refused."""
+    implicit: bool
+    """Without breakpoints, the end of the request is one."""
+    billed_writes: bool
+    """Only models whose writes have a price follow these rules."""
     source: str
 
     @property
@@ -92,6 +107,8 @@ ANTHROPIC: Final = Rules(
     ),
     longest_first=True,
     latest_only=False,
+    implicit=False,
+    billed_writes=False,
     source="https://platform.claude.com/docs/en/build-with-claude/prompt-caching",
 )
 
@@ -109,15 +126,21 @@ OPENAI: Final = Rules(
         Invalidation("model", Level.TOOLS),
         Invalidation("prompt_cache_key", Level.TOOLS),
         Invalidation("effort", Level.TOOLS),
+        Invalidation("thinking", Level.TOOLS),
         Invalidation("verbosity", Level.TOOLS),
         Invalidation("format", Level.TOOLS),
         Invalidation("service_tier", Level.TOOLS),
     ),
     longest_first=False,
     latest_only=True,
+    implicit=True,
+    billed_writes=True,
     source="https://platform.openai.com/docs/guides/prompt-caching",
 )
-"""From gpt-5.6 on: writes cost 1.25 times the input, for 30 minutes or 12 hours."""
+"""From gpt-5.6 on: writes cost 1.25 times the input, for 30 minutes or 12 hours.
+
+`thinking` is a parameter of the Messages API. Translation makes an effort of it.
+"""
 
 RULES: Final[tuple[Rules, ...]] = (ANTHROPIC, OPENAI)
 """All rules. If a vendor changes its rules, add new ones with their day."""
@@ -133,6 +156,14 @@ def rules_for(vendor: str, at: date) -> Rules:
         known = ", ".join(sorted({rules.vendor for rules in RULES}))
         raise KeyError(f"no cache rules of {vendor!r} are known; there are those of {known}")
     return next((rules for rules in reversed(own) if rules.since <= at), own[0])
+
+
+def rules_of(model: ModelPrices) -> Rules | None:
+    """Returns the rules of a model's cache; None if none are known."""
+    rules = next((rules for rules in reversed(RULES) if rules.vendor == model.vendor), None)
+    if rules is None or not rules.billed_writes:
+        return rules
+    return rules if any(tier.cache_write_5m for tier in model.row.tiers()) else None
 
 
 class Minimums:

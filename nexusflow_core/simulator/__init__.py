@@ -1,13 +1,13 @@
 """An upstream as a pure function of its cache, a request and the time.
 
-`reply` makes the model's answer for all protocols. Each folder reads and writes one protocol. Phrases in the
-user's text request errors, sizes and tool calls: see `directives`.
+`reply` makes the model's answer for all protocols. One module for each protocol reads and writes it. Phrases in
+the user's text request errors, sizes and tool calls: see `directives`.
 """
 
 from datetime import datetime
 
 from nexusflow_core.errors import NotFoundError
-from nexusflow_core.simulator.anthropic import count_tokens, create_message, error_response
+from nexusflow_core.simulator.anthropic import SERVICE, count_tokens, create_message
 from nexusflow_core.simulator.cache import BEGINNING, CacheAt, SimulatedCache
 from nexusflow_core.simulator.directives import FAILURES
 from nexusflow_core.simulator.endpoint import SimulatedResponse
@@ -42,4 +42,4 @@ def simulate(
     for tail, endpoint in _ENDPOINTS.items():
         if path.endswith(tail):
             return endpoint(headers, body, held)
-    return error_response(NotFoundError("Not found"), body)
+    return SERVICE.refuse(NotFoundError("Not found"), body)

@@ -44,9 +44,10 @@ class Directives(Struct, frozen=True):
     truncate: bool = False
     tokens: int | None = None
 
-    def fails_at_once(self, stream: bool) -> bool:
-        """Returns True if the answer is an HTTP error. Without a stream, stream errors are HTTP errors too."""
-        return self.failure is not None and not (self.failure_in_stream and stream)
+    def check(self, *, stream: bool) -> None:
+        """Raises the requested error, unless it comes inside a stream. Without a stream, it never does."""
+        if self.failure is not None and not (self.failure_in_stream and stream):
+            raise self.failure
 
 
 def read_directives(text: str, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> Directives:
@@ -54,17 +55,11 @@ def read_directives(text: str, failures: Mapping[str, UpstreamStatusError] = FAI
 
     `failures` are the errors of the protocol, by the names used in directives.
     """
-    failure: UpstreamStatusError | None = None
-    in_stream = False
-    for match in _ERROR.finditer(text):
-        failure = failures.get(match[2])
-        in_stream = match[1] is not None
-        if failure is not None:
-            break
-    size = _SIZE.search(text)
+    known = (match for match in _ERROR.finditer(text) if match[2] in failures)
+    error, size = next(known, None), _SIZE.search(text)
     return Directives(
-        failure=failure,
-        failure_in_stream=failure is not None and in_stream,
+        failure=None if error is None else failures[error[2]],
+        failure_in_stream=error is not None and error[1] is not None,
         truncate="simulate truncation" in text,
         tokens=None if size is None else min(int(size[1]), MAX_SIZE),
     )

@@ -13,7 +13,7 @@ from nexusflow_core.simulator.cache import CacheAt
 from nexusflow_core.untyped import is_list, is_object
 from nexusflow_core.upstream import Headers
 
-__all__ = ["Endpoint", "SimulatedResponse", "decode_body", "json_response", "made_id", "stream_response"]
+__all__ = ["Endpoint", "Service", "SimulatedResponse", "decode_body", "made_id"]
 
 MAX_DEPTH = 128
 """Maximum depth of a body. Tool schemas reach about 30. The interpreter's recursion limit is far higher."""
@@ -35,33 +35,48 @@ class SimulatedResponse(Struct, frozen=True):
         return b"".join(self.chunks)
 
 
-class Endpoint(Struct, frozen=True):
-    """One endpoint. A request needs a header in `credentials`. `answer` may raise CallerError."""
+class Service(Struct, frozen=True):
+    """One service. A request needs a header in `credentials`.
+
+    `headers` are those of an answer, or of an error. `error_json` is the body of an error. Both get the
+    request's body, to make ids.
+    """
 
     credentials: tuple[bytes, ...]
     no_credential: UpstreamStatusError
+    headers: Callable[[bytes, NexusFlowError | None], Headers]
+    error_json: Callable[[NexusFlowError, bytes], Any]
+
+    def stream(self, chunks: Iterable[bytes], body: bytes) -> SimulatedResponse:
+        """Returns an answer of server-sent events."""
+        content_type = (b"content-type", b"text/event-stream; charset=utf-8")
+        return SimulatedResponse(200, [content_type, *self.headers(body, None)], chunks)
+
+    def json(self, value: Any, body: bytes) -> SimulatedResponse:
+        """Returns an answer of one JSON value."""
+        return _json_response(200, value, self.headers(body, None))
+
+    def refuse(self, error: NexusFlowError, body: bytes) -> SimulatedResponse:
+        """Returns an error before the first byte of an answer."""
+        more = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+        return _json_response(error.status, self.error_json(error, body), [*self.headers(body, error), *more])
+
+
+class Endpoint(Struct, frozen=True):
+    """One endpoint of a service. `answer` may raise CallerError, or an error that the user requested."""
+
+    service: Service
     answer: Callable[[bytes, CacheAt], SimulatedResponse]
-    refuse: Callable[[NexusFlowError, bytes], SimulatedResponse]
 
     def __call__(self, headers: Headers, body: bytes, cache: CacheAt) -> SimulatedResponse:
         """Returns the answer to a request. Never raises. The cache remembers the request."""
-        if not any(name.lower() in self.credentials and value.strip() for name, value in headers):
-            return self.refuse(self.no_credential, body)
+        service = self.service
+        if not any(name.lower() in service.credentials and value.strip() for name, value in headers):
+            return service.refuse(service.no_credential, body)
         try:
             return self.answer(body, cache)
-        except CallerError as error:
-            return self.refuse(error, body)
-
-
-def json_response(status: int, value: Any, headers: Headers) -> SimulatedResponse:
-    """Returns a response of one JSON value."""
-    headers = [(b"content-type", b"application/json"), *headers]
-    return SimulatedResponse(status, headers, (msgspec.json.encode(value),))
-
-
-def stream_response(chunks: Iterable[bytes], headers: Headers) -> SimulatedResponse:
-    """Returns a response of server-sent events."""
-    return SimulatedResponse(200, [(b"content-type", b"text/event-stream; charset=utf-8"), *headers], chunks)
+        except (CallerError, UpstreamStatusError) as error:
+            return service.refuse(error, body)
 
 
 def decode_body(body: bytes) -> dict[str, Any]:
@@ -79,6 +94,11 @@ def made_id(prefix: str, body: bytes, nth: int = 0) -> str:
     """Returns an id that depends only on the request's body and a running number."""
     digest = hashlib.sha256(body + b"\0" + prefix.encode() + str(nth).encode())
     return prefix + digest.hexdigest()[:24]
+
+
+def _json_response(status: int, value: Any, headers: Headers) -> SimulatedResponse:
+    content_type = (b"content-type", b"application/json")
+    return SimulatedResponse(status, [content_type, *headers], (msgspec.json.encode(value),))
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

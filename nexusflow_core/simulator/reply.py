@@ -1,6 +1,7 @@
 """Makes the simulated model's answer, for all protocols.
 
-A protocol's module reads a request into an `Ask`, and renders the `Reply`. Only this module decides.
+A protocol's module reads a request into an `Ask`, and renders the `Reply`. Only this module decides what the
+model answers.
 """
 
 import re
@@ -12,12 +13,13 @@ from msgspec import Struct
 
 from nexusflow_core.counting import TOKEN_BYTES, text_tokens
 from nexusflow_core.errors import UpstreamStatusError
+from nexusflow_core.simulator.cache import blocks_of
 from nexusflow_core.simulator.directives import FAILURES, Directives, called_tools, read_directives
 from nexusflow_core.simulator.schema import conforming_value
 from nexusflow_core.untyped import object_of
 
-__all__ = ["MAX_TEXT_TOKENS", "Ask", "Part", "Reply", "Text", "Thought", "ToolCall"]
-__all__ += ["argument_slices", "clip", "reply", "words"]
+__all__ = ["Ask", "Part", "Reply", "Text", "Thought", "ToolCall"]
+__all__ += ["argument_slices", "last_turn", "reply", "words"]
 
 # Maximum tokens of an answer's text. A size that the user requests may be larger.
 MAX_TEXT_TOKENS = 4_096
@@ -104,6 +106,22 @@ def reply(ask: Ask, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> R
     return Reply(parts, stop, stopped_at, used, thinking, directives)
 
 
+def last_turn(prompt: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Returns the text and the tool results of the last user turn, in a body of the Messages API.
+
+    Neighbouring user messages are one turn. Skips a prefill.
+    """
+    turn: list[dict[str, Any]] = []
+    for message in reversed(blocks_of(prompt.get("messages"))):
+        if message.get("role") == "user":
+            turn = blocks_of(message.get("content")) + turn
+        elif message.get("role") == "assistant" and turn:
+            break
+    results = (block.get("content") for block in turn if block.get("type") == "tool_result")
+    read = (clip(" ".join(_texts(blocks_of(content))), MAX_TEXT_TOKENS) for content in results)
+    return "\n".join(_texts(turn)), tuple(text or "(nothing to read)" for text in read)
+
+
 def words(text: str) -> Iterator[str]:
     """Yields the pieces of a streamed text. Joined, they equal the text."""
     return (match[0] for match in _WORD.finditer(text))
@@ -121,6 +139,10 @@ def clip(text: str, tokens: int) -> str:
     """
     most = tokens * TOKEN_BYTES
     return text[:most].encode()[:most].decode(errors="ignore")
+
+
+def _texts(blocks: list[dict[str, Any]]) -> Iterator[str]:
+    return (block["text"] for block in blocks if block.get("type") == "text" and block.get("text"))
 
 
 def _calls(ask: Ask) -> tuple[ToolCall, ...]:

@@ -10,7 +10,7 @@ import pytest
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import CallRecord, PriceBook, decode_config
 from tests.servers import RecordingHook, Served
-from tests.simulator.offline import odd_gateway
+from tests.simulator.offline import odd_client, odd_gateway
 
 KIMI = b"""
 [upstreams.kimi]
@@ -22,6 +22,16 @@ api_key = "env:MOONSHOT_API_KEY"
 [[routes]]
 model = "kimi*"
 targets = ["kimi"]
+
+[upstreams.openai-chat]
+dialect = "openai-chat"
+vendor = "openai"
+base_url = "http://offline/openai"
+api_key = "env:OPENAI_API_KEY"
+
+[[routes]]
+model = "chat/gpt-*"
+targets = ["openai-chat/gpt-5.6-sol"]
 """
 
 MODELS = {
@@ -127,6 +137,47 @@ def test_a_developer_sees_why_it_missed(client: anthropic.Anthropic, hook: Recor
     said, third = ask("one o'clock")
     assert (said, third.cache_miss) == ("miss system_changed system[1]", "system_changed system[1]")
     assert counts(third)[1] == 0
+
+
+@pytest.mark.parametrize("model", ["gpt-5.6-sol", "chat/gpt-5.6-sol"])
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_developer_sees_why_openai_missed(model: str, marked: bool) -> None:
+    """From gpt-5.6 on, over Responses and Chat Completions: a write with its price, a read, a reason."""
+    hook = RecordingHook()
+    with odd_client(decode_config(OFFLINE + KIMI), hook) as client:
+        _three_calls_to_openai(client, hook, model, marked=marked)
+
+
+def _three_calls_to_openai(
+    client: anthropic.Anthropic, hook: RecordingHook, model: str, *, marked: bool
+) -> None:
+    mark = {"cache_control": {"type": "ephemeral"}} if marked else {}
+
+    def ask(clock: str, *turns: Any) -> tuple[str, CallRecord]:
+        before = len(hook.records)
+        manual = {"type": "text", "text": f"For {model}, {marked}. " + "word " * 6000}
+        raw = client.messages.with_raw_response.create(
+            model=model,
+            max_tokens=99,
+            system=[manual, {"type": "text", "text": f"It is {clock}.", **mark}],  # type: ignore[list-item]
+            messages=[{"role": "user", "content": "Hello"}, *turns],
+        )
+        return raw.headers["x-nexusflow-cache"], hook.wait(before + 1)[before]
+
+    header, first = ask("noon")
+    written = counts(first)[2]
+    assert (header, first.cache_miss) == ("miss cold", "cold")
+    assert written > 7000
+    price = PriceBook.builtin().price("gpt-5.6-sol", first.started_at, 0)
+    assert price.cache_write_5m * 4 == price.input * 5
+    assert first.cache_write_extra_usd is not None
+    assert Decimal(first.cache_write_extra_usd) == Decimal(written * price.input) / 4 / 10**15
+    header, second = ask("noon", {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "More"})
+    assert (header, second.cache_miss) == (f"hit {written}", None)
+    assert (counts(second)[1], second.cache_disagreement) == (written, None)
+    header, third = ask("one o'clock")
+    assert (header, third.cache_miss) == ("miss system_changed system[1]", "system_changed system[1]")
+    assert counts(third)[1:] == (0, written)
 
 
 def test_below_the_minimum_is_said_to_the_token(client: anthropic.Anthropic) -> None:

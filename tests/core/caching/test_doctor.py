@@ -222,7 +222,7 @@ def test_claude_behind_a_translated_protocol() -> None:
         return drive(traffic.gateway.open(call, started=0.0), [data], status=200, headers=JSON).record
 
     assert ask("anthropic/claude-sonnet-5", 0, 0).cache_miss == "cold"
-    assert ask("gpt-5.6", 0, 0).cache_miss is None
+    assert ask("gpt-5.5", 0, 0).cache_miss is None
 
 
 def test_a_defect_of_the_doctor_costs_nobody_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """What the simulated model answers over Responses, and what it refuses."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -157,32 +156,6 @@ def test_the_least_limit_is_sixteen():
     refused = error(max_output_tokens=15)
     assert (refused["param"], refused["code"]) == ("max_output_tokens", "integer_below_min_value")
     response(max_output_tokens=16)
-
-
-Items = list[dict[str, Any]]
-BROKEN: list[tuple[Callable[[Items], Items], str]] = [
-    (lambda items: items[:-1], "No tool output found for function call"),
-    (lambda items: items[:1] + items[-1:], "No tool call found for function call output"),
-    (lambda items: items[:2], "without its required following item"),
-    (lambda items: [*items[:2], items[0], *items[2:]], "without its required following item"),
-    (lambda items: [{"type": "item_reference", "id": "rs_1"}, *items], "Item with id 'rs_1' not found"),
-]
-
-
-@pytest.mark.parametrize(("changed", "message"), BROKEN)
-def test_a_broken_history_is_refused(changed: Callable[[Items], Items], message: str):
-    """A call without its output, an output without its call, reasoning without its follower, a bare id."""
-    items = called("sunny", "noon")
-    assert message in error(changed(items), tools=TOOLS)["message"]
-    assert post(request(items, tools=TOOLS)).status == 200
-
-
-@pytest.mark.parametrize("content", ["", "simulated.rs_1", "x.y", "nxf1.e30.00000000"])
-def test_only_its_own_encrypted_content_is_taken(content: str):
-    """Anything else could not be verified."""
-    items = called("sunny", "noon")
-    items[1] = {**items[1], "encrypted_content": content}
-    assert error(items, tools=TOOLS)["code"] == "invalid_encrypted_content"
 
 
 def test_cached_tokens_are_those_before_the_last_answer():

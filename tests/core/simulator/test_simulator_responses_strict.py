@@ -110,6 +110,34 @@ def test_items(message: str, change: Change):
     assert message in (refusal(body) or "nothing was refused")
 
 
+Items = list[dict[str, Any]]
+BROKEN: list[tuple[Callable[[Items], Items], str]] = [
+    (lambda items: items[:-1], "No tool output found for function call"),
+    (lambda items: items[:1] + items[-1:], "No tool call found for function call output"),
+    (lambda items: items[:2], "without its required following item"),
+    (lambda items: [*items[:2], items[0], *items[2:]], "without its required following item"),
+    (lambda items: [{"type": "item_reference", "id": "rs_1"}, *items], "Item with id 'rs_1' not found"),
+]
+
+
+@pytest.mark.parametrize(("changed", "message"), BROKEN)
+def test_a_broken_history_is_refused(changed: Callable[[Items], Items], message: str):
+    """A call without its output, an output without its call, reasoning without its follower, a bare id."""
+    items = called("sunny", "noon")
+    assert message in (refusal(request(changed(items), tools=TOOLS)) or "nothing was refused")
+    assert refusal(request(items, tools=TOOLS)) is None
+
+
+@pytest.mark.parametrize("content", ["", "simulated.rs_1", "x.y", "nxf1.e30.00000000"])
+def test_only_its_own_encrypted_content_is_taken(content: str):
+    """Anything else could not be verified."""
+    items = called("sunny", "noon")
+    items[1] = {**items[1], "encrypted_content": content}
+    answer = post(request(items, tools=TOOLS), simulate=simulate)
+    assert answer.status == 400
+    assert json.loads(answer.body)["error"]["code"] == "invalid_encrypted_content"
+
+
 def test_thoughts_between_calls():
     """Two calls, each with a thought, a word and a thought before it, all of which can be sent back."""
     asked = request("call get_weather and get_time. simulate thoughts between", tools=TOOLS)

@@ -12,9 +12,7 @@ from nexusflow_core.errors import CallerError, UpstreamStatusError
 from nexusflow_core.simulator import openai_chat
 from nexusflow_core.simulator.cache import CacheAt
 from nexusflow_core.simulator.endpoint import SimulatedResponse, made_id
-from nexusflow_core.simulator.openai_chat import error_body
-from nexusflow_core.simulator.openai_chat.answer import answer_to
-from nexusflow_core.simulator.openai_chat.request import ask_of, last_text, read_chat
+from nexusflow_core.simulator.openai_chat import answer_to, ask_of, error_body, read_chat
 from nexusflow_core.simulator.reply import reply
 from nexusflow_core.sse import encode_sse
 from nexusflow_core.upstream import Headers
@@ -35,7 +33,7 @@ def create_chat_completion(headers: Headers, body: bytes, cache: CacheAt) -> Sim
     return replace(openai_chat.create_chat_completion, answer=_answer)(headers, body, cache)
 
 
-def _answer(body: bytes, _: CacheAt) -> SimulatedResponse:
+def _answer(body: bytes, cache: CacheAt) -> SimulatedResponse:
     try:
         check_request(body)
         request = read_chat(body)
@@ -44,15 +42,18 @@ def _answer(body: bytes, _: CacheAt) -> SimulatedResponse:
         refused = UpstreamStatusError(400, "invalid_request_error", error.message, details=details)
         return _error_response(refused, body)
     stream = request.stream is True
-    quirks = quirks_in(last_text(request))
+    ask = ask_of(request)
+    quirks = quirks_in(ask.text)
     aloud = any(quirk.aloud for quirk in quirks)
-    replied = reply(replace(ask_of(request), think=aloud or request.reasons), FAILURES)
+    replied = reply(replace(ask, think=aloud or request.reasons), FAILURES)
     failure = replied.directives.failure
-    if failure is not None and replied.directives.fails_at_once(stream):
-        return _error_response(failure, body, quirks, stream=stream)
+    try:
+        replied.directives.check(stream=stream)
+    except UpstreamStatusError as error:
+        return _error_response(error, body, quirks, stream=stream)
     if any(quirk.in_200 for quirk in quirks) and failure is None:
         return _error_response(FAILURES["server_error"], body, quirks, stream=stream)
-    plain = answer_to(request, replied, body, aloud=aloud or request.reasons_aloud)
+    plain = answer_to(request, replied, body, cache, aloud=aloud or request.reasons_aloud)
     answer = OddAnswer(plain, quirks, replied.directives)
     if stream:
         return SimulatedResponse(200, _headers(b"text/event-stream; charset=utf-8", body), answer)

@@ -11,8 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from nexusflow_core.simulator.directives import Directives
-from nexusflow_core.simulator.openai_chat import error_body
-from nexusflow_core.simulator.openai_chat.answer import DONE, Answer, deltas, message
+from nexusflow_core.simulator.openai_chat import DONE, Answer, deltas, error_body, message
 from nexusflow_core.sse import encode_sse
 from tests.simulator.openai_chat.chunks import Chunk
 from tests.simulator.openai_chat.quirks import Quirk

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from nexusflow_core.simulator.openai_chat.answer import Turn
+from nexusflow_core.simulator.openai_chat import Turn
 from tests.simulator.openai_chat.chunks import Chunk
 from tests.simulator.openai_chat.oddities import calls, ended, framed, said, shaped
 from tests.simulator.openai_chat.values import Object

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from nexusflow_core.simulator.openai_chat.request import ask_of, last_text
-from nexusflow_core.simulator.openai_responses.request import ResponsesRequest, chat_of
+from nexusflow_core.simulator.openai_responses import ResponsesRequest, ask_of
 from nexusflow_core.simulator.reply import Part, Reply, Text, Thought, ToolCall, reply
 
 __all__ = ["reply_to"]
@@ -17,9 +16,9 @@ _BETWEEN = "simulate thoughts between"
 
 def reply_to(request: ResponsesRequest) -> Reply:
     """The product's reply; with the directive, each call has a thought, a word and a thought before it."""
-    chat = chat_of(request)
-    plain = reply(ask_of(chat))
-    if _BETWEEN not in last_text(chat):
+    ask = ask_of(request)
+    plain = reply(ask)
+    if _BETWEEN not in ask.text:
         return plain
     return replace(plain, parts=tuple(_interrupted(plain.parts)))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from nexusflow_core.simulator.openai_chat.usage import CACHED_AT_LEAST, CACHED_BY
+from nexusflow_core.simulator.openai_prompt import CACHED_AT_LEAST, CACHED_BY
 from tests.simulator.openai_chat.chunks import Chunk
 from tests.simulator.openai_chat.values import Object
 

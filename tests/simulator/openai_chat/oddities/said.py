@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from nexusflow_core.counting import text_tokens
-from nexusflow_core.simulator.openai_chat.answer import Call, Turn
+from nexusflow_core.simulator.openai_chat import Call, Turn
 
 _REFUSAL = "I'm sorry, but I can't assist with that request."
 _AFTERTHOUGHT = "I have asked the tools."

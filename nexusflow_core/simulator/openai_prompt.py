@@ -1,0 +1,147 @@
+"""What both protocols of OpenAI share: credentials, prompts as bodies of the Messages API, and their tokens."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from nexusflow_core.caching import OPENAI
+from nexusflow_core.counting import TokenSum, text_tokens
+from nexusflow_core.errors import UpstreamStatusError
+from nexusflow_core.simulator.cache import CacheAt, prefix_sizes
+from nexusflow_core.untyped import list_of, object_of
+
+__all__ = ["CACHED_AT_LEAST", "CACHED_BY", "CREATED", "CREDENTIALS", "NO_CREDENTIAL", "PromptTokens"]
+__all__ += ["answer_schema", "base_model", "blocks_of_parts", "openai_prompt", "prompt_tokens", "prompt_total"]
+
+CREATED: Final = 1_767_225_600  # the simulator has no clock: all answers date from 2026-01-01
+
+CREDENTIALS = (b"authorization", b"api-key")
+"""A bearer token, or Azure's `api-key`."""
+
+NO_CREDENTIAL = UpstreamStatusError(
+    401,
+    "invalid_request_error",
+    "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer "
+    "auth (i.e. Authorization: Bearer YOUR_KEY).",
+    details={"code": "invalid_api_key"},
+)
+
+CACHED_AT_LEAST = 1_024
+CACHED_BY = 128
+"""In tokens. OpenAI caches prefixes from CACHED_AT_LEAST on, and extends them in steps of CACHED_BY."""
+
+_BILLS_WRITES = re.compile(r"gpt-5\.[6-9]|gpt-[6-9]")
+"""Models that take breakpoints and bill cache writes."""
+
+_JSON_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
+
+_MARK = "prompt_cache_breakpoint"
+
+_BLOCK_TYPES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("text", "input_text", "output_text"), "text"),
+    **dict.fromkeys(("image_url", "input_image"), "image"),
+    **dict.fromkeys(("file", "input_file", "input_audio", "video_url"), "document"),
+}
+"""Types of blocks in the Messages API, by those of OpenAI's parts."""
+
+
+class PromptTokens(Struct, frozen=True):
+    """Tokens of a prompt. `cached` and `written` are parts of `total`; None: the model does not bill writes."""
+
+    total: int
+    cached: int
+    written: int | None = None
+    written_12h: int = 0
+
+    def details(self) -> dict[str, Any]:
+        """Returns the counts of the cache, in OpenAI's names."""
+        if self.written is None:
+            return {"cached_tokens": self.cached}
+        lifetimes = {"ttl_30m_tokens": self.written - self.written_12h, "ttl_12h_tokens": self.written_12h}
+        return {
+            "cached_tokens": self.cached,
+            "cache_write_tokens": self.written,
+            "cache_write_tokens_details": lifetimes,
+        }
+
+
+class _TokenSum(TokenSum):
+    """Counts each text by itself, rounded up. The arguments of a call are text."""
+
+    def text(self, *texts: Any) -> None:
+        self.tokens += sum(text_tokens(text) for text in texts if isinstance(text, str))
+
+    def json(self, value: Any) -> None:
+        self.text(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+
+
+def base_model(model: str) -> str:
+    """Returns a model's name in lower case, without the vendor's prefix."""
+    return model.lower().rpartition("/")[2]
+
+
+def answer_schema(kind: Any, schema: Any) -> Any:
+    """Returns the schema of an answer's format, or None."""
+    if kind == "json_object":
+        return _JSON_OBJECT
+    return (schema or {"type": "object"}) if kind == "json_schema" else None
+
+
+def blocks_of_parts(content: Any, lifetime: Any = None) -> list[dict[str, Any]]:
+    """Returns the parts of a message, or its text, as blocks of the Messages API.
+
+    `lifetime`: that of breakpoints without one.
+    """
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [_block(object_of(part), lifetime) for part in list_of(content)]
+
+
+def _block(part: dict[str, Any], lifetime: Any) -> dict[str, Any]:
+    kind, text = _BLOCK_TYPES.get(str(part.get("type"))), part.get("text")
+    block: dict[str, Any] = {name: value for name, value in part.items() if name != _MARK}
+    if kind == "text" and isinstance(text, str):
+        block = {"type": kind, "text": text}
+    elif kind is not None and kind != "text":
+        block["type"] = kind
+    if part.get(_MARK) is not None and text != "":
+        block["cache_control"] = {"ttl": object_of(part[_MARK]).get("ttl") or lifetime}
+    return block
+
+
+def openai_prompt(
+    tools: list[dict[str, Any]] | None, messages: list[dict[str, Any]], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns a prompt in Messages' form. Unless `prompt_cache_options` say `explicit`, its end is marked."""
+    automatic = None if options.get("mode") == "explicit" else {"ttl": options.get("ttl")}
+    return {"tools": tools, "messages": messages, "cache_control": automatic}
+
+
+def prompt_total(prompt: Mapping[str, Any]) -> int:
+    """Returns the tokens of a whole prompt."""
+    return prefix_sizes(prompt, _TokenSum())[-1]
+
+
+def prompt_tokens(model: str, prompt: dict[str, Any], cache: CacheAt, *scope: Any) -> PromptTokens:
+    """Returns the tokens of a prompt, and those read from the cache.
+
+    A model that bills writes has a cache, which is updated. `scope`: parameters that it depends on. For other
+    models, the prefix before the last answer was sent before, so it is cached.
+    """
+    sizes = prefix_sizes(prompt, _TokenSum())
+    if _BILLS_WRITES.match(base_model(model)) is None:
+        messages = prompt["messages"]
+        turns = [i for i, message in enumerate(messages[:-1]) if message["role"] == "assistant"]
+        earlier = prompt_total({**prompt, "messages": messages[: turns[-1]]}) if turns else 0
+        return PromptTokens(sizes[-1], _in_steps(earlier) if earlier >= CACHED_AT_LEAST else 0)
+    sizes[:-1] = map(_in_steps, sizes[:-1])
+    found = cache.step(OPENAI, {**prompt, "model": model}, sizes, msgspec.json.encode(scope).decode())
+    long = found.write_1h.best
+    return PromptTokens(sizes[-1], found.read.best, found.write_5m.best + long, long)
+
+
+def _in_steps(tokens: int) -> int:
+    return tokens // CACHED_BY * CACHED_BY
