@@ -20,6 +20,8 @@ _BOM = b"\xef\xbb\xbf"
 
 _FIELD = re.compile(rb"(?:data|event|id|retry)[ \t]*:|:")
 
+_BEGINNINGS = frozenset({b"data: ", b"event:"})
+
 _RETRY_DIGITS = 18  # thirty million years
 
 
@@ -72,12 +74,24 @@ class SSEDecoder:
     Raises EventTooLargeError once an event exceeds `max_event_bytes`, which also bounds the memory.
     """
 
-    __slots__ = ("_after_cr", "_data", "_event", "_head", "_id", "_max", "_partial", "_retry", "_size")
+    __slots__ = (
+        "_after_cr",
+        "_between",
+        "_data",
+        "_event",
+        "_head",
+        "_id",
+        "_max",
+        "_partial",
+        "_retry",
+        "_size",
+    )
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
         self._head: bytes | None = b""  # the first bytes, until it is clear whether they are a BOM; then None
         self._after_cr = False  # the last byte was a CR that ended a line; a following LF belongs to it
+        self._between = False  # behind the first bytes, and not inside an event
         self._partial = bytearray()  # the unfinished line
         self._begin_event()
 
@@ -88,7 +102,7 @@ class SSEDecoder:
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Returns the events that these bytes complete, in order. Raises EventTooLargeError."""
-        if data[:6] == b"data: " and data[-2:] == b"\n\n" and (whole := self._whole_events(data)) is not None:
+        if data[:6] in _BEGINNINGS and data[-2:] == b"\n\n" and (whole := self._whole_events(data)) is not None:
             return whole
         if self._head is not None:
             data = self._skip_bom(self._head + data)
@@ -106,6 +120,7 @@ class SSEDecoder:
             else:
                 self._end_event(events)
         self._partial += tail
+        self._between = self._head is None and not (self._after_cr or self._partial or self._size)
         if len(self._partial) + self._size > self._max:
             raise EventTooLargeError(f"a server-sent event is longer than {self._max} bytes")
         return events
@@ -114,25 +129,41 @@ class SSEDecoder:
         """Returns the last event of a stream that ended before its blank line, or an empty list."""
         events = self.feed(b"\n\n")
         self._head = b""
-        self._after_cr = False
+        self._after_cr = self._between = False
         return events
 
-    def _whole_events(self, data: bytes) -> list[ServerSentEvent] | None:
-        """Returns the events of a chunk in which each event is one data line, or None for other chunks.
+    def only_line(self, data: bytes) -> bytes | None:
+        """Returns the JSON in a chunk that is one whole event with one data line; None if it may be another.
 
-        Nearly every chunk is like this. The general way returns the same.
+        Of more lines it returns text that is no JSON. It changes nothing: `feed` takes the same chunk.
         """
-        if self._head is not None or self._after_cr or self._partial or self._size or 13 in data:
+        if not self._between or 13 in data or data.find(b"\n\n") != len(data) - 2 or len(data) > self._max:
+            return None
+        if data[:6] == b"data: ":
+            return data[6:-2]
+        start = data.find(b"\ndata") if data[:6] == b"event:" else -1
+        return data[start + 7 : -2] if data[start + 5 : start + 7] == b": " and start > 0 else None
+
+    def _whole_events(self, data: bytes) -> list[ServerSentEvent] | None:
+        """Returns the events of a chunk in which each event is one data line, perhaps behind its name.
+
+        None for other chunks. Nearly every chunk is like this. The general way returns the same.
+        """
+        if not self._between or 13 in data:
             return None
         if len(data) > self._max:
             return None
-        if data.find(b"\n") == len(data) - 2:
+        if data.find(b"\n") == len(data) - 2 and data[:6] == b"data: ":
             return [ServerSentEvent(data[6:-2])]
         events: list[ServerSentEvent] = []
         for frame in data[:-2].split(b"\n\n"):
-            if frame[:6] != b"data: " or 10 in frame:
+            name, line = "", frame
+            if frame[:7] == b"event: ":
+                first, _, line = frame.partition(b"\n")
+                name = first[7:].decode(errors="replace")
+            if line[:6] != b"data: " or 10 in line:
                 return None
-            events.append(ServerSentEvent(frame[6:]))
+            events.append(ServerSentEvent(line[6:], name))
         return events
 
     def _skip_bom(self, data: bytes) -> bytes:

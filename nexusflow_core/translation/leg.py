@@ -133,17 +133,20 @@ class TranslatedLeg(ABC, Generic[_Stream]):
     def receive_data(self, data: bytes) -> bytes:
         if self._text is not None:
             return self._read(self._text.feed(data))
-        if self._stream is None:
+        if (stream := self._stream) is None:
             return self._hold(data)
         if self.head is None:
             self._hold(data)
+        elif (line := self._decoder.only_line(data)) is not None and (words := stream.plain(line)) is not None:
+            return words  # most chunks continue the open text
         try:
             events = self._decoder.feed(data)
         except EventTooLargeError:
             return self._broken(AnswerUnusableError("the upstream sent an event beyond every bound"))
-        if len(events) == 1:
-            return self.decode(events[0])
-        return b"".join([self.decode(event) for event in events])
+        plain = stream.plain
+        return b"".join(
+            [words if (words := plain(event.data)) is not None else self.decode(event) for event in events]
+        )
 
     def receive_eof(self) -> bytes:
         out = self._read(self._text.flush()) if self._text is not None else b""

@@ -80,6 +80,13 @@ class AnswerStream(ABC, Generic[_Tap]):
         """Returns usage in Anthropic's names: the upstream's, or an estimate after the answer has begun."""
         return self._tap.usage(self.written) if self.started else self._tap.counts()
 
+    def plain(self, data: bytes) -> bytes | None:
+        """Returns the bytes of a data line that only continues the open text, else None.
+
+        Most lines do. `decode` of the leg must return the same, and may take longer.
+        """
+        return None
+
     @abstractmethod
     def finalize(self) -> bytes:
         """Returns the end of the stream: waiting text, ending and final usage. See `_end`."""

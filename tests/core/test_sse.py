@@ -1,5 +1,7 @@
 """Server-sent events: any cut of the bytes gives the same events, and nothing grows without bound."""
 
+import json
+
 import httpx2
 import pytest
 from hypothesis import given
@@ -166,3 +168,58 @@ def test_what_the_format_cannot_carry_is_refused(bad: dict[str, object]) -> None
     """A CR in data, a line break in a name or a retry below 0 would come out as something else."""
     with pytest.raises(ValueError, match="cannot carry"):
         encode_sse(**bad)  # type: ignore[arg-type]
+
+
+LINES = st.sampled_from(
+    [
+        b"data: {}",
+        b"data: [1]",
+        b"data:x",
+        b"data: ",
+        b"event: a",
+        b"event: ",
+        b"id: 1",
+        b": c",
+        b"",
+        b"\r",
+        b"data",
+    ]
+)
+
+
+@given(st.lists(st.lists(LINES, max_size=4), max_size=4))
+def test_the_quick_line_is_the_event_that_feed_returns(chunks: list[list[bytes]]) -> None:
+    """In a chunk that is one event with one data line, it is that event's data. `feed` takes it as before."""
+    quick, slow = SSEDecoder(), SSEDecoder()
+    for lines in chunks:
+        chunk = b"\n".join([*lines, b"", b""])
+        line = quick.only_line(chunk)
+        assert quick.only_line(chunk) == line
+        events = slow.feed(chunk)
+        assert quick.feed(chunk) == events
+        if line is not None and _is_json(line):
+            assert [event.data for event in events] == [line]
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_a_quick_line_stands_between_events() -> None:
+    """Not before the first bytes, not inside an event, and not behind half of a line end."""
+    whole = b"data: {}\n\n"
+    decoder = SSEDecoder()
+    assert decoder.only_line(whole) is None  # a BOM might still come
+    decoder.feed(whole)
+    assert decoder.only_line(whole) == b"{}"
+    assert decoder.only_line(b"event: a\ndata: {}\n\n") == b"{}"
+    assert decoder.only_line(b"data: {}\r\n\r\n") is None
+    for before, after in ((b"data: 1", b"\n\n"), (b"event: a\n", b"\n"), (b"data: 1\r\n\r", b"\n")):
+        decoder.feed(before)
+        assert decoder.only_line(whole) is None
+        decoder.feed(after)
+        assert decoder.only_line(whole) == b"{}"

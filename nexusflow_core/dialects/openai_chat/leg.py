@@ -37,8 +37,6 @@ class ChatLeg(TranslatedLeg[ChatStream]):
         stream, data = self._stream, event.data
         if stream is None:
             return b""
-        if (words := stream.plain(data)) is not None:
-            return words
         if stream.done or self._refused or not data.strip():
             return b""
         if is_done(data):

@@ -271,8 +271,11 @@ def _fails(error: Any, deepest: int = 8) -> bool:
 
 
 def _nothing_but(cls: type[Struct], *members: tuple[str, Any] | tuple[str, Any, Any]) -> type[Struct]:
-    """Returns a struct with these members, in which all others of `cls` must be null or absent."""
-    names = {member[0] for member in members} | {"object"}
+    """Returns a struct with these members, in which all others of `cls` must be null or absent.
+
+    `object`, `model` and `service_tier` may have any value: they are in every chunk, and the last one counts.
+    """
+    names = {member[0] for member in members} | {"object", "model", "service_tier"}
     others = [(name, None, None) for name in cls.__struct_fields__ if name not in names]
     return msgspec.defstruct(f"Plain{cls.__name__}", [*members, *others], gc=False)
 
@@ -283,22 +286,20 @@ _plain = msgspec.json.Decoder(
     _nothing_but(
         Chunk,
         ("choices", GenericAlias(list, _plain_choice)),
-        ("model", str | None, None),
-        ("service_tier", Any, None),  # repeated in every chunk; only the last one is used
     )
 )
 
 
-def plain_text(data: bytes) -> tuple[str, str | None] | None:
-    """Returns text and model of a data line with nothing but text, which most are; else None."""
+def plain_text(data: bytes) -> str | None:
+    """Returns the text of a data line with nothing but text, which most are; else None."""
     try:
         chunk: Any = _plain.decode(data)
     except MALFORMED:
         return None
-    choices = chunk.choices
-    if len(choices) != 1 or choices[0].index:
+    if len(chunk.choices) != 1 or (choice := chunk.choices[0]).index:
         return None
-    return choices[0].delta.content, chunk.model
+    text: str = choice.delta.content
+    return text
 
 
 # Lenient reading

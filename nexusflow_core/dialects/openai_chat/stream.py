@@ -53,13 +53,8 @@ class ChatStream(AnswerStream["ChatUsage"]):
         """
         if not self._writer.in_text or self._words.closely:
             return None
-        if (found := plain_text(data)) is None:
-            return None
-        text, model = found
-        if model:
-            self.upstream_model = model
-        if not text:
-            return b""
+        if not (text := plain_text(data)):
+            return None if text is None else b""
         self._text_written.size += len(text) if text.isascii() else len(text.encode())
         return text_delta(self._writer.index, text)
 

@@ -51,8 +51,6 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
         stream, data = self._stream, event.data
         if stream is None:
             return b""
-        if (words := stream.plain(data)) is not None:
-            return words
         if stream.done or self._refused or not data.strip() or is_done(data):
             return b""
         try:
