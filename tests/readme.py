@@ -14,6 +14,7 @@ from tests.hosts.shown import FORMS, headed, shown
 from tests.matrix.results import clients_table, hosts_table, versions
 from tests.readme_caching import PICTURE, break_even_table, invalidations_table, picture, report, rules_table
 from tests.readme_features import comparison_table, features_table
+from tests.readme_importing import fields, formats_table
 from tests.readme_python import api_asgi, api_core, error_table
 from tests.readme_reference import commands, members, settings
 from tests.readme_vendors import (
@@ -274,6 +275,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "record": record,
     "members": members,
+    "formats": formats_table,
+    "columns-of-tables": fields,
     "billing": billing,
     "vendors": vendors_table,
     "columns": columns_table,

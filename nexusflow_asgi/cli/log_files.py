@@ -1,44 +1,40 @@
-"""Reads log files line by line. Files that cannot be logs are refused early; long lines are not held whole."""
+"""Log files of a command: which ones they are, and the calls in them. Each call counts once, by its id."""
 
 import argparse
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
-from itertools import chain, islice
+import io
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import BinaryIO
+from typing import Final, TypeAlias
 
+from msgspec import Struct
+
+from nexusflow_asgi.cli.log_bytes import DAMAGED, is_parquet, plain_bytes, raw_bytes
+from nexusflow_asgi.cli.log_values import Row, csv_rows, first_line, json_values, parquet_rows
 from nexusflow_asgi.cli.table import printable
-from nexusflow_core.errors import ConfigError
-from nexusflow_core.logs import HEAD_BYTES, Entry, Skipped, is_transcript, read_transcript, shortened
+from nexusflow_core.errors import ConfigError, InvalidUsageError
+from nexusflow_core.logs import Entry, NotAnEntryError, Skipped, columns_of, read_log, read_row
 
-__all__ = ["add_files_argument", "check_log", "is_too_long", "log_entries", "log_lines"]
+__all__ = ["LogFile", "Reading", "add_files_argument", "log_files"]
 
-_HEAD = 20
-"""Lines that are searched for the mark of a transcript: its first lines may be internal ones."""
+_SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+_PACKED: Final = (".gz", ".zst")
+_EVERY: Final = 4096
+_DUPLICATE: Final = Skipped("another line has the same id", expected=True)
 
-_MAX_LINE = 16 * 2**20
-_CHUNK = 2**20
-_BOM = b"\xef\xbb\xbf"
-_TOO_LONG = "longer than"
-_OTHER_FORMS = {
-    b"\x1f\x8b": "compressed with gzip: unpack it first",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it first",
-    b"BZh": "compressed with bzip2: unpack it first",
-    b"\xfd7zXZ\x00": "compressed with xz: unpack it first",
-    b"PK\x03\x04": "a zip archive: unpack it first",
-    b"\xff\xfe\x00\x00": "UTF-32: convert it to UTF-8 first",
-    b"\x00\x00\xfe\xff": "UTF-32: convert it to UTF-8 first",
-    b"\xff\xfe": "UTF-16: convert it to UTF-8 first",
-    b"\xfe\xff": "UTF-16: convert it to UTF-8 first",
-}
-_WIDE: dict[tuple[bool, ...], str] = {
-    (False, True, True, True): "UTF-32: convert it to UTF-8 first",
-    (True, True, True, False): "UTF-32: convert it to UTF-8 first",
-    (False, True, False, True): "UTF-16: convert it to UTF-8 first",
-    (True, False, True, False): "UTF-16: convert it to UTF-8 first",
-}
-"""Text without a byte order mark, recognised by the zeros among its first four bytes."""
+Found: TypeAlias = tuple[int, Entry | Skipped]
+
+
+class LogFile(Struct, frozen=True):
+    """A file to read. `named`: the user named it; others were found in a folder that the user named."""
+
+    name: str
+    named: bool = True
+
+    @property
+    def shown(self) -> str:
+        """The name as it is printed."""
+        return "stdin" if self.name == "-" else printable(self.name)
 
 
 def add_files_argument(parser: argparse.ArgumentParser, help: str) -> None:
@@ -46,84 +42,121 @@ def add_files_argument(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument("files", nargs="*", default=["-"], metavar="FILE", help=help)
 
 
-def check_log(name: str) -> None:
-    """Raises ConfigError for an unreadable file. Call it for all files first: reading them may take hours."""
-    if name == "-":
-        return
-    try:
-        Path(name).stat()
-    except OSError as error:
-        raise _unreadable(name, error) from None
-    if Path(name).is_dir():
-        raise ConfigError("", f"{printable(name)} cannot be read: it is a folder")
+def log_files(names: list[str]) -> list[LogFile]:
+    """Returns the files, and those inside of folders in the order of their names.
 
-
-def log_lines(name: str) -> Iterator[tuple[str, bytes | Skipped]]:
-    """Yields the lines of a file that are not blank, each with its place `FILE:NUMBER`. `-` is standard input.
-
-    Raises ConfigError if the file cannot be read.
+    Raises ConfigError for a file that cannot be read, before any is read: reading them may take hours.
     """
-    shown = "stdin" if name == "-" else printable(name)
-    try:
-        with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
-            for number, line in _lines(file):
-                yield f"{shown}:{number}", line
-    except OSError as error:
-        raise _unreadable(name, error) from None
+    found: list[LogFile] = []
+    for name in names:
+        path = Path(name)
+        if name == "-":
+            found.append(LogFile(name))
+            continue
+        try:
+            path.stat()
+        except OSError as error:
+            raise _unreadable(name, error) from None
+        found.extend(_inside(path) if path.is_dir() else (LogFile(name),))
+    return found
 
 
-def log_entries(
-    name: str, read: Callable[[bytes], Entry | Skipped], seen: set[str]
-) -> Iterator[tuple[str, Entry | Skipped]]:
-    """Yields the calls of a file with their places: a transcript as a whole, other logs line by line by `read`.
+class Reading:
+    """Reads files. `seen` has the ids of their calls: a call that is in several files counts once.
 
-    `seen` has the ids of messages of other transcripts; each message counts once. Raises ConfigError.
+    `columns` maps the columns of tables, and `zone` is the zone of their times. `source` and `at` are those of
+    `read_log`.
     """
-    lines = log_lines(name)
-    head = list(islice(lines, _HEAD))
-    if any(isinstance(line, bytes) and is_transcript(line) for _, line in head):
-        whole = (line for _, line in chain(head, lines) if isinstance(line, bytes))
-        yield from ((printable(name), entry) for entry in read_transcript(whole, seen))
-        return
-    for place, line in chain(head, lines):
-        yield place, line if isinstance(line, Skipped) else read(line)
+
+    def __init__(
+        self,
+        *,
+        source: str | None = None,
+        at: datetime | None = None,
+        columns: Mapping[str, str] | None = None,
+        zone: tzinfo | None = None,
+    ) -> None:
+        self.seen: set[int] = set()
+        self._source, self._at, self._columns, self._zone = source, at, columns, zone
+
+    def entries(self, file: LogFile, progress: Callable[[int], None] | None = None) -> Iterator[Found]:
+        """Yields the calls of a file with their lines, and a Skipped for what is none.
+
+        `progress` gets the number of bytes read so far, now and then. Raises ConfigError if the file cannot be
+        opened.
+        """
+        line, count = 0, 0
+        try:
+            with raw_bytes(file.name) as raw:
+                for line, entry in self._each(file, raw):
+                    count += 1
+                    if progress is not None and count % _EVERY == 0:
+                        progress(raw.tell())
+                    if isinstance(entry, Entry) and entry.id is not None:
+                        if (key := hash(entry.id)) in self.seen:  # a text would take ten times the memory
+                            yield line, _DUPLICATE
+                            continue
+                        self.seen.add(key)
+                    yield line, entry
+        except DAMAGED as error:
+            why = printable(str(error))[:100]
+            yield line, Skipped(f"the file is damaged after this line: {why}", lost=True)
+        except OSError as error:
+            raise _unreadable(file.name, error) from None
+
+    def _each(self, file: LogFile, raw: io.BufferedReader) -> Iterator[Found]:
+        if is_parquet(raw):
+            yield from self._rows(*parquet_rows(file.name))
+            return
+        content = plain_bytes(raw)
+        number, first = first_line(content)
+        if isinstance(first, Skipped):
+            yield number, first
+        elif self._is_table(file, first):
+            yield from self._rows(*csv_rows(number, first, content))
+        else:
+            yield from read_log(json_values(number, first, content), self._source, self._at)
+
+    def _is_table(self, file: LogFile, first: bytes) -> bool:
+        if first.lstrip()[:1] in (b"{", b"[") or not first or self._source is not None:
+            return False
+        if self._columns is not None or any(end in file.name for end in (".csv", ".tsv")):
+            return True
+        try:
+            columns_of(csv_rows(1, first, io.BytesIO())[0])
+        except NotAnEntryError:
+            return False
+        return True
+
+    def _rows(self, names: list[str], rows: Iterator[Row]) -> Iterator[Found]:
+        try:
+            columns = columns_of(names, self._columns, self._zone)
+        except NotAnEntryError as error:
+            yield 1, Skipped.because(error)
+            return
+        for line, row in rows:
+            if isinstance(row, Skipped):
+                yield line, row
+                continue
+            try:
+                yield line, read_row(row, columns, self._at)
+            except (NotAnEntryError, InvalidUsageError) as error:
+                yield line, Skipped.because(error)
 
 
-def is_too_long(skipped: Skipped) -> bool:
-    """Returns True if a line was skipped because it is too long."""
-    return skipped.reason.startswith(_TOO_LONG)
+def _inside(folder: Path) -> list[LogFile]:
+    found = [path for path in sorted(folder.rglob("*")) if _is_log(path) and path.is_file()]
+    if not found:
+        raise ConfigError("", f"{printable(str(folder))} cannot be read: the folder has no log in it")
+    return [LogFile(str(path), named=False) for path in found]
+
+
+def _is_log(path: Path) -> bool:
+    name = path.name.lower()
+    for end in _PACKED:
+        name = name.removesuffix(end)
+    return name.endswith(_SUFFIXES)
 
 
 def _unreadable(name: str, error: OSError) -> ConfigError:
     return ConfigError("", f"{printable(name)} cannot be read: {error.strerror}")
-
-
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | Skipped]]:
-    """Yields the lines that are not blank, with their numbers. A line over the bound is never held whole."""
-    number = 0
-    while line := file.readline(_MAX_LINE + 1):
-        number += 1
-        if number == 1 and (form := _other_form(line)):
-            yield number, Skipped(f"the file is {form}")
-            return
-        line = line.removeprefix(_BOM)  # concatenated files have one in the middle
-        if len(line) > _MAX_LINE and not line.endswith(b"\n"):
-            yield number, _long_line(file, line[:HEAD_BYTES]) or Skipped(f"{_TOO_LONG} {_MAX_LINE} bytes")
-        elif line and not line.isspace():
-            yield number, line
-
-
-def _other_form(line: bytes) -> str | None:
-    """Returns the format of a file that is not UTF-8 text, by its first bytes, or None."""
-    found = next((name for magic, name in _OTHER_FORMS.items() if line.startswith(magic)), None)
-    return found or _WIDE.get(tuple(byte == 0 for byte in line[:4]))
-
-
-def _long_line(file: BinaryIO, head: bytes) -> bytes | None:
-    """Returns a long record without its lists, or None for another line. The line is never held whole."""
-    tail = b""
-    while piece := file.readline(_CHUNK):
-        tail = (tail + piece)[-HEAD_BYTES:]
-        if piece.endswith(b"\n"):
-            break
-    return shortened(head, tail)

@@ -2,18 +2,37 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
 from nexusflow_core.untyped import moment_of
 from nexusflow_core.usage import Usage
+from nexusflow_core.usage.counts import rounded_femto
 
-__all__ = ["CountedElsewhereError", "Entry", "NotAnEntryError", "Skipped", "femto_of", "read_moment"]
+__all__ = [
+    "AnyAmount",
+    "CountedElsewhereError",
+    "Entry",
+    "NotAnEntryError",
+    "Skipped",
+    "femto_of",
+    "read_moment",
+    "rounded_cost",
+    "texts",
+    "unix_moment",
+]
 
 _MAX_TEXT = 200
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FEMTO_PER_USD = 10**15
 _AMOUNT = re.compile(r"(\d{1,18})(?:\.(\d{1,15}))?", re.ASCII)
+
+
+AnyAmount: TypeAlias = Decimal | None
+"""An amount of USD as other programs log it: a JSON number, or the same as text."""
 
 
 class NotAnEntryError(ValueError):
@@ -75,10 +94,13 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Skipped(Struct, frozen=True):
-    """A line without an entry, and the reason in one printable line. `expected`: nothing is wrong with it."""
+    """A value without an entry, and the reason in one printable line."""
 
     reason: str
     expected: bool = False
+    """Nothing is wrong with it."""
+    lost: bool = False
+    """It may have had calls: no total is complete without it."""
 
     @classmethod
     def because(cls, why: object) -> "Skipped":
@@ -101,3 +123,24 @@ def femto_of(dollars: str) -> int:
     if found is None:
         raise NotAnEntryError(f"the cost {dollars[:40]!r} is not an exact amount of dollars")
     return int(found[1]) * 10**15 + int((found[2] or "").ljust(15, "0"))
+
+
+def unix_moment(ticks: int | float, per_second: int = 1) -> datetime:
+    """Returns the UTC moment of a Unix time in seconds, or in fractions of them. Raises NotAnEntryError."""
+    try:
+        return _EPOCH + timedelta(microseconds=int(ticks * 1_000_000 // per_second))
+    except (OverflowError, ValueError):
+        raise NotAnEntryError(f"{str(ticks)[:40]} is not a Unix time") from None
+
+
+def rounded_cost(dollars: AnyAmount) -> int | None:
+    """Returns another program's cost in femto-dollars, rounded: most programs add up floats.
+
+    Returns None for no cost. Raises InvalidUsageError for an impossible one.
+    """
+    return None if dollars is None else rounded_femto(dollars, _FEMTO_PER_USD)[0]
+
+
+def texts(**members: Any) -> dict[str, str]:
+    """Returns the members that are strings with content, as metadata."""
+    return {name: value for name, value in members.items() if isinstance(value, str) and value}

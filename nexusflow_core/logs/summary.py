@@ -123,6 +123,18 @@ class Summary:
         if read or extra:
             self._remember(_scope(entry, priced), values, read, extra)
 
+    def update(self, other: "Summary") -> None:
+        """Adds the calls of another Summary with the same groups."""
+        for values, totals in other._groups.items():
+            self._groups.setdefault(values, Totals()).add(totals)
+        self._read |= other._read
+        for scope, extras in other._unread.items():
+            own = self._unread.setdefault(scope, {})
+            for values, extra in extras.items():
+                own[values] = own.get(values, 0) + extra
+        for scope in self._read & self._unread.keys():
+            del self._unread[scope]
+
     def groups(self) -> list[Group]:
         """Returns the groups so far: in order of time if days come first, else the most expensive first."""
         groups = {values: replace(totals, flags=dict(totals.flags)) for values, totals in self._groups.items()}

@@ -18,7 +18,7 @@ from nexusflow_core.logs.usage_lines import model_runs
 from nexusflow_core.untyped import MALFORMED, object_of
 from nexusflow_core.usage import Usage
 
-__all__ = ["is_transcript", "read_transcript"]
+__all__ = ["TranscriptSession", "read_transcript"]
 
 _SYNTHETIC = "<synthetic>"  # the model of a text by Claude Code itself, in place of an answer
 
@@ -54,17 +54,6 @@ class _Place(Struct):
 
 _line = msgspec.json.Decoder(_Line)
 _message = msgspec.json.Decoder(_Message)
-_members = msgspec.json.Decoder(dict[str, Raw])
-_MARKS = {"sessionId", "parentUuid", "leafUuid", "isSidechain", "isSnapshotUpdate"}
-
-
-def is_transcript(line: bytes) -> bool:
-    """Returns True for a line of a transcript: no other log has its members."""
-    try:
-        members = _members.decode(line).keys()
-    except MALFORMED:
-        return False
-    return "type" in members and not members.isdisjoint(_MARKS)
 
 
 def read_transcript(lines: Iterable[bytes], seen: set[str] | None = None) -> Iterator[Entry | Skipped]:
@@ -73,62 +62,65 @@ def read_transcript(lines: Iterable[bytes], seen: set[str] | None = None) -> Ite
     The time of a call is when its turn was sent: that of the line before the answer. Messages whose ids are in
     `seen` are left out. The ids of this file are added to it, so that a resumed session counts once.
     """
-    reading = _Reading(seen if seen is not None else set())
+    session = TranscriptSession()
+    seen = seen if seen is not None else set[str]()
     for line in lines:
-        if skipped := reading.take(line):
-            yield skipped
-    yield from reading.entries.values()
+        yield from session.take(line)
+    for entry in session.finish():
+        if entry.id is None or entry.id not in seen:
+            yield entry
+            if entry.id is not None:
+                seen.add(entry.id)
 
 
-class _Reading:
-    """The state of reading one file: entries by message id, and the places of all lines."""
+class TranscriptSession:
+    """Reads the lines of one transcript, in order."""
 
-    def __init__(self, seen: set[str]) -> None:
-        self.entries: dict[str, Entry | Skipped] = {}
-        self._seen = seen
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
         self._places: dict[str, _Place] = {}
         self._sent: dict[str, str | None] = {}
 
-    def take(self, line: bytes) -> Skipped | None:
-        """Reads a line. Returns a Skipped with the reason if it is unreadable."""
+    def take(self, value: bytes) -> Iterator[Entry | Skipped]:
+        """Reads a line. Yields a Skipped with the reason if it is unreadable."""
         try:
-            parsed = _line.decode(line)
-            place = self._place(parsed)
-            if parsed.type == "assistant" and not parsed.is_api_error_message:
-                self._answer(parsed, place, _message.decode(parsed.message))
+            it = _line.decode(value)
+            place = self._place(it)
+            if it.type == "assistant" and not it.is_api_error_message:
+                self._answer(it, place, _message.decode(it.message))
         except (*MALFORMED, NotAnEntryError, InvalidUsageError) as error:
-            return Skipped.because(error)
-        return None
+            yield Skipped.because(error)
 
-    def _place(self, parsed: _Line) -> _Place:
-        before = self._places.get(parsed.parent_uuid or "")
-        sent_at = parsed.timestamp if parsed.type != "assistant" or before is None else before.sent_at
-        root = None if not parsed.is_sidechain else before.root if before and before.root else parsed.uuid
+    def finish(self) -> Iterator[Entry]:
+        """Yields the calls, in the order in which they began."""
+        yield from self._entries.values()
+
+    def _place(self, it: _Line) -> _Place:
+        before = self._places.get(it.parent_uuid or "")
+        sent_at = it.timestamp if it.type != "assistant" or before is None else before.sent_at
+        root = None if not it.is_sidechain else before.root if before and before.root else it.uuid
         place = _Place(sent_at, root)
-        if parsed.uuid is not None:
-            self._places[parsed.uuid] = place
+        if it.uuid is not None:
+            self._places[it.uuid] = place
         return place
 
-    def _answer(self, parsed: _Line, place: _Place, message: _Message) -> None:
+    def _answer(self, it: _Line, place: _Place, message: _Message) -> None:
         if message.usage is None or message.model in (None, _SYNTHETIC):
             return
-        name = message.id or parsed.uuid or str(len(self.entries))
-        if name not in self.entries:
-            if name in self._seen:
-                return
-            self._seen.add(name)
-            self._sent[name] = place.sent_at
-        self.entries[name] = _entry(parsed, place.root, message, self._sent[name])
+        name = message.id or it.uuid or str(len(self._entries))
+        sent = self._sent.setdefault(name, place.sent_at)
+        self._entries[name] = _entry(it, place.root, message, sent)
 
 
-def _entry(parsed: _Line, root: str | None, message: _Message, sent: str | None) -> Entry:
+def _entry(it: _Line, root: str | None, message: _Message, sent: str | None) -> Entry:
     usage = message.usage or {}
     return Entry(
         models=(message.model or "",),
-        at=_moment(sent or parsed.timestamp),
+        at=_moment(sent or it.timestamp),
+        id=message.id or it.uuid,
         usage=Usage.from_wire(usage, "anthropic"),
-        session=parsed.session_id,
-        agent=parsed.agent_id or root,
+        session=it.session_id,
+        agent=it.agent_id or root,
         vendor="anthropic",
         stop_reason=message.stop_reason,
         upstream_cache_miss=_cache_miss(message.diagnostics),

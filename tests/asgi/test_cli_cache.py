@@ -131,7 +131,6 @@ def test_our_own_call_log_is_read(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "calls.jsonl"
     record = {
         "schema": 1,
-        "request_id": "r",
         "model": "claude-opus-5",
         "usage_source": "upstream",
         "ending": "complete",
@@ -142,6 +141,7 @@ def test_our_own_call_log_is_read(run: Run, tmp_path: Path) -> None:
             json.dumps(
                 {
                     **record,
+                    "request_id": f"r{at}",
                     "started_at": after(at).isoformat(),
                     "usage": counts,
                     "session_id": "s1",
@@ -183,12 +183,12 @@ def test_breakpoints_that_the_api_refuses_do_not_stop_it(run: Run, tmp_path: Pat
     assert (status, "total" in out) == (0, True)
 
 
-@pytest.mark.parametrize("words", [["no-such-file"], ["."]])
-def test_a_file_that_cannot_be_read(words: list[str], run: Run) -> None:
-    """An error that says which, and nothing else."""
-    status, out, err = run(*words)
-    assert (status, out) == (2, "")
-    assert "cannot be read" in err
+def test_a_file_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
+    """An error that says which, and nothing else; also for a folder without any log."""
+    for name in ("no-such-file", tmp_path):
+        status, out, err = run(name)
+        assert (status, out) == (2, "")
+        assert "cannot be read" in err
 
 
 class Page(HTMLParser):

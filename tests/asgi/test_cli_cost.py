@@ -208,8 +208,8 @@ def test_line_ends(cost: Any, tmp_path: Path, end: bytes) -> None:
 
 def test_a_line_that_is_too_long(cost: Any, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Named by its number; what follows keeps its own number and is counted."""
-    monkeypatch.setattr("nexusflow_asgi.cli.log_files._MAX_LINE", 400)
-    monkeypatch.setattr("nexusflow_asgi.cli.log_files._CHUNK", 16)
+    monkeypatch.setattr("nexusflow_asgi.cli.log_values._MAX_LINE", 400)
+    monkeypatch.setattr("nexusflow_asgi.cli.log_values._CHUNK", 16)
     log.write_text("x" * 400 + "\n" + "x" * 401 + "\n" + log.read_text() + "x" * 5000)
     told = cost(log, "--format", "json")
     assert told.json["total"]["calls"] == 3
@@ -276,11 +276,11 @@ RECORD = {
 @pytest.mark.parametrize("name", ["edits", "dropped"])
 def test_a_long_record_is_priced(cost: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lists may have made it long; its caller's cost is in the total all the same, in bounded memory."""
-    monkeypatch.setattr("nexusflow_asgi.cli.log_files._MAX_LINE", 2**20)
+    monkeypatch.setattr("nexusflow_asgi.cli.log_values._MAX_LINE", 2**20)
     entry: Any = {"edits": "messages[0]", "dropped": {"path": '],"cost_usd":', "why": ',"dropped":['}}[name]
     path = tmp_path / "log"
     with path.open("w") as file:
-        for record in ({**RECORD, name: [entry] * 400_000}, RECORD):
+        for record in ({**RECORD, name: [entry] * 400_000}, {**RECORD, "request_id": "req_2"}):
             file.write(json.dumps(record, separators=(",", ":")) + "\n")
     tracemalloc.start()
     told = cost(path, "--by", "key", "--format", "json")
@@ -294,7 +294,7 @@ def test_a_long_record_is_priced(cost: Any, tmp_path: Path, name: str, monkeypat
 
 def test_a_long_line_of_another_kind(cost: Any, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be read in part may have a cost: status 1, said aloud."""
-    monkeypatch.setattr("nexusflow_asgi.cli.log_files._MAX_LINE", 400)
+    monkeypatch.setattr("nexusflow_asgi.cli.log_values._MAX_LINE", 400)
     log.write_text(log.read_text() + json.dumps({"usage": {"input_tokens": 1}, **HAIKU, "x": "x" * 999}) + "\n")
     told = cost(log)
     assert told.status == 1
@@ -304,11 +304,11 @@ def test_a_long_line_of_another_kind(cost: Any, log: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (gzip.compress(b"{}\n", mtime=0), "compressed with gzip: unpack it first"),
-        (b"\x28\xb5\x2f\xfd0000", "compressed with zstd"),
-        ("{}\n".encode("utf-16"), "UTF-16: convert it to UTF-8 first"),
-        ('{"a": 1}\n'.encode("utf-16-le"), "UTF-16: convert it to UTF-8 first"),
-        ('{"a": 1}\n'.encode("utf-16-be"), "UTF-16: convert it to UTF-8 first"),
+        (gzip.compress(b"{}\n", mtime=0), "matches no known format"),
+        (gzip.compress(b"{}\n" * 9, mtime=0)[:-9], "the file is damaged"),
+        (b"\x28\xb5\x2f\xfd0000", "the file is damaged"),
+        ("{}\n".encode("utf-16"), "matches no known format"),
+        (b"\xff\xfe{", "the file is damaged"),
         ('{"a": 1}\n'.encode("utf-32"), "UTF-32: convert it to UTF-8 first"),
         ('{"a": 1}\n'.encode("utf-32-be"), "UTF-32: convert it to UTF-8 first"),
         (bz2.compress(b"{}\n"), "compressed with bzip2: unpack it first"),
@@ -335,8 +335,8 @@ def test_a_file_of_which_nothing_was_read(cost: Any, tmp_path: Path, data: bytes
 @pytest.mark.parametrize("first", [True, False])
 def test_a_lost_file_beside_others(cost: Any, log: Path, tmp_path: Path, first: bool) -> None:
     """The sum of the others is told, and the status says that one is not in it."""
-    path = tmp_path / "log.1.gz"
-    path.write_bytes(gzip.compress(log.read_bytes(), mtime=0))
+    path = tmp_path / "log.1.bz2"
+    path.write_bytes(bz2.compress(log.read_bytes()))
     told = cost(*((path, log) if first else (log, path)))
     assert told.status == 1
     assert "0.062756" in told.out
@@ -360,7 +360,7 @@ def test_byte_order_marks(cost: Any, tmp_path: Path) -> None:
 def test_the_costs_that_were_logged(cost: Any, tmp_path: Path) -> None:
     """`--logged`: the sum of what the records say, as negotiated prices had it."""
     path = tmp_path / "log"
-    path.write_text(lines({**RECORD, "cost_usd": "0.75"}, {**RECORD, "cost_usd": None}))
+    path.write_text(lines({**RECORD, "cost_usd": "0.75"}, {**RECORD, "request_id": "req_2", "cost_usd": None}))
     told = cost(path, "--logged", "--format", "json")
     assert (told.json["total"]["cost_usd"], told.json["total"]["unpriced"]) == ("0.75", 1)
     assert "the line has no cost" in told.err
@@ -371,7 +371,13 @@ def test_the_costs_that_were_logged(cost: Any, tmp_path: Path) -> None:
 def test_by_session_and_agent(cost: Any, tmp_path: Path) -> None:
     """As Claude Code names them; a session that the host named goes before."""
     path = tmp_path / "log"
-    path.write_text(lines(RECORD, {**RECORD, "agent_id": None}, {**RECORD, "metadata": {"session": "mine"}}))
+    path.write_text(
+        lines(
+            RECORD,
+            {**RECORD, "request_id": "req_2", "agent_id": None},
+            {**RECORD, "request_id": "req_3", "metadata": {"session": "mine"}},
+        )
+    )
     told = cost(path, "--by", "session,agent", "--format", "json")
     groups = [(group["session"], group["agent"], group["calls"]) for group in told.json["groups"]]
     assert sorted(groups, key=str) == [("mine", "a-1", 1), ("s-1", "a-1", 1), ("s-1", None, 1)]
@@ -408,8 +414,9 @@ def test_strict(cost: Any, log: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read(cost: Any, log: Path, tmp_path: Path) -> None:
-    """A missing file or a folder: its name and why, before anything is read, exit status 2."""
-    for path in (tmp_path / "none", tmp_path):
+    """A missing file, or a folder without logs: its name and why, before anything is read, exit status 2."""
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "none", tmp_path / "empty"):
         told = cost(log, path)
         assert (told.status, told.out) == (2, "")
         assert told.err.count("\n") == 1

@@ -10,7 +10,7 @@ from nexusflow_asgi.cli.cache.findings import Findings, find
 from nexusflow_asgi.cli.cache.members import members
 from nexusflow_asgi.cli.cache.page import page
 from nexusflow_asgi.cli.cache.text import lines
-from nexusflow_asgi.cli.log_files import add_files_argument, check_log
+from nexusflow_asgi.cli.log_files import add_files_argument, log_files
 from nexusflow_asgi.cli.table import printable, write
 from nexusflow_core.errors import ConfigError
 
@@ -33,9 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command. Returns the exit status: 1 if no call could be read."""
-    for name in arguments.files:
-        check_log(name)
-    found = find(arguments.files, at=arguments.at, book=book_of(arguments), misses=max(0, arguments.misses))
+    files = log_files(arguments.files)
+    found = find(files, at=arguments.at, book=book_of(arguments), misses=max(0, arguments.misses))
     if arguments.html is not None:
         _write_page(arguments.html, found)
     elif arguments.format == "json":

@@ -1,14 +1,13 @@
 """Findings: everything that a report shows: conversations, sums, the most expensive misses, and advice."""
 
 import heapq
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import partial
 
 from msgspec import Struct
 
-from nexusflow_asgi.cli.log_files import log_entries
+from nexusflow_asgi.cli.complaints import Complaints
+from nexusflow_asgi.cli.log_files import LogFile, Reading
 from nexusflow_core.caching import (
     Advice,
     Conversations,
@@ -20,7 +19,7 @@ from nexusflow_core.caching import (
     gaps_of,
     outcomes,
 )
-from nexusflow_core.logs import Entry, Skipped, read_line
+from nexusflow_core.logs import Entry, Skipped
 from nexusflow_core.prices import PriceBook
 
 __all__ = ["Findings", "find"]
@@ -42,15 +41,15 @@ class Findings(Struct):
     book: PriceBook
 
 
-def find(names: Sequence[str], *, at: datetime | None, book: PriceBook, misses: int) -> Findings:
+def find(files: Sequence[LogFile], *, at: datetime | None, book: PriceBook, misses: int) -> Findings:
     """Returns the findings of these files. Unreadable lines are reported on stderr and counted.
 
     It holds few calls with their requests in memory: a window of each file, and `Conversations.sent`.
     """
-    conversations, reading, seen = Conversations(), _Reading(at), set[str]()
-    files = [_in_order(reading.entries(name, seen)) for name in names]
-    for entry in heapq.merge(*files, key=_moment):
+    conversations, reading = Conversations(), _Reading(at)
+    for entry in heapq.merge(*(_in_order(reading.entries(file)) for file in files), key=_moment):
         conversations.add(entry)
+    reading.complaints.write()
     ledger = Ledger.of(conversations, book)
     return Findings(
         conversations,
@@ -69,16 +68,17 @@ class _Reading:
 
     def __init__(self, at: datetime | None) -> None:
         self.skipped = 0
-        self._at = at
+        self.complaints = Complaints()
+        self._reading = Reading(at=at)
 
-    def entries(self, name: str, seen: set[str]) -> Iterator[Entry]:
+    def entries(self, file: LogFile) -> Iterator[Entry]:
         """Yields the calls of one file."""
-        for place, entry in log_entries(name, partial(read_line, at=self._at), seen):
+        for line, entry in self._reading.entries(file):
             if not isinstance(entry, Skipped):
                 yield entry
             elif not entry.expected:
                 self.skipped += 1
-                print(f"{place}: skipped: {entry.reason}", file=sys.stderr)
+                self.complaints.add(f"{file.shown}:{line}", "skipped", entry.reason)
 
 
 def _in_order(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -46,7 +46,7 @@ def test_a_named_format_is_not_doubted() -> None:
         (b"", "truncated"),
         (b"nonsense", "malformed"),
         (b"[]", "array"),
-        (b"{}", "matches no known format: call-log (request_id, schema), usage (model, usage)"),
+        (b"{}", f"matches no known format: {', '.join(IMPORTERS)}"),
         (USAGE[:-1], "truncated"),
         (USAGE + b"{}", "malformed"),
         (b"\xff\xfe", "malformed"),

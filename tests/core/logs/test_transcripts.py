@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from nexusflow_core.logs import Entry, Skipped, is_transcript, read_transcript
+from nexusflow_core.logs import Entry, Skipped, read_log, read_transcript
 
 
 def line(kind: str, uuid: str, parent: str | None, second: int, **members: Any) -> bytes:
@@ -128,10 +128,15 @@ def test_a_line_that_cannot_be_read_is_told_and_the_others_count() -> None:
 
 
 def test_a_transcript_is_known_by_its_lines() -> None:
-    """And no line of the other logs is taken for one."""
-    assert is_transcript(USER)
-    assert is_transcript(b'{"type":"summary","summary":"a title","leafUuid":"a1"}')
-    assert not is_transcript(b'{"usage":{"input_tokens":1},"model":"claude-opus-5","at":"2026-10-01"}')
-    assert not is_transcript(b'{"schema":1,"request_id":"r"}')
-    assert not is_transcript(b"no JSON")
-    assert not is_transcript(b"[1]")
+    """Also if its first lines are internal ones; no line of another log is taken for one."""
+    answered = line("assistant", "a1", "u1", 4, **answer("msg_1", 1))
+    internal = b'{"type":"mode","mode":"normal"}'
+    usage = b'{"usage":{"input_tokens":1},"model":"claude-opus-5","at":"2026-10-01"}'
+    (entry,) = (it for _, it in read_log(enumerate([internal, internal, USER, answered, internal])))
+    assert isinstance(entry, Entry)
+    assert entry.id == "msg_1"
+    before, after = (it for _, it in read_log(enumerate([usage, b"no JSON"])))
+    assert isinstance(before, Entry)
+    assert isinstance(after, Skipped)
+    unknown = [it for _, it in read_log(enumerate([internal] * 30))]
+    assert [isinstance(it, Skipped) for it in unknown] == [True] * 30

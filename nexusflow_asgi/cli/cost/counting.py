@@ -1,0 +1,84 @@
+"""Counts the calls of files: prices them, adds them up, and keeps a tally of what is in no total."""
+
+import sys
+from collections.abc import Callable, Iterable
+
+from nexusflow_asgi.cli.complaints import Complaints
+from nexusflow_asgi.cli.cost.period import Period
+from nexusflow_asgi.cli.log_files import Found, LogFile
+from nexusflow_core.logs import Pricer, Skipped
+from nexusflow_core.logs.summary import Summary
+
+__all__ = ["Counting", "Tally"]
+
+
+class Tally:
+    """Counts lines and calls that are in no total. `write` prints each of them, or each kind, to stderr."""
+
+    def __init__(self) -> None:
+        self.read = self.skipped = self.unpriced = self.unread = self.lost = 0
+        self.complaints = Complaints()
+
+    @property
+    def incomplete(self) -> bool:
+        """True if calls may be missing: a file or a long line was unreadable."""
+        return bool(self.lost or self.unread or (self.skipped and not self.read))
+
+    def add(self, other: "Tally") -> None:
+        """Adds another tally, without its complaints."""
+        for name in ("read", "skipped", "unpriced", "unread", "lost"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def write(self) -> None:
+        """Prints the complaints, and how many there are of each kind."""
+        self.complaints.write()
+        parts = [
+            f"{count} {word}{'' if count == 1 else 's'} {what}"
+            for count, word, what in (
+                (self.skipped, "line", "skipped"),
+                (self.unpriced, "call", "without a known price"),
+                (self.unread, "long line", "unreadable and not in any total"),
+                (self.lost, "file", "unreadable and not in any total"),
+            )
+            if count
+        ]
+        if parts:
+            print(", ".join(parts), file=sys.stderr)
+
+
+class Counting:
+    """Adds up the calls of files. `new_summary` makes the empty sum."""
+
+    def __init__(
+        self, pricer: Pricer, new_summary: Callable[[], Summary], period: Period, *, logged: bool = False
+    ) -> None:
+        self._price = pricer.logged if logged else pricer.price
+        self._new_summary, self._period = new_summary, period
+        self.begin()
+
+    def begin(self) -> None:
+        """Begins anew: no calls, and an empty tally."""
+        self.summary, self.tally = self._new_summary(), Tally()
+
+    def count(self, file: LogFile, entries: Iterable[Found]) -> None:
+        """Adds the calls of a file. A file of which nothing could be read is lost, if the user named it."""
+        tally, add, price, has = self.tally, self.summary.add, self._price, self._period.has
+        read, skipped = tally.read, tally.skipped
+        shown = file.shown
+        for line, entry in entries:
+            if isinstance(entry, Skipped):
+                tally.read += entry.expected
+                if not entry.expected:
+                    tally.skipped += 1
+                    tally.unread += entry.lost
+                    tally.complaints.add(f"{shown}:{line}", "skipped", entry.reason)
+                continue
+            tally.read += 1
+            if not has(entry.at):
+                continue
+            priced = price(entry)
+            add(entry, priced)
+            if priced.why:
+                tally.unpriced += 1
+                tally.complaints.add(f"{shown}:{line}", "not priced", priced.why)
+        tally.lost += file.named and tally.read == read and tally.skipped > skipped
