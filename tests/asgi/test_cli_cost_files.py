@@ -1,16 +1,19 @@
 """`nexusflow cost`: files in every packing and encoding, folders, tables, and calls in several files."""
 
 import gzip
-import importlib.util
 import json
+import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from backports import zstd
+from pyarrow import parquet
 
+from tests.asgi.serving import COMMAND, LIMIT, environment
 from tests.asgi.test_cli_cost import HAIKU, RECORD, cost, lines
 
 __all__ = ["cost"]
@@ -216,16 +219,19 @@ def test_columns_that_cannot_be(cost: Any, tmp_path: Path) -> None:
     assert "no column 'motor'; the columns are engine, note, time, tokens in" in told.err
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="needs the extra arrow")
-def test_parquet(cost: Any, tmp_path: Path, capfdbinary: Any) -> None:
+def test_parquet(cost: Any, tmp_path: Path) -> None:
     """In and out: `--format parquet` has a row per group, with exact decimals."""
-    import pyarrow
-    import pyarrow.parquet as parquet
-
     table = pyarrow.table({"engine": ["claude-haiku-4-5"], "time": ["2026-11-20"], "tokens in": [1_000_000]})
     parquet.write_table(table, tmp_path / "in.parquet")
-    told = cost(tmp_path / "in.parquet", "--columns", COLUMNS, "--format", "json")
+    arguments = [tmp_path / "in.parquet", "--columns", COLUMNS]
+    told = cost(*arguments, "--format", "json")
     assert (told.status, told.json["total"]["cost_usd"]) == (0, "1")
+    with (tmp_path / "out.parquet").open("wb") as out:
+        command = [COMMAND, "cost", *arguments, "--format", "parquet", "--by", "model,day"]
+        subprocess.run(command, stdout=out, env=environment(), check=True, timeout=LIMIT)
+    (row,) = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert (row["model"], row["day"], row["input_tokens"]) == ("claude-haiku-4-5", "2026-11-20", 1_000_000)
+    assert (row["cost_usd"], row["flags"]) == (1, "{}")
 
 
 def test_parquet_without_its_library(cost: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
