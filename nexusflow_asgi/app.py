@@ -13,6 +13,7 @@ from msgspec import Struct
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nexusflow_asgi.auth import Admission, Authenticate
+from nexusflow_asgi.budgets import OnThreshold, call_budgets
 from nexusflow_asgi.calls import Calls
 from nexusflow_asgi.credentials import FetchCredential, authorizing, with_host_credentials
 from nexusflow_asgi.durable_log import configured_log
@@ -27,6 +28,7 @@ from nexusflow_asgi.signals import OnSignals
 from nexusflow_asgi.stored_keys import StoredKeys
 from nexusflow_asgi.stores.key_store import KeyStore
 from nexusflow_asgi.stores.opening import open_key_store
+from nexusflow_asgi.stores import CapStore
 from nexusflow_asgi.transports import Transport, TransportName, describe_transport, transport_factory
 from nexusflow_core.config import Config
 from nexusflow_core.gateway import Gateway
@@ -67,6 +69,8 @@ class NexusFlow:
       tells the lifespan only after it has cancelled all calls. Needs the lifespan, asyncio and the main thread.
     - `upstream_server_headers`: True passes on an upstream's `server` and `date`. Only for a server that adds
       neither, or the client gets them twice.
+    - `store`: where caps are kept, instead of `[ledger] url`, see `nexusflow_asgi.stores`.
+    - `on_threshold(scope, used, cap)`: called once when a scope crosses a threshold of a cap.
 
     Raises ConfigError if nobody may call, if the call log is not writable, or for any mistake in `config`.
     Connections open at the first call. A lifespan is optional; with one (`lifespan`, `async with`, or as a
@@ -88,6 +92,8 @@ class NexusFlow:
         grace: float = 5.0,
         close_on_signals: bool = False,
         upstream_server_headers: bool = False,
+        store: CapStore | None = None,
+        on_threshold: OnThreshold | None = None,
     ) -> None:
         config = config if isinstance(config, Config) else load_config(config)
         check_files(config)
@@ -109,12 +115,14 @@ class NexusFlow:
         make = authorizing(make, credentials or {}, offline=transport == "offline")
         self._loops = LoopStates(make, config.limits)
         self._secrets = SecretFiles((secret for _, secret, _ in config.secrets()), admission.read_keys)
+        self._budgets = call_budgets(gateway, store, on_threshold)
         self._calls = Calls(
             gateway,
             admission,
             self._hooks,
             self._loops,
             upstream_server_headers=upstream_server_headers,
+            budgets=self._budgets,
         )
         self._endpoints = Endpoints(gateway, admission, Readiness(gateway, self._loops, log))
         self._grace = grace
@@ -164,6 +172,8 @@ class NexusFlow:
         """
         await self._loops.aclose(self._grace if grace is None else grace)
         with anyio.CancelScope(shield=True):
+            if self._budgets is not None:
+                await self._budgets.aclose()
             await self._hooks.aclose()
             if self._own_keys is not None:
                 await self._own_keys.aclose()

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 from uuid import UUID
@@ -15,7 +15,7 @@ from starlette.types import Scope
 from nexusflow_asgi.anonymous import check_anonymous
 from nexusflow_asgi.host_errors import refusal_of
 from nexusflow_asgi.stored_keys import StoredKeys
-from nexusflow_core.budgets import MAX_SCOPE, MAX_SCOPES
+from nexusflow_core.budgets import wrong_scopes
 from nexusflow_core.call import Principal
 from nexusflow_core.config import Config
 from nexusflow_core.errors import AuthenticationFailedError, ConfigError, NexusFlowError
@@ -51,9 +51,12 @@ class Admitted(NamedTuple):
 class GatewayKeys:
     """Compares credentials with the configured keys, by SHA-256 and in constant time."""
 
-    def __init__(self, keys: Iterable[Secret]) -> None:
+    def __init__(self, keys: Iterable[Secret], scopes: Mapping[str, tuple[str, ...]]) -> None:
         digests = [(_digest(key.reveal().encode()), key.label) for key in keys]
-        self._known = [(digest, Principal(name or f"key-{digest.hex()[:8]}")) for digest, name in digests]
+        self._known = [
+            (digest, Principal(name or f"key-{digest.hex()[:8]}", scopes=scopes.get(name, ())))
+            for digest, name in digests
+        ]
 
     def principal(self, credential: Credential) -> Principal | None:
         """Returns the owner of a key, named after its variable or file, or None."""
@@ -114,6 +117,7 @@ class Admission:
         self._header_bytes = config.limits.header_bytes
         self._stored = stored
         self._anonymous = config.anonymous
+        self._scopes = config.scopes
         self.read_keys()
         self._authenticate = authenticate
         self._in_thread = authenticate is not None and not _is_async(authenticate)
@@ -125,7 +129,7 @@ class Admission:
     def read_keys(self) -> None:
         """Takes the configured keys as they are now. Call it after a `file:` secret has changed."""
         self._search = KeySearch(key.reveal().encode() for key in self._configured)
-        self._keys = GatewayKeys(self._configured)
+        self._keys = GatewayKeys(self._configured, self._scopes)
         self._heads = KnownHeads(self._header_bytes)
 
     def known(self, scope: Scope) -> Admitted | None:
@@ -231,10 +235,8 @@ def _check_text(principal: Principal) -> None:
     Records must be writable. Nothing is converted, so that a missing team does not become "None".
     """
     scopes: Any = principal.scopes
-    if type(scopes) is not tuple or len(principal.scopes) > MAX_SCOPES:
-        raise TypeError(
-            f"authenticate: the principal's 'scopes' is not a tuple of at most {MAX_SCOPES} strings"
-        )
+    if type(scopes) is not tuple:
+        raise TypeError("authenticate: the principal's 'scopes' is not a tuple of strings")
     scoped = [(f"scopes[{at}]", scope) for at, scope in enumerate(principal.scopes)]
     fields: list[tuple[Any, Any]] = [("id", principal.id), *principal.metadata.items(), *scoped]
     for name, value in fields:
@@ -244,10 +246,8 @@ def _check_text(principal: Principal) -> None:
             (name + value).encode()
         except UnicodeEncodeError:
             raise TypeError(f"authenticate: the principal's {name!r} is not valid Unicode: {value!r}") from None
-    for name, value in scoped:
-        if not 0 < len(value) <= MAX_SCOPE or not value.isprintable():
-            why = f"must be 1 to {MAX_SCOPE} printable characters"
-            raise TypeError(f"authenticate: the principal's {name!r} {why}: {value[:MAX_SCOPE]!r}")
+    if (why := wrong_scopes(principal.scopes)) is not None:
+        raise TypeError(f"authenticate: the principal's 'scopes': {why}")
 
 
 def _admitted(

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from nexusflow_asgi.auth import Admission, Admitted
 from nexusflow_asgi.backend import is_failure
 from nexusflow_asgi.body import Arriving, ClientDisconnectedError, check_head
+from nexusflow_asgi.budgets import CallBudgets
 from nexusflow_asgi.hooks import Hooks, logger
 from nexusflow_asgi.host_errors import refusal_of
 from nexusflow_asgi.relay import Relay, answer_nobody
@@ -51,7 +52,9 @@ class Calls:
         loops: LoopStates,
         *,
         upstream_server_headers: bool = False,
+        budgets: CallBudgets | None = None,
     ) -> None:
+        self._budgets = budgets
         self._upstream_server_headers = upstream_server_headers
         self._gateway = gateway
         self._limits = gateway.config.limits
@@ -127,6 +130,8 @@ class Calls:
                     in_flight.call = call = await self._read(call, body)
             if refusal is None:
                 _check_model(call)
+                if self._budgets is not None:
+                    in_flight.call = call = await self._budgets.hold(call)
                 await self._hooks.before(call)
         except BaseException as error:
             found = _refusal(error, call)
@@ -163,7 +168,12 @@ class Calls:
         """Records the call exactly once, however it ended."""
         now = time.monotonic()
         exchange.client_gone(now)  # no effect on a finished answer
-        await self._hooks.after(exchange.record(now))
+        record = exchange.record(now)
+        try:
+            if self._budgets is not None:
+                await self._budgets.settle(record)
+        finally:
+            await self._hooks.after(record)
 
 
 def _check_model(call: Call) -> None:

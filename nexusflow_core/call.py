@@ -72,6 +72,8 @@ class Call(Struct, frozen=True, kw_only=True):
     seen: Peek | None = None
     session: Session = Session()
     max_values: int = MAX_VALUES
+    served_as: str | None = None
+    """The model whose route serves the call instead, because a soft cap is used up."""
     without: frozenset[str] = frozenset()
     """Parts that an upstream refused, and that are left out of the next attempt: `summaries` of its reasoning,
     `reasoning` of earlier turns, and `NAME/PART` for a member or a beta at the upstream of this name."""

@@ -14,6 +14,7 @@ NexusFlowError
 │   ├── PathTooLongError                414 invalid_request_error
 │   ├── UnsupportedMediaTypeError       415 invalid_request_error
 │   ├── RateLimitedError                429 rate_limit_error
+│   ├── CapReachedError                 429 billing_error
 │   └── HeadersTooLargeError            431 invalid_request_error
 ├── UpstreamError                   the upstream failed; the client did nothing wrong
 │   ├── UpstreamUnreachableError        502 api_error       no connection
@@ -41,6 +42,7 @@ __all__ = [
     "AnswerUnusableError",
     "AuthenticationFailedError",
     "CallerError",
+    "CapReachedError",
     "CombinedConfigError",
     "ConfigError",
     "EventTooLargeError",
@@ -178,6 +180,13 @@ class RateLimitedError(CallerError):
 
     status = 429
     type = "rate_limit_error"
+
+
+class CapReachedError(CallerError):
+    """429: a cap on spending, requests or tokens refuses the call. The message has scope, window and time."""
+
+    status = 429
+    type = "billing_error"
 
 
 class HeadersTooLargeError(CallerError):

@@ -4,6 +4,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from nexusflow_core.call import Call
 from nexusflow_core.config import Config
 from nexusflow_core.dialect import Leg
@@ -14,7 +16,7 @@ from nexusflow_core.exchange.cache_watch import CacheView, CacheWatch
 from nexusflow_core.model_list import Listed
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.resilience import CircuitMemory, Health
-from nexusflow_core.routing import Router, Target
+from nexusflow_core.routing import ModelRoute, Router, Target
 
 __all__ = ["Gateway"]
 
@@ -46,7 +48,7 @@ class Gateway:
         route = None
         if refusal is None:
             try:
-                route = self._router.find(call.model)
+                route = self._route(call)
             except NexusFlowError as error:
                 refusal = error
         return Exchange(
@@ -61,11 +63,26 @@ class Gateway:
             refusal=refusal,
         )
 
+    def first_target(self, model: str) -> Target | None:
+        """Returns the target that is asked first for `model`, or None if no route serves it."""
+        return self._router.find(model).targets[0] if self._router.serves(model) else None
+
+    def _route(self, call: Call) -> ModelRoute:
+        """Returns the route of a call. Raises NotFoundError.
+
+        A call that is served as another model asks each target for that model by name.
+        """
+        if call.served_as is None:
+            return self._router.find(call.model)
+        route = self._router.find(call.served_as)
+        named = [target if target.model else replace(target, model=call.served_as) for target in route.targets]
+        return replace(route, targets=tuple(named))
+
     def decodes(self, call: Call) -> bool:
         """True if opening this call decodes its body, which takes time in proportion to its size."""
         if not self._router.serves(call.model):
             return False
-        target = self._router.find(call.model).targets[0]
+        target = self._route(call).targets[0]
         return DIALECTS[target.upstream.dialect].decodes(call)
 
     def models(self, at: datetime) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from msgspec.structs import FieldInfo
 from nexusflow_asgi.cli import parser
 from nexusflow_core import AttemptRecord, Billing, CallRecord, Limits, Loss
 from nexusflow_core.config import CacheSettings
+from nexusflow_core.config.caps import BudgetsTable, CapTable
 from nexusflow_core.config.tables import (
     AuthTable,
     LedgerTable,
@@ -59,6 +60,8 @@ _TABLES: dict[str, Any] = {
     "retry": Retry,
     "limits": Limits,
     "cache": CacheSettings,
+    "caps": CapTable,
+    "budgets": BudgetsTable,
     "ledger": LedgerTable,
 }
 _DEFAULTS = {
@@ -73,6 +76,11 @@ _DEFAULTS = {
     "routes.server_tools": "the upstream's",
     "routes.retry": "`[retry]`",
     "routes.display_name": "the model behind the name",
+    "auth.scopes": "none",
+    "caps.counts": "all but `cache_read`",
+    "caps.thresholds": "none",
+    "caps.unpriced": "`refuse` if hard, `free` if soft",
+    "budgets.url": "`ledger.url`, else the memory of the process",
     "retry.attempts": "3, or one per target",
 }
 SETTINGS = {
@@ -113,8 +121,23 @@ SETTINGS = {
     "routes.thinking": "if a target refuses signed thinking: `keep` it and fail, or `strip` it and retry",
     "auth.keys": "gateway keys, each as `env:NAME` or `file:PATH`",
     "auth.anonymous": "anybody may call, without a key",
+    "auth.scopes": 'scopes of keys, by variable or file name: `NEXUSFLOW_KEY = ["team:red"]`',
     "log.calls": "file of the call log, one line per call",
     "log.durable": "write a line to the disk before each upstream call",
+    "caps.scope": "whom the cap is for, or a pattern that ends in `*` ([budgets](budgets.md))",
+    "caps.window": "`hour`, `day`, `week`, `month` (UTC), `session`, or seconds from the first call",
+    "caps.usd": "the limit in USD, as text; each cap has one limit",
+    "caps.requests": "the limit as a number of calls",
+    "caps.tokens": "the limit in tokens",
+    "caps.counts": "kinds of tokens: `input`, `cache_read`, `cache_write`, `output`",
+    "caps.per": "`each` counts every scope alone, `pool` all that match together",
+    "caps.hard": "refuse calls above the limit; `false` lets them go on",
+    "caps.thresholds": "percent of the limit at which `on_threshold` is called",
+    "caps.degrade_to": "soft caps: the model that serves calls above the limit",
+    "caps.unpriced": "caps in USD, for models without a price: `refuse`, `free` or `assume RATE` (USD per MTok)",
+    "budgets.url": "where caps are kept: a database or `redis://...`; `env:NAME` for a password",
+    "budgets.on_failure": "if the store does not answer: `refuse` calls, or `allow` them",
+    "budgets.deadline": "seconds for each answer of the store",
     "prices.files": "your own price files; later ones win",
     "retry.attempts": "attempts per call, over all targets",
     "retry.deadline": "seconds from a call's arrival to the end of its last attempt",

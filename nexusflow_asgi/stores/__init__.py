@@ -2,6 +2,6 @@
 
 from nexusflow_asgi.stores.memory import MemoryStore
 from nexusflow_asgi.stores.opening import open_store
-from nexusflow_asgi.stores.protocol import CapStore, Lost, OpenWindow, Settled
+from nexusflow_asgi.stores.protocol import CapStore, Lost, OpenWindow
 
-__all__ = ["CapStore", "Lost", "MemoryStore", "OpenWindow", "Settled", "open_store"]
+__all__ = ["CapStore", "Lost", "MemoryStore", "OpenWindow", "open_store"]

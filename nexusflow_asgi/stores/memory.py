@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from nexusflow_asgi.stores.protocol import Lost, OpenWindow, Settled
-from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Window, decide
+from nexusflow_asgi.stores.protocol import Lost, OpenWindow
+from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Settled, Window, decide
 from nexusflow_core.budgets.holds import EMPTY
 
 __all__ = ["KEPT_SECONDS", "MemoryStore"]

@@ -8,9 +8,8 @@ from sqlalchemy import ARRAY, BigInteger, Table, Text, bindparam, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from nexusflow_asgi.stores.protocol import Settled
 from nexusflow_asgi.stores.sqlalchemy import MissingWindowError, RefusedError, SqlStore
-from nexusflow_core.budgets import Balance, Charge, Claim, Hold, decide
+from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Settled, decide
 
 __all__ = ["PostgresStore"]
 

@@ -5,17 +5,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Window
+from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Settled, Window
 
-__all__ = ["CapStore", "Lost", "OpenWindow", "Settled"]
-
-
-class Settled(Struct, frozen=True, gc=False):
-    """A window to which a call was charged: its balance before and after."""
-
-    window: str
-    before: Balance
-    after: Balance
+__all__ = ["CapStore", "Lost", "OpenWindow"]
 
 
 class Lost(Struct, frozen=True, gc=False):

@@ -12,9 +12,9 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from nexusflow_asgi.stores.protocol import Lost, OpenWindow, Settled
+from nexusflow_asgi.stores.protocol import Lost, OpenWindow
 from nexusflow_asgi.stores.tables import Tables
-from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Window, decide
+from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Settled, Window, decide
 from nexusflow_core.budgets.holds import EMPTY
 
 __all__ = ["KEPT_SECONDS", "MissingWindowError", "RefusedError", "SqlStore", "less"]

@@ -1,5 +1,6 @@
 """Cap: a limit on what a scope may use in a window."""
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -8,7 +9,7 @@ from nexusflow_core.budgets.amounts import MAX_AMOUNT, Unit, nano_usd
 from nexusflow_core.budgets.windows import CALENDAR, Meter, Period
 from nexusflow_core.errors import ConfigError
 
-__all__ = ["MAX_SCOPE", "MAX_SCOPES", "TOKEN_KINDS", "Cap", "Scope", "TokenKind"]
+__all__ = ["MAX_SCOPE", "MAX_SCOPES", "TOKEN_KINDS", "Cap", "Scope", "TokenKind", "wrong_scopes"]
 
 Scope: TypeAlias = str
 """Whom a call counts for, such as `user:u1`, `team:red` or `plan:pro`. Authentication names them."""
@@ -23,6 +24,16 @@ TokenKind: TypeAlias = Literal["input", "cache_read", "cache_write", "output"]
 TOKEN_KINDS: tuple[TokenKind, ...] = ("input", "cache_read", "cache_write", "output")
 
 _LONGEST = 366 * 86400
+
+
+def wrong_scopes(scopes: Sequence[Scope]) -> str | None:
+    """Returns why a caller cannot have these scopes, or None."""
+    if len(scopes) > MAX_SCOPES:
+        return f"must be at most {MAX_SCOPES} scopes"
+    for scope in scopes:
+        if not 0 < len(scope) <= MAX_SCOPE or not scope.isprintable():
+            return f"{scope[:MAX_SCOPE]!r} must be 1 to {MAX_SCOPE} printable characters"
+    return None
 
 
 class Cap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

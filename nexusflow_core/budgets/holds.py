@@ -8,7 +8,7 @@ from msgspec import Struct
 from nexusflow_core.budgets.amounts import FEMTO_PER_NANO
 from nexusflow_core.budgets.windows import Window
 
-__all__ = ["EMPTY", "Balance", "Charge", "Claim", "Hold", "Refusal", "RefusalCause", "decide"]
+__all__ = ["EMPTY", "Balance", "Charge", "Claim", "Hold", "Refusal", "RefusalCause", "Settled", "decide"]
 
 
 class Balance(Struct, frozen=True, gc=False):
@@ -44,6 +44,14 @@ class Charge(Struct, frozen=True, gc=False):
     window: str
     amount: int
     rest: int = 0
+
+
+class Settled(Struct, frozen=True, gc=False):
+    """A window to which a call was charged: its balance before and after."""
+
+    window: str
+    before: Balance
+    after: Balance
 
 
 class Hold(Struct, frozen=True):

@@ -19,7 +19,7 @@ __all__ = [
     "check_seconds",
     "check_text",
     "checked_url",
-    "ledger_url",
+    "database_url",
     "referenced",
 ]
 
@@ -44,20 +44,20 @@ def check_text(complaints: Complaints, path: str, text: str | None) -> None:
         complaints.add(path, "contains a control character: remove it")
 
 
-def ledger_url(complaints: Complaints, url: str) -> Secret | None:
-    """Returns the URL of the ledger's database. One with a password must come from elsewhere."""
+def database_url(complaints: Complaints, path: str, url: str) -> Secret | None:
+    """Returns the URL of a database. One with a password must come from elsewhere."""
     if (secret := referenced(url)) is not None:
         return secret
-    check_text(complaints, "ledger.url", url)
+    check_text(complaints, path, url)
     try:
         parts = urlsplit(url)
         password = parts.password
     except ValueError:
         parts, password = urlsplit(""), None
     if not parts.scheme or "://" not in url:
-        complaints.add("ledger.url", "is not the URL of a database: write sqlite:///nexusflow.db, or env:NAME")
+        complaints.add(path, "is not the URL of a database: write sqlite:///nexusflow.db, or env:NAME")
     elif password:
-        complaints.add("ledger.url", "has a password: put the URL into the environment, and write env:NAME")
+        complaints.add(path, "has a password: put the URL into the environment, and write env:NAME")
     else:
         return Secret(url) if url.isprintable() else None
     return None

@@ -1,16 +1,18 @@
 """Config: everything a gateway is configured with, built by hand or by `decode_config`."""
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from nexusflow_core.budgets import Cap
 from nexusflow_core.errors import CombinedConfigError, ConfigError
 from nexusflow_core.json_spans import MAX_VALUES
 from nexusflow_core.routing import ModelRoute
 from nexusflow_core.upstream import Secret, Upstream
 
-__all__ = ["CacheSettings", "Config", "Limits"]
+__all__ = ["BudgetSettings", "CacheSettings", "Config", "Limits"]
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +45,17 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True):
     header: bool = False
 
 
+class BudgetSettings(Struct, frozen=True):
+    """The store of caps. `url`: None for the ledger's, or memory. `on_failure`: if the store does not answer.
+
+    `deadline`: seconds for each answer of the store.
+    """
+
+    url: Secret | None = None
+    on_failure: Literal["refuse", "allow"] = "refuse"
+    deadline: float = 2.0
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole configuration of a gateway. Build it by hand, or from TOML with `decode_config`.
 
@@ -60,6 +73,10 @@ class Config(Struct, frozen=True, kw_only=True):
     cache: CacheSettings = CacheSettings()
     ledger: Secret | None = None
     """The URL of the database of keys and records. It may hold a password."""
+    caps: tuple[Cap, ...] = ()
+    budgets: BudgetSettings = BudgetSettings()
+    scopes: Mapping[str, tuple[str, ...]] = {}
+    """The scopes of gateway keys, by their label: the variable, or the file's name."""
 
     left_out: Mapping[str, str] = {}
 
@@ -72,6 +89,8 @@ class Config(Struct, frozen=True, kw_only=True):
                 yield f"upstreams.{name}.auth", upstream.signing.token, True
         if self.ledger is not None and self.ledger.name:
             yield "ledger.url", self.ledger, False
+        if self.budgets.url is not None and self.budgets.url.name:
+            yield "budgets.url", self.budgets.url, False
         for index, key in enumerate(self.keys):
             yield f"auth.keys[{index}]", key, False
 

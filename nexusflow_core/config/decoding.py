@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec.structs import asdict, replace
 
+from nexusflow_core.budgets import wrong_scopes
+from nexusflow_core.config.caps import read_budgets, read_caps
 from nexusflow_core.config.checks import (
     check_effect,
     check_limits,
@@ -13,7 +15,7 @@ from nexusflow_core.config.checks import (
     check_seconds,
     check_text,
     checked_url,
-    ledger_url,
+    database_url,
     referenced,
 )
 from nexusflow_core.config.config import CacheSettings, Config, Limits
@@ -28,7 +30,7 @@ from nexusflow_core.config.tables import (
 )
 from nexusflow_core.dialect import UpstreamDialect
 from nexusflow_core.dialects import DIALECTS
-from nexusflow_core.routing import ModelRoute, Retry, Target, TargetOptions
+from nexusflow_core.routing import ModelRoute, Retry, Router, Target, TargetOptions
 from nexusflow_core.toml import Complaints, Places, Reader, parse_toml
 from nexusflow_core.untyped import is_list, is_object, object_of
 from nexusflow_core.upstream import Secret, Upstream
@@ -36,7 +38,7 @@ from nexusflow_core.usage.billing import BILLING_VENDORS
 
 __all__ = ["decode_config"]
 
-_TABLES = "upstreams routes auth log retry prices limits cache ledger".split()
+_TABLES = "upstreams routes auth log retry prices limits cache ledger caps budgets".split()
 
 
 def decode_config(data: bytes, source: str = "") -> Config:
@@ -78,8 +80,10 @@ class _Decoding:
         cache = self._cache(tree.get("cache", {}))
         ledger = self._reader.table(tree.get("ledger", {}), LedgerTable, "ledger")
         url = (
-            ledger_url(self._complaints, ledger.url) if ledger is not None and ledger.url is not None else None
+            database_url(self._complaints, "ledger.url", ledger.url) if ledger is not None and ledger.url is not None else None
         )
+        caps = read_caps(self._complaints, self._reader, tree.get("caps", []), Router(routes).serves)
+        budgets = read_budgets(self._complaints, self._reader, tree.get("budgets", {}))
         if retry is None or auth is None or log is None or prices is None or limits is None or cache is None:
             return None
         return Config(
@@ -93,7 +97,21 @@ class _Decoding:
             limits=limits,
             cache=cache,
             ledger=url,
+            caps=caps,
+            budgets=budgets,
+            scopes=self._scopes(auth),
         )
+
+    def _scopes(self, auth: AuthTable) -> dict[str, tuple[str, ...]]:
+        """Returns the scopes of gateway keys. Scopes of a key that is not listed would have no effect."""
+        labels = [key.label for key in auth.keys]
+        for label, scopes in auth.scopes.items():
+            path = f"auth.scopes.{label}"
+            if label not in labels:
+                self._complaints.add(path, f"no key is called {label!r}{self._complaints.meant(label, labels)}")
+            if (why := wrong_scopes(scopes)) is not None:
+                self._complaints.add(path, why)
+        return {label: tuple(scopes) for label, scopes in auth.scopes.items()}
 
     def _cache(self, table: Any) -> CacheSettings | None:
         cache = self._reader.table(table, CacheSettings, "cache")

@@ -56,6 +56,7 @@ class AuthTable(Struct):
 
     keys: list[Secret] = field(default_factory=list[Secret])
     anonymous: bool = False
+    scopes: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
 
 class LogTable(Struct):

@@ -11,13 +11,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from nexusflow_asgi.stores import CapStore, open_store
+from nexusflow_asgi.stores.redis import RedisStore
 
-KINDS = ["memory", "sqlite", "postgresql", "mariadb"]
+KINDS = ["memory", "sqlite", "postgresql", "mariadb", "redis"]
 
 POSTGRESQL = os.environ.get(
     "NEXUSFLOW_TEST_POSTGRESQL", "postgresql+asyncpg://postgres@127.0.0.1:5432/postgres"
@@ -33,6 +35,8 @@ def fresh(kind: str, folder: Path) -> Iterator[str]:
         yield "memory:"
     elif kind == "sqlite":
         yield f"sqlite:///{folder}/nexusflow.db"
+    elif kind == "redis":
+        yield from _fresh_redis()
     else:
         server = POSTGRESQL if kind == "postgresql" else MARIADB
         name = f"nexusflow_test_{uuid.uuid4().hex[:12]}"
@@ -47,9 +51,26 @@ def fresh(kind: str, folder: Path) -> Iterator[str]:
             asyncio.run(_tell(server, f"DROP DATABASE {name}{force}"))
 
 
+def _fresh_redis() -> Iterator[str]:
+    """A prefix of its own on the server; the address names it after a `#`."""
+    prefix = f"{{nexusflow-test-{uuid.uuid4().hex[:12]}}}:"
+    client = redis.Redis.from_url(REDIS)
+    try:
+        client.ping()
+    except (OSError, redis.RedisError) as error:
+        pytest.skip(f"no redis at {urlsplit(REDIS).netloc}: {type(error).__name__}")
+    try:
+        yield f"{REDIS}#{prefix}"
+    finally:
+        for key in client.scan_iter(match=f"{prefix}*"):
+            client.delete(key)
+        client.close()
+
+
 def opened(place: str) -> CapStore:
     """Returns a store at this address, as a process of its own would open it."""
-    return open_store(place)
+    url, _, prefix = place.partition("#")
+    return RedisStore(url, prefix) if prefix else open_store(url)
 
 
 async def _tell(server: str, sql: str) -> None:
