@@ -13,7 +13,7 @@ from msgspec import Struct
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nexusflow_asgi.auth import Admission, Authenticate
-from nexusflow_asgi.budgets import OnThreshold, call_budgets
+from nexusflow_asgi.budgets import CallBudgets, OnThreshold
 from nexusflow_asgi.calls import Calls
 from nexusflow_asgi.credentials import FetchCredential, authorizing, with_host_credentials
 from nexusflow_asgi.durable_log import configured_log
@@ -26,9 +26,9 @@ from nexusflow_asgi.secret_files import SecretFiles
 from nexusflow_asgi.settings import check_files, load_config, price_book, resolve_secrets
 from nexusflow_asgi.signals import OnSignals
 from nexusflow_asgi.stored_keys import StoredKeys
+from nexusflow_asgi.stores import CapStore
 from nexusflow_asgi.stores.key_store import KeyStore
 from nexusflow_asgi.stores.opening import open_key_store
-from nexusflow_asgi.stores import CapStore
 from nexusflow_asgi.transports import Transport, TransportName, describe_transport, transport_factory
 from nexusflow_core.config import Config
 from nexusflow_core.gateway import Gateway
@@ -115,7 +115,7 @@ class NexusFlow:
         make = authorizing(make, credentials or {}, offline=transport == "offline")
         self._loops = LoopStates(make, config.limits)
         self._secrets = SecretFiles((secret for _, secret, _ in config.secrets()), admission.read_keys)
-        self._budgets = call_budgets(gateway, store, on_threshold)
+        self._budgets = CallBudgets(gateway, store, on_threshold=on_threshold)
         self._calls = Calls(
             gateway,
             admission,
@@ -172,8 +172,7 @@ class NexusFlow:
         """
         await self._loops.aclose(self._grace if grace is None else grace)
         with anyio.CancelScope(shield=True):
-            if self._budgets is not None:
-                await self._budgets.aclose()
+            await self._budgets.aclose()
             await self._hooks.aclose()
             if self._own_keys is not None:
                 await self._own_keys.aclose()

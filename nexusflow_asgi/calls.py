@@ -54,7 +54,7 @@ class Calls:
         upstream_server_headers: bool = False,
         budgets: CallBudgets | None = None,
     ) -> None:
-        self._budgets = budgets
+        self._budgets = budgets or CallBudgets(gateway)
         self._upstream_server_headers = upstream_server_headers
         self._gateway = gateway
         self._limits = gateway.config.limits
@@ -130,7 +130,7 @@ class Calls:
                     in_flight.call = call = await self._read(call, body)
             if refusal is None:
                 _check_model(call)
-                if self._budgets is not None:
+                if self._budgets.counts(call):
                     in_flight.call = call = await self._budgets.hold(call)
                 await self._hooks.before(call)
         except BaseException as error:
@@ -170,8 +170,7 @@ class Calls:
         exchange.client_gone(now)  # no effect on a finished answer
         record = exchange.record(now)
         try:
-            if self._budgets is not None:
-                await self._budgets.settle(record)
+            await self._budgets.settle(record)
         finally:
             await self._hooks.after(record)
 

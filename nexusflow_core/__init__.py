@@ -1,5 +1,6 @@
 """NexusFlow's core: wire formats, routing and metering of model calls, without any I/O."""
 
+from nexusflow_core.budgets import Cap
 from nexusflow_core.call import Call, Principal
 from nexusflow_core.config import CacheSettings, Config, Limits, decode_config
 from nexusflow_core.costing import Cost, CostLine, cost, cost_batch, cost_of_sum, rates_table
@@ -7,6 +8,7 @@ from nexusflow_core.dialect import ResponseHead
 from nexusflow_core.errors import (
     AuthenticationFailedError,
     CallerError,
+    CapReachedError,
     ConfigError,
     GatewayError,
     InvalidRequestError,
@@ -40,6 +42,8 @@ __all__ = [
     "Call",
     "CallRecord",
     "CallerError",
+    "Cap",
+    "CapReachedError",
     "Config",
     "ConfigError",
     "Cost",

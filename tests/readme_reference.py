@@ -134,7 +134,7 @@ SETTINGS = {
     "caps.hard": "refuse calls above the limit; `false` lets them go on",
     "caps.thresholds": "percent of the limit at which `on_threshold` is called",
     "caps.degrade_to": "soft caps: the model that serves calls above the limit",
-    "caps.unpriced": "caps in USD, for models without a price: `refuse`, `free` or `assume RATE` (USD per MTok)",
+    "caps.unpriced": "caps in USD, for unknown prices: `refuse`, `free` or `assume RATE` (USD per MTok)",
     "budgets.url": "where caps are kept: a database or `redis://...`; `env:NAME` for a password",
     "budgets.on_failure": "if the store does not answer: `refuse` calls, or `allow` them",
     "budgets.deadline": "seconds for each answer of the store",

@@ -10,8 +10,8 @@ import nexusflow_asgi
 import nexusflow_core
 import nexusflow_core.exchange
 
-CORE = """AttemptRecord AuthenticationFailedError Billing CacheSettings Call CallRecord CallerError Config
-    ConfigError Cost CostLine Credential Exchange Gateway GatewayError Headers InvalidRequestError
+CORE = """AttemptRecord AuthenticationFailedError Billing CacheSettings Call CallRecord CallerError Cap
+    CapReachedError Config ConfigError Cost CostLine Credential Exchange Gateway GatewayError Headers InvalidRequestError
     InvalidUsageError Iteration Limits Loss ModelPrices ModelRoute NexusFlowError NotFoundError OverloadedError
     PermissionDeniedError Price PriceBook Principal RateLimitedError ResponseHead Retry Router SSEDecoder
     Secret ServerSentEvent Target TargetOptions Timeouts UnitPrice UnknownModelError Upstream UpstreamError

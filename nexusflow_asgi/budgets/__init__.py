@@ -1,5 +1,5 @@
 """Budgets of calls: held before the upstream is called, renewed while it answers, settled at the end."""
 
-from nexusflow_asgi.budgets.call_budgets import CallBudgets, OnThreshold, call_budgets
+from nexusflow_asgi.budgets.call_budgets import CallBudgets, OnThreshold
 
-__all__ = ["CallBudgets", "OnThreshold", "call_budgets"]
+__all__ = ["CallBudgets", "OnThreshold"]

@@ -39,7 +39,7 @@ from nexusflow_core.call import Call
 from nexusflow_core.gateway import Gateway
 from nexusflow_core.record import CallRecord
 
-__all__ = ["CallBudgets", "OnThreshold", "call_budgets"]
+__all__ = ["CallBudgets", "OnThreshold"]
 
 OnThreshold: TypeAlias = Callable[[Scope, Decimal | int, Cap], Awaitable[None] | None]
 """Called once when a scope crosses a threshold of a cap: the scope, its use (USD or a count), the cap."""
@@ -54,51 +54,47 @@ class _Held(Struct):
     model: str
 
 
-def call_budgets(
-    gateway: Gateway, store: CapStore | None = None, on_threshold: OnThreshold | None = None
-) -> "CallBudgets | None":
-    """Returns the budgets of a gateway, or None if its configuration has no caps. Raises ConfigError."""
-    config = gateway.config
-    if not config.caps:
-        return None
-    url = config.ledger.url.reveal() if config.ledger.url is not None else "memory:"
-    return CallBudgets(gateway, store or open_store(url), owned=store is None, on_threshold=on_threshold)
-
-
 class CallBudgets:
-    """The caps of a gateway in use. `owned`: the store is closed with them. `clock`: seconds since 1970."""
+    """The caps of a gateway in use. `clock`: seconds since 1970.
+
+    `store`: the host's; without one, that of the configuration is opened, and closed at the end. It is opened
+    at once if there are caps, else when a caller brings its own. Raises ConfigError.
+    """
 
     def __init__(
         self,
         gateway: Gateway,
-        store: CapStore,
+        store: CapStore | None = None,
         *,
-        owned: bool = False,
         on_threshold: OnThreshold | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._gateway = gateway
-        self._settings = gateway.config.ledger
+        self._settings = gateway.config.budgets
         self._budgets = Budgets(gateway.config.caps)
         self._means = Means(gateway.book)
-        self._store = store
-        self._owned = owned
+        self._store = store or (self._open_store() if gateway.config.caps else None)
+        self._owned = store is None
         self._on_threshold = on_threshold
         self._clock = clock
         self._held: dict[str, _Held] = {}
         self._armed: dict[str, tuple[int, int]] = {}
         self._keepers: WeakKeyDictionary[object, Keeper] = WeakKeyDictionary()
 
+    def counts(self, call: Call) -> bool:
+        """True if some cap may count the call. `count_tokens` is free."""
+        if call.endpoint != "messages":
+            return False
+        return bool(self._budgets.caps) or (call.principal is not None and bool(call.principal.caps))
+
     async def hold(self, call: Call) -> Call:
         """Sets aside what the call is expected to use, in every window that counts it.
 
         Returns the call, served by a cheaper model if a soft cap says so. Raises CapReachedError, and
-        OverloadedError if the store does not answer and the configuration refuses calls then. `count_tokens` is
-        free.
+        OverloadedError if the store does not answer and the configuration refuses calls then.
         """
-        if call.endpoint != "messages":
-            return call
-        budgets = self._budgets.of(call.scopes, session=call.session.session_id is not None)
+        own = call.principal.caps if call.principal is not None else ()
+        budgets = self._budgets.of(call.scopes, own, session=call.session.session_id is not None)
         target = self._gateway.first_target(call.model) if budgets else None
         if target is None:
             return call
@@ -121,7 +117,7 @@ class CallBudgets:
 
     async def settle(self, record: CallRecord) -> None:
         """Replaces what was held for a call by what it used. Does nothing for a call that held nothing."""
-        held = self._held.pop(record.request_id, None)
+        held = self._held.pop(record.request_id, None) if self._held else None
         if held is None:
             return
         used = actual(record, held.expected)
@@ -143,7 +139,7 @@ class CallBudgets:
         with anyio.CancelScope(shield=True):
             if keeper is not None:
                 await keeper.aclose()
-            if self._owned:
+            if self._owned and self._store is not None:
                 await self._store.aclose()
 
     async def _decision(
@@ -177,7 +173,7 @@ class CallBudgets:
             claims.append(budget.claim(window, held.expected))
         for again in (True, False):
             found = await keeper.ask(
-                self._store.hold(call.request_id, claims, now=now, expires_at=now + HOLD_SECONDS)
+                keeper.store.hold(call.request_id, claims, now=now, expires_at=now + HOLD_SECONDS)
             )
             waits = isinstance(found, Refusal) and found.cause is RefusalCause.HELD
             if not (waits and again and await keeper.sweep()):
@@ -190,7 +186,7 @@ class CallBudgets:
         start, end = self._armed.get(meter.key, (0, 0))
         if now >= end:
             seconds = int(meter.period)
-            start = await keeper.ask(self._store.arm(meter.key, seconds, now=now))
+            start = await keeper.ask(keeper.store.arm(meter.key, seconds, now=now))
             if len(self._armed) > 10_000:
                 self._armed.clear()
             self._armed[meter.key] = start, start + seconds
@@ -218,5 +214,12 @@ class CallBudgets:
         loop = loop_identity()
         keeper = self._keepers.get(loop)
         if keeper is None:
+            if self._store is None:
+                self._store = self._open_store()
             keeper = self._keepers[loop] = Keeper(self._store, self._clock, self._settings.deadline)
         return keeper
+
+    def _open_store(self) -> CapStore:
+        config = self._gateway.config
+        url = config.budgets.url or config.ledger
+        return open_store("memory:" if url is None else url.reveal())

@@ -34,7 +34,7 @@ class Keeper:
     """The holds of one event loop. `clock`: seconds since 1970. `deadline`: seconds for each step."""
 
     def __init__(self, store: CapStore, clock: Callable[[], float], deadline: float) -> None:
-        self._store = store
+        self.store = store
         self._clock = clock
         self._deadline = deadline
         self._open: set[str] = set()
@@ -68,7 +68,7 @@ class Keeper:
         self._open.discard(request_id)
         try:
             if not self.down:
-                return await self.ask(self._store.settle(request_id, charges))
+                return await self.ask(self.store.settle(request_id, charges))
         except Exception as error:
             logger.error("call %s will be settled later: the store failed with %r", request_id, error)
         self._later(request_id, charges)
@@ -84,7 +84,7 @@ class Keeper:
         if now < self._swept_at + _AGAIN_SECONDS:
             return False
         self._swept_at = now
-        lost = await self.ask(self._store.sweep(now=int(now)))
+        lost = await self.ask(self.store.sweep(now=int(now)))
         for one in lost:
             logger.warning(
                 "call %s never ended: it was charged what it had held in %s", one.request_id, one.window
@@ -114,13 +114,13 @@ class Keeper:
         await self._settle_late()
         if self._open:
             expires_at = int(self._clock()) + HOLD_SECONDS
-            await self.ask(self._store.renew(list(self._open), expires_at=expires_at))
+            await self.ask(self.store.renew(list(self._open), expires_at=expires_at))
         await self.sweep()
 
     async def _settle_late(self) -> None:
         while self._unsettled:
             request_id, charges = next(iter(self._unsettled.items()))
-            await self.ask(self._store.settle(request_id, charges))
+            await self.ask(self.store.settle(request_id, charges))
             self._unsettled.pop(request_id, None)
 
     def _later(self, request_id: str, charges: Sequence[Charge]) -> None:

@@ -25,7 +25,7 @@ _SWEPT_AT_ONCE = 500
 
 
 class RedisStore:
-    """A CapStore in Redis 7 or later, for asyncio. All keys begin with `prefix`, whose braces keep them together.
+    """A CapStore in Redis 7 or later, for asyncio. Keys begin with `prefix`; its braces keep them together.
 
     `where`: a URL such as `redis://host:6379/0`, or the host's own client. Numbers are exact up to 2^53.
     Redis must not evict keys of this prefix, and is as durable as its own settings say.

@@ -99,22 +99,27 @@ class Budgets:
 
     def __init__(self, caps: Iterable[Cap]) -> None:
         self.caps = tuple(caps)
-        self._remembered: dict[tuple[Scope, ...], tuple[Budget, ...]] = {}
+        self._remembered: dict[tuple[tuple[Scope, ...], tuple[Cap, ...]], tuple[Budget, ...]] = {}
 
-    def of(self, scopes: tuple[Scope, ...], *, session: bool = True) -> Sequence[Budget]:
-        """Returns the budgets of a call. Without a session id (`session`), those per session are left out."""
-        found = self._remembered.get(scopes)
+    def of(
+        self, scopes: tuple[Scope, ...], own: tuple[Cap, ...] = (), *, session: bool = True
+    ) -> Sequence[Budget]:
+        """Returns the budgets of a call. `own`: caps of its caller beside the configured ones.
+
+        Without a session id (`session`), those per session are left out.
+        """
+        found = self._remembered.get((scopes, own))
         if found is None:
             if len(self._remembered) >= _MOST_REMEMBERED:
                 self._remembered.clear()
-            found = self._remembered[scopes] = self._found(scopes)
+            found = self._remembered[scopes, own] = self._found(scopes, own)
         if session or all(budget.meter.period != "session" for budget in found):
             return found
         return [budget for budget in found if budget.meter.period != "session"]
 
-    def _found(self, scopes: tuple[Scope, ...]) -> tuple[Budget, ...]:
+    def _found(self, scopes: tuple[Scope, ...], own: tuple[Cap, ...]) -> tuple[Budget, ...]:
         by_meter: dict[Meter, list[Cap]] = {}
-        for cap in self.caps:
+        for cap in (*self.caps, *own):
             for meter in cap.meters(scopes):
                 by_meter.setdefault(meter, []).append(cap)
         return tuple(

@@ -79,9 +79,9 @@ class _Decoding:
             check_limits(self._complaints, limits)
         cache = self._cache(tree.get("cache", {}))
         ledger = self._reader.table(tree.get("ledger", {}), LedgerTable, "ledger")
-        url = (
-            database_url(self._complaints, "ledger.url", ledger.url) if ledger is not None and ledger.url is not None else None
-        )
+        url = None
+        if ledger is not None and ledger.url is not None:
+            url = database_url(self._complaints, "ledger.url", ledger.url)
         caps = read_caps(self._complaints, self._reader, tree.get("caps", []), Router(routes).serves)
         budgets = read_budgets(self._complaints, self._reader, tree.get("budgets", {}))
         if retry is None or auth is None or log is None or prices is None or limits is None or cache is None:
