@@ -51,10 +51,10 @@ class Admitted(NamedTuple):
 class GatewayKeys:
     """Compares credentials with the configured keys, by SHA-256 and in constant time."""
 
-    def __init__(self, keys: Iterable[Secret], scopes: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, keys: Iterable[Secret], scopes: Mapping[str, tuple[str, ...]] | None = None) -> None:
         digests = [(_digest(key.reveal().encode()), key.label) for key in keys]
         self._known = [
-            (digest, Principal(name or f"key-{digest.hex()[:8]}", scopes=scopes.get(name, ())))
+            (digest, Principal(name or f"key-{digest.hex()[:8]}", scopes=(scopes or {}).get(name, ())))
             for digest, name in digests
         ]
 

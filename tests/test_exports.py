@@ -11,12 +11,13 @@ import nexusflow_core
 import nexusflow_core.exchange
 
 CORE = """AttemptRecord AuthenticationFailedError Billing CacheSettings Call CallRecord CallerError Cap
-    CapReachedError Config ConfigError Cost CostLine Credential Exchange Gateway GatewayError Headers InvalidRequestError
-    InvalidUsageError Iteration Limits Loss ModelPrices ModelRoute NexusFlowError NotFoundError OverloadedError
-    PermissionDeniedError Price PriceBook Principal RateLimitedError ResponseHead Retry Router SSEDecoder
-    Secret ServerSentEvent Target TargetOptions Timeouts UnitPrice UnknownModelError Upstream UpstreamError
-    UpstreamProtocolError UpstreamRequest UpstreamStatusError UpstreamTimeoutError UpstreamUnreachableError
-    Usage cost cost_batch cost_of_sum decode_config encode_sse rates_table""".split()
+    CapReachedError Config ConfigError Cost CostLine Credential Exchange Gateway GatewayError Headers
+    InvalidRequestError InvalidUsageError Iteration Limits Loss ModelPrices ModelRoute NexusFlowError
+    NotFoundError OverloadedError PermissionDeniedError Price PriceBook Principal RateLimitedError
+    ResponseHead Retry Router SSEDecoder Secret ServerSentEvent Target TargetOptions Timeouts UnitPrice
+    UnknownModelError Upstream UpstreamError UpstreamProtocolError UpstreamRequest UpstreamStatusError
+    UpstreamTimeoutError UpstreamUnreachableError Usage cost cost_batch cost_of_sum decode_config
+    encode_sse rates_table""".split()
 
 EXCHANGE = "Close Exchange Order Read Send Sleep begun".split()
 """Hosts import the orders from there, since ASGI has a `Send` of its own."""

@@ -82,7 +82,12 @@ class _Decoding:
         url = None
         if ledger is not None and ledger.url is not None:
             url = database_url(self._complaints, "ledger.url", ledger.url)
-        caps = read_caps(self._complaints, self._reader, tree.get("caps", []), Router(routes).serves)
+        caps = read_caps(
+            self._complaints,
+            self._reader,
+            tree.get("caps", []),
+            Router({route.model: route for route in routes}.values()).serves,
+        )
         budgets = read_budgets(self._complaints, self._reader, tree.get("budgets", {}))
         if retry is None or auth is None or log is None or prices is None or limits is None or cache is None:
             return None
