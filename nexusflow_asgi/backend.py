@@ -14,7 +14,6 @@ __all__ = [
     "means_closed",
     "post_to_loop",
     "runs_on_asyncio",
-    "spawn",
     "start_apart",
 ]
 
@@ -91,31 +90,6 @@ def post_to_loop() -> Callable[[Callable[[], None]], None]:
 
     return safely
 
-
-def spawn(function: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """Runs a function beside the current task, until it ends or the event loop does.
-
-    Returns a function that cancels it. Exceptions must not leave `function`: nothing waits for it.
-    """
-    if runs_on_asyncio():
-        task = asyncio.get_running_loop().create_task(function())
-        _RUNNING.add(task)
-        task.add_done_callback(_RUNNING.discard)
-        return lambda: None if task.done() else (task.cancel(), None)[1]
-    import trio
-
-    scope = trio.CancelScope()
-
-    async def run() -> None:
-        with scope:
-            await function()
-
-    trio.lowlevel.spawn_system_task(run)
-    return scope.cancel
-
-
-_RUNNING: set["asyncio.Task[None]"] = set()
-"""asyncio keeps only weak references to its tasks."""
 
 _CLOSED = ("unable to perform operation on <", "ASGI transport error")
 """Beginnings of the RuntimeErrors of uvloop and granian for a closed connection."""

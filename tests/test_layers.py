@@ -20,15 +20,9 @@ CORE = """untyped errors sse aws_eventstream usage prices costing upstream spend
     toml config model_list gateway""".split()
 """nexusflow_core from the ground up."""
 
-<<<<<<< HEAD
 ASGI = """backend transports hooks stores otel credentials anonymous host_errors stored_keys auth body settings
-    secret_files call_log presence durable_log paths relay slots runtime calls readiness endpoints signals app
-    pages contrib server cli""".split()
-=======
-ASGI = """backend transports hooks stores otel anonymous host_errors stored_keys auth body settings secret_files
-    call_log presence durable_log paths relay slots runtime budgets calls readiness endpoints signals app pages
-    contrib server cli""".split()
->>>>>>> 920d2df (Caps hold before each call and settle after it)
+    secret_files call_log presence durable_log paths relay slots runtime budgets calls readiness endpoints
+    signals app pages contrib server cli""".split()
 """nexusflow_asgi from the ground up."""
 
 PURE = """__future__ abc array base64 binascii bisect codecs collections contextlib copy csv dataclasses

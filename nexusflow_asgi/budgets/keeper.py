@@ -6,11 +6,12 @@ settlements that failed, until the store answers again.
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import anyio
 
-from nexusflow_asgi.backend import spawn
+from nexusflow_asgi.backend import start_apart
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.stores import CapStore
 from nexusflow_core.budgets import Charge, Settled
@@ -39,7 +40,7 @@ class Keeper:
         self._deadline = deadline
         self._open: set[str] = set()
         self._unsettled: OrderedDict[str, Sequence[Charge]] = OrderedDict()
-        self._stop: Callable[[], None] | None = None
+        self._working: anyio.CancelScope | None = None
         self._down_until = 0.0
         self._swept_at = 0.0
 
@@ -93,22 +94,29 @@ class Keeper:
 
     async def aclose(self) -> None:
         """Stops, and repeats the failed settlements once."""
-        if self._stop is not None:
-            self._stop()
-            self._stop = None
+        if self._working is not None:
+            self._working.cancel()
+            self._working = None
         try:
             await self._settle_late()
         except Exception as error:
             logger.error("%d calls could not be settled: %r", len(self._unsettled), error)
 
-    async def _run(self) -> None:
-        while self._open or self._unsettled:
-            try:
-                await self._look()
-            except Exception as error:  # the store is away; it is asked again
-                logger.error("the store of budgets does not answer: %r", error)
-            await anyio.sleep(_AGAIN_SECONDS if self._unsettled else RENEW_SECONDS)
-        self._stop = None
+    def _work(self) -> None:
+        """Starts the work of `_run`, unless it goes on."""
+        if self._working is None:
+            self._working = anyio.CancelScope()
+            start_apart(partial(self._run, self._working))
+
+    async def _run(self, working: anyio.CancelScope) -> None:
+        with working:
+            while self._open or self._unsettled:
+                try:
+                    await self._look()
+                except Exception as error:  # the store is away; it is asked again
+                    logger.error("the store of budgets does not answer: %r", error)
+                await anyio.sleep(_AGAIN_SECONDS if self._unsettled else RENEW_SECONDS)
+            self._working = None
 
     async def _look(self) -> None:
         await self._settle_late()
@@ -127,7 +135,3 @@ class Keeper:
         if len(self._unsettled) < _MOST_UNSETTLED:
             self._unsettled[request_id] = charges
         self._work()
-
-    def _work(self) -> None:
-        if self._stop is None:
-            self._stop = spawn(self._run)

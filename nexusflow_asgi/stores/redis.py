@@ -3,7 +3,7 @@
 import asyncio
 import importlib.resources
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -108,7 +108,9 @@ class RedisStore:
         loop = asyncio.get_running_loop()
         found = self._clients.get(loop)
         if found is None:
-            client: Any = Redis.from_url(self._where) if isinstance(self._where, str) else self._where
+            client: Any = self._where
+            if isinstance(client, str):
+                client = cast(Any, Redis).from_url(client)
             text = importlib.resources.files("nexusflow_asgi.stores").joinpath("redis.lua").read_text()
             found = self._clients[loop] = client, client.register_script(text)
         return found
