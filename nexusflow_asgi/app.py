@@ -19,6 +19,7 @@ from nexusflow_asgi.credentials import FetchCredential, authorizing, with_host_c
 from nexusflow_asgi.durable_log import configured_log
 from nexusflow_asgi.endpoints import Endpoints
 from nexusflow_asgi.hooks import Hook, Hooks
+from nexusflow_asgi.ledger import Ledger
 from nexusflow_asgi.paths import match_scope
 from nexusflow_asgi.readiness import Readiness
 from nexusflow_asgi.runtime import LoopStates
@@ -28,7 +29,7 @@ from nexusflow_asgi.signals import OnSignals
 from nexusflow_asgi.stored_keys import StoredKeys
 from nexusflow_asgi.stores import CapStore
 from nexusflow_asgi.stores.key_store import KeyStore
-from nexusflow_asgi.stores.opening import open_key_store
+from nexusflow_asgi.stores.opening import open_database, open_key_store, open_ledger
 from nexusflow_asgi.transports import Transport, TransportName, describe_transport, transport_factory
 from nexusflow_core.config import Config
 from nexusflow_core.gateway import Gateway
@@ -106,10 +107,11 @@ class NexusFlow:
             keys = self._own_keys = open_key_store(config.ledger.reveal())
         admission = Admission(config, authenticate, StoredKeys(keys) if keys is not None else None)
         log = configured_log(config)
+        self.ledger = _ledger(config)
         self._app = app
         self._close_on_signals = close_on_signals
         self._prefix = prefix
-        self._hooks = Hooks(hooks, log)
+        self._hooks = Hooks(hooks if self.ledger is None else [self.ledger, *hooks], log)
         self._transport = describe_transport(transport)
         make = transport_factory(transport, config.upstreams.values())
         make = authorizing(make, credentials or {}, offline=transport == "offline")
@@ -151,12 +153,21 @@ class NexusFlow:
     # Lifespan and closing
 
     async def __aenter__(self) -> Self:
+        self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def start(self) -> None:
+        """Begins what does not wait for the first call: the ledger takes over what a killed process has left.
+
+        A lifespan does it too.
+        """
+        if self.ledger is not None:
+            self.ledger.start()
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncGenerator[None]:
@@ -201,6 +212,7 @@ class NexusFlow:
     async def _pass_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Closes with the host, as a middleware. Alone, or if the host has no lifespan, answers by itself."""
         begun = False
+        self.start()
         with contextlib.ExitStack() as signals:
 
             async def receive_and_close() -> Message:
@@ -231,3 +243,12 @@ class NexusFlow:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
+
+
+def _ledger(config: Config) -> Ledger | None:
+    """Returns the ledger in the database of `[ledger]`, or None. Raises ConfigError for a wrong URL."""
+    if config.ledger is None:
+        return None
+    url = config.ledger.reveal()
+    open_database(url)
+    return Ledger(lambda: open_ledger(url), log=config.call_log if config.durable else None)

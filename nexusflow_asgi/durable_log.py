@@ -11,6 +11,7 @@ from nexusflow_asgi.backend import post_to_loop
 from nexusflow_asgi.call_log import CallLog, why_unwritable
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.presence import Presence, mark_lost, sign_of_life, stamped, supported
+from nexusflow_asgi.unsaved import Unsaved
 from nexusflow_core.call import Call
 from nexusflow_core.config import Config
 from nexusflow_core.errors import ConfigError, InternalError
@@ -25,19 +26,26 @@ class DurableCallLog(CallLog):
     """A CallLog in which every call to an upstream has a line, even if the process dies.
 
     At the next start, calls without a result are marked `lost`. A call that cannot be logged is refused with
-    500. Raises ConfigError on a system without file locks.
+    500. `ledger`: the calls of dead processes are kept for a ledger too. Raises ConfigError on a system without
+    file locks.
     """
 
     batch_seconds = 0.0  # waiting calls share one write with all that came during the previous write
 
     _presence: Presence | None
 
-    def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        ledger: bool = False,
+    ) -> None:
         if not supported():
             raise ConfigError("log.durable", "this system has no file locks: set it to false")
         super().__init__(path, clock=clock)
         try:
-            lost = mark_lost(self._path)
+            lost = mark_lost(self._path, Unsaved(self._path) if ledger else None)
         except OSError:
             logger.exception("call log %s: could not look for calls of dead processes", self._path)
         else:
@@ -110,7 +118,11 @@ def check_log(config: Config) -> None:
 def configured_log(config: Config) -> CallLog | None:
     """Returns the configured call log, or None. Raises ConfigError."""
     check_log(config)
-    return _kind(config)(config.call_log) if config.call_log else None
+    if config.call_log is None:
+        return None
+    if config.durable:
+        return DurableCallLog(config.call_log, ledger=config.ledger is not None)
+    return CallLog(config.call_log)
 
 
 def _kind(config: Config) -> type[CallLog]:

@@ -21,12 +21,16 @@ from msgspec import Struct
 
 from nexusflow_asgi.call_log import append
 from nexusflow_asgi.hooks import logger
+from nexusflow_asgi.unsaved import Unsaved
 from nexusflow_core.record import CallRecord
 
 if sys.platform != "win32":
     from fcntl import LOCK_EX, LOCK_NB, flock
 
 __all__ = ["Presence", "mark_lost", "sign_of_life", "stamped", "supported"]
+
+_OURS = (".alive", ".unsaved", ".unsaving")
+"""Endings of the files beside a log that are not logs themselves."""
 
 _CLOCK_SECONDS = 2.0
 """Seconds by which file systems may round the times of files."""
@@ -43,6 +47,14 @@ class _Line(Struct):
     request_id: str
     ending: str
     process: _Process
+
+
+class _Writer(Struct, frozen=True):
+    """A dead process: its lines begin at `offset` of the log, or are in files written after `since`."""
+
+    id: str
+    offset: int
+    since: float
 
 
 _line = msgspec.json.Decoder(_Line)
@@ -91,15 +103,17 @@ class Presence:
         os.close(self._descriptor)
 
 
-def mark_lost(log: Path) -> int:
+def mark_lost(log: Path, unsaved: Unsaved | None = None) -> int:
     """Appends a line with the ending `lost` for each call of a dead process that has no result.
 
-    Returns their number. Raises OSError.
+    All results of such a process go into `unsaved`, for a ledger that may lack some of them. Returns the number
+    of lost calls. Raises OSError.
     """
-    return sum(_mark_process(log, path) for path in sorted(log.parent.glob(f"{glob.escape(log.name)}.*.alive")))
+    alive = sorted(log.parent.glob(f"{glob.escape(log.name)}.*.alive"))
+    return sum(_mark_process(log, path, unsaved) for path in alive)
 
 
-def _mark_process(log: Path, path: Path) -> int:
+def _mark_process(log: Path, path: Path, unsaved: Unsaved | None) -> int:
     """Marks the open calls of the process with this lock file, if it is dead. Returns their number."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -114,36 +128,42 @@ def _mark_process(log: Path, path: Path) -> int:
         if not _is_at(descriptor, path):
             return 0
         offset, begun_at = os.read(descriptor, 32), os.fstat(descriptor).st_mtime
-        lost = _unfinished(log, path.name.split(".")[-2], int(offset) if offset.isdigit() else 0, begun_at)
+        writer = _Writer(path.name.split(".")[-2], int(offset) if offset.isdigit() else 0, begun_at)
+        lost = _unfinished(log, writer)
         if lost:
             append(log, b"".join(lost), sync=True)
+        if unsaved is not None:
+            unsaved.keep(raw for line, raw in _lines_of(log, writer) if line.ending != "started")
         path.unlink()
         return len(lost)
     finally:
         os.close(descriptor)
 
 
-def _unfinished(log: Path, id: str, offset: int, since: float) -> list[bytes]:
-    """Returns `lost` lines for the calls that process `id` began and did not finish.
+def _unfinished(log: Path, writer: _Writer) -> list[bytes]:
+    """Returns `lost` lines for the calls that a process began and did not finish."""
+    begun, settled = dict[str, bytes](), set[str]()
+    for line, raw in _lines_of(log, writer):
+        if line.ending == "started":
+            begun[line.request_id] = raw
+        else:
+            settled.add(line.request_id)
+    lost = [_as_lost(raw, log) for request_id, raw in begun.items() if request_id not in settled]
+    return [line for line in lost if line]
 
-    The log may have been rotated, so neighbouring files written after `since` are read too.
-    """
-    mark, begun, settled = b'"id":"%s"' % id.encode(), dict[str, bytes](), set[str]()
-    for path in [log, *_rotated(log, since)]:
+
+def _lines_of(log: Path, writer: _Writer) -> Iterator[tuple[_Line, bytes]]:
+    """Yields a process's lines. The log may have been rotated, so later neighbouring files are read too."""
+    mark = b'"id":"%s"' % writer.id.encode()
+    for path in [log, *_rotated(log, writer.since)]:
         with contextlib.suppress(OSError, EOFError, zlib.error), _opened(path) as file:
-            if path == log and offset <= file.seek(0, os.SEEK_END):
-                file.seek(offset)
+            if path == log and writer.offset <= file.seek(0, os.SEEK_END):
+                file.seek(writer.offset)
             else:
                 file.seek(0)  # the log has been replaced by another file
             for line, raw in _lines(file, mark, log):
-                if line.process.id != id:
-                    continue
-                if line.ending == "started":
-                    begun[line.request_id] = raw
-                else:
-                    settled.add(line.request_id)
-    lost = [_as_lost(raw, log) for request_id, raw in begun.items() if request_id not in settled]
-    return [line for line in lost if line]
+                if line.process.id == writer.id:
+                    yield line, raw
 
 
 def _rotated(log: Path, since: float) -> list[Path]:
@@ -153,7 +173,7 @@ def _rotated(log: Path, since: float) -> list[Path]:
         with contextlib.suppress(OSError):
             status = path.stat()
             recent = status.st_mtime >= since - _CLOCK_SECONDS
-            if path != log and path.suffix != ".alive" and stat.S_ISREG(status.st_mode) and recent:
+            if path != log and path.suffix not in _OURS and stat.S_ISREG(status.st_mode) and recent:
                 found.append(path)
     return sorted(found)
 

@@ -15,14 +15,14 @@ from nexusflow_core.prices import BUILTIN_VENDORS
 ROOT = Path(__file__).parent.parent
 
 CORE = """untyped errors sse aws_eventstream usage prices costing upstream spending overflow json_spans record
-    peek messages session budgets routing call resilience keys logs caching dialect counting
+    peek messages session budgets routing call resilience keys ledger logs caching dialect counting
     translation dialects.anthropic dialects.openai_chat dialects.openai_responses dialects exchange simulator
     toml config model_list gateway""".split()
 """nexusflow_core from the ground up."""
 
 ASGI = """backend transports hooks stores otel credentials anonymous host_errors stored_keys auth body settings
-    secret_files call_log presence durable_log paths relay slots runtime budgets calls readiness endpoints
-    signals app pages contrib server cli""".split()
+    secret_files call_log unsaved presence durable_log ledger paths relay slots runtime budgets calls readiness
+    endpoints signals app pages contrib server cli""".split()
 """nexusflow_asgi from the ground up."""
 
 PURE = """__future__ abc array base64 binascii bisect codecs collections contextlib copy csv dataclasses

@@ -47,6 +47,7 @@ class Reloading:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         with OnSignals(self._close, self.reload), _fewer_collections():
+            self._current.start()
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await self._close(hurry=False)
@@ -60,6 +61,7 @@ class Reloading:
             _logger.error("the new configuration has mistakes, the old one stays in use: %s", error)
             return
         old, self._current = self._current, new
+        new.start()
         self._before.add(old)
         task = asyncio.ensure_future(self._let_end(old))
         self._tasks.add(task)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from nexusflow_asgi.stores.key_store import KeyStore
+from nexusflow_asgi.stores.ledger_store import LedgerStore
 from nexusflow_asgi.stores.memory import MemoryStore
 from nexusflow_asgi.stores.protocol import CapStore
 from nexusflow_core.errors import ConfigError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from nexusflow_asgi.stores.database import Database
     from nexusflow_asgi.stores.tables import Tables
 
-__all__ = ["open_database", "open_key_store", "open_store"]
+__all__ = ["open_database", "open_key_store", "open_ledger", "open_store"]
 
 _DRIVERS: Final = {
     "sqlite": ("sqlite+aiosqlite", "aiosqlite", "sql"),
@@ -61,6 +62,14 @@ def open_key_store(where: "str | AsyncEngine", tables: "Tables | None" = None) -
     from nexusflow_asgi.stores.sql_keys import SqlKeyStore
 
     return SqlKeyStore(database)
+
+
+def open_ledger(where: "str | AsyncEngine", tables: "Tables | None" = None) -> LedgerStore:
+    """Returns the store of a ledger in a database, as `open_database` opens it. Raises ConfigError."""
+    database = open_database(where, tables)
+    from nexusflow_asgi.stores.sql_ledger import SqlLedger
+
+    return SqlLedger(database)
 
 
 def _database(where: str, known: Iterable[str]) -> tuple[str, str]:
