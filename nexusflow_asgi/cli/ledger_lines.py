@@ -20,8 +20,8 @@ def is_ledger(name: str) -> bool:
     return "://" in name or name.startswith(_ENV)
 
 
-def ledger_lines(name: str) -> Iterator[tuple[str, bytes]]:
-    """Yields every call with its place, the oldest first. Holds one page at a time.
+def ledger_lines(name: str) -> Iterator[bytes]:
+    """Yields every call, the oldest first. Holds one page at a time.
 
     `env:NAME` names a variable with the URL, for one with a password. Raises ConfigError.
     """
@@ -36,7 +36,7 @@ def ledger_lines(name: str) -> Iterator[tuple[str, bytes]]:
             page = LedgerPage(limit=_PAGE, oldest_first=True)
             while rows := runner.run(store.rows(page)):
                 for row in rows:
-                    yield f"ledger:{row.request_id}", line_of(row)
+                    yield line_of(row)
                 last = rows[-1].started_ms, rows[-1].request_id
                 page = LedgerPage(limit=_PAGE, oldest_first=True, behind=last)
         except Exception as error:  # SQLAlchemy's and the driver's: their text may hold the password

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from nexusflow_asgi.cli.ledger_lines import is_ledger, ledger_lines
 from nexusflow_asgi.cli.log_bytes import DAMAGED, is_parquet, plain_bytes, raw_bytes
 from nexusflow_asgi.cli.log_values import Row, csv_rows, first_line, json_values, parquet_rows
 from nexusflow_asgi.cli.table import printable
@@ -33,8 +35,15 @@ class LogFile(Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        """The name as it is printed."""
+        """The name as it is printed. The URL of a database may have a password."""
+        if self.is_ledger:
+            return "ledger"
         return "stdin" if self.name == "-" else printable(self.name)
+
+    @property
+    def is_ledger(self) -> bool:
+        """True for the URL of a database."""
+        return is_ledger(self.name)
 
 
 def add_files_argument(parser: argparse.ArgumentParser, help: str) -> None:
@@ -50,7 +59,7 @@ def log_files(names: list[str]) -> list[LogFile]:
     found: list[LogFile] = []
     for name in names:
         path = Path(name)
-        if name == "-":
+        if name == "-" or is_ledger(name):
             found.append(LogFile(name))
             continue
         try:
@@ -87,8 +96,8 @@ class Reading:
         """
         line, count = 0, 0
         try:
-            with raw_bytes(file.name) as raw:
-                for line, entry in self._each(file, raw):
+            with raw_bytes(os.devnull if file.is_ledger else file.name) as raw:
+                for line, entry in self._ledger(file) if file.is_ledger else self._each(file, raw):
                     count += 1
                     if progress is not None and count % _EVERY == 0:
                         progress(raw.tell())
@@ -103,6 +112,9 @@ class Reading:
             yield line, Skipped(f"the file is damaged after this line: {why}", lost=True)
         except OSError as error:
             raise _unreadable(file.name, error) from None
+
+    def _ledger(self, file: LogFile) -> Iterator[Found]:
+        yield from read_log(enumerate(ledger_lines(file.name), 1), self._source, self._at)
 
     def _each(self, file: LogFile, raw: io.BufferedReader) -> Iterator[Found]:
         if is_parquet(raw):

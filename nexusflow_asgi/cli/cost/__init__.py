@@ -1,4 +1,4 @@
-"""`nexusflow cost FILE...`: adds up the costs of the calls in logs, in groups."""
+"""`nexusflow cost FILE...`: adds up the costs of the calls in logs and ledgers, in groups."""
 
 import argparse
 import sys
@@ -74,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "parquet" and sys.stdout.isatty():
         raise ConfigError("", "--format parquet writes bytes: send them to a file, as in > costs.parquet")
     if arguments.follow:
+        if any(file.is_ledger for file in files):
+            raise ConfigError("", "--follow reads files as they grow: leave it out for a ledger")
         return follow(files, reading, counting, book, arguments.format)
     progress = Progress(files)
     for file in files:
