@@ -14,6 +14,7 @@ _COMMANDS: Final = {
     "serve": "serve the gateway over HTTP",
     "check": "describe a configuration, and report its mistakes",
     "cost": "add up the costs of the calls in a log",
+    "reconcile": "compare the costs in a log with the provider's bill",
     "cache": "explain what the prompt cache saved and lost in a log, and what to change",
     "keys": "create, list, rotate, expire and revoke gateway keys in a database",
     "prices": "show a model's prices, their dates and their sources",

@@ -208,12 +208,13 @@ def _usage(found: Mapping[str, Any], columns: Columns) -> Usage:
         if counts["input_tokens"] < 0:
             raise InvalidUsageError(f"impossible usage: {cached} cached tokens in a prompt of fewer")
     terms = {name: str(found[name]) for name in _TERMS if name in found}
-    charged, window = _money(found.get("charged_usd")), found.get("context_window")
+    charged = _money(found.get("charged_usd"))
+    above = _WINDOWS.get(str(found.get("context_window"))) if columns.many_requests else None
     return Usage(
         **cast(dict[str, Any], {**counts, **terms}),
-        prompt_above=_WINDOWS.get(str(window)) if columns.many_requests else None,
+        prompt_above=above,
         reported_femto_usd=charged,
-        flags=("provider_reported",) if charged is not None else (),
+        flags=("provider_reported",) if charged is not None else () if above is None else ("many_requests",),
     )
 
 

@@ -81,7 +81,7 @@ class Pricer:
             stop_reason=entry.stop_reason,
             explicit_cache=entry.explicit_cache,
             partial=entry.partial,
-            many_requests=entry.many_requests,
+            many_requests=entry.many_requests and usage.prompt_above is None,  # a report names the tier
         )
         flags = entry.flags
         if entry.logged_femto_usd not in (None, found.femto_usd):

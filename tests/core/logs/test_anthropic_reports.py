@@ -66,6 +66,17 @@ def test_a_usage_report_is_priced() -> None:
     assert (group.values, group.totals.flags["many_requests"]) == (("2026-11-20",), 2)
 
 
+def test_the_context_window_selects_the_tier() -> None:
+    """Prompts above 200,000 tokens cost twice the input of Sonnet 4.5: 3 and 6 dollars per million."""
+    counts = {"cache_creation": {}, "cache_read_input_tokens": 0, "output_tokens": 0, "server_tool_use": {}}
+    rows = [
+        {**counts, "model": "claude-sonnet-4-5", "uncached_input_tokens": 10**6, "context_window": window}
+        for window in ("0-200k", "200k-1M")
+    ]
+    below, above = read(usage_page(*rows))
+    assert (total([below]), total([above])) == (3, 6)
+
+
 def test_rows_without_a_model() -> None:
     """They cannot be priced: the reason says how to download the report."""
     (skipped,) = read(usage_page({"model": None}))
