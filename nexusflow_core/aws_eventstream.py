@@ -1,4 +1,4 @@
-"""AWS's event stream without I/O: bytes in, frames out, however the bytes are cut.
+"""AWS's event stream without I/O: bytes in, frames out, however the bytes are cut; and frames to bytes.
 
 A frame is a prelude of 12 bytes (length, length of the headers, CRC), headers, a payload, and a CRC of it all.
 Both CRCs are checked, and the prelude's before its lengths are believed. Source: AWS's description of
@@ -7,13 +7,14 @@ Both CRCs are checked, and the prelude's before its lengths are believed. Source
 
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from nexusflow_core.errors import UpstreamProtocolError, kept
 
-__all__ = ["MAX_HEADER_BYTES", "MAX_PAYLOAD_BYTES", "EventStreamDecoder", "Frame"]
+__all__ = ["MAX_HEADER_BYTES", "MAX_PAYLOAD_BYTES", "EventStreamDecoder", "Frame", "encode_frame"]
 
 MAX_PAYLOAD_BYTES = 24 * 1024 * 1024
 """Bound on one payload, as in botocore. The largest recorded one has 7,834 bytes."""
@@ -71,6 +72,18 @@ class EventStreamDecoder:
             self.damage = kept(error)
         del buffer[:at]
         return frames
+
+
+def encode_frame(headers: Mapping[str, str], payload: bytes) -> bytes:
+    """Returns one frame. Names have at most 255 bytes, and values 65,535."""
+    parts: list[bytes] = []
+    for name, value in headers.items():
+        key, text = name.encode(), value.encode()
+        parts += (bytes((len(key),)), key, bytes((_STRING,)), len(text).to_bytes(2, "big"), text)
+    encoded = b"".join(parts)
+    lengths = struct.pack(">II", _LEAST + len(encoded) + len(payload), len(encoded))
+    frame = lengths + _CRC.pack(zlib.crc32(lengths)) + encoded + payload
+    return frame + _CRC.pack(zlib.crc32(frame))
 
 
 def _lengths(prelude: bytes) -> tuple[int, int]:

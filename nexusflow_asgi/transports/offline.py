@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 
 import anyio.lowlevel
 
+from nexusflow_core.dialects.anthropic.door_offline import framed, opened
+from nexusflow_core.errors import UpstreamStatusError
 from nexusflow_core.simulator import SimulatedCache, SimulatedResponse, simulate
+from nexusflow_core.simulator.anthropic import SERVICE
 from nexusflow_core.upstream import Headers, UpstreamRequest
 
 __all__ = ["OfflineTransport"]
@@ -34,11 +37,22 @@ class OfflineTransport:
 
     async def send(self, request: UpstreamRequest) -> "_Response":
         await anyio.lowlevel.checkpoint()
-        headers = request.headers
+        headers, now = request.headers, datetime.now(UTC)
+        if request.upstream.door is not None:
+            return _Response(self._behind_door(request, now))
         if request.upstream.auth == "none":
             headers = [*headers, _PLACEHOLDER]
-        path, now = urlsplit(request.url).path, datetime.now(UTC)
-        return _Response(self.simulate(path, headers, request.body, self._cache, now))
+        return _Response(self.simulate(urlsplit(request.url).path, headers, request.body, self._cache, now))
+
+    def _behind_door(self, request: UpstreamRequest, now: datetime) -> SimulatedResponse:
+        """Returns a cloud's answer: the request is checked as there, and a stream framed as there."""
+        try:
+            asked = opened(request, now)
+        except UpstreamStatusError as error:
+            return SERVICE.refuse(error, request.body)
+        answer = self.simulate(asked.path, asked.headers, asked.body, self._cache, now)
+        headers, chunks = framed(asked, answer.status, answer.headers, answer.chunks)
+        return SimulatedResponse(answer.status, headers, chunks)
 
     async def aclose(self) -> None:
         return None

@@ -12,6 +12,7 @@ from nexusflow_core.exchange.attempt import Attempt
 from nexusflow_core.exchange.outcome import Outcome
 from nexusflow_core.messages.marks import has_signed_thinking, without_signed_thinking
 from nexusflow_core.peek import continues_thread
+from nexusflow_core.prices.model_id import same_claude
 from nexusflow_core.resilience import Failure, Health, Plan, Step, failure_of
 from nexusflow_core.routing import ModelRoute, Target
 from nexusflow_core.upstream import header
@@ -155,7 +156,8 @@ def _would_be_refused(call: Call, route: ModelRoute, target: Target, leg: Leg) -
     With `thinking = "strip"` it is False: the refusal is awaited.
     """
     wanted = route.targets[0].model or call.model
-    if route.thinking == "strip" or (target.model or call.model) == wanted or call.seen is None:
+    asked = target.model or call.model
+    if route.thinking == "strip" or asked == wanted or same_claude(asked, wanted) or call.seen is None:
         return False
     if leg.request is None:
         return False

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["Candidate", "candidates"]
+__all__ = ["Candidate", "candidates", "same_claude"]
 
 _SUFFIX = re.compile(r"\[[^\]]*\]$")  # Claude Code's context suffix: `[1m]`
 _BEDROCK = re.compile(r"(?:(us-gov|us|eu|apac|jp|au|global)\.)?anthropic\.(.+?)(?:-v\d+(?::\d+)?)?")
@@ -100,6 +100,15 @@ def candidates(model: str) -> Iterator[Candidate]:
     undated = _DATE.sub("", bare)
     if undated and undated != bare:
         yield Candidate(undated, regional, gov, vendors)
+
+
+def same_claude(one: str, other: str) -> bool:
+    """True if both names mean the same Claude model, at any cloud. A name without a date means any date."""
+    ids, others = ([candidate.id for candidate in candidates(name)] for name in (one, other))
+    if not ids or not others or ids[-1] != others[-1] or not ids[-1].startswith("claude-"):
+        return False
+    dates = {found[0] for name in (*ids, *others) if (found := _DATE.search(name)) is not None}
+    return len(dates) < 2
 
 
 def _seller(before: str) -> _Seller | None:

@@ -134,12 +134,12 @@ DOORS: Final[Mapping[str, Door]] = {
         renamed_betas=_SEARCH,
         dropped=_OPTIONAL | {"service_tier"},
         cache_scope=False,
-        counts_tokens=False,  # an operation of its own, with the body inside
         price="by_model",
         envelope=Envelope(
             paths={
                 "sync": "/model/{model}/invoke",
                 "stream": "/model/{model}/invoke-with-response-stream",
+                "count_tokens": "/model/{model}/count-tokens",
             },
             version="bedrock-2023-05-31",
             in_event_stream=True,

@@ -1,5 +1,6 @@
 """Envelopes: doors whose address names the model, and whose body names the version of the API instead."""
 
+import re
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
@@ -17,6 +18,11 @@ __all__ = ["Envelope", "Operation", "enveloped", "operation_of"]
 
 Operation: TypeAlias = Literal["sync", "stream", "count_tokens"]
 
+_PROFILE: Final = re.compile(
+    r"^(?:arn:aws[\w-]*:bedrock:[\w-]+:\d*:inference-profile/)?[a-z-]+\.(?=anthropic\.)"
+)
+"""The part of an inference profile's name before the model."""
+
 _BETA: Final = b"anthropic-beta"
 _VERSION: Final = b"anthropic-version"
 
@@ -33,7 +39,12 @@ class Envelope(Struct, frozen=True, kw_only=True):
     """Versions of a client that are written into the body as they are."""
 
     def path(self, operation: Operation, model: str, place: Mapping[str, str]) -> str:
-        """Returns the path. A slash in the model is escaped, a colon is not."""
+        """Returns the path. A slash in the model is escaped, a colon is not.
+
+        InvokeModel counts for base models only, so the profile's part of the name is cut there.
+        """
+        if operation == "count_tokens" and self.in_event_stream:
+            model = _PROFILE.sub("", model)
         return self.paths[operation].format_map({**place, "model": quote(model, safe=":@-._~")})
 
 
@@ -52,7 +63,7 @@ def enveloped(
     The version takes the model's place in the text, and all other bytes stay.
     """
     kept = [pair for pair in headers if pair[0] != _VERSION]
-    if call.endpoint == "count_tokens":
+    if call.endpoint == "count_tokens" and not envelope.in_event_stream:
         return _counted(text, kept, model)
     wanted = (header(headers, _VERSION) or b"").decode("latin-1")
     version = wanted if wanted in envelope.newer_versions else envelope.version
@@ -69,7 +80,10 @@ def enveloped(
             changes["anthropic_beta"] = None
             edits.append("anthropic_beta")
         kept = [pair for pair in kept if pair[0] != _BETA]
-    return spliced(text, changes), kept, tuple(edits)
+    text = spliced(text, changes)
+    if call.endpoint == "count_tokens":
+        return _inside(text), kept, (*edits, "input.invokeModel.body")
+    return text, kept, tuple(edits)
 
 
 def _betas(headers: Headers, text: bytes) -> bytes | None:
@@ -85,6 +99,15 @@ def _betas(headers: Headers, text: bytes) -> bytes | None:
             except MALFORMED:
                 pass  # the cloud refuses the body anyway
     return msgspec.json.encode(list(dict.fromkeys(found)))
+
+
+def _inside(text: bytes) -> bytes:
+    """Returns the body of a count: it holds a whole request, for which `max_tokens` is required."""
+    if not any(name == "max_tokens" for name, _, _ in members(text)):
+        opening = text.index(b"{") + 1
+        more = b"" if text[opening:].lstrip().startswith(b"}") else b","
+        text = text[:opening] + b'"max_tokens":1' + more + text[opening:]
+    return msgspec.json.encode({"input": {"invokeModel": {"body": text}}})  # bytes become base64
 
 
 def _counted(

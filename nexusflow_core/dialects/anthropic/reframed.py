@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.aws_eventstream import EventStreamDecoder, Frame
+from nexusflow_core.counting import counted
 from nexusflow_core.dialect import LegState
 from nexusflow_core.dialects.anthropic.relay import RelayLeg
 from nexusflow_core.errors import NexusFlowError, UpstreamProtocolError, UpstreamStatusError
@@ -36,6 +37,12 @@ class _Event(Struct):
     type: str = ""
 
 
+class _Tokens(Struct):
+    inputTokens: int
+
+
+_NO_COUNTER: Final = b"support counting tokens"
+_tokens = msgspec.json.Decoder(_Tokens)
 _chunk = msgspec.json.Decoder(_Chunk)
 _event = msgspec.json.Decoder(_Event)
 
@@ -71,11 +78,28 @@ class ReframedLeg(RelayLeg):
         return b"".join(out)
 
     def receive_eof(self) -> bytes:
+        if self._counting and self._held is not None:
+            return self._count(b"".join(self._held))
         tap = self._tap
         if self._frames is None or self.state is LegState.ENDED:
             return super().receive_eof()
         if self._frames.pending or tap is None or not tap.ended:
             return self._break_off(UpstreamProtocolError("the upstream's stream ended early"))
+        return super().receive_eof()
+
+    def _count(self, body: bytes) -> bytes:
+        """Returns the count in Anthropic's shape. A model that has no counter is one without count_tokens."""
+        status, _ = self._received
+        if status < 400:
+            try:
+                tokens = _tokens.decode(body).inputTokens
+            except MALFORMED:
+                raise UpstreamProtocolError("the upstream's answer has no token count") from None
+            self.state = LegState.ENDED
+            self.head, body = counted(tokens, self._request_id)
+            return body
+        if status == 400 and _NO_COUNTER in body:
+            self._uncounted, self.failure = True, None
         return super().receive_eof()
 
     def _take(self, frame: Frame) -> bytes:

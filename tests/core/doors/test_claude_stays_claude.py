@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from nexusflow_core import Gateway, decode_config
+from nexusflow_core.exchange import Send
 from nexusflow_core.logs.call_log import read_record
 from nexusflow_core.logs.pricing import Pricer
 from nexusflow_core.upstream import Credential
@@ -30,6 +31,49 @@ def answered(door: str, target: str = "cloud", **answer: Any) -> Driven:
     exchange = exchange_at(config_of(door, target=target), message())
     data = json.dumps({**ANSWER, **answer}).encode()
     return drive(exchange, [data], status=200, headers=[*JSON, (b"x-amzn-requestid", b"aws-1")])
+
+
+SIGNED = [
+    {"role": "user", "content": "hi"},
+    {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm", "signature": "EqQBCgIYAhIM"}]},
+    {"role": "user", "content": "go on"},
+]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("cloud/us.anthropic.claude-haiku-4-5-20251001-v1:0", "other/claude-haiku-4-5@20251001", True),
+        ("cloud/anthropic.claude-haiku-4-5", "other/claude-haiku-4-5@20251001", True),
+        ("cloud/us.anthropic.claude-sonnet-4-6-v1", "other/claude-sonnet-4-6", True),
+        ("cloud", "other/claude-haiku-4-5@20251001", True),
+        ("cloud/us.anthropic.claude-sonnet-4-6-v1", "other/claude-haiku-4-5@20251001", False),
+        ("cloud/us.anthropic.claude-haiku-4-5-20251001-v1:0", "other/claude-haiku-4-5@20260101", False),
+        (f"cloud/{ARN}", "other/claude-haiku-4-5", False),
+    ],
+)
+def test_signed_thinking_goes_to_the_same_model_at_another_cloud(first: str, second: str, same: bool) -> None:
+    """Names differ between clouds, and signatures hold in all of them. Another model would refuse them."""
+    config = config_of("bedrock-invoke", target=first).replace(
+        "attempts = 1", "attempts = 2\n        max_wait = 0"
+    )
+    config = config.replace(f'targets = ["{first}"]', f'targets = ["{first}", "{second}"]')
+    config += """
+        [upstreams.other]
+        dialect = "anthropic"
+        door = "vertex"
+        project = "acme"
+        api_key = "env:CLOUD_KEY"
+    """
+    exchange = exchange_at(config, message(messages=SIGNED))
+    sent_to(exchange)
+    exchange.receive_head(503, JSON, 1.0)
+    exchange.receive_data(b"{}", 1.0)
+    exchange.receive_eof(1.0)
+    assert isinstance(exchange.order, Send) is same
+    if isinstance(exchange.order, Send):
+        assert exchange.order.request.upstream.name == "other"
+        assert json.loads(exchange.order.request.body)["messages"] == SIGNED
 
 
 PRICES = [
