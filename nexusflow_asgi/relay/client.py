@@ -1,6 +1,7 @@
 """Client: sends the answer of a call, one message at a time."""
 
 import time
+from typing import Any, Protocol
 
 import anyio
 from starlette.types import Send
@@ -13,6 +14,13 @@ __all__ = ["Client"]
 
 _SERVER_HEADERS = frozenset((b"server", b"date"))
 """The host's server adds both, and they must not appear twice."""
+
+
+class _SendsNow(Protocol):
+    """A server whose `send` seldom waits: our own. Only a `send` without middleware around it has this."""
+
+    def may_send_now(self) -> bool: ...
+    def send_now(self, body: bytes) -> None: ...
 
 
 class Client:
@@ -30,6 +38,8 @@ class Client:
         self._keeps_server_headers = upstream_server_headers
         self._head_sent = False
         self._body_ended = False
+        server: Any = getattr(send, "__self__", None)
+        self._server: _SendsNow | None = server if hasattr(server, "send_now") else None
 
     async def write(self, body: bytes, *, last: bool = False) -> bool:
         """Sends these bytes, after the head if it has not been sent. Returns False if the client is gone."""
@@ -55,6 +65,26 @@ class Client:
             return False
         self.writing = False
         return True
+
+    @property
+    def sends_now(self) -> bool:
+        """True if the server can send without waiting, at times."""
+        return self._server is not None
+
+    def may_write_now(self) -> bool:
+        """True if `write_now` may be called."""
+        server = self._server
+        return self._head_sent and self.pinging is None and server is not None and server.may_send_now()
+
+    def write_now(self, body: bytes) -> None:
+        """Sends these bytes without waiting. Notes in the exchange if the client is gone."""
+        try:
+            if self._server is not None:
+                self._server.send_now(body)
+        except Exception as error:
+            if not means_closed(error):
+                raise
+            self._nobody_listens()
 
     async def pinged(self) -> None:
         """Returns once no ping is being sent. Received upstream data waits for it."""

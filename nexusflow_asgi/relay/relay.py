@@ -13,6 +13,7 @@ from starlette.types import Receive, Send
 
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.relay.client import Client
+from nexusflow_asgi.relay.short_cut import ShortCut
 from nexusflow_asgi.relay.watch import LAST_WORDS_SECONDS, Watch, open_watch
 from nexusflow_asgi.transports import Transport, TransportResponse
 from nexusflow_core.errors import InternalError, NexusFlowError, UpstreamError, UpstreamUnreachableError
@@ -136,7 +137,14 @@ class Relay:
         if self._upstream is None:
             raise InternalError("there is nothing to read from")
         exchange, client, read = self._exchange, self._client, self._upstream.read
+        pump = getattr(self._upstream, "pump", None) if client.sends_now else None
         while True:
+            if pump is not None and client.may_write_now():
+                short_cut = ShortCut(exchange, order, client, watch)
+                await pump(short_cut.take)
+                out = short_cut.last()
+                if exchange.order is not order:
+                    return out
             data = await read()
             if client.pinging is not None:
                 await client.pinged()

@@ -45,6 +45,16 @@ class Cycle(RequestResponseCycle):
         else:
             self._go_on(message.get("body", b""), last=not message.get("more_body", False))
 
+    def may_send_now(self) -> bool:
+        """True if `send_now` may be called: `send` would write a piece of the body without waiting."""
+        return self.response_started and not (
+            self.flow.write_paused or self.disconnected or self.response_complete
+        )
+
+    def send_now(self, body: bytes) -> None:
+        """Sends a piece of the body, as `send` does. A caller inside a callback of the event loop needs it."""
+        self._go_on(body, last=False)
+
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Renders the head into `head`. Raises RuntimeError for a name or value that HTTP forbids."""
         self.response_started = True

@@ -12,6 +12,7 @@ __all__ = [
     "Headers",
     "KeptHeaders",
     "derived",
+    "ends_with_connection",
     "header",
     "is_header_name",
     "json_headers",
@@ -155,6 +156,16 @@ def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     if name := with_control(kept):
         raise UpstreamProtocolError(f"the upstream's header {name} has a control character in it")
     return kept
+
+
+def ends_with_connection(headers: Headers) -> bool:
+    """True if the end of the connection is the end of an answer's body (RFC 9112 section 6.3)."""
+    for name, value in headers:
+        if name == b"content-length":
+            return False
+        if name == b"transfer-encoding" and value.lower().rpartition(b",")[2].strip() == b"chunked":
+            return False
+    return True
 
 
 _LENGTH = frozenset((b"content-length",))

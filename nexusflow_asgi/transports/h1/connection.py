@@ -16,6 +16,7 @@ from nexusflow_asgi.transports.failures import HEAD_BYTES, forget_traceback
 from nexusflow_asgi.transports.h1.errors import AnswerTooEarlyError, ConnectionEndedError, HeadTooLargeError
 from nexusflow_asgi.transports.h1.tls import Tls
 from nexusflow_asgi.transports.h1.unread import poll_of, unread_bytes
+from nexusflow_core.upstream.headers import ends_with_connection
 
 __all__ = ["Connection", "Phase"]
 
@@ -43,6 +44,7 @@ class Connection(asyncio.Protocol):
     """One connection. `ask` writes a request; after ASKED, `status` and `headers` are those of the answer.
 
     `changed()` returns a future for the next change. `take()` returns the received bytes of the body.
+    `sink` gets them at once instead, and returns None; or the bytes that it leaves, which wakes the reader.
     `failure`: why the connection is CLOSED. `forget` is called once, when it can serve no more requests.
     """
 
@@ -66,6 +68,7 @@ class Connection(asyncio.Protocol):
         "phase",
         "requests",
         "reusable",
+        "sink",
         "status",
     )
 
@@ -89,6 +92,7 @@ class Connection(asyncio.Protocol):
         self.reusable = True
         self.idle_since = 0.0
         self.failure: Exception | None = None
+        self.sink: Callable[[bytes], bytes | None] | None = None
 
     # For the transport and the pool
 
@@ -123,6 +127,11 @@ class Connection(asyncio.Protocol):
         if self._no_reading:
             self._read_on()
         return data
+
+    @property
+    def has_bytes(self) -> bool:
+        """True if `take` would return bytes."""
+        return bool(self._pieces)
 
     @property
     def died_unanswered(self) -> bool:
@@ -215,7 +224,7 @@ class Connection(asyncio.Protocol):
         elif self._size > _MOST_UNREAD and not self._no_reading and self._transport is not None:
             self._no_reading = True
             self._transport.pause_reading()
-        if self._pieces or self.phase is not phase:
+        if (self._pieces and self._left_unread()) or self.phase is not phase:
             self._wake()
         if self._layers and any(tls.ended for tls in self._layers):
             self._end(None)
@@ -273,6 +282,14 @@ class Connection(asyncio.Protocol):
 
     # Internal
 
+    def _left_unread(self) -> bool:
+        """Hands the bytes to the sink. True if the reader must look: no sink, or one that does not go on."""
+        left = self.sink(self.take()) if self.sink is not None else b""
+        if left:
+            self._pieces.append(left)
+            self._size = len(left)
+        return left is not None
+
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
@@ -307,7 +324,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self, error: Exception | None) -> None:
         """Handles the end of the incoming bytes. It completes a body without length, and breaks any other."""
-        if self.phase is _ANSWERING and error is None and _runs_to_the_end(self.headers):
+        if self.phase is _ANSWERING and error is None and ends_with_connection(self.headers):
             self.phase = _ANSWERED
         if self.phase is _ANSWERED:
             self._retire()
@@ -381,13 +398,3 @@ class Connection(asyncio.Protocol):
             self._no_reading = True  # a closing socket cannot be paused
             for data in unread_bytes(self._transport.get_extra_info("socket")):
                 self.data_received(data)
-
-
-def _runs_to_the_end(headers: list[tuple[bytes, bytes]]) -> bool:
-    """True if the end of the connection is the end of the body (RFC 9112 section 6.3)."""
-    for name, value in headers:
-        if name == b"content-length":
-            return False
-        if name == b"transfer-encoding" and value.lower().rpartition(b",")[2].strip() == b"chunked":
-            return False
-    return True

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 from nexusflow_asgi.transports.failures import (
@@ -37,7 +38,7 @@ _MOST_PREFIXES: Final = 64
 _LONGEST_PREFIX: Final = 1024
 """The first lines of a head are cached by URL: at most _MOST_PREFIXES, for URLs up to this length."""
 
-_ASKED, _ANSWERED, _CLOSED = Phase.ASKED, Phase.ANSWERED, Phase.CLOSED
+_ASKED, _ANSWERING, _ANSWERED, _CLOSED = Phase.ASKED, Phase.ANSWERING, Phase.ANSWERED, Phase.CLOSED
 
 
 class H1Transport:
@@ -193,6 +194,21 @@ class _Answer:
                 raise _failed(connection, self._upstream)
             await connection.changed()
         return data
+
+    async def pump(self, sink: Callable[[bytes], bytes | None]) -> None:
+        """Hands bytes to `sink` as they arrive, without a switch of tasks. It returns None to go on.
+
+        Returns once `sink` has returned bytes, which `read` returns then unless they are empty; and whenever
+        `read` would return at once, or raise.
+        """
+        connection = self._connection
+        if connection is None or connection.phase is not _ANSWERING or connection.has_bytes:
+            return
+        connection.sink = sink
+        try:
+            await connection.changed()
+        finally:
+            connection.sink = None
 
     async def aclose(self) -> None:
         self._give_back()
