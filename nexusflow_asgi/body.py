@@ -30,7 +30,8 @@ def check_head(scope: Scope, limits: Limits) -> None:
 class Arriving:
     """A request body that is arriving. `stop()` ends the reading from outside."""
 
-    def __init__(self, receive: Receive, limits: Limits) -> None:
+    def __init__(self, receive: Receive, limits: Limits, *, on_asyncio: bool | None = None) -> None:
+        self._on_asyncio = runs_on_asyncio() if on_asyncio is None else on_asyncio
         self._receive = receive
         self._limits = limits
         self._kept: deque[Message] | None = None  # messages received before `read` asked for them
@@ -69,7 +70,7 @@ class Arriving:
             return await self._collect(keep, _no_time)
         seconds, idle = self._limits.body_seconds, self._limits.body_idle_seconds
         try:
-            if runs_on_asyncio():
+            if self._on_asyncio:
                 return await self._read_on_asyncio(seconds, idle, keep)
             return await self._read_on_trio(seconds, idle, keep)
         except TimeoutError as late:
@@ -83,7 +84,7 @@ class Arriving:
 
         On asyncio it also looks for the first message, without waiting. On trio only a task can do that.
         """
-        if not self._kept and runs_on_asyncio():
+        if not self._kept and self._on_asyncio:
             received = self._receive()
             if not isinstance(received, Coroutine):  # an awaitable of the server's own, which takes no steps
                 self._begun = received

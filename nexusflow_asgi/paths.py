@@ -49,6 +49,10 @@ def match_scope(scope: Scope, prefix: str, app: object, *, middleware: bool) -> 
     """
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
+    if not (middleware or prefix or root_path or "endpoint" in scope):  # alone on a server
+        match = _FAST.get(path)
+        if match is not None and b"%" not in (scope.get("raw_path") or b""):
+            return match
     if (
         not middleware
         and scope.get("endpoint") is app

@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
-from nexusflow_asgi.backend import loop_identity
+from nexusflow_asgi.backend import loop_identity, runs_on_asyncio
 from nexusflow_asgi.body import Arriving
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.relay import LAST_WORDS_SECONDS, Relay
@@ -56,6 +56,7 @@ class LoopState:
     def __init__(self, make_transport: Callable[[Upstream], Transport], limits: Limits) -> None:
         self._make_transport = make_transport
         self._transports: dict[str, Transport] = {}
+        self.on_asyncio = runs_on_asyncio()
         self.slots = Slots(limits)
         self.workers = anyio.CapacityLimiter(WORKERS)
         self.disk = anyio.CapacityLimiter(1)  # one disk access at a time
@@ -80,7 +81,8 @@ class LoopState:
     def leave(self, call: CallInFlight) -> None:
         """Removes a call whose record is written."""
         self.calls.discard(call)
-        self._left.set()
+        if self.closing:
+            self._left.set()
 
     def refuse(self) -> None:
         """Refuses new calls and waiting calls."""

@@ -41,9 +41,11 @@ class Relay:
         transport_for: Callable[[Upstream], Transport],
         send: Send,
         *,
+        on_asyncio: bool,
         upstream_server_headers: bool = False,
         workers: anyio.CapacityLimiter | None = None,
     ) -> None:
+        self._on_asyncio = on_asyncio
         self._workers = workers
         self._stopped: NexusFlowError | None = None
         self._exchange = exchange
@@ -57,7 +59,7 @@ class Relay:
         """Obeys orders until the order is Close and the answer is sent. It always closes the upstream."""
         exchange = self._exchange
         started = await self._start_apart() if self._workers is not None else None
-        async with open_watch(exchange, receive, self._client) as watch:
+        async with open_watch(exchange, receive, self._client, on_asyncio=self._on_asyncio) as watch:
             self._watch = watch
             try:
                 out = exchange.start(_now()) if started is None else started()
@@ -108,7 +110,12 @@ class Relay:
                     transport = self._transport_for(order.request.upstream)
                     self._upstream = upstream = await transport.send(order.request)
                     if exchange.order is order:
-                        return exchange.receive_head(upstream.status, upstream.headers, _now())
+                        out = exchange.receive_head(upstream.status, upstream.headers, _now())
+                        if out or not isinstance(following := exchange.order, Read):
+                            return out
+                        if following.until < watch.due:
+                            watch.arm()
+                        return await self._read_on(following, watch)
                 case Read():
                     return await self._read_on(order, watch)
                 case Sleep():

@@ -7,6 +7,7 @@ the response to the client until it has received at least one Response Body even
 from functools import partial
 from typing import Any, Final
 
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from nexusflow_core.upstream.headers import is_header_name, with_control
@@ -21,6 +22,33 @@ class Cycle(RequestResponseCycle):
     """Answers a request. `head` is the rendered head, and b"" after it is written."""
 
     head = b""
+    _arrived: list[bytes] | None = None
+    _waiting_bytes = 0
+
+    def add_body(self, piece: bytes) -> None:
+        """Keeps a piece of the request's body for `receive`. Stops reading if many bytes wait."""
+        if self._arrived is None:
+            self._arrived = []
+        self._arrived.append(piece)
+        self._waiting_bytes += len(piece)
+        if self._waiting_bytes > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self.message_event.set()
+
+    async def receive(self) -> Any:
+        """Returns what has arrived of the body, or that the client has left. uvicorn's copies each byte twice."""
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        if not self.disconnected and not self.response_complete:
+            self.flow.resume_reading()
+            await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        arrived, self._arrived, self._waiting_bytes = self._arrived or (), None, 0
+        body = arrived[0] if len(arrived) == 1 else b"".join(arrived)
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def run_asgi(self, app: Any) -> None:
         await super().run_asgi(partial(self._ask, app))

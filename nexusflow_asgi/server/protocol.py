@@ -255,8 +255,9 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._framing_bytes = 0
-        if not self._without_upgrade:
-            super().on_body(body)
+        cycle = cast(Cycle, self.cycle)
+        if not self._without_upgrade and not cycle.response_complete:
+            cycle.add_body(body)
 
     def on_message_complete(self) -> None:
         if self._without_upgrade:

@@ -123,7 +123,8 @@ class Cost(Struct, frozen=True, gc=False):
     @property
     def row(self) -> str:
         """The price rows of all lines, each once, joined by spaces."""
-        return " ".join(dict.fromkeys([line.by.row for line in self.lines if line.by.row]))
+        rows = dict.fromkeys([line.by.row for line in self.lines if line.by.row])
+        return next(iter(rows)) if len(rows) == 1 else " ".join(rows)
 
     @property
     def layer(self) -> str:

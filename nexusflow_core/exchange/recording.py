@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import AnswerFacts
+from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange.metering import CallCost
 from nexusflow_core.exchange.outcome import MAX_TEXT, Outcome
 from nexusflow_core.record import CallRecord, Ending, UsageSource
@@ -18,7 +19,7 @@ def begun(call: Call) -> CallRecord:
 
 def record_of(outcome: Outcome, cost: CallCost, *, started: float, now: float) -> CallRecord:
     """Returns the record. `started` and `now` are seconds of one clock."""
-    call, facts, word = outcome.call, outcome.facts, outcome.word
+    call, facts, word, failure = outcome.call, outcome.facts, outcome.word, outcome.failure
     leg = outcome.attempt.leg if outcome.attempt is not None else None
     principal, session, usage, billing = call.principal, call.session, facts.usage or {}, facts.billing
     request = leg.request if leg is not None else None
@@ -37,8 +38,8 @@ def record_of(outcome: Outcome, cost: CallCost, *, started: float, now: float) -
         scopes=call.scopes if principal is not None else (),
         stream=call.stream,
         status=outcome.status,
-        error_type=_error_type(outcome),
-        ending=_ending(outcome),
+        error_type=None if failure is None or outcome.client_gone else word(failure.type),
+        ending=_ending(outcome, failure),
         attempts=tuple(outcome.attempts),
         usage=facts.usage,
         usage_source=_usage_source(outcome, facts),
@@ -56,31 +57,19 @@ def record_of(outcome: Outcome, cost: CallCost, *, started: float, now: float) -
         session_id=session.session_id,
         agent_id=session.agent_id,
         parent_agent_id=session.parent_agent_id,
-        error_code=_error_code(outcome),
+        error_code=None if failure is None else word((failure.details or {}).get("error_code")),
         upstream_cache_miss=word(facts.cache_miss),
         dropped=tuple(leg.losses) if leg is not None else (),
         edits=(*(request.edits if request is not None else ()), *outcome.edits),
     )
 
 
-def _error_code(outcome: Outcome) -> str | None:
-    """Returns the stable code of the error that the client received, if it has one."""
-    error = outcome.failure
-    return None if error is None or error.details is None else outcome.word(error.details.get("error_code"))
-
-
-def _ending(outcome: Outcome) -> Ending:
+def _ending(outcome: Outcome, failure: NexusFlowError | None) -> Ending:
     if outcome.client_gone:
         return "client_gone"
     if outcome.error is not None and not outcome.attempts:
         return "refused"
-    return "complete" if outcome.failure is None else "error"
-
-
-def _error_type(outcome: Outcome) -> str | None:
-    if outcome.client_gone or outcome.failure is None:
-        return None
-    return outcome.word(outcome.failure.type)
+    return "complete" if failure is None else "error"
 
 
 def _usage_source(outcome: Outcome, facts: AnswerFacts) -> UsageSource:

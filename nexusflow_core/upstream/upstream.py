@@ -1,5 +1,6 @@
 """The address and the credential of a call."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -252,7 +253,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
         if self.api_key is not None:
             key = self.api_key.reveal()
             scheme: AuthScheme = self.auth or ("bearer" if key.startswith("sk-ant-oat") else "x-api-key")
-            own = Credential(scheme, key.encode())
+            return _header_of(scheme, key)
         if own is None:
             raise AuthenticationFailedError("x-api-key header is required")
         return _sendable(own.as_header())
@@ -346,6 +347,11 @@ def upstream_id(headers: Headers, sent: Headers, *names: bytes) -> str | None:
 def sent_keys(headers: Headers) -> tuple[str, ...]:
     """Returns the credentials in these headers as text, each once."""
     return tuple(dict.fromkeys([found.value.decode("latin-1") for found in client_credentials(headers)]))
+
+
+@functools.lru_cache(maxsize=256)
+def _header_of(scheme: AuthScheme, key: str) -> tuple[bytes, bytes]:
+    return _sendable(Credential(scheme, key.encode()).as_header())
 
 
 def _sendable(credential: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
