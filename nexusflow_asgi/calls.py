@@ -65,7 +65,7 @@ class Calls:
     async def serve(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         loop = self._loops.current()
-        in_flight = loop.enter(Arriving(receive, self._limits, on_asyncio=loop.on_asyncio))
+        in_flight = loop.enter(Arriving(receive, self._limits, on_asyncio=loop.young_calls is not None))
         try:
             known = self._admission.known(scope)
             who = known or Admitted(None, (), scope.get("query_string", b""), None)
@@ -98,7 +98,7 @@ class Calls:
                         exchange,
                         loop.transport_for,
                         send,
-                        on_asyncio=loop.on_asyncio,
+                        young=loop.young_calls,
                         upstream_server_headers=self._upstream_server_headers,
                         workers=loop.workers if apart else None,
                     )

@@ -9,7 +9,7 @@ import anyio
 from nexusflow_asgi.backend import loop_identity, runs_on_asyncio
 from nexusflow_asgi.body import Arriving
 from nexusflow_asgi.hooks import logger
-from nexusflow_asgi.relay import LAST_WORDS_SECONDS, Relay
+from nexusflow_asgi.relay import LAST_WORDS_SECONDS, Relay, YoungCalls
 from nexusflow_asgi.slots import COME_BACK, Slots
 from nexusflow_asgi.transports import Transport
 from nexusflow_core.call import Call
@@ -56,7 +56,7 @@ class LoopState:
     def __init__(self, make_transport: Callable[[Upstream], Transport], limits: Limits) -> None:
         self._make_transport = make_transport
         self._transports: dict[str, Transport] = {}
-        self.on_asyncio = runs_on_asyncio()
+        self.young_calls = YoungCalls() if runs_on_asyncio() else None
         self.slots = Slots(limits)
         self.workers = anyio.CapacityLimiter(WORKERS)
         self.disk = anyio.CapacityLimiter(1)  # one disk access at a time

@@ -5,6 +5,6 @@ the client. `watch` sets `due`: the next time of its timer.
 """
 
 from nexusflow_asgi.relay.relay import Relay, answer_nobody
-from nexusflow_asgi.relay.watch import LAST_WORDS_SECONDS
+from nexusflow_asgi.relay.watch import LAST_WORDS_SECONDS, YoungCalls
 
-__all__ = ["LAST_WORDS_SECONDS", "Relay", "answer_nobody"]
+__all__ = ["LAST_WORDS_SECONDS", "Relay", "YoungCalls", "answer_nobody"]

@@ -14,7 +14,7 @@ from starlette.types import Receive, Send
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.relay.client import Client
 from nexusflow_asgi.relay.short_cut import ShortCut
-from nexusflow_asgi.relay.watch import LAST_WORDS_SECONDS, Watch, open_watch
+from nexusflow_asgi.relay.watch import LAST_WORDS_SECONDS, Watch, YoungCalls, open_watch
 from nexusflow_asgi.transports import Transport, TransportResponse
 from nexusflow_core.errors import InternalError, NexusFlowError, UpstreamError, UpstreamUnreachableError
 from nexusflow_core.exchange import Close, Exchange, Read, Sleep
@@ -41,11 +41,11 @@ class Relay:
         transport_for: Callable[[Upstream], Transport],
         send: Send,
         *,
-        on_asyncio: bool,
+        young: YoungCalls | None,
         upstream_server_headers: bool = False,
         workers: anyio.CapacityLimiter | None = None,
     ) -> None:
-        self._on_asyncio = on_asyncio
+        self._young = young
         self._workers = workers
         self._stopped: NexusFlowError | None = None
         self._exchange = exchange
@@ -59,7 +59,7 @@ class Relay:
         """Obeys orders until the order is Close and the answer is sent. It always closes the upstream."""
         exchange = self._exchange
         started = await self._start_apart() if self._workers is not None else None
-        async with open_watch(exchange, receive, self._client, on_asyncio=self._on_asyncio) as watch:
+        async with open_watch(exchange, receive, self._client, self._young) as watch:
             self._watch = watch
             try:
                 out = exchange.start(_now()) if started is None else started()

@@ -2,7 +2,7 @@
 
 Few servers raise from `send` after a disconnect; only `receive()` reports it. So one listener waits for it
 during the call. One timer is set again only when it fires, or when it must fire earlier. Both would be most of
-a short call's cost, so a short call sets its timer once and starts no listener.
+a short call's cost, so a short call starts no listener, and has no timer of its own: see YoungCalls.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from nexusflow_asgi.relay.client import Client
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange import Close, Exchange
 
-__all__ = ["LAST_WORDS_SECONDS", "Watch", "open_watch"]
+__all__ = ["LAST_WORDS_SECONDS", "Watch", "YoungCalls", "open_watch"]
 
 _LOOK_SECONDS = 10.0
 """The longest time until the timer fires. A later deadline, which most are, does not set it again."""
 
 _LISTEN_SECONDS = 0.02
-"""Seconds after which a call is not short: the listener starts."""
+"""Seconds after which a call is not short: the listener starts, at the latest after twice this time."""
 
 LAST_WORDS_SECONDS = 5.0
 """Seconds to deliver the final error after a timeout or a shutdown: the client may have stopped reading."""
@@ -45,7 +45,6 @@ class Watch(ABC):
         self._client = client
         self._out = b""
         self._latest = self._end_by = float("inf")
-        self._look_seconds = _LOOK_SECONDS
         self._error: Exception | None = None
 
     @abstractmethod
@@ -152,21 +151,61 @@ class Watch(ABC):
         """Returns the seconds until the next check; None if no deadline applies."""
         until = self._until()
         if until == float("inf") or self._error is not None:
+            self.due = float("inf")
             return None
         now = time.monotonic()
-        self.due = min(until, now + self._look_seconds)
+        self.due = min(until, now + _LOOK_SECONDS)
         return max(self.due - now, 0.0)
 
 
 def open_watch(
-    exchange: Exchange, receive: Receive, client: Client, *, on_asyncio: bool
+    exchange: Exchange, receive: Receive, client: Client, young: "YoungCalls | None"
 ) -> AbstractAsyncContextManager[Watch]:
-    """Returns the watch of one call. On asyncio it uses bare tasks, ten times cheaper than a task group."""
-    kind = _AsyncioWatch if on_asyncio else _AnyioWatch
-    return kind(exchange, receive, client)
+    """Returns the watch of one call. On asyncio it uses bare tasks, ten times cheaper than a task group.
+
+    `young`: the event loop's own; None on trio.
+    """
+    if young is None:
+        return _AnyioWatch(exchange, receive, client)
+    return _AsyncioWatch(exchange, receive, client, young)
+
+
+class YoungCalls:
+    """The calls of one asyncio event loop that may turn out to be short. They share one timer.
+
+    Each turn of it looks at the calls that were there at the turn before, so it serves any number of calls.
+    """
+
+    __slots__ = ("_before", "_new", "_timer")
+
+    def __init__(self) -> None:
+        self._new: dict[_AsyncioWatch, None] = {}
+        self._before: dict[_AsyncioWatch, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, watch: "_AsyncioWatch", loop: asyncio.AbstractEventLoop) -> None:
+        """Calls `watch.fire` after once to twice `_LISTEN_SECONDS`, unless it is removed before."""
+        self._new[watch] = None
+        if self._timer is None:
+            self._timer = loop.call_later(_LISTEN_SECONDS, self._turn, loop)
+
+    def remove(self, watch: "_AsyncioWatch") -> None:
+        """Forgets a watch whose call has ended, or whose own timer has fired."""
+        self._new.pop(watch, None)
+        self._before.pop(watch, None)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        grown, self._before, self._new = self._before, self._new, {}
+        self._timer = loop.call_later(_LISTEN_SECONDS, self._turn, loop) if self._before else None
+        for watch in grown:
+            watch.fire()
 
 
 class _AsyncioWatch(Watch):
+    def __init__(self, exchange: Exchange, receive: Receive, client: Client, young: YoungCalls) -> None:
+        super().__init__(exchange, receive, client)
+        self._young: YoungCalls | None = young
+
     async def __aenter__(self) -> Watch:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[object] | None = asyncio.current_task(self._loop)
@@ -174,13 +213,16 @@ class _AsyncioWatch(Watch):
         self._inside = self._cancelling = False
         self._pings: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
-        self._look_seconds = _LISTEN_SECONDS
+        if self._young is not None:
+            self._young.add(self, self._loop)
+            self.due = time.monotonic() + 2 * _LISTEN_SECONDS
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         listener, timer = self._listener, self._timer
         # Break the cycle through a finished task's traceback: it would keep the request's body in memory.
         self._listener = self._timer = self._task = None
+        self._grow_up()
         if timer is not None:
             timer.cancel()
         for task in (listener, self._pings):
@@ -189,7 +231,7 @@ class _AsyncioWatch(Watch):
 
     def __enter__(self) -> None:
         self._inside = True
-        if self._timer is None or self._until() < self.due:
+        if self._until() < self.due:
             self.arm()
 
     def __exit__(
@@ -207,15 +249,20 @@ class _AsyncioWatch(Watch):
         if self._timer is not None:
             self._timer.cancel()
         seconds = self._until_due()
-        self._timer = None if seconds is None else self._loop.call_later(seconds, self._fire)
+        self._timer = None if seconds is None else self._loop.call_later(seconds, self.fire)
 
-    def _fire(self) -> None:
-        self._timer = None
+    def fire(self) -> None:
+        """Looks at the time. At first it also starts the listener: the call is not short."""
+        self._grow_up()
         if self._listener is None:
             self._listener = self._loop.create_task(self._listen())
-            self._look_seconds = _LOOK_SECONDS
         self._tick()
         self.arm()
+
+    def _grow_up(self) -> None:
+        young, self._young = self._young, None
+        if young is not None:
+            young.remove(self)
 
     def _spawn_ping(self, data: bytes) -> None:
         self._pings = self._loop.create_task(self._ping(data))

@@ -36,7 +36,7 @@ class Cycle(RequestResponseCycle):
         self.message_event.set()
 
     async def receive(self) -> Any:
-        """Returns what has arrived of the body, or that the client has left. uvicorn's copies each byte twice."""
+        """Returns what has arrived of the body, or that the client has left."""
         if self.waiting_for_100_continue and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
