@@ -31,8 +31,8 @@ class ShortCut:
 
     def take(self, data: bytes) -> bytes | None:
         """Relays a chunk. Returns None to go on; or the bytes that it leaves to the task, perhaps none."""
-        exchange, order = self._exchange, self._order
-        if exchange.order is not order or not self._client.may_write_now():
+        exchange, order, client = self._exchange, self._order, self._client
+        if exchange.order is not order or not client.may_write_now():
             return data
         try:
             out = exchange.receive_data(data, _now())
@@ -40,7 +40,7 @@ class ShortCut:
                 self._out = out
                 return b""
             if out:
-                self._client.write_now(out)
+                client.write_now(out)
             if order.until < self._watch.due:
                 self._watch.arm()
         except Exception as error:  # `last` raises it in the relay's task

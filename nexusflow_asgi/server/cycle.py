@@ -81,7 +81,10 @@ class Cycle(RequestResponseCycle):
 
     def send_now(self, body: bytes) -> None:
         """Sends a piece of the body, as `send` does. A caller inside a callback of the event loop needs it."""
-        self._go_on(body, last=False)
+        if body and self.chunked_encoding and not self.head and self.scope["method"] != "HEAD":
+            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        else:
+            self._go_on(body, last=False)
 
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Renders the head into `head`. Raises RuntimeError for a name or value that HTTP forbids."""

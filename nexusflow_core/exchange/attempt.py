@@ -11,6 +11,8 @@ from nexusflow_core.upstream import Headers, Timeouts
 
 __all__ = ["Attempt", "Deadlines"]
 
+_OPEN = LegState.OPEN
+
 
 class Attempt:
     """One target that is asked, and its leg. `status` and `headers` are the upstream's, once they arrive.
@@ -91,7 +93,7 @@ class Deadlines:
 
         The grace period restarts only with more of the answer (`anew`): pings must not prolong a finished one.
         """
-        if state is LegState.OPEN:
+        if state is _OPEN:
             until = now + self.timeouts.idle
         elif self._grace_until is None or anew:
             until = self._grace_until = now + self.timeouts.grace
