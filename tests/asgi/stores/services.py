@@ -1,4 +1,7 @@
-"""The stores of this machine, each in a place of its own. A service that does not answer is skipped by name."""
+"""The stores of this machine, each in a place of its own. A service that does not answer is skipped by name.
+
+Worker processes import this too, so the libraries are imported where they are used.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
-import redis
-from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import create_async_engine
-
 from nexusflow_asgi.stores import CapStore, open_store
-from nexusflow_asgi.stores.redis import RedisStore
 
 KINDS = ["memory", "sqlite", "postgresql", "mariadb", "redis"]
 
@@ -38,11 +34,14 @@ def fresh(kind: str, folder: Path) -> Iterator[str]:
     elif kind == "redis":
         yield from _fresh_redis()
     else:
+        import pytest
+        from sqlalchemy.exc import DBAPIError
+
         server = POSTGRESQL if kind == "postgresql" else MARIADB
         name = f"nexusflow_test_{uuid.uuid4().hex[:12]}"
         try:
             asyncio.run(_tell(server, f"CREATE DATABASE {name}"))
-        except (OSError, OperationalError) as error:
+        except (OSError, DBAPIError) as error:
             pytest.skip(f"no {kind} at {urlsplit(server).netloc}: {type(error).__name__}")
         try:
             yield server.rpartition("/")[0] + f"/{name}"
@@ -53,6 +52,9 @@ def fresh(kind: str, folder: Path) -> Iterator[str]:
 
 def _fresh_redis() -> Iterator[str]:
     """A prefix of its own on the server; the address names it after a `#`."""
+    import pytest
+    import redis
+
     prefix = f"{{nexusflow-test-{uuid.uuid4().hex[:12]}}}:"
     client = redis.Redis.from_url(REDIS)
     try:
@@ -70,10 +72,17 @@ def _fresh_redis() -> Iterator[str]:
 def opened(place: str) -> CapStore:
     """Returns a store at this address, as a process of its own would open it."""
     url, _, prefix = place.partition("#")
-    return RedisStore(url, prefix) if prefix else open_store(url)
+    if not prefix:
+        return open_store(url)
+    from nexusflow_asgi.stores.redis import RedisStore
+
+    return RedisStore(url, prefix)
 
 
 async def _tell(server: str, sql: str) -> None:
+    from sqlalchemy import text
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:
