@@ -9,6 +9,7 @@ import pytest
 import nexusflow_asgi
 import nexusflow_core
 import nexusflow_core.exchange
+from tests.asgi.stores.services import configure_django
 
 CORE = """AttemptRecord AuthenticationFailedError Billing CacheSettings Call CallRecord CallerError Cap
     CapReachedError Config ConfigError Cost CostLine Credential Exchange Gateway GatewayError Headers
@@ -46,6 +47,8 @@ def _modules() -> list[str]:
 @pytest.mark.parametrize("name", _modules())
 def test_every_public_name_exists_and_is_explained(name: str) -> None:
     """`__all__` of each module holds; its classes and functions have a docstring."""
+    if ".contrib.django." in name:  # its modules need Django's settings
+        configure_django()
     module = importlib.import_module(name)
     for public in getattr(module, "__all__", ()):
         thing = getattr(module, public)

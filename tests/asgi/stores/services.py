@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from nexusflow_asgi.stores import CapStore, open_store
 
-KINDS = ["memory", "sqlite", "postgresql", "mariadb", "redis"]
+KINDS = ["memory", "sqlite", "postgresql", "mariadb", "redis", "django"]
 
 POSTGRESQL = os.environ.get(
     "NEXUSFLOW_TEST_POSTGRESQL", "postgresql+asyncpg://postgres@127.0.0.1:5432/postgres"
@@ -31,6 +31,8 @@ def fresh(kind: str, folder: Path) -> Iterator[str]:
         yield "memory:"
     elif kind == "sqlite":
         yield f"sqlite:///{folder}/nexusflow.db"
+    elif kind == "django":
+        yield from _fresh_django(folder)
     elif kind == "redis":
         yield from _fresh_redis()
     else:
@@ -48,6 +50,46 @@ def fresh(kind: str, folder: Path) -> Iterator[str]:
         finally:
             force = " WITH (FORCE)" if kind == "postgresql" else ""
             asyncio.run(_tell(server, f"DROP DATABASE {name}{force}"))
+
+
+DJANGO_APP = "nexusflow_asgi.contrib.django"
+
+
+def _fresh_django(folder: Path) -> Iterator[str]:
+    """A database of Django's own, made by the app's migrations."""
+    configure_django()
+    from django.core.management import call_command
+    from django.db import connections
+
+    alias = f"nexusflow_{uuid.uuid4().hex[:12]}"
+    options = {"transaction_mode": "IMMEDIATE"}
+    default = connections.settings["default"]
+    connections.settings[alias] = {**default, "NAME": str(folder / "django.db"), "OPTIONS": options}
+    call_command("migrate", database=alias, verbosity=0)
+    connections[alias].close()
+    try:
+        yield f"django:{alias}"
+    finally:
+        connections[alias].close()
+        del connections.settings[alias]
+
+
+def configure_django() -> None:
+    """Sets Django up once for a process of tests."""
+    import django
+    from django.conf import settings
+
+    if not settings.configured:
+        engine = "django.db.backends.sqlite3"
+        settings.configure(
+            INSTALLED_APPS=[
+                *(f"django.contrib.{app}" for app in ("admin", "auth", "contenttypes")),
+                DJANGO_APP,
+            ],
+            DATABASES={"default": {"ENGINE": engine, "NAME": ":memory:"}},
+            USE_TZ=True,
+        )
+        django.setup()
 
 
 def _fresh_redis() -> Iterator[str]:
@@ -71,6 +113,11 @@ def _fresh_redis() -> Iterator[str]:
 
 def opened(place: str) -> CapStore:
     """Returns a store at this address, as a process of its own would open it."""
+    if place.startswith("django:"):
+        configure_django()
+        from nexusflow_asgi.contrib.django.store import DjangoStore
+
+        return DjangoStore(place.removeprefix("django:"))
     url, _, prefix = place.partition("#")
     if not prefix:
         return open_store(url)

@@ -15,7 +15,7 @@ from tests.asgi.stores.services import KINDS, fresh, opened
 from tests.asgi.stores.worker import AMOUNT, NOW, WINDOWS
 
 ROOT = Path(__file__).parents[3]
-SHARED = [kind for kind in KINDS if kind != "memory"]  # memory is of one process
+SHARED = [kind for kind in KINDS if kind not in ("memory", "django")]  # places that other processes can open
 
 
 @pytest.fixture(params=SHARED)

@@ -1,0 +1,226 @@
+# pyright: basic, reportArgumentType=false, reportAssignmentType=false
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+"""DjangoStore: windows and holds in the host's database, through Django's ORM.
+
+Each step is one `transaction.atomic`, and begins with a write. The ORM blocks, so it runs in threads.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from django.db import IntegrityError, OperationalError, close_old_connections, connections, transaction
+from django.db.models import F, Q
+
+from nexusflow_asgi.contrib.django.models import Hold as HoldRow
+from nexusflow_asgi.contrib.django.models import Window as WindowRow
+from nexusflow_asgi.stores import Lost, OpenWindow
+from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Settled, Window, decide
+from nexusflow_core.budgets.holds import EMPTY
+from nexusflow_core.errors import ConfigError
+
+__all__ = ["DjangoStore"]
+
+T = TypeVar("T")
+
+_KEPT_SECONDS = 35 * 86400
+_TRIES = 6
+_PAUSE = 0.01
+_SWEPT_AT_ONCE = 500
+_THREADS = 8
+_ARMED = "armed"
+
+
+class _MissingWindowError(Exception):
+    """A window of a claim has no row yet."""
+
+
+class _RefusedError(Exception):
+    """A claim does not fit. Raised to roll back the claims before it."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__()
+        self.refusal = refusal
+
+
+class DjangoStore:
+    """A CapStore in one of Django's databases: `NexusFlow(..., store=DjangoStore())`.
+
+    Raises ConfigError for MySQL and MariaDB, whose columns of Django confuse `user:a` with `user:A`: use
+    `open_store` with an engine of SQLAlchemy there.
+    """
+
+    def __init__(self, using: str = "default") -> None:
+        if connections[using].vendor == "mysql":
+            raise ConfigError("store", "DjangoStore does not serve MySQL and MariaDB: use open_store instead")
+        self._using = using
+        self._threads = anyio.CapacityLimiter(_THREADS)
+
+    async def hold(
+        self, request_id: str, claims: Sequence[Claim], *, now: int, expires_at: int
+    ) -> Hold | Refusal:
+        claims = sorted(claims, key=lambda claim: claim.window.key)
+        for _ in range(_TRIES):
+            try:
+                return await self._run(self._hold, request_id, claims, expires_at)
+            except _RefusedError as error:
+                return error.refusal
+            except _MissingWindowError:
+                await self._run(self._add_windows, [claim.window for claim in claims])
+        raise RuntimeError("the rows of windows disappear as soon as they are written")
+
+    async def settle(self, request_id: str, charges: Sequence[Charge]) -> list[Settled]:
+        return await self._run(self._settle, request_id, charges)
+
+    async def renew(self, request_ids: Sequence[str], *, expires_at: int) -> None:
+        def step() -> None:
+            self._holds.filter(request_id__in=request_ids, lost=False).update(expires_at=expires_at)
+
+        await self._run(step)
+
+    async def sweep(self, *, now: int) -> list[Lost]:
+        return await self._run(self._sweep, now)
+
+    async def arm(self, meter: str, seconds: int, *, now: int) -> int:
+        return await self._run(self._arm, f"{meter}|{_ARMED}", seconds, now)
+
+    async def windows(self, *, now: int, scope: str | None = None, limit: int = 1000) -> list[OpenWindow]:
+        def step() -> list[OpenWindow]:
+            rows = self._windows.filter(Q(ends_at=None) | Q(ends_at__gt=now)).exclude(unit=_ARMED)
+            if scope is not None:
+                rows = rows.filter(scope=scope)
+            return [_open(row) for row in rows.order_by("key")[:limit]]
+
+        return await self._run(step)
+
+    async def aclose(self) -> None:
+        """Does nothing: Django closes its connections."""
+
+    # What each does inside its transaction
+
+    @property
+    def _windows(self) -> Any:
+        return WindowRow.objects.using(self._using)
+
+    @property
+    def _holds(self) -> Any:
+        return HoldRow.objects.using(self._using)
+
+    def _hold(self, request_id: str, claims: Sequence[Claim], expires_at: int) -> Hold:
+        rows = [
+            HoldRow(request_id=request_id, window=claim.window.key, amount=claim.amount, expires_at=expires_at)
+            for claim in claims
+        ]
+        try:
+            with transaction.atomic(using=self._using):
+                self._holds.bulk_create(rows)
+                self._raise_held(claims)
+                after = self._balances(claims)
+        except IntegrityError:  # held before, by a try whose answer was lost
+            before = self._balances(claims)
+            found = tuple(before.get(claim.window.key, EMPTY) for claim in claims)
+            return Hold(request_id, tuple(claims), found, expires_at)
+        found = tuple(_less(after[claim.window.key], held=claim.amount) for claim in claims)
+        return Hold(request_id, tuple(claims), found, expires_at)
+
+    def _raise_held(self, claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            rows = self._windows.filter(key=claim.window.key)
+            if claim.limit is not None:
+                rows = rows.filter(used__lt=claim.limit - F("held"))
+            if not rows.update(held=F("held") + claim.amount):
+                balances = self._balances([claim])
+                refusal = decide([claim], balances) if balances else None
+                raise _RefusedError(refusal) if refusal is not None else _MissingWindowError
+
+    def _settle(self, request_id: str, charges: Sequence[Charge]) -> list[Settled]:
+        charged = {charge.window: charge for charge in charges}
+        done: list[Settled] = []
+        with transaction.atomic(using=self._using):
+            mine = self._holds.filter(request_id=request_id)
+            if not mine.update(amount=F("amount")):  # takes the locks
+                return []
+            held = list(mine.order_by("window").values_list("window", "amount", "lost"))
+            mine.delete()
+            for window, amount, lost in held:
+                charge = charged.get(window, Charge(window, 0))
+                used, less = (charge.amount - amount, 0) if lost else (charge.amount, -amount)
+                rows = self._windows.filter(key=window)
+                rows.update(used=F("used") + used, rest=F("rest") + charge.rest, held=F("held") + less)
+                for row in rows:
+                    after = Balance(row.used, row.held, row.rest)
+                    done.append(Settled(window, _less(after, used, less, charge.rest), after))
+        return done
+
+    def _sweep(self, now: int) -> list[Lost]:
+        expired = self._holds.filter(expires_at__lte=now, lost=False)
+        found = list(expired.values_list("pk", "request_id", "window", "amount")[:_SWEPT_AT_ONCE])
+        lost: list[Lost] = []
+        for pk, request_id, window, amount in found:
+            with transaction.atomic(using=self._using):
+                if expired.filter(pk=pk).update(lost=True):
+                    rows = self._windows.filter(key=window)
+                    rows.update(used=F("used") + amount, held=F("held") - amount)
+                    lost.append(Lost(request_id, window, amount))
+        self._holds.filter(lost=True, expires_at__lte=now - _KEPT_SECONDS).delete()
+        self._windows.filter(ends_at__lte=now - _KEPT_SECONDS, held=0).delete()
+        return lost
+
+    def _arm(self, key: str, seconds: int, now: int) -> int:
+        start = {"starts_at": now, "ends_at": now + seconds}
+        row = WindowRow(key=key, scope="", unit=_ARMED, period=str(seconds), **start)
+        self._windows.bulk_create([row], ignore_conflicts=True)
+        self._windows.filter(key=key, ends_at__lte=now).update(**start)
+        return int(self._windows.get(key=key).starts_at)
+
+    def _add_windows(self, windows: Sequence[Window]) -> None:
+        """Writes rows for new windows. Another process may do the same at the same moment."""
+        rows = [
+            WindowRow(
+                key=window.key,
+                scope=window.scope,
+                unit=window.unit,
+                period=window.period,
+                starts_at=window.starts_at,
+                ends_at=window.ends_at,
+            )
+            for window in windows
+        ]
+        self._windows.bulk_create(rows, ignore_conflicts=True)
+
+    def _balances(self, claims: Sequence[Claim]) -> dict[str, Balance]:
+        rows = self._windows.filter(key__in=[claim.window.key for claim in claims])
+        return {row.key: Balance(row.used, row.held, row.rest) for row in rows}
+
+    async def _run(self, step: Callable[..., T], *arguments: Any) -> T:
+        """Runs a step in a thread, with a connection that is closed as Django's settings say."""
+        work = partial(self._repeated, step, *arguments)
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+
+    def _repeated(self, step: Callable[..., T], *arguments: Any) -> T:
+        """Repeats a step after a deadlock, a busy file or a lost connection."""
+        for tried in range(_TRIES):
+            close_old_connections()
+            try:
+                return step(*arguments)
+            except OperationalError:
+                if tried + 1 == _TRIES:
+                    raise
+                time.sleep(random.uniform(0, _PAUSE * 2**tried))  # noqa: S311 - only a pause
+            finally:
+                close_old_connections()
+        raise AssertionError("unreachable")
+
+
+def _open(row: Any) -> OpenWindow:
+    window = Window(row.key, row.scope, row.unit, row.period, row.starts_at, row.ends_at)
+    return OpenWindow(window, Balance(row.used, row.held, row.rest))
+
+
+def _less(balance: Balance, used: int = 0, held: int = 0, rest: int = 0) -> Balance:
+    """Returns the balance before a change."""
+    return Balance(balance.used - used, balance.held - held, balance.rest - rest)
