@@ -122,6 +122,18 @@ def _agent_request(name: str) -> Callable[[], Callable[[], object]]:
     return make
 
 
+def _conversation(*, doctor: bool) -> Callable[[], Callable[[], object]]:
+    """An agent's relayed calls, one after the other."""
+
+    def make() -> Callable[[], object]:
+        from benchmarks.doctor import conversation
+
+        begin = conversation(doctor=doctor)
+        return lambda: list(begin())
+
+    return make
+
+
 def _cost() -> Callable[[], object]:
     from nexusflow_core import Usage, cost
 
@@ -146,6 +158,8 @@ PATHS: dict[str, Callable[[], Callable[[], object]]] = {
     "agent request, decode and encode": _agent_request("msgspec decode and encode"),
     "agent request, openai-chat": _agent_request("OpenAIChatDialect.open"),
     "agent request, openai-responses": _agent_request("OpenAIResponsesDialect.open"),
+    "agent conversation, relayed": _conversation(doctor=False),
+    "agent conversation, relayed, doctor": _conversation(doctor=True),
     "cost": _cost,
     f"tap, {len(EVENTS)} events": _tap,
 }

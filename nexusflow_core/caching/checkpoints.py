@@ -1,12 +1,15 @@
 """Checkpoints: reads a conversation's request from where it parts from the one before.
 
 A client sends the whole conversation each time, and its bytes stay the same up to the last few messages. Hashes
-of the bytes show that, so most of a request is neither decoded nor hashed block by block.
+of the bytes show that, so most of a request is neither decoded nor hashed block by block. Where the counts of
+the answer prove it, the bytes are not even hashed.
 """
 
 import re
+from collections import OrderedDict
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -20,8 +23,10 @@ from nexusflow_core.caching.messages_prompt import (
 )
 from nexusflow_core.caching.prompt import HASH_BYTES, Prompt
 from nexusflow_core.caching.rules import ANTHROPIC, Rules
+from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.json_spans import count_values, elements
 from nexusflow_core.peek import Peek
+from nexusflow_core.untyped import MALFORMED
 
 __all__ = ["MAX_BLOCKS", "MAX_BYTES", "MAX_HELD_BLOCKS", "MAX_SESSIONS", "MAX_VALUES", "Checkpoints"]
 
@@ -44,6 +49,9 @@ _BLANKS: Final = b", \t\r\n"
 _KEY_BYTES: Final = 1_024
 
 _BILLING: Final = re.compile(b'"text"[ \t\r\n]*:[ \t\r\n]*"' + BILLING_HEADER.encode() + rb'(?:[^"\\]|\\.)*"')
+Proved: TypeAlias = Callable[[Prompt, int], bool]
+"""Says whether the answer's counts prove that the vendor found so many blocks of a prompt in its cache."""
+
 _messages = msgspec.json.Decoder(list[Any])
 _object = msgspec.json.Decoder(dict[str, Any])
 
@@ -83,12 +91,20 @@ _NONE_KEPT: Final = _Kept(0, (False, False), ())
 
 
 class _Checkpoint(Struct):
-    """The last prompt of a conversation; `around` is the hash of the bytes around its messages."""
+    """The last prompt of a conversation. `around` is the hash of the bytes around its messages, `outside` how
+    many bytes are before and behind them."""
 
     prompt: Prompt
     kept: _Kept
     around: int
+    outside: tuple[int, int]
     cache_control: Any
+
+    @property
+    def blocks(self) -> int:
+        """The number of the prompt's blocks that the next request will repeat."""
+        starts, count = self.prompt.messages, self.kept.count
+        return starts[count] if count < len(starts) else len(self.prompt.prefixes)
 
 
 class Checkpoints:
@@ -96,7 +112,7 @@ class Checkpoints:
 
     def __init__(self, sessions: int = MAX_SESSIONS, blocks: int = MAX_HELD_BLOCKS) -> None:
         self._sessions, self._blocks = sessions, blocks
-        self._held: dict[tuple[str, str | int], _Checkpoint] = {}
+        self._held: OrderedDict[tuple[str, str | int], _Checkpoint] = OrderedDict()
         self._held_blocks = 0
         self.read_on = 0
         """Requests of which only the end was read."""
@@ -106,11 +122,20 @@ class Checkpoints:
         return len(self._held)
 
     def read(
-        self, seen: Peek, rules: Rules = ANTHROPIC, *, model: str, scope: str, session: str | None
+        self,
+        seen: Peek,
+        rules: Rules = ANTHROPIC,
+        *,
+        model: str,
+        scope: str,
+        session: str | None,
+        proved: Proved | None = None,
     ) -> Prompt | None:
         """Returns the prompt of a request, with hashes in place of its parameters; None beyond the bounds.
 
-        Raises InvalidRequestError for breakpoints that the API refuses, and the errors of MALFORMED.
+        `proved` is asked for a conversation that may have been continued. Where it agrees, the bytes that the
+        request repeats are not compared. Raises InvalidRequestError for breakpoints that the API refuses, and
+        the errors of MALFORMED.
         """
         text, span = seen.text, seen.messages
         if len(text) > MAX_BYTES:
@@ -120,12 +145,18 @@ class Checkpoints:
         messages = memoryview(text)[span[0] : span[1]]
         key = (f"{model}\0{scope}", hash(bytes(messages[:_KEY_BYTES])) if session is None else session)
         before = self._take(key)
-        around = _around(text, span)
+        outside = span[0], len(text) - span[1]
         found = None
-        if before is not None and before.around == around and before.kept.stands_in(messages):
-            found = _read_on(before, messages)
-            self.read_on += found is not None
-        found = found or _read_whole(text, messages, around, rules, model, scope)
+        if before is not None and proved is not None and before.outside == outside:
+            found = _likely(before, messages)
+            if found is not None and not proved(found.prompt, before.blocks):
+                found = None
+        around = _around(text, span) if found is None else found.around
+        repeats = before is not None and before.around == around
+        if before is not None and found is None and repeats and before.kept.stands_in(messages):
+            found = _read_on(before, messages, outside)
+        self.read_on += found is not None
+        found = found or _read_whole(text, messages, around, outside, rules, model, scope)
         if found is None or len(found.prompt.prefixes) > MAX_BLOCKS:
             return None
         self._hold(key, found)
@@ -142,6 +173,14 @@ class Checkpoints:
         self._held_blocks += len(checkpoint.prompt.prefixes)
         while len(self._held) > self._sessions or self._held_blocks > self._blocks:
             self._take(next(iter(self._held)))
+
+
+def _likely(before: _Checkpoint, messages: memoryview) -> _Checkpoint | None:
+    """The next checkpoint, if the request repeats the bytes that were kept; None if it surely does not."""
+    try:
+        return _read_on(before, messages, before.outside)
+    except (InvalidRequestError, *MALFORMED):
+        return None
 
 
 def _around(text: bytes, span: tuple[int, int]) -> int:
@@ -161,17 +200,23 @@ def _whole(text: bytes, rules: Rules, model: str, scope: str) -> Prompt | None:
 
 
 def _read_whole(
-    text: bytes, messages: memoryview, around: int, rules: Rules, model: str, scope: str
+    text: bytes,
+    messages: memoryview,
+    around: int,
+    outside: tuple[int, int],
+    rules: Rules,
+    model: str,
+    scope: str,
 ) -> _Checkpoint | None:
     prompt = _whole(text, rules, model, scope)
     if prompt is None:
         return None
     value = bytes(messages)
     kept = _longer(_NONE_KEPT, messages, value, _messages.decode(value))
-    return _Checkpoint(prompt, kept, around, _rest.decode(text).cache_control)
+    return _Checkpoint(prompt, kept, around, outside, _rest.decode(text).cache_control)
 
 
-def _read_on(before: _Checkpoint, messages: memoryview) -> _Checkpoint | None:
+def _read_on(before: _Checkpoint, messages: memoryview, outside: tuple[int, int]) -> _Checkpoint | None:
     """The next checkpoint of a conversation; None where the request must be read as a whole."""
     kept, prompt = before.kept, before.prompt
     if not kept.count or prompt.messages[kept.count - 1] >= len(prompt.prefixes):
@@ -186,7 +231,8 @@ def _read_on(before: _Checkpoint, messages: memoryview) -> _Checkpoint | None:
     found = read_more_messages(prompt, kept.count, more, before.cache_control)
     if found is None:
         return None
-    return _Checkpoint(found, _longer(kept, messages, end, more), before.around, before.cache_control)
+    kept = _longer(kept, messages, end, more)
+    return _Checkpoint(found, kept, before.around, outside, before.cache_control)
 
 
 def _longer(kept: _Kept, messages: memoryview, end: bytes, more: list[Any]) -> _Kept:

@@ -3,7 +3,8 @@
 Shares split the counts of an answer by the breakpoints of its request.
 """
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from itertools import compress, count, islice
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -75,8 +76,8 @@ class RecordedCounter:
 
     def __init__(self, limit: int = MAX_KNOWN) -> None:
         self._limit = limit
-        self._prefixes: dict[bytes, int] = {}
-        self._totals: dict[bytes, int] = {}
+        self._prefixes: OrderedDict[bytes, int] = OrderedDict()
+        self._totals: OrderedDict[bytes, int] = OrderedDict()
 
     def size(self, prompt: Prompt, index: int) -> Tokens:
         """Returns the exact size of a known prefix, else an estimate between the nearest known ones."""
@@ -110,18 +111,21 @@ class RecordedCounter:
 
     def _below(self, prompt: Prompt, index: int) -> tuple[int, int]:
         """Returns tokens and weight of the longest known prefix below a block. Whole prompts count too."""
-        sizes, totals = self._prefixes, self._totals
-        for at in range(index - 1, -1, -1):
-            prefix = prompt.prefixes[at]
-            if (known := sizes.get(prefix, totals.get(prefix))) is not None:
-                return known, prompt.weights[at]
-        return 0, 0
+        sizes, totals, below = self._prefixes, self._totals, prompt.prefixes[:index]
+        below.reverse()
+        size = next(compress(count(), map(sizes.__contains__, below)), index)
+        total = next(compress(count(), map(totals.__contains__, below[:size])), index)
+        at = min(size, total)
+        if at == index:
+            return 0, 0
+        return (sizes if size <= total else totals)[below[at]], prompt.weights[index - 1 - at]
 
     def _above(self, prompt: Prompt, index: int) -> tuple[int | None, int]:
         """Returns tokens and weight of the shortest known prefix above a block; None if none is known."""
-        for at in range(index + 1, len(prompt.prefixes)):
-            if (known := self._prefixes.get(prompt.prefixes[at])) is not None:
-                return known, prompt.weights[at]
+        sizes, above = self._prefixes, islice(prompt.prefixes, index + 1, None)
+        at = next(compress(count(index + 1), map(sizes.__contains__, above)), None)
+        if at is not None:
+            return sizes[prompt.prefixes[at]], prompt.weights[at]
         return self._totals.get(prompt.prefixes[-1]), prompt.weights[-1]
 
 
@@ -135,18 +139,24 @@ def _between(base: int, grown: int, ceiling: int | None, ahead: int) -> Tokens:
     return Tokens(min(least, best), best, max(best, min(most, ceiling)))
 
 
-def _remember(known: dict[bytes, int], prefix: bytes, tokens: int, limit: int) -> None:
-    known.pop(prefix, None)
-    if len(known) >= limit:
-        del known[next(iter(known))]
+def _remember(known: OrderedDict[bytes, int], prefix: bytes, tokens: int, limit: int) -> None:
     known[prefix] = tokens
+    known.move_to_end(prefix)
+    if len(known) > limit:
+        known.popitem(last=False)
 
 
-def sizes_of(counter: Counter, prompt: Prompt) -> Mapping[int, Tokens]:
-    """Returns the size at each breakpoint, by its block. No size is smaller than the one before it."""
+def sizes_of(counter: Counter, prompt: Prompt, *, proved: int = -1) -> dict[int, Tokens]:
+    """Returns the size at each breakpoint, by its block. No size is smaller than the one before it.
+
+    Breakpoints before the block `proved` are left out if its size is known: none of theirs is larger.
+    """
     found: dict[int, Tokens] = {}
     floor = Tokens.exactly(0)
+    start = proved if proved >= 0 and counter.known(prompt, proved) is not None else 0
     for mark in prompt.marks:
+        if mark.index < start:
+            continue
         size = counter.size(prompt, mark.index)
         if size.best < floor.best:
             size = Tokens(min(size.least, floor.best), floor.best, max(size.most, floor.best))

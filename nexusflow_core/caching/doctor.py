@@ -1,5 +1,6 @@
 """CacheDoctor: says of each live call what the prompt cache does with it, and why it misses."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, Final
@@ -43,17 +44,24 @@ class Verdict(Struct, frozen=True):
 class Diagnosis:
     """One call under observation, from the first byte of its answer."""
 
-    def __init__(self, doctor: "CacheDoctor", cache: CacheSimulator, step: Step) -> None:
+    __slots__ = ("_cache", "_doctor", "_start", "_step")
+
+    def __init__(
+        self, doctor: "CacheDoctor", cache: CacheSimulator, step: Step, start: "_Start | None"
+    ) -> None:
         self._doctor = doctor
         self._cache = cache
         self._step = step
+        self._start = start
 
     def words(self, usage: dict[str, Any] | None, *, stream: bool) -> str:
         """Returns what a header says: `hit 12000`, `miss system_changed system[1]`, both for a part, or `none`.
 
         `usage` is known at the start of some answers; else this is the prediction.
         """
-        counted = _counted(usage, stream=stream)
+        start = self._start
+        known = start is not None and usage is not None and start.has_prompt_of(usage)
+        counted = start.counted if start is not None and known else _counted(usage, stream=stream)
         read, miss = self._step.prediction.read.best, self._step.prediction.miss
         if counted is not None and counted.total:
             read, miss = counted.read, judged(self._step, counted).miss
@@ -62,12 +70,37 @@ class Diagnosis:
 
     def verdict(self, usage: dict[str, Any] | None, *, stream: bool) -> Verdict:
         """Returns what the usage of the whole answer says. Call it once; None is no usage."""
+        start = self._start
+        if start is not None and start.verdict is not None and usage and start.has_prompt_of(usage):
+            return start.verdict
         counted = _counted(usage, stream=stream)
         if counted is None:
             return Verdict(self._step.prediction.miss)
         found = judged(self._step, counted)
         self._doctor.learn(self._cache, self._step, counted)
         return found
+
+
+_OF_THE_PROMPT: Final = (
+    "input_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation",
+    "server_tool_use",
+    "iterations",
+)
+
+
+class _Start(Struct, frozen=True):
+    """What the start of an answer has stated. `verdict`: what that proved, and the doctor has learned."""
+
+    usage: dict[str, Any]
+    counted: Counted
+    verdict: Verdict | None
+
+    def has_prompt_of(self, usage: dict[str, Any]) -> bool:
+        """True if the whole answer's usage counts its prompt in the same way, as nearly all do."""
+        return all(usage.get(name) == self.usage.get(name) for name in _OF_THE_PROMPT)
 
 
 def _counted(usage: dict[str, Any] | None, *, stream: bool) -> Counted | None:
@@ -95,10 +128,18 @@ class CacheDoctor:
         }
         self._models: dict[str, tuple[str, Rules] | None] = {}
 
-    def look(self, call: Call, target: Target, *, at: datetime, answered_at: datetime) -> Diagnosis | None:
+    def look(
+        self,
+        call: Call,
+        target: Target,
+        *,
+        at: datetime,
+        answered_at: datetime,
+        usage: dict[str, Any] | None = None,
+    ) -> Diagnosis | None:
         """Returns the diagnosis of a call whose answer has just begun; None where nothing can be said.
 
-        `at` is when it was sent.
+        `at` is when it was sent, `usage` what the answer has stated so far.
         """
         known = self._model(target.model or call.model)
         if known is None or call.seen is None or call.endpoint != "messages":
@@ -110,17 +151,36 @@ class CacheDoctor:
         session = call.session.session_id
         if session is not None and call.session.agent_id is not None:
             session = f"{session}\0{call.session.agent_id}"
+        counted = _counted(usage, stream=False)
+        proof = _Proof(
+            lambda prompt: cache.predict(
+                _with_implicit_breakpoint(prompt), at=at, answered_at=answered_at, scope=scope, session=session
+            ),
+            counted,
+        )
         with self._lock:
             try:
-                prompt = self._checkpoints.read(call.seen, rules, model=model, scope=scope, session=session)
+                prompt = self._checkpoints.read(
+                    call.seen,
+                    rules,
+                    model=model,
+                    scope=scope,
+                    session=session,
+                    proved=proof.holds if proof else None,
+                )
             except (InvalidRequestError, *MALFORMED):
                 return None
             if prompt is None:
                 return None
-            prompt = _with_implicit_breakpoint(prompt)
-            step = cache.predict(prompt, at=at, answered_at=answered_at, scope=scope, session=session)
-            cache.believe(step)
-        return Diagnosis(self, cache, step)
+            step = proof.step_of(prompt)
+            verdict = None
+            if proof.held and counted is not None:
+                verdict = judged(step, counted)
+                cache.observe(step, counted)
+            else:
+                cache.believe(step)
+        start = _Start({**usage}, counted, verdict) if usage is not None and counted is not None else None
+        return Diagnosis(self, cache, step, start)
 
     def learn(self, cache: CacheSimulator, step: Step, counted: Counted) -> None:
         """Takes in what an answer proves."""
@@ -147,6 +207,41 @@ def _with_implicit_breakpoint(prompt: Prompt) -> Prompt:
         return prompt
     last = Breakpoint(len(prompt.prefixes) - 1, rules.short, automatic=True)
     return replace(prompt, marks=(last,))
+
+
+class _Proof:
+    """Compares the counts at an answer's start with the prediction for the request that it answers."""
+
+    def __init__(self, predict: Callable[[Prompt], Step], counted: Counted | None) -> None:
+        self._predict, self._counted = predict, counted
+        self._prompt: Prompt | None = None
+        self._step: Step | None = None
+        self.held = False
+
+    def __bool__(self) -> bool:
+        """True if there are counts that can prove something."""
+        return self._counted is not None and self._counted.read > 0 and self._counted.calls == 1
+
+    def holds(self, prompt: Prompt, blocks: int) -> bool:
+        """True if the counts show that the vendor read so many blocks from its cache: none of them has changed.
+
+        It reads an entry only if all blocks up to it are the same. The entry must reach beyond the blocks, and
+        its known size must be the one that was counted.
+        """
+        self._prompt, step = prompt, self._predict(prompt)
+        self._step = step
+        read, counted = step.prediction.read, self._counted
+        self.held = (
+            counted is not None and read.exact and read.best == counted.read and step.plan.hit >= blocks - 1
+        )
+        return self.held
+
+    def step_of(self, prompt: Prompt) -> Step:
+        """Returns the prediction for a prompt."""
+        if self._step is None or self._prompt is not prompt:
+            self.held = False
+            self._step = self._predict(prompt)
+        return self._step
 
 
 def judged(step: Step, counted: Counted) -> Verdict:

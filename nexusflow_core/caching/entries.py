@@ -1,7 +1,8 @@
 """Entries: the prefixes in a cache, their lifetimes, and the time from which they can be read."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -50,8 +51,8 @@ class Entries:
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = limit
-        self._entries: dict[bytes, CacheEntry] = {}
-        self._pending: dict[bytes, Pending] = {}
+        self._entries: OrderedDict[bytes, CacheEntry] = OrderedDict()
+        self._pending: OrderedDict[bytes, Pending] = OrderedDict()
         self._sweep_at = _FIRST_SWEEP
 
     def __len__(self) -> int:
@@ -71,7 +72,7 @@ class Entries:
         if len(self) > self._sweep_at:
             self._sweep(at)
         if self._limit is not None and len(self) > self._limit:
-            _drop_first(self._pending if self._pending else self._entries)
+            (self._pending or self._entries).popitem(last=False)
 
     def drop(self, prefix: bytes) -> None:
         """Forgets an entry that the vendor no longer has, before its lifetime is over."""
@@ -81,7 +82,7 @@ class Entries:
         """Adds what a server tool cached in the answer to this prompt."""
         self._pending[prompt.prefixes[-1]] = pending
         if self._limit is not None and len(self) > self._limit:
-            _drop_first(self._entries if self._entries else self._pending)
+            (self._entries or self._pending).popitem(last=False)
 
     def resolve_pending(self, prompt: Prompt) -> Iterator[tuple[int, int | None]]:
         """Makes entries of the pending ones that this prompt continues. Yields the block and size of each."""
@@ -100,13 +101,10 @@ class Entries:
     def _sweep(self, at: float) -> None:
         """Forgets entries that ended long ago. It runs each time the number of entries has doubled."""
         over = at - REMEMBERED
-        self._entries = {prefix: entry for prefix, entry in self._entries.items() if entry.expires > over}
-        self._pending = {prefix: entry for prefix, entry in self._pending.items() if entry.expires > over}
+        for held in (self._entries, self._pending):
+            for prefix in [prefix for prefix, entry in held.items() if entry.expires <= over]:
+                del held[prefix]
         self._sweep_at = max(_FIRST_SWEEP, 2 * len(self))
-
-
-def _drop_first(held: dict[bytes, Any]) -> None:
-    del held[next(iter(held))]
 
 
 def _last_result(prompt: Prompt, start: int, thought: bool) -> int | None:

@@ -1,14 +1,17 @@
 """Finds the earlier request to compare a request with: of the same session, or with the same beginning."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
-from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeAlias
 
 from nexusflow_core.caching.misses import Trace, divergence
 from nexusflow_core.caching.prompt import Prompt
 from nexusflow_core.caching.rules import Level
 
 __all__ = ["Predecessors"]
+
+_Key: TypeAlias = tuple[str, str, str | bytes | int]
+"""A kind of key, the scope, and a session or a hash."""
 
 MAX_TRACES: Final = 4096
 """Bound on the remembered keys. Beyond it the oldest are forgotten."""
@@ -22,7 +25,7 @@ class Predecessors:
 
     def __init__(self, limit: int = MAX_TRACES) -> None:
         self._limit = limit
-        self._traces: dict[bytes, Trace] = {}
+        self._traces: OrderedDict[_Key, Trace] = OrderedDict()
 
     def add(self, prompt: Prompt, session: str | None, scope: str, reach: int, expires: float) -> None:
         """Remembers a request if it left a cache entry (`reach` is its block) or its session is known."""
@@ -30,10 +33,10 @@ class Predecessors:
             return
         trace = Trace.of(prompt, reach, expires)
         for key in _keys(prompt, session, scope):
-            self._traces.pop(key, None)
-            if len(self._traces) >= self._limit:
-                del self._traces[next(iter(self._traces))]
             self._traces[key] = trace
+            self._traces.move_to_end(key)
+            if len(self._traces) > self._limit:
+                self._traces.popitem(last=False)
 
     def find(self, prompt: Prompt, session: str | None, scope: str, beyond: int) -> Trace | None:
         """Returns the earlier request with the longest common beginning, or None.
@@ -52,17 +55,12 @@ class Predecessors:
         return best
 
 
-def _keys(prompt: Prompt, session: str | None, scope: str) -> Iterator[bytes]:
+def _keys(prompt: Prompt, session: str | None, scope: str) -> Iterator[_Key]:
     """Yields the keys of a request, the most specific first."""
     if session is not None:
-        yield _key(b"session", scope, session.encode(errors="replace"))
+        yield "session", scope, session
     if prompt.root:
-        yield _key(b"root", scope, prompt.root)
+        yield "root", scope, prompt.root
     for level in (Level.SYSTEM, Level.TOOLS):
         if own := prompt.own[level]:
-            yield _key(level.name.encode(), scope, own)
-
-
-def _key(kind: bytes, scope: str, what: bytes) -> bytes:
-    data = b"%b %b %b" % (kind, scope.encode(errors="replace"), what)
-    return blake2b(data, digest_size=16).digest()
+            yield level.name, scope, hash(own)

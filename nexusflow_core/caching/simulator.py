@@ -192,7 +192,7 @@ class CacheSimulator:
                 self.counter.learn(prompt, index, tokens)
         now = at.timestamp()
         hit, found_by = self._hit(prompt, now)
-        sizes = dict(sizes_of(self.counter, prompt))
+        sizes = sizes_of(self.counter, prompt, proved=hit)
         if hit >= 0 and hit not in sizes:
             sizes[hit] = self.counter.size(prompt, hit)
         total = self.counter.total(prompt)
@@ -259,9 +259,6 @@ class CacheSimulator:
     def _lost_entry(self, plan: _Plan) -> tuple[int, Miss | None]:
         """Returns the block of the longest entry that this prompt cannot read, and why; -1 without one."""
         prompt, at = plan.prompt, plan.at
-        seen: set[int] = set()
-        for mark in prompt.marks:
-            seen.update(prompt.back_from(mark.index))
         for index in range(prompt.marks[-1].index, plan.hit, -1):
             entry = self._entries.get(prompt.prefixes[index])
             if entry is None:
@@ -270,6 +267,7 @@ class CacheSimulator:
                 return index, Miss(Reason.EXPIRED, prompt.path(index), seconds=at - entry.expires)
             if entry.visible > at:
                 return index, Miss(Reason.NOT_YET_VISIBLE, prompt.path(index), seconds=entry.visible - at)
+            seen = {block for mark in prompt.marks for block in prompt.back_from(mark.index)}
             if index not in seen:
                 beyond = _positions(prompt, index, min(other for other in seen if other > index))
                 return index, Miss(Reason.LOOKBACK, prompt.path(index), positions=beyond)
@@ -313,7 +311,9 @@ class CacheSimulator:
         if read >= 0:
             self.counter.learn(prompt, read, counted.read)
         self._correct_hit(plan, read)
-        plan.sizes = dict(sizes_of(self.counter, prompt))
+        plan.sizes = sizes_of(self.counter, prompt, proved=read)
+        if read >= 0 and read not in plan.sizes:
+            plan.sizes[read] = self.counter.size(prompt, read)
         plan.minimum = min(plan.minimum, counted.read + counted.written)
         written = [mark for mark in plan.may_be_written() if plan.sizes[mark.index].most > counted.read]
         self._apply(plan, written)
@@ -357,7 +357,7 @@ class CacheSimulator:
         if counted.calls == 2 and counted.read > first:
             last = prompt.marks[-1].index
             self.counter.learn(prompt, last, counted.read - first)
-            plan.sizes = dict(sizes_of(self.counter, prompt))
+            plan.sizes = sizes_of(self.counter, prompt)
             self._apply(plan, plan.written())
         if counted.written:
             lifetime = self.rules.lifetimes[self.rules.short]

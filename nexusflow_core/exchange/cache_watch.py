@@ -43,8 +43,19 @@ class Diagnosis(Protocol):
 class CacheWatch(Protocol):
     """Sees each call whose answer begins. It never raises for what a caller or an upstream sent."""
 
-    def look(self, call: Call, target: Target, *, at: datetime, answered_at: datetime) -> Diagnosis | None:
-        """Returns the diagnosis of a call; None where nothing can be said. The call still has its body."""
+    def look(
+        self,
+        call: Call,
+        target: Target,
+        *,
+        at: datetime,
+        answered_at: datetime,
+        usage: dict[str, Any] | None,
+    ) -> Diagnosis | None:
+        """Returns the diagnosis of a call; None where nothing can be said. The call still has its body.
+
+        `usage` is what the answer has stated so far.
+        """
         ...
 
 
@@ -61,11 +72,12 @@ class CacheView:
     def begin(self, call: Call, target: Target, leg: Leg, *, at: datetime, answered_at: datetime) -> Headers:
         """Looks at a call whose answer begins. Returns headers for it, perhaps none."""
         try:
-            self._diagnosis = self._watch.look(call, target, at=at, answered_at=answered_at)
+            facts = leg.facts
+            usage = None if facts.estimated else facts.usage
+            self._diagnosis = self._watch.look(call, target, at=at, answered_at=answered_at, usage=usage)
             if self._diagnosis is None or not self._header:
                 return ()
-            facts = leg.facts
-            words = self._diagnosis.words(None if facts.estimated else facts.usage, stream=call.stream)
+            words = self._diagnosis.words(usage, stream=call.stream)
             return ((b"x-nexusflow-cache", words.encode("ascii", "replace")),)
         except Exception as error:  # a defect of the doctor must not cost anybody an answer
             self._failed = type(error).__name__
@@ -83,6 +95,8 @@ class CacheView:
         if self._failed is not None:
             return replace(record, cache_miss=f"doctor_failed {self._failed}")
         if verdict is None:
+            return record
+        if verdict.miss is None and verdict.disagreement is None:
             return record
         miss = None if verdict.miss is None else str(verdict.miss)
         return replace(record, cache_miss=miss, cache_disagreement=verdict.disagreement)

@@ -1,0 +1,151 @@
+"""An answer's counts prove that a conversation was continued: then most of its bytes need no comparison."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nexusflow_core import Call, PriceBook, Target, Upstream
+from nexusflow_core.caching import CacheSimulator
+from nexusflow_core.caching import checkpoints as checkpoints_module
+from nexusflow_core.caching.checkpoints import Checkpoints
+from nexusflow_core.caching.doctor import CacheDoctor
+from tests.core.caching.asking import after, assistant, request, text, tool, usage, user
+from tests.core.caching.oracle import WeightCounter
+from tests.core.caching.test_checkpoints import conversation, same, seen, whole
+from tests.core.caching.test_doctor import Traffic
+
+LENGTH = 3000
+WORDS = ("one", "two", "six")  # equal lengths, so that a change moves no byte
+CHANGES = st.sampled_from(["grow", "grow", "grow", "first message", "last message", "system", "tool", "shrink"])
+
+
+class Vendor:
+    """Counts as a cache does that knows the true sizes."""
+
+    def __init__(self) -> None:
+        self._cache = CacheSimulator(counter=WeightCounter())
+
+    def counts(self, body: dict[str, Any], at: float) -> dict[str, Any]:
+        found = self._cache.step(body, at=after(at))
+        return usage(found.read.best, found.write_5m.best, uncached=found.uncached.best)
+
+
+class Client:
+    """A conversation that is continued, or changed somewhere. The last message has the breakpoint."""
+
+    def __init__(self) -> None:
+        self.said = ["one", "two", "one"]
+        self.system, self.tool = "one", "one"
+
+    def change(self, what: str) -> None:
+        match what:
+            case "grow":
+                self.said += ["one", "two"]
+            case "shrink":
+                self.said = self.said[:3]
+            case "first message":
+                self.said[0] = self._next(self.said[0])
+            case "last message":
+                self.said[-1] = self._next(self.said[-1])
+            case "system":
+                self.system = self._next(self.system)
+            case _:
+                self.tool = self._next(self.tool)
+
+    def body(self) -> dict[str, Any]:
+        *before, last = self.said
+        turns = [(assistant if at % 2 else user)(text(word, LENGTH)) for at, word in enumerate(before)]
+        said = [*turns, user(text(last, LENGTH, "5m"))]
+        return request(*said, tools=[tool(self.tool)], system=[text(self.system, LENGTH, "5m")])
+
+    def _next(self, word: str) -> str:
+        return WORDS[(WORDS.index(word) + 1) % len(WORDS)]
+
+
+@given(st.lists(st.tuples(CHANGES, st.sampled_from([5.0, 5.0, 5.0, 400.0])), min_size=2, max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_the_doctor_says_the_same(steps: list[tuple[str, float]]) -> None:
+    """A stream states its counts at the start, which may be a proof; a sync answer states them too late."""
+    vendor, client, at = Vendor(), Client(), 0.0
+    proving, comparing = Traffic(), Traffic()
+    for change, pause in [("", 0.0), *steps]:
+        if change:
+            client.change(change)
+        at += pause
+        body, counts = client.body(), vendor.counts(client.body(), at)
+        one = proving.send(body, counts, at=at, stream=True)
+        other = comparing.send(body, counts, at=at, stream=False)
+        assert one.record.cache_miss == other.record.cache_miss
+        assert one.record.cache_disagreement == other.record.cache_disagreement
+
+
+def test_proved_bytes_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither those around the messages nor those of earlier turns."""
+    vendor, client, traffic = Vendor(), Client(), Traffic()
+    for number in range(6):
+        counts = vendor.counts(client.body(), number)
+        assert traffic.send(client.body(), counts, at=number).record.cache_disagreement is None
+        client.change("grow")
+        if number == 2:
+            monkeypatch.setattr(checkpoints_module, "_around", None)  # a call would fail
+
+
+def test_counts_that_changed_after_the_start_are_judged() -> None:
+    """Server tools run the model again: the last usage is a sum, which proves nothing of one run."""
+    doctor = CacheDoctor(PriceBook.builtin())
+    vendor, client = Vendor(), Client()
+    target = Target(Upstream(name="up", dialect="anthropic", base_url="http://up", auth="none"))
+    found = []
+    for number in range(3):
+        counts = vendor.counts(client.body(), number)
+        call = Call(
+            endpoint="messages",
+            request_id="r",
+            started_at=after(number),
+            body=json.dumps(client.body()).encode(),
+        ).look(10**8)
+        at = {"at": after(number), "answered_at": after(number)}
+        diagnosis = doctor.look(call, target, **at, usage=counts)
+        assert diagnosis is not None
+        again = {name: 2 * count for name, count in counts.items() if isinstance(count, int)}
+        final = {**again, "server_tool_use": {"web_search_requests": 1}} if number == 1 else counts
+        found.append(diagnosis.verdict(final, stream=True))
+        client.change("grow")
+    assert [str(verdict.miss) for verdict in found] == ["cold", "None", "None"]
+    assert [verdict.disagreement for verdict in found[:2]] == [None, None]
+
+
+def test_the_prompt_is_the_one_that_a_whole_reading_gives() -> None:
+    """Whether the proof is accepted or not; it names how many blocks it has to reach beyond."""
+    for accepts in (True, False):
+        held, asked = Checkpoints(), list[int]()
+        for turns in range(2, 8):
+            body = conversation(turns)
+            prompt = held.read(
+                seen(body),
+                model="m",
+                scope="",
+                session="s",
+                proved=lambda prompt, blocks: asked.append(blocks) or accepts,  # noqa: B023 - called at once
+            )
+            assert same(prompt, whole(body))
+        assert asked == sorted(asked)
+        assert held.read_on == 5
+
+
+def test_a_request_of_another_shape_is_not_asked_about() -> None:
+    """Bytes more or fewer around the messages, or messages that are cut inside a string."""
+    held = Checkpoints()
+
+    def never(*_: Any) -> bool:
+        raise AssertionError("asked")
+
+    held.read(seen(conversation(4)), model="m", scope="", session="s")
+    longer = conversation(5, system=[text("y" * 20_001, 10, "5m")])
+    prompt = held.read(seen(longer), model="m", scope="", session="s", proved=never)
+    assert same(prompt, whole(longer))
