@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -102,6 +102,7 @@ class NexusFlow:
         config = with_host_credentials(config, credentials or {})
         gateway = Gateway(config, book or price_book(config), lock=threading.Lock())
         self._gateway = gateway
+        self.config = gateway.config
         self._own_keys: KeyStore | None = None
         if keys is None and config.ledger is not None:
             keys = self._own_keys = open_key_store(config.ledger.reveal())
@@ -192,11 +193,20 @@ class NexusFlow:
         """Adds a hook behind the others, for calls from now on. Raises TypeError for what is not a hook."""
         self._hooks.add(hook)
 
+    def close_too(self, aclose: Callable[[], Awaitable[None]]) -> None:
+        """Lets the gateway's `aclose` close something else that belongs to it, such as a page's database."""
+        self._hooks.close_too(aclose)
+
+    @property
+    def cap_store(self) -> CapStore | None:
+        """The store of the windows of caps; None if nothing is capped."""
+        return self._budgets.store
+
     def state(self) -> GatewayState:
         """Returns what the gateway is doing now, on all event loops of this process."""
         running, waiting = self._loops.totals()
         circuits = self._gateway.circuits(time.monotonic())
-        return GatewayState(running, waiting, 0, circuits)
+        return GatewayState(running, waiting, self._budgets.holding, circuits)
 
     def refuse(self) -> None:
         """Refuses every new call with 529, also after `aclose`. For a process that is about to end."""

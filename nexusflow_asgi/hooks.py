@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
 
 import anyio
@@ -64,6 +64,10 @@ class Hooks:
         for methods, name in ((self._before, "before"), (self._after, "after"), (self._close, "aclose")):
             if hasattr(added, name):
                 methods.append(getattr(added, name))
+
+    def close_too(self, aclose: Callable[[], Awaitable[None]]) -> None:
+        """Lets `aclose` close something else."""
+        self._close.append(aclose)
 
     async def before(self, call: Call) -> None:
         """Runs the hooks in order. Raises the first exception."""

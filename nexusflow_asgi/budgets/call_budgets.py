@@ -81,6 +81,16 @@ class CallBudgets:
         self._armed: dict[str, tuple[int, int]] = {}
         self._keepers: WeakKeyDictionary[object, Keeper] = WeakKeyDictionary()
 
+    @property
+    def store(self) -> CapStore | None:
+        """The store of windows and holds; None as long as nothing is capped."""
+        return self._store
+
+    @property
+    def holding(self) -> int:
+        """The number of running calls that hold something."""
+        return len(self._held)
+
     def counts(self, call: Call) -> bool:
         """True if some cap may count the call. `count_tokens` is free."""
         if call.endpoint != "messages":
