@@ -46,8 +46,12 @@ class Gaps(Struct, frozen=True):
 
 
 def gaps_of(conversations: Iterable[Conversation]) -> Gaps:
-    """Returns the shares of the gaps after turns that cached something. All are 0 without such a gap."""
-    seconds = [gap for conversation in conversations for gap in gaps(conversation)]
+    """Returns the shares of the gaps after turns that cached something. All are 0 without such a gap.
+
+    Calls without a session have no gaps.
+    """
+    connected = (conversation for conversation in conversations if conversation.connected)
+    seconds = [gap for conversation in connected for gap in gaps(conversation)]
     if not seconds:
         return Gaps(0, Fraction(0), Fraction(0))
     limits = ANTHROPIC.lifetimes[ANTHROPIC.short], ANTHROPIC.lifetimes[ANTHROPIC.long]
@@ -64,15 +68,27 @@ def outcomes(conversations: Conversations, book: PriceBook | None = None) -> lis
 
 def advise(conversations: Conversations, ledger: Ledger, book: PriceBook | None = None) -> list[Advice]:
     """Returns what to change, the most valuable first. Advice that would save nothing is left out."""
+    chosen = [conversation for conversation in conversations if _has_lifetimes(conversation, book)]
     found = [
         *_repairs(ledger),
-        *_lifetime(list(conversations), book),
-        *_pings(list(conversations), book),
+        *_lifetime(chosen, book),
+        *_pings(chosen, book),
         *_useless(ledger),
         *_policy(conversations, book),
     ]
     found = [advice for advice in found if advice.femto_usd is None or advice.femto_usd > 0]
     return sorted(found, key=lambda advice: -(advice.femto_usd or 0))
+
+
+def _has_lifetimes(conversation: Conversation, book: PriceBook | None) -> bool:
+    """Returns True if a lifetime can be chosen for a conversation: an hour costs more than 5 minutes.
+
+    Without a session, nobody knows which calls follow each other.
+    """
+    prices = (price_of(turn, book) for turn in conversation.turns)
+    return conversation.connected and all(
+        price is None or price.cache_write_1h > price.cache_write_5m for price in prices
+    )
 
 
 def _repairs(ledger: Ledger) -> Iterator[Advice]:

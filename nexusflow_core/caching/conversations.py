@@ -29,6 +29,9 @@ _ANTHROPIC_REASONS: Final = {
 """Anthropic's words for a miss, as its answers give them."""
 
 
+_NO_SESSION = "(no session)"
+
+
 class Turn(Struct, frozen=True):
     """One call. `lost`: tokens that it could have read from the cache and did not; `miss` says why.
 
@@ -54,6 +57,8 @@ class Conversation(Struct):
     """Tokens of the prefix that the last turn left in the cache; None if it ran the model several times."""
     lifetime: int = ANTHROPIC.lifetimes[ANTHROPIC.short]
     """Lifetime of the last write, in seconds."""
+    connected: bool = True
+    """False for calls without a session: each may belong to another conversation."""
 
 
 class Conversations:
@@ -86,7 +91,9 @@ class Conversations:
         predicted, root, split = self._predict(entry, counted)
         name = _name(entry, root)
         known = name is not None
-        conversation = self._by_name.setdefault(name or "(no session)", Conversation(name or "(no session)"))
+        conversation = self._by_name.setdefault(
+            name or _NO_SESSION, Conversation(name or _NO_SESSION, connected=known)
+        )
         lost, miss = _loss(conversation, entry, counted, predicted) if known else (0, None)
         turn = Turn(entry.at, entry.models[0], counted, lost, miss, split, predicted)
         conversation.turns.append(turn)

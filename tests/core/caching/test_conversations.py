@@ -171,6 +171,17 @@ def test_advice_on_what_changes() -> None:
     assert any(it.what == "Take away the breakpoint at system[1]" for it in advice)
 
 
+@pytest.mark.parametrize("members", [{"session": None}, {"model": "gpt-5.6-sol"}, {"model": "deepseek-v4-pro"}])
+def test_no_lifetime_is_advised_where_none_can_be_chosen(members: dict[str, Any]) -> None:
+    """Calls without a session need not follow each other; other vendors have no lifetimes of 5m and 1h."""
+    turns = [entry(it * 600, usage(short=10_000), **members) for it in range(5)]
+    found = read(*turns)
+    assert [
+        it.what for it in advise(found, Ledger.of(found)) if "lifetime" in it.what or "alive" in it.what
+    ] == []
+    assert bool(gaps_of(found).count) is ("session" not in members)
+
+
 def test_no_advice_where_all_is_well() -> None:
     """A conversation that reads all it can."""
     found = read(entry(0, usage(short=9000)), *(entry(60 * it, usage(read=9000)) for it in range(1, 9)))
