@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from nexusflow_core.dialect import AnswerFacts, LegState, ResponseHead
 from nexusflow_core.errors import InvalidRequestError, NexusFlowError, NotFoundError, error_body
+from nexusflow_core.messages import blocks_of
 from nexusflow_core.record import Loss
 from nexusflow_core.untyped import list_of, object_of
 from nexusflow_core.upstream import Headers
@@ -29,6 +30,7 @@ __all__ = [
     "is_absent",
     "not_counted",
     "pages",
+    "prefix_tokens",
     "text_tokens",
 ]
 
@@ -107,17 +109,30 @@ def estimate_tokens(body: Mapping[str, Any]) -> int:
     Bytes are those of texts, names, inputs and schemas. Flat counts are for each image, PDF page and message.
     Cached content counts like the rest. Raises InvalidRequestError for a body that nests too deeply.
     """
-    total = TokenSum()
     try:
-        total.content(body.get("system"))
-        for tool in list_of(body.get("tools")):
-            total.tool(object_of(tool))
-        for message in list_of(body.get("messages")):
-            total.tokens += MESSAGE_TOKENS
-            total.content(object_of(message).get("content"))
+        return prefix_tokens(body, TokenSum())[-1]
     except RecursionError:
         raise InvalidRequestError("The request body nests too deeply") from None
-    return total.total
+
+
+def prefix_tokens(body: Mapping[str, Any], total: TokenSum) -> list[int]:
+    """Returns the tokens up to the end of each block, and last those of the whole request.
+
+    The order is that of the cache: tools, system, messages. `total` counts the blocks.
+    """
+    ends: list[int] = []
+    for tool in blocks_of(body.get("tools")):
+        total.tool(tool)
+        ends.append(total.total)
+    for block in blocks_of(body.get("system")):
+        total.block(block)
+        ends.append(total.total)
+    for message in blocks_of(body.get("messages")):
+        total.tokens += MESSAGE_TOKENS
+        for block in blocks_of(message.get("content")):
+            total.block(block)
+            ends.append(total.total)
+    return [*ends, total.total]
 
 
 def text_tokens(text: str) -> int:

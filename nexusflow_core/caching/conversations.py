@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from nexusflow_core.caching.counters import Counter, RecordedCounter, Share, shares
 from nexusflow_core.caching.misses import Miss, Reason
 from nexusflow_core.caching.policies import Sent
-from nexusflow_core.caching.rules import ANTHROPIC
+from nexusflow_core.caching.rules import ANTHROPIC, RULES
 from nexusflow_core.caching.simulator import CacheSimulator, Prediction
 from nexusflow_core.caching.tokens import Counted
 from nexusflow_core.errors import InvalidRequestError
@@ -97,7 +97,7 @@ class Conversations:
         lost, miss = _loss(conversation, entry, counted, predicted) if known else (0, None)
         turn = Turn(entry.at, entry.models[0], counted, lost, miss, split, predicted)
         conversation.turns.append(turn)
-        _remember(conversation, counted)
+        _remember(conversation, entry, counted)
         return turn
 
     def _predict(self, entry: Entry, counted: Counted) -> tuple[Prediction | None, bytes, tuple[Share, ...]]:
@@ -166,8 +166,8 @@ def _reason(conversation: Conversation, entry: Entry, counted: Counted) -> Miss:
     return Miss(Reason.UNEXPLAINED)
 
 
-def _remember(conversation: Conversation, counted: Counted) -> None:
+def _remember(conversation: Conversation, entry: Entry, counted: Counted) -> None:
     conversation.cached = counted.read + counted.written if counted.calls == 1 else None
     if counted.written:
-        name = ANTHROPIC.long if counted.write_1h else ANTHROPIC.short
-        conversation.lifetime = ANTHROPIC.lifetimes[name]
+        rules = next((rules for rules in RULES if rules.vendor == entry.vendor), ANTHROPIC)
+        conversation.lifetime = rules.lifetimes[rules.long if counted.write_1h else rules.short]

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from nexusflow_core.caching.messages_prompt import read_messages_prompt
 from nexusflow_core.caching.misses import Miss, Reason, Trace, divergence
+from nexusflow_core.messages import blocks_of
 from nexusflow_core.untyped import is_list, is_object, list_of, object_of
 
 __all__ = ["Difference", "explain"]
@@ -136,16 +137,12 @@ def _at(request: Mapping[str, Any], path: str | None) -> Any:
     """Returns the block at a path such as `system[0]`, or None."""
     match re.findall(r"[a-z]+|\d+", path or ""):
         case ["tools" | "system" as level, index]:
-            return _item(_blocks(request.get(level)), int(index))
+            return _item(blocks_of(request.get(level)), int(index))
         case ["messages", message, "content", index]:
             found = object_of(_item(list_of(request.get("messages")), int(message)))
-            return _item(_blocks(found.get("content")), int(index))
+            return _item(blocks_of(found.get("content")), int(index))
         case _:
             return None
-
-
-def _blocks(content: Any) -> list[Any]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else list_of(content)
 
 
 def _item(items: list[Any], index: int) -> Any:

@@ -1,6 +1,6 @@
 """Requests of the Messages API as typed blocks, for code that must understand them."""
 
-from nexusflow_core.messages.reading import read_blocks, read_body, read_request, request_of
+from nexusflow_core.messages.reading import blocks_of, read_blocks, read_body, read_request, request_of
 from nexusflow_core.messages.vocabulary import (
     Block,
     DocumentBlock,
@@ -35,6 +35,7 @@ __all__ = [
     "ToolReferenceBlock",
     "ToolResultBlock",
     "ToolUseBlock",
+    "blocks_of",
     "read_blocks",
     "read_body",
     "read_request",

@@ -26,9 +26,9 @@ from nexusflow_core.messages.vocabulary import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from nexusflow_core.untyped import MALFORMED, is_blank, is_object, is_zero, whole
+from nexusflow_core.untyped import MALFORMED, is_blank, is_object, is_zero, list_of, object_of, whole
 
-__all__ = ["read_blocks", "read_body", "read_request", "request_of"]
+__all__ = ["blocks_of", "read_blocks", "read_body", "read_request", "request_of"]
 
 S = TypeVar("S")
 
@@ -186,6 +186,13 @@ def _message_closely(item: Any, index: int, unknown: list[str]) -> InputMessage:
         raise InvalidRequestError(f"{path}.role: Input should be 'user', 'assistant' or 'system'")
     unknown += [f"messages[{index}].{name}" for name in _others(message, ("role", "content"))]
     return InputMessage(message["role"], read_blocks(message["content"], f"{path}.content", unknown))
+
+
+def blocks_of(content: Any) -> list[dict[str, Any]]:
+    """Returns decoded content as blocks: the objects of a list, or a string as one text block."""
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [object_of(block) for block in list_of(content)]
 
 
 def read_blocks(content: Any, path: str, unknown: list[str]) -> list[Block]:

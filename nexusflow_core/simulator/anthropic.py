@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.caching import ANTHROPIC, Prediction
-from nexusflow_core.counting import TokenSum
+from nexusflow_core.counting import TokenSum, prefix_tokens
 from nexusflow_core.errors import InvalidRequestError, NexusFlowError, UpstreamStatusError, error_body
-from nexusflow_core.messages import MessagesRequest, Tool, request_of
+from nexusflow_core.messages import MessagesRequest, Tool, blocks_of, request_of
 from nexusflow_core.messages.events import error_event
-from nexusflow_core.simulator.cache import CacheAt, blocks_of, prefix_sizes
+from nexusflow_core.simulator.cache import CacheAt
 from nexusflow_core.simulator.endpoint import Endpoint, Service, SimulatedResponse, decode_body, made_id
 from nexusflow_core.simulator.reply import (
     Ask,
@@ -59,7 +59,7 @@ def _create_message(body: bytes, cache: CacheAt) -> SimulatedResponse:
     value, request = _read(body)
     replied = reply(_ask(value, request))
     replied.directives.check(stream=request.stream)
-    answer = Answer(value, replied, cache.step(ANTHROPIC, value, prefix_sizes(value, TokenSum())), body)
+    answer = Answer(value, replied, cache.step(ANTHROPIC, value, prefix_tokens(value, TokenSum())), body)
     return SERVICE.stream(answer, body) if request.stream else SERVICE.json(message(answer), body)
 
 
@@ -67,7 +67,7 @@ def _count_tokens(body: bytes, _: CacheAt) -> SimulatedResponse:
     """Returns the count. Ignores a requested stream error."""
     value, request = _read(body, counting=True)
     reply(_ask(value, request)).directives.check(stream=True)
-    return SERVICE.json({"input_tokens": prefix_sizes(value, TokenSum())[-1]}, body)
+    return SERVICE.json({"input_tokens": prefix_tokens(value, TokenSum())[-1]}, body)
 
 
 def _headers(body: bytes, error: NexusFlowError | None) -> Headers:

@@ -11,10 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.caching import ANTHROPIC, OPENAI, CacheSimulator, Prediction, Prompt, Rules, Tokens
-from nexusflow_core.counting import MESSAGE_TOKENS, TokenSum
-from nexusflow_core.untyped import list_of, object_of
 
-__all__ = ["BEGINNING", "CacheAt", "SimulatedCache", "blocks_of", "prefix_sizes"]
+__all__ = ["BEGINNING", "CacheAt", "SimulatedCache"]
 
 MAX_ENTRIES: Final = 16_384
 
@@ -53,30 +51,6 @@ class CacheAt(Struct, frozen=True):
         prompt = cache.read(request, scope=scope)
         self.cache.sizes.ends = sizes
         return cache.step(prompt, at=self.at)
-
-
-def prefix_sizes(prompt: Mapping[str, Any], counted: TokenSum) -> list[int]:
-    """Returns the tokens up to the end of each block, in cache order, and the total as the last item."""
-    sizes: list[int] = []
-    for tool in blocks_of(prompt.get("tools")):
-        counted.tool(tool)
-        sizes.append(counted.total)
-    for block in blocks_of(prompt.get("system")):
-        counted.block(block)
-        sizes.append(counted.total)
-    for message in blocks_of(prompt.get("messages")):
-        counted.tokens += MESSAGE_TOKENS
-        for block in blocks_of(message.get("content")):
-            counted.block(block)
-            sizes.append(counted.total)
-    return [*sizes, counted.total]
-
-
-def blocks_of(content: Any) -> list[dict[str, Any]]:
-    """Returns a list's objects, or a string as one text block."""
-    return (
-        [{"type": "text", "text": content}] if isinstance(content, str) else [*map(object_of, list_of(content))]
-    )
 
 
 class _Sizes:

@@ -8,10 +8,11 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.caching import OPENAI
-from nexusflow_core.counting import TokenSum, text_tokens
+from nexusflow_core.counting import TokenSum, prefix_tokens, text_tokens
 from nexusflow_core.errors import UpstreamStatusError
-from nexusflow_core.simulator.cache import CacheAt, prefix_sizes
-from nexusflow_core.untyped import list_of, object_of
+from nexusflow_core.messages import blocks_of
+from nexusflow_core.simulator.cache import CacheAt
+from nexusflow_core.untyped import object_of
 
 __all__ = ["CACHED_AT_LEAST", "CACHED_BY", "CREATED", "CREDENTIALS", "NO_CREDENTIAL", "PromptTokens"]
 __all__ += ["answer_schema", "base_model", "blocks_of_parts", "openai_prompt", "prompt_tokens", "prompt_total"]
@@ -95,9 +96,7 @@ def blocks_of_parts(content: Any, lifetime: Any = None) -> list[dict[str, Any]]:
 
     `lifetime`: that of breakpoints without one.
     """
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    return [_block(object_of(part), lifetime) for part in list_of(content)]
+    return [_block(part, lifetime) for part in blocks_of(content)]
 
 
 def _block(part: dict[str, Any], lifetime: Any) -> dict[str, Any]:
@@ -122,7 +121,7 @@ def openai_prompt(
 
 def prompt_total(prompt: Mapping[str, Any]) -> int:
     """Returns the tokens of a whole prompt."""
-    return prefix_sizes(prompt, _TokenSum())[-1]
+    return prefix_tokens(prompt, _TokenSum())[-1]
 
 
 def prompt_tokens(model: str, prompt: dict[str, Any], cache: CacheAt, *scope: Any) -> PromptTokens:
@@ -131,7 +130,7 @@ def prompt_tokens(model: str, prompt: dict[str, Any], cache: CacheAt, *scope: An
     A model that bills writes has a cache, which is updated. `scope`: parameters that it depends on. For other
     models, the prefix before the last answer was sent before, so it is cached.
     """
-    sizes = prefix_sizes(prompt, _TokenSum())
+    sizes = prefix_tokens(prompt, _TokenSum())
     if _BILLS_WRITES.match(base_model(model)) is None:
         messages = prompt["messages"]
         turns = [i for i, message in enumerate(messages[:-1]) if message["role"] == "assistant"]

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from nexusflow_core.counting import TOKEN_BYTES, text_tokens
 from nexusflow_core.errors import UpstreamStatusError
-from nexusflow_core.simulator.cache import blocks_of
+from nexusflow_core.messages import blocks_of
 from nexusflow_core.simulator.directives import FAILURES, Directives, called_tools, read_directives
 from nexusflow_core.simulator.schema import conforming_value
 from nexusflow_core.untyped import object_of

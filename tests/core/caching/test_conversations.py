@@ -171,6 +171,16 @@ def test_advice_on_what_changes() -> None:
     assert any(it.what == "Take away the breakpoint at system[1]" for it in advice)
 
 
+def test_an_entry_of_openai_holds_for_half_an_hour() -> None:
+    """A miss after ten minutes is not an expiry there, and one after forty minutes is."""
+    for seconds, reason in [(600, Reason.UNEXPLAINED), (2_400, Reason.EXPIRED)]:
+        turns = [entry(at, usage(short=5000), model="gpt-5.6-sol", vendor="openai") for at in (0, seconds)]
+        (conversation,) = read(*turns)
+        miss = conversation.turns[1].miss
+        assert miss is not None
+        assert miss.reason is reason
+
+
 @pytest.mark.parametrize("members", [{"session": None}, {"model": "gpt-5.6-sol"}, {"model": "deepseek-v4-pro"}])
 def test_no_lifetime_is_advised_where_none_can_be_chosen(members: dict[str, Any]) -> None:
     """Calls without a session need not follow each other; other vendors have no lifetimes of 5m and 1h."""
