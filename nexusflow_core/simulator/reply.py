@@ -142,7 +142,8 @@ def clip(text: str, tokens: int) -> str:
 
 
 def _texts(blocks: list[dict[str, Any]]) -> Iterator[str]:
-    return (block["text"] for block in blocks if block.get("type") == "text" and block.get("text"))
+    texts = (block.get("text") for block in blocks if block.get("type") == "text")
+    return (text for text in texts if isinstance(text, str) and text)
 
 
 def _calls(ask: Ask) -> tuple[ToolCall, ...]:

@@ -156,3 +156,10 @@ def test_older_models_count_no_writes(sent: Sent) -> None:
     details = usage.get("prompt_tokens_details") or usage["input_tokens_details"]
     assert "cache_write_tokens" not in details
     assert len(sent.cache) == 0
+
+
+@pytest.mark.parametrize("text", [5, None, ["a"], {"a": "b"}])
+def test_a_text_that_is_none_has_no_words(sent: Sent, text: Any) -> None:
+    """A part of another form is no text of the user, and no defect either."""
+    kind = "text" if sent.protocol == "chat" else "input_text"
+    assert sent.counts(0, {"role": "user", "content": [{"type": kind, "text": text}]}) == (0, 0, 0)
