@@ -168,8 +168,7 @@ class _Maker:
 
     def _objects(self, reading: Reading, depth: int, nth: int) -> Iterator[Any]:
         """Yields an object with all properties, as models tend to answer, then one with required ones."""
-        listed = (name for part in reading for name in list_of(part.get("required"))[:MAX_NAMES])
-        required = dict.fromkeys(name for name in listed if isinstance(name, str))
+        required = dict.fromkeys(chain(*map(_required, reading)))
         known = [object_of(part.get("properties")) for part in reading]
         others = [part.get("additionalProperties") for part in reading]
         every = dict.fromkeys(chain(*known, required))
@@ -241,7 +240,7 @@ def _satisfies(value: Any, part: Schema) -> bool:
         (not types or any(_is(value, name) for name in types))
         and ("const" not in part or value == part["const"])
         and (not choices or value in choices)
-        and (not is_object(value) or all(name in value for name in list_of(part.get("required"))[:MAX_NAMES]))
+        and (not is_object(value) or all(name in value for name in _required(part)))
         and (value is None or isinstance(value, bool) or _within(value, part))
     )
 
@@ -285,6 +284,11 @@ def _types(schema: Schema) -> list[str]:
     named = schema.get("type")
     names = named[: 2 * len(TYPES)] if is_list(named) else [named]
     return [name for name in names if isinstance(name, str) and name in TYPES]
+
+
+def _required(schema: Schema) -> list[str]:
+    """Returns the names of the properties that the schema demands."""
+    return [name for name in list_of(schema.get("required"))[:MAX_NAMES] if isinstance(name, str)]
 
 
 def _target(root: Any, reference: Any) -> Any:

@@ -140,6 +140,7 @@ HOSTILE: dict[str, Any] = {
     "many choices": {
         "allOf": [{"enum": [[i] for i in range(20_000)]}, {"enum": [[-i] for i in range(20_000)]}]
     },
+    "names that are none": {"type": "object", "required": [[], {}, 7, "a"]},
     "no schema": 7,
 }
 
