@@ -156,11 +156,10 @@ def _three_calls_to_openai(
     def ask(clock: str, *turns: Any) -> tuple[str, CallRecord]:
         before = len(hook.records)
         manual = {"type": "text", "text": f"For {model}, {marked}. " + "word " * 6000}
+        system: list[Any] = [manual, {"type": "text", "text": f"It is {clock}.", **mark}]
+        messages: list[Any] = [{"role": "user", "content": "Hello"}, *turns]
         raw = client.messages.with_raw_response.create(
-            model=model,
-            max_tokens=99,
-            system=[manual, {"type": "text", "text": f"It is {clock}.", **mark}],  # type: ignore[list-item]
-            messages=[{"role": "user", "content": "Hello"}, *turns],
+            model=model, max_tokens=99, system=system, messages=messages
         )
         return raw.headers["x-nexusflow-cache"], hook.wait(before + 1)[before]
 
