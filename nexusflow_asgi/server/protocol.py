@@ -1,9 +1,10 @@
 """HTTP/1.1 for unknown clients: uvicorn's protocol on httptools, with bounds on a request's head and framing.
 
 Theory of operation. A connection is in one of the states of `State`. Until a head is complete, its bytes are
-counted before the parser sees them, and two timers run: uvicorn's keep-alive timer until the first byte of a
-head, ours from there to its last byte. A head that is too large or too late is answered here, and the
-connection ends. A body with too many bytes of framing ends it too. Trailers are dropped.
+counted before the parser sees them, and one of two timers counts: the idle timer until the first byte of a
+head, the head timer from there to its last byte. Requests do not set the idle timer anew: it looks when it
+fires whether the connection has been idle so long. A head that is too large or too late is answered here, and
+the connection ends. A body with too many bytes of framing ends it too. Trailers are dropped.
 
 While a request is being answered, the next one is parsed and kept, as in uvicorn. Later bytes are held
 unparsed. uvicorn would stop reading there, and so not notice that the client leaves.
@@ -86,6 +87,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._refusal: NexusFlowError | None = None
         self._place = b"", "", b"", b""  # the URL of the latest request: as sent, path, raw path, query
         self._discarded = 0
+        self._idle_since = 0.0
 
     # The connection
 
@@ -93,9 +95,7 @@ class GatewayProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._closing = ClosingTransport(transport, self.loop, self._limits.stalled_seconds)
         self.transport = cast(asyncio.Transport, self._closing)
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self._limits.idle_seconds, self.timeout_keep_alive_handler
-        )
+        self._now_idle()
         self._wait_for_a_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -142,7 +142,6 @@ class GatewayProtocol(HttpToolsProtocol):
         if data and self.state is not State.REFUSED:
             self._feed_body(data)
         if self.state is State.HEAD and self._head_timer is None:
-            self._unset_keepalive_if_required()
             self._head_timer = self.loop.call_later(self._limits.head_seconds, self._head_is_late)
         if self.pipeline and self.state is not State.REFUSED:
             self._held = bytearray()
@@ -204,7 +203,6 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._framing_bytes = 0
         self._no_longer_waiting()
-        self._unset_keepalive_if_required()
         self.state = State.BODY
         if len(self.pipeline) >= _MAX_PIPELINED:
             self._stop(InvalidRequestError("too many requests ahead of their answers"))
@@ -291,9 +289,15 @@ class GatewayProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        """Goes on with the next request. uvicorn's also sets a new timer."""
+        self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._now_idle()
         if self.pipeline:
             return  # the next request has begun, and another follows it
         if self.cycle.response_complete and not self.cycle.more_body:
@@ -303,6 +307,26 @@ class GatewayProtocol(HttpToolsProtocol):
             self._parse(bytes(held))
 
     # Waiting for a request
+
+    def _now_idle(self) -> None:
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_again_in(self._limits.idle_seconds)
+
+    def _look_again_in(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self._look_whether_idle)
+
+    def _look_whether_idle(self) -> None:
+        """Closes a connection that has been idle too long. While a request runs, no timer is needed."""
+        self.timeout_keep_alive_task = None
+        running = self._running
+        if self.state is State.HEAD or (running is not None and not running.response_complete):
+            return
+        left = self._idle_since + self._limits.idle_seconds - self.loop.time()
+        if left > 0:
+            self._look_again_in(left)
+        else:
+            self.timeout_keep_alive_handler()
 
     def _wait_for_a_head(self) -> None:
         self.state = State.WAITING

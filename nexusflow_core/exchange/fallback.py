@@ -15,7 +15,7 @@ from nexusflow_core.peek import continues_thread
 from nexusflow_core.prices.model_id import same_claude
 from nexusflow_core.resilience import Failure, Health, Plan, Step, failure_of
 from nexusflow_core.routing import ModelRoute, Target
-from nexusflow_core.upstream import header
+from nexusflow_core.upstream import Headers, derived, header
 
 __all__ = ["Fallback"]
 
@@ -126,7 +126,6 @@ class Fallback:
 
 def _plan_of(call: Call, route: ModelRoute, health: Health | None, started: float) -> Plan:
     """Returns the plan of attempts for this call."""
-    retries = header(call.headers, b"x-stainless-retry-count") or b""
     one = len(route.targets) == 1 or not (call.may_have("thread") and continues_thread(call.text))
     return Plan(
         route.targets if one else route.targets[:1],  # only one provider has a thread's history
@@ -134,10 +133,16 @@ def _plan_of(call: Call, route: ModelRoute, health: Health | None, started: floa
         health if call.endpoint == "messages" else None,  # count_tokens says nothing about a target's health
         model=call.model,
         started=started,
-        spent=int(retries) if retries.isdigit() and len(retries) < 4 else 0,
+        spent=derived(call.headers, "spent", _spent),
         jitter=zlib.crc32(call.request_id.encode()) / 2**32,
         caller=_caller(call),
     )
+
+
+def _spent(headers: Headers) -> int:
+    """Returns the attempts that the client has made before, as the SDKs report them."""
+    retries = header(headers, b"x-stainless-retry-count") or b""
+    return int(retries) if retries.isdigit() and len(retries) < 4 else 0
 
 
 def _caller(call: Call) -> str:
