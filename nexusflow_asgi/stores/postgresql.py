@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import ARRAY, BigInteger, Table, Text, bindparam, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from nexusflow_asgi.stores.sqlalchemy import MissingWindowError, RefusedError, SqlStore
+from nexusflow_asgi.stores.tables import Tables
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Settled, decide
 
 __all__ = ["PostgresStore"]
@@ -53,17 +55,19 @@ _KEYS = bindparam("keys", type_=ARRAY(Text))
 class PostgresStore(SqlStore):
     """A SqlStore on PostgreSQL. Its statements commit by themselves."""
 
+    def __init__(self, where: AsyncEngine | str, tables: Tables | None = None) -> None:
+        super().__init__(where, tables)
+        self._autocommit: WeakKeyDictionary[AsyncEngine, AsyncEngine] = WeakKeyDictionary()
+        amounts, limits, used, rest = (
+            bindparam(name, type_=ARRAY(BigInteger)) for name in ("amounts", "limits", "used", "rest")
+        )
+        numbers = (bindparam(name, type_=BigInteger) for name in ("count", "expires_at"))
+        self._hold_statement = self._statement(_HOLD, _KEYS, amounts, limits, *numbers)
+        self._settle_statement = self._statement(_SETTLE, _KEYS, used, rest)
+
     async def _hold(
         self, connection: AsyncConnection, request_id: str, claims: list[Claim], expires_at: int
     ) -> Hold:
-        statement = self._statement(
-            _HOLD,
-            _KEYS,
-            bindparam("amounts", type_=ARRAY(BigInteger)),
-            bindparam("limits", type_=ARRAY(BigInteger)),
-            bindparam("count", type_=BigInteger),
-            bindparam("expires_at", type_=BigInteger),
-        )
         values = {
             "keys": [claim.window.key for claim in claims],
             "amounts": [claim.amount for claim in claims],
@@ -72,7 +76,7 @@ class PostgresStore(SqlStore):
             "request_id": request_id,
             "expires_at": expires_at,
         }
-        rows: Any = (await connection.execute(statement, values)).all()
+        rows: Any = (await connection.execute(self._hold_statement, values)).all()
         found = {str(row.key): Balance(row.used, row.held, row.rest) for row in rows}
         if len(found) < len(claims):
             raise MissingWindowError
@@ -84,19 +88,13 @@ class PostgresStore(SqlStore):
     async def _settle(
         self, connection: AsyncConnection, request_id: str, charges: Sequence[Charge]
     ) -> list[Settled]:
-        statement = self._statement(
-            _SETTLE,
-            _KEYS,
-            bindparam("used", type_=ARRAY(BigInteger)),
-            bindparam("rest", type_=ARRAY(BigInteger)),
-        )
         values = {
             "request_id": request_id,
             "keys": [charge.window for charge in charges],
             "used": [charge.amount for charge in charges],
             "rest": [charge.rest for charge in charges],
         }
-        rows: Any = await connection.execute(statement, values)
+        rows: Any = await connection.execute(self._settle_statement, values)
         done: list[Settled] = []
         for row in rows:
             after = Balance(row.used, row.held, row.rest)
@@ -108,9 +106,12 @@ class PostgresStore(SqlStore):
         self, engine: AsyncEngine, step: Callable[..., Any]
     ) -> AbstractAsyncContextManager[AsyncConnection]:
         """Returns a connection. A step of one statement needs no BEGIN and no COMMIT of its own."""
-        if step in (self._hold, self._settle):
-            return engine.execution_options(isolation_level="AUTOCOMMIT").connect()
-        return engine.begin()
+        if step not in (self._hold, self._settle):
+            return engine.begin()
+        own = self._autocommit.get(engine)
+        if own is None:
+            own = self._autocommit[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
+        return own.connect()
 
     def _insert_if_new(self, table: Table, row: dict[str, Any], dialect: str) -> Any:
         return postgresql.insert(table).values(row).on_conflict_do_nothing()

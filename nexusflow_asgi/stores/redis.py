@@ -7,7 +7,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 
 from nexusflow_asgi.stores.protocol import Lost, OpenWindow
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Settled, Window, decide
@@ -22,6 +22,9 @@ _SESSION_SECONDS = 35 * 86400
 """A window without an end is forgotten this long after its last call."""
 
 _SWEPT_AT_ONCE = 500
+
+_CONNECTIONS = 20
+"""More calls at once wait for a connection, within the deadline of each step."""
 
 
 class RedisStore:
@@ -110,7 +113,10 @@ class RedisStore:
         if found is None:
             client: Any = self._where
             if isinstance(client, str):
-                client = cast(Any, Redis).from_url(client)
+                pool = cast(Any, BlockingConnectionPool).from_url(
+                    client, max_connections=_CONNECTIONS, timeout=None
+                )
+                client = Redis.from_pool(pool)
             text = importlib.resources.files("nexusflow_asgi.stores").joinpath("redis.lua").read_text()
             found = self._clients[loop] = client, client.register_script(text)
         return found
