@@ -37,9 +37,7 @@ def refused(refusal: Refusal, now: datetime) -> CapReachedError:
         return CapReachedError(f"{message} Start a new session.", headers=headers)
     ends = datetime.fromtimestamp(window.ends_at, UTC)
     headers["retry-after"] = str(max(1, window.ends_at - int(now.timestamp())))
-    return CapReachedError(
-        f"{message} The next window begins at {ends:%Y-%m-%d %H:%M:%S} UTC.", headers=headers
-    )
+    return CapReachedError(f"{message} It returns at {ends:%Y-%m-%d %H:%M:%S} UTC.", headers=headers)
 
 
 def unpriced(budgets: Sequence[Budget], model: str) -> CapReachedError:
