@@ -23,6 +23,9 @@ MALFORMED = (msgspec.DecodeError, UnicodeError, RecursionError)
 """Errors of decoding foreign JSON: bad JSON or another shape, bad UTF-8, deep nesting."""
 
 
+_LONGEST_DAY = len("2026-11-22")
+
+
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
     """True for a dict."""
     return isinstance(value, dict)
@@ -71,16 +74,19 @@ def moment_of(text: str) -> datetime:
 
     Raises ValueError for a time without zone and for text that is not ISO 8601.
     """
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:  # more than a day: read as a time below
-        pass
-    else:
-        return datetime.combine(day, time(), UTC)
+    if len(text) <= _LONGEST_DAY:
+        try:
+            day = date.fromisoformat(text)
+        except ValueError:  # more than a day: read as a time below
+            pass
+        else:
+            return datetime.combine(day, time(), UTC)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{text[:40]!r} is not an ISO 8601 time") from None
+    if moment.tzinfo is UTC:
+        return moment
     if moment.tzinfo is None:
         raise ValueError(f"the time {text[:40]!r} has no time zone: add one, such as Z or +02:00")
     try:

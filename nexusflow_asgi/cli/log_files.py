@@ -125,7 +125,12 @@ class Reading:
         if isinstance(first, Skipped):
             yield number, first
         elif self._is_table(file, first):
-            yield from self._rows(*csv_rows(number, first, content))
+            try:
+                names, rows = csv_rows(number, first, content)
+            except NotAnEntryError as error:
+                yield number, Skipped.because(error)
+                return
+            yield from self._rows(names, rows)
         else:
             yield from read_log(json_values(number, first, content), self._source, self._at)
 

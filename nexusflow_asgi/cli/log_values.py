@@ -12,7 +12,15 @@ from msgspec import Raw
 
 from nexusflow_asgi.cli.log_bytes import other_form
 from nexusflow_core.errors import ConfigError
-from nexusflow_core.logs import HEAD_BYTES, MAX_VALUE, JSONSplitter, Skipped, has_rows, shortened
+from nexusflow_core.logs import (
+    HEAD_BYTES,
+    MAX_VALUE,
+    JSONSplitter,
+    NotAnEntryError,
+    Skipped,
+    has_rows,
+    shortened,
+)
 
 __all__ = ["Line", "csv_rows", "first_line", "json_values", "parquet_rows"]
 
@@ -62,11 +70,17 @@ def json_values(number: int, first: bytes, file: BinaryIO) -> Iterator[Line]:
 
 
 def csv_rows(number: int, first: bytes, file: BinaryIO) -> tuple[list[str], Iterator[Row]]:
-    """Returns the header of a CSV file and an iterator over its rows. The header's line was read already."""
+    """Returns the header of a CSV file and an iterator over its rows. The header's line was read already.
+
+    Raises NotAnEntryError for a line that is no header.
+    """
     header = first.decode("utf-8", "replace")
     delimiter = max(_DELIMITERS, key=header.count)
     reader = csv.reader(_texts(chain((first,), file)), delimiter=delimiter)
-    names = [name.strip() for name in next(reader)]
+    try:
+        names = [name.strip() for name in next(reader)]
+    except (csv.Error, StopIteration) as error:
+        raise NotAnEntryError(f"the first line is no header of a table: {error}") from None
     return names, _csv_rows(names, reader, number - 1)
 
 

@@ -48,7 +48,10 @@ class Pricer:
         why = ""
         for model in entry.models:
             try:
-                found, listed = self._cost(entry, entry.usage, model), self._listed(entry, entry.usage)
+                found = self._cost(entry, entry.usage, model)
+                if entry.usage.reported_femto_usd is None:
+                    return Priced(self._name(entry, model), found)
+                listed = self._listed(entry, entry.usage)
                 if listed and (listed.cache_saved_femto_usd or listed.cache_write_extra_femto_usd):
                     found = replace(found, flags=(*found.flags, "cache_at_list_price"))
                 return Priced(self._name(entry, model), found, listed=listed)
@@ -89,9 +92,7 @@ class Pricer:
         return replace(found, flags=found.flags + flags) if flags else found
 
     def _listed(self, entry: Entry, usage: Usage) -> Cost | None:
-        """Returns the cost by the price book of a call that its vendor has billed, or None."""
-        if usage.reported_femto_usd is None:
-            return None
+        """Returns the cost by the price book of a call that its vendor has billed; None if it has no price."""
         for model in entry.models:
             try:
                 return self._cost(entry, replace(usage, reported_femto_usd=None), model)

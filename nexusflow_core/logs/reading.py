@@ -10,6 +10,7 @@ from msgspec import Raw
 from nexusflow_core.errors import InvalidUsageError
 from nexusflow_core.logs.entry import CountedElsewhereError, Entry, NotAnEntryError, Skipped
 from nexusflow_core.logs.importers import IMPORTERS, Form, Session, form_of
+from nexusflow_core.logs.usage_lines import read_plain_line
 from nexusflow_core.untyped import MALFORMED
 
 __all__ = ["read_line", "read_log"]
@@ -21,6 +22,8 @@ _HEAD: Final = 20
 """Values at the beginning of a file that may be of a session that only later values show."""
 
 _MAX_REMEMBERED: Final = 1024
+_PLAIN_TRIES: Final = 20
+"""Values that are no plain usage lines, before a file is taken for one of another kind."""
 _ERRORS = (*MALFORMED, NotAnEntryError, InvalidUsageError)
 
 _members = msgspec.json.Decoder(dict[str, Raw])
@@ -37,6 +40,8 @@ def read_log(values: Iterable[Value], source: str | None = None, at: datetime | 
     for line, value in values:
         if isinstance(value, Skipped):
             yield line, value
+        elif (entry := reading.entry(value)) is not None:
+            yield line, entry
         else:
             yield from reading.take(line, value)
     yield from reading.finish()
@@ -66,6 +71,26 @@ class _Reading:
         self._current: Session | None = None
         self._waiting: list[tuple[int, bytes, Skipped]] | None = [] if source is None else None
         self._line = 0
+        self._plain = _PLAIN_TRIES if source in (None, "usage") else 0
+
+    def entry(self, value: bytes) -> Entry | None:
+        """Returns the entry of a value that has one, of a form that was met before; None for any other.
+
+        Nearly every value is of this kind, and takes half the time that `take` needs.
+        """
+        if self._plain:
+            try:
+                return read_plain_line(value, self._at)
+            except (*_ERRORS, ValueError):
+                self._plain -= 1
+        try:
+            form = self._known.get(tuple(_members.decode(value)))
+            if form is None or form.read is None:
+                return None
+            rows = form.read(value, self._at)
+            return rows if type(rows) is Entry else None
+        except _ERRORS:
+            return None
 
     def take(self, line: int, value: bytes) -> Iterator[Row]:
         """Yields the rows of a value."""

@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from nexusflow_core.costing import Cost
 from nexusflow_core.logs.entry import Entry
 from nexusflow_core.logs.pricing import Priced
 from nexusflow_core.usage import Usage, exact
@@ -109,16 +110,17 @@ class Summary:
         if entry.usage is None:
             totals.without_usage += entry.calls
             return
-        read, extra = _count(totals, entry.usage), 0
+        (read, cached), extra = _count(totals, entry.usage), 0
         if priced.cost is None:
             totals.unpriced += entry.calls
         else:
             totals.femto_usd += priced.cost.femto_usd
             by_price = priced.listed or priced.cost
-            totals.saved_femto_usd += by_price.cache_saved_femto_usd
-            extra = by_price.cache_write_extra_femto_usd
-            totals.extra_femto_usd += extra
-            for flag in set(priced.cost.flags):
+            if cached:
+                saved, extra = _beside_input(by_price)
+                totals.saved_femto_usd += saved
+                totals.extra_femto_usd += extra
+            for flag in set(priced.cost.flags) if priced.cost.flags else ():
                 totals.flags[flag] = totals.flags.get(flag, 0) + 1
         if read or extra:
             self._remember(_scope(entry, priced), values, read, extra)
@@ -209,16 +211,34 @@ def _scope(entry: Entry, priced: Priced) -> _Scope:
     return entry.key, priced.model, entry.at.date().isoformat()
 
 
-def _count(totals: Totals, usage: Usage) -> bool:
-    """Adds the tokens. Returns True if any were read from a cache."""
-    read = False
-    usage = exact(usage)
+def _beside_input(cost: Cost) -> tuple[int, int]:
+    """Returns both amounts of a cost beside plain input in one pass: saved by reads, and extra for writes."""
+    saved = extra = 0
+    for line in cost.lines:
+        by = line.by
+        if by.as_input is not None and by.bucket != "output":
+            if by.bucket == "cache_read":
+                saved += line.tokens * (by.as_input - by.femto_usd)
+            elif by.bucket != "input":
+                extra += line.tokens * (by.femto_usd - by.as_input)
+    return saved, extra
+
+
+def _count(totals: Totals, usage: Usage) -> tuple[bool, bool]:
+    """Adds the tokens. Returns whether any were read from a cache, and whether any were read or written."""
+    read = written = False
+    prompt, others = usage.prompt_tokens, usage.output_tokens + usage.web_searches
+    if type(prompt + others) is not int or usage.iterations or prompt < 0 or others < 0:
+        usage = exact(usage)  # integers of other libraries could overflow
     for part in usage.iterations or (usage,):
         totals.input_tokens += part.input_tokens
-        totals.cache_read_tokens += part.cache_read_tokens
-        totals.cache_write_5m_tokens += part.cache_write_5m_tokens
-        totals.cache_write_1h_tokens += part.cache_write_1h_tokens
         totals.output_tokens += part.output_tokens
-        read = read or part.cache_read_tokens > 0
+        if part.cache_read_tokens:
+            totals.cache_read_tokens += part.cache_read_tokens
+            read = True
+        if part.cache_write_5m_tokens or part.cache_write_1h_tokens:
+            totals.cache_write_5m_tokens += part.cache_write_5m_tokens
+            totals.cache_write_1h_tokens += part.cache_write_1h_tokens
+            written = True
     totals.web_searches += usage.web_searches
-    return read
+    return read, read or written

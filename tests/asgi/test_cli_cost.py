@@ -16,7 +16,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nexusflow_asgi import NexusFlow
@@ -447,6 +447,7 @@ def test_arguments_that_cannot_be(cost: Any, log: Path, arguments: list[str], sa
         max_size=8,
     )
 )
+@example(parts=[b"\r\x00"])
 def test_every_line_is_counted_or_named(
     parts: list[bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -203,6 +203,12 @@ def test_csv_of_a_known_export_needs_no_mapping(cost: Any, tmp_path: Path) -> No
     assert cost(path, "--format", "json").json["total"]["cost_usd"] == "1"
 
 
+def test_a_header_that_is_none(cost: Any, tmp_path: Path) -> None:
+    """A carriage return inside of it: the reason, not a traceback."""
+    told = cost(write(tmp_path / "log.csv", b"a\rb,c\n1,2\n"))
+    assert (told.status, "1: skipped: the first line is no header of a table" in told.err) == (1, True)
+
+
 def test_columns_that_cannot_be(cost: Any, tmp_path: Path) -> None:
     """Named before anything is read; a column that the file lacks is named beside those that it has."""
     path = write(tmp_path / "log.csv", CSV)

@@ -63,7 +63,7 @@ class Counting:
     def count(self, file: LogFile, entries: Iterable[Found]) -> None:
         """Adds the calls of a file. A file of which nothing could be read is lost, if the user named it."""
         tally, add, price, has = self.tally, self.summary.add, self._price, self._period.has
-        read, skipped = tally.read, tally.skipped
+        read, skipped, bounded = tally.read, tally.skipped, self._period.bounded
         shown = file.shown
         for line, entry in entries:
             if isinstance(entry, Skipped):
@@ -74,7 +74,7 @@ class Counting:
                     tally.complaints.add(f"{shown}:{line}", "skipped", entry.reason)
                 continue
             tally.read += 1
-            if not has(entry.at):
+            if bounded and not has(entry.at):
                 continue
             priced = price(entry)
             add(entry, priced)

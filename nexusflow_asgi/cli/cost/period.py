@@ -27,6 +27,11 @@ class Period(Struct, frozen=True):
             None if until is None else _moment("--until", until, zone or UTC, days=1),
         )
 
+    @property
+    def bounded(self) -> bool:
+        """True if any call can be outside."""
+        return self.since is not None or self.until is not None
+
     def has(self, at: datetime) -> bool:
         """Returns True for a moment in the period."""
         return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
