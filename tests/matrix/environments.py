@@ -83,7 +83,11 @@ CLIENTS = {
     "anthropic-js": NODE,
     "ai-sdk": NODE,
 }
+TOOLS = {"ccusage": NODE}
+"""Programs with which the commands are compared."""
+
 NPM = {
+    "ccusage": ["ccusage@20.0.24"],
     "anthropic-js": ["@anthropic-ai/sdk@1.12.0"],
     "ai-sdk": ["ai@7.0.173", "@ai-sdk/anthropic@4.0.105", "zod@4.1.12"],
 }
@@ -120,7 +124,7 @@ def environment(name: str, python: str = PYTHONS[0]) -> Environment:
     interpreter = find_python(python)
     if interpreter is None:
         pytest.skip(f"no Python {python} on this machine")
-    pins = {**HOSTS, **CLIENTS, **SUITES, **ENGINES}[name]
+    pins = {**HOSTS, **CLIENTS, **SUITES, **ENGINES, **TOOLS}[name]
     packages = NPM.get(name, [])
     digest = hashlib.sha256("\n".join([*pins, *packages]).encode()).hexdigest()[:10]
     made = Environment(_cache() / f"{name}-py{python}-{digest}")
