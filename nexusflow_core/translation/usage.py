@@ -77,11 +77,13 @@ class UsageTap:
         self._prompt_tokens = prompt_tokens
         self._output_by_total = output_by_total
         self._usage: dict[str, Any] = {}  # for each field, the last value that is not null
+        self._counts: ChatCounts | None = None  # those of `_usage`, once they have been read
 
     def add(self, usage: dict[str, Any]) -> None:
         """Takes a usage object. One with zeros only is ignored: some vendors send it until the end."""
         if any(count(usage, name) for name in usage):
             merge_usage(self._usage, usage)
+            self._counts = None
 
     def counts(self) -> dict[str, Any] | None:
         """Returns the known usage in Anthropic's names; None while the upstream has sent none."""
@@ -112,7 +114,9 @@ class UsageTap:
 
     def read(self) -> ChatCounts:
         """Returns the counts so far, in disjoint parts."""
-        return read_counts(self._usage, output_by_total=self._output_by_total)
+        if self._counts is None:
+            self._counts = read_counts(self._usage, output_by_total=self._output_by_total)
+        return self._counts
 
     def _billed(self) -> bool:
         bill = read_bill(self._vendor_name, self._usage)

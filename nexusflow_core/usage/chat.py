@@ -248,7 +248,9 @@ def is_count(value: Any) -> bool:
 
 def count(usage: Mapping[str, Any], name: str) -> int:
     """Returns a member's count, or 0 if it is not a positive whole number."""
-    value = _number(usage.get(name))
+    value = usage.get(name)
+    if type(value) is not int:  # a count is nearly always absent, or a number
+        value = None if value is None else _number(value)
     return value if type(value) is int and value > 0 else 0
 
 
@@ -259,4 +261,7 @@ def _number(value: Any) -> Any:
 
 def first(usage: Mapping[str, Any], names: Iterable[str]) -> int:
     """Returns the first of equivalent counts that is not 0, or 0."""
-    return next((found for name in names if (found := count(usage, name))), 0)
+    for name in names:
+        if name in usage and (found := count(usage, name)):
+            return found
+    return 0

@@ -13,7 +13,7 @@ from nexusflow_core import Call, PriceBook, Target, Upstream
 from nexusflow_core.caching import CacheSimulator
 from nexusflow_core.caching import checkpoints as checkpoints_module
 from nexusflow_core.caching.checkpoints import Checkpoints
-from nexusflow_core.caching.doctor import CacheDoctor
+from nexusflow_core.caching.doctor import CacheDoctor, Verdict
 from tests.core.caching.asking import after, assistant, request, text, tool, usage, user
 from tests.core.caching.oracle import WeightCounter
 from tests.core.caching.test_checkpoints import conversation, same, seen, whole
@@ -100,7 +100,7 @@ def test_counts_that_changed_after_the_start_are_judged() -> None:
     doctor = CacheDoctor(PriceBook.builtin())
     vendor, client = Vendor(), Client()
     target = Target(Upstream(name="up", dialect="anthropic", base_url="http://up", auth="none"))
-    found = []
+    found = list[Verdict]()
     for number in range(3):
         counts = vendor.counts(client.body(), number)
         call = Call(
