@@ -20,7 +20,7 @@ from nexusflow_core.upstream.headers import ends_with_connection
 
 __all__ = ["Connection", "Phase"]
 
-_PIECE: Final = 64 * 1024
+_PIECE: Final = 256 * 1024
 """Bytes of a large body that are written at once. Other calls run between two pieces."""
 
 _MOST_UNREAD: Final = 64 * 1024
