@@ -10,6 +10,7 @@ from nexusflow_asgi.cli import parser
 from nexusflow_core import AttemptRecord, Billing, CallRecord, Limits, Loss
 from nexusflow_core.config import CacheSettings
 from nexusflow_core.config.caps import BudgetsTable, CapTable
+from nexusflow_core.config.config import PagesSettings
 from nexusflow_core.config.tables import (
     AuthTable,
     LedgerTable,
@@ -63,6 +64,7 @@ _TABLES: dict[str, Any] = {
     "caps": CapTable,
     "budgets": BudgetsTable,
     "ledger": LedgerTable,
+    "pages": PagesSettings,
 }
 _DEFAULTS = {
     "upstreams.NAME.base_url": "Anthropic's own, or the door's, for `anthropic`",
@@ -154,6 +156,9 @@ SETTINGS = {
     "limits.queue_seconds": "maximum time that a call waits for a slot, in seconds",
     "limits.queue_share": "largest share of the queue for one caller, from 0 to 1",
     "limits.ping_seconds": "seconds of silence before a translated stream sends a ping; at most 15",
+    "pages.key": "`nexusflow serve`: the key that opens the [pages](pages.md)",
+    "pages.spend": "`nexusflow serve`: the page of spending, at `/spend/`",
+    "pages.metrics": "`nexusflow serve`: metrics for Prometheus, at `/metrics`",
     "ledger.url": "database of gateway keys and records, such as `sqlite:///nexusflow.db`, or `env:NAME`",
     "cache.doctor": "say in each record why the prompt cache of Claude missed ([caching.md](caching.md))",
     "cache.header": "say it in a header of the answer too: `x-nexusflow-cache: miss expired 120s`",

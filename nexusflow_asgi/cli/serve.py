@@ -10,6 +10,7 @@ import secrets
 import shlex
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -92,9 +93,16 @@ def run(arguments: argparse.Namespace) -> int:
         "log_format": arguments.log_format,
     }
     os.environ[_SETTINGS] = json.dumps(settings)
+    _share_metrics(arguments)
     app()  # raises ConfigError now, before any worker starts
     _serve(arguments, transport, made_key)
     return 0
+
+
+def _share_metrics(arguments: argparse.Namespace) -> None:
+    """Gives several workers a folder through which their metrics add up, unless the environment names one."""
+    if arguments.workers > 1 and _config(arguments.config, offline=arguments.offline).pages.metrics:
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="nexusflow-metrics-"))
 
 
 def _number(lowest: int, highest: int) -> Callable[[str], int]:

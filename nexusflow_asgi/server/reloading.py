@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
@@ -15,6 +15,9 @@ from uvicorn.supervisors import Multiprocess
 from nexusflow_asgi.app import NexusFlow
 from nexusflow_asgi.signals import OnSignals
 from nexusflow_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nexusflow_asgi.pages.served import ServedPages
 
 __all__ = ["Reloading", "Workers"]
 
@@ -35,6 +38,7 @@ class Reloading:
     def __init__(self, make: Callable[[], NexusFlow]) -> None:
         self._make = make
         self._current = make()
+        self._pages = _pages(self._current)
         self._before: set[NexusFlow] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -42,7 +46,8 @@ class Reloading:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         else:
-            await self._current(scope, receive, send)
+            page = self._pages.page(scope) if self._pages is not None else None
+            await (page or self._current)(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -57,10 +62,11 @@ class Reloading:
         """Reads the configuration again. Call it on the event loop."""
         try:
             new = self._make()
+            pages = _pages(new, self._pages)
         except ConfigError as error:
             _logger.error("the new configuration has mistakes, the old one stays in use: %s", error)
             return
-        old, self._current = self._current, new
+        old, self._current, self._pages = self._current, new, pages
         new.start()
         self._before.add(old)
         task = asyncio.ensure_future(self._let_end(old))
@@ -94,6 +100,18 @@ def _fewer_collections() -> Generator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def _pages(gateway: NexusFlow, before: "ServedPages | None" = None) -> "ServedPages | None":
+    """Returns the pages of a gateway: those of before, which go on counting, or None without any."""
+    if not gateway.config.pages.spend and not gateway.config.pages.metrics:
+        return None
+    from nexusflow_asgi.pages.served import ServedPages
+
+    if before is None:
+        return ServedPages(gateway)
+    before.follow(gateway)
+    return before
 
 
 class Workers(Multiprocess):

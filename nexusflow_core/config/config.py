@@ -12,7 +12,7 @@ from nexusflow_core.json_spans import MAX_VALUES
 from nexusflow_core.routing import ModelRoute
 from nexusflow_core.upstream import Secret, Upstream
 
-__all__ = ["BudgetSettings", "CacheSettings", "Config", "Limits"]
+__all__ = ["BudgetSettings", "CacheSettings", "Config", "Limits", "PagesSettings"]
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +56,14 @@ class BudgetSettings(Struct, frozen=True):
     deadline: float = 2.0
 
 
+class PagesSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Pages of `nexusflow serve`: `spend` and `metrics`, for whoever has `key`."""
+
+    key: Secret | None = None
+    spend: bool = False
+    metrics: bool = False
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole configuration of a gateway. Build it by hand, or from TOML with `decode_config`.
 
@@ -71,6 +79,7 @@ class Config(Struct, frozen=True, kw_only=True):
     price_files: tuple[str, ...] = ()
     limits: Limits = Limits()
     cache: CacheSettings = CacheSettings()
+    pages: PagesSettings = PagesSettings()
     ledger: Secret | None = None
     """The URL of the database of keys and records. It may hold a password."""
     caps: tuple[Cap, ...] = ()
@@ -91,6 +100,8 @@ class Config(Struct, frozen=True, kw_only=True):
             yield "ledger.url", self.ledger, False
         if self.budgets.url is not None and self.budgets.url.name:
             yield "budgets.url", self.budgets.url, False
+        if self.pages.key is not None:
+            yield "pages.key", self.pages.key, False
         for index, key in enumerate(self.keys):
             yield f"auth.keys[{index}]", key, False
 

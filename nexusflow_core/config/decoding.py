@@ -18,7 +18,7 @@ from nexusflow_core.config.checks import (
     database_url,
     referenced,
 )
-from nexusflow_core.config.config import CacheSettings, Config, Limits
+from nexusflow_core.config.config import CacheSettings, Config, Limits, PagesSettings
 from nexusflow_core.config.doors import door_of, fetched_of, headers_of, place_of, signing_of
 from nexusflow_core.config.tables import (
     AuthTable,
@@ -38,7 +38,7 @@ from nexusflow_core.usage.billing import BILLING_VENDORS
 
 __all__ = ["decode_config"]
 
-_TABLES = "upstreams routes auth log retry prices limits cache ledger caps budgets".split()
+_TABLES = "upstreams routes auth log retry prices limits cache ledger caps budgets pages".split()
 
 
 def decode_config(data: bytes, source: str = "") -> Config:
@@ -89,7 +89,16 @@ class _Decoding:
             Router({route.model: route for route in routes}.values()).serves,
         )
         budgets = read_budgets(self._complaints, self._reader, tree.get("budgets", {}))
-        if retry is None or auth is None or log is None or prices is None or limits is None or cache is None:
+        pages = self._pages(tree.get("pages", {}), has_ledger=url is not None)
+        if (
+            pages is None
+            or retry is None
+            or auth is None
+            or log is None
+            or prices is None
+            or limits is None
+            or cache is None
+        ):
             return None
         return Config(
             upstreams=self._upstreams,
@@ -102,6 +111,7 @@ class _Decoding:
             limits=limits,
             cache=cache,
             ledger=url,
+            pages=pages,
             caps=caps,
             budgets=budgets,
             scopes=self._scopes(auth),
@@ -123,6 +133,17 @@ class _Decoding:
         if cache is not None and cache.header and not cache.doctor:
             self._complaints.add("cache.header", "has no effect without the doctor: set cache.doctor = true")
         return cache
+
+    def _pages(self, table: Any, *, has_ledger: bool) -> PagesSettings | None:
+        pages = self._reader.table(table, PagesSettings, "pages")
+        if pages is not None:
+            if (pages.spend or pages.metrics) and pages.key is None:
+                self._complaints.add("pages.key", "is missing: whoever opens a page sees all its numbers")
+            if pages.key is not None and not pages.spend and not pages.metrics:
+                self._complaints.add("pages.key", "has no effect: set pages.spend or pages.metrics")
+            if pages.spend and not has_ledger:
+                self._complaints.add("pages.spend", "needs the ledger: set ledger.url")
+        return pages
 
     def _log(self, table: Any) -> LogTable | None:
         log = self._reader.table(table, LogTable, "log")
