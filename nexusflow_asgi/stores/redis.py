@@ -7,6 +7,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
+from redis import ConnectionError
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from nexusflow_asgi.stores.protocol import Lost, OpenWindow
@@ -22,6 +23,8 @@ _SESSION_SECONDS = 35 * 86400
 """A window without an end is forgotten this long after its last call."""
 
 _SWEPT_AT_ONCE = 500
+_TRIES = 3
+_PAUSE = 0.02
 
 _CONNECTIONS = 20
 """More calls at once wait for a connection, within the deadline of each step."""
@@ -102,9 +105,17 @@ class RedisStore:
             await client.aclose()
 
     async def _run(self, step: str, members: Sequence[Any]) -> list[Any]:
+        """Returns the script's answer. Runs it again after a lost connection: each step may be repeated."""
         _, script = self._client()
-        found: list[Any] = await script(keys=[self._prefix], args=[step, *members])
-        return found
+        for tried in range(_TRIES):
+            try:
+                found: list[Any] = await script(keys=[self._prefix], args=[step, *members])
+                return found
+            except ConnectionError:
+                if tried + 1 == _TRIES:
+                    raise
+            await asyncio.sleep(_PAUSE * 2**tried)
+        raise AssertionError("unreachable")
 
     def _client(self) -> tuple[Any, Any]:
         """Returns the client of this event loop, and the script registered with it."""

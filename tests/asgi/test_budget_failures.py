@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexusflow_asgi.budgets import keeper as keeping
-from nexusflow_asgi.stores import MemoryStore
+from nexusflow_asgi.stores import MemoryStore, open_store
+from nexusflow_asgi.stores.ledger_store import LedgerPage
+from nexusflow_asgi.stores.opening import open_ledger
 from nexusflow_core.budgets import Balance
 from tests.asgi.asking import BODY, LIMIT, Answer, ask, http_scope
 from tests.asgi.test_budgets import Kept, balances, both_backends, cap, gateway
@@ -261,5 +264,28 @@ def test_windows_have_the_sum_of_the_records(texts: list[str]) -> None:
             assert balance.held == 0
             expected = len(kept.records) if "requests" in key else total
             assert (balance.used if "requests" in key else balance.femto_usd) == expected
+
+    anyio.run(main)
+
+
+def test_the_ledger_the_records_and_the_windows_agree(tmp_path: Path) -> None:
+    """One database has the sum of all calls three times, to the femto-dollar."""
+    url = f"sqlite:///{tmp_path}/books.db"
+
+    async def main() -> None:
+        kept = Kept()
+        app = gateway(f'{DAY}\n[ledger]\nurl = "{url}"\n', hooks=[kept])
+        for text in ("hello", "simulate error invalid_request_error", "say 20 tokens", "simulate truncation"):
+            await ask(app, body=BODY.replace(b"hello", text.encode()))
+        await app.aclose()
+        total = sum(int(Decimal(record.cost_usd or 0) * 10**15) for record in kept.records)
+        store, ledger = open_store(url), open_ledger(url)
+        [window] = await store.windows(now=0)
+        rows = await ledger.rows(LedgerPage(since=0))
+        await store.aclose()
+        await ledger.aclose()
+        assert len(rows) == len(kept.records) == 4
+        assert sum((row.cost_nano or 0) * 10**6 + (row.cost_rest or 0) for row in rows) == total > 0
+        assert (window.balance.femto_usd, window.balance.held) == (total, 0)
 
     anyio.run(main)
