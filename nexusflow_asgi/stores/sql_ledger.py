@@ -1,7 +1,7 @@
 """SqlLedger: the rows of the ledger in a database. Rows and sums are written in one transaction."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -54,7 +54,10 @@ class SqlLedger:
 
         async def step(connection: AsyncConnection) -> list[Spend]:
             found = await connection.execute(wanted)
-            return [Spend(**{name: _whole(value) for name, value in row._mapping.items()}) for row in found]
+            return [
+                Spend(**{name: _whole(value) for name, value in row._mapping.items()})
+                for row in cast(Any, found)
+            ]
 
         return await self._database.run(step)
 
