@@ -66,19 +66,21 @@ def read_answer(value: bytes, at: datetime | None = None) -> Entry:
 
     Raises NotAnEntryError, InvalidUsageError or msgspec's errors.
     """
-    it = _answer.decode(value)
-    if it.usage is None:
+    parsed = _answer.decode(value)
+    if parsed.usage is None:
         raise NotAnEntryError("the answer has no usage")
-    if not it.model:
+    if not parsed.model:
         raise NotAnEntryError("the answer has no model")
     return Entry(
-        models=(it.model,),
-        at=_moment(it, at),
-        id=it.id,
-        usage=_usage(it, it.usage),
-        vendor="anthropic" if it.type == "message" else None,
-        stop_reason=it.stop_reason if it.type == "message" else None,
-        model_runs=model_runs(object_of(it.usage.get("server_tool_use"))) if it.type == "message" else 1,
+        models=(parsed.model,),
+        at=_moment(parsed, at),
+        id=parsed.id,
+        usage=_usage(parsed, parsed.usage),
+        vendor="anthropic" if parsed.type == "message" else None,
+        stop_reason=parsed.stop_reason if parsed.type == "message" else None,
+        model_runs=model_runs(object_of(parsed.usage.get("server_tool_use")))
+        if parsed.type == "message"
+        else 1,
     )
 
 
@@ -87,22 +89,22 @@ def read_anthropic_batch(value: bytes, at: datetime | None = None) -> Entry:
 
     Only results that succeeded are billed. Raises CountedElsewhereError for the others.
     """
-    it = _anthropic_line.decode(value)
-    if it.result.type != "succeeded":
-        raise CountedElsewhereError(f"the result is {it.result.type}: it is not billed")
-    return replace(read_answer(bytes(it.result.message), at), batch=True)
+    parsed = _anthropic_line.decode(value)
+    if parsed.result.type != "succeeded":
+        raise CountedElsewhereError(f"the result is {parsed.result.type}: it is not billed")
+    return replace(read_answer(bytes(parsed.result.message), at), batch=True)
 
 
 def read_openai_batch(value: bytes, at: datetime | None = None) -> Entry:
     """Returns the entry of a line of a batch's output. Raises CountedElsewhereError for failed requests."""
-    it = _openai_line.decode(value)
-    if it.response is None or (it.response.status_code or 200) >= 400:
+    parsed = _openai_line.decode(value)
+    if parsed.response is None or (parsed.response.status_code or 200) >= 400:
         raise CountedElsewhereError("the request failed: it is not billed")
-    return replace(read_answer(bytes(it.response.body), at), batch=True)
+    return replace(read_answer(bytes(parsed.response.body), at), batch=True)
 
 
-def _moment(it: _Answer, default: datetime | None) -> datetime:
-    created = it.created if it.created is not None else it.created_at
+def _moment(parsed: _Answer, default: datetime | None) -> datetime:
+    created = parsed.created if parsed.created is not None else parsed.created_at
     if created is not None:
         return unix_moment(created)
     if default is None:
@@ -110,13 +112,13 @@ def _moment(it: _Answer, default: datetime | None) -> datetime:
     return default
 
 
-def _usage(it: _Answer, usage: dict[str, Any]) -> Usage:
-    if it.type == "message":
+def _usage(parsed: _Answer, usage: dict[str, Any]) -> Usage:
+    if parsed.type == "message":
         return Usage.from_wire(usage, "anthropic")
-    tier = {} if it.service_tier is None else {"service_tier": it.service_tier}
-    if it.object == "response":
-        searches = {} if it.tool_usage is None else {"tool_usage": it.tool_usage}
+    tier = {} if parsed.service_tier is None else {"service_tier": parsed.service_tier}
+    if parsed.object == "response":
+        searches = {} if parsed.tool_usage is None else {"tool_usage": parsed.tool_usage}
         return Usage.from_wire({**usage, **tier, **searches}, "openai-responses")
-    if it.object in _CHAT:
+    if parsed.object in _CHAT:
         return Usage.from_wire({**usage, **tier}, "openrouter" if "cost" in usage else "openai-chat")
-    raise NotAnEntryError(f"an answer of an unknown kind: {str(it.object or it.type)[:40]!r}")
+    raise NotAnEntryError(f"an answer of an unknown kind: {str(parsed.object or parsed.type)[:40]!r}")

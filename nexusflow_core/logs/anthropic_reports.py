@@ -39,9 +39,9 @@ _item = msgspec.json.Decoder(_Item)
 
 def read_bucket(value: bytes, at: datetime | None = None) -> Iterator[Entry | Skipped]:
     """Yields the rows of one time bucket of a usage report or a cost report."""
-    it = _bucket.decode(value)
-    moment = read_moment(it.starting_at)
-    for row in it.results:
+    parsed = _bucket.decode(value)
+    moment = read_moment(parsed.starting_at)
+    for row in parsed.results:
         try:
             yield _cost(row, row, moment) if "amount" in row else _usage(row, row, moment)
         except (InvalidUsageError, NotAnEntryError) as error:
@@ -50,13 +50,13 @@ def read_bucket(value: bytes, at: datetime | None = None) -> Iterator[Entry | Sk
 
 def read_item(value: bytes, at: datetime | None = None) -> Entry:
     """Returns the row of an item of the Analytics API: its dimensions are in `group`."""
-    it = _item.decode(value)
-    moment = read_moment(it.starting_at)
-    if it.cost is not None:
-        return _cost(it.cost, it.group, moment)
-    if it.usage is None:
+    parsed = _item.decode(value)
+    moment = read_moment(parsed.starting_at)
+    if parsed.cost is not None:
+        return _cost(parsed.cost, parsed.group, moment)
+    if parsed.usage is None:
         raise NotAnEntryError("it has neither `usage` nor `cost`")
-    return _usage(it.usage, it.group, moment)
+    return _usage(parsed.usage, parsed.group, moment)
 
 
 def _usage(counts: dict[str, Any], group: dict[str, Any], at: datetime) -> Entry:

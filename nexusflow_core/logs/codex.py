@@ -69,16 +69,16 @@ class CodexSession:
     def take(self, value: bytes) -> Iterator[Entry | Skipped]:
         """Yields the call that a line completes, if any, or a Skipped with the reason."""
         try:
-            it = _line.decode(value)
-            match it.type:
+            parsed = _line.decode(value)
+            match parsed.type:
                 case "session_meta":
-                    self._meta(_payload.decode(it.payload))
+                    self._meta(_payload.decode(parsed.payload))
                 case "turn_context":
-                    self._model = _payload.decode(it.payload).model or self._model
-                case "event_msg" if b'"token_count"' in bytes(it.payload):
-                    payload = _payload.decode(it.payload)
+                    self._model = _payload.decode(parsed.payload).model or self._model
+                case "event_msg" if b'"token_count"' in bytes(parsed.payload):
+                    payload = _payload.decode(parsed.payload)
                     if payload.type == "token_count" and payload.info is not None:
-                        yield from self._counted(it.timestamp, payload.info)
+                        yield from self._counted(parsed.timestamp, payload.info)
                 case _:
                     pass
         except (*MALFORMED, NotAnEntryError, InvalidUsageError) as error:
@@ -88,10 +88,10 @@ class CodexSession:
         """Yields nothing: each line was read at once."""
         yield from ()
 
-    def _meta(self, it: _Payload) -> None:
+    def _meta(self, parsed: _Payload) -> None:
         if self._session is None:  # a forked session has its parent's line too, after its own
-            self._session, self._provider = it.session_id or it.id, it.model_provider
-            self._agent = it.id if it.parent_thread_id else None
+            self._session, self._provider = parsed.session_id or parsed.id, parsed.model_provider
+            self._agent = parsed.id if parsed.parent_thread_id else None
 
     def _counted(self, timestamp: str | None, info: _Info) -> Iterator[Entry]:
         tokens = self._since(info)
@@ -130,15 +130,15 @@ class CodexSession:
         return last or total if min(grown) < 0 else _Tokens(*grown)
 
 
-def _usage(it: _Tokens) -> Usage:
+def _usage(parsed: _Tokens) -> Usage:
     """Returns the usage. The input includes cached and written tokens, the output includes reasoning."""
     counts: dict[str, Any] = {
-        "input_tokens": it.input_tokens,
-        "output_tokens": it.output_tokens,
+        "input_tokens": parsed.input_tokens,
+        "output_tokens": parsed.output_tokens,
         "input_tokens_details": {
-            "cached_tokens": it.cached_input_tokens,
-            "cache_write_tokens": it.cache_write_input_tokens,
+            "cached_tokens": parsed.cached_input_tokens,
+            "cache_write_tokens": parsed.cache_write_input_tokens,
         },
-        "output_tokens_details": {"reasoning_tokens": it.reasoning_output_tokens},
+        "output_tokens_details": {"reasoning_tokens": parsed.reasoning_output_tokens},
     }
     return Usage.from_wire(counts, "openai-responses")

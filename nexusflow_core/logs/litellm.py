@@ -54,48 +54,48 @@ def read_spend_log(value: bytes, at: datetime | None = None) -> Entry:
 
     An answer from LiteLLM's own cache is a call without usage. Raises InvalidUsageError or msgspec's errors.
     """
-    it = _row.decode(value)
-    more = _metadata(it.metadata)
-    cached = str(it.cache_hit).lower() == "true"
-    counted = not cached and (it.prompt_tokens or it.completion_tokens or it.spend)
+    row = _row.decode(value)
+    more = _metadata(row.metadata)
+    cached = str(row.cache_hit).lower() == "true"
+    counted = not cached and (row.prompt_tokens or row.completion_tokens or row.spend)
     alias = more.get("user_api_key_alias")
     return Entry(
-        models=_models(it),
-        at=_moment(it.startTime),
-        id=it.request_id,
-        upstream=it.custom_llm_provider or None,
-        route=it.model_group or None,
-        usage=_usage(it, more) if counted else None,
-        key=alias if isinstance(alias, str) and alias else it.api_key or None,
-        session=it.session_id,
-        agent=it.agent_id,
-        batch="batch" in it.call_type,
-        logged_femto_usd=rounded_cost(it.spend),
+        models=_models(row),
+        at=_moment(row.startTime),
+        id=row.request_id,
+        upstream=row.custom_llm_provider or None,
+        route=row.model_group or None,
+        usage=_usage(row, more) if counted else None,
+        key=alias if isinstance(alias, str) and alias else row.api_key or None,
+        session=row.session_id,
+        agent=row.agent_id,
+        batch="batch" in row.call_type,
+        logged_femto_usd=rounded_cost(row.spend),
         metadata=texts(
-            team=more.get("user_api_key_team_alias") or it.team_id,
-            user=it.user,
-            end_user=it.end_user,
-            organization=it.organization_id,
+            team=more.get("user_api_key_team_alias") or row.team_id,
+            user=row.user,
+            end_user=row.end_user,
+            organization=row.organization_id,
         ),
     )
 
 
-def _usage(it: _Row, more: Mapping[str, Any]) -> Usage:
+def _usage(row: _Row, more: Mapping[str, Any]) -> Usage:
     counted = {
-        "prompt_tokens": it.prompt_tokens,
-        "completion_tokens": it.completion_tokens,
+        "prompt_tokens": row.prompt_tokens,
+        "completion_tokens": row.completion_tokens,
         **{name: value for name, value in object_of(more.get("additional_usage_values")).items() if value},
         **object_of(more.get("usage_object")),
     }
     return Usage.from_wire({name: value for name, value in counted.items() if value is not None}, "openai-chat")
 
 
-def _models(it: _Row) -> tuple[str, ...]:
+def _models(row: _Row) -> tuple[str, ...]:
     """Returns the model under its provider's name, and its plain name where that has the same price."""
-    provider = it.custom_llm_provider
-    if not provider or it.model.startswith(f"{provider}/"):
-        return (it.model,)
-    return (f"{provider}/{it.model}", it.model) if provider in _OWN_PRICES else (f"{provider}/{it.model}",)
+    provider = row.custom_llm_provider
+    if not provider or row.model.startswith(f"{provider}/"):
+        return (row.model,)
+    return (f"{provider}/{row.model}", row.model) if provider in _OWN_PRICES else (f"{provider}/{row.model}",)
 
 
 def _metadata(value: dict[str, Any] | str | None) -> dict[str, Any]:

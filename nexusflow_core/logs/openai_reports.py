@@ -83,9 +83,9 @@ _cost = msgspec.json.Decoder(_CostMembers)
 
 def read_openai_bucket(value: bytes, at: datetime | None = None) -> Iterator[Entry | Skipped]:
     """Yields the rows of one time bucket of a usage report or a cost report."""
-    it = _bucket.decode(value)
-    moment = unix_moment(it.start_time)
-    for raw in it.results or it.result or ():
+    parsed = _bucket.decode(value)
+    moment = unix_moment(parsed.start_time)
+    for raw in parsed.results or parsed.result or ():
         try:
             kind = _row.decode(raw).object
             yield (
@@ -97,14 +97,16 @@ def read_openai_bucket(value: bytes, at: datetime | None = None) -> Iterator[Ent
 
 def read_cost_row(row: bytes) -> CostRow:
     """Returns a row of a cost report. Raises NotAnEntryError or InvalidUsageError."""
-    it = _cost.decode(row)
-    amount = it.amount or _Amount()
+    parsed = _cost.decode(row)
+    amount = parsed.amount or _Amount()
     if (amount.currency or "usd").lower() != "usd":
         raise NotAnEntryError(f"currency {(amount.currency or '')[:10]!r}, where only USD is known")
     value = amount.value or Decimal(0)
     femto = rounded_cost(abs(value)) or 0
-    model, _, charged_for = (it.line_item or "(all models)").partition(", ")
-    return CostRow(model, charged_for or None, -femto if value < 0 else femto, it.project_id, it.api_key_id)
+    model, _, charged_for = (parsed.line_item or "(all models)").partition(", ")
+    return CostRow(
+        model, charged_for or None, -femto if value < 0 else femto, parsed.project_id, parsed.api_key_id
+    )
 
 
 def _costs(raw: bytes, at: datetime) -> Entry:
@@ -121,43 +123,43 @@ def _costs(raw: bytes, at: datetime) -> Entry:
     )
 
 
-def _usage(it: _Row, at: datetime) -> Entry:
-    kind = it.object.removeprefix("organization.usage.").removesuffix(".result")
+def _usage(parsed: _Row, at: datetime) -> Entry:
+    kind = parsed.object.removeprefix("organization.usage.").removesuffix(".result")
     if kind in _NOT_TOKENS:
         raise NotAnEntryError(f"{_NOT_TOKENS[kind]} are not priced by tokens: the cost report has their costs")
-    if it.input_tokens is None and it.output_tokens is None:
+    if parsed.input_tokens is None and parsed.output_tokens is None:
         raise NotAnEntryError("it has neither `input_tokens` nor `output_tokens`")
-    if it.model is None:
+    if parsed.model is None:
         raise NotAnEntryError("it has no model: download the report with group_by=model")
     return Entry(
-        models=(it.model,),
+        models=(parsed.model,),
         at=at,
-        usage=Usage.from_wire(_counts(it), "openai-chat"),
-        key=it.api_key_id,
+        usage=Usage.from_wire(_counts(parsed), "openai-chat"),
+        key=parsed.api_key_id,
         vendor="openai",
-        batch=bool(it.batch),
+        batch=bool(parsed.batch),
         many_requests=True,
-        calls=max(it.num_model_requests or 1, 1),
-        metadata=texts(project=it.project_id, user=it.user_id),
+        calls=max(parsed.num_model_requests or 1, 1),
+        metadata=texts(project=parsed.project_id, user=parsed.user_id),
     )
 
 
-def _counts(it: _Row) -> dict[str, Any]:
+def _counts(parsed: _Row) -> dict[str, Any]:
     """Returns the counts in the form of Chat Completions, whose prompt includes cached and written tokens."""
     details: dict[str, Any] = {
-        "cached_tokens": it.input_cached_tokens,
-        "cache_write_tokens": it.input_cache_write_tokens,
-        "audio_tokens": it.input_audio_tokens,
+        "cached_tokens": parsed.input_cached_tokens,
+        "cache_write_tokens": parsed.input_cache_write_tokens,
+        "audio_tokens": parsed.input_audio_tokens,
     }
-    if it.input_cache_write_30m_tokens or it.input_cache_write_12h_tokens:
+    if parsed.input_cache_write_30m_tokens or parsed.input_cache_write_12h_tokens:
         details["cache_write_tokens_details"] = {
-            "ttl_30m_tokens": it.input_cache_write_30m_tokens,
-            "ttl_12h_tokens": it.input_cache_write_12h_tokens,
+            "ttl_30m_tokens": parsed.input_cache_write_30m_tokens,
+            "ttl_12h_tokens": parsed.input_cache_write_12h_tokens,
         }
     return {
-        "prompt_tokens": it.input_tokens or 0,
-        "completion_tokens": it.output_tokens or 0,
+        "prompt_tokens": parsed.input_tokens or 0,
+        "completion_tokens": parsed.output_tokens or 0,
         "prompt_tokens_details": details,
-        "completion_tokens_details": {"audio_tokens": it.output_audio_tokens},
-        "service_tier": it.service_tier,
+        "completion_tokens_details": {"audio_tokens": parsed.output_audio_tokens},
+        "service_tier": parsed.service_tier,
     }

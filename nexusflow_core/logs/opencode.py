@@ -53,15 +53,15 @@ _message = msgspec.json.Decoder(_Message)
 
 def read_message(value: bytes, at: datetime | None = None) -> Entry:
     """Returns the entry of an answer. Raises CountedElsewhereError for the user's messages."""
-    it = _message.decode(value)
-    if it.role != "assistant" or it.tokens is None or not it.modelID:
+    message = _message.decode(value)
+    if message.role != "assistant" or message.tokens is None or not message.modelID:
         raise CountedElsewhereError("not an answer of a model")
-    counted = it.tokens
+    counted = message.tokens
     return Entry(
-        models=(it.modelID,),
-        at=unix_moment(it.time.created, _MILLI),
-        id=it.id,
-        upstream=it.providerID,
+        models=(message.modelID,),
+        at=unix_moment(message.time.created, _MILLI),
+        id=message.id,
+        upstream=message.providerID,
         usage=Usage(
             input_tokens=counted.input,
             cache_read_tokens=counted.cache.read,
@@ -70,8 +70,8 @@ def read_message(value: bytes, at: datetime | None = None) -> Entry:
             reasoning_tokens=counted.reasoning,
             assumed_5m_tokens=counted.cache.write,
         ),
-        session=it.sessionID,
-        agent=it.agent or it.mode,
-        vendor=_VENDORS.get(it.providerID or ""),
-        logged_femto_usd=rounded_cost(it.cost),
+        session=message.sessionID,
+        agent=message.agent or message.mode,
+        vendor=_VENDORS.get(message.providerID or ""),
+        logged_femto_usd=rounded_cost(message.cost),
     )

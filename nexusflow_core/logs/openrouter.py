@@ -59,45 +59,46 @@ _activity = msgspec.json.Decoder(_Activity)
 
 def read_generation(value: bytes, at: datetime | None = None) -> Entry:
     """Returns the entry of a generation, with the counts of the model's own tokenizer."""
-    it = _generation.decode(value)
-    prompt = it.native_tokens_prompt if it.native_tokens_prompt is not None else it.tokens_prompt
-    output = it.native_tokens_completion if it.native_tokens_completion is not None else it.tokens_completion
-    cached = min(it.native_tokens_cached or 0, prompt or 0)
+    parsed = _generation.decode(value)
+    prompt = _first(parsed.native_tokens_prompt, parsed.tokens_prompt)
+    output = _first(parsed.native_tokens_completion, parsed.tokens_completion)
+    charged = parsed.usage if parsed.total_cost is None else parsed.total_cost
+    cached = min(parsed.native_tokens_cached or 0, prompt)
     counted = Usage(
-        input_tokens=(prompt or 0) - cached,
+        input_tokens=prompt - cached,
         cache_read_tokens=cached,
-        output_tokens=output or 0,
-        reasoning_tokens=min(it.native_tokens_reasoning or 0, output or 0),
+        output_tokens=output,
+        reasoning_tokens=min(parsed.native_tokens_reasoning or 0, output),
     )
     return Entry(
-        models=(it.model,),
-        at=read_moment(it.created_at),
-        id=it.id,
-        upstream=it.provider_name,
-        usage=_billed(counted, it.total_cost if it.total_cost is not None else it.usage, byok=bool(it.is_byok)),
-        session=it.session_id,
-        metadata=texts(user=it.external_user, app=None if it.app_id is None else str(it.app_id)),
+        models=(parsed.model,),
+        at=read_moment(parsed.created_at),
+        id=parsed.id,
+        upstream=parsed.provider_name,
+        usage=_billed(counted, charged, byok=bool(parsed.is_byok)),
+        session=parsed.session_id,
+        metadata=texts(user=parsed.external_user, app=None if parsed.app_id is None else str(parsed.app_id)),
     )
 
 
 def read_activity(value: bytes, at: datetime | None = None) -> Entry:
     """Returns the entry of one model and provider on one day: a sum over many requests."""
-    it = _activity.decode(value)
-    model = it.model or it.model_permaslug
+    parsed = _activity.decode(value)
+    model = parsed.model or parsed.model_permaslug
     if not model:
         raise NotAnEntryError("it has neither `model` nor `model_permaslug`")
     counted = Usage(
-        input_tokens=it.prompt_tokens or 0,
-        output_tokens=it.completion_tokens or 0,
-        reasoning_tokens=min(it.reasoning_tokens or 0, it.completion_tokens or 0),
+        input_tokens=parsed.prompt_tokens or 0,
+        output_tokens=parsed.completion_tokens or 0,
+        reasoning_tokens=min(parsed.reasoning_tokens or 0, parsed.completion_tokens or 0),
     )
     return Entry(
         models=(model,),
-        at=read_moment(it.date[:10]),
-        upstream=it.provider_name,
-        usage=_billed(counted, it.usage, byok=bool(it.byok_usage_inference)),
+        at=read_moment(parsed.date[:10]),
+        upstream=parsed.provider_name,
+        usage=_billed(counted, parsed.usage, byok=bool(parsed.byok_usage_inference)),
         many_requests=True,
-        calls=max(it.requests or 1, 1),
+        calls=max(parsed.requests or 1, 1),
     )
 
 
@@ -108,3 +109,8 @@ def _billed(usage: Usage, cost: Decimal | None, *, byok: bool) -> Usage:
     femto, flags = rounded_femto(cost, _FEMTO_PER_USD)
     fee = ("byok_fee_only",) if byok else ()
     return replace(usage, reported_femto_usd=femto, flags=("provider_reported", *flags, *fee))
+
+
+def _first(*counts: int | None) -> int:
+    """Returns the first count that is given, or 0."""
+    return next((count for count in counts if count is not None), 0)

@@ -83,8 +83,12 @@ _export = msgspec.json.Decoder(_Export)
 
 def read_spans(value: bytes, at: datetime | None = None) -> Iterator[Entry | Skipped]:
     """Yields the model calls among the spans of an export, or of one `resourceSpans` of it."""
-    it = _export.decode(value)
-    groups = it.resource_spans if it.resource_spans is not None else [_Group(it.resource, it.scope_spans or [])]
+    export = _export.decode(value)
+    groups = (
+        export.resource_spans
+        if export.resource_spans is not None
+        else [_Group(export.resource, export.scope_spans or [])]
+    )
     for group in groups:
         service = _values(group.resource.attributes).get("service.name")
         for scope in group.scope_spans:

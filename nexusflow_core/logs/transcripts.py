@@ -84,10 +84,10 @@ class TranscriptSession:
     def take(self, value: bytes) -> Iterator[Entry | Skipped]:
         """Reads a line. Yields a Skipped with the reason if it is unreadable."""
         try:
-            it = _line.decode(value)
-            place = self._place(it)
-            if it.type == "assistant" and not it.is_api_error_message:
-                self._answer(it, place, _message.decode(it.message))
+            parsed = _line.decode(value)
+            place = self._place(parsed)
+            if parsed.type == "assistant" and not parsed.is_api_error_message:
+                self._answer(parsed, place, _message.decode(parsed.message))
         except (*MALFORMED, NotAnEntryError, InvalidUsageError) as error:
             yield Skipped.because(error)
 
@@ -95,32 +95,32 @@ class TranscriptSession:
         """Yields the calls, in the order in which they began."""
         yield from self._entries.values()
 
-    def _place(self, it: _Line) -> _Place:
-        before = self._places.get(it.parent_uuid or "")
-        sent_at = it.timestamp if it.type != "assistant" or before is None else before.sent_at
-        root = None if not it.is_sidechain else before.root if before and before.root else it.uuid
+    def _place(self, parsed: _Line) -> _Place:
+        before = self._places.get(parsed.parent_uuid or "")
+        sent_at = parsed.timestamp if parsed.type != "assistant" or before is None else before.sent_at
+        root = None if not parsed.is_sidechain else before.root if before and before.root else parsed.uuid
         place = _Place(sent_at, root)
-        if it.uuid is not None:
-            self._places[it.uuid] = place
+        if parsed.uuid is not None:
+            self._places[parsed.uuid] = place
         return place
 
-    def _answer(self, it: _Line, place: _Place, message: _Message) -> None:
+    def _answer(self, parsed: _Line, place: _Place, message: _Message) -> None:
         if message.usage is None or message.model in (None, _SYNTHETIC):
             return
-        name = message.id or it.uuid or str(len(self._entries))
+        name = message.id or parsed.uuid or str(len(self._entries))
         sent = self._sent.setdefault(name, place.sent_at)
-        self._entries[name] = _entry(it, place.root, message, sent)
+        self._entries[name] = _entry(parsed, place.root, message, sent)
 
 
-def _entry(it: _Line, root: str | None, message: _Message, sent: str | None) -> Entry:
+def _entry(parsed: _Line, root: str | None, message: _Message, sent: str | None) -> Entry:
     usage = message.usage or {}
     return Entry(
         models=(message.model or "",),
-        at=_moment(sent or it.timestamp),
-        id=message.id or it.uuid,
+        at=_moment(sent or parsed.timestamp),
+        id=message.id or parsed.uuid,
         usage=Usage.from_wire(usage, "anthropic"),
-        session=it.session_id,
-        agent=it.agent_id or root,
+        session=parsed.session_id,
+        agent=parsed.agent_id or root,
         vendor="anthropic",
         stop_reason=message.stop_reason,
         upstream_cache_miss=_cache_miss(message.diagnostics),

@@ -39,35 +39,37 @@ def follow(files: list[LogFile], reading: Reading, counting: Counting, book: Pri
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             began = time.monotonic()
-            changed = [_changed(it, reading, counting) for it in followed]
+            changed = [_changed(one, reading, counting) for one in followed]
             if any(changed):
                 _show(followed, counting, book, form)
             time.sleep(max(_POLL, _IDLE_FACTOR * (time.monotonic() - began)))
     return 0
 
 
-def _changed(it: _Followed, reading: Reading, counting: Counting) -> bool:
+def _changed(one: _Followed, reading: Reading, counting: Counting) -> bool:
     """Reads a file again if it has changed. Returns True if it has."""
-    state = _state(it.file)
-    if state == it.state or state is None:
+    state = _state(one.file)
+    if state == one.state or state is None:
         return False
-    reading.seen -= it.ids
+    reading.seen -= one.ids
     others = set(reading.seen)
     counting.begin()
-    counting.count(it.file, reading.entries(it.file))
-    it.state, it.summary, it.tally, it.ids = state, counting.summary, counting.tally, reading.seen - others
+    counting.count(one.file, reading.entries(one.file))
+    one.state, one.summary, one.tally, one.ids = state, counting.summary, counting.tally, reading.seen - others
     return True
 
 
 def _show(followed: list[_Followed], counting: Counting, book: PriceBook, form: str) -> None:
     counting.begin()
-    for it in followed:
-        if it.summary is not None:
-            counting.summary.update(it.summary)
-        counting.tally.add(it.tally)
+    for one in followed:
+        if one.summary is not None:
+            counting.summary.update(one.summary)
+        counting.tally.add(one.tally)
     if sys.stdout.isatty():
         print("\x1b[H\x1b[2J", end="")
     write_sums(counting.summary, counting.tally, book, form)
+    for one in followed:
+        one.tally.complaints.write()  # each once, after the file has changed
     counting.tally.write()
 
 

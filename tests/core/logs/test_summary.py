@@ -207,6 +207,15 @@ def test_the_order_of_groups() -> None:
     assert [group.values for group in days] == [("2026-11-22", HAIKU), ("2026-11-23", OPUS)]
 
 
+@given(parts=st.lists(st.lists(entries, max_size=5), max_size=4))
+def test_summaries_of_parts_add_up_to_the_whole(parts: list[list[Entry]]) -> None:
+    """Also the waste: a read in one part clears the writes of its session in another."""
+    whole, sum_of_parts = summed(*(call for part in parts for call in part)), Summary()
+    for part in parts:
+        sum_of_parts.update(summed(*part))
+    assert sum_of_parts.groups() == whole.groups()
+
+
 def test_groups_can_be_asked_for_again() -> None:
     """Asking changes nothing, and counting goes on."""
     write = entry(cache_write_5m_tokens=1000)
