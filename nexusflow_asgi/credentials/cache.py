@@ -23,7 +23,7 @@ Fetch: TypeAlias = Callable[["Flight", bool], None]
 
 _LOST_SECONDS: Final = 60.0
 """After this time a refresh that hangs is given up, and another may begin."""
-_MOST_LOST: Final = 4
+MAX_LOST: Final = 4
 """Bound on refreshes that hang. With so many nothing more is started until one of them ends."""
 
 _AGAIN_SECONDS: Final = 1.0
@@ -31,7 +31,7 @@ _AGAIN_SECONDS: Final = 1.0
 _UNPROVED_SECONDS: Final = 10.0
 """The same if it had never worked: then a new one will hardly do better."""
 
-_LONGEST: Final = 64 * 1024
+MAX_BYTES: Final = 64 * 1024
 """Bound on the bytes of a credential: servers accept far fewer."""
 _CAUSE: Final = 300
 """Characters of a failure's text in the log."""
@@ -65,10 +65,13 @@ class Flight:
 
 
 def _is_sendable(credential: FetchedCredential) -> bool:
-    """True if the credential can be sent. A hostile token server may try to end a header."""
+    """True if the credential can be sent. A hostile token server may try to end a header, or send no text."""
     values = [value for _, value in credential.headers]
-    values += [value.encode(errors="replace") for value in credential.secrets()]
-    return sum(map(len, values)) <= _LONGEST and not CONTROL.search(b" ".join(values))
+    secrets = list(credential.secrets())
+    if not all(isinstance(value, str) and value.isascii() for value in secrets):  # pyright: ignore
+        return False
+    values += [value.encode() for value in secrets]
+    return sum(map(len, values)) <= MAX_BYTES and not CONTROL.search(b" ".join(values))
 
 
 class CredentialCache:
@@ -100,7 +103,7 @@ class CredentialCache:
         if self._flight is None and now - self._refused_at < pause:
             return None
         if self._flight is None:
-            self._refused_at, self._current = now, None
+            self._refused_at = now  # meanwhile other calls go on with it: the refusal may be about one model
         try:
             return await self._refreshed(anew=True)
         except UpstreamUnreachableError:
@@ -129,11 +132,14 @@ class CredentialCache:
         if flight is not None:
             self._lost += 1
             logger.warning("upstream %s: fetching its credential hangs", self._upstream.name)
-        if self._lost >= _MOST_LOST:
+        if self._lost >= MAX_LOST:
             self._flight = None
             return None
         self._flight = flight = Flight(self)
-        self._fetch(flight, anew)
+        try:
+            self._fetch(flight, anew)
+        except Exception as error:  # no thread can be started
+            flight.fail(error)
         return flight
 
     def end(self, flight: Flight) -> None:

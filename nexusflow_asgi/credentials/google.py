@@ -10,7 +10,7 @@ from nexusflow_core.upstream import FetchedCredential
 __all__ = ["GoogleCredentials", "TokenRequest"]
 
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
-_LARGEST: Final = 1024 * 1024
+MAX_ANSWER_BYTES: Final = 1024 * 1024
 """Bound on the bytes of a token server's answer."""
 _SECONDS: Final = 20.0
 """Bound on one request to a token server, if google-auth states none."""
@@ -48,7 +48,7 @@ class TokenRequest:
             ):
                 for chunk in answer.iter_bytes():
                     data += chunk
-                    if len(data) > _LARGEST:
+                    if len(data) > MAX_ANSWER_BYTES:
                         raise failed("the token server's answer is too large")
                 return TokenResponse(answer.status_code, answer.headers, bytes(data))
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:

@@ -35,7 +35,9 @@ class FetchedCredential(Struct, frozen=True):
     def secrets(self) -> Iterator[str]:
         """Yields the values that no text may show. Of `Bearer TOKEN` that is the token."""
         for _, value in self.headers:
-            yield value.decode("latin-1").removeprefix("Bearer ")
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            if secret := token if scheme.lower() == "bearer" else value.decode("latin-1"):
+                yield secret
         if self.keys is not None:
             yield from (part for part in (self.keys.key_id, self.keys.secret, self.keys.token) if part)
 

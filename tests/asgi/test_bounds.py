@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from nexusflow_asgi import call_log, calls, paths, runtime
+from nexusflow_asgi.credentials import cache, google
 from nexusflow_asgi.server import ServerLimits
 from nexusflow_core import Limits, aws_eventstream, errors, json_spans, peek, record, sse
 from nexusflow_core.caching import checkpoints, doctor
@@ -219,6 +220,30 @@ BOUNDS = [
         aws_eventstream.MAX_HEADER_BYTES,
         "502, or an error event",
         "tests/core/test_aws_eventstream.py::test_damage_is_seen_at_once",
+    ),
+    Bound(
+        "a fetched credential",
+        65_536,
+        "bytes",
+        cache.MAX_BYTES,
+        "502",
+        "tests/asgi/credentials/test_host.py::test_a_credential_that_cannot_be_sent_is_a_failure",
+    ),
+    Bound(
+        "the answer of Google's token server",
+        1_048_576,
+        "bytes",
+        google.MAX_ANSWER_BYTES,
+        "502",
+        "tests/asgi/credentials/test_libraries.py::test_the_request_to_a_token_server_is_bounded",
+    ),
+    Bound(
+        "refreshes of an upstream's credential that hang",
+        4,
+        "refreshes",
+        cache.MAX_LOST,
+        "502",
+        "tests/asgi/credentials/test_libraries.py::test_refreshes_that_hang_are_bounded",
     ),
     Bound(
         "a relayed sync answer that is held",

@@ -53,6 +53,8 @@ class Cloud:
     def __init__(self, accepted: Callable[[str], bool] = lambda token: True, status: int = 401) -> None:
         self.requests: list[Headers] = []
         self.closed = 0
+        self.good = True
+        """For a test that changes its mind."""
         self._accepted, self._status = accepted, status
 
     async def send(self, request: UpstreamRequest) -> Any:

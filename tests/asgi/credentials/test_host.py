@@ -133,6 +133,51 @@ def test_a_permission_that_is_missing_makes_no_storm() -> None:
     run("asyncio", body)
 
 
+def test_a_tenant_without_permission_delays_nobody() -> None:
+    """While its refusal makes a refresh, other calls go on with the credential that serves them."""
+    go = anyio.Event()
+    tokens = Tokens()
+
+    async def slow_later() -> Any:
+        if tokens.calls:
+            await go.wait()
+        return await tokens()
+
+    cloud = Cloud(lambda token: cloud.good or token == "sk-token-2", 403)
+    app = two_clouds(cloud, slow_later)
+
+    async def body() -> None:
+        nonlocal go
+        go = anyio.Event()
+        await call(app)
+        cloud.good = False
+        async with anyio.create_task_group() as group:
+            group.start_soon(call, app)  # it is refused, and waits for another credential
+            while len(cloud.requests) < 2:
+                await anyio.sleep(0.001)
+            cloud.good = True
+            assert (await call(app)).status == 200
+            go.set()
+
+    run("asyncio", body)
+
+
+@pytest.mark.parametrize("expiry", [datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)])
+def test_any_expiry_is_taken(expiry: datetime) -> None:
+    """Also the ends of time, and a header without a value."""
+    cloud = Cloud()
+
+    async def gives() -> Any:
+        return {"authorization": "bearer sk-token", "x-empty": ""}, expiry
+
+    app = two_clouds(cloud, gives)
+
+    async def body() -> None:
+        assert (await call(app)).body == ANSWER
+
+    run("asyncio", body)
+
+
 class Hanging:
     """A function that never returns."""
 

@@ -185,14 +185,40 @@ def test_a_hostile_source_of_keys_is_a_failure(script: list[Step], monkeypatch: 
         assert ask_each(gateway("aws", Cloud()))[0].status == 502
 
 
-def test_a_key_with_a_line_break_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would be another header."""
-    evil = json.dumps({**FOUND, "Token": "x\r\nx-evil: 1"}).encode()
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"Token": "x\r\nx-evil: 1"},
+        {"Token": "x" * 70_000},
+        {"Token": 5},
+        {"AccessKeyId": ["sk-planted"]},
+        {"SecretAccessKey": "\u2028sk-planted"},
+        {"Expiration": "2001-01-01T00:00:00Z"},
+        {"Expiration": "never"},
+    ],
+)
+def test_keys_that_cannot_be_sent_are_a_failure(
+    members: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line break would be another header. Nothing hangs, and no part of the keys is logged."""
+    evil = json.dumps({**FOUND, **members}).encode()
     with ScriptedUpstream(lambda _: answer(200, JSON, [evil])) as server:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/keys")
         cloud = Cloud()
         assert ask_each(gateway("aws", cloud))[0].status == 502
         assert cloud.requests == []
+    ours = [record.getMessage() for record in caplog.records if record.name == "nexusflow"]
+    assert_no_key("".join(ours), "the log")
+
+
+def test_without_a_thread_the_upstream_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next call tries again."""
+
+    def no_thread(*arguments: Any, **named: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(sources, "Thread", no_thread)
+    assert {one.status for one in ask_each(gateway("aws", Cloud()), 2)} == {502}
 
 
 # Google and Azure: their libraries are replaced here, and are real in tests/matrix
@@ -276,6 +302,22 @@ def test_a_thread_that_hangs_is_one_thread(google: _GoogleToken, monkeypatch: py
     assert {one.status for one in ask_each(app, 4)} == {502}
     go.set()
     assert google.threads == ["hangs"]
+
+
+def test_refreshes_that_hang_are_bounded(google: _GoogleToken, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs for a minute is given up, and another begins: four at most."""
+    monkeypatch.setattr("nexusflow_asgi.credentials.cache._LOST_SECONDS", 0.0)
+    go = threading.Event()
+
+    def hang(request: Any) -> None:
+        google.threads.append("hangs")
+        go.wait(20)
+
+    monkeypatch.setattr(google, "refresh", hang)
+    app = gateway("google", Cloud(), more="timeouts = { connect = 0.02 }")
+    assert {one.status for one in ask_each(app, 9)} == {502}
+    go.set()
+    assert google.threads == ["hangs"] * 4
 
 
 @pytest.mark.parametrize(
