@@ -3,24 +3,25 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from ledger import Ledger, client, log
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.types import Scope
 
 from nexusflow_asgi import LoggingHook, NexusFlow
+from nexusflow_asgi.contrib.fastapi import from_dependency
 from nexusflow_asgi.transports.httpx import HttpxTransport
 from nexusflow_core import Principal
 
 
-async def who(scope: Scope) -> Principal | None:
-    session = scope["session"]
-    return Principal(session["user"], metadata={"team": session["team"]}) if "user" in session else None
+async def current_user(request: Request) -> Principal:
+    if "user" not in request.session:
+        raise HTTPException(401)
+    return Principal(request.session["user"], metadata={"team": request.session["team"]})
 
 
 gateway = NexusFlow(
     config="nexusflow.toml",
-    authenticate=who,
+    authenticate=from_dependency(current_user),
     transport=HttpxTransport(client),
     hooks=[Ledger(), LoggingHook(logger=log)],
 )
