@@ -138,10 +138,23 @@ def _no_authority(path: str) -> str | None:
 
 def price_book(config: Config) -> PriceBook:
     """Returns the built-in prices, overridden by those of the configured files. Raises ConfigError."""
-    book = PriceBook.builtin()
+    book = with_genai_prices(PriceBook.builtin()) if config.genai_prices else PriceBook.builtin()
     for path in config.price_files:
         book = extended_by_file(book, path)
     return book
+
+
+def with_genai_prices(book: PriceBook) -> PriceBook:
+    """Returns a book that has models of the package genai-prices too. Raises ConfigError if it is missing."""
+    from importlib.metadata import version
+
+    from nexusflow_core.prices.genai import LAYER, vendor_files
+
+    try:
+        from genai_prices.data import providers
+    except ImportError:
+        raise ConfigError("prices", "genai-prices is not installed: pip install 'nexusflow[prices]'") from None
+    return book.with_others(vendor_files(providers, version("genai-prices")), LAYER)
 
 
 def extended_by_file(book: PriceBook, path: str) -> PriceBook:

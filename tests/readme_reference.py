@@ -141,6 +141,7 @@ SETTINGS = {
     "budgets.on_failure": "if the store does not answer: `refuse` calls, or `allow` them",
     "budgets.deadline": "seconds for each answer of the store",
     "prices.files": "your own price files; later ones win",
+    "prices.genai_prices": "prices of further models from the installed package genai-prices (extra `prices`)",
     "retry.attempts": "attempts per call, over all targets",
     "retry.deadline": "seconds from a call's arrival to the end of its last attempt",
     "retry.max_wait": "longest `retry-after` to wait for, in seconds",

@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from nexusflow_asgi.settings import extended_by_file
+from nexusflow_asgi.settings import extended_by_file, with_genai_prices
 from nexusflow_core.logs import NotAnEntryError, read_moment
 from nexusflow_core.prices import ModelPrices, PriceBook
 from nexusflow_core.prices.rows import PRICES, Tier
@@ -32,6 +32,11 @@ def add_book_argument(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="your own prices, which replace built-in ones",
     )
+    parser.add_argument(
+        "--genai-prices",
+        action="store_true",
+        help="prices of further models from the installed package genai-prices",
+    )
 
 
 def add_day_argument(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +48,7 @@ def add_day_argument(parser: argparse.ArgumentParser) -> None:
 
 def book_of(arguments: argparse.Namespace) -> PriceBook:
     """Returns the built-in prices, overridden by those of `--prices`. Raises ConfigError."""
-    book = PriceBook.builtin()
+    book = with_genai_prices(PriceBook.builtin()) if arguments.genai_prices else PriceBook.builtin()
     for path in arguments.prices or ():
         book = extended_by_file(book, path)
     return book

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="a model's id; without one, lists all models",
+        help="a model's id, or `audit`, which compares all with genai-prices; without one, lists all models",
     )
     add_day_argument(parser)
     parser.add_argument("--vendor", help="the model's vendor (default: any vendor with that name)")
@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model is None:
         write(_table(book, [arguments.vendor] if arguments.vendor else vendors))
         return 0
-    if arguments.model == "check" and all(model.row.id != "check" for model in book.models()):
+    verb = arguments.model in ("audit", "check")
+    if verb and all(model.row.id != arguments.model for model in book.models()):
         return compare(book, at)
     try:
         found = book.find(arguments.model, arguments.vendor)

@@ -77,6 +77,8 @@ class Config(Struct, frozen=True, kw_only=True):
     call_log: str | None = None
     durable: bool = False
     price_files: tuple[str, ...] = ()
+    genai_prices: bool = False
+    """Models of the package genai-prices have a price too."""
     limits: Limits = Limits()
     cache: CacheSettings = CacheSettings()
     pages: PagesSettings = PagesSettings()

@@ -108,6 +108,7 @@ class _Decoding:
             call_log=log.calls,
             durable=log.durable,
             price_files=tuple(prices.files),
+            genai_prices=prices.genai_prices,
             limits=limits,
             cache=cache,
             ledger=url,

@@ -76,3 +76,4 @@ class PricesTable(Struct):
     """`[prices]`."""
 
     files: list[str] = field(default_factory=list[str])
+    genai_prices: bool = False

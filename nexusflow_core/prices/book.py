@@ -1,6 +1,6 @@
 """PriceBook: finds the price of a request in layers of rows. A later layer takes precedence."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, cached_property
 from typing import Any, TypeAlias, TypeVar
@@ -156,6 +156,16 @@ class _Layer:
                 return found
         return None
 
+    def find_only(self, id: str, vendor: str | None) -> ModelPrices | None:
+        """Returns the row of `id` or `vendor/id`. An id of several vendors is nobody's."""
+        first, slash, rest = id.partition("/")
+        known = slash and first in self.vendors and vendor in (None, first)
+        if known and (row := self.models(first).get(rest)):
+            return row
+        names = self.vendors if vendor is None else [name for name in self.vendors if name == vendor]
+        found = [row for name in names if (row := self.models(name).get(id))]
+        return found[0] if len(found) == 1 else None
+
     def _indexed(self, prices: VendorPrices) -> dict[str, ModelPrices]:
         index: dict[str, ModelPrices] = {}
         for row in prices.models:
@@ -167,8 +177,8 @@ class _Layer:
 _BUILTIN = _Layer("builtin", BUILTIN_VENDORS, {})
 
 
-def _unpickled(*layers: _Layer | None) -> "PriceBook":
-    return PriceBook([_BUILTIN if layer is None else layer for layer in layers])
+def _unpickled(below: _Layer | None, *layers: _Layer | None) -> "PriceBook":
+    return PriceBook([_BUILTIN if layer is None else layer for layer in layers], below)
 
 
 class PriceBook:
@@ -178,8 +188,9 @@ class PriceBook:
     '5'
     """
 
-    def __init__(self, layers: Sequence[_Layer]) -> None:
+    def __init__(self, layers: Sequence[_Layer], below: _Layer | None = None) -> None:
         self._layers = tuple(layers)
+        self._below = below
         self.served: Mapping[_Key, Served] = _Remembered(self._serve)
         """Models under given terms, with every factor folded in. A look-up raises UnknownModelError."""
         self.plainly: Mapping[str, Served] = _Remembered(self.plain)
@@ -187,7 +198,8 @@ class PriceBook:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle holds the layers of the caller. The built-in rows come with the package."""
-        return _unpickled, tuple(None if layer is _BUILTIN else layer for layer in self._layers)
+        layers = tuple(None if layer is _BUILTIN else layer for layer in self._layers)
+        return _unpickled, (self._below, *layers)
 
     @staticmethod
     @cache
@@ -201,7 +213,15 @@ class PriceBook:
         A row replaces the whole row with its id. Each cost names its `layer`. Raises ConfigError.
         """
         vendor = read_prices(prices)
-        return PriceBook([*self._layers, _Layer(layer, [vendor.vendor], {vendor.vendor: vendor})])
+        return PriceBook([*self._layers, _Layer(layer, [vendor.vendor], {vendor.vendor: vendor})], self._below)
+
+    def with_others(self, prices: Iterable[Mapping[str, Any]], layer: str) -> "PriceBook":
+        """Returns a book in which these price files hold for models that no other row has.
+
+        A name that several of the vendors have is unknown, unless the vendor is given. Raises ConfigError.
+        """
+        vendors = {it.vendor: it for it in map(read_prices, prices)}
+        return PriceBook(self._layers, _Layer(layer, list(vendors), vendors))
 
     @cached_property
     def as_of(self) -> date | None:
@@ -212,7 +232,7 @@ class PriceBook:
     def models(self) -> list[ModelPrices]:
         """Returns every model once, the last layer first."""
         seen: dict[tuple[str, str], ModelPrices] = {}
-        for layer in reversed(self._layers):
+        for layer in (*reversed(self._layers), *([self._below] if self._below else [])):
             for vendor in layer.vendors:
                 for model in layer.models(vendor).values():
                     seen.setdefault((vendor, model.row.id), model)
@@ -258,6 +278,8 @@ class PriceBook:
                 found = layer.find(candidate.id, vendor)
                 if found and (candidate.vendors is None or found.vendor in candidate.vendors):
                     return self._newest(found), candidate.endpoint
+        if self._below and (found := self._below.find_only(model.strip().lower(), vendor)):
+            return found, None
         raise UnknownModelError(f"no price is known for {model[:200]!r}" + (f" of {vendor}" if vendor else ""))
 
     def _newest(self, model: ModelPrices) -> ModelPrices:

@@ -309,3 +309,16 @@ def test_earlier_minimums_of_the_cache_are_shown(capsys: pytest.CaptureFixture[s
         "cacheable before: 1,024 tokens until 2026-02-27, 2,048 tokens until 2026-05-14"
         in capsys.readouterr().out
     )
+
+
+def test_models_of_genai_prices(prices: Any) -> None:
+    """With the option, what only that package knows has a price, and says where it is from."""
+    assert prices("cohere/command-r")[0] == 1
+    status, out, _ = prices("cohere/command-r", "--genai-prices")
+    assert status == 0
+    assert out.startswith("cohere/command-r, from genai-prices\n")
+
+
+def test_an_audit_compares_with_genai_prices(prices: Any) -> None:
+    """The same as `check-prices`."""
+    assert "models compared with genai-prices" in prices("audit")[1]

@@ -65,7 +65,7 @@ SUITES = {
 _ARROW = _as_here("msgspec", "pyarrow")
 ENGINES = {
     "polars": [*_ARROW, "polars==2.1.0"],
-    "duckdb": [*_ARROW, "duckdb==2.0.1"],
+    "duckdb": [*_ARROW, "duckdb==2.0.1", "numpy==2.4.6"],
     "spark": [*_ARROW, "pyspark==4.3.0", "pandas==3.1.1"],
     "ray": [*_ARROW, "ray[data]==2.60.0"],
     "dask": [*_ARROW, "dask[dataframe]==2026.8.0", "pandas==3.1.1"],
