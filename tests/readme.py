@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from nexusflow_core import AttemptRecord, CallRecord, Usage, cost
+from nexusflow_core.costing.flags import FLAGS, meaning
 from tests.asgi.test_bounds import table as bounds_table
 from tests.hosts.shown import FORMS, headed, shown
 from tests.matrix.results import clients_table, hosts_table, versions
@@ -17,6 +18,8 @@ from tests.readme_features import comparison_table, features_table
 from tests.readme_importing import fields, formats_table
 from tests.readme_python import api_asgi, api_core, error_table
 from tests.readme_reference import commands, members, settings
+from tests.readme_report import PICTURE as REPORT_PICTURE
+from tests.readme_report import picture as report_picture
 from tests.readme_vendors import (
     columns_table,
     losses_table,
@@ -70,6 +73,13 @@ def record() -> str:
         edits=(),
     )
     return f"```json\n{msgspec.json.format(msgspec.json.encode(example), indent=2).decode()}\n```"
+
+
+def flags() -> str:
+    """Returns a line per flag of a cost."""
+    lines = ["| flag | what it means |", "| --- | --- |"]
+    lines += [f"| `{flag}` | {words} |" for flag, words in FLAGS.items()]
+    return "\n".join([*lines, f"| `unpriced_...` | {meaning('unpriced_speed:fast')} |"])
 
 
 def billing() -> str:
@@ -278,6 +288,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "formats": formats_table,
     "columns-of-tables": fields,
     "billing": billing,
+    "flags": flags,
     "vendors": vendors_table,
     "columns": columns_table,
     "losses": losses_table,
@@ -316,3 +327,4 @@ if __name__ == "__main__":
     for page in PAGES:
         page.write_text(regenerated(page.read_text()))
     PICTURE.write_text(picture())
+    REPORT_PICTURE.write_text(report_picture())

@@ -20,6 +20,8 @@ from tests.hosts.shown import FORMS, shown
 from tests.readme import PAGES, regenerated
 from tests.readme_caching import PICTURE, picture
 from tests.readme_reference import MEMBERS, SETTINGS, commands, member_names, setting_fields
+from tests.readme_report import PICTURE as REPORT_PICTURE
+from tests.readme_report import picture as report_picture
 from tests.servers import Served
 
 TEXT = "".join(page.read_text() for page in PAGES)
@@ -35,9 +37,10 @@ def test_generated_parts_are_current(page: Path) -> None:
     assert regenerated(page.read_text()) == page.read_text()
 
 
-def test_the_picture_is_current() -> None:
-    """`poe docs` has drawn it."""
+def test_the_pictures_are_current() -> None:
+    """`poe docs` has drawn them."""
     assert PICTURE.read_text() == picture()
+    assert REPORT_PICTURE.read_text() == report_picture()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

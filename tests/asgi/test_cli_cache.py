@@ -248,7 +248,8 @@ def test_the_page_in_a_browser(run: Run, tmp_path: Path, scheme: str, width: int
     """Light on a desk, dark on a phone: the ground follows the scheme, and nothing sticks out."""
     page = tmp_path / "page.html"
     run(log(tmp_path / "log.jsonl"), transcript(tmp_path / "t.jsonl"), "--html", page)
-    probe = page.read_text().replace(
+    unpoliced = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text())
+    probe = unpoliced.replace(
         "</body>",
         "<script>document.title = [getComputedStyle(document.body).backgroundColor, innerWidth >= "
         "document.documentElement.scrollWidth, document.querySelectorAll('svg rect').length > 20].join('|')"

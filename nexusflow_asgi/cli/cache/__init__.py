@@ -3,16 +3,15 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from nexusflow_asgi.cli.book import add_book_argument, book_of, moment
-from nexusflow_asgi.cli.cache.findings import Findings, find
+from nexusflow_asgi.cli.cache.findings import find
 from nexusflow_asgi.cli.cache.members import members
 from nexusflow_asgi.cli.cache.page import page
 from nexusflow_asgi.cli.cache.text import lines
+from nexusflow_asgi.cli.html import write_page
 from nexusflow_asgi.cli.log_files import add_files_argument, log_files
-from nexusflow_asgi.cli.table import printable, write
-from nexusflow_core.errors import ConfigError
+from nexusflow_asgi.cli.table import write
 
 __all__ = ["add_arguments", "run"]
 
@@ -36,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     files = log_files(arguments.files)
     found = find(files, at=arguments.at, book=book_of(arguments), misses=max(0, arguments.misses))
     if arguments.html is not None:
-        _write_page(arguments.html, found)
+        write_page(arguments.html, page(found))
     elif arguments.format == "json":
         write([json.dumps(members(found), indent=2)])
     else:
@@ -44,11 +43,3 @@ def run(arguments: argparse.Namespace) -> int:
     if found.skipped:
         print(f"{found.skipped} line{'' if found.skipped == 1 else 's'} skipped", file=sys.stderr)
     return 0 if found.ledger.total.requests else 1
-
-
-def _write_page(name: str, found: Findings) -> None:
-    try:
-        Path(name).write_text(page(found), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError("", f"{printable(name)} cannot be written: {error.strerror}") from None
-    print(f"{printable(name)} is written", file=sys.stderr)

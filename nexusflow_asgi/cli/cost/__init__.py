@@ -2,17 +2,21 @@
 
 import argparse
 import sys
+from datetime import UTC
 from typing import get_args
 
 from nexusflow_asgi.cli.book import add_book_argument, book_of, moment
 from nexusflow_asgi.cli.cost.counting import Counting
 from nexusflow_asgi.cli.cost.follow import follow
+from nexusflow_asgi.cli.cost.page import page
 from nexusflow_asgi.cli.cost.period import Period, mapping, zone
 from nexusflow_asgi.cli.cost.sums import write_sums
+from nexusflow_asgi.cli.html import write_page
 from nexusflow_asgi.cli.log_files import Reading, add_files_argument, log_files
 from nexusflow_asgi.cli.progress import Progress
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.logs import IMPORTERS, Pricer
+from nexusflow_core.logs.report import CostReport
 from nexusflow_core.logs.summary import METADATA, By, Summary
 
 __all__ = ["add_arguments", "run"]
@@ -29,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         metavar="GROUP",
         help=f"{', '.join(get_args(By))}, {METADATA}NAME, or several with commas (default: model)",
+    )
+    parser.add_argument(
+        "--html", metavar="FILE", help="write one page with charts to this file, instead of sums"
     )
     parser.add_argument("--format", choices=("table", "json", "csv", "parquet"), default="table")
     parser.add_argument(
@@ -64,12 +71,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the costs. Returns 1 if a file or a long line was unreadable, else 0; see also `--strict`."""
     files, book = log_files(arguments.files), book_of(arguments)
     by = list(dict.fromkeys(arguments.by or ["model"]))
+    html: str | None = arguments.html
+    for name in ("by", "follow"):
+        if html is not None and getattr(arguments, name):
+            raise ConfigError("", f"--html writes one page of days, models and sessions: leave out --{name}")
     reading = Reading(source=arguments.source, at=arguments.at, columns=arguments.columns, zone=arguments.tz)
     counting = Counting(
         Pricer(book),
         lambda: Summary(by, *(() if arguments.tz is None else (arguments.tz,))),
         Period.of(arguments.since, arguments.until, arguments.tz),
         logged=arguments.logged,
+        report=None if html is None else CostReport(arguments.tz or UTC),
     )
     if arguments.format == "parquet" and sys.stdout.isatty():
         raise ConfigError("", "--format parquet writes bytes: send them to a file, as in > costs.parquet")
@@ -82,7 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
         progress.begin(file)
         counting.count(file, reading.entries(file, progress.at))
     progress.clear()
-    write_sums(counting.summary, counting.tally, book, arguments.format)
+    if html is None or counting.report is None:
+        write_sums(counting.summary, counting.tally, book, arguments.format)
+    else:
+        write_page(html, page(counting.report, skipped=counting.tally.skipped))
     counting.tally.write()
     if counting.tally.incomplete:
         return 1

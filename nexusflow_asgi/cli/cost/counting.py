@@ -7,6 +7,7 @@ from nexusflow_asgi.cli.complaints import Complaints
 from nexusflow_asgi.cli.cost.period import Period
 from nexusflow_asgi.cli.log_files import Found, LogFile
 from nexusflow_core.logs import Pricer, Skipped
+from nexusflow_core.logs.report import CostReport
 from nexusflow_core.logs.summary import Summary
 
 __all__ = ["Counting", "Tally"]
@@ -50,8 +51,16 @@ class Counting:
     """Adds up the calls of files. `new_summary` makes the empty sum."""
 
     def __init__(
-        self, pricer: Pricer, new_summary: Callable[[], Summary], period: Period, *, logged: bool = False
+        self,
+        pricer: Pricer,
+        new_summary: Callable[[], Summary],
+        period: Period,
+        *,
+        logged: bool = False,
+        report: CostReport | None = None,
     ) -> None:
+        """`report` gets every call too."""
+        self.report = report
         self._price = pricer.logged if logged else pricer.price
         self._new_summary, self._period = new_summary, period
         self.begin()
@@ -64,7 +73,7 @@ class Counting:
         """Adds the calls of a file. A file of which nothing could be read is lost, if the user named it."""
         tally, add, price, has = self.tally, self.summary.add, self._price, self._period.has
         read, skipped, bounded = tally.read, tally.skipped, self._period.bounded
-        shown = file.shown
+        shown, report = file.shown, self.report
         for line, entry in entries:
             if isinstance(entry, Skipped):
                 tally.read += entry.expected
@@ -78,6 +87,8 @@ class Counting:
                 continue
             priced = price(entry)
             add(entry, priced)
+            if report is not None:
+                report.add(entry, priced)
             if priced.why:
                 tally.unpriced += 1
                 tally.complaints.add(f"{shown}:{line}", "not priced", priced.why)
