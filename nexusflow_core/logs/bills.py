@@ -106,7 +106,7 @@ def read_charges(values: Iterable[bytes], vendor: Vendor) -> Bill:
             buckets = _page.decode(value).data if "data" in _members.decode(value) else [_bucket.decode(value)]
             for bucket in buckets:
                 _add(bill, bucket)
-    except (*MALFORMED, InvalidUsageError) as error:
+    except (*MALFORMED, InvalidUsageError, ArithmeticError) as error:
         raise NotAnEntryError(f"no cost report of {vendor}: {error}") from None
     if not bill.days:
         raise NotAnEntryError(f"no cost report of {vendor}: it has no time buckets")

@@ -229,8 +229,8 @@ def _money(value: Any) -> int | None:
     if value is None:
         return None
     amount = _decimal(value, "the amount")
-    femto = rounded_cost(abs(amount)) or 0
-    return -femto if amount < 0 else femto
+    femto = rounded_cost(amount.copy_abs()) or 0
+    return -femto if amount.is_signed() else femto
 
 
 def _decimal(value: Any, name: str) -> Decimal:

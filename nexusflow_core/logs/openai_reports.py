@@ -102,7 +102,7 @@ def read_cost_row(row: bytes) -> CostRow:
     if (amount.currency or "usd").lower() != "usd":
         raise NotAnEntryError(f"currency {(amount.currency or '')[:10]!r}, where only USD is known")
     value = amount.value or Decimal(0)
-    femto = rounded_cost(abs(value)) or 0
+    femto = rounded_cost(value.copy_abs()) or 0
     model, _, charged_for = (parsed.line_item or "(all models)").partition(", ")
     return CostRow(
         model, charged_for or None, -femto if value < 0 else femto, parsed.project_id, parsed.api_key_id

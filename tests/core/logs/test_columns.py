@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nexusflow_core.errors import InvalidUsageError
@@ -171,6 +171,7 @@ def test_counts_that_are_none(count: Any) -> None:
         entry(row)
 
 
+@example(row={"cost_usd": Decimal("sNaN")})
 @given(
     row=st.dictionaries(
         st.sampled_from(FIELDS),

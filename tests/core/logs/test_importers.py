@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core.logs import IMPORTERS, Entry, Skipped, read_line
+from nexusflow_core.logs import IMPORTERS, Entry, Skipped, read_line, read_log
 from nexusflow_core.usage.wires import READERS
 
 RECORD = b'{"schema":1,"request_id":"r","started_at":"2026-11-22T12:00:00Z","usage":null,"model":"m"}'
@@ -20,6 +20,21 @@ values = st.recursive(
 names = """schema request_id usage model at timestamp started_at wire batch key session stop_reason attempts
     metadata stream usage_source cost_usd cost_flags response_model principal""".split()
 members = st.dictionaries(st.sampled_from(names), values)
+
+MORE = """attributes amount cost created created_at currency data end_time group id input_tokens key info
+    last_token_usage line_item output_tokens payload provider_name response role scopeSpans spans spend message
+    starting_at start_time startTimeUnixNano tokens total_token_usage type value native_tokens_prompt
+    object""".split()
+FORMS = [form.members for importer in IMPORTERS.values() for form in importer.forms]
+words = st.sampled_from(
+    ["token_count", "event_msg", "2026-11-22", "chat.completion", "assistant", "-1", "1e999"]
+)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | words
+deep = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(MORE), inner, max_size=3),
+    max_leaves=10,
+)
 
 
 def test_lines_are_told_apart_by_their_members() -> None:
@@ -75,6 +90,23 @@ def test_no_bytes_raise(line: bytes, source: str | None) -> None:
 def test_no_members_raise(members: dict[str, object], source: str | None) -> None:
     """The right names with any values."""
     assert isinstance(read_line(json.dumps(members).encode(), source), Entry | Skipped)
+
+
+@given(data=st.data(), form=st.sampled_from(FORMS))
+def test_no_value_of_any_form_raises(data: st.DataObject, form: frozenset[str]) -> None:
+    """The members that tell a form, with any values, and others beside them."""
+    others = {name: deep for name in ("usage", "timestamp") if name not in form}
+    value = data.draw(st.fixed_dictionaries(dict.fromkeys(sorted(form), deep), optional=others))
+    line = json.dumps(value, allow_nan=False).encode() if _finite(value) else repr(value).encode()
+    assert all(isinstance(row, Entry | Skipped) for _, row in read_log([(1, line)]))
+
+
+def _finite(value: object) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 @given(usage=values, wire=st.sampled_from(sorted(READERS)))
