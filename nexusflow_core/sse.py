@@ -108,18 +108,16 @@ class SSEDecoder:
             data = self._skip_bom(self._head + data)
         if self._after_cr or 13 in data:
             data = self._fold_cr(data)
-        lines = data.split(b"\n")
-        tail = lines.pop()
-        if lines and self._partial:
-            lines[0] = bytes(self._partial + lines[0])
-            self._partial.clear()
         events: list[ServerSentEvent] = []
-        for line in lines:
-            if line:
-                self._take_field(line)
+        first, last = data.find(b"\n\n") + 2, data.rfind(b"\n\n") + 2
+        if 2 <= first < last:  # whole events stand between the end of one and the beginning of another
+            self._take_lines(data[:first], events)
+            if (whole := self._framed(data[first:last])) is not None:
+                events += whole
             else:
-                self._end_event(events)
-        self._partial += tail
+                self._take_lines(data[first:last], events)
+            data = data[last:]
+        self._take_lines(data, events)
         self._between = self._head is None and not (self._after_cr or self._partial or self._size)
         if len(self._partial) + self._size > self._max:
             raise EventTooLargeError(f"a server-sent event is longer than {self._max} bytes")
@@ -151,10 +149,14 @@ class SSEDecoder:
         """
         if not self._between or 13 in data:
             return None
+        if data.find(b"\n") == len(data) - 2 and data[:6] == b"data: " and len(data) <= self._max:
+            return [ServerSentEvent(data[6:-2])]
+        return self._framed(data)
+
+    def _framed(self, data: bytes) -> list[ServerSentEvent] | None:
+        """Returns the events of whole frames without CR, or None if one has other lines than name and data."""
         if len(data) > self._max:
             return None
-        if data.find(b"\n") == len(data) - 2 and data[:6] == b"data: ":
-            return [ServerSentEvent(data[6:-2])]
         events: list[ServerSentEvent] = []
         for frame in data[:-2].split(b"\n\n"):
             name, line = "", frame
@@ -187,6 +189,20 @@ class SSEDecoder:
         self._id: str | None = None
         self._retry: int | None = None
         self._size = 0
+
+    def _take_lines(self, data: bytes, events: list[ServerSentEvent]) -> None:
+        """Takes text without CR, line by line. Adds the completed events to `events`."""
+        lines = data.split(b"\n")
+        tail = lines.pop()
+        if lines and self._partial:
+            lines[0] = bytes(self._partial + lines[0])
+            self._partial.clear()
+        for line in lines:
+            if line:
+                self._take_field(line)
+            else:
+                self._end_event(events)
+        self._partial += tail
 
     def _take_field(self, line: bytes) -> None:
         self._size += len(line) + 1
