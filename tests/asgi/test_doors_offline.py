@@ -72,7 +72,9 @@ def test_each_door_answers(door: str, more: str, stream: bool) -> None:
     assert (record.ending, record.usage["output_tokens"] > 0) == ("complete", True)
     assert record.cost_usd is not None
     assert record.response_model is not None
-    assert record.response_model.startswith("claude-haiku-4-5")
+    dated = "20251001" in TARGETS.get(door, "")
+    assert record.response_model == ("claude-haiku-4-5-20251001" if dated else "claude-haiku-4-5")
+    assert "[removed]" not in str(record.upstream_request_id)
 
 
 @pytest.mark.parametrize("door", DOOR_SETTINGS)

@@ -95,7 +95,7 @@ def framed(
     if asked.operation != "invoke-with-response-stream":
         return headers, chunks
     kind = (b"content-type", b"application/vnd.amazon.eventstream")
-    return [kind, (b"x-amzn-requestid", b"offline")], _frames(chunks)
+    return [kind, (b"x-amzn-requestid", b"simulated")], _frames(chunks)
 
 
 def _frames(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -128,7 +128,8 @@ def _named(text: bytes, sent: dict[str, bytes]) -> bytes:
 
 def _plain(model: str) -> str:
     """Returns Claude's own name for a model, which the cloud's answer tells."""
-    return next((one.id for one in candidates(model) if one.id.startswith("claude-")), model)
+    plain = (one.id for one in candidates(model) if one.id.startswith("claude-") and "@" not in one.id)
+    return next(plain, model)
 
 
 def _check_members(door: Door, headers: Headers, sent: dict[str, bytes]) -> None:
