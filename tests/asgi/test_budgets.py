@@ -301,3 +301,39 @@ def test_without_caps_nothing_is_asked() -> None:
         await app.aclose()
 
     anyio.run(main)
+
+
+@pytest.mark.parametrize(
+    "scopes", ["team:red", ["team:red"], (1,), ("",), ("a" * 101,), ("a\n",), ("\ud800",), ("a",) * 17]
+)
+def test_scopes_that_cannot_be_kept(scopes: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A host's mistake is a 500, and the log says what is wrong: a scope is a key in a database."""
+
+    async def main() -> Answer:
+        config = decode_config(OFFLINE)
+        config.resolve({"SIM_KEY": "sk-ant-simulated"})
+        who = Principal("u1", scopes=scopes)
+        return await ask(NexusFlow(config=config, transport="offline", authenticate=lambda scope: who))
+
+    assert anyio.run(main).status == 500
+    assert "the principal's 'scopes" in caplog.text
+
+
+def test_keys_of_the_configuration_have_scopes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name of their variable. The record lists them, and caps count them."""
+    monkeypatch.setenv("SIM_KEY", "sk-ant-simulated")
+    monkeypatch.setenv("ANN_KEY", "sk-ann-key")
+
+    async def main() -> tuple[list[int], CallRecord]:
+        kept = Kept()
+        keys = b'[auth]\nkeys = ["env:ANN_KEY"]\nscopes.ANN_KEY = ["team:red"]\n'
+        text = OFFLINE.replace(b"[auth]\nanonymous = true\n", keys)
+        text += cap(scope="team:red", window="day", requests=1).encode()
+        app = NexusFlow(config=decode_config(text), transport="offline", hooks=[kept])
+        found = [(await ask(app, headers=[(b"x-api-key", b"sk-ann-key")])).status for _ in range(2)]
+        await app.aclose()
+        return found, kept.records[0]
+
+    statuses, record = anyio.run(main)
+    assert statuses == [200, 429]
+    assert record.scopes == ("caller:ANN_KEY", "team:red")

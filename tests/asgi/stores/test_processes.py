@@ -11,14 +11,18 @@ import anyio
 import pytest
 
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold
-from tests.asgi.stores.services import KINDS, fresh, opened
+from tests.asgi.stores.services import fresh, opened
 from tests.asgi.stores.worker import AMOUNT, NOW, WINDOWS
 
 ROOT = Path(__file__).parents[3]
-SHARED = [kind for kind in KINDS if kind not in ("memory", "django")]  # places that other processes can open
+SHARED = ["sqlite", "postgresql", "mariadb", "redis"]  # memory is of one process
+LONG = {"mariadb", "redis"}
+"""Processes start slowly, so the plain suite takes two stores. `-m matrix` takes the others too."""
+
+PARAMS = [pytest.param(kind, marks=pytest.mark.matrix if kind in LONG else ()) for kind in SHARED]
 
 
-@pytest.fixture(params=SHARED)
+@pytest.fixture(params=PARAMS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with fresh(request.param, tmp_path) as found:
         yield found
