@@ -9,14 +9,16 @@ from typing import NamedTuple
 
 import pytest
 
-from nexusflow_asgi import call_log, calls, paths, runtime
+from nexusflow_asgi import call_log, calls, ledger, paths, runtime, stored_keys
 from nexusflow_asgi.credentials import cache, google
 from nexusflow_asgi.server import ServerLimits
+from nexusflow_asgi.stores import key_store
 from nexusflow_core import Limits, aws_eventstream, errors, json_spans, peek, record, sse
 from nexusflow_core.caching import checkpoints, doctor
 from nexusflow_core.dialects.anthropic import relay
 from nexusflow_core.dialects.openai_chat import tool_calls
 from nexusflow_core.exchange import outcome
+from nexusflow_core.ledger import rows as ledger_rows
 from nexusflow_core.prices import book
 from nexusflow_core.resilience import CircuitMemory
 from nexusflow_core.translation import error_bodies, held, losses, stops
@@ -362,7 +364,39 @@ BOUNDS = [
         "counted and dropped",
         "tests/asgi/test_call_log.py::test_a_disk_that_is_too_slow",
     ),
+    Bound(
+        "records that wait for the ledger's database",
+        100_000,
+        "records",
+        ledger.MAX_WAITING,
+        "counted and dropped",
+        "tests/asgi/stores/test_ledger.py::test_more_records_than_may_wait_are_counted",
+    ),
+    Bound(
+        "JSON in a row of the ledger",
+        8_000,
+        "characters",
+        ledger_rows._DETAILS,
+        "left out and flagged",
+        "tests/core/ledger/test_ledger.py::test_a_row_is_narrow",
+    ),
+    Bound(
+        "keys above a child key",
+        3,
+        "keys",
+        key_store.MAX_PARENTS,
+        "refused",
+        "tests/asgi/stores/test_keys.py::test_a_family_has_a_bound",
+    ),
     # tables of a process
+    Bound(
+        "gateway keys that are remembered after they were looked up",
+        10_000,
+        "keys",
+        stored_keys.MOST,
+        "the first is forgotten",
+        "tests/asgi/stores/test_keys.py::test_the_remembered_keys_have_a_bound",
+    ),
     Bound(
         "targets that cool down",
         10_000,
