@@ -93,7 +93,7 @@ def _calls(metadata: MetaData, prefix: str) -> Table:
         metadata,
         *[_column(field) for field in msgspec.structs.fields(LedgerRow)],
         Index(f"ix_{prefix}calls_started_ms", "started_ms", "request_id"),
-        *[Index(f"ix_{prefix}calls_{name}", name, "started_ms") for name in _INDEXED],
+        *[Index(f"ix_{prefix}calls_{name}", name, "started_ms") for name in (*_INDEXED, "ending")],
     )
 
 
