@@ -1,4 +1,4 @@
-"""docs/clouds.md and docs/credentials.md: `nexusflow check` checks each example, and each door has one."""
+"""The pages of the clouds and of credentials: `nexusflow check` checks each example, and each door has one."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from nexusflow_core.dialects.anthropic.doors import DOORS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "clouds.md"
-TEXT = PAGE.read_text() + (DOCS / "credentials.md").read_text()
+TEXT = "".join(page.read_text() for page in [*sorted(DOCS.glob("clouds*.md")), DOCS / "credentials.md"])
 EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
