@@ -146,7 +146,9 @@ def _template() -> "tuple[Template, str]":
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     own = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     policy = f"{own}; style-src 'sha256-{digest}'"
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment: Any = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters.update(dollars=_dollars, number=_number, bars=_bars, link=_link, highest=_highest)
     environment.globals["style"] = style
     return environment.from_string((files / "spend.html").read_text(encoding="utf-8")), policy

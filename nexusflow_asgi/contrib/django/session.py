@@ -29,7 +29,7 @@ def session_user(to: Callable[[Any], Known] | None = None) -> Authenticate:
         key = cookies.get(settings.SESSION_COOKIE_NAME)
         if not key:
             return None
-        request = HttpRequest()
+        request: Any = HttpRequest()
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
         user: Any = await aget_user(request)
         if not user.is_authenticated:
