@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import metadata
 
+from benchmarks import rows
 from benchmarks.environments import LITELLM, Missing, python_environment
 from benchmarks.measure import Case, Effort, case, table
 from benchmarks.report import Table
@@ -47,7 +48,7 @@ for line in sys.stdin:
 
 
 def run(effort: Effort, *, others: bool) -> tuple[str, list[Table]]:
-    """Returns the method and one table. `others`: LiteLLM too, in its environment, which is made if absent."""
+    """Returns the method and its tables. `others`: LiteLLM too, in its environment, which is made if absent."""
     method = (
         f"CPU time, medians (least-most) of {effort.rounds} interleaved rounds; ratios to a bare look-up of the"
         " prices. The last column is what each says that the call cost."
@@ -61,7 +62,8 @@ def run(effort: Effort, *, others: bool) -> tuple[str, list[Table]]:
                 notes.append(f"{LITELLM[0]}: skipped, {error}")
         else:
             notes.append(f"{LITELLM[0]}: skipped in a quick run")
-        return method, [table("usage bytes to cost", "call", cases, effort, result="USD", notes=notes)]
+        one = table("usage bytes to cost", "call", cases, effort, result="USD", notes=notes)
+        return method, [one, *rows.tables(effort)]
 
 
 def _ours() -> list[Case]:

@@ -235,7 +235,10 @@ class Columns:
             raise TypeError(
                 f"the column {name!r} is of type {column.type}, not of times, days or ISO 8601 text"
             )
-        encoded = column.dictionary_encode()
+        try:
+            return column.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        except pa.ArrowInvalid:  # days, or a form that only Python reads: one by one
+            encoded = column.dictionary_encode()
         try:
             moments = [microseconds(moment_of(text)) for text in encoded.dictionary.to_pylist()]
         except ValueError as error:
