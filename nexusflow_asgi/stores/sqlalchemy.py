@@ -24,6 +24,9 @@ T = TypeVar("T")
 KEPT_SECONDS = 35 * 86400
 """Seconds that an ended window and a lost hold stay, for calls that end late and for whoever looks."""
 
+_CONNECTIONS = 4
+"""Connections of one process: a step takes a millisecond, and a server may have a hundred in all."""
+
 _TRIES = 6
 _PAUSE = 0.01
 _SWEPT_AT_ONCE = 500
@@ -289,7 +292,7 @@ class SqlStore:
 def _engine(url: str) -> AsyncEngine:
     """Returns an engine of our own. SQLite waits for other writers instead of failing at once."""
     if not url.startswith("sqlite"):
-        return create_async_engine(url, pool_size=10, max_overflow=20)
+        return create_async_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
     engine = create_async_engine(url, connect_args={"timeout": 10})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
