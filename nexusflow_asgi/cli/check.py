@@ -9,7 +9,8 @@ from msgspec.structs import asdict
 
 from nexusflow_asgi.credentials import missing_extras, with_found_keys
 from nexusflow_asgi.durable_log import check_log
-from nexusflow_asgi.settings import check_files, price_book, read_config, read_secret_files
+from nexusflow_asgi.settings import check_files, price_book, read_config, read_secret_files, resolve_ledger
+from nexusflow_asgi.stores.opening import check_library
 from nexusflow_asgi.transports import Proxies, describe_transport
 from nexusflow_core.config import Config, decode_config
 from nexusflow_core.dialects import DIALECTS
@@ -47,16 +48,19 @@ def run(arguments: argparse.Namespace) -> int:
         *_missing_secrets(config),
         *_unreachable(config),
         *_unwritable(config),
+        *_unopened_ledger(config),
     ]
     complaints += _errors(lambda: Proxies.of_environment().check(config.upstreams.values()))
-    if not arguments.embedded and not config.keys and not config.anonymous:
-        why = "no keys and no anonymous = true: starts only with an authenticate function (--embedded)"
+    if not (arguments.embedded or config.keys or config.anonymous or config.ledger):
+        why = (
+            "no keys, no ledger and no anonymous = true: starts only with an authenticate function (--embedded)"
+        )
         complaints.append(ConfigError("auth", why))
     if not broken:
         for line in _description(config.without_missing(), embedded=arguments.embedded):
             print(printable(line))
     if not broken:
-        for warning in _without_tools(config):
+        for warning in [*_without_tools(config), *_without_fallback(config)]:
             print(f"warning: {printable(warning)}", file=sys.stderr)
     places = Places(data.decode(errors="replace").replace("\r\n", "\n"))
     for error in broken:
@@ -88,8 +92,9 @@ def _description(config: Config, *, embedded: bool) -> list[str]:
     lines += [f"left out: upstream {name}, {variable} is not set" for name, variable in config.left_out.items()]
     if embedded:
         lines.append("callers: known to the host's authenticate function")
-    elif config.keys:
-        lines.append("callers: " + ", ".join(f"the key in {key.name}" for key in config.keys))
+    elif config.keys or config.ledger:
+        named = [f"the key in {key.name}" for key in config.keys]
+        lines.append("callers: " + ", ".join([*named, *(["keys in the database"] if config.ledger else [])]))
     elif config.anonymous:
         lines.append("callers: anyone (anonymous = true)")
     lines.append(f"call log: {config.call_log or 'none'}")
@@ -164,6 +169,27 @@ def _without_tools(config: Config) -> list[str]:
             if why is not None:
                 warnings.append(f"routes[{index}].targets[{number}]: {why}")
     return warnings
+
+
+def _without_fallback(config: Config) -> list[str]:
+    """Returns a warning for each route whose attempts end before its last target."""
+    return [
+        f"routes[{index}].retry: {route.retry.attempts} attempts for {len(route.targets)} targets:"
+        " the last ones are never tried"
+        for index, route in enumerate(config.routes)
+        if route.retry.attempts is not None and route.retry.attempts < len(route.targets)
+    ]
+
+
+def _unopened_ledger(config: Config) -> Sequence[ConfigError]:
+    """Returns the error of a database whose library is not installed. A missing variable is told elsewhere."""
+    if config.ledger is None:
+        return []
+    try:
+        url = resolve_ledger(config, os.environ)
+    except ConfigError:
+        return []
+    return _errors(lambda: check_library(url))
 
 
 def _unwritable(config: Config) -> Sequence[ConfigError]:

@@ -15,7 +15,7 @@ import anyio
 from nexusflow_asgi.cli.table import printable, table, write
 from nexusflow_asgi.settings import load_config, resolve_ledger
 from nexusflow_asgi.stores.key_store import KeyOptions, KeyStore, create, mint, rotate
-from nexusflow_asgi.stores.opening import open_key_store
+from nexusflow_asgi.stores.opening import check_exists, open_key_store
 from nexusflow_core.budgets import Cap
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.keys import Key, NewKey
@@ -89,6 +89,8 @@ def _verb(verbs: Any, name: str, about: str, act: Any) -> argparse.ArgumentParse
 def run(arguments: argparse.Namespace) -> int:
     """Does what the verb says. Returns 0, or 1 for an unknown id. Raises ConfigError."""
     url = arguments.database or resolve_ledger(load_config(arguments.config), os.environ)
+    if arguments.act is not _create:
+        check_exists(url)
     store = open_key_store(url)
     act: Callable[[KeyStore, argparse.Namespace], Awaitable[int]] = arguments.act
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from nexusflow_asgi.stores.ledger_store import LedgerPage
-from nexusflow_asgi.stores.opening import open_ledger
+from nexusflow_asgi.stores.opening import check_exists, open_ledger
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.ledger import line_of
 
@@ -30,6 +30,7 @@ def ledger_lines(name: str) -> Iterator[bytes]:
         url = os.environ.get(name.removeprefix(_ENV), "")
         if not url:
             raise ConfigError("", f"the environment variable {name.removeprefix(_ENV)} is not set")
+    check_exists(url)
     store = open_ledger(url)
     with asyncio.Runner() as runner:
         try:

@@ -254,6 +254,8 @@ def _curl(url: str, config: Config, made_key: str | None) -> str:
         parts.append(f"-H 'x-api-key: {made_key}'")
     elif config.keys:
         parts.append(f'-H "x-api-key: {_reference(config.keys[0])}"')
+    elif config.ledger is not None:
+        parts.append('-H "x-api-key: $KEY"')  # one of `nexusflow keys create`
     upstream = config.routes[0].targets[0].upstream if config.routes else None
     if upstream is not None and not upstream.own_credential:
         parts.append('-H "authorization: Bearer $ANTHROPIC_API_KEY"')  # the client's own key goes upstream

@@ -1,6 +1,7 @@
 """Opens the store of a URL or of a host's engine. The error for a missing library names the extra."""
 
 import importlib
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from nexusflow_asgi.stores.database import Database
     from nexusflow_asgi.stores.tables import Tables
 
-__all__ = ["open_database", "open_key_store", "open_ledger", "open_store"]
+__all__ = ["check_exists", "check_library", "open_database", "open_key_store", "open_ledger", "open_store"]
 
 _DRIVERS: Final = {
     "sqlite": ("sqlite+aiosqlite", "aiosqlite", "sql"),
@@ -70,6 +71,19 @@ def open_ledger(where: "str | AsyncEngine", tables: "Tables | None" = None) -> L
     from nexusflow_asgi.stores.sql_ledger import SqlLedger
 
     return SqlLedger(database)
+
+
+def check_library(url: str) -> None:
+    """Raises ConfigError if the library for a database is not installed, or if no database has such a URL."""
+    _database(url, _DRIVERS)
+
+
+def check_exists(url: str) -> None:
+    """Raises ConfigError if a SQLite file that is only read does not exist: opening it would make it."""
+    kind, _, path = url.partition(":///")
+    name = path.partition("?")[0]
+    if kind.startswith("sqlite") and name and name != ":memory:" and not os.path.exists(name):
+        raise ConfigError("", f"{name} does not exist; a relative path counts from {os.getcwd()}")
 
 
 def _database(where: str, known: Iterable[str]) -> tuple[str, str]:

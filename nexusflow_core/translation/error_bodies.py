@@ -14,7 +14,7 @@ from nexusflow_core.untyped import is_list, is_object, is_zero, object_of
 __all__ = [
     "GOOD",
     "LONGEST",
-    "ReportedError",
+    "ReportedFailure",
     "message_of",
     "read_error",
     "read_error_body",
@@ -39,7 +39,7 @@ _WORD = re.compile(r"[\w.-]{1,200}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 
 
-class ReportedError(Struct, frozen=True):
+class ReportedFailure(Struct, frozen=True):
     """An upstream's error. `message` is for people, and may repeat the client's text.
 
     `words` are the vendor's type, code, status and reason. `status` is an HTTP status named in the error.
@@ -53,7 +53,7 @@ class ReportedError(Struct, frozen=True):
     raw: str = ""
 
 
-def read_error_body(body: bytes, deepest: int = _DEEPEST) -> ReportedError:
+def read_error_body(body: bytes, deepest: int = _DEEPEST) -> ReportedFailure:
     """Returns the error in a body, JSON or not. Vendors send JSON under any content type, and as an event."""
     body = unframed(body)
     try:
@@ -92,7 +92,7 @@ def message_of(error: dict[str, Any]) -> Any:
     return found
 
 
-def read_error(error: Any, deepest: int = _DEEPEST) -> ReportedError:
+def read_error(error: Any, deepest: int = _DEEPEST) -> ReportedFailure:
     """Returns an error given as an object, nested or in a list, as text, or as nothing.
 
     `deepest` bounds the errors of providers behind a router.
@@ -115,13 +115,13 @@ def read_error(error: Any, deepest: int = _DEEPEST) -> ReportedError:
             error = error["error"]
         else:
             break
-    raw = ReportedError()
+    raw = ReportedFailure()
     if is_object(error):
         raw, error = _raw_of(error, deepest - 1) if deepest else raw, message_of(error)
     message = _text(error)
     if message.strip().rstrip(".").lower() in _HOLLOW:
         message = raw.message or message
-    return ReportedError(
+    return ReportedFailure(
         message, " ".join([*words, *filter(None, [raw.words])]), status, wait or _stated(message), raw.message
     )
 
@@ -140,12 +140,12 @@ _HOLLOW = frozenset({"", "provider returned error", "upstream error", "error", "
 """Messages without information. The error of the provider behind is shown instead."""
 
 
-def _raw_of(error: dict[str, Any], deepest: int) -> ReportedError:
+def _raw_of(error: dict[str, Any], deepest: int) -> ReportedFailure:
     """Returns the error of the provider behind a router: `metadata.raw`, as text or JSON."""
     raw = object_of(error.get("metadata")).get("raw")
     if isinstance(raw, str):
         return read_error_body(raw.encode(errors="replace"), deepest)
-    return read_error(raw, deepest) if is_object(raw) or is_list(raw) else ReportedError()
+    return read_error(raw, deepest) if is_object(raw) or is_list(raw) else ReportedFailure()
 
 
 def _words(error: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from nexusflow_core.errors import UpstreamStatusError
 from nexusflow_core.resilience import stated_wait
 from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
-from nexusflow_core.translation.error_bodies import LONGEST, ReportedError, seconds_of
+from nexusflow_core.translation.error_bodies import LONGEST, ReportedFailure, seconds_of
 from nexusflow_core.upstream import Credential, Headers, Upstream, cleaned, header, masked
 
 __all__ = ["Origin", "failure", "filtered", "rate_limits"]
@@ -111,7 +111,7 @@ class Origin(Struct, frozen=True):
 
 
 def failure(
-    reported: ReportedError, status: int, headers: Headers = (), *, origin: Origin, now: datetime
+    reported: ReportedFailure, status: int, headers: Headers = (), *, origin: Origin, now: datetime
 ) -> UpstreamStatusError:
     """Returns the error of an answer with this status, possibly 200. `now` is for `retry-after` dates."""
     made = _failure(reported, status, origin, now)
@@ -119,7 +119,7 @@ def failure(
     return made
 
 
-def _failure(reported: ReportedError, status: int, origin: Origin, now: datetime) -> UpstreamStatusError:
+def _failure(reported: ReportedFailure, status: int, origin: Origin, now: datetime) -> UpstreamStatusError:
     message, words = origin.cleaned(reported.message), reported.words
     by_status = status >= 400
     unknown = not by_status
@@ -155,14 +155,14 @@ def _failure(reported: ReportedError, status: int, origin: Origin, now: datetime
     return UpstreamStatusError(mapped, kind, message or origin.cleaned(words) or nothing)
 
 
-def _is_of_the_gateway(reported: ReportedError) -> bool:
+def _is_of_the_gateway(reported: ReportedFailure) -> bool:
     """True if a 403 is about the gateway's key, account or region, and not about the caller's prompt."""
     shown = f"{reported.message[:_LOOK]} {reported.raw[:_LOOK]}"
     text = f"{reported.words} {_QUOTED.sub(' ', shown)}"
     return _OF_THE_PROMPT.search(text) is None and _OF_THE_GATEWAY.search(text) is not None
 
 
-def filtered(reported: ReportedError) -> bool:
+def filtered(reported: ReportedFailure) -> bool:
     """True for an error of a content filter: agents handle a refusal better.
 
     Only the vendor's words decide; its message may quote a tool's name or the user.
@@ -194,7 +194,7 @@ def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _reported_status(reported: ReportedError) -> int:
+def _reported_status(reported: ReportedFailure) -> int:
     """Returns the status that an error in an answer of status 200 means."""
     if reported.status is not None:
         return reported.status

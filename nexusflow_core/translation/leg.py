@@ -24,7 +24,7 @@ from nexusflow_core.sse import ServerSentEvent, SSEDecoder, is_stream
 from nexusflow_core.translation.answer import Answer, fold
 from nexusflow_core.translation.body_text import BodyText
 from nexusflow_core.translation.context import RequestFacts
-from nexusflow_core.translation.error_bodies import ReportedError, read_error_body
+from nexusflow_core.translation.error_bodies import ReportedFailure, read_error_body
 from nexusflow_core.translation.errors import Origin, failure, filtered, rate_limits
 from nexusflow_core.translation.held import HELD_BYTES
 from nexusflow_core.translation.ids import answer_id
@@ -90,10 +90,10 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         """
 
     @abstractmethod
-    def answer(self, body: bytes) -> Answer | ReportedError:
+    def answer(self, body: bytes) -> Answer | ReportedFailure:
         """Returns the answer in a body, or its error. Sets `_answer_model`. Raises UpstreamError."""
 
-    def reported_error(self, body: bytes) -> ReportedError:
+    def reported_error(self, body: bytes) -> ReportedFailure:
         """Returns the error in the body of an error answer. A dialect may know more of its vendors' codes."""
         return read_error_body(body)
 
@@ -126,7 +126,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         self._text = BodyText(headers)
         self._upstream_request_id = upstream_id(headers, self.request.headers, b"x-request-id", b"request-id")
         if status >= 400:
-            self.failure = self._failed(ReportedError())
+            self.failure = self._failed(ReportedFailure())
         elif self._streams:
             self._stream = self.begin()
 
@@ -222,7 +222,7 @@ class TranslatedLeg(ABC, Generic[_Stream]):
             return b"".join([self.decode(line) for line in lines])
         return self._broken(unread(f"the upstream sent a line that is {error}", event.data))
 
-    def _failed_with(self, reported: ReportedError, stream: _Stream) -> bytes:
+    def _failed_with(self, reported: ReportedFailure, stream: _Stream) -> bytes:
         """Returns the bytes for an error inside the upstream's stream, or raises it."""
         if not stream.started and filtered(reported):
             return self._refusal()
@@ -357,5 +357,5 @@ class TranslatedLeg(ABC, Generic[_Stream]):
         for what in noticed:
             self._losses.add(f"answer.{what}", "has no place in this answer")
 
-    def _failed(self, reported: ReportedError) -> UpstreamStatusError:
+    def _failed(self, reported: ReportedFailure) -> UpstreamStatusError:
         return failure(reported, self._status, self._headers, origin=self._origin, now=self._started_at)

@@ -147,6 +147,7 @@ def test_a_child_of_a_key(keys: Command) -> None:
 )
 def test_mistakes_are_explained(arguments: list[str], why: str, keys: Command) -> None:
     """And no key is made."""
+    keys("create", "another")
     got = keys(*arguments)
     assert got.status in (1, 2)
     assert why in got.err
@@ -193,3 +194,37 @@ def test_a_url_from_the_environment(keys: Command, tmp_path: Path, monkeypatch: 
     assert (tmp_path / "other.db").exists()
     keys.file.write_text(CONFIG.partition("[ledger]")[0])
     assert "ledger.url: is not set" in keys("list").err
+
+
+def test_check_knows_that_the_database_has_keys(
+    keys: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A configuration without [auth] is whole, as `serve` takes it; without the ledger it is not."""
+    monkeypatch.setenv("SIM_KEY", "sk-sim")
+    assert main(["check", str(keys.file)]) == 0
+    shown = capsys.readouterr()
+    assert "callers: keys in the database" in shown.out
+    assert shown.err == ""
+    keys.file.write_text(keys.file.read_text().partition("[ledger]")[0])
+    assert main(["check", str(keys.file)]) == 1
+
+
+def test_check_says_what_would_surprise(
+    keys: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fallback that is never tried."""
+    monkeypatch.setenv("SIM_KEY", "sk-sim")
+    text = keys.file.read_text()
+    two = 'targets = ["sim", "sim/claude-haiku-4-5"]\nretry = { attempts = 1 }'
+    keys.file.write_text(text.replace('targets = ["sim"]', two))
+    assert main(["check", str(keys.file)]) == 0
+    assert "routes[0].retry: 1 attempts for 2 targets" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_no_empty_database(keys: Command) -> None:
+    """Listing, rotating and revoking make none, and say where they looked."""
+    listed = keys("list")
+    assert listed.status == 2
+    assert "does not exist" in listed.err
+    assert not keys.database.exists()
+    assert keys("create", "first").status == 0

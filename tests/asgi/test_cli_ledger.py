@@ -86,3 +86,10 @@ def test_a_ledger_does_not_grow_like_a_file(url: str, capsys: pytest.CaptureFixt
     """`--follow` is for files."""
     assert main(["cost", url, "--follow"]) == 2
     assert "--follow reads files" in capsys.readouterr().err
+
+
+def test_a_ledger_that_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It costs not 0: a wrong path is an error, and makes no file."""
+    assert main(["cost", f"sqlite:///{tmp_path}/nope.db"]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "nope.db").exists()

@@ -7,7 +7,7 @@ import msgspec
 from nexusflow_core.dialects.openai_chat.schema import Chunk
 from nexusflow_core.dialects.openai_chat.vendors import Vendor
 from nexusflow_core.overflow import too_long
-from nexusflow_core.translation.error_bodies import GOOD, ReportedError, message_of, read_error, status_in
+from nexusflow_core.translation.error_bodies import GOOD, ReportedFailure, message_of, read_error, status_in
 from nexusflow_core.translation.errors import Origin
 from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.untyped import is_zero, object_of
@@ -21,7 +21,7 @@ def origin_of(vendor: Vendor, model: str, upstream: Upstream, credential: Creden
     return Origin(too_long, vendor.unknown_model, model, upstream, credential)
 
 
-def error_in(chunk: Chunk, data: bytes, *, whole: bool = False) -> ReportedError | None:
+def error_in(chunk: Chunk, data: bytes, *, whole: bool = False) -> ReportedFailure | None:
     """Returns the error in a line of a stream, or in a `whole` answer; None if there is none.
 
     `data`: the bytes that the chunk was decoded from.

@@ -11,7 +11,7 @@ from nexusflow_core.dialects.openai_chat.stream import ChatStream
 from nexusflow_core.errors import AnswerUnusableError, UpstreamProtocolError
 from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.answer import Answer
-from nexusflow_core.translation.error_bodies import ReportedError
+from nexusflow_core.translation.error_bodies import ReportedFailure
 from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.translation.leg import TranslatedLeg
 from nexusflow_core.translation.losses import Losses
@@ -54,7 +54,7 @@ class ChatLeg(TranslatedLeg[ChatStream]):
             return self._passed(stream.feed(chunk), stream)
         return self._chunk(chunk, reported, stream)
 
-    def _chunk(self, chunk: Chunk, reported: ReportedError | None, stream: ChatStream) -> bytes:
+    def _chunk(self, chunk: Chunk, reported: ReportedFailure | None, stream: ChatStream) -> bytes:
         if reported is not None:
             return self._failed_with(reported, stream)
         if chunk.choices is None and not chunk.usages() and not stream.started:
@@ -81,7 +81,7 @@ class ChatLeg(TranslatedLeg[ChatStream]):
         """Returns the error. A stream with `[DONE]` was not cut off: its answer is unusable."""
         return (AnswerUnusableError if self._done else UpstreamProtocolError)(message)
 
-    def answer(self, body: bytes) -> Answer | ReportedError:
+    def answer(self, body: bytes) -> Answer | ReportedFailure:
         try:
             chunk = decode_chunk(body)
         except msgspec.DecodeError as error:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from nexusflow_core.dialects.openai_responses.schema import Event, Response
 from nexusflow_core.dialects.openai_responses.vendors import Vendor
 from nexusflow_core.overflow import too_long
-from nexusflow_core.translation.error_bodies import ReportedError, message_of, read_error, read_error_body
+from nexusflow_core.translation.error_bodies import ReportedFailure, message_of, read_error, read_error_body
 from nexusflow_core.translation.errors import Origin
 from nexusflow_core.translation.json_lenient import decode_json
 from nexusflow_core.untyped import is_zero, object_of
@@ -25,7 +25,7 @@ def origin_of(vendor: Vendor, model: str, upstream: Upstream, credential: Creden
     return Origin(too_long, vendor.unknown_model, model, upstream, credential)
 
 
-def error_in(event: Event) -> ReportedError | None:
+def error_in(event: Event) -> ReportedFailure | None:
     """Returns the error in an event of a stream, flat or nested; None for an event without an error."""
     if event.response is not None and (reported := error_of_answer(event.response)) is not None:
         return reported
@@ -39,7 +39,7 @@ def error_in(event: Event) -> ReportedError | None:
     return None
 
 
-def error_of_answer(response: Response) -> ReportedError | None:
+def error_of_answer(response: Response) -> ReportedFailure | None:
     """Returns the error of a failed or cancelled answer; None for any other answer."""
     status = str(response.status or "").lower()
     if is_zero(response.error) and status not in _FAILED:
@@ -52,7 +52,7 @@ def error_of_answer(response: Response) -> ReportedError | None:
     )
 
 
-def error_of_body(body: bytes) -> ReportedError:
+def error_of_body(body: bytes) -> ReportedFailure:
     """Returns the error in the body of an error response, or in JSON without an answer."""
     reported = read_error_body(body)
     try:
@@ -65,14 +65,14 @@ def error_of_body(body: bytes) -> ReportedError:
     )
 
 
-def _understood(error: dict[str, Any]) -> ReportedError:
+def _understood(error: dict[str, Any]) -> ReportedFailure:
     reported = read_error({name: value for name, value in error.items() if not is_zero(value)})
     if not reported.message and is_zero(error.get("error")):
         reported = replace(reported, message=str(message_of(error) or ""))
     return _meant(reported)
 
 
-def refused_parts(reported: ReportedError, status: int) -> tuple[str, ...]:
+def refused_parts(reported: ReportedFailure, status: int) -> tuple[str, ...]:
     """Returns `reasoning` or `summaries` if the upstream refused it: the call can do without them."""
     if status != 400:
         return ()
@@ -105,7 +105,7 @@ _STATUS = (
 _LOOK = 2000
 
 
-def _meant(reported: ReportedError) -> ReportedError:
+def _meant(reported: ReportedFailure) -> ReportedFailure:
     """Returns the error, with its status and with words that the error patterns know."""
     words, message = reported.words, reported.message
     if _WRONG_KEY.match(message):

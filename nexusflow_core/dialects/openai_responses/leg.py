@@ -17,7 +17,7 @@ from nexusflow_core.dialects.openai_responses.stream import ENDS, ResponsesStrea
 from nexusflow_core.errors import AnswerUnusableError, UpstreamError, UpstreamStatusError
 from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.answer import Answer, fold
-from nexusflow_core.translation.error_bodies import ReportedError
+from nexusflow_core.translation.error_bodies import ReportedFailure
 from nexusflow_core.translation.leg import TranslatedLeg
 from nexusflow_core.translation.losses import Losses
 from nexusflow_core.translation.stream import is_done, unread
@@ -39,10 +39,10 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
     def begin(self) -> ResponsesStream:
         return ResponsesStream(self._request_facts)
 
-    def reported_error(self, body: bytes) -> ReportedError:
+    def reported_error(self, body: bytes) -> ReportedFailure:
         return error_of_body(body)
 
-    def _failed(self, reported: ReportedError) -> UpstreamStatusError:
+    def _failed(self, reported: ReportedFailure) -> UpstreamStatusError:
         error = super()._failed(reported)
         error.refuses = refused_parts(reported, self._status)
         return error
@@ -90,13 +90,13 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
             if body[:1] == b"{":
                 raise
             raise self._ended_early("the upstream's stream ended before its first event") from None
-        if isinstance(response, ReportedError):
+        if isinstance(response, ReportedFailure):
             return self._failed_with(response, stream)
         return self._complete(response, stream)
 
-    def answer(self, body: bytes) -> Answer | ReportedError:
+    def answer(self, body: bytes) -> Answer | ReportedFailure:
         response = _read_answer(body)
-        if isinstance(response, ReportedError):
+        if isinstance(response, ReportedFailure):
             return response
         stream = self.begin()
         answer = _translate_answer(response, stream)
@@ -104,7 +104,7 @@ class ResponsesLeg(TranslatedLeg[ResponsesStream]):
         return answer
 
 
-def _read_answer(body: bytes) -> Response | ReportedError:
+def _read_answer(body: bytes) -> Response | ReportedFailure:
     """Returns the answer or the error in a body. Raises UpstreamError for any other body."""
     try:
         response = decode_response(body)

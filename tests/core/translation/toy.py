@@ -28,7 +28,7 @@ from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.answer import Answer, fold
 from nexusflow_core.translation.cache_markers import checked_marks, is_billing, named
 from nexusflow_core.translation.context import RequestFacts, Translation
-from nexusflow_core.translation.error_bodies import ReportedError, read_error
+from nexusflow_core.translation.error_bodies import ReportedFailure, read_error
 from nexusflow_core.translation.errors import Origin
 from nexusflow_core.translation.held import HELD_BYTES, utf8_length
 from nexusflow_core.translation.ids import ToolNames
@@ -166,7 +166,7 @@ def toy_text(block: ToolResultBlock, path: str, losses: Losses) -> list[str]:
 # The answer
 
 
-def toy_error(event: dict[str, Any]) -> ReportedError | None:
+def toy_error(event: dict[str, Any]) -> ReportedFailure | None:
     return read_error(event) if "error" in event else None
 
 
@@ -316,7 +316,7 @@ class ToyLeg(TranslatedLeg[ToyStream]):
             return out + self._broken(AnswerUnusableError("the upstream's answer is not whole"))
         return out + self._last(stream.finalize())
 
-    def answer(self, body: bytes) -> Answer | ReportedError:
+    def answer(self, body: bytes) -> Answer | ReportedFailure:
         try:
             said = object_of(decode_json(body))
         except msgspec.DecodeError:
