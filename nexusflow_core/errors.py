@@ -157,7 +157,7 @@ class RequestTimeoutError(CallerError):
 
 
 class RequestTooLargeError(CallerError):
-    """413: the body is larger than the limit, as sent or after inflation."""
+    """413: the body is larger than the limit, as sent or after inflation; or headers and query are."""
 
     status = 413
     type = "request_too_large"

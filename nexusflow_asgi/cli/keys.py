@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_pair,
         metavar="NAME=VALUE",
-        help="goes into its records; may be repeated",
+        help="such as team=red; goes into its records; may be repeated",
     )
     made.add_argument("--parent", metavar="ID", help="mint a child of this key, within its rights and caps")
     listed = _verb(verbs, "list", "show the keys, without their secrets", _list)
