@@ -22,16 +22,18 @@ class Cycle(RequestResponseCycle):
     """Answers a request. `head` is the rendered head, and b"" after it is written."""
 
     head = b""
-    _arrived: list[bytes] | None = None
-    _waiting_bytes = 0
+    _arrived: bytes | bytearray = b""
+    """What `receive` has not returned yet, joined at once: small pieces would take 40 times their size."""
 
     def add_body(self, piece: bytes) -> None:
         """Keeps a piece of the request's body for `receive`. Stops reading if many bytes wait."""
-        if self._arrived is None:
-            self._arrived = []
-        self._arrived.append(piece)
-        self._waiting_bytes += len(piece)
-        if self._waiting_bytes > HIGH_WATER_LIMIT:
+        if not self._arrived:
+            self._arrived = piece
+        else:
+            if isinstance(self._arrived, bytes):
+                self._arrived = bytearray(self._arrived)
+            self._arrived += piece
+        if len(self._arrived) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         self.message_event.set()
 
@@ -46,9 +48,8 @@ class Cycle(RequestResponseCycle):
             self.message_event.clear()
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
-        arrived, self._arrived, self._waiting_bytes = self._arrived or (), None, 0
-        body = arrived[0] if len(arrived) == 1 else b"".join(arrived)
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+        arrived, self._arrived = self._arrived, b""
+        return {"type": "http.request", "body": bytes(arrived), "more_body": self.more_body}
 
     async def run_asgi(self, app: Any) -> None:
         await super().run_asgi(partial(self._ask, app))
