@@ -16,6 +16,7 @@ from tests.matrix.results import clients_table, hosts_table, versions
 from tests.readme_caching import PICTURE, break_even_table, invalidations_table, picture, report, rules_table
 from tests.readme_features import comparison_table, features_table
 from tests.readme_importing import fields, formats_table
+from tests.readme_prices import prices_table
 from tests.readme_python import api_asgi, api_core, error_table
 from tests.readme_reference import commands, members, settings
 from tests.readme_report import PICTURE as REPORT_PICTURE
@@ -276,6 +277,7 @@ _RULES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
 BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "errors": error_table,
+    "prices": prices_table,
     "features": lambda: features_table(ROOT),
     "comparison": lambda: comparison_table(ROOT),
     "api_asgi": api_asgi,
