@@ -8,7 +8,7 @@ from itertools import count
 
 from benchmarks.measure import Case, Effort, table
 from benchmarks.report import Table
-from benchmarks.samples import AGENT_REQUEST, DELTAS, END, MODEL, START, WORDS, event_data
+from benchmarks.samples import AGENT_REQUEST, DELTAS, END, MODEL, RELAY_CONFIG, START, WORDS, event_data
 from nexusflow_core import Call, Gateway, Principal, decode_config
 
 __all__ = ["conversation", "doctors"]
@@ -17,19 +17,6 @@ _TURNS = 12
 _TOKENS, _A_TURN = 48_000, 900
 _AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _SESSION = [(b"x-claude-code-session-id", b"00000000-0000-4000-8000-000000000000")]
-_CONFIG = b"""
-[upstreams.claude]
-dialect = "anthropic"
-base_url = "http://127.0.0.1:9"
-auth = "none"
-
-[[routes]]
-model = "claude-*"
-targets = ["claude"]
-
-[auth]
-anonymous = true
-"""
 
 
 def doctors(effort: Effort) -> Table:
@@ -63,7 +50,7 @@ def _timed(begin: Callable[[], Iterator[object]]) -> Callable[[int], int]:
 
 def conversation(*, doctor: bool) -> Callable[[], Iterator[object]]:
     """Returns what begins a new caller's conversation. Each step is a call, whose usage it yields."""
-    gateway = Gateway(decode_config(_CONFIG + (b"[cache]\ndoctor = true\n" if doctor else b"")))
+    gateway = Gateway(decode_config(RELAY_CONFIG + (b"[cache]\ndoctor = true\n" if doctor else b"")))
     turns = [(body, _answer(number)) for number, body in enumerate(_bodies())]
     callers = count()
 

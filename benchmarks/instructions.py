@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.environments import Missing
 from benchmarks.report import Figure, Row, Table
-from benchmarks.samples import AGENT_REQUEST, ANSWER, EVENTS, SMALL_REQUEST
+from benchmarks.samples import AGENT_REQUEST, ANSWER, EVENTS, RELAY_CONFIG, SMALL_REQUEST
 
 __all__ = ["PATHS", "run"]
 
@@ -29,19 +29,6 @@ _USAGE = (
     b'"cache_read_input_tokens":1800,"output_tokens":503}'
 )
 _ANSWER_HEADERS = [(b"content-type", b"application/json"), (b"request-id", b"req_011Benchmark")]
-_CONFIG = b"""
-[upstreams.claude]
-dialect = "anthropic"
-base_url = "http://127.0.0.1:9"
-auth = "none"
-
-[[routes]]
-model = "claude-*"
-targets = ["claude"]
-
-[auth]
-anonymous = true
-"""
 
 
 def run() -> tuple[str, list[Table]]:
@@ -90,7 +77,7 @@ def _native_call() -> Callable[[], object]:
     """A relayed call in the core: the request looked at and routed, the answer metered, the record made."""
     from nexusflow_core import Call, Gateway, decode_config
 
-    gateway = Gateway(decode_config(_CONFIG))
+    gateway = Gateway(decode_config(RELAY_CONFIG))
 
     def walk() -> object:
         call = Call(endpoint="messages", request_id="req_1", started_at=_AT, body=SMALL_REQUEST).look(10**8)

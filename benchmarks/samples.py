@@ -16,6 +16,7 @@ __all__ = [
     "GATEWAY_KEY",
     "LARGE_REQUEST",
     "MODEL",
+    "RELAY_CONFIG",
     "SMALL_REQUEST",
     "START",
     "STREAM_HEAD",
@@ -202,3 +203,18 @@ ANSWER_HEAD = head("Content-Type: application/json", f"Content-Length: {len(ANSW
 STREAM_HEAD = head(
     "Content-Type: text/event-stream; charset=utf-8", "Cache-Control: no-cache", "Transfer-Encoding: chunked"
 )
+
+RELAY_CONFIG = b"""
+[upstreams.claude]
+dialect = "anthropic"
+base_url = "http://127.0.0.1:9"
+auth = "none"
+
+[[routes]]
+model = "claude-*"
+targets = ["claude"]
+
+[auth]
+anonymous = true
+"""
+"""A gateway that relays Claude to an address where nobody is asked."""

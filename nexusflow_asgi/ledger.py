@@ -170,7 +170,7 @@ class Ledger:
         try:
             for records in self._unsaved.batches(BATCH_ROWS):
                 await store.write([row_of(record) for record in records])
-        except Exception as error:
+        except Exception as error:  # they stay in their file; the driver's text may hold a password
             logger.error(
                 "ledger: calls of an earlier process wait for the next start: %s", type(error).__name__
             )

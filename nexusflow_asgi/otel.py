@@ -10,9 +10,8 @@ from typing import Final
 from opentelemetry.metrics import MeterProvider, get_meter
 from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider, get_tracer
 
-from nexusflow_core.errors import InvalidUsageError
 from nexusflow_core.record import CallRecord
-from nexusflow_core.usage import Usage, read_metered
+from nexusflow_core.usage import Usage
 
 __all__ = ["OpenTelemetryHook"]
 
@@ -74,7 +73,7 @@ class OpenTelemetryHook:
 
     def after(self, record: CallRecord) -> None:
         """Reports the call, with its start and end times."""
-        usage = _usage(record)
+        usage = record.counts()
         common = self._common(record)
         self._trace(record, usage, common)
         self._measure(record, usage, common)
@@ -129,13 +128,6 @@ class OpenTelemetryHook:
             self._disagreements.add(1, common)
         if record.cost_usd is not None:
             self._cost.add(float(record.cost_usd), common)  # good enough for a chart; the record is exact
-
-
-def _usage(record: CallRecord) -> Usage | None:
-    try:
-        return None if record.usage is None else read_metered(record.usage, stream=record.stream)
-    except InvalidUsageError:
-        return None
 
 
 def _span_attributes(record: CallRecord, usage: Usage | None) -> Iterator[tuple[str, str | bool | int | float]]:

@@ -74,6 +74,6 @@ class SecretFiles:
 def _stamp(path: str) -> _Stamp:
     try:
         status = os.stat(path)
-    except OSError:
+    except OSError:  # no file now: that differs from every stamp, so it is read when it is back
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns

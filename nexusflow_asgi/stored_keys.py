@@ -74,7 +74,7 @@ class StoredKeys:
         try:
             with anyio.fail_after(DEADLINE_SECONDS):
                 found = await self._look_up(id)
-        except BaseException as error:
+        except BaseException as error:  # a cancelled future of the store's is its failure; our own end is not
             if not is_failure(error):
                 raise
             logger.error("the store of keys cannot be asked: %s", type(error).__name__)

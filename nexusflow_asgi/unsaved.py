@@ -55,7 +55,7 @@ class Unsaved:
             if sys.platform != "win32":
                 try:
                     flock(file.fileno(), LOCK_EX | LOCK_NB)
-                except OSError:
+                except OSError:  # its process lives, and writes it itself
                     return
             batch: list[CallRecord] = []
             for line in file:

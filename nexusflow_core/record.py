@@ -7,8 +7,9 @@ from typing import Any, Literal, TypeAlias, cast
 import msgspec
 from msgspec import Struct, field
 
+from nexusflow_core.errors import InvalidUsageError
 from nexusflow_core.untyped import is_list, is_mapping
-from nexusflow_core.usage import Billing
+from nexusflow_core.usage import Billing, Usage, read_metered
 
 __all__ = [
     "MAX_LISTED",
@@ -150,6 +151,13 @@ class CallRecord(Struct, frozen=True, kw_only=True):
         """
         found: dict[str, Any] = _plain(msgspec.to_builtins(self))
         return found
+
+    def counts(self) -> Usage | None:
+        """Returns `usage` as counts of tokens; None without one, and for one that is impossible."""
+        try:
+            return None if self.usage is None else read_metered(self.usage, stream=self.stream)
+        except InvalidUsageError:  # `cost_flags` names it
+            return None
 
 
 def _plain(value: Any) -> Any:

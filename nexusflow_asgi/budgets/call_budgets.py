@@ -161,8 +161,8 @@ class CallBudgets:
         """
         try:
             return await self._ask(keeper, call, budgets, held, at)
-        except Exception as error:
-            logger.error("call %s: its budgets could not be checked: %r", call.request_id, error)
+        except Exception as error:  # the setting `on_failure` decides; the driver's text may hold a password
+            logger.error("call %s: its budgets could not be checked: %s", call.request_id, type(error).__name__)
             keeper.give_back(call.request_id)
             return None
         except BaseException:  # the call is cancelled

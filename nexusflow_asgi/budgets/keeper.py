@@ -49,7 +49,7 @@ class Keeper:
         try:
             with anyio.fail_after(self._deadline):
                 return await step
-        except Exception:
+        except Exception:  # raised again: whatever it is, the store is left alone for a moment
             self._down_until = self._clock() + _AGAIN_SECONDS
             raise
 
@@ -70,8 +70,12 @@ class Keeper:
         try:
             if not self.down:
                 return await self.ask(self.store.settle(request_id, charges))
-        except Exception as error:
-            logger.error("call %s will be settled later: the store failed with %r", request_id, error)
+        except (
+            Exception
+        ) as error:  # the call is over: it is charged later, and the driver's text may hold a password
+            logger.error(
+                "call %s will be settled later: the store failed: %s", request_id, type(error).__name__
+            )
         self._later(request_id, charges)
         return []
 
@@ -99,8 +103,8 @@ class Keeper:
             self._working = None
         try:
             await self._settle_late()
-        except Exception as error:
-            logger.error("%d calls could not be settled: %r", len(self._unsettled), error)
+        except Exception as error:  # the gateway closes all the same; the holds expire and are charged
+            logger.error("%d calls could not be settled: %s", len(self._unsettled), type(error).__name__)
 
     def _work(self) -> None:
         """Starts the work of `_run`, unless it goes on."""
@@ -114,7 +118,7 @@ class Keeper:
                 try:
                     await self._look()
                 except Exception as error:  # the store is away; it is asked again
-                    logger.error("the store of budgets does not answer: %r", error)
+                    logger.error("the store of budgets does not answer: %s", type(error).__name__)
                 await anyio.sleep(_AGAIN_SECONDS if self._unsettled else RENEW_SECONDS)
             self._working = None
 

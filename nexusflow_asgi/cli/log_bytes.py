@@ -7,6 +7,7 @@ import importlib
 import io
 import sys
 import zlib
+from abc import abstractmethod
 from collections.abc import Generator
 from typing import Any, BinaryIO, Final, cast
 
@@ -110,8 +111,9 @@ class _Source(io.RawIOBase):
         self._rest = self._rest[size:]
         return size
 
+    @abstractmethod
     def _made(self, chunk: bytes) -> bytes:
-        raise NotImplementedError
+        """Returns what this piece becomes; b"" is the end of the file."""
 
 
 class _Converted(_Source):
@@ -160,6 +162,6 @@ def _zstd_library() -> Any:
     for name in ("compression.zstd", "backports.zstd"):
         try:
             return importlib.import_module(name)
-        except ModuleNotFoundError:
+        except ModuleNotFoundError:  # the other one may be there; without both, the error below
             continue
     raise ConfigError("", "a file is compressed with zstd: unpack it, or run pip install 'nexusflow[zstd]'")

@@ -141,7 +141,7 @@ class Reading:
             return True
         try:
             columns_of(csv_rows(1, first, io.BytesIO())[0])
-        except NotAnEntryError:
+        except NotAnEntryError:  # no header that is known: the lines are read as JSON, and named there
             return False
         return True
 

@@ -107,7 +107,7 @@ def parquet_rows(name: str) -> tuple[list[str], Iterator[Row]]:
 def _is_whole(text: bytes) -> bool:
     try:
         _any.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError):  # part of a value, or none: the reader names what is wrong
         return False
     return True
 
@@ -177,7 +177,7 @@ def _csv_rows(names: list[str], reader: Any, before: int) -> Iterator[Row]:
     while True:
         try:
             cells = next(reader)
-        except StopIteration:
+        except StopIteration:  # the end of the file
             return
         except csv.Error as error:
             yield before + reader.line_num, Skipped.because(error)

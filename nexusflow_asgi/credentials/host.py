@@ -63,7 +63,7 @@ async def _call(function: FetchCredential, flight: Flight) -> None:
             if not inspect.isawaitable(returned):
                 raise TypeError("the function for a credential must be async")
             credential = _checked(await returned)
-    except BaseException as error:
+    except BaseException as error:  # a cancelled future of the host's is its failure; our own end is not
         if not is_failure(error):
             flight.give_up()
             raise

@@ -7,9 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from nexusflow_asgi.app import GatewayState
-from nexusflow_core.errors import InvalidUsageError
 from nexusflow_core.record import CallRecord
-from nexusflow_core.usage import Usage, read_metered
 
 __all__ = ["OTHER", "Instruments"]
 
@@ -119,7 +117,7 @@ class Instruments:
             self._open.labels(upstream=upstream).set(targets)
 
     def _spend(self, record: CallRecord, common: dict[str, str]) -> None:
-        usage = _usage(record) if record.endpoint == "messages" else None
+        usage = record.counts() if record.endpoint == "messages" else None
         if usage is not None:
             for kind, member in _KINDS.items():
                 if tokens := getattr(usage, member):
@@ -143,10 +141,3 @@ class Instruments:
 
 def _fact(record: CallRecord, label: str) -> str | None:
     return record.principal if label == "caller" else record.metadata.get(label)
-
-
-def _usage(record: CallRecord) -> Usage | None:
-    try:
-        return None if record.usage is None else read_metered(record.usage, stream=record.stream)
-    except InvalidUsageError:
-        return None

@@ -124,7 +124,7 @@ def _dead(folder: str) -> set[int]:
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except ProcessLookupError:  # the process has ended
         return False
     except OSError:  # it belongs to another user
         return True

@@ -81,7 +81,7 @@ class Client:
         try:
             if self._server is not None:
                 self._server.send_now(body)
-        except Exception as error:
+        except Exception as error:  # each server has its own error for a client that has left
             if not means_closed(error):
                 raise
             self._nobody_listens()

@@ -1,23 +1,24 @@
 """Database: transactions in SQLite, MariaDB or PostgreSQL through SQLAlchemy's async engines. For asyncio."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import MetaData, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from nexusflow_asgi.stores.rows import PAUSE, TRIES, pause_after
 from nexusflow_asgi.stores.tables import Tables
 
 __all__ = ["Database"]
 
 T = TypeVar("T")
 
-_TRIES = 6
-_PAUSE = 0.01
+_CONNECTIONS = 4
+"""Connections of one process: a step takes a millisecond, and a server may have a hundred in all."""
 
 
 class Database:
@@ -32,20 +33,22 @@ class Database:
         self._where = where
         self._engines: WeakKeyDictionary[object, AsyncEngine] = WeakKeyDictionary()
         self._created = not isinstance(where, str)
+        self._autocommit: WeakKeyDictionary[AsyncEngine, AsyncEngine] = WeakKeyDictionary()
 
-    async def run(self, step: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+    async def run(self, step: Callable[..., Awaitable[T]], *arguments: Any, one_statement: bool = False) -> T:
         """Runs `step(connection, ...)` in a transaction. Repeats it after a deadlock or a lost connection.
 
-        Raises SQLAlchemy's errors.
+        `one_statement`: the step is a single statement, which needs no BEGIN and no COMMIT of its own. Raises
+        SQLAlchemy's errors.
         """
-        for tried in range(_TRIES):
+        for tried in range(TRIES):
             try:
-                async with (await self._ready()).begin() as connection:
+                async with self._transaction(await self._ready(), one_statement) as connection:
                     return await step(connection, *arguments)
             except DBAPIError as error:
-                if tried + 1 == _TRIES or isinstance(error, ProgrammingError | IntegrityError):
+                if tried + 1 == TRIES or isinstance(error, ProgrammingError | IntegrityError):
                     raise
-            await asyncio.sleep(random.uniform(0, _PAUSE * 2**tried))  # noqa: S311 - only a pause
+            await asyncio.sleep(pause_after(tried))
         raise AssertionError("unreachable")
 
     async def aclose(self) -> None:
@@ -53,6 +56,16 @@ class Database:
         engine = self._engines.pop(asyncio.get_running_loop(), None)
         if engine is not None:
             await engine.dispose()
+
+    def _transaction(
+        self, engine: AsyncEngine, one_statement: bool
+    ) -> AbstractAsyncContextManager[AsyncConnection]:
+        if not one_statement:
+            return engine.begin()
+        own = self._autocommit.get(engine)
+        if own is None:
+            own = self._autocommit[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
+        return own.connect()
 
     async def _ready(self) -> AsyncEngine:
         """Returns the engine of this event loop."""
@@ -66,7 +79,7 @@ class Database:
             try:
                 await self._create(engine)
             except DBAPIError:  # another process creates them at this moment
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(PAUSE)
                 await self._create(engine)
             self._created = True
         return engine
@@ -79,7 +92,7 @@ class Database:
 def _engine(url: str) -> AsyncEngine:
     """Returns an engine of our own. SQLite waits for other writers instead of failing at once."""
     if not url.startswith("sqlite"):
-        return create_async_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True)
+        return create_async_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
     engine = create_async_engine(url, connect_args={"timeout": 10})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine

@@ -1,15 +1,14 @@
 """PostgresStore: holds and settles in one statement each, so in one round trip."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import ARRAY, BigInteger, Table, Text, bindparam, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from nexusflow_asgi.stores.sqlalchemy import MissingWindowError, RefusedError, SqlStore
+from nexusflow_asgi.stores.rows import MissingWindowError, RefusedError
+from nexusflow_asgi.stores.sqlalchemy import SqlStore
 from nexusflow_asgi.stores.tables import Tables
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Settled, decide
 
@@ -55,9 +54,10 @@ _KEYS = bindparam("keys", type_=ARRAY(Text))
 class PostgresStore(SqlStore):
     """A SqlStore on PostgreSQL. Its statements commit by themselves."""
 
+    one_statement = True
+
     def __init__(self, where: AsyncEngine | str, tables: Tables | None = None) -> None:
         super().__init__(where, tables)
-        self._autocommit: WeakKeyDictionary[AsyncEngine, AsyncEngine] = WeakKeyDictionary()
         amounts, limits, used, rest = (
             bindparam(name, type_=ARRAY(BigInteger)) for name in ("amounts", "limits", "used", "rest")
         )
@@ -101,17 +101,6 @@ class PostgresStore(SqlStore):
             before = Balance(row.used - row.more_used, row.held - row.more_held, row.rest - row.more_rest)
             done.append(Settled(row.key, before, after))
         return sorted(done, key=lambda one: one.window)
-
-    def _transaction(
-        self, engine: AsyncEngine, step: Callable[..., Any]
-    ) -> AbstractAsyncContextManager[AsyncConnection]:
-        """Returns a connection. A step of one statement needs no BEGIN and no COMMIT of its own."""
-        if step not in (self._hold, self._settle):
-            return engine.begin()
-        own = self._autocommit.get(engine)
-        if own is None:
-            own = self._autocommit[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
-        return own.connect()
 
     def _insert_if_new(self, table: Table, row: dict[str, Any], dialect: str) -> Any:
         return postgresql.insert(table).values(row).on_conflict_do_nothing()

@@ -11,18 +11,15 @@ from redis import ConnectionError
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from nexusflow_asgi.stores.protocol import Lost, OpenWindow
+from nexusflow_asgi.stores.rows import KEPT_SECONDS, SWEPT_AT_ONCE
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Settled, Window, decide
 from nexusflow_core.budgets.holds import EMPTY
 
-__all__ = ["KEPT_SECONDS", "RedisStore"]
-
-KEPT_SECONDS = 35 * 86400
-"""Seconds that an ended window and a lost hold stay, for calls that end late and for whoever looks."""
+__all__ = ["RedisStore"]
 
 _SESSION_SECONDS = 35 * 86400
 """A window without an end is forgotten this long after its last call."""
 
-_SWEPT_AT_ONCE = 500
 _TRIES = 3
 _PAUSE = 0.02
 
@@ -77,7 +74,7 @@ class RedisStore:
         await self._run("renew", [expires_at, *request_ids])
 
     async def sweep(self, *, now: int) -> list[Lost]:
-        found = await self._run("sweep", [now, KEPT_SECONDS, _SWEPT_AT_ONCE])
+        found = await self._run("sweep", [now, KEPT_SECONDS, SWEPT_AT_ONCE])
         return [
             Lost(found[at].decode(), found[at + 1].decode(), int(found[at + 2]))
             for at in range(0, len(found), 3)

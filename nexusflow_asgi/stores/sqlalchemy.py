@@ -1,49 +1,29 @@
 """SqlStore: windows and holds in SQLite, MariaDB or PostgreSQL, through SQLAlchemy's async engines."""
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import MetaData, Table, and_, delete, event, insert, select, update
+from sqlalchemy import Table, and_, delete, insert, select, update
 from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from nexusflow_asgi.stores.database import Database
 from nexusflow_asgi.stores.protocol import Lost, OpenWindow
+from nexusflow_asgi.stores.rows import (
+    ARMED,
+    KEPT_SECONDS,
+    SWEPT_AT_ONCE,
+    TRIES,
+    MissingWindowError,
+    RefusedError,
+    balance_before,
+)
 from nexusflow_asgi.stores.tables import Tables
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Settled, Window, decide
 from nexusflow_core.budgets.holds import EMPTY
 
-__all__ = ["KEPT_SECONDS", "MissingWindowError", "RefusedError", "SqlStore", "less"]
-
-T = TypeVar("T")
-
-KEPT_SECONDS = 35 * 86400
-"""Seconds that an ended window and a lost hold stay, for calls that end late and for whoever looks."""
-
-_CONNECTIONS = 4
-"""Connections of one process: a step takes a millisecond, and a server may have a hundred in all."""
-
-_TRIES = 6
-_PAUSE = 0.01
-_SWEPT_AT_ONCE = 500
-ARMED = "armed"
-"""The unit of a row that keeps the start of an armed window."""
-
-
-class MissingWindowError(Exception):
-    """A window of a claim has no row yet."""
-
-
-class RefusedError(Exception):
-    """A claim does not fit. Raised to roll back the claims before it."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__()
-        self.refusal = refusal
+__all__ = ["SqlStore"]
 
 
 class SqlStore:
@@ -53,11 +33,13 @@ class SqlStore:
     a URL the store makes engines and tables itself. `open_store` chooses the class for a database.
     """
 
+    one_statement = False
+    """True where a hold is one statement, and a settlement is one."""
+
     def __init__(self, where: AsyncEngine | str, tables: Tables | None = None) -> None:
-        self.tables = tables or Tables(MetaData())
-        self._where = where
-        self._engines: WeakKeyDictionary[object, AsyncEngine] = WeakKeyDictionary()
-        self._created = not isinstance(where, str)
+        self._database = Database(where, tables)
+        self.tables = self._database.tables
+        self._run = self._database.run
 
     # The steps of CapStore
 
@@ -65,21 +47,23 @@ class SqlStore:
         self, request_id: str, claims: Sequence[Claim], *, now: int, expires_at: int
     ) -> Hold | Refusal:
         claims = sorted(claims, key=lambda claim: claim.window.key)
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             try:
-                return await self._repeated(self._hold, request_id, claims, expires_at)
+                return await self._run(
+                    self._hold, request_id, claims, expires_at, one_statement=self.one_statement
+                )
             except RefusedError as error:
                 return error.refusal
             except IntegrityError:  # held before, by a try whose answer was lost
-                before = await self._repeated(self._balances, claims)
+                before = await self._run(self._balances, claims)
                 found = tuple(before.get(claim.window.key, EMPTY) for claim in claims)
                 return Hold(request_id, tuple(claims), found, expires_at)
             except MissingWindowError:
-                await self._repeated(self._add_windows, [claim.window for claim in claims])
+                await self._run(self._add_windows, [claim.window for claim in claims])
         raise RuntimeError("the rows of windows disappear as soon as they are written")
 
     async def settle(self, request_id: str, charges: Sequence[Charge]) -> list[Settled]:
-        return await self._repeated(self._settle, request_id, charges)
+        return await self._run(self._settle, request_id, charges, one_statement=self.one_statement)
 
     async def renew(self, request_ids: Sequence[str], *, expires_at: int) -> None:
         holds = self.tables.holds.c
@@ -88,12 +72,12 @@ class SqlStore:
             which = and_(holds.request_id.in_(request_ids), holds.lost.is_(False))
             await connection.execute(update(self.tables.holds).where(which).values(expires_at=expires_at))
 
-        await self._repeated(step)
+        await self._run(step)
 
     async def sweep(self, *, now: int) -> list[Lost]:
-        found = await self._repeated(self._expired, now)
-        lost = [one for one in found if await self._repeated(self._lose, one, now)]
-        await self._repeated(self._forget, now - KEPT_SECONDS)
+        found = await self._run(self._expired, now)
+        lost = [one for one in found if await self._run(self._lose, one, now)]
+        await self._run(self._forget, now - KEPT_SECONDS)
         return lost
 
     async def arm(self, meter: str, seconds: int, *, now: int) -> int:
@@ -107,8 +91,8 @@ class SqlStore:
             await connection.execute(update(self.tables.windows).where(over).values(anew))
             return await connection.scalar(select(windows.starts_at).where(windows.key == key))
 
-        while (start := await self._repeated(step)) is None:
-            await self._repeated(self._add_windows, [row])
+        while (start := await self._run(step)) is None:
+            await self._run(self._add_windows, [row])
         return start
 
     async def windows(self, *, now: int, scope: str | None = None, limit: int = 1000) -> list[OpenWindow]:
@@ -127,13 +111,11 @@ class SqlStore:
                 for row in rows
             ]
 
-        return await self._repeated(step)
+        return await self._run(step)
 
     async def aclose(self) -> None:
-        """Closes the engines of this event loop that the store has made. A host's engine stays open."""
-        engine = self._engines.pop(asyncio.get_running_loop(), None)
-        if engine is not None:
-            await engine.dispose()
+        """Closes the engine of this event loop that the store has made. A host's engine stays open."""
+        await self._database.aclose()
 
     # What each does inside its transaction
 
@@ -162,7 +144,7 @@ class SqlStore:
                 refusal = decide([claim], balances) if balances else None
                 raise RefusedError(refusal) if refusal is not None else MissingWindowError
         after = await self._balances(connection, claims)
-        found = tuple(less(after[claim.window.key], held=claim.amount) for claim in claims)
+        found = tuple(balance_before(after[claim.window.key], held=claim.amount) for claim in claims)
         return Hold(request_id, tuple(claims), found, expires_at)
 
     async def _settle(
@@ -184,14 +166,14 @@ class SqlStore:
             await connection.execute(update(self.tables.windows).where(windows.key == window).values(change))
             after = (await self._balance_rows(connection, [window])).get(window)
             if after is not None:
-                done.append(Settled(window, less(after, used, held, charge.rest), after))
+                done.append(Settled(window, balance_before(after, used, held, charge.rest), after))
         return done
 
     async def _expired(self, connection: AsyncConnection, now: int) -> list[Lost]:
         holds = self.tables.holds.c
         expired = and_(holds.expires_at <= now, holds.lost.is_(False))
         rows = await connection.execute(
-            select(holds.request_id, holds.window, holds.amount).where(expired).limit(_SWEPT_AT_ONCE)
+            select(holds.request_id, holds.window, holds.amount).where(expired).limit(SWEPT_AT_ONCE)
         )
         return [Lost(*row) for row in rows]
 
@@ -245,66 +227,3 @@ class SqlStore:
         windows = self.tables.windows.c
         wanted = select(windows.key, windows.used, windows.held, windows.rest).where(windows.key.in_(keys))
         return {key: Balance(*amounts) for key, *amounts in await connection.execute(wanted)}
-
-    # Connections
-
-    async def _repeated(self, step: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-        """Runs a step in a transaction. Repeats it after a deadlock, a busy file or a lost connection."""
-        for tried in range(_TRIES):
-            try:
-                engine = await self._ready()
-                async with self._transaction(engine, step) as connection:
-                    return await step(connection, *arguments)
-            except DBAPIError as error:
-                if tried + 1 == _TRIES or isinstance(error, ProgrammingError | IntegrityError):
-                    raise
-            await asyncio.sleep(random.uniform(0, _PAUSE * 2**tried))  # noqa: S311 - only a pause
-        raise AssertionError("unreachable")
-
-    def _transaction(
-        self, engine: AsyncEngine, step: Callable[..., Any]
-    ) -> AbstractAsyncContextManager[AsyncConnection]:
-        """Returns a connection whose transaction ends with the block."""
-        return engine.begin()
-
-    async def _ready(self) -> AsyncEngine:
-        """Returns the engine of this event loop. Creates it, and the tables, if only a URL is known."""
-        if not isinstance(self._where, str):
-            return self._where
-        loop = asyncio.get_running_loop()
-        engine = self._engines.get(loop)
-        if engine is None:
-            engine = self._engines[loop] = _engine(self._where)
-        if not self._created:
-            try:
-                await self._create(engine)
-            except DBAPIError:  # another process creates them at this moment
-                await asyncio.sleep(_PAUSE)
-                await self._create(engine)
-            self._created = True
-        return engine
-
-    async def _create(self, engine: AsyncEngine) -> None:
-        async with engine.begin() as connection:
-            await connection.run_sync(self.tables.metadata.create_all)
-
-
-def _engine(url: str) -> AsyncEngine:
-    """Returns an engine of our own. SQLite waits for other writers instead of failing at once."""
-    if not url.startswith("sqlite"):
-        return create_async_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
-    engine = create_async_engine(url, connect_args={"timeout": 10})
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, record: object) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def less(balance: Balance, used: int = 0, held: int = 0, rest: int = 0) -> Balance:
-    """Returns the balance before a change."""
-    return Balance(balance.used - used, balance.held - held, balance.rest - rest)

@@ -11,10 +11,10 @@ from datetime import datetime
 from msgspec import Struct
 
 from nexusflow_core.budgets.amounts import femto_of
-from nexusflow_core.errors import InvalidUsageError, UnknownModelError
+from nexusflow_core.errors import UnknownModelError
 from nexusflow_core.prices import Price, PriceBook
 from nexusflow_core.record import CallRecord
-from nexusflow_core.usage import Usage, read_metered
+from nexusflow_core.usage import Usage
 
 __all__ = ["NOTHING", "Means", "Quantities", "Sending", "actual"]
 
@@ -95,7 +95,7 @@ class Means:
     def _price(self, sending: Sending, tokens: int) -> Price | None:
         try:
             return self._book.price(sending.model, sending.at, tokens, vendor=sending.vendor)
-        except UnknownModelError:
+        except UnknownModelError:  # the cap's `unpriced` decides
             return None
 
 
@@ -123,12 +123,11 @@ def actual(record: CallRecord, expected: Quantities) -> Quantities:
     if not record.attempts:
         return NOTHING
     if record.usage is not None:
-        try:
-            used = _counted(read_metered(record.usage, stream=record.stream))
-        except InvalidUsageError:
+        counts = record.counts()
+        if counts is None:  # impossible counts: what was set aside is charged
             return expected
         cost = None if record.cost_usd is None else femto_of(record.cost_usd)
-        return Quantities(cost, *used)
+        return Quantities(cost, *_counted(counts))
     status = record.attempts[-1].status
     if record.ending == "error" or (status is not None and status >= 400):
         return Quantities()

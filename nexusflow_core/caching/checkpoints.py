@@ -179,7 +179,7 @@ def _likely(before: _Checkpoint, messages: memoryview) -> _Checkpoint | None:
     """The next checkpoint, if the request repeats the bytes that were kept; None if it surely does not."""
     try:
         return _read_on(before, messages, before.outside)
-    except (InvalidRequestError, *MALFORMED):
+    except (InvalidRequestError, *MALFORMED):  # the bytes differ there; the exact reading says what they are
         return None
 
 

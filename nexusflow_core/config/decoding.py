@@ -306,8 +306,9 @@ def _options(route: RouteTable, upstream: UpstreamTable) -> TargetOptions:
 
 def _decode_secret(type: type, value: Any) -> Any:
     if type is not Secret:
-        # msgspec wants this from a hook for a type that it does not know. No input leads here.
-        raise NotImplementedError(f"no decoding for {type}")
+        raise NotImplementedError(
+            f"no decoding for {type}"
+        )  # msgspec's answer for an unknown type; no input leads here
     secret = referenced(value) if isinstance(value, str) else None
     if secret is None:
         raise ValueError(

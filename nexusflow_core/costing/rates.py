@@ -69,7 +69,7 @@ def _rows(
     """Yields the rows of a model, in order of time and size; none for an unknown model."""
     try:
         served = book.served[model, None, batch, None, None, None, None, False, False]
-    except UnknownModelError:
+    except UnknownModelError:  # no row is listed for it: its rows join with nothing
         return
     starts = price_changes(served, first, first if last is None else last)
     before, rows = None, list[dict[str, Any]]()
@@ -93,7 +93,7 @@ def _by_size(served: Served, at: datetime) -> list[dict[str, Any]]:
         beyond = above + 1 > served.window
         try:
             price = served.price(at, 0 if beyond else above + 1)
-        except UnknownModelError:
+        except UnknownModelError:  # no price at that time
             return []
         flags = list(served.doubts(at))
         if beyond and served.price(at, above + 1) is not price:

@@ -12,7 +12,6 @@ import msgspec
 from msgspec import Struct
 
 from nexusflow_core.budgets.amounts import femto_of, nano_of
-from nexusflow_core.errors import InvalidUsageError
 from nexusflow_core.record import CallRecord
 from nexusflow_core.usage import Billing, Usage, read_metered
 
@@ -76,7 +75,7 @@ class LedgerRow(Struct, frozen=True, kw_only=True, gc=False):
 
 def row_of(record: CallRecord) -> LedgerRow:
     """Returns the row of a record. Never raises for a record of ours."""
-    usage, served = _usage(record), record.attempts[-1] if record.attempts else None
+    usage, served = record.counts(), record.attempts[-1] if record.attempts else None
     cost, saved, extra = (
         _split(amount) for amount in (record.cost_usd, record.cache_saved_usd, record.cache_write_extra_usd)
     )
@@ -127,13 +126,6 @@ def row_of(record: CallRecord) -> LedgerRow:
         cost_flags=" ".join(flags)[:_LONGEST],
         details=details or "",
     )
-
-
-def _usage(record: CallRecord) -> Usage | None:
-    try:
-        return None if record.usage is None else read_metered(record.usage, stream=record.stream)
-    except InvalidUsageError:
-        return None
 
 
 def _details(record: CallRecord, usage: Usage | None) -> str | None:

@@ -89,7 +89,7 @@ class _Reading:
                 return None
             rows = form.read(value, self._at)
             return rows if type(rows) is Entry else None
-        except _ERRORS:
+        except _ERRORS:  # the general reading names what is wrong
             return None
 
     def take(self, line: int, value: bytes) -> Iterator[Row]:

@@ -196,3 +196,14 @@ def _predicted(kind: int, left: int, above: int, corner: int) -> int:
         guess = left + above - corner
         return min((left, above, corner), key=lambda value: abs(guess - value))
     return (0, left, above, (left + above) // 2)[kind]
+
+
+@pytest.mark.parametrize("command", ["cost", "cache"])
+def test_a_page_has_no_other_format(
+    command: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said, and no page is written."""
+    page = tmp_path / "page.html"
+    assert main([command, str(log), "--html", str(page), "--format", "json"]) == 2
+    assert "leave out --format" in capsys.readouterr().err
+    assert not page.exists()

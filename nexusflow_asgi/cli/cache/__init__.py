@@ -12,6 +12,7 @@ from nexusflow_asgi.cli.cache.text import lines
 from nexusflow_asgi.cli.html import write_page
 from nexusflow_asgi.cli.log_files import add_files_argument, log_files
 from nexusflow_asgi.cli.table import write
+from nexusflow_core.errors import ConfigError
 
 __all__ = ["add_arguments", "run"]
 
@@ -32,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command. Returns the exit status: 1 if no call could be read."""
+    if arguments.html is not None and arguments.format != "table":
+        raise ConfigError("", "--html writes a page instead of tables: leave out --format")
     files = log_files(arguments.files)
     found = find(files, at=arguments.at, book=book_of(arguments), misses=max(0, arguments.misses))
     if arguments.html is not None:

@@ -75,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("by", "follow"):
         if html is not None and getattr(arguments, name):
             raise ConfigError("", f"--html writes one page of days, models and sessions: leave out --{name}")
+    if html is not None and arguments.format != "table":
+        raise ConfigError("", "--html writes a page instead of sums: leave out --format")
     reading = Reading(source=arguments.source, at=arguments.at, columns=arguments.columns, zone=arguments.tz)
     counting = Counting(
         Pricer(book),

@@ -43,9 +43,11 @@ def zone(text: str) -> tzinfo:
         return UTC
     try:
         return ZoneInfo(text)
-    except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
-        pass
-    except KeyError:
+    except (
+        ValueError,
+        OSError,
+        KeyError,
+    ):  # an unknown name is a KeyError; one that is no file name, the others
         pass
     raise argparse.ArgumentTypeError(f"{text!r} is no time zone: give a name such as Europe/Paris")
 
@@ -69,7 +71,7 @@ def mapping(text: str) -> dict[str, str]:
 def _moment(option: str, text: str, zone: tzinfo, *, days: int) -> datetime:
     try:
         day = date.fromisoformat(text)
-    except ValueError:
+    except ValueError:  # no day: read as a moment below
         pass
     else:
         return datetime.combine(day + timedelta(days=days), time(), zone).astimezone(UTC)

@@ -5,7 +5,6 @@
 Each step is one `transaction.atomic`, and begins with a write. The ORM blocks, so it runs in threads.
 """
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +18,16 @@ from django.db.models import F, Q
 from nexusflow_asgi.contrib.django.models import Hold as HoldRow
 from nexusflow_asgi.contrib.django.models import Window as WindowRow
 from nexusflow_asgi.stores import Lost, OpenWindow
+from nexusflow_asgi.stores.rows import (
+    ARMED,
+    KEPT_SECONDS,
+    SWEPT_AT_ONCE,
+    TRIES,
+    MissingWindowError,
+    RefusedError,
+    balance_before,
+    pause_after,
+)
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Settled, Window, decide
 from nexusflow_core.budgets.holds import EMPTY
 from nexusflow_core.errors import ConfigError
@@ -27,24 +36,7 @@ __all__ = ["DjangoStore"]
 
 T = TypeVar("T")
 
-_KEPT_SECONDS = 35 * 86400
-_TRIES = 6
-_PAUSE = 0.01
-_SWEPT_AT_ONCE = 500
 _THREADS = 8
-_ARMED = "armed"
-
-
-class _MissingWindowError(Exception):
-    """A window of a claim has no row yet."""
-
-
-class _RefusedError(Exception):
-    """A claim does not fit. Raised to roll back the claims before it."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__()
-        self.refusal = refusal
 
 
 class DjangoStore:
@@ -64,12 +56,12 @@ class DjangoStore:
         self, request_id: str, claims: Sequence[Claim], *, now: int, expires_at: int
     ) -> Hold | Refusal:
         claims = sorted(claims, key=lambda claim: claim.window.key)
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             try:
                 return await self._run(self._hold, request_id, claims, expires_at)
-            except _RefusedError as error:
+            except RefusedError as error:
                 return error.refusal
-            except _MissingWindowError:
+            except MissingWindowError:
                 await self._run(self._add_windows, [claim.window for claim in claims])
         raise RuntimeError("the rows of windows disappear as soon as they are written")
 
@@ -86,11 +78,11 @@ class DjangoStore:
         return await self._run(self._sweep, now)
 
     async def arm(self, meter: str, seconds: int, *, now: int) -> int:
-        return await self._run(self._arm, f"{meter}|{_ARMED}", seconds, now)
+        return await self._run(self._arm, f"{meter}|{ARMED}", seconds, now)
 
     async def windows(self, *, now: int, scope: str | None = None, limit: int = 1000) -> list[OpenWindow]:
         def step() -> list[OpenWindow]:
-            rows = self._windows.filter(Q(ends_at=None) | Q(ends_at__gt=now)).exclude(unit=_ARMED)
+            rows = self._windows.filter(Q(ends_at=None) | Q(ends_at__gt=now)).exclude(unit=ARMED)
             if scope is not None:
                 rows = rows.filter(scope=scope)
             return [_open(row) for row in rows.order_by("key")[:limit]]
@@ -124,7 +116,7 @@ class DjangoStore:
             before = self._balances(claims)
             found = tuple(before.get(claim.window.key, EMPTY) for claim in claims)
             return Hold(request_id, tuple(claims), found, expires_at)
-        found = tuple(_less(after[claim.window.key], held=claim.amount) for claim in claims)
+        found = tuple(balance_before(after[claim.window.key], held=claim.amount) for claim in claims)
         return Hold(request_id, tuple(claims), found, expires_at)
 
     def _raise_held(self, claims: Sequence[Claim]) -> None:
@@ -135,7 +127,7 @@ class DjangoStore:
             if not rows.update(held=F("held") + claim.amount):
                 balances = self._balances([claim])
                 refusal = decide([claim], balances) if balances else None
-                raise _RefusedError(refusal) if refusal is not None else _MissingWindowError
+                raise RefusedError(refusal) if refusal is not None else MissingWindowError
 
     def _settle(self, request_id: str, charges: Sequence[Charge]) -> list[Settled]:
         charged = {charge.window: charge for charge in charges}
@@ -153,12 +145,12 @@ class DjangoStore:
                 rows.update(used=F("used") + used, rest=F("rest") + charge.rest, held=F("held") + less)
                 for row in rows:
                     after = Balance(row.used, row.held, row.rest)
-                    done.append(Settled(window, _less(after, used, less, charge.rest), after))
+                    done.append(Settled(window, balance_before(after, used, less, charge.rest), after))
         return done
 
     def _sweep(self, now: int) -> list[Lost]:
         expired = self._holds.filter(expires_at__lte=now, lost=False)
-        found = list(expired.values_list("pk", "request_id", "window", "amount")[:_SWEPT_AT_ONCE])
+        found = list(expired.values_list("pk", "request_id", "window", "amount")[:SWEPT_AT_ONCE])
         lost: list[Lost] = []
         for pk, request_id, window, amount in found:
             with transaction.atomic(using=self._using):
@@ -166,13 +158,13 @@ class DjangoStore:
                     rows = self._windows.filter(key=window)
                     rows.update(used=F("used") + amount, held=F("held") - amount)
                     lost.append(Lost(request_id, window, amount))
-        self._holds.filter(lost=True, expires_at__lte=now - _KEPT_SECONDS).delete()
-        self._windows.filter(ends_at__lte=now - _KEPT_SECONDS, held=0).delete()
+        self._holds.filter(lost=True, expires_at__lte=now - KEPT_SECONDS).delete()
+        self._windows.filter(ends_at__lte=now - KEPT_SECONDS, held=0).delete()
         return lost
 
     def _arm(self, key: str, seconds: int, now: int) -> int:
         start = {"starts_at": now, "ends_at": now + seconds}
-        row = WindowRow(key=key, scope="", unit=_ARMED, period=str(seconds), **start)
+        row = WindowRow(key=key, scope="", unit=ARMED, period=str(seconds), **start)
         self._windows.bulk_create([row], ignore_conflicts=True)
         self._windows.filter(key=key, ends_at__lte=now).update(**start)
         return int(self._windows.get(key=key).starts_at)
@@ -203,14 +195,14 @@ class DjangoStore:
 
     def _repeated(self, step: Callable[..., T], *arguments: Any) -> T:
         """Repeats a step after a deadlock, a busy file or a lost connection."""
-        for tried in range(_TRIES):
+        for tried in range(TRIES):
             close_old_connections()
             try:
                 return step(*arguments)
             except OperationalError:
-                if tried + 1 == _TRIES:
+                if tried + 1 == TRIES:
                     raise
-                time.sleep(random.uniform(0, _PAUSE * 2**tried))  # noqa: S311 - only a pause
+                time.sleep(pause_after(tried))
             finally:
                 close_old_connections()
         raise AssertionError("unreachable")
@@ -219,8 +211,3 @@ class DjangoStore:
 def _open(row: Any) -> OpenWindow:
     window = Window(row.key, row.scope, row.unit, row.period, row.starts_at, row.ends_at)
     return OpenWindow(window, Balance(row.used, row.held, row.rest))
-
-
-def _less(balance: Balance, used: int = 0, held: int = 0, rest: int = 0) -> Balance:
-    """Returns the balance before a change."""
-    return Balance(balance.used - used, balance.held - held, balance.rest - rest)
