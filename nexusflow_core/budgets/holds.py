@@ -70,8 +70,6 @@ class RefusalCause(Enum):
     """Settled calls have used the whole cap. It returns with the next window."""
     HELD = "held"
     """Running calls hold the rest of it. It may return when they end."""
-    UNPRICED = "unpriced"
-    """The call has no known price, and the cap is in USD."""
 
 
 class Refusal(Struct, frozen=True):
