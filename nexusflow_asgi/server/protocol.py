@@ -21,9 +21,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from nexusflow_asgi.server.closing import ClosingTransport
 from nexusflow_asgi.server.cycle import Cycle
-from nexusflow_asgi.server.limits import DEFAULT, ServerLimits, refusal
+from nexusflow_asgi.server.limits import DEFAULT, ClosingTransport, ServerLimits, refusal
 from nexusflow_core.errors import (
     HeadersTooLargeError,
     InvalidRequestError,

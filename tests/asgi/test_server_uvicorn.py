@@ -17,7 +17,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
 from nexusflow_asgi.server import GatewayProtocol
-from nexusflow_asgi.server.closing import ClosingTransport
+from nexusflow_asgi.server.limits import ClosingTransport
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 METHODS = """connection_made connection_lost data_received eof_received on_message_begin on_url on_header
