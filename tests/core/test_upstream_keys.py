@@ -1,11 +1,11 @@
 """Gateway keys in what a client sends, and an upstream's key in what it writes: found in any dress."""
 
 import base64
-import time
 
 import pytest
 
 from nexusflow_core.upstream import KeySearch, masked
+from tests.effort import Work, takes_time_by_size
 
 KEY = "nxf-Secret-0123"
 SEARCH = KeySearch([b"other-key-1", KEY.encode()])
@@ -99,17 +99,13 @@ def test_a_short_key_stands_alone(value: bytes, found: bool) -> None:
 
 @pytest.mark.parametrize("filler", [b"%41", b"\\", b"&#65;", b"&amp;", b"%25", b"a", b" "])
 def test_time_grows_with_the_size(filler: bytes) -> None:
-    """Four times as much of anything takes about four times as long, with a wide margin for a busy machine."""
+    """Four times as much of anything takes about four times as long."""
 
-    def seconds(size: int) -> float:
+    def searched(size: int) -> Work:
         value = filler * (size // len(filler))
-        started = time.process_time()
-        SEARCH.finds(value)
-        masked(value.decode(), KEY)
-        return time.process_time() - started
+        return lambda: (SEARCH.finds(value), masked(value.decode(), KEY))
 
-    small, large = (min(seconds(size) for _ in range(3)) for size in (16_000, 64_000))
-    assert large <= 10 * small + 0.05
+    takes_time_by_size(searched(16_000), searched(64_000))
 
 
 @pytest.mark.parametrize("key", ["abc def ghi", 'abc"def"ghi', "abc%64ef-ghi"])

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from nexusflow_core import Call, Gateway
 from nexusflow_core.config import decode_config
 from nexusflow_core.exchange import Send
+from tests.effort import Work, takes_time_by_size
 
 CONFIG = b"""
 [upstreams.claude]
@@ -72,14 +71,7 @@ anonymous = true
 GATEWAY = Gateway(decode_config(CONFIG))
 JSON = [(b"content-type", b"application/json")]
 SSE = [(b"content-type", b"text/event-stream")]
-Work = Callable[[], Any]
 Made = Callable[[int], Work]
-
-
-def seconds(work: Work) -> float:
-    before = time.process_time()
-    work()
-    return time.process_time() - before
 
 
 def peak(work: Work) -> int:
@@ -93,18 +85,12 @@ def peak(work: Work) -> int:
 
 def grows_with_size(made: Made, size: int) -> None:
     """Fails for more than twice the time, or half as much memory again, than four times as much should take.
-    What is quadratic takes sixteen times as long. The machine has other work, so that the best of some rounds
-    counts; memory is counted, for which a smaller size does, and warms what the clock then sees."""
+    Memory is counted, for which a smaller size does, and warms what the clock then sees."""
     few, small, large = made(size // 4), made(size), made(4 * size)
     few()
     memory = peak(small) / max(peak(few), 50_000)
     assert memory < 6, f"memory: {memory}"
-    times: list[float] = []
-    for _ in range(5):
-        times.append(seconds(large) / max(min(seconds(small) for _ in range(2)), 1e-4))
-        if times[-1] < 8:
-            break
-    assert min(times) < 8, f"time: {times}"
+    takes_time_by_size(small, large)
 
 
 HI = {"role": "user", "content": "hi"}

@@ -1,12 +1,15 @@
-"""Time: linear in the blocks of a request, and 10,000 requests of 200 blocks in less than 10 seconds of CPU."""
+"""Time: linear in the blocks of a request, and little beside reading the request.
+
+10,000 requests of 200 blocks take 6 seconds where reading and writing one as JSON takes 0.27 ms."""
 
 from __future__ import annotations
 
-import time
+import json
 from typing import Any
 
 from nexusflow_core.caching import CacheSimulator
 from tests.core.caching.asking import after, request, text, tool, user
+from tests.effort import Work, cpu_seconds
 
 
 def conversation(blocks: int) -> dict[str, Any]:
@@ -19,22 +22,30 @@ def conversation(blocks: int) -> dict[str, Any]:
     return request(*turns, tools=tools, system=[text("s", 1500, "5m")])
 
 
-def seconds(blocks: int, requests: int, rounds: int = 3) -> float:
-    """CPU seconds of so many requests, in the best of some rounds: others may share the machine."""
-    asked, best = conversation(blocks), float("inf")
-    for _ in range(rounds):
-        cache, begun = CacheSimulator(), time.process_time()
+def asked(blocks: int, requests: int) -> Work:
+    """So many requests of a conversation. Every third has another system prompt: a miss to explain."""
+    request = conversation(blocks)
+
+    def work() -> None:
+        cache = CacheSimulator()
         for number in range(requests):
-            cache.step(asked if number % 3 else {**asked, "system": f"x{number}"}, at=after(number))
-        best = min(best, time.process_time() - begun)
-    return best
+            cache.step(request if number % 3 else {**request, "system": f"x{number}"}, at=after(number))
+
+    return work
 
 
-def test_two_hundred_blocks_take_less_than_a_millisecond() -> None:
-    """CPU time, of hits and of misses that have to be explained."""
-    assert seconds(200, 300) < 0.3
+def test_two_hundred_blocks_take_few_times_as_long_as_their_json() -> None:
+    """Beside the standard library's reading and writing of the same request; at first 2.2 times."""
+    work, request = asked(200, 300), conversation(200)
+
+    def bare() -> None:
+        for _ in range(300):
+            json.loads(json.dumps(request))
+
+    assert any(cpu_seconds(work) < 4 * cpu_seconds(bare) for _ in range(20))
 
 
 def test_time_is_linear_in_the_blocks() -> None:
-    """Ten times the blocks take at most fourteen times as long."""
-    assert seconds(4000, 10) < 14 * seconds(400, 10)
+    """Ten times the blocks take at most fourteen times as long, in the best of some rounds."""
+    few, many = asked(400, 10), asked(4000, 10)
+    assert any(cpu_seconds(many) < 14 * cpu_seconds(few) for _ in range(20))

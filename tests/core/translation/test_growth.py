@@ -1,6 +1,5 @@
 """Four times as much takes four times as long, or nearly: nothing is gone through again for each piece."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
@@ -11,8 +10,7 @@ from nexusflow_core.dialects import DIALECTS
 from tests.core.translation.asking import request_of, translated
 from tests.core.translation.driving import asking, chunks, drive, exchange_of, sse, streamed
 from tests.core.translation.toy import TOY
-
-Work = Callable[[], Any]
+from tests.effort import Work, takes_time_by_size
 
 
 def results_of_one_turn(size: int) -> Work:
@@ -86,22 +84,8 @@ def toy_results(size: int) -> Work:
     return lambda: translated(request_of("hi", *turns), "toy")
 
 
-def seconds(work: Work) -> float:
-    before = time.process_time()
-    work()
-    return time.process_time() - before
-
-
 @pytest.mark.parametrize(
     "made", [results_of_one_turn, required_members, details, blanks, arguments, toy, toy_results]
 )
 def test_time_grows_with_size(made: Callable[[int], Work]) -> None:
-    """The best of a few rounds, since the machine has other work; what is quadratic takes sixteen times."""
-    small, large = made(2500), made(10_000)
-    small()
-    ratios = []
-    for _ in range(5):
-        ratios.append(seconds(large) / min(seconds(small) for _ in range(2)))
-        if ratios[-1] < 8:
-            break
-    assert min(ratios) < 8, ratios
+    takes_time_by_size(made(2500), made(10_000))
