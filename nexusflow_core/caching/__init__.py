@@ -13,10 +13,11 @@ from nexusflow_core.caching.ledger import Costly, Ledger, Sums
 from nexusflow_core.caching.lifetimes import BreakEven, Pings, break_even, cost_per_request, pings
 from nexusflow_core.caching.misses import Miss, Reason
 from nexusflow_core.caching.policies import Outcome, Policy, Sent, marked, replay
+from nexusflow_core.caching.prediction import Hit, Prediction
 from nexusflow_core.caching.prompt import Breakpoint, Prompt
 from nexusflow_core.caching.readers import read_prompt
 from nexusflow_core.caching.rules import ANTHROPIC, OPENAI, RULES, Invalidation, Level, Rules, rules_for
-from nexusflow_core.caching.simulator import CacheSimulator, Hit, Prediction
+from nexusflow_core.caching.simulator import CacheSimulator
 from nexusflow_core.caching.tokens import Counted, Tokens
 from nexusflow_core.caching.what_if import Lifetime, WhatIf, what_if
 

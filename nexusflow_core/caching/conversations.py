@@ -9,8 +9,9 @@ from msgspec import Struct, field
 from nexusflow_core.caching.counters import Counter, RecordedCounter, Share, shares
 from nexusflow_core.caching.misses import Miss, Reason
 from nexusflow_core.caching.policies import Sent
+from nexusflow_core.caching.prediction import Prediction
 from nexusflow_core.caching.rules import ANTHROPIC, RULES
-from nexusflow_core.caching.simulator import CacheSimulator, Prediction
+from nexusflow_core.caching.simulator import CacheSimulator
 from nexusflow_core.caching.tokens import Counted
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.logs import Entry

@@ -1,6 +1,5 @@
 """CacheDoctor: says of each live call what the prompt cache does with it, and why it misses."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, Final
@@ -11,9 +10,10 @@ from msgspec.structs import replace
 from nexusflow_core.caching.checkpoints import Checkpoints
 from nexusflow_core.caching.counters import RecordedCounter
 from nexusflow_core.caching.misses import Miss, Reason
+from nexusflow_core.caching.prediction import Step
 from nexusflow_core.caching.prompt import Breakpoint, Prompt
 from nexusflow_core.caching.rules import RULES, Rules, rules_of
-from nexusflow_core.caching.simulator import CacheSimulator, Step
+from nexusflow_core.caching.simulator import CacheSimulator
 from nexusflow_core.caching.tokens import Counted
 from nexusflow_core.call import Call
 from nexusflow_core.errors import InvalidRequestError, InvalidUsageError, UnknownModelError
@@ -62,7 +62,7 @@ class Diagnosis:
         start = self._start
         known = start is not None and usage is not None and start.has_prompt_of(usage)
         counted = start.counted if start is not None and known else _counted(usage, stream=stream)
-        read, miss = self._step.prediction.read.best, self._step.prediction.miss
+        read, miss = self._step.read.best, self._step.miss
         if counted is not None and counted.total:
             read, miss = counted.read, judged(self._step, counted).miss
         hit = f"hit {read}" if read else ""
@@ -75,7 +75,7 @@ class Diagnosis:
             return start.verdict
         counted = _counted(usage, stream=stream)
         if counted is None:
-            return Verdict(self._step.prediction.miss)
+            return Verdict(self._step.miss)
         found = judged(self._step, counted)
         self._doctor.learn(self._cache, self._step, counted)
         return found
@@ -152,33 +152,42 @@ class CacheDoctor:
         if session is not None and call.session.agent_id is not None:
             session = f"{session}\0{call.session.agent_id}"
         counted = _counted(usage, stream=False)
-        proof = _Proof(
-            lambda prompt: cache.predict(
-                _with_implicit_breakpoint(prompt), at=at, answered_at=answered_at, scope=scope, session=session
-            ),
-            counted,
-        )
+        confirmed: Step | None = None
+
+        def proved(prompt: Prompt, blocks: int) -> bool:
+            """Says whether the vendor read so many blocks from its cache: then none of them has changed.
+
+            It reads an entry only if all blocks up to it are the same. The entry must reach beyond the blocks,
+            and its known size must be the one that was counted.
+            """
+            nonlocal confirmed
+            if counted is not None:
+                confirmed = cache.confirm(
+                    _with_implicit_breakpoint(prompt),
+                    counted,
+                    beyond=blocks - 1,
+                    at=at,
+                    answered_at=answered_at,
+                    scope=scope,
+                    session=session,
+                )
+            return confirmed is not None
+
         with self._lock:
             try:
                 prompt = self._checkpoints.read(
-                    call.seen,
-                    rules,
-                    model=model,
-                    scope=scope,
-                    session=session,
-                    proved=proof.holds if proof else None,
+                    call.seen, rules, model=model, scope=scope, session=session, proved=proved
                 )
             except (InvalidRequestError, *MALFORMED):
                 return None
             if prompt is None:
                 return None
-            step = proof.step_of(prompt)
-            verdict = None
-            if proof.held and counted is not None:
-                verdict = judged(step, counted)
-                cache.observe(step, counted)
-            else:
+            step = confirmed
+            if step is None:
+                prompt = _with_implicit_breakpoint(prompt)
+                step = cache.predict(prompt, at=at, answered_at=answered_at, scope=scope, session=session)
                 cache.believe(step)
+        verdict = None if confirmed is None else Verdict(confirmed.miss)
         start = _Start({**usage}, counted, verdict) if usage is not None and counted is not None else None
         return Diagnosis(self, cache, step, start)
 
@@ -209,45 +218,9 @@ def _with_implicit_breakpoint(prompt: Prompt) -> Prompt:
     return replace(prompt, marks=(last,))
 
 
-class _Proof:
-    """Compares the counts at an answer's start with the prediction for the request that it answers."""
-
-    def __init__(self, predict: Callable[[Prompt], Step], counted: Counted | None) -> None:
-        self._predict, self._counted = predict, counted
-        self._prompt: Prompt | None = None
-        self._step: Step | None = None
-        self.held = False
-
-    def __bool__(self) -> bool:
-        """True if there are counts that can prove something."""
-        return self._counted is not None and self._counted.read > 0 and self._counted.calls == 1
-
-    def holds(self, prompt: Prompt, blocks: int) -> bool:
-        """True if the counts show that the vendor read so many blocks from its cache: none of them has changed.
-
-        It reads an entry only if all blocks up to it are the same. The entry must reach beyond the blocks, and
-        its known size must be the one that was counted.
-        """
-        self._prompt, step = prompt, self._predict(prompt)
-        self._step = step
-        read, counted = step.prediction.read, self._counted
-        self.held = (
-            counted is not None and read.exact and read.best == counted.read and step.plan.hit >= blocks - 1
-        )
-        return self.held
-
-    def step_of(self, prompt: Prompt) -> Step:
-        """Returns the prediction for a prompt."""
-        if self._step is None or self._prompt is not prompt:
-            self.held = False
-            self._step = self._predict(prompt)
-        return self._step
-
-
 def judged(step: Step, counted: Counted) -> Verdict:
     """Returns what the counts say of a prediction. Sums over several runs of the model prove nothing."""
-    predicted = step.prediction
-    read, miss = predicted.read, predicted.miss
+    read, miss = step.read, step.miss
     if counted.calls > 1:
         return Verdict(miss)
     if not read.may_be(counted.read):

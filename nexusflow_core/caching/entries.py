@@ -84,6 +84,10 @@ class Entries:
         if self._limit is not None and len(self) > self._limit:
             (self._entries or self._pending).popitem(last=False)
 
+    def awaits(self, prompt: Prompt) -> bool:
+        """Returns True if this prompt may continue a pending entry."""
+        return bool(self._pending) and not self._pending.keys().isdisjoint(prompt.prefixes)
+
     def resolve_pending(self, prompt: Prompt) -> Iterator[tuple[int, int | None]]:
         """Makes entries of the pending ones that this prompt continues. Yields the block and size of each."""
         if not self._pending:

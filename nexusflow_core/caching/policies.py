@@ -8,8 +8,9 @@ from typing import Any, Final
 from msgspec import Struct
 
 from nexusflow_core.caching.counters import Counter, RecordedCounter
+from nexusflow_core.caching.prediction import Prediction
 from nexusflow_core.caching.rules import ANTHROPIC, Rules
-from nexusflow_core.caching.simulator import CacheSimulator, Prediction
+from nexusflow_core.caching.simulator import CacheSimulator
 from nexusflow_core.costing import cost
 from nexusflow_core.errors import UnknownModelError
 from nexusflow_core.prices import PriceBook

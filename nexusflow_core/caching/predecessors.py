@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
-from nexusflow_core.caching.misses import Trace, divergence
+from nexusflow_core.caching.misses import Miss, Trace, divergence
 from nexusflow_core.caching.prompt import Prompt
 from nexusflow_core.caching.rules import Level
 
@@ -38,12 +38,15 @@ class Predecessors:
             if len(self._traces) > self._limit:
                 self._traces.popitem(last=False)
 
-    def find(self, prompt: Prompt, session: str | None, scope: str, beyond: int) -> Trace | None:
-        """Returns the earlier request with the longest common beginning, or None.
+    def find(
+        self, prompt: Prompt, session: str | None, scope: str, beyond: int
+    ) -> tuple[Trace | None, tuple[int, Miss] | None]:
+        """Returns the earlier request with the longest common beginning, and where they part; None, None.
 
-        Only requests with an entry beyond the block `beyond` count.
+        Only requests with an entry beyond the block `beyond` count, and none that part before it: they have
+        less in common with this one than what it reads.
         """
-        best, longest = None, -1
+        best, parting, longest = None, None, beyond
         for key in _keys(prompt, session, scope):
             trace = self._traces.get(key)
             if trace is None or trace is best or trace.reach <= beyond:
@@ -51,8 +54,8 @@ class Predecessors:
             found = divergence(prompt, trace)
             shared = len(prompt.prefixes) if found is None else found[0]
             if shared > longest:
-                best, longest = trace, shared
-        return best
+                best, parting, longest = trace, found, shared
+        return best, parting
 
 
 def _keys(prompt: Prompt, session: str | None, scope: str) -> Iterator[_Key]:

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
-
 from nexusflow_core.caching.counters import Counter, RecordedCounter, sizes_of
 from nexusflow_core.caching.entries import Entries, Pending
-from nexusflow_core.caching.misses import Miss, Reason, divergence
+from nexusflow_core.caching.misses import Miss, Reason
 from nexusflow_core.caching.predecessors import Predecessors
+from nexusflow_core.caching.prediction import Plan, Prediction, Step
 from nexusflow_core.caching.prompt import Breakpoint, Prompt
 from nexusflow_core.caching.readers import read_prompt
 from nexusflow_core.caching.rules import ANTHROPIC, Minimums, Rules
@@ -17,85 +16,7 @@ from nexusflow_core.caching.tokens import Counted, Tokens
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.usage import Usage
 
-__all__ = ["CacheSimulator", "Hit", "Prediction", "Step"]
-
-
-class Hit(Struct, frozen=True):
-    """The entry that was read: index and path of its last block, and the path of the breakpoint that found
-    it."""
-
-    index: int
-    path: str
-    breakpoint: str
-
-
-class Prediction(Struct, frozen=True, kw_only=True):
-    """The tokens that a request reads, writes and pays in full. They do not overlap.
-
-    `write_5m`, `write_1h`: writes with the shorter and the longer lifetime (5 minutes, an hour at Anthropic).
-    `hit` is None if nothing is read, `miss` if nothing is lost. Both are set if only a part is read.
-    """
-
-    read: Tokens
-    write_5m: Tokens
-    write_1h: Tokens
-    uncached: Tokens
-    total: Tokens
-    hit: Hit | None = None
-    miss: Miss | None = None
-
-    @property
-    def exact(self) -> bool:
-        """True if the number of tokens read is exactly known."""
-        return self.read.exact
-
-
-class _Plan(Struct):
-    """A prediction while it is made. `hit`: the block up to which the request reads; -1: it reads nothing."""
-
-    prompt: Prompt
-    sizes: dict[int, Tokens]
-    total: Tokens
-    at: float
-    visible: float
-    hit: int
-    found_by: int
-    minimum: int
-    doubtful: int = -1
-    """An entry's block that is not counted as a hit: its estimated size is below the minimum. -1: none."""
-
-    @property
-    def read(self) -> Tokens:
-        """The tokens that the request reads."""
-        if self.doubtful >= 0:
-            return Tokens(0, 0, self.sizes[self.doubtful].most)
-        if self.hit < 0:
-            return Tokens.exactly(0)
-        size = self.sizes[self.hit]
-        return size if size.exact or size.least >= self.minimum else Tokens(0, size.best, size.most)
-
-    def may_be_written(self) -> list[Breakpoint]:
-        """Returns the breakpoints after the hit, except those that are certainly below the minimum."""
-        marks = (mark for mark in self.prompt.marks if mark.index > self.hit)
-        return [mark for mark in marks if self.sizes[mark.index].most >= self.minimum]
-
-    def written(self) -> list[Breakpoint]:
-        """Returns the breakpoints that write an entry: after the hit, and probably not below the minimum."""
-        return [
-            mark
-            for mark in self.prompt.marks
-            if mark.index > self.hit and self.sizes[mark.index].best >= self.minimum
-        ]
-
-
-class Step(Struct):
-    """A request with its prediction. `observe` corrects it by the answer's usage."""
-
-    prediction: Prediction
-    plan: _Plan
-    session: str | None
-    scope: str
-    believed: bool = False
+__all__ = ["CacheSimulator"]
 
 
 class CacheSimulator:
@@ -149,11 +70,12 @@ class CacheSimulator:
         """
         counted = Counted.of(usage) if usage is not None and not isinstance(usage, Counted) else usage
         step = self.predict(request, at=at, answered_at=answered_at, scope=scope, session=session)
+        prediction = step.prediction()
         if counted is None:
             self.believe(step)
         else:
             self.observe(step, counted)
-        return step.prediction
+        return prediction
 
     def predict(
         self,
@@ -169,13 +91,13 @@ class CacheSimulator:
             raise ValueError("at: a datetime needs its time zone")
         prompt = request if isinstance(request, Prompt) else self.read(request, scope=scope)
         plan = self._plan(prompt, at, answered_at or at)
-        return Step(self._predict(plan, session, scope), plan, session, scope)
+        return Step(plan, plan.read, self._miss(plan, session, scope), session, scope)
 
     def believe(self, step: Step) -> None:
         """Takes the prediction as true until `observe`. Call it once the answer has begun."""
         step.believed = True
         self._apply(step.plan, step.plan.written())
-        self._predecessors.add(step.plan.prompt, step.session, step.scope, *self._reach(step.plan))
+        self._remember(step)
 
     def observe(self, step: Step, counted: Counted) -> None:
         """Learns from the answer's usage."""
@@ -184,9 +106,42 @@ class CacheSimulator:
             for mark in plan.written():
                 self._entries.drop(plan.prompt.prefixes[mark.index])
         self._observe(plan, counted)
-        self._predecessors.add(plan.prompt, step.session, step.scope, *self._reach(plan))
+        self._remember(step)
 
-    def _plan(self, prompt: Prompt, at: datetime, visible: datetime) -> _Plan:
+    def confirm(
+        self,
+        prompt: Prompt,
+        counted: Counted,
+        *,
+        beyond: int,
+        at: datetime,
+        answered_at: datetime,
+        scope: str = "",
+        session: str | None = None,
+    ) -> Step | None:
+        """Does what `predict` and `observe` do, in less time, if the counts are exactly those of an entry.
+
+        The entry must reach beyond so many blocks. None: it is another case, and nothing was learned.
+        """
+        if counted.calls > 1 or not counted.read or not counted.written or self._entries.awaits(prompt):
+            return None
+        now = at.timestamp()
+        hit, found_by = self._hit(prompt, now)
+        if (
+            hit < max(beyond, 0)
+            or hit == prompt.marks[-1].index
+            or self.counter.known(prompt, hit) != counted.read
+        ):
+            return None
+        read, minimum = Tokens.exactly(counted.read), self._minimums.tokens(prompt.model, at)
+        plan = Plan(prompt, {hit: read}, read, now, answered_at.timestamp(), hit, found_by, minimum)
+        step = Step(plan, read, self._miss(plan, session, scope), session, scope)
+        self._learn_sizes(prompt, counted)
+        self._learn_entries(plan, counted, hit)
+        self._remember(step)
+        return step
+
+    def _plan(self, prompt: Prompt, at: datetime, visible: datetime) -> Plan:
         for index, tokens in self._entries.resolve_pending(prompt):
             if tokens is not None:
                 self.counter.learn(prompt, index, tokens)
@@ -200,7 +155,7 @@ class CacheSimulator:
         if total.best < floor:
             total = Tokens(floor, floor, max(floor, total.most))
         minimum = self._minimums.tokens(prompt.model, at)
-        plan = _Plan(prompt, sizes, total, now, visible.timestamp(), hit, found_by, minimum)
+        plan = Plan(prompt, sizes, total, now, visible.timestamp(), hit, found_by, minimum)
         if hit >= 0 and not sizes[hit].exact and sizes[hit].best < minimum:
             plan.hit, plan.doubtful = -1, hit
         return plan
@@ -217,46 +172,23 @@ class CacheSimulator:
                     return index, mark.index
         return -1, -1
 
-    # Predicting
-
-    def _predict(self, plan: _Plan, session: str | None, scope: str) -> Prediction:
-        zero, read = Tokens.exactly(0), plan.read
-        written = plan.written()
-        long = [mark for mark in written if mark.lifetime == self.rules.long]
-        until_long = plan.sizes[long[-1].index] if long else read
-        until_last = plan.sizes[written[-1].index] if written else read
-        prompt = plan.prompt
-        hit = Hit(plan.hit, prompt.path(plan.hit), prompt.path(plan.found_by)) if plan.hit >= 0 else None
-        return Prediction(
-            read=read,
-            write_1h=until_long.above(read) if long else zero,
-            write_5m=until_last.above(until_long) if written else zero,
-            uncached=plan.total.above(until_last),
-            total=plan.total,
-            hit=hit,
-            miss=self._miss(plan, session, scope),
-        )
-
-    def _miss(self, plan: _Plan, session: str | None, scope: str) -> Miss | None:
+    def _miss(self, plan: Plan, session: str | None, scope: str) -> Miss | None:
         """Returns why the request reads less than earlier requests wrote for it; None if it does not."""
         marks = plan.prompt.marks
         if not marks or plan.hit == marks[-1].index:
             return None
-        last = plan.sizes[marks[-1].index]
-        if plan.hit < 0 and last.best < plan.minimum:
+        if plan.hit < 0 and (last := plan.sizes[marks[-1].index]).best < plan.minimum:
             return Miss(Reason.BELOW_MINIMUM, tokens=plan.minimum - last.best)
         lost, miss = self._lost_entry(plan)
-        before = self._predecessors.find(plan.prompt, session, scope, max(plan.hit, lost))
-        if before is not None:
-            found = divergence(plan.prompt, before)
-            if found is not None and found[0] <= before.reach:
-                late = plan.at - before.expires
-                return found[1] if late < 0 else Miss(Reason.EXPIRED, found[1].path, seconds=late)
+        before, found = self._predecessors.find(plan.prompt, session, scope, max(plan.hit, lost))
+        if before is not None and found is not None and found[0] <= before.reach:
+            late = plan.at - before.expires
+            return found[1] if late < 0 else Miss(Reason.EXPIRED, found[1].path, seconds=late)
         if miss is None and plan.hit < 0:
             return Miss(Reason.COLD)
         return miss
 
-    def _lost_entry(self, plan: _Plan) -> tuple[int, Miss | None]:
+    def _lost_entry(self, plan: Plan) -> tuple[int, Miss | None]:
         """Returns the block of the longest entry that this prompt cannot read, and why; -1 without one."""
         prompt, at = plan.prompt, plan.at
         for index in range(prompt.marks[-1].index, plan.hit, -1):
@@ -275,7 +207,7 @@ class CacheSimulator:
 
     # Learning
 
-    def _apply(self, plan: _Plan, written: list[Breakpoint]) -> None:
+    def _apply(self, plan: Plan, written: list[Breakpoint]) -> None:
         """Renews the entries up to the hit, and writes those of the breakpoints in `written`."""
         for mark in plan.prompt.marks:
             if mark.index <= plan.hit:
@@ -286,31 +218,40 @@ class CacheSimulator:
             lifetime = self.rules.lifetimes[mark.lifetime]
             self._entries.write(plan.prompt.prefixes[mark.index], lifetime, plan.at, plan.visible)
 
-    def _renew(self, plan: _Plan, index: int) -> None:
+    def _renew(self, plan: Plan, index: int) -> None:
         entry = self._entries.get(plan.prompt.prefixes[index])
         if entry is not None and entry.expires > plan.at:
             entry.renew(plan.at)
 
-    def _observe(self, plan: _Plan, counted: Counted) -> None:
+    def _observe(self, plan: Plan, counted: Counted) -> None:
         """Learns from an answer's counts: the sizes of prefixes, and which entries exist."""
         if counted.calls > 1:
             self._observe_server_tools(plan, counted)
             return
         prompt = plan.prompt
-        self.counter.learn_total(prompt, counted.total)
         if not prompt.marks or not counted.read + counted.written:
+            self.counter.learn_total(prompt, counted.total)
             self._correct_hit(plan, -1)
             return
-        last = prompt.marks[-1].index
-        self.counter.learn(prompt, last, counted.read + counted.written)
+        self._learn_sizes(prompt, counted)
+        read = self._block_read(plan, counted)
+        self._correct_hit(plan, read)
+        self._learn_entries(plan, counted, read)
+
+    def _learn_sizes(self, prompt: Prompt, counted: Counted) -> None:
+        """Learns the sizes that counts show of a prompt with breakpoints."""
+        self.counter.learn_total(prompt, counted.total)
+        self.counter.learn(prompt, prompt.marks[-1].index, counted.read + counted.written)
         if counted.write_1h and counted.write_5m:
             long = [mark.index for mark in prompt.marks if mark.lifetime == self.rules.long]
             if long:
                 self.counter.learn(prompt, long[-1], counted.read + counted.write_1h)
-        read = self._block_read(plan, counted)
+
+    def _learn_entries(self, plan: Plan, counted: Counted, read: int) -> None:
+        """Renews and writes the entries of a prompt, of which so much was `read`: a block, or -1."""
+        prompt = plan.prompt
         if read >= 0:
             self.counter.learn(prompt, read, counted.read)
-        self._correct_hit(plan, read)
         plan.sizes = sizes_of(self.counter, prompt, proved=read)
         if read >= 0 and read not in plan.sizes:
             plan.sizes[read] = self.counter.size(prompt, read)
@@ -322,7 +263,7 @@ class CacheSimulator:
             lifetime = self.rules.lifetimes[mark.lifetime]
             self._entries.write(prompt.prefixes[read], lifetime, plan.at, plan.at)
 
-    def _block_read(self, plan: _Plan, counted: Counted) -> int:
+    def _block_read(self, plan: Plan, counted: Counted) -> int:
         """Returns the block up to which the counts show a read; -1 if nothing was read, or it is unclear."""
         if not counted.read:
             return -1
@@ -337,14 +278,14 @@ class CacheSimulator:
                     return index
         return -1
 
-    def _correct_hit(self, plan: _Plan, read: int) -> None:
+    def _correct_hit(self, plan: Plan, read: int) -> None:
         """Sets the true hit, and drops an entry that was predicted and did not exist."""
         for index in (plan.hit, plan.doubtful):
             if index > read:
                 self._entries.drop(plan.prompt.prefixes[index])
         plan.hit = read
 
-    def _observe_server_tools(self, plan: _Plan, counted: Counted) -> None:
+    def _observe_server_tools(self, plan: Plan, counted: Counted) -> None:
         """Learns from an answer for which the model ran several times, because of server tools.
 
         The first run reads the predicted prefix. Each later run reads what the runs before it wrote. The last
@@ -365,7 +306,11 @@ class CacheSimulator:
             pending = Pending(tokens, lifetime, plan.at + lifetime, plan.visible, counted.thought)
             self._entries.add_pending(prompt, pending)
 
-    def _reach(self, plan: _Plan) -> tuple[int, float]:
+    def _remember(self, step: Step) -> None:
+        """Keeps the request, to compare later ones with it."""
+        self._predecessors.add(step.plan.prompt, step.session, step.scope, *self._reach(step.plan))
+
+    def _reach(self, plan: Plan) -> tuple[int, float]:
         """Returns the block of the last entry that this request leaves, and its end; -1 if it leaves none."""
         for mark in reversed(plan.prompt.marks):
             entry = self._entries.get(plan.prompt.prefixes[mark.index])

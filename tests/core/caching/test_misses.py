@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core.caching import CacheSimulator, Reason
+from nexusflow_core.caching import CacheSimulator, Prediction, Reason
 from tests.core.caching.asking import after, assistant, request, text, tool, user
 from tests.core.caching.oracle import WeightCounter
 
@@ -95,3 +95,20 @@ def test_every_reason_has_a_sentence() -> None:
         sentence = Miss(reason, "system[1]", ("effort",), 1234.5, 17, 3).sentence()
         assert sentence.endswith(".")
         assert "None" not in sentence
+
+
+def test_another_conversation_with_the_same_beginning_is_no_reason() -> None:
+    """Two conversations share a system prompt. The shorter one goes on and reads all that it wrote."""
+    cache = CacheSimulator(counter=WeightCounter())
+
+    def ask(name: str, turns: int, at: float) -> Prediction:
+        said = [text(f"{name}{turn}") for turn in range(turns)]
+        said[-1] = text(f"{name}{turns - 1}", mark="5m")
+        return cache.step(request(*map(user, said), system=[text("s")]), at=after(at))
+
+    ask("short", 1, 0)
+    for turns in range(1, 6):
+        ask("long", turns, turns)
+    found = ask("short", 2, 11)
+    assert found.hit is not None
+    assert (found.hit.path, found.miss) == ("messages[0].content[0]", None)

@@ -13,12 +13,15 @@ from nexusflow_core import Call, PriceBook, Target, Upstream
 from nexusflow_core.caching import CacheSimulator
 from nexusflow_core.caching import checkpoints as checkpoints_module
 from nexusflow_core.caching.checkpoints import Checkpoints
-from nexusflow_core.caching.doctor import CacheDoctor, Verdict
+from nexusflow_core.caching.doctor import CacheDoctor, Verdict, judged
+from nexusflow_core.caching.tokens import Counted
 from tests.core.caching.asking import after, assistant, request, text, tool, usage, user
 from tests.core.caching.oracle import WeightCounter
 from tests.core.caching.test_checkpoints import conversation, same, seen, whole
 from tests.core.caching.test_doctor import Traffic
 
+BOOK = PriceBook.builtin()
+TARGET = Target(Upstream(name="up", dialect="anthropic", base_url="http://up", auth="none"))
 LENGTH = 3000
 WORDS = ("one", "two", "six")  # equal lengths, so that a change moves no byte
 CHANGES = st.sampled_from(["grow", "grow", "grow", "first message", "last message", "system", "tool", "shrink"])
@@ -84,6 +87,77 @@ def test_the_doctor_says_the_same(steps: list[tuple[str, float]]) -> None:
         assert one.record.cache_disagreement == other.record.cache_disagreement
 
 
+BLOCKS = st.sampled_from(
+    [
+        text("one", LENGTH),
+        text("two", LENGTH),
+        text("a", 5),
+        {"type": "tool_use", "id": "t", "name": "n", "input": {"b": 1.0, "a": "é\n"}},
+        {"type": "tool_result", "tool_use_id": "t", "content": "ok / \u2028 ok"},
+        {"type": "tool_result", "tool_use_id": "t", "content": [text("six", LENGTH)]},
+        {"type": "image", "source": {"type": "url", "url": "http://x"}},
+        {"type": "thinking", "thinking": "hm", "signature": "s"},
+    ]
+)
+SAID = (
+    st.builds(user, BLOCKS) | st.builds(assistant, BLOCKS, BLOCKS) | st.just({"role": "user", "content": "Hi"})
+)
+TURN = st.tuples(
+    st.sampled_from(["s", "s", "s", "other", None]),
+    st.sampled_from([0, 0, 0, 0, 1, 3]),  # messages cut from the end
+    st.lists(SAID, min_size=1, max_size=3),
+    st.sampled_from(["5m", "5m", "1h", "automatic", "last two", None]),
+    st.sampled_from([5.0, 5.0, 5.0, 400.0]),
+    st.booleans(),
+)
+
+
+def _marked(messages: list[dict[str, Any]], mark: str | None) -> dict[str, Any]:
+    """Messages of which some last ones have a breakpoint, where blocks can have one."""
+    if mark == "automatic":
+        return request(*messages, system=[text("s", LENGTH)], cache_control={"type": "ephemeral"})
+    said = [*messages]
+    for at in {None: (), "last two": (-2, -1)}.get(mark, (-1,)):
+        if len(said) < -at or isinstance(said[at]["content"], str):
+            continue
+        *before, last = said[at]["content"]
+        if last["type"] != "thinking":
+            lifetime = "1h" if mark == "1h" else "5m"
+            content = [*before, {**last, "cache_control": {"type": "ephemeral", "ttl": lifetime}}]
+            said[at] = {**said[at], "content": content}
+    return request(*said, system=[text("s", LENGTH)], tools=[tool("t")])
+
+
+@given(st.lists(TURN, min_size=2, max_size=10))
+@settings(max_examples=150, deadline=None)
+def test_the_doctor_says_what_the_simulator_says(turns: list[Any]) -> None:
+    """Several conversations, gone on or cut back; of the same bytes, the doctor has read but the ends."""
+    vendor, offline, doctor = CacheSimulator(counter=WeightCounter()), CacheSimulator(), CacheDoctor(BOOK)
+    said, at = dict[str | None, list[dict[str, Any]]](), 0.0
+    for session, cut, more, mark, pause, stream in turns:
+        earlier = said.get(session, [])
+        said[session] = [*earlier[: len(earlier) - cut], *more]
+        body, at = _marked(said[session], mark), at + pause
+        true = vendor.step(body, at=after(at), scope="up\0", session=session)
+        counts = usage(true.read.best, true.write_5m.best, true.write_1h.best, true.uncached.best)
+        step = offline.predict(body, at=after(at), scope="up\0", session=session)
+        counted = Counted.of(counts)
+        expected = judged(step, counted)
+        offline.observe(step, counted)
+        headers = [] if session is None else [(b"x-claude-code-session-id", session.encode())]
+        call = Call(
+            endpoint="messages",
+            request_id="r",
+            started_at=after(at),
+            headers=headers,
+            body=json.dumps(body).encode(),
+        ).look(10**8)
+        early = counts if stream else None
+        diagnosis = doctor.look(call, TARGET, at=after(at), answered_at=after(at), usage=early)
+        assert diagnosis is not None
+        assert diagnosis.verdict(counts, stream=stream) == expected
+
+
 def test_proved_bytes_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither those around the messages nor those of earlier turns."""
     vendor, client, traffic = Vendor(), Client(), Traffic()
@@ -97,9 +171,8 @@ def test_proved_bytes_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_counts_that_changed_after_the_start_are_judged() -> None:
     """Server tools run the model again: the last usage is a sum, which proves nothing of one run."""
-    doctor = CacheDoctor(PriceBook.builtin())
+    doctor = CacheDoctor(BOOK)
     vendor, client = Vendor(), Client()
-    target = Target(Upstream(name="up", dialect="anthropic", base_url="http://up", auth="none"))
     found = list[Verdict]()
     for number in range(3):
         counts = vendor.counts(client.body(), number)
@@ -110,7 +183,7 @@ def test_counts_that_changed_after_the_start_are_judged() -> None:
             body=json.dumps(client.body()).encode(),
         ).look(10**8)
         at = {"at": after(number), "answered_at": after(number)}
-        diagnosis = doctor.look(call, target, **at, usage=counts)
+        diagnosis = doctor.look(call, TARGET, **at, usage=counts)
         assert diagnosis is not None
         again = {name: 2 * count for name, count in counts.items() if isinstance(count, int)}
         final = {**again, "server_tool_use": {"web_search_requests": 1}} if number == 1 else counts
