@@ -13,7 +13,7 @@ import anyio.to_thread
 import msgspec
 
 from nexusflow_asgi.hooks import logger
-from nexusflow_asgi.stores.ledger_store import LedgerStore
+from nexusflow_asgi.stores.protocol import LedgerStore
 from nexusflow_asgi.unsaved import Unsaved
 from nexusflow_core.ledger import LedgerRow, row_of
 from nexusflow_core.record import CallRecord

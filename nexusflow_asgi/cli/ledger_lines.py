@@ -4,8 +4,8 @@ import asyncio
 import os
 from collections.abc import Iterator
 
-from nexusflow_asgi.stores.ledger_store import LedgerPage
 from nexusflow_asgi.stores.opening import check_exists, open_ledger
+from nexusflow_asgi.stores.protocol import LedgerPage
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.ledger import line_of
 

@@ -18,8 +18,8 @@ from nexusflow_asgi.app import NexusFlow
 from nexusflow_asgi.backend import is_failure
 from nexusflow_asgi.hooks import logger
 from nexusflow_asgi.pages.usage import Asked, usage_of
-from nexusflow_asgi.stores.ledger_store import LedgerStore
 from nexusflow_asgi.stores.opening import open_ledger
+from nexusflow_asgi.stores.protocol import LedgerStore
 from nexusflow_core.budgets import MAX_SCOPE
 from nexusflow_core.errors import ConfigError
 

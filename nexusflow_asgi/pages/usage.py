@@ -7,8 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from nexusflow_asgi.stores import CapStore
-from nexusflow_asgi.stores.ledger_store import LedgerPage, LedgerStore
-from nexusflow_asgi.stores.protocol import OpenWindow
+from nexusflow_asgi.stores.protocol import LedgerPage, LedgerStore, OpenWindow
 from nexusflow_core.budgets import Cap
 from nexusflow_core.budgets.amounts import FEMTO_PER_NANO, shown
 from nexusflow_core.ledger import EVERYTHING, LedgerRow, Spend, day_of

@@ -10,7 +10,7 @@ from sqlalchemy import MetaData, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from nexusflow_asgi.stores.rows import PAUSE, TRIES, pause_after
+from nexusflow_asgi.stores.protocol import PAUSE, TRIES, pause_after
 from nexusflow_asgi.stores.tables import Tables
 
 __all__ = ["Database"]

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from nexusflow_asgi.stores.key_store import KeyStore
-from nexusflow_asgi.stores.ledger_store import LedgerStore
 from nexusflow_asgi.stores.memory import MemoryStore
-from nexusflow_asgi.stores.protocol import CapStore
+from nexusflow_asgi.stores.protocol import CapStore, LedgerStore
 from nexusflow_core.errors import ConfigError
 
 if TYPE_CHECKING:

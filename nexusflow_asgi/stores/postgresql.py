@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, BigInteger, Table, Text, bindparam, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from nexusflow_asgi.stores.rows import MissingWindowError, RefusedError
+from nexusflow_asgi.stores.protocol import MissingWindowError, RefusedError
 from nexusflow_asgi.stores.sqlalchemy import SqlStore
 from nexusflow_asgi.stores.tables import Tables
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Settled, decide

@@ -10,8 +10,7 @@ import msgspec
 from redis import ConnectionError
 from redis.asyncio import BlockingConnectionPool, Redis
 
-from nexusflow_asgi.stores.protocol import Lost, OpenWindow
-from nexusflow_asgi.stores.rows import KEPT_SECONDS, SWEPT_AT_ONCE
+from nexusflow_asgi.stores.protocol import KEPT_SECONDS, SWEPT_AT_ONCE, Lost, OpenWindow
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Settled, Window, decide
 from nexusflow_core.budgets.holds import EMPTY
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexusflow_asgi.stores.database import Database
-from nexusflow_asgi.stores.ledger_store import LedgerPage
+from nexusflow_asgi.stores.protocol import LedgerPage
 from nexusflow_core.ledger import EVERYTHING, SUMS, LedgerRow, Spend, spends_of
 
 __all__ = ["SqlLedger"]

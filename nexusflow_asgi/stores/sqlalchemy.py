@@ -9,13 +9,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from nexusflow_asgi.stores.database import Database
-from nexusflow_asgi.stores.protocol import Lost, OpenWindow
-from nexusflow_asgi.stores.rows import (
+from nexusflow_asgi.stores.protocol import (
     ARMED,
     KEPT_SECONDS,
     SWEPT_AT_ONCE,
     TRIES,
+    Lost,
     MissingWindowError,
+    OpenWindow,
     RefusedError,
     balance_before,
 )

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from nexusflow_asgi.budgets import keeper as keeping
 from nexusflow_asgi.stores import MemoryStore, open_store
-from nexusflow_asgi.stores.ledger_store import LedgerPage
 from nexusflow_asgi.stores.opening import open_ledger
+from nexusflow_asgi.stores.protocol import LedgerPage
 from nexusflow_core.budgets import Balance
 from tests.asgi.asking import BODY, LIMIT, Answer, ask, http_scope
 from tests.asgi.test_budgets import Kept, balances, both_backends, cap, gateway

@@ -18,7 +18,7 @@ from django.db.models import F, Q
 from nexusflow_asgi.contrib.django.models import Hold as HoldRow
 from nexusflow_asgi.contrib.django.models import Window as WindowRow
 from nexusflow_asgi.stores import Lost, OpenWindow
-from nexusflow_asgi.stores.rows import (
+from nexusflow_asgi.stores.protocol import (
     ARMED,
     KEPT_SECONDS,
     SWEPT_AT_ONCE,

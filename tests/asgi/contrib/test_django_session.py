@@ -25,7 +25,7 @@ from django.core.management import call_command
 from django.http import HttpRequest
 from importlib import import_module
 from nexusflow_asgi import NexusFlow
-from nexusflow_asgi.contrib.django.session import session_user
+from nexusflow_asgi.contrib.django import session_user
 from nexusflow_core import Principal
 from tests.asgi.asking import ask, offline
 

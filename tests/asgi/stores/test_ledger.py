@@ -22,8 +22,8 @@ import nexusflow_asgi.ledger
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.ledger import Ledger
 from nexusflow_asgi.stores import open_store
-from nexusflow_asgi.stores.ledger_store import LedgerPage, LedgerStore
 from nexusflow_asgi.stores.opening import open_ledger
+from nexusflow_asgi.stores.protocol import LedgerPage, LedgerStore
 from nexusflow_asgi.unsaved import Unsaved
 from nexusflow_core import CallRecord
 from nexusflow_core.budgets import Claim, Window

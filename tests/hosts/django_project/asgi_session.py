@@ -12,7 +12,7 @@ from django_project.models import LlmCall  # noqa: E402
 from ledger import client, log  # noqa: E402
 
 from nexusflow_asgi import LoggingHook, NexusFlow  # noqa: E402
-from nexusflow_asgi.contrib.django.session import session_user  # noqa: E402
+from nexusflow_asgi.contrib.django import session_user  # noqa: E402
 from nexusflow_asgi.transports.httpx import HttpxTransport  # noqa: E402
 from nexusflow_core import CallRecord, Principal  # noqa: E402
 
