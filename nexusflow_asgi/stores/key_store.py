@@ -2,8 +2,9 @@
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -11,7 +12,16 @@ from nexusflow_core.budgets import MAX_SCOPE, MAX_SCOPES, Cap
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.keys import RANDOM_BYTES, Key, NewKey, covers, new_key_text, scope_of_key
 
-__all__ = ["KeyOptions", "KeyStore", "MemoryKeyStore", "create", "mint", "rotate"]
+__all__ = [
+    "KeyOptions",
+    "KeyStore",
+    "MemoryKeyStore",
+    "columns_of_key",
+    "create",
+    "key_of_columns",
+    "mint",
+    "rotate",
+]
 
 MAX_PARENTS = 3
 """Bound on the keys above a key. Each is looked up."""
@@ -98,6 +108,31 @@ class MemoryKeyStore:
 
     async def aclose(self) -> None:
         pass
+
+
+# How databases keep a key
+
+_JSON = {
+    "models": tuple[str, ...],
+    "scopes": tuple[str, ...],
+    "caps": tuple[Cap, ...],
+    "metadata": dict[str, str],
+}
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    name: msgspec.json.Decoder(type) for name, type in _JSON.items()
+}
+"""Columns of JSON text: no query looks into them."""
+
+
+def columns_of_key(key: Key) -> dict[str, Any]:
+    """Returns a key as a row of a database."""
+    row = msgspec.structs.asdict(key)
+    return {**row, **{name: msgspec.json.encode(row[name]).decode() for name in _JSON}}
+
+
+def key_of_columns(row: Mapping[str, Any]) -> Key:
+    """Returns the key in a row of a database."""
+    return Key(**{**row, **{name: decoder.decode(row[name]) for name, decoder in _DECODERS.items()}})
 
 
 async def create(store: KeyStore, options: KeyOptions, *, now: int) -> NewKey:

@@ -15,6 +15,7 @@ from nexusflow_core.ledger import LedgerRow, Spend
 __all__ = [
     "ARMED",
     "KEPT_SECONDS",
+    "MOST_SCOPES",
     "PAUSE",
     "SWEPT_AT_ONCE",
     "TRIES",
@@ -132,6 +133,9 @@ KEPT_SECONDS = 35 * 86400
 """Seconds that an ended window and a lost hold stay, for calls that end late and for whoever looks."""
 
 SWEPT_AT_ONCE = 500
+
+MOST_SCOPES = 1000
+"""Sums of scopes that are returned at once."""
 
 ARMED = "armed"
 """The unit of a row that keeps the start of an armed window."""

@@ -3,26 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexusflow_asgi.stores.database import Database
-from nexusflow_core.budgets import Cap
+from nexusflow_asgi.stores.key_store import columns_of_key, key_of_columns
 from nexusflow_core.keys import Key
 
 __all__ = ["SqlKeyStore"]
-
-_JSON = {
-    "models": tuple[str, ...],
-    "scopes": tuple[str, ...],
-    "caps": tuple[Cap, ...],
-    "metadata": dict[str, str],
-}
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    name: msgspec.json.Decoder(type) for name, type in _JSON.items()
-}
-"""Columns of JSON text: no query looks into them."""
 
 
 class SqlKeyStore:
@@ -34,15 +22,14 @@ class SqlKeyStore:
 
     async def find(self, id: str) -> Key | None:
         async def step(connection: AsyncConnection) -> Key | None:
-            rows = await connection.execute(select(self._table).where(self._table.c.id == id))
-            row = rows.one_or_none()
-            return None if row is None else _key(row)
+            rows: Any = await connection.execute(select(self._table).where(self._table.c.id == id))
+            row = rows.mappings().one_or_none()
+            return None if row is None else key_of_columns(row)
 
         return await self._database.run(step)
 
     async def add(self, key: Key) -> None:
-        row = msgspec.structs.asdict(key)
-        row.update({name: msgspec.json.encode(row[name]).decode() for name in _JSON})
+        row = columns_of_key(key)
 
         async def step(connection: AsyncConnection) -> None:
             await connection.execute(insert(self._table).values(row))
@@ -64,7 +51,8 @@ class SqlKeyStore:
         async def step(connection: AsyncConnection) -> list[Key]:
             columns = self._table.c
             wanted = select(self._table).where(columns.id > after).order_by(columns.id).limit(limit)
-            return [_key(row) for row in await connection.execute(wanted)]
+            rows: Any = await connection.execute(wanted)
+            return [key_of_columns(row) for row in rows.mappings()]
 
         return await self._database.run(step)
 
@@ -76,9 +64,3 @@ class SqlKeyStore:
             return (await connection.execute(update(self._table).where(which).values(values))).rowcount == 1
 
         return await self._database.run(step)
-
-
-def _key(row: Any) -> Key:
-    members = dict(row._mapping)
-    members.update({name: decoder.decode(members[name]) for name, decoder in _DECODERS.items()})
-    return Key(**members)

@@ -11,13 +11,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexusflow_asgi.stores.database import Database
-from nexusflow_asgi.stores.protocol import LedgerPage
+from nexusflow_asgi.stores.protocol import MOST_SCOPES, LedgerPage
 from nexusflow_core.ledger import EVERYTHING, SUMS, LedgerRow, Spend, spends_of
 
 __all__ = ["SqlLedger"]
 
 _TRIES = 5
-_MOST_SCOPES = 1000
 
 
 class SqlLedger:
@@ -131,7 +130,7 @@ class SqlLedger:
         day, model = func.min(columns.day).label("day"), func.min("").label("model")
         wanted = select(day, columns.scope, model, *sums).where(columns.day >= since, columns.day < until)
         grouped = wanted.where(columns.scope != EVERYTHING).group_by(columns.scope)
-        return grouped.order_by(func.sum(columns.cost_nano).desc(), columns.scope).limit(_MOST_SCOPES)
+        return grouped.order_by(func.sum(columns.cost_nano).desc(), columns.scope).limit(MOST_SCOPES)
 
 
 def _row(row: Any) -> LedgerRow:

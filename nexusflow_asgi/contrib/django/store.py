@@ -2,7 +2,7 @@
 # pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
 """DjangoStore: windows and holds in the host's database, through Django's ORM.
 
-Each step is one `transaction.atomic`, and begins with a write. The ORM blocks, so it runs in threads.
+Each step is one `transaction.atomic`, and begins with a write.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
-from django.db import IntegrityError, OperationalError, close_old_connections, connections, transaction
+from django.db import IntegrityError, OperationalError, close_old_connections, transaction
 from django.db.models import F, Q
 
 from nexusflow_asgi.contrib.django.models import Hold as HoldRow
@@ -30,27 +30,52 @@ from nexusflow_asgi.stores.protocol import (
 )
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Refusal, Settled, Window, decide
 from nexusflow_core.budgets.holds import EMPTY
-from nexusflow_core.errors import ConfigError
 
-__all__ = ["DjangoStore"]
+__all__ = ["DjangoStore", "Steps"]
 
 T = TypeVar("T")
 
 _THREADS = 8
 
 
-class DjangoStore:
-    """A CapStore in one of Django's databases: `NexusFlow(..., store=DjangoStore())`.
+class Steps:
+    """What the stores on the ORM share. `using`: the name of a database in Django's DATABASES.
 
-    Raises ConfigError for MySQL and MariaDB, whose columns of Django confuse `user:a` with `user:A`: use
-    `open_store` with an engine of SQLAlchemy there.
+    A step may be repeated, so what belongs together stands in one `transaction.atomic`. On SQLite such a
+    transaction begins with a write: one that reads first cannot wait for another writer.
     """
 
     def __init__(self, using: str = "default") -> None:
-        if connections[using].vendor == "mysql":
-            raise ConfigError("store", "DjangoStore does not serve MySQL and MariaDB: use open_store instead")
         self._using = using
         self._threads = anyio.CapacityLimiter(_THREADS)
+
+    async def aclose(self) -> None:
+        """Does nothing: Django closes its connections."""
+
+    async def _run(self, step: Callable[..., T], *arguments: Any, again: tuple[type[Exception], ...] = ()) -> T:
+        """Runs a step in a thread, with a connection that is closed as Django's settings say.
+
+        Repeats it after a deadlock, a busy file or a lost connection, and after the errors in `again`.
+        """
+        work = partial(self._repeated, (OperationalError, *again), step, *arguments)
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+
+    def _repeated(self, passing: tuple[type[Exception], ...], step: Callable[..., T], *arguments: Any) -> T:
+        for tried in range(TRIES):
+            close_old_connections()
+            try:
+                return step(*arguments)
+            except passing:
+                if tried + 1 == TRIES:
+                    raise
+                time.sleep(pause_after(tried))
+            finally:
+                close_old_connections()
+        raise AssertionError("unreachable")
+
+
+class DjangoStore(Steps):
+    """A CapStore in one of Django's databases: `NexusFlow(..., store=DjangoStore())`."""
 
     async def hold(
         self, request_id: str, claims: Sequence[Claim], *, now: int, expires_at: int
@@ -88,9 +113,6 @@ class DjangoStore:
             return [_open(row) for row in rows.order_by("key")[:limit]]
 
         return await self._run(step)
-
-    async def aclose(self) -> None:
-        """Does nothing: Django closes its connections."""
 
     # What each does inside its transaction
 
@@ -187,25 +209,6 @@ class DjangoStore:
     def _balances(self, claims: Sequence[Claim]) -> dict[str, Balance]:
         rows = self._windows.filter(key__in=[claim.window.key for claim in claims])
         return {row.key: Balance(row.used, row.held, row.rest) for row in rows}
-
-    async def _run(self, step: Callable[..., T], *arguments: Any) -> T:
-        """Runs a step in a thread, with a connection that is closed as Django's settings say."""
-        work = partial(self._repeated, step, *arguments)
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
-
-    def _repeated(self, step: Callable[..., T], *arguments: Any) -> T:
-        """Repeats a step after a deadlock, a busy file or a lost connection."""
-        for tried in range(TRIES):
-            close_old_connections()
-            try:
-                return step(*arguments)
-            except OperationalError:
-                if tried + 1 == TRIES:
-                    raise
-                time.sleep(pause_after(tried))
-            finally:
-                close_old_connections()
-        raise AssertionError("unreachable")
 
 
 def _open(row: Any) -> OpenWindow:

@@ -11,17 +11,30 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from nexusflow_asgi.stores import CapStore, open_store
+from nexusflow_asgi.stores.key_store import KeyStore, MemoryKeyStore
+from nexusflow_asgi.stores.opening import open_key_store, open_ledger
+from nexusflow_asgi.stores.protocol import LedgerStore
 
-KINDS = ["memory", "sqlite", "postgresql", "mariadb", "redis", "django"]
+DJANGO = ["django-sqlite", "django-postgresql", "django-mariadb"]
+LONG = {"django-postgresql", "django-mariadb"}
+KINDS = ["memory", "sqlite", "postgresql", "mariadb", "redis", *DJANGO]
 
 POSTGRESQL = os.environ.get(
     "NEXUSFLOW_TEST_POSTGRESQL", "postgresql+asyncpg://postgres@127.0.0.1:5432/postgres"
 )
 MARIADB = os.environ.get("NEXUSFLOW_TEST_MARIADB", "mariadb+asyncmy://root@127.0.0.1:3306/mysql")
 REDIS = os.environ.get("NEXUSFLOW_TEST_REDIS", "redis://127.0.0.1:6379/0")
+
+
+def parameters(*kinds: str) -> list[Any]:
+    """Returns kinds as parameters of a test. Those that take long are for `-m matrix`."""
+    import pytest
+
+    return [pytest.param(kind, marks=pytest.mark.matrix if kind in LONG else ()) for kind in kinds]
 
 
 @contextmanager
@@ -31,8 +44,9 @@ def fresh(kind: str, folder: Path) -> Iterator[str]:
         yield "memory:"
     elif kind == "sqlite":
         yield f"sqlite:///{folder}/nexusflow.db"
-    elif kind == "django":
-        yield from _fresh_django(folder)
+    elif kind.startswith("django-"):
+        with fresh(kind.removeprefix("django-"), folder) as url:
+            yield from _fresh_django(url)
     elif kind == "redis":
         yield from _fresh_redis()
     else:
@@ -55,30 +69,47 @@ def fresh(kind: str, folder: Path) -> Iterator[str]:
 DJANGO_APP = "nexusflow_asgi.contrib.django"
 
 
-def _fresh_django(folder: Path) -> Iterator[str]:
-    """A database of Django's own, made by the app's migrations."""
-    configure_django()
+def _fresh_django(url: str) -> Iterator[str]:
+    """The tables of Django's app in an empty database, made by its migrations."""
+    alias = django_alias(url)
     from django.core.management import call_command
     from django.db import connections
 
-    alias = f"nexusflow_{uuid.uuid4().hex[:12]}"
-    options = {"transaction_mode": "IMMEDIATE"}
-    default = connections.settings["default"]
-    connections.settings[alias] = {**default, "NAME": str(folder / "django.db"), "OPTIONS": options}
-    call_command("migrate", database=alias, verbosity=0)
+    call_command("migrate", "nexusflow", database=alias, verbosity=0)
     connections[alias].close()
     try:
-        yield f"django:{alias}"
+        yield f"django:{url}"
     finally:
         connections[alias].close()
         del connections.settings[alias]
 
 
+def django_alias(url: str) -> str:
+    """Returns Django's name for the database of a URL, which this process may not know yet."""
+    configure_django()
+    from django.db import connections
+
+    if url not in connections.settings:
+        parts = urlsplit(url)
+        kind = parts.scheme.partition("+")[0]
+        backend = {"sqlite": "sqlite3", "mariadb": "mysql"}.get(kind, kind)
+        settings: dict[str, Any] = {"ENGINE": f"django.db.backends.{backend}", "NAME": parts.path[1:]}
+        if kind == "sqlite":
+            settings["OPTIONS"] = {"transaction_mode": "IMMEDIATE"}
+        else:
+            settings |= {"HOST": parts.hostname, "PORT": parts.port, "USER": parts.username}
+            settings["PASSWORD"] = parts.password or ""
+        connections.settings[url] = {**connections.settings["default"], **settings}
+    return url
+
+
 def configure_django() -> None:
     """Sets Django up once for a process of tests."""
     import django
+    import pymysql
     from django.conf import settings
 
+    pymysql.install_as_MySQLdb()  # a driver for MariaDB that needs no compiler
     if not settings.configured:
         engine = "django.db.backends.sqlite3"
         settings.configure(
@@ -114,16 +145,38 @@ def _fresh_redis() -> Iterator[str]:
 def opened(place: str) -> CapStore:
     """Returns a store at this address, as a process of its own would open it."""
     if place.startswith("django:"):
-        configure_django()
+        using = django_alias(place.removeprefix("django:"))
         from nexusflow_asgi.contrib.django.store import DjangoStore
 
-        return DjangoStore(place.removeprefix("django:"))
+        return DjangoStore(using)
     url, _, prefix = place.partition("#")
     if not prefix:
         return open_store(url)
     from nexusflow_asgi.stores.redis import RedisStore
 
     return RedisStore(url, prefix)
+
+
+def opened_keys(place: str) -> KeyStore:
+    """Returns the store of keys at this address."""
+    if place == "memory:":
+        return MemoryKeyStore()
+    if not place.startswith("django:"):
+        return open_key_store(place)
+    using = django_alias(place.removeprefix("django:"))
+    from nexusflow_asgi.contrib.django.ledger import DjangoKeyStore
+
+    return DjangoKeyStore(using)
+
+
+def opened_ledger(place: str) -> LedgerStore:
+    """Returns the ledger at this address."""
+    if not place.startswith("django:"):
+        return open_ledger(place)
+    using = django_alias(place.removeprefix("django:"))
+    from nexusflow_asgi.contrib.django.ledger import DjangoLedger
+
+    return DjangoLedger(using)
 
 
 async def _tell(server: str, sql: str) -> None:

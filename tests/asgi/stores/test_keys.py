@@ -14,26 +14,25 @@ import pytest
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.stored_keys import StoredKeys
 from nexusflow_asgi.stores.key_store import KeyOptions, KeyStore, MemoryKeyStore, create, mint, rotate
-from nexusflow_asgi.stores.opening import open_key_store
 from nexusflow_core import CallRecord, ConfigError, OverloadedError, Principal
 from nexusflow_core.budgets import Cap
 from nexusflow_core.config import decode_config
 from tests.asgi.asking import BODY, MODEL, OFFLINE, Answer, ask
-from tests.asgi.stores.services import fresh
+from tests.asgi.stores.services import DJANGO, fresh, opened_keys, parameters
 
 T = TypeVar("T")
 
 Run = Callable[[Callable[[KeyStore], Awaitable[T]]], T]
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql", "mariadb"])
+@pytest.fixture(params=parameters("memory", "sqlite", "postgresql", "mariadb", *DJANGO))
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run[Any]]:
     """Runs a coroutine with an empty store of each kind."""
     with fresh(request.param, tmp_path) as place:
 
         def run_in(step: Callable[[KeyStore], Awaitable[Any]]) -> Any:
             async def whole() -> Any:
-                store = MemoryKeyStore() if place == "memory:" else open_key_store(place)
+                store = opened_keys(place)
                 try:
                     return await step(store)
                 finally:

@@ -21,7 +21,6 @@ import pytest
 import nexusflow_asgi.ledger
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.ledger import Ledger
-from nexusflow_asgi.stores import open_store
 from nexusflow_asgi.stores.opening import open_ledger
 from nexusflow_asgi.stores.protocol import LedgerPage, LedgerStore
 from nexusflow_asgi.unsaved import Unsaved
@@ -30,14 +29,14 @@ from nexusflow_core.budgets import Claim, Window
 from nexusflow_core.config import decode_config
 from nexusflow_core.ledger import LedgerRow, row_of
 from tests.asgi.asking import OFFLINE, ask
-from tests.asgi.stores.services import fresh
+from tests.asgi.stores.services import DJANGO, fresh, opened, opened_ledger, parameters
 from tests.core.ledger.test_ledger import record
 
 Run = Callable[[Callable[[LedgerStore], Awaitable[Any]]], Any]
 DAY = int(datetime(2026, 11, 22, tzinfo=UTC).timestamp())
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(params=parameters("sqlite", "postgresql", "mariadb", *DJANGO))
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database of each kind."""
     with fresh(request.param, tmp_path) as url:
@@ -50,7 +49,7 @@ def run(place: str) -> Run:
 
     def run_in(step: Callable[[LedgerStore], Awaitable[Any]]) -> Any:
         async def whole() -> Any:
-            store = open_ledger(place)
+            store = opened_ledger(place)
             try:
                 return await step(store)
             finally:
@@ -149,7 +148,7 @@ def test_a_lost_call_costs_what_was_held_for_it(place: str, run: Run) -> None:
     window = Window("team:red|usd|day|1", "team:red", "usd", "day", DAY, DAY + 86400)
 
     async def hold() -> None:
-        store = open_store(place)
+        store = opened(place)
         await store.hold("req_0000", [Claim(window, 5_000_000)], now=DAY, expires_at=DAY + 60)
         await store.aclose()
 

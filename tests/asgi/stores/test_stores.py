@@ -11,7 +11,7 @@ import pytest
 from nexusflow_asgi.stores import CapStore
 from nexusflow_asgi.stores.redis import RedisStore
 from nexusflow_core.budgets import Balance, Charge, Claim, Hold, Meter, Refusal, RefusalCause, Window
-from tests.asgi.stores.services import KINDS, fresh, opened
+from tests.asgi.stores.services import KINDS, fresh, opened, parameters
 
 NOW = 1_790_000_000
 LATER = NOW + 120
@@ -29,7 +29,7 @@ def charge(amount: int, rest: int = 0, scope: str = "user:u1") -> Charge:
     return Charge(window(scope).key, amount, rest)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=parameters(*KINDS))
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with fresh(request.param, tmp_path) as found:
         yield found
