@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def imports(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -69,10 +71,10 @@ def floor(module: str, package: str, floors: list[str]) -> int:
 def test_each_module_imports_only_lower_floors(package: str, floors: list[str]) -> None:
     """So there is no circle, and the list above reads as the architecture."""
     wrong: list[str] = []
+    known = {module_name(path) for path in sources(package)}
     for path in sources(package):
         name = module_name(path)
         own = floor(name, package, floors)
-        known = {module_name(other) for other in sources(package)}
         for imported in imports(path) & known:
             theirs = floor(imported, package, floors)
             if theirs > own:  # modules of one folder are on one floor; the next test keeps them in order
