@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from nexusflow_core import AttemptRecord, CallRecord, Usage, cost
-from nexusflow_core.costing.flags import FLAGS, meaning
+from nexusflow_core.costing.amounts import FLAGS, meaning
 from tests.asgi.test_bounds import table as bounds_table
 from tests.hosts.shown import FORMS, headed, shown
 from tests.matrix.results import clients_table, hosts_table, versions

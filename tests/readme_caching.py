@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nexusflow_asgi.cli import main
-from nexusflow_asgi.cli.cache.chart import COLOURS, chart
+from nexusflow_asgi.cli.cache.page import COLOURS, chart
 from nexusflow_core import PriceBook
 from nexusflow_core.caching import ANTHROPIC, OPENAI, CacheSimulator, Counted, Rules, break_even, pings
 from tests.core.caching.oracle import WeightCounter

@@ -9,7 +9,7 @@ from typing import Any
 
 from nexusflow_core.dialects.openai_chat import vendors as chat
 from nexusflow_core.dialects.openai_responses import vendors as responses
-from nexusflow_core.translation import vendor_row
+from nexusflow_core.translation import translated_dialect
 from nexusflow_core.translation.refusals import DROPPED, NO_OPS, REFUSED
 
 __all__ = [
@@ -66,7 +66,7 @@ def _shown(field: str, row: Any) -> str:
 def _columns(dialect: ModuleType) -> str:
     """Reads the docstrings of the columns."""
     lines = ["| column | meaning | source |", "| --- | --- | --- |"]
-    for module, name in ((vendor_row, "VendorRow"), (dialect.columns, "Vendor")):
+    for module, name in ((translated_dialect, "VendorRow"), (dialect.columns, "Vendor")):
         body = ast.parse(inspect.getsource(module)).body
         [table] = [node for node in body if isinstance(node, ast.ClassDef) and node.name == name]
         for field, about in zip(table.body, table.body[1:], strict=False):

@@ -1,6 +1,7 @@
-"""Log files of a command: which ones they are, and the calls in them. Each call counts once, by its id."""
+"""Log files and ledgers of a command: which they are, and the calls in them. Each counts once, by its id."""
 
 import argparse
+import asyncio
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -10,18 +11,22 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from nexusflow_asgi.cli.ledger_lines import is_ledger, ledger_lines
 from nexusflow_asgi.cli.log_bytes import DAMAGED, is_parquet, plain_bytes, raw_bytes
 from nexusflow_asgi.cli.log_values import Row, csv_rows, first_line, json_values, parquet_rows
 from nexusflow_asgi.cli.table import printable
+from nexusflow_asgi.stores.opening import check_exists, open_ledger
+from nexusflow_asgi.stores.protocol import LedgerPage
 from nexusflow_core.errors import ConfigError, InvalidUsageError
+from nexusflow_core.ledger import line_of
 from nexusflow_core.logs import Entry, NotAnEntryError, Skipped, columns_of, read_log, read_row
 
-__all__ = ["LogFile", "Reading", "add_files_argument", "log_files"]
+__all__ = ["LogFile", "Reading", "add_files_argument", "ledger_lines", "log_files"]
 
 _SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _PACKED: Final = (".gz", ".zst")
 _EVERY: Final = 4096
+_PAGE: Final = 2000  # rows of a ledger
+_ENV: Final = "env:"
 _DUPLICATE: Final = Skipped("another line has the same id", expected=True)
 
 Found: TypeAlias = tuple[int, Entry | Skipped]
@@ -43,7 +48,7 @@ class LogFile(Struct, frozen=True):
     @property
     def is_ledger(self) -> bool:
         """True for the URL of a database."""
-        return is_ledger(self.name)
+        return _is_ledger(self.name)
 
 
 def add_files_argument(parser: argparse.ArgumentParser, help: str) -> None:
@@ -59,7 +64,7 @@ def log_files(names: list[str]) -> list[LogFile]:
     found: list[LogFile] = []
     for name in names:
         path = Path(name)
-        if name == "-" or is_ledger(name):
+        if name == "-" or _is_ledger(name):
             found.append(LogFile(name))
             continue
         try:
@@ -177,3 +182,34 @@ def _is_log(path: Path) -> bool:
 
 def _unreadable(name: str, error: OSError) -> ConfigError:
     return ConfigError("", f"{printable(name)} cannot be read: {error.strerror}")
+
+
+def _is_ledger(name: str) -> bool:
+    """True for the URL of a database instead of a file's name: `sqlite:///nexusflow.db`, or `env:NAME`."""
+    return "://" in name or name.startswith(_ENV)
+
+
+def ledger_lines(name: str) -> Iterator[bytes]:
+    """Yields every call of a ledger as a line of our call log, the oldest first. Holds one page at a time.
+
+    `env:NAME` names a variable with the URL, for one with a password. Raises ConfigError.
+    """
+    url = name
+    if name.startswith(_ENV):
+        url = os.environ.get(name.removeprefix(_ENV), "")
+        if not url:
+            raise ConfigError("", f"the environment variable {name.removeprefix(_ENV)} is not set")
+    check_exists(url)
+    store = open_ledger(url)
+    with asyncio.Runner() as runner:
+        try:
+            page = LedgerPage(limit=_PAGE, oldest_first=True)
+            while rows := runner.run(store.rows(page)):
+                for row in rows:
+                    yield line_of(row)
+                last = rows[-1].started_ms, rows[-1].request_id
+                page = LedgerPage(limit=_PAGE, oldest_first=True, behind=last)
+        except Exception as error:  # SQLAlchemy's and the driver's: their text may hold the password
+            raise ConfigError("", f"the ledger cannot be read: {type(error).__name__}") from None
+        finally:
+            runner.run(store.aclose())

@@ -1,5 +1,7 @@
 """CredentialCache: the current credential of one upstream on one event loop, with one refresh at a time.
 
+AuthorizedTransport adds it to each request, just before it is sent.
+
 A refresh runs apart from the calls that wait for it: none of them can cancel it by leaving. Each call waits as
 long as for a connection. So a refresh that hangs or fails costs only calls to its own upstream.
 """
@@ -12,11 +14,20 @@ from typing import Final, TypeAlias
 import anyio
 
 from nexusflow_asgi.hooks import logger
+from nexusflow_asgi.transports import Transport, TransportResponse
 from nexusflow_core.errors import UpstreamUnreachableError
-from nexusflow_core.upstream import FetchedCredential, Upstream, cleaned, fresh_for, masked
+from nexusflow_core.upstream import (
+    FetchedCredential,
+    Upstream,
+    UpstreamRequest,
+    authorized,
+    cleaned,
+    fresh_for,
+    masked,
+)
 from nexusflow_core.upstream.headers import CONTROL
 
-__all__ = ["CredentialCache", "Fetch"]
+__all__ = ["AuthorizedTransport", "CredentialCache", "Fetch"]
 
 Fetch: TypeAlias = Callable[["Flight", bool], None]
 """Starts a refresh, which ends in a verb of the Flight, on this loop. True: the last credential was refused."""
@@ -35,6 +46,8 @@ MAX_BYTES: Final = 64 * 1024
 """Bound on the bytes of a credential: servers accept far fewer."""
 _CAUSE: Final = 300
 """Characters of a failure's text in the log."""
+_REFUSED: Final = frozenset((401, 403))
+"""Statuses that refuse a credential."""
 
 
 class Flight:
@@ -162,3 +175,39 @@ class CredentialCache:
             text = masked(text, secret)
         where, kind = self._upstream.name, type(error).__name__
         logger.warning("upstream %s: its credential could not be fetched: %s: %s", where, kind, text[:_CAUSE])
+
+
+class AuthorizedTransport:
+    """A transport that adds a fetched credential. If it is refused, another one is tried once."""
+
+    def __init__(self, transport: Transport, credentials: CredentialCache) -> None:
+        self._transport = transport
+        self._credentials = credentials
+
+    async def send(self, request: UpstreamRequest) -> TransportResponse:
+        """Returns the answer, as `Transport.send`. Raises UpstreamError, also without a credential."""
+        credentials, plain = self._credentials, request.headers
+        credential = await credentials.get()
+        request.headers = authorized(request, plain, credential, datetime.now(UTC))
+        response = await self._transport.send(request)
+        if response.status not in _REFUSED:
+            credentials.accepted(credential)
+            return response
+        try:
+            other = await credentials.instead_of(credential)
+        except BaseException:  # the client has left
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
+            raise
+        if other is None:
+            return response
+        await response.aclose()
+        request.headers = authorized(request, plain, other, datetime.now(UTC))
+        response = await self._transport.send(request)
+        if response.status not in _REFUSED:
+            credentials.accepted(other)
+        return response
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self._transport.aclose()

@@ -10,9 +10,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from nexusflow_asgi.backend import post_to_loop
-from nexusflow_asgi.credentials.cache import CredentialCache, Fetch, Flight
+from nexusflow_asgi.credentials.cache import AuthorizedTransport, CredentialCache, Fetch, Flight
 from nexusflow_asgi.credentials.host import FetchCredential, from_host
-from nexusflow_asgi.credentials.transport import AuthorizedTransport
+from nexusflow_asgi.credentials.libraries import AwsCredentials, AzureCredentials, GoogleCredentials
 from nexusflow_asgi.transports import Transport
 from nexusflow_core.config import Config
 from nexusflow_core.errors import ConfigError
@@ -103,17 +103,9 @@ def _fetch_of(upstream: Upstream, functions: Mapping[str, FetchCredential]) -> F
     source = upstream.fetched.source if upstream.fetched is not None else "host"
     if source == "host":
         return from_host(functions[upstream.name])
-    if source == "aws":  # each is imported only where it is used
-        from nexusflow_asgi.credentials.aws import AwsCredentials
-
+    if source == "aws":
         return in_thread(AwsCredentials(upstream.name).read)
-    if source == "google":
-        from nexusflow_asgi.credentials.google import GoogleCredentials
-
-        return in_thread(GoogleCredentials().read)
-    from nexusflow_asgi.credentials.azure import AzureCredentials
-
-    return in_thread(AzureCredentials().read)
+    return in_thread((GoogleCredentials() if source == "google" else AzureCredentials()).read)
 
 
 def _placeholder(flight: Flight, anew: bool) -> None:

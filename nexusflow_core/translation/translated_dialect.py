@@ -1,8 +1,14 @@
-"""TranslatedDialect: opens calls at upstreams of another protocol. Each dialect has a subclass."""
+"""TranslatedDialect: opens calls at upstreams of another protocol. VendorRow: the columns of all vendor tables.
 
+Each dialect has a subclass of both.
+"""
+
+import re
 from abc import abstractmethod
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
+
+from msgspec import Struct
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg, UpstreamDialect
@@ -14,7 +20,7 @@ from nexusflow_core.translation.losses import Losses
 from nexusflow_core.translation.thinking import EFFORTS, Thinking
 from nexusflow_core.upstream import AuthScheme, Upstream, UpstreamRequest, json_headers
 
-__all__ = ["TranslatedDialect", "capabilities_of"]
+__all__ = ["TranslatedDialect", "VendorRow", "capabilities_of", "fits"]
 
 _AT_ANTHROPIC: Final = ("batch", "citations", "code_execution", "context_management")
 """Capabilities that only Anthropic's models have."""
@@ -66,6 +72,39 @@ class TranslatedDialect(UpstreamDialect, Generic[_RequestFacts]):
 
     def _body(self, request: MessagesRequest, call: Call, target: Target, losses: Losses) -> bytes:
         return self.translate(request, call, target, losses)[0]
+
+
+class VendorRow(Struct, frozen=True, kw_only=True):
+    """One row of a vendor table, with the columns that all translated dialects share."""
+
+    prices: str | None = None
+    """Vendor whose prices apply; None searches all vendors by model name. Hosts of open models have no built-in
+    prices: add a price file."""
+    vision: bool = True
+    """Takes images [docs]."""
+    image_urls: bool = True
+    """Fetches images by URL [docs]."""
+    strict_tools: bool = False
+    """Enforces a tool's schema [docs, recorded]."""
+    thinking: tuple[Thinking, ...] = ()
+    """How to ask for thinking; the first matching pattern counts [docs, recorded]."""
+    think_tags: bool = False
+    """The text may begin with reasoning in <think>...</think> [recorded]."""
+    caches_itself: bool = False
+    """Caches prefixes automatically, so dropping a cache marker loses nothing [docs]."""
+    unknown_model: str | None = None
+    """Words in a 400 that mean an unknown model [recorded]."""
+    uncertain: frozenset[str] = frozenset()
+    """Columns of this row that neither traffic nor a reference confirms."""
+
+    def thinking_of(self, model: str) -> Thinking | None:
+        """Returns the first thinking row that matches the model; None if no row matches."""
+        return next((row for row in self.thinking if re.match(row.models, model)), None)
+
+
+def fits(pattern: str | None, model: str) -> bool:
+    """Returns True if the start of a model's name matches the pattern. None matches no model."""
+    return pattern is not None and re.match(pattern, model) is not None
 
 
 def capabilities_of(thinking: Thinking | None, *, images: bool, pdf: bool, schemas: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from nexusflow_core.usage.merge import (
     merge_usage,
     read_wire_usage,
 )
-from nexusflow_core.usage.wires import READERS
+from nexusflow_core.usage.others import READERS
 
 __all__ = [
     "EXPLICIT_CACHE",

@@ -155,4 +155,4 @@ def _no_wire(wire: object) -> str:
 
 
 READERS: Final[dict[Wire, Callable[[Any], Usage]]] = {}
-"""The reader of each form. Readers import this module, so `wires` fills the table; the package imports it."""
+"""The reader of each form. Readers import this module, so `others` fills the table; the package imports it."""

@@ -1,4 +1,7 @@
-"""Readers of other vendors' forms. Each does its one subtraction here; no later code subtracts again."""
+"""Readers of other vendors' forms, and the table of all readers.
+
+Each does its one subtraction here; no later code subtracts again.
+"""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -9,12 +12,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.untyped import object_of
-from nexusflow_core.usage.buckets import Usage
+from nexusflow_core.usage.anthropic import read_answer, read_cost_report, read_stream, read_usage_report
+from nexusflow_core.usage.buckets import READERS, Usage
 from nexusflow_core.usage.chat import OUTPUT, PROMPT, check_counts, count, read_counts
 from nexusflow_core.usage.counts import MALFORMED, Count, invalid, plain_object, read, rounded_femto
 from nexusflow_core.usage.forms import refuse_foreign
 
 __all__ = [
+    "READERS",
     "chat_usage",
     "plain_members",
     "read_bedrock",
@@ -181,3 +186,18 @@ def _with_exact_cost(usage: dict[str, Any]) -> dict[str, Any]:
     """Returns the usage with a float cost as the Decimal of its shortest text, which the vendor wrote."""
     cost = usage.get("cost")
     return {**usage, "cost": Decimal(repr(cost))} if isinstance(cost, float) else usage
+
+
+READERS.update(
+    {
+        "anthropic": read_answer,
+        "anthropic-stream": read_stream,
+        "anthropic-usage-report": read_usage_report,
+        "anthropic-cost-report": read_cost_report,
+        "openai-chat": read_chat,
+        "openai-responses": read_responses,
+        "deepseek-chat": read_deepseek,
+        "bedrock-converse": read_bedrock,
+        "openrouter": read_openrouter,
+    }
+)

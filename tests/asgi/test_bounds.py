@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from nexusflow_asgi import call_log, calls, ledger, paths, runtime, stored_keys
-from nexusflow_asgi.credentials import cache, google
+from nexusflow_asgi.credentials import cache, libraries
 from nexusflow_asgi.server import ServerLimits
 from nexusflow_asgi.stores import key_store
 from nexusflow_core import Limits, aws_eventstream, errors, json_spans, peek, record, sse
@@ -235,7 +235,7 @@ BOUNDS = [
         "the answer of Google's token server",
         1_048_576,
         "bytes",
-        google.MAX_ANSWER_BYTES,
+        libraries.MAX_ANSWER_BYTES,
         "502",
         "tests/asgi/credentials/test_libraries.py::test_the_request_to_a_token_server_is_bounded",
     ),

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from nexusflow_asgi.cli.cost.counting import Progress
 from nexusflow_asgi.cli.log_files import LogFile
-from nexusflow_asgi.cli.progress import Progress
 from tests.asgi.serving import COMMAND, LIMIT, environment
 from tests.asgi.test_cli_cost import cost, lines
 
@@ -146,6 +146,6 @@ def test_a_progress_bar_is_shown_on_a_terminal(log: Path, monkeypatch: pytest.Mo
 
 def test_no_progress_bar_without_a_terminal(cost: Any, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing on stderr, however long it takes."""
-    monkeypatch.setattr("nexusflow_asgi.cli.progress._AFTER", -1.0)
+    monkeypatch.setattr("nexusflow_asgi.cli.cost.counting._AFTER", -1.0)
     monkeypatch.setattr("nexusflow_asgi.cli.log_files._EVERY", 1)
     assert cost(log).err == ""

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from nexusflow_asgi.cli import main
-from nexusflow_asgi.cli.ledger_lines import ledger_lines
+from nexusflow_asgi.cli.log_files import ledger_lines
 from nexusflow_asgi.stores.opening import open_ledger
 from nexusflow_core import Billing
 from nexusflow_core.ledger import row_of
@@ -63,7 +63,7 @@ def test_a_ledger_costs_what_its_log_costs(
 
 def test_pages_are_read_one_after_another(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call once, also where many began in the same millisecond."""
-    monkeypatch.setattr("nexusflow_asgi.cli.ledger_lines._PAGE", 7)
+    monkeypatch.setattr("nexusflow_asgi.cli.log_files._PAGE", 7)
     ids = [json.loads(line)["request_id"] for line in ledger_lines(url)]
     assert ids == [f"req_{number:03}" for number in range(40)]
 

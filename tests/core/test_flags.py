@@ -38,4 +38,4 @@ def test_there_are_flags() -> None:
 def test_a_flag_is_documented(flag: str) -> None:
     """By its name; those of terms without a price share a line."""
     explained = f"`{flag}`" in TABLE or flag.startswith("unpriced_")
-    assert explained, f"explain {flag} in nexusflow_core/costing/flags.py, then run `uv run poe docs`"
+    assert explained, f"explain {flag} in nexusflow_core/costing/amounts.py, then run `uv run poe docs`"

@@ -1,19 +1,25 @@
 """The report as one HTML page."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
-from nexusflow_asgi.cli.cache.chart import COLOURS, chart, legend
 from nexusflow_asgi.cli.cache.findings import Findings
 from nexusflow_asgi.cli.cache.text import sample
-from nexusflow_asgi.cli.chart import thousands
+from nexusflow_asgi.cli.chart import AXES, MOST_BARS, Bar, legend, stacked, thousands
 from nexusflow_asgi.cli.html import document, dollars, numbers, table, text
-from nexusflow_core.caching import Conversation, Lifetime, Sums, what_if
+from nexusflow_core.caching import Conversation, Counted, Lifetime, Sums, what_if
 from nexusflow_core.prices import PriceBook
 
-__all__ = ["page"]
+__all__ = ["COLOURS", "chart", "page"]
 
 _CHARTS = 5
 _ROWS = 30
+
+_PARTS = {"read": "read from the cache", "written": "written to it", "uncached": "not cached"}
+
+COLOURS = f"""
+  .read {{ fill: #2f8f83 }} .written {{ fill: #e0a030 }} .uncached {{ fill: #c2485b }}{AXES}"""
+"""Styles of charts and legends, for a light and a dark background, and for colour-blind readers."""
 
 
 def page(found: Findings) -> str:
@@ -81,7 +87,7 @@ def _charts(found: Findings) -> Iterator[str]:
     listed.sort(key=lambda conversation: (-sums[conversation.name].wasted, -sums[conversation.name].read))
     if not listed:
         return
-    yield f"<h2>Tokens over a conversation</h2>{legend()}"
+    yield f"<h2>Tokens over a conversation</h2>{legend(_PARTS)}"
     for conversation in listed[:_CHARTS]:
         yield from _before_and_after(conversation, found.book)
 
@@ -125,3 +131,29 @@ def _cells(group: str, sums: Sums) -> list[str]:
     counts = sums.requests, sums.read, sums.write_5m + sums.write_1h, sums.uncached, sums.lost
     amounts = (_usd(sums, amount) for amount in (sums.saved, sums.extra, sums.wasted))
     return [text(group), *(f"{count:,}" for count in counts), *amounts]
+
+
+def chart(turns: Sequence[Counted], *, title: str, most: int) -> str:
+    """Returns one chart of a conversation. `most` is the number of tokens at the top of its scale.
+
+    With more than 90 requests each bar is the mean of several neighbours.
+    """
+    last = f"{len(turns):,}"
+    return stacked(
+        _bars(turns), list(_PARTS), title=title, most=most, label=thousands, first="request 1", last=last
+    )
+
+
+def _bars(turns: Sequence[Counted]) -> list[Bar]:
+    """Returns each bar: a sentence, and three counts of tokens."""
+    count = min(len(turns), MOST_BARS)
+    edges = [round(number * len(turns) / max(1, count)) for number in range(count + 1)]
+    found: list[Bar] = []
+    for start, end in pairwise(edges):
+        some = turns[start:end]
+        sums = sum(it.read for it in some), sum(it.written for it in some), sum(it.uncached for it in some)
+        read, written, uncached = (total // len(some) for total in sums)
+        which = f"request {end}" if end - start == 1 else f"requests {start + 1} to {end}, on average"
+        words = f"{which}: {read:,} read, {written:,} written, {uncached:,} not cached"
+        found.append(Bar(words, (read, written, uncached)))
+    return found

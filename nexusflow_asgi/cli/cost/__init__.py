@@ -6,14 +6,13 @@ from datetime import UTC
 from typing import get_args
 
 from nexusflow_asgi.cli.book import add_book_argument, book_of, moment
-from nexusflow_asgi.cli.cost.counting import Counting
+from nexusflow_asgi.cli.cost.counting import Counting, Progress
 from nexusflow_asgi.cli.cost.follow import follow
 from nexusflow_asgi.cli.cost.page import page
 from nexusflow_asgi.cli.cost.period import Period, mapping, zone
 from nexusflow_asgi.cli.cost.sums import write_sums
 from nexusflow_asgi.cli.html import write_page
 from nexusflow_asgi.cli.log_files import Reading, add_files_argument, log_files
-from nexusflow_asgi.cli.progress import Progress
 from nexusflow_core.errors import ConfigError
 from nexusflow_core.logs import IMPORTERS, Pricer
 from nexusflow_core.logs.report import CostReport

@@ -5,7 +5,7 @@ from html import escape
 
 from nexusflow_asgi.cli.chart import AXES, MOST_BARS, Bar, legend, stacked, thousands
 from nexusflow_asgi.cli.html import document, dollars, numbers, table, text
-from nexusflow_core.costing.flags import meaning
+from nexusflow_core.costing.amounts import meaning
 from nexusflow_core.logs.report import CostReport, Day
 from nexusflow_core.logs.summary import Totals
 from nexusflow_core.prices import FEMTO_PER_USD

@@ -1,17 +1,22 @@
 """The request of a relayed call: the client's body, with few edits, each of them listed."""
 
 from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from nexusflow_core.call import Call
-from nexusflow_core.dialects.anthropic.billing_header import without_billing_header
 from nexusflow_core.dialects.anthropic.door_edits import edit_for_door
 from nexusflow_core.dialects.anthropic.door_refusals import refused_before
 from nexusflow_core.dialects.anthropic.doors import DOORS, Door
 from nexusflow_core.dialects.anthropic.envelope import enveloped, operation_of
 from nexusflow_core.errors import InvalidRequestError
+from nexusflow_core.json_spans import elements, members
 from nexusflow_core.messages.marks import strip_marked
 from nexusflow_core.peek import rename_model
 from nexusflow_core.routing import Target
+from nexusflow_core.untyped import MALFORMED
 from nexusflow_core.upstream import (
     Headers,
     KeptHeaders,
@@ -25,6 +30,9 @@ from nexusflow_core.upstream import (
 __all__ = ["is_third_party", "relayed_request"]
 
 _OLDEST_VERSION = (b"anthropic-version", b"2023-06-01")
+
+_BILLING = "x-anthropic-billing-header"
+"""Begins the system block in which Claude Code sends its billing header. It differs in each request."""
 
 _PATHS = {"messages": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"}
 
@@ -105,12 +113,51 @@ def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
     words = (*(("model",) if model else ()), *(("content-encoding",) if call.content_encoding else ()))
     text, edits = strip_marked(call.seen.text, words, call.max_values) if call.marked else (call.seen.text, ())
     if third_party:
-        text, cut = without_billing_header(text)
+        text, cut = _without_billing_header(text)
         edits = (*(edits or words), *cut) if cut else edits
     if model is not None:
         text = rename_model(text, model)
         edits = edits or words
     return (text, edits) if edits else (call.body, ())
+
+
+class _Block(Struct):
+    type: str = ""
+    text: Any = None
+
+
+_block = msgspec.json.Decoder(_Block)
+
+
+def _without_billing_header(text: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Returns a request's body without leading system blocks that are billing headers, and their paths.
+
+    All other bytes stay. A body without such a header is not searched further.
+    """
+    if _BILLING.encode() not in text:
+        return text, ()
+    for name, start, end in members(text):
+        if name == "system":
+            system = text[start:end]
+            blocks = elements(system)
+            count = 0
+            while count < len(blocks) and _is_billing(system[slice(*blocks[count])]):
+                count += 1
+            if count:
+                last = blocks[count][0] if count < len(blocks) else blocks[-1][1]
+                kept = system[: blocks[0][0]] + system[last:]
+                return text[:start] + kept + text[end:], tuple(f"system[{number}]" for number in range(count))
+    return text, ()
+
+
+def _is_billing(block: bytes) -> bool:
+    if _BILLING.encode() not in block:
+        return False
+    try:
+        found = _block.decode(block)
+    except MALFORMED:
+        return False
+    return found.type == "text" and isinstance(found.text, str) and found.text.startswith(_BILLING)
 
 
 def _checked_query(query: bytes) -> str:

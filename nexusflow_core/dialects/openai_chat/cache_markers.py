@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nexusflow_core.dialects.openai_chat.context import ChatTranslation
+from nexusflow_core.dialects.openai_chat.vendors import ChatTranslation
 from nexusflow_core.translation.cache_markers import MOST_MARKERS, CacheMarker, WantedMarkers
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.turns import Placed

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
-from nexusflow_core.dialects.openai_chat.context import ChatTranslation
 from nexusflow_core.dialects.openai_chat.thinking import Recall
-from nexusflow_core.dialects.openai_chat.vendors import Prefill
+from nexusflow_core.dialects.openai_chat.vendors import ChatTranslation, Prefill
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import RedactedThinkingBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from nexusflow_core.translation.conversation import Called, TurnTranslator

@@ -5,11 +5,10 @@ from typing import Any, Final
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg
-from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.errors import origin_of
 from nexusflow_core.dialects.openai_chat.leg import ChatLeg
 from nexusflow_core.dialects.openai_chat.request import chat_request
-from nexusflow_core.dialects.openai_chat.vendors import VENDORS, Vendor, vendor_row
+from nexusflow_core.dialects.openai_chat.vendors import VENDORS, ChatRequestFacts, Vendor, vendor_row
 from nexusflow_core.messages import MessagesRequest
 from nexusflow_core.routing import Target
 from nexusflow_core.translation.count_leg import Counter

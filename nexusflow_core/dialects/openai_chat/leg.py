@@ -3,11 +3,11 @@
 import msgspec
 
 from nexusflow_core.call import Call
-from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.errors import error_in, origin_of
 from nexusflow_core.dialects.openai_chat.response import the_choice, translate_answer
 from nexusflow_core.dialects.openai_chat.schema import Chunk, decode_chunk, message_in, unknown_members
 from nexusflow_core.dialects.openai_chat.stream import ChatStream
+from nexusflow_core.dialects.openai_chat.vendors import ChatRequestFacts
 from nexusflow_core.errors import AnswerUnusableError, UpstreamProtocolError
 from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.answer import Answer

@@ -4,10 +4,9 @@ import msgspec
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_chat.cache_markers import CacheMarkers
-from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts, ChatTranslation
 from nexusflow_core.dialects.openai_chat.conversation import ChatConversation
 from nexusflow_core.dialects.openai_chat.thinking import Recall, steer_thinking
-from nexusflow_core.dialects.openai_chat.vendors import vendor_row
+from nexusflow_core.dialects.openai_chat.vendors import ChatRequestFacts, ChatTranslation, vendor_row
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import MessagesRequest, ToolChoice
 from nexusflow_core.routing import Target

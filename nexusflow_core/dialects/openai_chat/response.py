@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.reasoning import Words, other_parts, read_words
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, ToolCall
 from nexusflow_core.dialects.openai_chat.stream import ChatUsage
 from nexusflow_core.dialects.openai_chat.tool_calls import distinct_calls
+from nexusflow_core.dialects.openai_chat.vendors import ChatRequestFacts
 from nexusflow_core.errors import AnswerUnusableError, UpstreamError
 from nexusflow_core.translation.answer import Answer
 from nexusflow_core.translation.arguments import NO_OBJECT, read_arguments, readable_prefix

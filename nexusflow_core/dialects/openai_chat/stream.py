@@ -1,8 +1,8 @@
 """ChatStream: translates a Chat Completions stream to a Messages stream."""
 
-from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.schema import Choice, Chunk, Delta, plain_text
 from nexusflow_core.dialects.openai_chat.tool_calls import StreamCalls
+from nexusflow_core.dialects.openai_chat.vendors import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.words import StreamWords
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.messages.events import text_delta

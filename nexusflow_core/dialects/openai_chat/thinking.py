@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from nexusflow_core.dialects.openai_chat.context import ChatTranslation
+from nexusflow_core.dialects.openai_chat.vendors import ChatTranslation
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import RedactedThinkingBlock, ThinkingBlock, ToolUseBlock
 from nexusflow_core.translation.replay import Replay, Thoughts

@@ -1,7 +1,7 @@
 """Tool calls of an answer: assigns fragments to calls in spite of odd indices and ids; finds repeated calls."""
 
-from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.schema import Delta, ToolCall
+from nexusflow_core.dialects.openai_chat.vendors import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.words import StreamWords
 from nexusflow_core.translation.arguments import NO_ARGUMENTS, read_arguments
 from nexusflow_core.translation.held import Held, utf8_length

@@ -1,6 +1,5 @@
 """StreamWords: writes text, thinking and refusal of a stream, each part once."""
 
-from nexusflow_core.dialects.openai_chat.context import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.reasoning import (
     Details,
     Unrepeated,
@@ -11,6 +10,7 @@ from nexusflow_core.dialects.openai_chat.reasoning import (
     reasoning_text,
 )
 from nexusflow_core.dialects.openai_chat.schema import Delta
+from nexusflow_core.dialects.openai_chat.vendors import ChatRequestFacts
 from nexusflow_core.translation.held import COMPARED, Held, Pieces, WrittenHead
 from nexusflow_core.translation.json_lenient import Joint
 from nexusflow_core.translation.stops import StopFinder

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesTranslation
+from nexusflow_core.dialects.openai_responses.vendors import ResponsesTranslation
 from nexusflow_core.translation.cache_markers import WantedMarkers, named
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.turns import Placed

@@ -5,11 +5,10 @@ from typing import Any, Final
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import Leg
-from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.errors import origin_of
 from nexusflow_core.dialects.openai_responses.leg import ResponsesLeg
 from nexusflow_core.dialects.openai_responses.request import responses_request
-from nexusflow_core.dialects.openai_responses.vendors import VENDORS, vendor_row
+from nexusflow_core.dialects.openai_responses.vendors import VENDORS, ResponsesRequestFacts, vendor_row
 from nexusflow_core.messages import MessagesRequest
 from nexusflow_core.routing import Target
 from nexusflow_core.translation.count_leg import Counter

@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.reasoning import item_signature
 from nexusflow_core.dialects.openai_responses.schema import Event, Item
+from nexusflow_core.dialects.openai_responses.vendors import ResponsesRequestFacts
 from nexusflow_core.translation.ids import tool_id
 from nexusflow_core.translation.slots import Slot
 from nexusflow_core.translation.text_part import AnswerState

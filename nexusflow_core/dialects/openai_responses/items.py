@@ -4,8 +4,8 @@ from collections.abc import Sequence, Set
 from typing import Any, Final
 
 from nexusflow_core.dialects.openai_responses.cache_markers import CacheMarkers
-from nexusflow_core.dialects.openai_responses.context import ResponsesTranslation
 from nexusflow_core.dialects.openai_responses.reasoning import carried_item, reasoning_item
+from nexusflow_core.dialects.openai_responses.vendors import ResponsesTranslation
 from nexusflow_core.messages import OtherBlock, RedactedThinkingBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from nexusflow_core.translation.conversation import TurnTranslator
 from nexusflow_core.translation.documents import Part

@@ -4,7 +4,6 @@ import msgspec
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialect import LegState
-from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.errors import (
     error_in,
     error_of_answer,
@@ -14,6 +13,7 @@ from nexusflow_core.dialects.openai_responses.errors import (
 )
 from nexusflow_core.dialects.openai_responses.schema import Event, Response, decode_event, decode_response
 from nexusflow_core.dialects.openai_responses.stream import ENDS, ResponsesStream
+from nexusflow_core.dialects.openai_responses.vendors import ResponsesRequestFacts
 from nexusflow_core.errors import AnswerUnusableError, UpstreamError, UpstreamStatusError
 from nexusflow_core.sse import ServerSentEvent
 from nexusflow_core.translation.answer import Answer, fold

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.schema import Event, Item, Part, number
+from nexusflow_core.dialects.openai_responses.vendors import ResponsesRequestFacts
 from nexusflow_core.translation.slots import Slot
 from nexusflow_core.translation.text_part import AnswerState, TextPart
 from nexusflow_core.untyped import is_zero, object_of

@@ -6,8 +6,8 @@ signature stores only the length of each text. ReasoningSlot writes a block whil
 
 from typing import Any, Final
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.schema import Event, Item, number
+from nexusflow_core.dialects.openai_responses.vendors import ResponsesRequestFacts
 from nexusflow_core.messages import OtherBlock, RedactedThinkingBlock, ThinkingBlock
 from nexusflow_core.messages.marks import read_mark
 from nexusflow_core.translation.documents import Part

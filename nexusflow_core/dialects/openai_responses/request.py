@@ -7,14 +7,14 @@ import msgspec
 
 from nexusflow_core.call import Call
 from nexusflow_core.dialects.openai_responses.cache_markers import CacheMarkers
-from nexusflow_core.dialects.openai_responses.context import (
+from nexusflow_core.dialects.openai_responses.items import Items
+from nexusflow_core.dialects.openai_responses.tools import SEARCH_TYPE, offer_tools
+from nexusflow_core.dialects.openai_responses.vendors import (
     WRAPPERS,
     ResponsesRequestFacts,
     ResponsesTranslation,
+    vendor_row,
 )
-from nexusflow_core.dialects.openai_responses.items import Items
-from nexusflow_core.dialects.openai_responses.tools import SEARCH_TYPE, offer_tools
-from nexusflow_core.dialects.openai_responses.vendors import vendor_row
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import MessagesRequest
 from nexusflow_core.routing import Target
@@ -26,7 +26,7 @@ from nexusflow_core.translation.schemas import closed, wanted_schema
 from nexusflow_core.translation.server_tools import compaction_threshold
 from nexusflow_core.translation.stops import check_stops
 from nexusflow_core.translation.thinking import Steered, read_wish, steer
-from nexusflow_core.translation.vendor_row import fits
+from nexusflow_core.translation.translated_dialect import fits
 from nexusflow_core.untyped import object_of
 
 __all__ = ["responses_request"]

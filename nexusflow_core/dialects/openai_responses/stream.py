@@ -5,12 +5,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.hosted import HostedSlot
 from nexusflow_core.dialects.openai_responses.message import MessageSlot
 from nexusflow_core.dialects.openai_responses.reasoning import ReasoningSlot
 from nexusflow_core.dialects.openai_responses.schema import Event, Item, Response, plain_text
 from nexusflow_core.dialects.openai_responses.tool_calls import FunctionCallSlot
+from nexusflow_core.dialects.openai_responses.vendors import ResponsesRequestFacts
 from nexusflow_core.errors import AnswerUnusableError
 from nexusflow_core.messages.events import text_delta
 from nexusflow_core.translation.held import HELD_BYTES, Pieces

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.schema import Event, Item
+from nexusflow_core.dialects.openai_responses.vendors import ResponsesRequestFacts
 from nexusflow_core.translation.arguments import read_arguments
 from nexusflow_core.translation.call_part import CallPart
 from nexusflow_core.translation.slots import Slot

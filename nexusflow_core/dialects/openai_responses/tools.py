@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesTranslation
+from nexusflow_core.dialects.openai_responses.vendors import ResponsesTranslation
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import Tool
 from nexusflow_core.translation.documents import Part
 from nexusflow_core.translation.ids import ToolNames
 from nexusflow_core.translation.server_tools import SEARCH, read_web_search
 from nexusflow_core.translation.tools import function_of, offered_tools, wanted_choice
-from nexusflow_core.translation.vendor_row import fits
+from nexusflow_core.translation.translated_dialect import fits
 
 __all__ = ["SEARCH_TYPE", "offer_tools"]
 

@@ -18,8 +18,7 @@ import pytest
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.cli import main
 from nexusflow_asgi.credentials import sources
-from nexusflow_asgi.credentials.aws import AwsCredentials
-from nexusflow_asgi.credentials.google import TokenRequest
+from nexusflow_asgi.credentials.libraries import AwsCredentials, TokenRequest
 from nexusflow_asgi.settings import resolve_secrets
 from nexusflow_core import ConfigError, decode_config
 from nexusflow_core.upstream import header

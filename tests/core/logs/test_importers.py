@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexusflow_core.logs import IMPORTERS, Entry, Skipped, read_line, read_log
-from nexusflow_core.usage.wires import READERS
+from nexusflow_core.usage.others import READERS
 
 RECORD = b'{"schema":1,"request_id":"r","started_at":"2026-11-22T12:00:00Z","usage":null,"model":"m"}'
 USAGE = b'{"usage":{"output_tokens":1},"model":"m","at":"2026-11-22"}'

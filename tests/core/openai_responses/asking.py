@@ -6,14 +6,13 @@ from typing import Any
 from unittest.mock import patch
 
 from nexusflow_core import Call, Target, TargetOptions, Upstream
-from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.reasoning import (
     item_signature,
     reasoning_signature,
     reasoning_text,
 )
 from nexusflow_core.dialects.openai_responses.request import responses_request
-from nexusflow_core.dialects.openai_responses.vendors import VENDORS, Vendor
+from nexusflow_core.dialects.openai_responses.vendors import VENDORS, ResponsesRequestFacts, Vendor
 from nexusflow_core.errors import InvalidRequestError
 from nexusflow_core.messages import read_request
 from nexusflow_core.translation.losses import Losses

@@ -4,13 +4,12 @@ from typing import Any
 
 import pytest
 
-from nexusflow_core.dialects.openai_responses.context import ResponsesRequestFacts
 from nexusflow_core.dialects.openai_responses.reasoning import (
     reasoning_item,
     reasoning_signature,
     reasoning_text,
 )
-from nexusflow_core.dialects.openai_responses.vendors import GENERIC
+from nexusflow_core.dialects.openai_responses.vendors import GENERIC, ResponsesRequestFacts
 from nexusflow_core.messages import RedactedThinkingBlock, ThinkingBlock
 from nexusflow_core.messages.marks import read_mark
 from nexusflow_core.translation.ids import ToolNames, UsedIds

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nexusflow_core.dialects.openai_responses.vendors import VENDORS
-from nexusflow_core.dialects.openai_responses.vendors.openai import OPENAI
+from nexusflow_core.dialects.openai_responses.vendors.rows import OPENAI
 from tests.core.openai_responses.asking import asked_of, sent, translated
 from tests.core.translation.asking import request_of
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from nexusflow_core import InvalidUsageError, Usage
-from nexusflow_core.usage.wires import READERS
+from nexusflow_core.usage.others import READERS
 
 
 def read(usage: Any, wire: Any) -> Usage:

@@ -13,8 +13,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from nexusflow_asgi.credentials.azure import AzureCredentials
-from nexusflow_asgi.credentials.google import GoogleCredentials
+from nexusflow_asgi.credentials.libraries import AzureCredentials, GoogleCredentials
 
 asked: list[str] = []
 broken = False

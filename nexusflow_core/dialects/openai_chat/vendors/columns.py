@@ -1,4 +1,4 @@
-"""The columns of the vendor table. A default describes the protocol as OpenAI documents it.
+"""The columns of the vendor table, and a translation with its row. A default is the protocol as OpenAI has it.
 
 Brackets give the source of a column's values: *recorded* means seen in traffic, *docs* means read in a vendor's
 reference or SDK. A row's `uncertain` lists values with a weaker source.
@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from nexusflow_core.translation.context import RequestFacts, Translation
 from nexusflow_core.translation.ids import IdForm
-from nexusflow_core.translation.vendor_row import VendorRow
+from nexusflow_core.translation.translated_dialect import VendorRow
 
-__all__ = ["Prefill", "Vendor"]
+__all__ = ["ChatRequestFacts", "ChatTranslation", "Prefill", "Vendor"]
 
 ToolChoices: TypeAlias = Literal["named", "required", "auto"]
 Replay: TypeAlias = Literal["reasoning_content", "reasoning", "reasoning_details", "parts"]
@@ -117,3 +118,16 @@ class Vendor(VendorRow, frozen=True, kw_only=True):
     def takes_markers(self, model: str) -> bool:
         """Returns True if this model takes cache markers."""
         return self.cache_markers is not None and re.match(self.cache_models, model) is not None
+
+
+class ChatTranslation(Translation, frozen=True):
+    """One request for a Chat Completions upstream. `body` is built step by step."""
+
+    vendor: Vendor
+    body: dict[str, Any]
+
+
+class ChatRequestFacts(RequestFacts, frozen=True, kw_only=True):
+    """Facts of the request, and its vendor, that the translation of its answer needs."""
+
+    vendor: Vendor

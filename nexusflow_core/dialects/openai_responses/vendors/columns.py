@@ -1,15 +1,19 @@
-"""The columns of the vendor table. A default describes the protocol as OpenAI documents it.
+"""The columns of the vendor table, and a translation with its row. A default is the protocol as OpenAI has it.
 
 Brackets give the source of a column's values. *Recorded* means seen in traffic. *Docs* means read in a vendor's
 reference or SDK. A row's `uncertain` lists values with a weaker source.
 """
 
-from typing import Literal, TypeAlias
+import hashlib
+from typing import Any, Literal, TypeAlias
 
 from nexusflow_core.routing import ToolImages
-from nexusflow_core.translation.vendor_row import VendorRow, fits
+from nexusflow_core.translation.context import RequestFacts, Translation
+from nexusflow_core.translation.translated_dialect import VendorRow, fits
 
-__all__ = ["Vendor", "WebSearch"]
+__all__ = ["WRAPPERS", "ResponsesRequestFacts", "ResponsesTranslation", "Vendor", "WebSearch"]
+
+WRAPPERS = frozenset({"parallel", "multi_tool_use.parallel"})
 
 WebSearch: TypeAlias = Literal["allowed", "blocked"]
 
@@ -75,3 +79,34 @@ class Vendor(VendorRow, frozen=True, kw_only=True):
     def phased(self, model: str) -> bool:
         """Returns whether messages of this model have a phase."""
         return fits(self.phase_models, model)
+
+
+class ResponsesTranslation(Translation, frozen=True):
+    """One request that is translated for a Responses upstream. Each step adds members to `body`."""
+
+    vendor: Vendor
+    body: dict[str, Any]
+
+    @property
+    def thinker(self) -> str:
+        """The owner of the answer's reasoning: the vendor, and a hash of the upstream's name and address.
+
+        Only the account that made encrypted reasoning can read it.
+        """
+        upstream = self.target.upstream
+        account = hashlib.sha256(f"{upstream.name} {upstream.base_url}".encode()).hexdigest()[:8]
+        return f"{upstream.vendor or upstream.name}@{account}"
+
+
+class ResponsesRequestFacts(RequestFacts, frozen=True, kw_only=True):
+    """Facts of the request and its vendor that the translation of the answer needs."""
+
+    vendor: Vendor
+    most_tokens: int
+    """The output limit in tokens, as sent. Some vendors report `completed` for an answer cut there."""
+    thinks: bool = False
+    """The client requested thinking. It also gets an empty block for reasoning without text."""
+    searches: bool = False
+    """The request has a web search. The client gets its searches and citations."""
+    wrappers: frozenset[str] = WRAPPERS
+    """Names of undeclared tools. Models call them to make several calls at once."""

@@ -1,16 +1,59 @@
 """The vendor table. `GENERIC` is the row of every other vendor."""
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from nexusflow_core.dialects.openai_responses.vendors.columns import Vendor
-from nexusflow_core.dialects.openai_responses.vendors.openai import OPENAI, THREE, reasons
-from nexusflow_core.translation.thinking import Thinking
+from nexusflow_core.translation.thinking import Thinking, ladder
 
-__all__ = ["GENERIC", "VENDORS", "vendor_row"]
+__all__ = ["GENERIC", "OPENAI", "VENDORS", "vendor_row"]
 
-_GPT_OSS: Final = (reasons(r"(?:openai[/.])?gpt-oss", THREE),)
+_CHECKED: Final = "2026-11"
+"""The month in which the facts about OpenAI's models were read."""
+_ALL: Final = "low medium high xhigh max"
+_TO_XHIGH: Final = "low medium high xhigh"
+_THREE: Final = "low medium high"
+
+
+def _reasons(
+    models: str, efforts: str, *, off: str | None = None, default: str | None = "", checked: str = _CHECKED
+) -> Thinking:
+    """Returns a row. `off`: the effort that disables reasoning.
+
+    `default`: the effort to request if the model does not reason by default; "" if it does.
+    """
+    return Thinking(
+        models=models,
+        on=_effort(default) if default else {},
+        off=_effort(off) if off else None,
+        by_default=not default,
+        efforts=ladder(efforts) if efforts else {},
+        effort_at=("reasoning", "effort"),
+        checked=checked,
+    )
+
+
+def _effort(word: str) -> dict[str, Any]:
+    return {"reasoning": {"effort": word}}
+
+
+OPENAI: Final = (  # the first matching pattern counts
+    _reasons(r"gpt-6-astra|gpt-6\.1-sol", _ALL),
+    _reasons(r"gpt-6\.2-(?:astra|sol)", _ALL, checked=""),
+    _reasons(r"gpt-6-(?:sol|luna)|gpt-6\.1-terra|gpt-5\.6", _ALL, off="none"),
+    _reasons(r"gpt-[6-9]", _ALL, off="none", checked=""),
+    _reasons(r"gpt-5\.[245]-pro", "medium high xhigh"),
+    _reasons(r"gpt-5-pro", "high"),
+    _reasons(r"gpt-5\.[123]-chat", "medium"),
+    _reasons(r"gpt-5\.5", _TO_XHIGH, off="none"),
+    _reasons(r"gpt-5\.[2-4]", _TO_XHIGH, off="none", default="medium"),
+    _reasons(r"gpt-5\.1", _THREE, off="none", default="medium"),
+    _reasons(r"gpt-5(?!-chat)", _THREE, off="minimal"),
+    _reasons(r"o\d", _THREE),
+)
+
+_GPT_OSS: Final = (_reasons(r"(?:openai[/.])?gpt-oss", _THREE),)
 
 
 def _unsure(columns: str) -> frozenset[str]:
@@ -75,7 +118,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         strict_tools=True,
         web_search="allowed",
         search_domains=5,
-        thinking=(reasons(r"grok-3-mini", "low high"), reasons(r"grok-[4-9]", "", checked="")),
+        thinking=(_reasons(r"grok-3-mini", "low high"), _reasons(r"grok-[4-9]", "", checked="")),
         cache_key=True,
         caches_itself=True,
         unknown_model=r"Model not found",
@@ -83,7 +126,7 @@ VENDORS: Final[dict[str, Vendor]] = {
     ),
     "openrouter": Vendor(
         pdf_urls=True,
-        thinking=(reasons("", "low medium high xhigh", off="none", default="medium"),),
+        thinking=(_reasons("", "low medium high xhigh", off="none", default="medium"),),
         strict_tools=True,
         cache_key=True,
         unknown_model=r"is not a valid model ID",
@@ -96,7 +139,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         pdf=False,
         tool_images="hoist",
         tool_choice="auto",
-        thinking=(reasons("", "low high max", off="none"),),
+        thinking=(_reasons("", "low high max", off="none"),),
         caches_itself=True,
         uncertain=_unsure("thinking refuses"),
     ),
@@ -127,7 +170,7 @@ VENDORS: Final[dict[str, Vendor]] = {
         refuses=_LOCAL.refuses | {"tool_choice"},
         image_urls=False,
         tool_choice="auto",
-        thinking=(reasons("", THREE, off="none"),),
+        thinking=(_reasons("", _THREE, off="none"),),
         uncertain=_unsure("thinking tool_images image_urls"),
     ),
     "lmstudio": _LOCAL,
