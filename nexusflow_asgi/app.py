@@ -32,10 +32,16 @@ from nexusflow_asgi.stores.key_store import KeyStore
 from nexusflow_asgi.stores.opening import open_database, open_key_store, open_ledger
 from nexusflow_asgi.transports import Transport, TransportName, describe_transport, transport_factory
 from nexusflow_core.config import Config
+from nexusflow_core.errors import ConfigError
 from nexusflow_core.gateway import Gateway
 from nexusflow_core.prices import PriceBook
 
 __all__ = ["GatewayState", "NexusFlow"]
+
+_NOT_HERE = (
+    "has an effect in `nexusflow serve` alone. Remove it here, and mount SpendPage(gateway) and "
+    "MetricsPage(gateway) of nexusflow_asgi.pages behind your own authentication"
+)
 
 
 class GatewayState(Struct, frozen=True):
@@ -78,6 +84,9 @@ class NexusFlow:
     middleware) shutdown waits for running calls.
     """
 
+    _serves_pages = False
+    """True in `nexusflow serve`, whose server answers at the pages' paths."""
+
     def __init__(
         self,
         app: ASGIApp | None = None,
@@ -98,6 +107,8 @@ class NexusFlow:
     ) -> None:
         config = config if isinstance(config, Config) else load_config(config)
         check_files(config)
+        if not self._serves_pages and (config.pages.spend or config.pages.metrics):
+            raise ConfigError("pages", _NOT_HERE)
         config = resolve_secrets(config, os.environ, offline=transport == "offline")
         config = with_host_credentials(config, credentials or {})
         gateway = Gateway(config, book or price_book(config), lock=threading.Lock())
@@ -106,6 +117,7 @@ class NexusFlow:
         self._own_keys: KeyStore | None = None
         if keys is None and config.ledger is not None:
             keys = self._own_keys = open_key_store(config.ledger.reveal())
+        self._keys = keys
         admission = Admission(config, authenticate, StoredKeys(keys) if keys is not None else None)
         log = configured_log(config)
         self.ledger = _ledger(config)
@@ -201,6 +213,11 @@ class NexusFlow:
     def cap_store(self) -> CapStore | None:
         """The store of the windows of caps; None if nothing is capped."""
         return self._budgets.store
+
+    @property
+    def key_store(self) -> KeyStore | None:
+        """The store of gateway keys; None without `keys` and without `[ledger]`."""
+        return self._keys
 
     def state(self) -> GatewayState:
         """Returns what the gateway is doing now, on all event loops of this process."""

@@ -58,7 +58,7 @@ class CallBudgets:
     """The caps of a gateway in use. `clock`: seconds since 1970.
 
     `store`: the host's; without one, that of the configuration is opened, and closed at the end. It is opened
-    at once if there are caps, else when a caller brings its own. Raises ConfigError.
+    at once if there are caps or a database, else when a caller brings its own. Raises ConfigError.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class CallBudgets:
         self._settings = gateway.config.budgets
         self._budgets = Budgets(gateway.config.caps)
         self._means = Means(gateway.book)
-        self._store = store or (self._open_store() if gateway.config.caps else None)
+        counted = bool(gateway.config.caps) or gateway.config.ledger is not None
+        self._store = store or (self._open_store() if counted else None)
         self._owned = store is None
         self._on_threshold = on_threshold
         self._clock = clock

@@ -180,7 +180,7 @@ def _members(key: Key, now: int) -> dict[str, Any]:
         "expires": None if key.expires_at is None else _moment(key.expires_at),
         "models": list(key.models),
         "scopes": list(key.scopes),
-        "caps": [f"{cap.usd or cap.requests or cap.tokens}{cap.unit}/{cap.window}" for cap in key.caps],
+        "caps": [_cap_text(cap) for cap in key.caps],
         "metadata": dict(key.metadata),
         "parent": key.parent,
     }
@@ -220,6 +220,16 @@ def _cap(text: str) -> Cap:
         return Cap(scope="key:", window=window, **{unit: limit})
     except (ValueError, ConfigError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a cap: {error}") from None
+
+
+def _cap_text(cap: Cap) -> str:
+    """Returns a cap as `--cap` takes it."""
+    window: Any = cap.window
+    if isinstance(window, int):
+        letter = next(letter for letter in "dhms" if window % _SECONDS[letter] == 0)
+        window = f"{window // _SECONDS[letter]}{letter}"
+    amount = next(amount for amount in (cap.usd, cap.requests, cap.tokens) if amount is not None)
+    return f"{amount}{cap.unit}/{window}"
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "app", "run"]
 
 _SETTINGS = "NEXUSFLOW_SERVE"  # passes the arguments to worker processes
+_PAGES = ("/spend/", "/metrics")
 _EXAMPLE_MODEL = "claude-haiku-4-5"
 _SHUTDOWN_SECONDS = 30
 _BACKLOG = 2048
@@ -123,9 +124,13 @@ def app() -> "Reloading":
     return Reloading(_gateway)
 
 
+class _Served(NexusFlow):
+    _serves_pages = True
+
+
 def _gateway() -> NexusFlow:
     settings = json.loads(os.environ[_SETTINGS])
-    return NexusFlow(
+    return _Served(
         config=_config(settings["config"], offline=settings["offline"]),
         transport=settings["transport"],
         hooks=[AttemptsHook(), call_hook()],
@@ -235,6 +240,9 @@ def _greet(
     print(f"transport: {describe_transport(transport)}")
     if made_key is not None:
         print(f"gateway key, made for this run: {made_key}")
+    pages = [f"{url}{path}" for path in _PAGES if getattr(config.pages, path.strip("/"))]
+    if pages:
+        print(f"pages, with the key of [pages] as the password: {', '.join(pages)}")
     print(f"try it:\n\n  {_curl(url, config, made_key)}\n", flush=True)
 
 

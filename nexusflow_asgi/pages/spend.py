@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from nexusflow_asgi.app import NexusFlow
 from nexusflow_asgi.backend import is_failure
 from nexusflow_asgi.hooks import logger
-from nexusflow_asgi.pages.usage import Asked, usage_of
+from nexusflow_asgi.pages.usage import Asked, Limits, usage_of
 from nexusflow_asgi.stores.opening import open_ledger
 from nexusflow_asgi.stores.protocol import LedgerStore
 from nexusflow_core.budgets import MAX_SCOPE
@@ -115,8 +115,9 @@ class SpendPage:
             url = self._gateway.config.ledger
             assert url is not None  # noqa: S101 - checked at the start
             ledger = self._ledger = open_ledger(url.reveal())
-        caps = (self._gateway.cap_store, self._gateway.config.caps)
-        return await usage_of(asked, ledger, caps, now=int(self._clock()))
+        gateway = self._gateway
+        limits = Limits(gateway.cap_store, gateway.config.caps, gateway.key_store)
+        return await usage_of(asked, ledger, limits, now=int(self._clock()))
 
 
 def _asked(request: Request) -> Asked | str:

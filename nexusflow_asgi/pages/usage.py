@@ -7,17 +7,20 @@ from typing import Any
 from msgspec import Struct
 
 from nexusflow_asgi.stores import CapStore
+from nexusflow_asgi.stores.key_store import KeyStore
 from nexusflow_asgi.stores.protocol import LedgerPage, LedgerStore, OpenWindow
 from nexusflow_core.budgets import Cap
 from nexusflow_core.budgets.amounts import FEMTO_PER_NANO, shown
+from nexusflow_core.keys import scope_of_key
 from nexusflow_core.ledger import EVERYTHING, LedgerRow, Spend, day_of
 
-__all__ = ["Asked", "usage_of"]
+__all__ = ["Asked", "Limits", "usage_of"]
 
 _DAY = 86400
 _REFUSALS = 20
 _WINDOWS = 200
 _FEMTO_PER_USD = 10**15
+_KEY = scope_of_key("")
 
 
 class Asked(Struct, frozen=True):
@@ -27,21 +30,23 @@ class Asked(Struct, frozen=True):
     days: int = 30
 
 
-async def usage_of(
-    asked: Asked, ledger: LedgerStore, caps: tuple[CapStore | None, Sequence[Cap]], *, now: int
-) -> dict[str, Any]:
-    """Returns the numbers as JSON has them. Amounts are exact decimal text in USD, days are `2026-11-22`.
+class Limits(Struct, frozen=True):
+    """Where windows are kept, and where their limits stand: in the configuration, or in the caller's key."""
 
-    `caps`: the store of windows and the configured caps.
-    """
+    store: CapStore | None
+    configured: Sequence[Cap] = ()
+    keys: KeyStore | None = None
+
+
+async def usage_of(asked: Asked, ledger: LedgerStore, limits: Limits, *, now: int) -> dict[str, Any]:
+    """Returns the numbers as JSON has them. Amounts are exact decimal text in USD, days are `2026-11-22`."""
     until = day_of(now) + _DAY
     since = until - asked.days * _DAY
     spends = await ledger.spending(since=since, until=until, scope=asked.scope)
     scopes = await ledger.spending(since=since, until=until, scope=None) if not asked.scope else []
     page = LedgerPage(since=since * 1000, ending="refused", scope=asked.scope or None, limit=_REFUSALS)
     refused = await ledger.rows(page)
-    store, configured = caps
-    found = [] if store is None else await store.windows(now=now, scope=asked.scope or None, limit=_WINDOWS)
+    caps = await _caps(limits, asked.scope or None, now)
     days = [since + number * _DAY for number in range(asked.days)]
     by_day = _grouped(spends, lambda spend: _date(spend.day))
     empty = Spend(day=0, scope="", model="")
@@ -54,7 +59,7 @@ async def usage_of(
         "days": [{"day": _date(day), **_members(by_day.get(_date(day), empty))} for day in days],
         "models": _by_cost("model", _grouped(spends, lambda spend: spend.model)),
         "scopes": _by_cost("scope", _grouped(scopes, lambda spend: spend.scope)),
-        "caps": [_cap(window, configured) for window in found],
+        "caps": caps,
         "refusals": [_refusal(row) for row in refused],
     }
 
@@ -92,8 +97,20 @@ def _members(spend: Spend) -> dict[str, Any]:
     }
 
 
+async def _caps(limits: Limits, scope: str | None, now: int) -> list[dict[str, Any]]:
+    if limits.store is None:
+        return []
+    windows = await limits.store.windows(now=now, scope=scope, limit=_WINDOWS)
+    known = list(limits.configured)
+    if limits.keys is not None:
+        for own in sorted({one.window.scope for one in windows if one.window.scope.startswith(_KEY)}):
+            key = await limits.keys.find(own.removeprefix(_KEY))
+            known += key.caps if key is not None else ()
+    return [_cap(one, known) for one in windows]
+
+
 def _cap(open_window: OpenWindow, configured: Sequence[Cap]) -> dict[str, Any]:
-    """Returns a window with its limit; None for a limit that only the caller's key knows."""
+    """Returns a window with its limit; None for a limit that only the host's authentication knows."""
     window, balance = open_window.window, open_window.balance
     cap = min(
         (cap for cap in configured if _counts_on(cap, open_window)), key=lambda cap: cap.limit, default=None

@@ -89,7 +89,7 @@ def test_a_key_from_create_to_revoke(keys: Command) -> None:
         "state": "active",
         "models": ["claude-haiku-*"],
         "scopes": ["team:red"],
-        "caps": ["20.5usd/month", "9requests/86400"],
+        "caps": ["20.5usd/month", "9requests/1d"],
         "metadata": {"team": "red"},
         "parent": None,
     }
@@ -122,6 +122,7 @@ def test_a_child_of_a_key(keys: Command) -> None:
     parent = keys("create", "agents", "--model", "claude-*").out.strip().split("-")[1]
     child = keys("create", "job", "--parent", parent, "--expires", "30m", "--cap", "0.50usd/30m").out.strip()
     assert keys.status(child) == 200
+    assert "0.50usd/30m" in keys("list").out, "as --cap takes it"
     assert "'job'" not in keys("create", "job", "--parent", parent).out
     wrong = keys("create", "job", "--parent", parent, "--expires", "30m", "--model", "gpt-*")
     assert (wrong.status, wrong.out) == (2, "")

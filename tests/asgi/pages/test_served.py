@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from nexusflow_asgi import NexusFlow
 from nexusflow_core import ConfigError
 from nexusflow_core.config import decode_config
 from tests.asgi.asking import BODY, OFFLINE
@@ -39,6 +40,7 @@ def test_pages_need_their_key(file: Path) -> None:
     """A bearer token for Prometheus, a password for a browser; nothing else. A reload changes nothing."""
     basic = base64.b64encode(f"anyone:{KEY}".encode()).decode()
     with serving("--offline", "--config", file, env=ENVIRONMENT) as running:
+        assert f"as the password: {running.url}/spend/, {running.url}/metrics\n" in running.greeting
         call(running.url)
         for headers in ({"authorization": f"Bearer {KEY}"}, {"authorization": f"Basic {basic}"}):
             metrics = CLIENT.get(f"{running.url}/metrics", headers=headers)
@@ -80,6 +82,13 @@ def test_workers_add_up(file: Path) -> None:
             lines = [line for line in text.splitlines() if line.startswith("nexusflow_calls_total{")]
             found.add(sum(float(line.rpartition(" ")[2]) for line in lines))
         assert found == {6.0}
+
+
+def test_a_mounted_gateway_has_no_pages(file: Path) -> None:
+    """`[pages]` would have no effect there: the error says what to mount instead."""
+    config = decode_config(file.read_bytes())
+    with pytest.raises(ConfigError, match=r"pages: .*`nexusflow serve` alone.* mount SpendPage\(gateway\)"):
+        NexusFlow(config=config, transport="offline")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +19,10 @@ from starlette.routing import Mount
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.pages.spend import SpendPage
 from nexusflow_asgi.stores import open_store
-from nexusflow_asgi.stores.opening import open_ledger
+from nexusflow_asgi.stores.key_store import KeyOptions, create, rotate
+from nexusflow_asgi.stores.opening import open_key_store, open_ledger
 from nexusflow_core import ConfigError
-from nexusflow_core.budgets import Charge, Claim, Window
+from nexusflow_core.budgets import Cap, Charge, Claim, Window
 from nexusflow_core.config import decode_config
 from nexusflow_core.ledger import row_of
 from tests.asgi.asking import OFFLINE, Answer, ask
@@ -107,6 +109,30 @@ def test_caps_and_their_balance(page: Any) -> None:
     assert (cap["used_share"], cap["held_share"]) == (0.75, 0.05)
     assert cap["ends_at"] == "2026-12-01T00:00:00Z"
     assert "$7.50 of $10.00" in got(page).body.decode()
+
+
+def test_a_cap_that_belongs_to_a_key(tmp_path: Path) -> None:
+    """Its limit stands in the key, also after a rotation and in a process that has served no call."""
+    config = decode_config(OFFLINE + f'[ledger]\nurl = "sqlite:///{tmp_path}/keys.db"\n'.encode())
+    config.resolve({"SIM_KEY": "sk-ant-simulated"})
+    now = int(time.time())
+
+    async def calls() -> None:
+        keys = open_key_store(f"sqlite:///{tmp_path}/keys.db")
+        cap = Cap(scope="key:", window=1800, requests=4)
+        old = await create(keys, KeyOptions(name="ci", caps=(cap,)), now=now)
+        new = await rotate(keys, old.key.id, overlap=60, now=now)
+        gateway = NexusFlow(config=config, transport="offline")
+        for made in (old, new):
+            assert (await ask(gateway, headers=[(b"x-api-key", made.text.encode())])).status == 200
+        await gateway.aclose()
+        await keys.aclose()
+
+    asyncio.run(calls())
+    page = SpendPage(NexusFlow(config=config, transport="offline"))
+    [cap] = got(page, "/usage.json").json["caps"]
+    assert (cap["text"], cap["limit"], cap["hard"]) == ("2 requests of 4 requests", "4", True)
+    assert "2 requests of 4 requests" in got(page, "/").body.decode()
 
 
 def test_one_scope_and_another_span(page: Any) -> None:
