@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
-from benchmarks import in_process, instructions, money, sse, translation
+from benchmarks import budgets, in_process, instructions, money, sse, translation
 from benchmarks.environments import Missing
 from benchmarks.measure import Effort
 from benchmarks.report import Report, Table, machine, versions
@@ -68,6 +68,7 @@ def _parts(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], _S
         "sse": ("Server-sent events", lambda: sse.run(effort, others=not quick)),
         "in-process": ("Relaying, in process", lambda: in_process.run(effort)),
         "translation": ("Translation, in process", lambda: translation.run(effort)),
+        "budgets": ("Caps and the ledger", lambda: budgets.run(quick)),
         "money": ("From usage to money", lambda: money.run(effort, others=not quick)),
     }
     yield from (part for name, part in parts.items() if arguments.only in (None, name))
@@ -90,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="a few seconds, to see that everything runs")
     parser.add_argument(
-        "--only", choices=("gateways", "sse", "in-process", "translation", "money"), help="one part alone"
+        "--only",
+        choices=("gateways", "sse", "in-process", "translation", "budgets", "money"),
+        help="one part alone",
     )
     parser.add_argument("--rounds", type=int, help="interleaved rounds of each part")
     parser.add_argument("--instructions", action="store_true", help="count instructions too, with valgrind")
