@@ -1,7 +1,8 @@
 """`python -m benchmarks`: what NexusFlow costs beside others. No time fails.
 
-python -m benchmarks                                 all of it, in about ten minutes
+python -m benchmarks                                 all of it, in about twenty minutes
 python -m benchmarks --only gateways --rounds 3      one part
+python -m benchmarks --only budgets                  caps and the ledger, in every store of this machine
 python -m benchmarks --write --instructions          all of it, into benchmarks/RESULTS.md
 """
 

@@ -37,6 +37,7 @@ def test_a_quick_run_compares_everything() -> None:
         "Server-sent events": {"NexusFlow"},
         "Relaying, in process": {"StreamTap.feed", "peek"},
         "Translation, in process": {"OpenAIChatDialect.open"},
+        "Caps and the ledger": {"memory", "sqlite"},
         "From usage to money": {"cost alone"},
     }.items():
         assert names <= _rows(sections[title]).keys()
