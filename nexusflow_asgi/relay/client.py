@@ -10,16 +10,25 @@ from nexusflow_asgi.backend import means_closed
 from nexusflow_core.dialect import ResponseHead
 from nexusflow_core.exchange import Close, Exchange
 
-__all__ = ["Client"]
+__all__ = ["Client", "SendsNow"]
 
 _SERVER_HEADERS = frozenset((b"server", b"date"))
 """The host's server adds both, and they must not appear twice."""
 
 
-class _SendsNow(Protocol):
-    """A server whose `send` seldom waits: our own. Only a `send` without middleware around it has this."""
+class _Flow(Protocol):
+    write_paused: bool
 
-    def may_send_now(self) -> bool: ...
+
+class SendsNow(Protocol):
+    """A server that can send a piece of the body without waiting: our own.
+
+    Only a `send` without middleware around it has this. `send_now` may be called after the head, and not while
+    `flow.write_paused`.
+    """
+
+    flow: _Flow
+
     def send_now(self, body: bytes) -> None: ...
 
 
@@ -39,7 +48,7 @@ class Client:
         self._head_sent = False
         self._body_ended = False
         server: Any = getattr(send, "__self__", None)
-        self._server: _SendsNow | None = server if hasattr(server, "send_now") else None
+        self.server: SendsNow | None = server if hasattr(server, "send_now") else None
 
     async def write(self, body: bytes, *, last: bool = False) -> bool:
         """Sends these bytes, after the head if it has not been sent. Returns False if the client is gone."""
@@ -58,33 +67,23 @@ class Client:
                 if isinstance(order, Close) and not order.whole:
                     return False  # the server cuts the connection, which shows that the body is incomplete
             await self._send({"type": "http.response.body", "body": body, "more_body": not last})
-        except Exception as error:
-            if not means_closed(error):
-                raise
-            self._nobody_listens()
+        except Exception as error:  # few servers raise from `send`; none has to
+            self.failed(error)
             return False
         self.writing = False
         return True
 
-    @property
-    def sends_now(self) -> bool:
-        """True if the server can send without waiting, at times."""
-        return self._server is not None
-
     def may_write_now(self) -> bool:
-        """True if `write_now` may be called."""
-        server = self._server
-        return self._head_sent and self.pinging is None and server is not None and server.may_send_now()
+        """True if the head has been sent, and `server.send_now` would not wait."""
+        server = self.server
+        return self._head_sent and server is not None and self.pinging is None and not server.flow.write_paused
 
-    def write_now(self, body: bytes) -> None:
-        """Sends these bytes without waiting. Notes in the exchange if the client is gone."""
-        try:
-            if self._server is not None:
-                self._server.send_now(body)
-        except Exception as error:  # each server has its own error for a client that has left
-            if not means_closed(error):
-                raise
-            self._nobody_listens()
+    def failed(self, error: Exception) -> None:
+        """Notes in the exchange that the client is gone, if this error of a `send` says so; else raises it."""
+        if not means_closed(error):
+            raise error
+        self._body_ended = True
+        self._exchange.client_gone(time.monotonic())
 
     async def pinged(self) -> None:
         """Returns once no ping is being sent. Received upstream data waits for it."""
@@ -105,10 +104,8 @@ class Client:
         done = self.pinging
         try:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        except Exception as error:
-            if not means_closed(error):
-                raise
-            self._exchange.client_gone(time.monotonic())
+        except Exception as error:  # as in `write`
+            self.failed(error)
             return False
         finally:
             self.pinging = None
@@ -123,8 +120,3 @@ class Client:
             headers = [pair for pair in headers if pair[0] not in _SERVER_HEADERS]
         await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
         self._body_ended = False
-
-    def _nobody_listens(self) -> None:
-        """Notes that the client is gone. Few servers raise from `send` then; none has to."""
-        self._body_ended = True
-        self._exchange.client_gone(time.monotonic())

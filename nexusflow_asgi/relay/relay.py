@@ -12,7 +12,7 @@ import anyio.to_thread
 from starlette.types import Receive, Send
 
 from nexusflow_asgi.hooks import logger
-from nexusflow_asgi.relay.client import Client
+from nexusflow_asgi.relay.client import Client, SendsNow
 from nexusflow_asgi.relay.watch import LAST_WORDS_SECONDS, Watch, YoungCalls, open_watch
 from nexusflow_asgi.transports import Transport, TransportResponse
 from nexusflow_core.errors import InternalError, NexusFlowError, UpstreamError, UpstreamUnreachableError
@@ -143,10 +143,11 @@ class Relay:
         if self._upstream is None:
             raise InternalError("there is nothing to read from")
         exchange, client, read = self._exchange, self._client, self._upstream.read
-        pump = getattr(self._upstream, "pump", None) if client.sends_now else None
+        pump = getattr(self._upstream, "pump", None)
+        server = client.server if pump is not None else None
+        short_cut = _ShortCut(exchange, order, client, server, watch) if server is not None else None
         while True:
-            if pump is not None and client.may_write_now():
-                short_cut = _ShortCut(exchange, order, client, watch)
+            if pump is not None and short_cut is not None and client.may_write_now():
                 await pump(short_cut.take)
                 out = short_cut.last()
                 if exchange.order is not order:
@@ -200,20 +201,21 @@ class _ShortCut:
     being sent, the order has changed, or the answer has ended.
     """
 
-    __slots__ = ("_client", "_error", "_exchange", "_order", "_out", "_watch")
+    __slots__ = ("_client", "_error", "_exchange", "_order", "_out", "_server", "_watch")
 
-    def __init__(self, exchange: Exchange, order: Read, client: Client, watch: Watch) -> None:
+    def __init__(self, exchange: Exchange, order: Read, client: Client, server: SendsNow, watch: Watch) -> None:
         self._exchange = exchange
         self._order = order
         self._client = client
+        self._server = server
         self._watch = watch
         self._out = b""
         self._error: Exception | None = None
 
     def take(self, data: bytes) -> bytes | None:
         """Relays a chunk. Returns None to go on; or the bytes that it leaves to the task, perhaps none."""
-        exchange, order, client = self._exchange, self._order, self._client
-        if exchange.order is not order or not client.may_write_now():
+        exchange, order, server = self._exchange, self._order, self._server
+        if exchange.order is not order or server.flow.write_paused or self._client.pinging is not None:
             return data
         try:
             out = exchange.receive_data(data, _now())
@@ -221,13 +223,17 @@ class _ShortCut:
                 self._out = out
                 return b""
             if out:
-                client.write_now(out)
+                try:
+                    server.send_now(out)
+                except Exception as error:  # each server has its own error for a client that has left
+                    self._client.failed(error)
+                    return b""
             if order.until < self._watch.due:
                 self._watch.arm()
         except Exception as error:  # `last` raises it in the relay's task
             self._error = error
             return b""
-        return None if exchange.order is order else b""
+        return None
 
     def last(self) -> bytes:
         """Returns the bytes to send after the order has changed. Raises an error of `take`."""

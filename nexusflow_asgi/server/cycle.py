@@ -16,6 +16,9 @@ __all__ = ["Cycle"]
 
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection"))
 _WITHOUT_BODY: Final = (204, 304)
+_KNOWN_SIZES: Final = 1024
+_SIZES: Final = [b"%x\r\n" % size for size in range(_KNOWN_SIZES)]
+"""The line before each small chunk: to make it takes as long as to join it with the chunk."""
 
 
 class Cycle(RequestResponseCycle):
@@ -74,16 +77,17 @@ class Cycle(RequestResponseCycle):
         else:
             self._go_on(message.get("body", b""), last=not message.get("more_body", False))
 
-    def may_send_now(self) -> bool:
-        """True if `send_now` may be called: `send` would write a piece of the body without waiting."""
-        return self.response_started and not (
-            self.flow.write_paused or self.disconnected or self.response_complete
-        )
-
     def send_now(self, body: bytes) -> None:
-        """Sends a piece of the body, as `send` does. A caller inside a callback of the event loop needs it."""
-        if body and self.chunked_encoding and not self.head and self.scope["method"] != "HEAD":
-            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        """Sends a piece of the body, as `send` does where it need not wait; drops it if the client is gone.
+
+        A caller inside a callback of the event loop needs it. It looks at `flow.write_paused` before.
+        """
+        transport: Any = self.transport  # a ClosingTransport
+        if transport.is_closing():
+            return
+        if self.chunked_encoding and body and not self.head and self.scope["method"] != "HEAD":
+            size = len(body)
+            transport.write_now((_SIZES[size] if size < _KNOWN_SIZES else b"%x\r\n" % size) + body + b"\r\n")
         else:
             self._go_on(body, last=False)
 

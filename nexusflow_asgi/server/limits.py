@@ -62,6 +62,7 @@ class ClosingTransport:
         self._timer: asyncio.TimerHandle | None = None
         self._rounds = 0
         self.is_closing = transport.is_closing
+        self.write_now = transport.write  # for a caller that has looked at `is_closing`
 
     def write(self, data: bytes) -> None:
         """Writes the bytes, or drops them if the connection is closing."""

@@ -101,6 +101,11 @@ class Deadlines:
             until = self._grace_until
         self.wait(until, pings=pings)
 
+    def heard(self, now: float) -> None:
+        """Notes that the upstream sent more of an answer that goes on and carries no pings."""
+        until = now + self.timeouts.idle
+        self.read.until = self.idle_until = until if until < self.until else self.until
+
     def wait(self, until: float, *, pings: bool) -> None:
         """Sets the upstream's deadline. The order wakes earlier if a ping is due."""
         self.idle_until = until = until if until < self.until else self.until

@@ -35,6 +35,7 @@ from nexusflow_core.upstream import Headers, Timeouts
 
 __all__ = ["Exchange"]
 
+_OPEN = LegState.OPEN
 _DONE = frozenset({State.OVER, State.RECORDED})
 
 _ERROR_BODY_SECONDS = 5.0
@@ -120,7 +121,11 @@ class Exchange:
             out = leg.receive_data(data)
         except UpstreamError as error:
             return self._failed(error, now)
-        if self.response_head is None:
+        if self.response_head is not None:
+            if leg.state is _OPEN and not leg.may_ping:  # nearly every chunk
+                attempt.deadlines.heard(now)
+                return out
+        else:
             # So far there is only an error.
             if isinstance(leg.failure, UpstreamError) and leg.facts.model is None:
                 return self._failed(leg.failure, now, out) if leg.head is not None else out

@@ -10,8 +10,8 @@ from itertools import chain, zip_longest
 from typing import Any, Final
 
 from nexusflow_asgi.transports.h1.connection import Connection
-from nexusflow_asgi.transports.h1.errors import ProxyRefusedError
 from nexusflow_asgi.transports.h1.origin import Address, Origin
+from nexusflow_asgi.transports.h1.states import Phase, ProxyRefusedError
 
 __all__ = ["connect", "ready"]
 
@@ -53,9 +53,14 @@ async def _through_proxy(
     if proxy.tls:
         await connection.start_tls(contexts(True), proxy.host, None)
     if origin.address.tls:
-        status = await connection.open_tunnel(origin.connect_head)
-        if status // 100 != 2:
-            raise ProxyRefusedError(f"status {status}")
+        connection.ask(origin.connect_head)
+        while connection.phase is Phase.ASKED:
+            await connection.changed()
+        if isinstance(connection.failure, OSError):
+            raise connection.failure
+        if connection.status // 100 != 2 or connection.failure is not None or connection.has_bytes:
+            raise ProxyRefusedError(f"status {connection.status}")
+        connection.begin_tunnel()
 
 
 async def _connected_socket(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:

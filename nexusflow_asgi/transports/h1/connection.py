@@ -5,7 +5,6 @@ caller would get the previous answer.
 """
 
 import asyncio
-import enum
 import ssl
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -13,28 +12,23 @@ from typing import Any, Final, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from nexusflow_asgi.transports.failures import HEAD_BYTES, forget_traceback
-from nexusflow_asgi.transports.h1.errors import AnswerTooEarlyError, ConnectionEndedError, HeadTooLargeError
-from nexusflow_asgi.transports.h1.tls import Tls
+from nexusflow_asgi.transports.h1.states import (
+    AnswerTooEarlyError,
+    ConnectionEndedError,
+    HeadTooLargeError,
+    Phase,
+)
+from nexusflow_asgi.transports.h1.tls import Tls, decrypted
 from nexusflow_asgi.transports.h1.unread import poll_of, unread_bytes
 from nexusflow_core.upstream.headers import ends_with_connection
 
-__all__ = ["Connection", "Phase"]
+__all__ = ["Connection"]
 
 _PIECE: Final = 256 * 1024
 """Bytes of a large body that are written at once. Other calls run between two pieces."""
 
 _MOST_UNREAD: Final = 64 * 1024
 """Bound on the unread bytes of an answer. Above it, reading from the socket pauses."""
-
-
-class Phase(enum.Enum):
-    """The state of a connection: what it waits for."""
-
-    IDLE = "a request"
-    ASKED = "the head of an answer"
-    ANSWERING = "the rest of the body"
-    ANSWERED = "the reader: the whole answer has arrived, and some of it may be unread"
-    CLOSED = "nothing more"
 
 
 _IDLE, _ASKED, _ANSWERING, _ANSWERED, _CLOSED = Phase
@@ -65,6 +59,7 @@ class Connection(asyncio.Protocol):
         "failure",
         "headers",
         "idle_since",
+        "on_body",
         "phase",
         "requests",
         "reusable",
@@ -77,11 +72,12 @@ class Connection(asyncio.Protocol):
         self._forget: Callable[[Connection], object] | None = forget
         self._transport: asyncio.Transport | None = None
         self._layers: tuple[Tls, ...] = ()
+        self._pieces: list[bytes] = []
+        self.on_body: Final = self._pieces.append  # for the parser, which calls it for each piece
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._poll: Callable[[int], Any] | None = None
-        self._pieces: list[bytes] = []
-        self._size = 0  # bytes in `_pieces`
+        self._size = 0  # bytes received for `_pieces`, with their framing
         self._overhead = 0  # bytes since the request, or since the last byte of body
         self._unsent: memoryview | None = None
         self._no_reading = self._no_writing = False
@@ -121,7 +117,7 @@ class Connection(asyncio.Protocol):
         pieces = self._pieces
         if not pieces:
             return b""
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data = b"".join(pieces)  # of one piece it is that piece
         pieces.clear()
         self._size = 0
         if self._no_reading:
@@ -151,8 +147,7 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         """Returns True if the connection is idle and has no unread bytes. Never blocks."""
         transport = self._transport
-        open_ = self.phase is _IDLE and transport is not None and not transport.is_closing()
-        return open_ and not self._has_unread()
+        return self.phase is _IDLE and not (transport is None or transport.is_closing() or self._has_unread())
 
     def close(self) -> None:
         """Closes the socket at once."""
@@ -180,18 +175,10 @@ class Connection(asyncio.Protocol):
             if self.failure is not None:
                 raise self.failure
 
-    async def open_tunnel(self, head: bytes) -> int:
-        """Asks a proxy for a tunnel. Returns the proxy's status. After a 2xx the connection counts as new."""
-        self.ask(head)
-        while self.phase is _ASKED:
-            await self.changed()
-        if isinstance(self.failure, OSError):
-            raise self.failure
-        if self.status // 100 == 2 and self.failure is None and not self._pieces:
-            self._parser = HttpResponseParser(self)  # the old parser would take the tunnel for a body
-            self.phase, self.requests, self.reusable = _IDLE, 0, True
-            return self.status
-        return self.status if self.status // 100 != 2 else 0
+    def begin_tunnel(self) -> None:
+        """Makes the connection count as new, after a proxy has opened a tunnel."""
+        self._parser = HttpResponseParser(self)  # the old parser would take the tunnel for a body
+        self.phase, self.requests, self.reusable = _IDLE, 0, True
 
     @property
     def session(self) -> ssl.SSLSession | None:
@@ -210,24 +197,47 @@ class Connection(asyncio.Protocol):
             data = self._decrypted(data)
             if not data:
                 return
-        phase = self.phase
+        sink = self.sink
+        if sink is None:
+            self._receive(data)
+        else:  # the body is passing: the same as `_receive`, in fewer steps
+            try:
+                self._parser.feed_data(data)  # type: ignore[union-attr]
+            except (HttpParserError, HttpParserUpgrade) as error:
+                self._unparsed(error)
+            pieces, left = self._pieces, None
+            if pieces:
+                self._overhead = 0
+                left = sink(pieces.pop() if len(pieces) == 1 else self.take())
+            else:
+                self._note_framing(data)
+            if left is not None or self.phase is not _ANSWERING:
+                if left:
+                    pieces.append(left)
+                    self._note_unread(left)
+                self._wake()
+        if self._layers and any(tls.ended for tls in self._layers):
+            self._end(None)
+
+    def _receive(self, data: bytes) -> None:
+        phase, unread = self.phase, len(self._pieces)
+        if phase is _IDLE:
+            self.fail(AnswerTooEarlyError())
+        elif phase is _ANSWERED:
+            self._retire()
         if phase is not _ASKED and phase is not _ANSWERING:
-            self._out_of_turn()
             return
-        self._overhead += len(data)
         try:
             self._parser.feed_data(data)  # type: ignore[union-attr]
         except (HttpParserError, HttpParserUpgrade) as error:
             self._unparsed(error)
-        if self._overhead > HEAD_BYTES:
-            self.fail(HeadTooLargeError())
-        elif self._size > _MOST_UNREAD and not self._no_reading and self._transport is not None:
-            self._no_reading = True
-            self._transport.pause_reading()
-        if (self._pieces and self._left_unread()) or self.phase is not phase:
+        if len(self._pieces) > unread:
+            self._note_unread(data)
             self._wake()
-        if self._layers and any(tls.ended for tls in self._layers):
-            self._end(None)
+        else:
+            self._note_framing(data)
+            if self.phase is not phase:
+                self._wake()
 
     def eof_received(self) -> None:
         self._end(None)
@@ -248,8 +258,8 @@ class Connection(asyncio.Protocol):
     # Called by the parser
 
     def on_message_begin(self) -> None:
-        if self.phase is _ANSWERED:  # bytes after the answer
-            self.reusable = False
+        if self.phase is _ANSWERED:
+            raise HttpParserError("bytes after the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase is _ASKED:  # else a trailer
@@ -270,28 +280,27 @@ class Connection(asyncio.Protocol):
         if status >= 400 and self._unsent is not None:
             self._unsent, self.reusable = None, False  # refused: the rest of the body need not be sent
 
-    def on_body(self, body: bytes) -> None:
-        if self.phase is _ANSWERING:
-            self._pieces.append(body)
-            self._size += len(body)
-            self._overhead = 0
-
     def on_message_complete(self) -> None:
         if self.phase is _ANSWERING:
             self.phase = _ANSWERED
 
     # Internal
 
-    def _left_unread(self) -> bool:
-        """Hands the bytes to the sink. True if the reader must look: no sink, or one that does not go on."""
-        left = self.sink(self.take()) if self.sink is not None else b""
-        if left:
-            self._pieces.append(left)
-            self._size = len(left)
-        return left is not None
+    def _note_framing(self, data: bytes) -> None:
+        self._overhead += len(data)
+        if self._overhead > HEAD_BYTES:
+            self.fail(HeadTooLargeError())
+
+    def _note_unread(self, data: bytes) -> None:
+        self._overhead = 0
+        self._size += len(data)
+        if self._size > _MOST_UNREAD and not self._no_reading and self._transport is not None:
+            self._no_reading = True
+            self._transport.pause_reading()
 
     def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
+        """Lets the reader go on, and no sink before it."""
+        waiter, self._waiter, self.sink = self._waiter, None, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -309,12 +318,6 @@ class Connection(asyncio.Protocol):
         forget, self._forget = self._forget, None
         if forget is not None:
             forget(self)
-
-    def _out_of_turn(self) -> None:
-        if self.phase is _IDLE:
-            self.fail(AnswerTooEarlyError())
-        elif self.phase is _ANSWERED:
-            self._retire()
 
     def _unparsed(self, error: Exception) -> None:
         if self.phase is _ANSWERED:  # garbage after the answer
@@ -335,17 +338,14 @@ class Connection(asyncio.Protocol):
     def _decrypted(self, data: bytes) -> bytes:
         top = self._layers[-1]
         waiting = not top.established
-        for tls in self._layers:
-            try:
-                data = tls.receive(data)
-            except (ssl.SSLError, OSError) as error:
-                self.fail(error)
-                return b""
-            if tls.ended and not data:
-                self._end(None)
-                return b""
-            if not data:
-                break
+        try:
+            data = decrypted(self._layers, data)
+        except (ssl.SSLError, OSError) as error:
+            self.fail(error)
+            return b""
+        if not data and any(tls.ended for tls in self._layers):
+            self._end(None)
+            return b""
         if waiting and top.established:
             self._wake()
         if self.phase is _IDLE and self.requests and self._has_begun_record():

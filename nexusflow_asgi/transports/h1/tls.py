@@ -1,10 +1,10 @@
 """TLS of one connection, on bytes in memory. It works alike on every event loop, and can resume a session."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-__all__ = ["Tls"]
+__all__ = ["Tls", "decrypted"]
 
 _RECORD_HEADER: Final = 5
 """Bytes of type, version and length before each record (RFC 8446 section 5.1)."""
@@ -114,3 +114,12 @@ class Tls:
     def _flush(self) -> None:
         if self._outgoing.pending:
             self._write(self._outgoing.read())
+
+
+def decrypted(layers: Iterable[Tls], data: bytes) -> bytes:
+    """Returns the bytes below all layers, possibly none. Raises ssl.SSLError (an OSError)."""
+    for tls in layers:
+        data = tls.receive(data)
+        if not data:
+            break
+    return data

@@ -15,16 +15,17 @@ from nexusflow_asgi.transports.failures import (
     unreachable,
 )
 from nexusflow_asgi.transports.h1.connecting import connect, ready
-from nexusflow_asgi.transports.h1.connection import Connection, Phase
-from nexusflow_asgi.transports.h1.errors import (
+from nexusflow_asgi.transports.h1.connection import Connection
+from nexusflow_asgi.transports.h1.origin import Origin, parse_origin
+from nexusflow_asgi.transports.h1.pool import Pool
+from nexusflow_asgi.transports.h1.states import (
     AnswerTooEarlyError,
     BrokenConnectionError,
     ConnectionEndedError,
     HeadTooLargeError,
+    Phase,
     ProxyRefusedError,
 )
-from nexusflow_asgi.transports.h1.origin import Origin, parse_origin
-from nexusflow_asgi.transports.h1.pool import Pool
 from nexusflow_asgi.transports.proxies import Proxies
 from nexusflow_core.errors import InvalidRequestError, UpstreamError
 from nexusflow_core.upstream import Headers, Upstream, UpstreamRequest, derived, split_url

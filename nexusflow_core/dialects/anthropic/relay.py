@@ -56,6 +56,9 @@ RefusedParts: TypeAlias = Callable[[bytes], Sequence[str]]
 class RelayLeg:
     """One attempt whose bytes pass unchanged. See `Leg` for the verbs."""
 
+    may_ping = False
+    """Only the upstream's own pings pass."""
+
     def __init__(
         self,
         request: UpstreamRequest,
@@ -94,11 +97,6 @@ class RelayLeg:
         self._hold_limit = HELD_BYTES  # a larger body is not held
         self._tap: StreamTap | None = None  # set for a stream
         self._answer: Answer | None = None  # the facts of a whole sync body
-
-    @property
-    def may_ping(self) -> bool:
-        """False: only the upstream's own pings pass."""
-        return False
 
     @property
     def facts(self) -> AnswerFacts:
@@ -157,17 +155,18 @@ class RelayLeg:
                 self._answer_head = ResponseHead(self._answer_head.status, kept)
 
     def receive_data(self, data: bytes) -> bytes:
+        tap = self._tap
+        if self._held is None:  # nearly every chunk
+            if tap is not None and tap.feed(data):
+                self._note_end(tap)
+            return data
         if self._undecided:
             if self._held:
                 data, self._held, self._held_bytes = b"".join((*self._held, data)), [], 0
             self._decide(data)
-        tap = self._tap
-        if tap is not None:
-            tap.feed(data)
-            if tap.ended or tap.stopped:
-                self._note_end(tap)
-        if self._held is None:
-            return data
+            tap = self._tap
+        if tap is not None and tap.feed(data):
+            self._note_end(tap)
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > self._hold_limit or (tap is not None and tap.started):

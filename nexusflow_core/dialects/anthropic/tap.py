@@ -195,7 +195,15 @@ class StreamTap:
         """True after an event that was too large: the end of the stream can no longer be recognised."""
         return self._blind
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> bool:
+        """Reads the next bytes. Returns False if they were whole events that do not matter, as most are."""
+        calm = not (self._framing or self._tail) and data.endswith(b"\n\n")
+        if calm and data.find(_MESSAGE) < 0 and data.find(_ERROR) < 0:
+            return False
+        self._feed(data)
+        return True
+
+    def _feed(self, data: bytes) -> None:
         at = 0
         while self._framing and at < len(data):
             if self._blind:
@@ -207,12 +215,7 @@ class StreamTap:
                 at = end
         if at:
             data = data[at:]
-        if self._tail:
-            data = self._tail + data
-        if data.find(_MESSAGE) < 0 and data.find(_ERROR) < 0 and data.endswith(b"\n\n"):
-            self._tail = b""
-            return
-        self._skim(data)
+        self._skim(self._tail + data)
 
     def _skim(self, data: bytes) -> None:
         """Parses the events that matter, one by one, and keeps the unfinished one at the end."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from nexusflow_asgi.transports.failures import HEAD_BYTES
 from nexusflow_asgi.transports.h1.connection import Connection, Phase
-from nexusflow_asgi.transports.h1.errors import HeadTooLargeError
+from nexusflow_asgi.transports.h1.states import HeadTooLargeError
 from tests.asgi.test_answer_framing import LYING
 from tests.asgi.test_cross_talk import BEHIND, STRAY
 from tests.asgi.test_transport_faults import BROKEN

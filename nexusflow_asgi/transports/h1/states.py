@@ -1,4 +1,4 @@
-"""Errors of a connection that neither the operating system nor a library reports.
+"""States of a connection, and its errors that neither the operating system nor a library reports.
 
 BrokenConnectionError
     AnswerTooEarlyError
@@ -7,13 +7,26 @@ BrokenConnectionError
     ProxyRefusedError
 """
 
+import enum
+
 __all__ = [
     "AnswerTooEarlyError",
     "BrokenConnectionError",
     "ConnectionEndedError",
     "HeadTooLargeError",
+    "Phase",
     "ProxyRefusedError",
 ]
+
+
+class Phase(enum.Enum):
+    """The state of a connection: what it waits for."""
+
+    IDLE = "a request"
+    ASKED = "the head of an answer"
+    ANSWERING = "the rest of the body"
+    ANSWERED = "the reader: the whole answer has arrived, and some of it may be unread"
+    CLOSED = "nothing more"
 
 
 class BrokenConnectionError(Exception):
