@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from nexusflow_asgi import NexusFlow
+from nexusflow_asgi.cli.serve import ServedGateway
 from nexusflow_asgi.credentials import sources
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import decode_config
@@ -145,11 +146,12 @@ def test_the_configuration_is_checked_as_shown(capsys: pytest.CaptureFixture[str
 @pytest.mark.usefixtures("in_a_project")
 @pytest.mark.parametrize("snippet", SNIPPETS["toml"])
 def test_every_configuration_is_accepted(snippet: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each starts a gateway as it stands."""
+    """Each starts a gateway as it stands: mounted, or that of `nexusflow serve` where it has pages."""
     for name in [*re.findall(r"env:(\w+)", snippet), "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]:
         monkeypatch.setenv(name, f"sk-{name.lower()}")
     monkeypatch.setattr(sources, "_is_installed", lambda library: True)  # each extra may be there
-    NexusFlow(config=decode_config(snippet.encode()))
+    config = decode_config(snippet.encode())
+    (ServedGateway if config.pages.key is not None else NexusFlow)(config=config)
 
 
 def test_the_curl_examples_are_answered() -> None:

@@ -26,7 +26,7 @@ from nexusflow_core.upstream import Secret
 if TYPE_CHECKING:
     from nexusflow_asgi.server import Reloading
 
-__all__ = ["add_arguments", "app", "run"]
+__all__ = ["ServedGateway", "add_arguments", "app", "run"]
 
 _SETTINGS = "NEXUSFLOW_SERVE"  # passes the arguments to worker processes
 _PAGES = ("/spend/", "/metrics")
@@ -124,13 +124,15 @@ def app() -> "Reloading":
     return Reloading(_gateway)
 
 
-class _Served(NexusFlow):
+class ServedGateway(NexusFlow):
+    """The gateway of this command, whose server has the pages of `[pages]`."""
+
     _serves_pages = True
 
 
 def _gateway() -> NexusFlow:
     settings = json.loads(os.environ[_SETTINGS])
-    return _Served(
+    return ServedGateway(
         config=_config(settings["config"], offline=settings["offline"]),
         transport=settings["transport"],
         hooks=[AttemptsHook(), call_hook()],
