@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from nexusflow_core.caching.messages_prompt import (
@@ -24,7 +24,7 @@ from nexusflow_core.caching.messages_prompt import (
 from nexusflow_core.caching.prompt import HASH_BYTES, Prompt
 from nexusflow_core.caching.rules import ANTHROPIC, Rules
 from nexusflow_core.errors import InvalidRequestError
-from nexusflow_core.json_spans import count_values, elements
+from nexusflow_core.json_spans import count_values
 from nexusflow_core.peek import Peek
 from nexusflow_core.untyped import MALFORMED
 
@@ -52,8 +52,19 @@ _BILLING: Final = re.compile(b'"text"[ \t\r\n]*:[ \t\r\n]*"' + BILLING_HEADER.en
 Proved: TypeAlias = Callable[[Prompt, int], bool]
 """Says whether the answer's counts prove that the vendor found so many blocks of a prompt in its cache."""
 
-_messages = msgspec.json.Decoder(list[Any])
+_spans = msgspec.json.Decoder(list[Raw])
+_values = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, Any])
+
+
+class _Message(Struct):
+    """A message whose blocks are not decoded yet."""
+
+    role: Any = None
+    content: str | list[dict[str, Raw]] | None = None
+
+
+_message = msgspec.json.Decoder(_Message)
 
 
 class _Rest(Struct):
@@ -211,8 +222,8 @@ def _read_whole(
     prompt = _whole(text, rules, model, scope)
     if prompt is None:
         return None
-    value = bytes(messages)
-    kept = _longer(_NONE_KEPT, messages, value, _messages.decode(value))
+    end = bytes(messages)
+    kept = _longer(_NONE_KEPT, messages, end, _spans.decode(end), _values.decode(end))
     return _Checkpoint(prompt, kept, around, outside, _rest.decode(text).cache_control)
 
 
@@ -224,25 +235,57 @@ def _read_on(before: _Checkpoint, messages: memoryview, outside: tuple[int, int]
     end = b"[" + bytes(messages[kept.end :]).lstrip(_BLANKS)
     if count_values(end, MAX_VALUES) > MAX_VALUES:
         return None
-    more = _messages.decode(end)
-    citations, images = _either(kept.seen, citations_and_images(more))
-    if (citations, images) != ("citations" in prompt.parameters, "images" in prompt.parameters):
+    spans = _spans.decode(end)
+    try:
+        more = [_opened(_message.decode(span)) for span in spans]
+    except msgspec.ValidationError:  # another form: it is read as a whole
+        return None
+    seen = citations_and_images(more)
+    if _either(kept.seen, seen) != ("citations" in prompt.parameters, "images" in prompt.parameters):
         return None
     found = read_more_messages(prompt, kept.count, more, before.cache_control)
     if found is None:
         return None
-    kept = _longer(kept, messages, end, more)
+    kept = _longer(kept, messages, end, spans, more if any(seen) else [])
     return _Checkpoint(found, kept, before.around, outside, before.cache_control)
 
 
-def _longer(kept: _Kept, messages: memoryview, end: bytes, more: list[Any]) -> _Kept:
-    """What the next request will repeat, of what was kept and the messages behind it, whose JSON is `end`."""
-    spans = elements(end)
-    moving = range(max(0, len(spans) - _MAY_CHANGE), len(spans))
-    count = next((at for at in moving if _MARKED in end[slice(*spans[at])]), len(spans))
+def _opened(message: _Message) -> dict[str, Any]:
+    """A message with its blocks decoded, but for a result that is a text as the encoder would write it."""
+    content = message.content
+    if isinstance(content, list):
+        blocks = [
+            {
+                name: raw if name == "content" and _is_written_alike(raw) else _values.decode(raw)
+                for name, raw in block.items()
+            }
+            for block in content
+        ]
+        return {"role": message.role, "content": blocks}
+    return {"role": message.role, "content": content}
+
+
+def _is_written_alike(raw: Raw) -> bool:
+    """Returns whether a value is a string in which all that need not be escaped is not."""
+    text = bytes(raw)
+    return text.startswith(b'"') and b"\\u" not in text and b"\\/" not in text
+
+
+def _longer(kept: _Kept, messages: memoryview, end: bytes, spans: list[Raw], more: list[Any]) -> _Kept:
+    """What the next request will repeat: what was kept, and some of the messages behind it.
+
+    Their JSON is `end`, that of each is in `spans`. `more` are they decoded, if one has an image or citations.
+    """
+    count, at = 0, 1
+    for number, span in enumerate(spans):
+        said = bytes(span)
+        if len(spans) - number <= _MAY_CHANGE and said.rfind(_MARKED) >= 0:  # twice as fast as `in`
+            break
+        at = end.index(said, at) + len(said)
+        count = number + 1
     if not count:
         return kept
-    stop = len(messages) - len(end) + spans[count - 1][1]
+    stop = len(messages) - len(end) + at
     piece = (stop, hash(bytes(messages[kept.end : stop])))
     pieces = (*kept.pieces, piece)
     if len(pieces) > _MAX_PIECES:

@@ -15,7 +15,7 @@ from nexusflow_core.errors import InvalidRequestError
 __all__ = ["HASH_BYTES", "HIDDEN", "Breakpoint", "Builder", "Prompt"]
 
 HASH_BYTES = 8
-"""Length of a block's own hash, which only shows what changed. The hash of a prefix has 16."""
+"""Length of a block's own hash: Python's, with a key of its own in each process. That of a prefix has 16."""
 
 HIDDEN = "hidden"
 """The kind of a tool that the vendor turns into system text: the tools before and after it stay cached."""
@@ -100,7 +100,6 @@ class Builder:
         self._starts: list[int] = []
         self._weight = 0
         self._markable = -1
-        self._labels: dict[tuple[str, str], bytes] = {}
         self._before: Prompt | None = None
 
     @classmethod
@@ -145,25 +144,18 @@ class Builder:
 
     def add(self, role: str, kind: str, data: bytes, weight: int) -> None:
         """Adds a block. The prefixes of later blocks do not contain a hidden one."""
-        label = self._labels.get((role, kind)) or self._label(role, kind)
-        own = blake2b(label + data, digest_size=_PREFIX_BYTES).digest()
+        own = hash((role, kind, data)).to_bytes(HASH_BYTES, "little", signed=True)
         prefix = blake2b(self.prefix + own, digest_size=_PREFIX_BYTES).digest()
         if kind != HIDDEN:
             self.prefix = prefix
         if data and kind not in self.rules.unmarkable:
             self._markable = len(self.prefixes)
         self.prefixes.append(prefix)
-        self._own.append(b"" if kind == HIDDEN else own[:HASH_BYTES])
+        self._own.append(b"" if kind == HIDDEN else own)
         self.kinds.append(kind)
         self.roles.append(role)
         self._weight += weight
         self.weights.append(self._weight)
-
-    def _label(self, role: str, kind: str) -> bytes:
-        """Returns a label of fixed length, which makes the hashes of equal data differ by role and kind."""
-        encoded = _encode((role, kind))
-        label = self._labels[role, kind] = blake2b(encoded, digest_size=HASH_BYTES).digest()
-        return label
 
     def mark(self, lifetime: str) -> None:
         """Sets a breakpoint on the last block, unless that block has one."""

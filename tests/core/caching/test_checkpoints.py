@@ -25,12 +25,14 @@ CITED = {
 }
 
 
-def read(held: Checkpoints, body: dict[str, Any], session: str | None = "s") -> Prompt | None:
-    return held.read(seen(body), model="m", scope="", session=session)
+def read(
+    held: Checkpoints, body: dict[str, Any], session: str | None = "s", *, ascii: bool = True
+) -> Prompt | None:
+    return held.read(seen(body, ascii=ascii), model="m", scope="", session=session)
 
 
-def seen(body: dict[str, Any]) -> Peek:
-    return peek(json.dumps(body).encode())
+def seen(body: dict[str, Any], *, ascii: bool = True) -> Peek:
+    return peek(json.dumps(body, ensure_ascii=ascii).encode())
 
 
 def whole(body: dict[str, Any]) -> Prompt | None:
@@ -110,14 +112,21 @@ def test_the_automatic_breakpoint_moves_along() -> None:
     assert held.read_on == 1
 
 
-blocks = st.sampled_from([text("a", 5), text("b", 5), text("c", 5, "5m"), text("d", 5, "1h"), IMAGE, CITED])
+RESULTS = [
+    marked({"type": "tool_result", "tool_use_id": "t", "content": content, "is_error": False}, mark)
+    for content in ('a/b \b\f\n\r\t\\ "c" \x7f é \u2028', "\x01 😀", [text("p", 5), IMAGE], "")
+    for mark in (None, "5m")
+]
+blocks = st.sampled_from(
+    [text("a", 5), text("b", 5), text("c", 5, "5m"), text("d", 5, "1h"), IMAGE, CITED, *RESULTS]
+)
 messages = st.lists(st.builds(user, blocks) | st.builds(assistant, blocks, blocks), max_size=6)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 8), messages, st.booleans()), max_size=6))
-def test_any_conversation(turns: list[tuple[int, list[Any], bool]]) -> None:
-    """Cut back, gone on, with marks anywhere: the same prompt, or the same refusal."""
+@given(st.lists(st.tuples(st.integers(0, 8), messages, st.booleans()), max_size=6), st.booleans())
+def test_any_conversation(turns: list[tuple[int, list[Any], bool]], ascii: bool) -> None:
+    """Cut back, gone on, with marks anywhere, escaped in any way: the same prompt, or the same refusal."""
     held, said = Checkpoints(), list[Any]()
     for cut, more, automatic in turns:
         said = [*said[:cut], *more]
@@ -125,7 +134,7 @@ def test_any_conversation(turns: list[tuple[int, list[Any], bool]]) -> None:
         results: list[Any] = []
         for checkpoints in (held, Checkpoints()):
             try:
-                results.append(read(checkpoints, body))
+                results.append(read(checkpoints, body, ascii=ascii))
             except InvalidRequestError as error:
                 results.append(error.message)
         if isinstance(results[0], Prompt):
