@@ -1,20 +1,24 @@
 """Groups the calls of a log into conversations: what each turn read from the cache, what it lost, and why."""
 
-from collections.abc import Iterator
+from collections import Counter as Counts
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from nexusflow_core.caching.counters import Counter, RecordedCounter, Share, shares
 from nexusflow_core.caching.misses import Miss, Reason
 from nexusflow_core.caching.policies import Sent
 from nexusflow_core.caching.prediction import Prediction
-from nexusflow_core.caching.rules import ANTHROPIC, RULES
+from nexusflow_core.caching.prompt import Prompt, with_implicit_breakpoint
+from nexusflow_core.caching.rules import ANTHROPIC, OPENAI, RULES, Rules, rules_of
 from nexusflow_core.caching.simulator import CacheSimulator
 from nexusflow_core.caching.tokens import Counted
-from nexusflow_core.errors import InvalidRequestError
+from nexusflow_core.errors import InvalidRequestError, UnknownModelError
 from nexusflow_core.logs import Entry
+from nexusflow_core.prices import PriceBook
 
 __all__ = ["MAX_SENT", "Conversation", "Conversations", "Turn"]
 
@@ -29,6 +33,9 @@ _ANTHROPIC_REASONS: Final = {
 }
 """Anthropic's words for a miss, as its answers give them."""
 
+
+_RULES: Final = (*RULES, replace(OPENAI, wire=ANTHROPIC.wire))
+"""All rules, and those of OpenAI for a request in the form of the Messages API."""
 
 _NO_SESSION = "(no session)"
 
@@ -65,21 +72,27 @@ class Conversation(Struct):
 class Conversations:
     """Collects the entries of a log as turns. Only `sent` keeps the content of requests.
 
-    Calls with neither session nor request are counted under `(no session)`. Their losses are unknown.
+    Calls with neither session nor request are counted under `(no session)`. Their losses are unknown, and their
+    reasons are those that the log gives. A request is judged by the rules of its model, found in `book`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, book: PriceBook | None = None) -> None:
+        self._book = book or PriceBook.builtin()
         self._by_name: dict[str, Conversation] = {}
-        self._simulator = CacheSimulator(ANTHROPIC, RecordedCounter())
+        self._roots: dict[bytes, int] = {}
+        self._rules: dict[str, Rules | None] = {}
+        self._simulators = {_key(rules): CacheSimulator(rules, RecordedCounter()) for rules in _RULES}
         self.sent: list[Sent] = []
-        """The first MAX_SENT calls with a request, for `replay`."""
+        """The first MAX_SENT calls of Claude's models with a request, for `replay`."""
+        self.not_replayed = Counts[str]()
+        """Calls of other models with a request, by model: no policies are known for them."""
         self.disagreements = 0
         """Calls that read another number of tokens than was predicted with certainty."""
 
     @property
     def counter(self) -> Counter:
         """The counter that has learned sizes from the usage of these calls."""
-        return self._simulator.counter
+        return self._simulators[_key(ANTHROPIC)].counter
 
     def __iter__(self) -> Iterator[Conversation]:
         return iter(self._by_name.values())
@@ -89,48 +102,71 @@ class Conversations:
         if entry.usage is None or entry.many_requests:
             return None
         counted = Counted.of(entry.usage, runs=entry.model_runs)
-        predicted, root, split = self._predict(entry, counted)
-        name = _name(entry, root)
+        predicted, name, split = self._predict(entry, counted)
         known = name is not None
         conversation = self._by_name.setdefault(
             name or _NO_SESSION, Conversation(name or _NO_SESSION, connected=known)
         )
-        lost, miss = _loss(conversation, entry, counted, predicted) if known else (0, None)
+        lost, miss = _loss(conversation, entry, counted, predicted) if known else (0, _said(entry))
         turn = Turn(entry.at, entry.models[0], counted, lost, miss, split, predicted)
         conversation.turns.append(turn)
         _remember(conversation, entry, counted)
         return turn
 
-    def _predict(self, entry: Entry, counted: Counted) -> tuple[Prediction | None, bytes, tuple[Share, ...]]:
-        if entry.request is None:
-            return None, b"", ()
-        request = {**entry.request, "model": entry.request.get("model") or entry.models[0]}
-        scope = entry.key or ""
+    def _predict(
+        self, entry: Entry, counted: Counted
+    ) -> tuple[Prediction | None, str | None, tuple[Share, ...]]:
+        """Returns the prediction, the name of the conversation, and the counts by breakpoint."""
+        request, session = entry.request, _session(entry)
+        if request is None:
+            return None, session, ()
+        request = {**request, "model": request.get("model") or entry.models[0]}
+        rules = self._rules_of(entry.models[0], request)
+        if rules is not ANTHROPIC:
+            self.not_replayed[entry.models[0]] += 1
+        if rules is None:
+            return None, session, ()
+        simulator, scope = self._simulators[_key(rules)], entry.key or ""
         try:
-            prompt = self._simulator.read(request, scope=scope)
-            predicted = self._simulator.step(
-                prompt,
-                at=entry.at,
-                usage=counted,
-                answered_at=entry.answered_at,
-                scope=scope,
-                session=_name(entry, b""),
+            prompt = with_implicit_breakpoint(simulator.read(request, scope=scope))
+            predicted = simulator.step(
+                prompt, at=entry.at, usage=counted, answered_at=entry.answered_at, scope=scope, session=session
             )
         except InvalidRequestError:
-            return None, b"", ()
-        if len(self.sent) < MAX_SENT:
-            session = _name(entry, prompt.root)
-            self.sent.append(Sent(request, entry.at, entry.answered_at, entry.usage, session))
+            return None, session, ()
+        name = session or self._named(prompt)
+        if rules is ANTHROPIC and len(self.sent) < MAX_SENT:
+            self.sent.append(Sent(request, entry.at, entry.answered_at, entry.usage, name))
         if predicted.exact and predicted.read.best != counted.read and counted.calls == 1:
             self.disagreements += 1
-        return predicted, prompt.root, shares(prompt, self._simulator.counter, counted)
+        return predicted, name, shares(prompt, simulator.counter, counted)
+
+    def _rules_of(self, model: str, request: Mapping[str, Any]) -> Rules | None:
+        """Returns the rules for a request; Claude's for an unknown model. None: the model has none."""
+        if model not in self._rules:
+            try:
+                self._rules[model] = rules_of(self._book.find(model))
+            except UnknownModelError:
+                self._rules[model] = ANTHROPIC
+        rules = self._rules[model]
+        if rules is None or rules is ANTHROPIC or "messages" not in request:
+            return rules
+        return next(other for other in _RULES if other.vendor == rules.vendor and other.wire == ANTHROPIC.wire)
+
+    def _named(self, prompt: Prompt) -> str | None:
+        """Returns a name for the conversations that begin with the same block: a number, never its words."""
+        if not prompt.root:
+            return None
+        return f"conversation {self._roots.setdefault(prompt.root, len(self._roots) + 1)}"
 
 
-def _name(entry: Entry, root: bytes) -> str | None:
-    """Returns the session and its subagent, else a hash of the conversation's first block, else None."""
-    if entry.session is not None:
-        return entry.session if entry.agent is None else f"{entry.session} / {entry.agent}"
-    return f"conversation {root.hex()[:8]}" if root else None
+def _key(rules: Rules) -> tuple[str, str]:
+    return rules.vendor, rules.wire
+
+
+def _session(entry: Entry) -> str | None:
+    """Returns the session and its subagent, or None."""
+    return f"{entry.session} / {entry.agent}" if entry.session and entry.agent else entry.session
 
 
 def _loss(
@@ -152,11 +188,9 @@ def _loss(
 
 def _reason(conversation: Conversation, entry: Entry, counted: Counted) -> Miss:
     """Returns the reason of a miss without the request: from Anthropic's word for it, else from the counts."""
+    if (said := _said(entry)) is not None:
+        return said
     before = conversation.turns[-1]
-    if (ours := Miss.from_words(entry.cache_miss or "")) is not None:
-        return ours
-    if (reason := _ANTHROPIC_REASONS.get(entry.upstream_cache_miss or "")) is not None:
-        return Miss(reason)
     if before.model != entry.models[0]:
         return Miss(Reason.MODEL_CHANGED)
     late = (entry.at - before.at).total_seconds() - conversation.lifetime
@@ -165,6 +199,14 @@ def _reason(conversation: Conversation, entry: Entry, counted: Counted) -> Miss:
     if conversation.cached is not None and counted.total < conversation.cached:
         return Miss(Reason.MESSAGE_CHANGED)
     return Miss(Reason.UNEXPLAINED)
+
+
+def _said(entry: Entry) -> Miss | None:
+    """Returns the reason that the log itself gives: the doctor's, else Anthropic's; None without one."""
+    if (ours := Miss.from_words(entry.cache_miss or "")) is not None:
+        return ours
+    reason = _ANTHROPIC_REASONS.get(entry.upstream_cache_miss or "")
+    return None if reason is None else Miss(reason)
 
 
 def _remember(conversation: Conversation, entry: Entry, counted: Counted) -> None:

@@ -5,13 +5,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from nexusflow_core.caching.checkpoints import Checkpoints
 from nexusflow_core.caching.counters import RecordedCounter
 from nexusflow_core.caching.misses import Miss, Reason
 from nexusflow_core.caching.prediction import Step
-from nexusflow_core.caching.prompt import Breakpoint, Prompt
+from nexusflow_core.caching.prompt import Prompt, with_implicit_breakpoint
 from nexusflow_core.caching.rules import RULES, Rules, rules_of
 from nexusflow_core.caching.simulator import CacheSimulator
 from nexusflow_core.caching.tokens import Counted
@@ -163,7 +162,7 @@ class CacheDoctor:
             nonlocal confirmed
             if counted is not None:
                 confirmed = cache.confirm(
-                    _with_implicit_breakpoint(prompt),
+                    with_implicit_breakpoint(prompt),
                     counted,
                     beyond=blocks - 1,
                     at=at,
@@ -184,7 +183,7 @@ class CacheDoctor:
                 return None
             step = confirmed
             if step is None:
-                prompt = _with_implicit_breakpoint(prompt)
+                prompt = with_implicit_breakpoint(prompt)
                 step = cache.predict(prompt, at=at, answered_at=answered_at, scope=scope, session=session)
                 cache.believe(step)
         verdict = None if confirmed is None else Verdict(confirmed.miss)
@@ -208,14 +207,6 @@ class CacheDoctor:
             except UnknownModelError:
                 self._models[name] = None
         return self._models[name]
-
-
-def _with_implicit_breakpoint(prompt: Prompt) -> Prompt:
-    rules = prompt.rules
-    if prompt.marks or not prompt.prefixes or not rules.implicit:
-        return prompt
-    last = Breakpoint(len(prompt.prefixes) - 1, rules.short, automatic=True)
-    return replace(prompt, marks=(last,))
 
 
 def judged(step: Step, counted: Counted) -> Verdict:

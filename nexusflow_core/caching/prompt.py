@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nexusflow_core.caching.rules import Level, Rules
 from nexusflow_core.caching.weights import text_weight
 from nexusflow_core.errors import InvalidRequestError
 
-__all__ = ["HASH_BYTES", "HIDDEN", "Breakpoint", "Builder", "Prompt"]
+__all__ = ["HASH_BYTES", "HIDDEN", "Breakpoint", "Builder", "Prompt", "with_implicit_breakpoint"]
 
 HASH_BYTES = 8
 """Length of a block's own hash: Python's, with a key of its own in each process. That of a prefix has 16."""
@@ -82,6 +83,15 @@ class Prompt(Struct, frozen=True):
                 left -= 1
             before = kind
             yield at
+
+
+def with_implicit_breakpoint(prompt: Prompt) -> Prompt:
+    """Returns the prompt with a breakpoint at its end, where the rules set one if the request has none."""
+    rules = prompt.rules
+    if prompt.marks or not prompt.prefixes or not rules.implicit:
+        return prompt
+    last = Breakpoint(len(prompt.prefixes) - 1, rules.short, automatic=True)
+    return replace(prompt, marks=(last,))
 
 
 class Builder:

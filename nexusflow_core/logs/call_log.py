@@ -1,4 +1,4 @@
-"""Reader of our own call log: one CallRecord per line."""
+"""Reader of our own call log, one CallRecord per line, and of the log lines of `nexusflow serve`."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from nexusflow_core.logs.entry import CountedElsewhereError, Entry, NotAnEntryEr
 from nexusflow_core.record import SCHEMA_VERSION
 from nexusflow_core.usage import Billing, Usage, read_metered
 
-__all__ = ["HEAD_BYTES", "read_record", "shortened"]
+__all__ = ["HEAD_BYTES", "read_log_line", "read_record", "shortened"]
 
 _NULL = b"null"
 _MAX_WAIT = 7 * 86400.0  # seconds; no answer begins later
@@ -63,8 +63,14 @@ class _Head(Struct):
     schema: int
 
 
+class _LogLine(Struct):
+    logger: str
+    call: Raw | UnsetType = UNSET
+
+
 _record = msgspec.json.Decoder(_Record)
 _head = msgspec.json.Decoder(_Head)
+_log_line = msgspec.json.Decoder(_LogLine)
 _members = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -104,6 +110,19 @@ def read_record(line: bytes, at: datetime | None = None) -> Entry:
         logged_femto_usd=None if record.cost_usd is None else femto_of(record.cost_usd),
         flags=_flags(record),
     )
+
+
+def read_log_line(line: bytes, at: datetime | None = None) -> Entry:
+    """Returns the entry of a line of `nexusflow serve --log-format json`: its `call` is a record.
+
+    Raises as `read_record` does, and CountedElsewhereError for a line of the server that is about no call.
+    """
+    found = _log_line.decode(line)
+    if found.call is not UNSET:
+        return read_record(bytes(found.call), at)
+    if found.logger.partition(".")[0] in ("nexusflow", "uvicorn"):
+        raise CountedElsewhereError("a line of the server's log that is about no call")
+    raise NotAnEntryError("a line of a log that is about no call")
 
 
 def _answered_at(record: _Record) -> datetime | None:

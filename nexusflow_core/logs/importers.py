@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from nexusflow_core.logs.answers import read_answer, read_anthropic_batch, read_openai_batch
 from nexusflow_core.logs.anthropic_reports import read_bucket, read_item
-from nexusflow_core.logs.call_log import read_record
+from nexusflow_core.logs.call_log import read_log_line, read_record
 from nexusflow_core.logs.codex import CodexSession
 from nexusflow_core.logs.entry import Entry, Skipped
 from nexusflow_core.logs.litellm import read_spend_log
@@ -142,6 +142,14 @@ IMPORTERS: Final[Mapping[str, Importer]] = {
         "lines with `usage` and `model`",
         "your own logs; see below",
         (Form(_members("usage model"), read_usage_line),),
+    ),
+    "serve-log": Importer(
+        "log lines of `nexusflow serve --log-format json`",
+        "its stderr",
+        (
+            Form(_members("time level logger call"), read_log_line),
+            Form(_members("time level logger message"), read_log_line),
+        ),
     ),
 }
 """By name. A value belongs to the first form whose members it has, so more specific formats come first."""

@@ -157,6 +157,28 @@ def test_our_own_call_log_is_read(run: Run, tmp_path: Path) -> None:
     assert "5,000 tokens paid again" in out
 
 
+def test_what_the_report_cannot_say(run: Run, tmp_path: Path) -> None:
+    """Calls without a session, and models without known policies: in the tables, in JSON and on the page."""
+    path, page = tmp_path / "calls.jsonl", tmp_path / "page.html"
+    lone = {"schema": 1, "model": "claude-opus-5", "usage_source": "upstream", "ending": "complete"}
+    lone |= {"request_id": "r", "started_at": after(0).isoformat(), "usage": usage(short=5000)}
+    log_line = {"time": after(0).isoformat(), "level": "info", "logger": "nexusflow", "message": "r"}
+    sent = {"messages": [user(text("q"))]}
+    other = {"at": after(9).isoformat(), "model": "gpt-5.6-sol", "usage": usage(short=3000), "request": sent}
+    lines = [{**log_line, "call": {**lone, "cache_miss": "tools_changed tools[1]"}}, log_line, other]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    status, out, err = run(path)
+    assert (status, err) == (0, "")
+    notes = (
+        "1 request without a session: what they lost is unknown",
+        "gpt-5.6-sol: 1 request not replayed: policies are Claude's only.",
+    )
+    assert all(note in out for note in (*notes, "tools_changed tools[1]", "(no session)"))
+    assert json.loads(run(path, "--format", "json")[1])["not_replayed"] == {"gpt-5.6-sol": 1}
+    assert run(path, "--html", page)[0] == 0
+    assert all(note.replace("'", "&#x27;") in page.read_text() for note in notes)
+
+
 def test_lines_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
     """They are named with their place and counted; where nothing could be read, the status says so."""
     path = tmp_path / "log.jsonl"

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from nexusflow_asgi import LoggingHook
 from nexusflow_asgi.cli.console import Console
 from nexusflow_asgi.cli.log_lines import JsonFormatter
+from nexusflow_core.logs import Entry, Skipped, read_line
 from tests.asgi.asking import BODY
 from tests.asgi.serving import Serving, run, serving
 from tests.asgi.test_call_log import a_record
@@ -177,6 +178,17 @@ def test_the_members_of_a_line() -> None:
         "message": "said",
         "call": json.loads(json.dumps(record.as_dict())),
     }
+
+
+def test_a_line_can_be_counted() -> None:
+    """`nexusflow cost` and `nexusflow cache` read the call in it as they read the call log."""
+    record = a_record()
+    found = read_line(JsonFormatter().format(line(record=record)).encode())
+    assert isinstance(found, Entry)
+    assert found == read_line(json.dumps(record.as_dict()).encode())
+    about_none = read_line(JsonFormatter().format(line(name="uvicorn.error")).encode())
+    assert isinstance(about_none, Skipped)
+    assert about_none.expected
 
 
 def test_control_characters_are_escaped() -> None:

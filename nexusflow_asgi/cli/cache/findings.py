@@ -46,7 +46,7 @@ def find(files: Sequence[LogFile], *, at: datetime | None, book: PriceBook, miss
 
     It holds few calls with their requests in memory: a window of each file, and `Conversations.sent`.
     """
-    conversations, reading = Conversations(), _Reading(at)
+    conversations, reading = Conversations(book), _Reading(at)
     for entry in heapq.merge(*(_in_order(reading.entries(file)) for file in files), key=_moment):
         conversations.add(entry)
     reading.complaints.write()

@@ -58,6 +58,7 @@ def members(found: Findings) -> dict[str, Any]:
             "below_5m": str(found.gaps.short),
             "below_1h": str(found.gaps.long),
         },
+        "not_replayed": dict(sorted(found.conversations.not_replayed.items())),
         "disagreements": found.conversations.disagreements,
         "skipped_lines": found.skipped,
         "prices_as_of": None if found.book.as_of is None else str(found.book.as_of),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from nexusflow_asgi.cli.cache.findings import Findings
-from nexusflow_asgi.cli.cache.text import sample
+from nexusflow_asgi.cli.cache.text import notes, sample
 from nexusflow_asgi.cli.chart import AXES, MOST_BARS, Bar, legend, stacked, thousands
 from nexusflow_asgi.cli.html import document, dollars, numbers, table, text
 from nexusflow_core.caching import Conversation, Counted, Lifetime, Sums, what_if
@@ -35,7 +35,9 @@ def page(found: Findings) -> str:
         *_table("By session", "session", found.ledger.conversations),
         "<p><small>saved: by reads, against the price of input. extra: paid for writes above it.",
         "wasted: paid again for tokens that were in the cache, were sent again and not read.",
-        "All in US dollars.</small></p>",
+        "All in US dollars.",
+        *map(text, notes(found)),
+        "</small></p>",
     ]
     return document("Prompt cache", parts, styles=COLOURS)
 

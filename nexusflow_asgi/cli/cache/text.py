@@ -6,7 +6,7 @@ from nexusflow_asgi.cli.cache.findings import Findings
 from nexusflow_asgi.cli.table import printable, shown, table
 from nexusflow_core.caching import Advice, Costly, Sums
 
-__all__ = ["lines", "sample"]
+__all__ = ["lines", "notes", "sample"]
 
 _MOST_SESSIONS = 20
 _COUNTS = {
@@ -51,6 +51,18 @@ def sample(found: Findings) -> str:
             f" and {float(gaps.long):.0%} below an hour"
         )
     return words + "."
+
+
+def notes(found: Findings) -> Iterator[str]:
+    """Yields what the report cannot say, in sentences."""
+    apart = [conversation for conversation in found.conversations if not conversation.connected]
+    if calls := sum(len(conversation.turns) for conversation in apart):
+        yield (
+            f"{_counted(calls, 'request')} without a session: what they lost is unknown, and a reason is given"
+            " only where the log has one (the doctor's or Anthropic's)."
+        )
+    for model, count in sorted(found.conversations.not_replayed.items()):
+        yield f"{printable(model)}: {_counted(count, 'request')} not replayed: policies are Claude's only."
 
 
 def _counted(count: int, word: str) -> str:
@@ -150,6 +162,7 @@ def _footnotes(found: Findings) -> Iterator[str]:
     yield f"Sample: {sample(found)}"
     yield "saved: by reads, against the price of input; extra: paid for writes above it; all in USD;"
     yield "lost: tokens that were in the cache, were sent again and not read; wasted: what that cost."
+    yield from notes(found)
     if any(sums.estimated for sums in found.ledger.breakpoints.values()):
         yield "If a prefix was never counted alone, its share of a breakpoint is an estimate."
     if found.conversations.disagreements:

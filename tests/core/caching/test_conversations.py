@@ -88,6 +88,41 @@ def test_sessions_and_subagents_are_told_apart() -> None:
     assert Ledger.of(found).total.lost == 0
 
 
+def test_without_a_session_only_the_log_gives_a_reason() -> None:
+    """The doctor's word, or Anthropic's. What was lost stays unknown."""
+    found = read(
+        entry(0, usage(short=4000), session=None),
+        entry(1, usage(short=4000), session=None, cache_miss="system_changed system[1]"),
+        entry(2, usage(short=4000), session=None, upstream_cache_miss="tools_changed"),
+    )
+    ledger = Ledger.of(found)
+    assert {reason: sums.requests for reason, sums in ledger.reasons.items()} == {
+        "system_changed system[1]": 1,
+        "tools_changed": 1,
+    }
+    assert ledger.total.lost == 0
+
+
+@pytest.mark.parametrize("responses", [False, True])
+def test_each_model_is_judged_by_its_own_rules(responses: bool) -> None:
+    """OpenAI's entries live for half an hour, without a breakpoint in the request. Claude's policies are not
+    replayed for them, nor for models without rules."""
+    asked: dict[str, Any] = {"messages": [user(text("q", 3000))]}
+    if responses:
+        asked = {"input": asked["messages"][0]["content"][0]["text"]}
+    counts = [usage(short=3000), usage(read=3000)]
+    found = read(
+        *(entry(900 * number, counts[number], model="gpt-5.6-sol", request=asked) for number in (0, 1)),
+        entry(2000, usage(uncached=3000), model="gpt-4o", request=asked),
+    )
+    first, second, other = (turn for conversation in found for turn in conversation.turns)
+    assert first.predicted is not None
+    assert second.predicted is not None
+    assert second.predicted.read.best == 3000
+    assert (second.miss, other.predicted) == (None, None)
+    assert (found.sent, dict(found.not_replayed)) == ([], {"gpt-5.6-sol": 2, "gpt-4o": 1})
+
+
 def clock(number: int) -> dict[str, Any]:
     return request(user(text("q", 50)), system=[text("s", 3000), text(f"it is {number} o'clock", 50, "5m")])
 

@@ -54,6 +54,27 @@ def test_what_a_line_says() -> None:
     assert (read.key, read.session, read.partial, read.flags) == ("alice", None, False, ())
 
 
+def test_a_line_of_the_servers_log() -> None:
+    """Its `call` is the record. Lines about no call are passed over."""
+    about = {
+        "time": "2026-11-22T12:00:00.123+00:00",
+        "level": "info",
+        "logger": "nexusflow",
+        "message": "req_1",
+    }
+    record = msgspec.json.decode(line())
+    assert read_line(msgspec.json.encode({**about, "call": record})) == entry()
+    for changes in ({}, {"logger": "uvicorn.error"}, {"exception": "Traceback"}):
+        found = read_line(msgspec.json.encode({**about, **changes}))
+        assert isinstance(found, Skipped)
+        assert found.expected
+    foreign = read_line(msgspec.json.encode({**about, "logger": "another"}))
+    assert isinstance(foreign, Skipped)
+    assert not foreign.expected
+    started = read_line(msgspec.json.encode({**about, "call": {**record, "ending": "started"}}))
+    assert isinstance(started, Skipped)
+
+
 def test_who_served_the_call() -> None:
     """The upstream of the last attempt, the route, the host's metadata, and the id of the call."""
     read = entry(route="claude-*")
