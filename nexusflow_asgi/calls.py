@@ -63,7 +63,7 @@ class Calls:
         self._loops = loops
 
     async def serve(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.monotonic()
+        started, started_at = time.monotonic(), datetime.now(UTC)  # together: later times are counted from both
         loop = self._loops.current()
         in_flight = loop.enter(Arriving(receive, self._limits, on_asyncio=loop.young_calls is not None))
         try:
@@ -72,7 +72,7 @@ class Calls:
             call = Call(
                 endpoint=endpoint,
                 request_id=new_request_id(),
-                started_at=datetime.now(UTC),
+                started_at=started_at,
                 headers=who.headers,
                 query=who.query,
                 credential=who.credential,

@@ -1,5 +1,6 @@
 """Five turns on a real port, against the simulator: what caching saved stands in the records."""
 
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import anthropic
 import pytest
 
+from nexusflow_asgi import calls
+from nexusflow_asgi.body import Arriving
 from nexusflow_asgi.settings import OFFLINE
 from nexusflow_core import CallRecord, PriceBook, decode_config
 from tests.servers import RecordingHook, Served
@@ -189,3 +192,23 @@ def test_below_the_minimum_is_said_to_the_token(client: anthropic.Anthropic) -> 
     )
     assert raw.parse().usage.input_tokens == 1004
     assert raw.headers["x-nexusflow-cache"] == f"miss below_minimum {2048 - 1004} tokens"
+
+
+def test_a_slow_start_of_a_call_does_not_shift_its_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first call of a process takes long before it is read. The next one still finds its entry readable."""
+    hook, waits = RecordingHook(), [0.3]
+
+    def slow(*given: Any, **named: Any) -> Arriving:
+        time.sleep(waits.pop() if waits else 0)
+        return Arriving(*given, **named)
+
+    monkeypatch.setattr(calls, "Arriving", slow)
+    with (
+        Served(odd_gateway(decode_config(OFFLINE), hook)) as served,
+        anthropic.Anthropic(api_key="x", base_url=served.url, max_retries=0) as client,
+    ):
+        for _ in range(2):
+            hello: Any = [{"role": "user", "content": "Hello"}]
+            client.messages.create(model="claude-sonnet-5", max_tokens=9, system=SYSTEM, messages=hello)
+    first, second = hook.records
+    assert (first.cache_miss, second.cache_miss, second.cache_disagreement) == ("cold", None, None)
