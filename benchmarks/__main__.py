@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
-from benchmarks import budgets, in_process, instructions, money, sse, translation
+from benchmarks import budgets, imports, in_process, instructions, money, sse, translation
 from benchmarks.environments import Missing
 from benchmarks.measure import Effort
 from benchmarks.report import Report, Table, machine, versions
@@ -71,6 +71,7 @@ def _parts(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], _S
         "translation": ("Translation, in process", lambda: translation.run(effort)),
         "budgets": ("Caps and the ledger", lambda: budgets.run(quick)),
         "money": ("From usage to money", lambda: money.run(effort, others=not quick)),
+        "import": ("Imports", lambda: imports.run(effort)),
     }
     yield from (part for name, part in parts.items() if arguments.only in (None, name))
     if arguments.instructions:
@@ -91,11 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a few seconds, to see that everything runs")
-    parser.add_argument(
-        "--only",
-        choices=("gateways", "sse", "in-process", "translation", "budgets", "money"),
-        help="one part alone",
-    )
+    parts = ("gateways", "sse", "in-process", "translation", "budgets", "money", "import")
+    parser.add_argument("--only", choices=parts, help="one part alone")
     parser.add_argument("--rounds", type=int, help="interleaved rounds of each part")
     parser.add_argument("--instructions", action="store_true", help="count instructions too, with valgrind")
     parser.add_argument("--json", action="store_true", help="print JSON: each figure with its least and most")

@@ -27,22 +27,28 @@ __all__ = [
     "load_config",
 ]
 
-_MODULES: Final = {
-    "app": ("NexusFlow",),
-    "auth": ("Authenticate",),
-    "call_log": ("CallLog",),
-    "credentials": ("FetchCredential",),
-    "hooks": ("AfterHook", "BeforeHook", "Hook", "LoggingHook"),
-    "settings": ("load_config",),
-    "transports": ("Transport", "TransportName", "TransportResponse"),
-}
+if not TYPE_CHECKING:  # a type checker reads the imports above, and so reports a misspelt name
+    _MODULES: Final = {
+        "app": "NexusFlow",
+        "auth": "Authenticate",
+        "call_log": "CallLog",
+        "credentials": "FetchCredential",
+        "hooks": "AfterHook BeforeHook Hook LoggingHook",
+        "settings": "load_config",
+        "transports": "Transport TransportName TransportResponse",
+    }
+    _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names.split()}
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name on first use, so that the command, which is in this package, starts fast."""
-    for module, names in _MODULES.items():
-        if name in names:
-            value = getattr(importlib.import_module(f"nexusflow_asgi.{module}"), name)
+    def __getattr__(name: str) -> Any:
+        """Imports the module of a public name on first use, so that the command starts fast."""
+        if (module := _MODULE_OF.get(name)) is not None:
+            value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
             globals()[name] = value
             return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name in _MODULES:  # as the imports above would leave it
+            return importlib.import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """Returns the public names too that are not imported yet."""
+        return sorted({*globals(), *__all__})

@@ -130,8 +130,11 @@ class UpstreamDialect(Protocol):
     """The header of a configured key, if the configuration does not name one."""
     options: frozenset[str]
     """Settings of upstreams and routes that apply here. Any other one is a configuration error."""
-    vendors: Mapping[str, str | None] = {}
-    """Known vendors, each with the vendor whose prices apply; None: prices are searched by model."""
+
+    @property
+    def vendors(self) -> Mapping[str, str | None]:
+        """Known vendors, each with the vendor whose prices apply; None: prices are searched by model."""
+        return {}
 
     def open(self, call: Call, target: Target, at: datetime) -> Leg:
         """Returns a new Leg, signed for the UTC moment `at`.

@@ -36,6 +36,8 @@ class Gateway:
         self.config = config
         self.book = book or PriceBook.builtin()
         self._router = Router(config.routes)
+        for target in (target for route in config.routes for target in route.targets):
+            DIALECTS[target.upstream.dialect]  # loaded now, so that no call waits for it
         self._listed: dict[str, Listed] = {}  # the models of the list, built on first use
         self._health = Health(CircuitMemory(), lock)
         self._cache = _doctor(self.book, lock) if config.cache.doctor else None

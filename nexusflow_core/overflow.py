@@ -3,12 +3,11 @@
 Agents shorten their conversation only for Anthropic's text. After any other they retry.
 """
 
-import re
+from nexusflow_core.untyped import compiled
 
 __all__ = ["too_long"]
 
-_WORDINGS = re.compile(
-    r"""
+_WORDINGS = r"""(?ix)
     # Codes and types
     context_?(?:length|window)_?(?:is_?)?exceeded          # OpenAI, Groq, LiteLLM
     | exceed_context_size                                  # llama.cpp
@@ -61,14 +60,9 @@ _WORDINGS = re.compile(
                                                            # Groq, Cerebras, OpenAI
     | max(?:_|imum\ )tokens?\W{1,3}must\ be\ at\ least\ 1,\ got\ -\d                 # vLLM
     | (?:estimated\ )?number\ of\ input\ and\ maximum\ output\ tokens                # Cloudflare
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
+    """
 
-_RATES = re.compile(
-    r"rate.?limit|too many requests|throttl|quota|tokens? per (?:min|day|hour|second)|\b[TR]P[MD]\b",
-    re.IGNORECASE,
-)
+_RATES = r"(?i)rate.?limit|too many requests|throttl|quota|tokens? per (?:min|day|hour|second)|\b[TR]P[MD]\b"
 """Rate limits, whose texts can look similar."""
 
 _CODES = frozenset({"1261"})
@@ -81,5 +75,5 @@ _LONGEST = 20_000
 def too_long(text: str, words: str = "") -> bool:
     """True if an error says that the prompt is too long. `text`: its message; `words`: its type and codes."""
     text = f"{words} {text}"[:_LONGEST]
-    matches = _WORDINGS.search(text) is not None or not _CODES.isdisjoint(words.split())
-    return matches and _RATES.search(text) is None
+    matches = compiled(_WORDINGS).search(text) is not None or not _CODES.isdisjoint(words.split())
+    return matches and compiled(_RATES).search(text) is None

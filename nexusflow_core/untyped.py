@@ -1,13 +1,16 @@
-"""Checks of values from outside: decoded JSON of unknown shape, and moments as text."""
+"""Checks of values from outside: decoded JSON of unknown shape, moments as text, patterns of text."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
+from functools import cache
 from typing import Any, TypeGuard, cast
 
 import msgspec
 
 __all__ = [
     "MALFORMED",
+    "compiled",
     "is_blank",
     "is_list",
     "is_mapping",
@@ -24,6 +27,12 @@ MALFORMED = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 _LONGEST_DAY = len("2026-11-22")
+
+
+@cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Returns a pattern, compiled on first use: large ones take longer than the import of their module."""
+    return re.compile(pattern)
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:

@@ -31,11 +31,14 @@ PURE = """__future__ abc array base64 binascii bisect codecs collections context
     operator re statistics string struct tomllib types typing unicodedata urllib.parse zlib""".split()
 """All that the core may import from elsewhere. None of it has a clock, dice, a file, a socket or a thread."""
 
-READS_ITS_OWN_DATA = {"nexusflow_core.prices.book": {"importlib", "importlib.resources"}}
+READS_ITS_OWN_DATA = {"nexusflow_core.prices.book": {"pkgutil"}}
 """An exception: the built-in price rows are package data, read on first use."""
 
 COMPUTES_WITH_ARROW = {"nexusflow_core.costing.batch_columns": {"pyarrow", "pyarrow.compute"}}
-"""The other: tables of the caller are Arrow's, which is an extra, imported on first use."""
+"""The second: tables of the caller are Arrow's, which is an extra, imported on first use."""
+
+IMPORTS_ON_FIRST_USE = {"nexusflow_core": {"importlib"}}
+"""The third: most programs need few of the public names. It imports modules of this package alone."""
 
 
 def sources(package: str) -> list[Path]:
@@ -127,7 +130,8 @@ def test_the_core_does_no_io(path: Path) -> None:
     allowed = {"nexusflow_core", *PURE}
     parents = ("nexusflow_core.", *(f"{name}." for name in PURE))
     foreign = {name for name in imports(path) if name not in allowed and not name.startswith(parents)}
-    exceptions = {**READS_ITS_OWN_DATA, **COMPUTES_WITH_ARROW}.get(module_name(path), set())
+    every = {**READS_ITS_OWN_DATA, **COMPUTES_WITH_ARROW, **IMPORTS_ON_FIRST_USE}
+    exceptions = every.get(module_name(path), set())
     assert foreign <= exceptions
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
@@ -144,12 +148,52 @@ def test_the_exchange_knows_no_vendor() -> None:
 
 def test_the_core_loads_nothing_of_the_web() -> None:
     """Importing it for offline work brings in neither a client nor a server."""
-    assert _loaded_by("import nexusflow_core", "httpx2 aiohttp starlette anyio asyncio ssl") == []
+    names = "httpx2 aiohttp starlette anyio asyncio ssl"
+    assert _loaded_by("from nexusflow_core import *", names) == []
 
 
 def test_the_core_loads_what_few_programs_need_on_first_use() -> None:
     """Price data, TOML, entities of HTML and guesses at misspelt names are slow to import."""
-    assert _loaded_by("import nexusflow_core", "importlib.resources tempfile tomllib html difflib") == []
+    names = "importlib.resources tempfile tomllib html difflib"
+    assert _loaded_by("from nexusflow_core import *", names) == []
+
+
+@pytest.mark.parametrize("package", ["nexusflow_core", "nexusflow_asgi"])
+def test_a_bare_import_loads_no_module_of_ours(package: str) -> None:
+    """Nor msgspec: each name brings its own module when it is used."""
+    every = [module_name(path) for root in ("nexusflow_core", "nexusflow_asgi") for path in sources(root)]
+    names = " ".join([*every, "msgspec", "asyncio", "anyio", "logging"])
+    assert _loaded_by(f"import {package}", names) == [package]
+
+
+def test_pricing_loads_only_what_money_needs() -> None:
+    """`cost` brings no gateway, no dialect and no tables of many rows, and it finds its prices quickly."""
+    code = """from nexusflow_core import Usage, cost
+cost(Usage(input_tokens=1), model="claude-opus-4-7", at="2026-11-01")"""
+    found = _loaded_by(code, " ".join(map(module_name, sources("nexusflow_core"))))
+    floors = {name.split(".")[1] for name in found if "." in name}
+    assert floors == {"costing", "errors", "prices", "sse", "untyped", "usage"}
+    assert not [name for name in found if name.endswith(("batch", "rates", "sums"))]
+    assert _loaded_by(code, "importlib.resources tempfile json hashlib urllib.parse") == []
+
+
+GATEWAY = """from nexusflow_core import Gateway, decode_config
+config = b'[upstreams.one]\\ndialect = "{}"\\nbase_url = "https://host.example"'
+config += b'\\n[[routes]]\\nmodel = "m"\\ntargets = ["one"]'
+Gateway(decode_config(config))"""
+
+
+@pytest.mark.parametrize(
+    ("dialect", "others"),
+    [("anthropic", ["openai_chat", "openai_responses"]), ("openai-chat", ["openai_responses"])],
+)
+def test_a_gateway_loads_the_dialects_of_its_configuration(dialect: str, others: list[str]) -> None:
+    """Each when it is built, so that no call waits; and nothing that only a command or a setting needs."""
+    unused = [f"nexusflow_core.dialects.{name}" for name in others]
+    unused += [f"nexusflow_core.{name}" for name in ("caching", "logs", "ledger", "simulator", "keys")]
+    legs = {"anthropic": "anthropic.relay", "openai-chat": "openai_chat.leg"}
+    leg = f"nexusflow_core.dialects.{legs[dialect]}"
+    assert _loaded_by(GATEWAY.format(dialect), " ".join([*unused, leg])) == [leg]
 
 
 def test_transports_are_imported_only_when_used() -> None:

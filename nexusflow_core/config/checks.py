@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from nexusflow_core.config.config import Limits
 from nexusflow_core.dialect import UpstreamDialect
-from nexusflow_core.dialects import DIALECTS
+from nexusflow_core.dialects import DIALECTS, OPTIONS
 from nexusflow_core.routing import Retry
 from nexusflow_core.toml import Complaints
 from nexusflow_core.upstream import Secret
@@ -100,12 +100,11 @@ def check_effect(
 ) -> None:
     """Refuses a setting that none of its dialects uses: its author relies on it."""
     known = {name: DIALECTS[name].options for name in dialects if name in DIALECTS}
-    every = frozenset[str]().union(*(dialect.options for dialect in DIALECTS.values()))
     for name, value in written.items():
         if not known:
             return
         for setting in (name, f"{name}.{value}"):  # some dialects know a setting, but not each of its values
-            if setting in every and not any(setting in options for options in known.values()):
+            if setting in OPTIONS and not any(setting in options for options in known.values()):
                 what = "has no effect" if setting == name else f"the value {value!r} has no effect"
                 complaints.add(f"{path}.{name}", f"{what}: {_reason(known)}")
                 break

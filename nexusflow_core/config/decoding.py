@@ -221,8 +221,7 @@ class _Decoding:
 
     def _check_vendor(self, path: str, table: UpstreamTable, dialect: UpstreamDialect) -> None:
         """Refuses an unknown vendor: it would turn on neither deviations nor prices."""
-        known = {*dialect.vendors, *BILLING_VENDORS}
-        if table.vendor is None or table.vendor in known:
+        if table.vendor is None or table.vendor in (known := {*dialect.vendors, *BILLING_VENDORS}):
             return
         row = next((name for name, prices in dialect.vendors.items() if prices == table.vendor), None)
         hint = (

@@ -1,5 +1,6 @@
 """PriceBook: finds the price of a request in layers of rows. A later layer takes precedence."""
 
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, cached_property
@@ -12,7 +13,7 @@ from nexusflow_core.errors import UnknownModelError
 from nexusflow_core.prices.folding import Folded, Terms, fold
 from nexusflow_core.prices.model_id import candidates
 from nexusflow_core.prices.price import Price
-from nexusflow_core.prices.rows import ModelRow, Source, VendorPrices, Window, read_prices
+from nexusflow_core.prices.rows import ModelRow, Source, VendorPrices, Window, own_prices, read_prices
 
 __all__ = ["BUILTIN_VENDORS", "OUTPUT_BY_TOTAL", "Changes", "ModelPrices", "PriceBook", "Served"]
 
@@ -144,10 +145,9 @@ class _Layer:
     def models(self, vendor: str) -> dict[str, ModelPrices]:
         """Returns one vendor's rows by id and alias, in lower case."""
         if vendor not in self._index:
-            from importlib import resources  # slow to load, and many programs price nothing
-
-            data = resources.files("nexusflow_core.prices").joinpath(f"data/{vendor}.json").read_bytes()
-            self._index[vendor] = self._indexed(read_prices(data))
+            data = pkgutil.get_data("nexusflow_core.prices", f"data/{vendor}.json")
+            assert data is not None  # noqa: S101 - it is None only where no file of a package can be read
+            self._index[vendor] = self._indexed(own_prices(data))
         return self._index[vendor]
 
     def find(self, id: str, vendor: str | None) -> ModelPrices | None:

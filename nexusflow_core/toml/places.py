@@ -3,14 +3,16 @@
 import re
 from collections.abc import Iterator
 
+from nexusflow_core.untyped import compiled
+
 __all__ = ["Places"]
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _DOTTED = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
-_HEADER = re.compile(rf"[ \t]*(?P<open>\[\[?)[ \t]*(?P<name>{_DOTTED})[ \t]*\]")
-_SETTING = re.compile(rf"[ \t]*(?P<name>{_DOTTED})[ \t]*=")
+_HEADER = rf"[ \t]*(?P<open>\[\[?)[ \t]*(?P<name>{_DOTTED})[ \t]*\]"
+_SETTING = rf"[ \t]*(?P<name>{_DOTTED})[ \t]*="
 _PART = re.compile(_KEY)
-_INLINE = re.compile(rf"(?:[{{,][ \t]*)(?P<name>{_DOTTED})[ \t]*=")
+_INLINE = rf"(?:[{{,][ \t]*)(?P<name>{_DOTTED})[ \t]*="
 _TEXT = re.compile(r""""(?:[^"\\\n]|\\.)*"|'[^'\n]*\'""")
 _LONG_TEXT = re.compile(r'"""|\'\'\'')
 
@@ -45,7 +47,7 @@ def _scan(text: str) -> dict[str, int]:
         begun = _LONG_TEXT.search(line)
         if begun and line.count(begun[0]) % 2:
             closing = begun[0]
-        if header := _HEADER.match(line):
+        if header := compiled(_HEADER).match(line):
             table, key = _path(header["name"]), ""
             if header["open"] == "[[":
                 lines.setdefault(table, number)
@@ -55,11 +57,11 @@ def _scan(text: str) -> dict[str, int]:
                 lines.setdefault(prefix, number)
             continue
         rest = line
-        if setting := _SETTING.match(line):
+        if setting := compiled(_SETTING).match(line):
             key, elements, rest = _inside(table, setting["name"]), 0, line[setting.end() :]
             for prefix in _prefixes(key):
                 lines.setdefault(prefix, number)
-            for member in _INLINE.finditer(rest):
+            for member in compiled(_INLINE).finditer(rest):
                 lines.setdefault(_inside(key, member["name"]), number)
         for _ in _TEXT.finditer(rest) if key else ():
             lines.setdefault(f"{key}[{elements}]", number)

@@ -10,6 +10,7 @@ from nexusflow_core.errors import UpstreamStatusError
 from nexusflow_core.resilience import stated_wait
 from nexusflow_core.spending import EXHAUSTED, is_exhausted, regained_at
 from nexusflow_core.translation.error_bodies import LONGEST, ReportedFailure, seconds_of
+from nexusflow_core.untyped import compiled
 from nexusflow_core.upstream import Credential, Headers, Upstream, cleaned, header, masked
 
 __all__ = ["Origin", "failure", "filtered", "rate_limits"]
@@ -35,14 +36,12 @@ _TYPES = {
     529: (529, "overloaded_error"),
 }
 
-_BUSY = re.compile(r"slow_down|overloaded", re.I)
-_FILTER = re.compile(r"content_?filter|content_policy|ResponsibleAIPolicyViolation", re.I)
-_OF_THE_PROMPT = re.compile(
-    r"\bflagged\b|\bmoderat|\bsafety\b|\bguardrail|\b(?:content|usage|acceptable use)[ _]polic|\bharmful\b",
-    re.I,
+_BUSY = r"(?i)slow_down|overloaded"
+_FILTER = r"(?i)content_?filter|content_policy|ResponsibleAIPolicyViolation"
+_OF_THE_PROMPT = (
+    r"(?i)\bflagged\b|\bmoderat|\bsafety\b|\bguardrail|\b(?:content|usage|acceptable use)[ _]polic|\bharmful\b"
 )
-_OF_THE_GATEWAY = re.compile(
-    r"""
+_OF_THE_GATEWAY = r"""(?ix)
     \bkeys?\b | api_?key | credential | authenti | authori[sz] | signature
     | (?:access|auth\w*|bearer|invalid|expired)[ _-]tokens?\b | \btokens?\ (?:is|was|has)\b
     | permission | privilege | \bscopes?\b | \broles?\b | \biam\b | access_?denied
@@ -51,22 +50,20 @@ _OF_THE_GATEWAY = re.compile(
     | region | country | countries | territor | location | \bip\b | service_?disabled
     | billing | payment | credit | balance | quota | \bplans?\b | \btier
     | 密钥 | 权限 | 账户 | 账号 | 帐号 | 余额 | 欠费 | 地区
-    """,
-    re.I | re.X,
-)
+    """
 """The reason of a 403. Only the operator can solve these; all others are the caller's."""
-_QUOTED = re.compile(r""""(?:\\.|[^"\\])*(?:"|$)|`[^`]*(?:`|$)|(?<!\w)\'(?:\\.|[^'\\])*\'(?!\w)""", re.S)
+_QUOTED = r"""(?s)"(?:\\.|[^"\\])*(?:"|$)|`[^`]*(?:`|$)|(?<!\w)\'(?:\\.|[^'\\])*\'(?!\w)"""
 """Vendors quote the caller's words, which must not be taken for their own."""
-_NO_MODEL = re.compile(r"model_not_found", re.I)
-_LIMIT = re.compile(r"rate.?limit", re.I)
-_KEY = re.compile(r"api.?key", re.I)
+_NO_MODEL = r"(?i)model_not_found"
+_LIMIT = r"(?i)rate.?limit"
+_KEY = r"(?i)api.?key"
 _MEANT = (
     (_KEY, 401),
-    (re.compile(r"unauthori[sz]ed|authenticat", re.I), 401),
-    (re.compile(r"permission", re.I), 403),
-    (re.compile(r"rate.?limit|resource_exhausted", re.I), 429),
-    (re.compile(r"overloaded", re.I), 529),
-    (re.compile(r"invalid_request", re.I), 400),
+    (r"(?i)unauthori[sz]ed|authenticat", 401),
+    (r"(?i)permission", 403),
+    (r"(?i)rate.?limit|resource_exhausted", 429),
+    (r"(?i)overloaded", 529),
+    (r"(?i)invalid_request", 400),
 )
 """The meaning of an error in an answer of status 200, in this order: `invalid_api_key` may accompany
 `invalid_request_error`."""
@@ -125,12 +122,11 @@ def _failure(reported: ReportedFailure, status: int, origin: Origin, now: dateti
     unknown = not by_status
     status = status if status >= 400 else _reported_status(reported)
     unknown = unknown and status == 502
-    if status == 400 and _KEY.search(words):
+    if status == 400 and compiled(_KEY).search(words):
         status = 401
     text = f"{reported.message} {words}"
-    if (status == 400 and (origin.unknown_model and re.search(origin.unknown_model, text))) or _NO_MODEL.search(
-        text
-    ):
+    no_model = status == 400 and origin.unknown_model and re.search(origin.unknown_model, text)
+    if no_model or compiled(_NO_MODEL).search(text):
         return UpstreamStatusError(404, "not_found_error", f"model: {origin.model}")
     if (status in _MAY_BE_TOO_LONG or unknown) and origin.too_long(
         f"{reported.message[:_LOOK]} {reported.raw}", words
@@ -148,7 +144,7 @@ def _failure(reported: ReportedFailure, status: int, origin: Origin, now: dateti
         return UpstreamStatusError(
             500, "api_error", "the gateway's own credential was refused upstream", headers=quiet
         )
-    if _BUSY.search(words):
+    if compiled(_BUSY).search(words):
         status = 503
     mapped, kind = _TYPES.get(status, (400, "invalid_request_error") if status < 500 else (500, "api_error"))
     nothing = f"the upstream answered with status {status}" if by_status else "the upstream failed"
@@ -158,8 +154,8 @@ def _failure(reported: ReportedFailure, status: int, origin: Origin, now: dateti
 def _is_of_the_gateway(reported: ReportedFailure) -> bool:
     """True if a 403 is about the gateway's key, account or region, and not about the caller's prompt."""
     shown = f"{reported.message[:_LOOK]} {reported.raw[:_LOOK]}"
-    text = f"{reported.words} {_QUOTED.sub(' ', shown)}"
-    return _OF_THE_PROMPT.search(text) is None and _OF_THE_GATEWAY.search(text) is not None
+    text = f"{reported.words} {compiled(_QUOTED).sub(' ', shown)}"
+    return compiled(_OF_THE_PROMPT).search(text) is None and compiled(_OF_THE_GATEWAY).search(text) is not None
 
 
 def filtered(reported: ReportedFailure) -> bool:
@@ -167,7 +163,7 @@ def filtered(reported: ReportedFailure) -> bool:
 
     Only the vendor's words decide; its message may quote a tool's name or the user.
     """
-    return _FILTER.search(reported.words) is not None
+    return compiled(_FILTER).search(reported.words) is not None
 
 
 def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
@@ -198,8 +194,8 @@ def _reported_status(reported: ReportedFailure) -> int:
     """Returns the status that an error in an answer of status 200 means."""
     if reported.status is not None:
         return reported.status
-    meant = next((status for pattern, status in _MEANT if pattern.search(reported.words)), None)
-    return meant or (429 if _LIMIT.search(reported.message) else 502)
+    meant = next((status for pattern, status in _MEANT if compiled(pattern).search(reported.words)), None)
+    return meant or (429 if compiled(_LIMIT).search(reported.message) else 502)
 
 
 def _retry_headers(status: int, headers: Headers, wait: float | None, now: datetime) -> dict[str, str]:

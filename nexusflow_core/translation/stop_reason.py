@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from nexusflow_core.errors import UpstreamError, UpstreamStatusError
+from nexusflow_core.untyped import compiled
 
 __all__ = ["CUT_SHORT", "End", "Ending", "Stopped", "end_of", "ending_of"]
 
@@ -85,7 +86,6 @@ _PARTS = (
     (End.CUT, r"length|max|limit|truncat|token|incomplete|repetit|cut"),
 )
 """The meaning of parts of an unknown word, in this order. No part means a natural end."""
-_PART = tuple((end, re.compile(pattern)) for end, pattern in _PARTS)
 
 _NOTHING = frozenset({"", "null", "none", "nil", "undefined", "unspecified", "finish_reason_unspecified"})
 """Words that mean the same as no finish reason: some servers write null as text."""
@@ -162,7 +162,7 @@ def _end_of(finish: str) -> tuple[End | None, bool]:
             return None, False
         if one in _KNOWN:
             return _KNOWN[one], False
-    return next((end for end, part in _PART if part.search(word)), End.FAILED), True
+    return next((end for end, part in _PARTS if compiled(part).search(word)), End.FAILED), True
 
 
 _FAILURES: dict[End | None, tuple[int, str, str]] = {

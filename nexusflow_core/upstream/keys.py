@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from nexusflow_core.untyped import compiled
 from nexusflow_core.upstream.headers import Headers
 
 __all__ = ["REMOVED", "SHORT", "KeySearch", "cleaned", "masked", "shortest_with"]
@@ -221,8 +222,7 @@ _READ = 16_384
 _ESCAPED = 12
 """Most characters that one character of a key takes in an escaped form."""
 
-_SECRET = re.compile(
-    r"""
+_URLS_AND_KEYS = r"""(?x)
     https?://\S+
     | \bBearer\s+\S+
     | \b(?:sk|csk|gsk|xai|hf|key|pk|nxf)[-_][\w.*-]{6,}
@@ -230,9 +230,7 @@ _SECRET = re.compile(
     | (?<![A-Za-z0-9])(?=[A-Za-z]*\d)[A-Za-z0-9]{32,}(?:\.[A-Za-z0-9]{6,})?     # Azure, Mistral; with a dot GLM
     | \b[A-Za-z0-9_-]{40,}\b
     | (?<![\w.*-])(?:[\w.-]+\*{3,}|\*{4,}(?=\w))[\w.*-]*                        # a key that was half masked
-    """,
-    re.VERBOSE,
-)
+    """
 
 
 def cleaned(message: str, key: str | None) -> str:
@@ -248,7 +246,7 @@ def cleaned(message: str, key: str | None) -> str:
         message = masked(message, key)
         if cut:  # the rest may begin with a part of the key
             message = message[:-tail]
-    message = _SECRET.sub(REMOVED, message)
+    message = compiled(_URLS_AND_KEYS).sub(REMOVED, message)
     return message if len(message) <= _LONGEST else _without_last_word(message[:_LONGEST])
 
 

@@ -39,6 +39,7 @@ def test_a_quick_run_compares_everything() -> None:
         "Translation, in process": {"OpenAIChatDialect.open"},
         "Caps and the ledger": {"memory", "sqlite"},
         "From usage to money": {"cost alone"},
+        "Imports": {"import msgspec", "import nexusflow_core", "import nexusflow_asgi"},
     }.items():
         assert names <= _rows(sections[title]).keys()
     bodies = _rows(sections["Whole gateways"])["bodies as the upstream's"]

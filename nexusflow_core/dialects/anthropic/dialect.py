@@ -1,6 +1,6 @@
 """AnthropicDialect: relays calls to Anthropic, clouds that serve Claude, and vendors of its protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -37,9 +37,13 @@ class AnthropicDialect(UpstreamDialect):
         "count_tokens thinking threads door region project workspace resource headers betas".split()
     )
 
-    def __init__(self, vendors: Mapping[str, str | None] | None = None) -> None:
-        """`vendors`: others that speak this protocol beside their own, each with the vendor of its prices."""
-        self.vendors = {name: name for name in BUILTIN_VENDORS} | dict(vendors or {})
+    def __init__(self, others: Callable[[], Mapping[str, str | None]] = dict) -> None:
+        """`others` returns the vendors of another protocol, of which several speak this one too."""
+        self._others = others
+
+    @property
+    def vendors(self) -> Mapping[str, str | None]:
+        return {name: name for name in BUILTIN_VENDORS} | dict(self._others())
 
     def open(self, call: Call, target: Target, at: datetime) -> Leg:
         """Returns a RelayLeg, or an EstimateLeg for a count where a cloud has none.

@@ -31,7 +31,9 @@ class OpenAIResponsesDialect(TranslatedDialect[ResponsesRequestFacts]):
         "strict images tool_images server_tools server_tools.carry max_tokens count_tokens".split()
     )
 
-    vendors: Mapping[str, str | None] = {name: row.prices for name, row in VENDORS.items()}
+    @property
+    def vendors(self) -> Mapping[str, str | None]:
+        return {name: row.prices for name, row in VENDORS.items()}
 
     def translate(
         self, request: MessagesRequest, call: Call, target: Target, losses: Losses

@@ -11,9 +11,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
+import nexusflow_core.prices
 from nexusflow_core import ModelPrices, PriceBook
-from nexusflow_core.prices import BUILTIN_VENDORS
-from nexusflow_core.prices.rows import ModelRow, Period, Tier, Window
+from nexusflow_core.prices import BUILTIN_VENDORS, read_prices
+from nexusflow_core.prices.rows import ModelRow, Period, Tier, Window, own_prices
 
 BOOK = PriceBook.builtin()
 MODELS = BOOK.models()
@@ -119,6 +120,13 @@ def test_every_vendor_has_its_file() -> None:
     assert len(MODELS) == 301
     assert {model.layer for model in MODELS} == {"builtin"}
     assert BOOK.as_of == date(2026, 11, 22)
+
+
+@pytest.mark.parametrize("vendor", BUILTIN_VENDORS)
+def test_a_file_passes_every_check(vendor: str) -> None:
+    """Here, and so no process checks it again."""
+    data = (Path(nexusflow_core.prices.__file__).parent / f"data/{vendor}.json").read_bytes()
+    assert read_prices(data) == own_prices(data)
 
 
 def test_no_name_stands_twice() -> None:

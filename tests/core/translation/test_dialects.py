@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from nexusflow_core.dialects import DIALECTS
+from nexusflow_core.dialects import DIALECTS, OPTIONS
 from tests.core.translation.driving import Driven, asking, chunks, drive, exchange_of
 from tests.core.translation.folding import by_sdk
 from tests.core.translation.grammar import checked
@@ -68,6 +68,11 @@ def answered(dialect: str, pieces: list[bytes], *, stream: bool, status: int = 2
 
 def framed(events: list[bytes]) -> bytes:
     return b"".join(b"data: " + event + b"\n\n" for event in events)
+
+
+def test_the_settings_of_dialects_are_listed() -> None:
+    """So that a configuration is checked without loading the dialects that it does not name."""
+    assert frozenset[str]().union(*(dialect.options for dialect in DIALECTS.values())) == OPTIONS
 
 
 def test_every_translated_dialect_is_spoken_here() -> None:
