@@ -91,11 +91,28 @@ def _native_call() -> Callable[[], object]:
     return walk
 
 
-def _translated_delta() -> Callable[[], object]:
-    from benchmarks.translation import middle_of_a_stream
+def _translated_delta(api: str) -> Callable[[], Callable[[], object]]:
+    """A text delta in the middle of a stream."""
 
-    receive, chunk = middle_of_a_stream()
-    return lambda: receive(chunk)
+    def make() -> Callable[[], object]:
+        from benchmarks.translation import middle_of_a_stream
+
+        receive, chunk = middle_of_a_stream(api)
+        return lambda: receive(chunk)
+
+    return make
+
+
+def _bare_delta(api: str) -> Callable[[], Callable[[], object]]:
+    """The same chunk, ten times, since this is so short: decoded and put into a template."""
+
+    def make() -> Callable[[], object]:
+        from benchmarks.translation import BARE, middle_of_a_stream
+
+        _, chunk = middle_of_a_stream(api)
+        return lambda: BARE[api]([chunk] * 10)
+
+    return make
 
 
 def _agent_request(name: str) -> Callable[[], Callable[[], object]]:
@@ -141,7 +158,9 @@ def _tap() -> Callable[[], object]:
 
 PATHS: dict[str, Callable[[], Callable[[], object]]] = {
     "native call": _native_call,
-    "translated delta": _translated_delta,
+    "translated delta, openai-chat": _translated_delta("chat"),
+    "ten deltas by decode and template": _bare_delta("chat"),
+    "translated delta, openai-responses": _translated_delta("responses"),
     "agent request, decode and encode": _agent_request("msgspec decode and encode"),
     "agent request, openai-chat": _agent_request("OpenAIChatDialect.open"),
     "agent request, openai-responses": _agent_request("OpenAIResponsesDialect.open"),

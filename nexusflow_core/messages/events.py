@@ -14,6 +14,7 @@ from nexusflow_core.errors import NexusFlowError, error_body
 from nexusflow_core.sse import encode_sse
 
 __all__ = [
+    "TEXT_END",
     "block_start",
     "block_stop",
     "citations_delta",
@@ -24,6 +25,7 @@ __all__ = [
     "message_start",
     "message_stop",
     "signature_delta",
+    "text_begin",
     "text_delta",
     "thinking_delta",
 ]
@@ -38,6 +40,7 @@ def _delta(type: str, member: str) -> bytes:
 
 
 _TEXT_DELTA = _delta("text_delta", "text")
+_BEFORE_TEXT, _, TEXT_END = _TEXT_DELTA.partition(b"%b")
 _INPUT_JSON_DELTA = _delta("input_json_delta", "partial_json")
 _THINKING_DELTA = _delta("thinking_delta", "thinking")
 _SIGNATURE_DELTA = _delta("signature_delta", "signature")
@@ -96,6 +99,11 @@ def block_start(index: int, block: dict[str, Any]) -> bytes:
 def text_delta(index: int, text: str) -> bytes:
     """Returns a piece of text."""
     return _TEXT_DELTA % (index, _encode(text))
+
+
+def text_begin(index: int) -> bytes:
+    """Returns what a text delta of a block has before its text in JSON; `TEXT_END` stands behind it."""
+    return _BEFORE_TEXT % index
 
 
 def input_json_delta(index: int, fragment: str) -> bytes:

@@ -7,10 +7,12 @@ message_stop, or a beginning of that followed by one `error`.
 from enum import Enum, auto
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.messages.events import (
+    TEXT_END,
     block_start,
     block_stop,
     citations_delta,
@@ -20,6 +22,7 @@ from nexusflow_core.messages.events import (
     message_start,
     message_stop,
     signature_delta,
+    text_begin,
     text_delta,
     thinking_delta,
 )
@@ -30,6 +33,8 @@ from nexusflow_core.translation.stop_reason import Ending
 from nexusflow_core.translation.tool_calls import CallSlot
 
 __all__ = ["Carried", "MessageWriter"]
+
+_encode = msgspec.json.Encoder().encode
 
 
 class _State(Enum):
@@ -68,6 +73,7 @@ class MessageWriter:
         self._held = held
         self._state = _State.WAITING
         self.in_text = False  # True if a text block is open; checked with every delta
+        self._before_text = b""  # in each delta of the open text block
         self.index = -1  # of the last opened block
         self._lead = Pieces(held)  # leading white space, of text that may stay blank
         self._lead_of = _State.TEXT
@@ -96,6 +102,10 @@ class MessageWriter:
             out.append(text_delta(self.index, text))
         elif text and not self._waits(text, out, thinking=False):
             self._visible(text, out)
+
+    def more(self, text: str) -> bytes:
+        """Returns the event of text that continues the open text block. It changes no state."""
+        return self._before_text + _encode(text) + TEXT_END
 
     def thinking(self, text: str, out: list[bytes]) -> None:
         """Writes reasoning, in its own block."""
@@ -278,6 +288,8 @@ class MessageWriter:
         self.index += 1
         self._state = state
         self.in_text = state is _State.TEXT
+        if self.in_text:
+            self._before_text = text_begin(self.index)
         out.append(block_start(self.index, block))
 
     def _close(self, out: list[bytes]) -> None:

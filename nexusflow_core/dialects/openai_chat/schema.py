@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from types import GenericAlias
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -281,11 +281,11 @@ def _nothing_but(cls: type[Struct], *members: tuple[str, Any] | tuple[str, Any, 
 
 
 _plain_delta = _nothing_but(Delta, ("content", str))
-_plain_choice = _nothing_but(Choice, ("delta", _plain_delta), ("index", int, 0))
+_plain_choice = _nothing_but(Choice, ("delta", _plain_delta), ("index", Literal[0], 0))
 _plain = msgspec.json.Decoder(
     _nothing_but(
         Chunk,
-        ("choices", GenericAlias(list, _plain_choice)),
+        ("choices", Annotated[GenericAlias(list, _plain_choice), msgspec.Meta(min_length=1, max_length=1)]),
     )
 )
 
@@ -296,9 +296,7 @@ def plain_text(data: bytes) -> str | None:
         chunk: Any = _plain.decode(data)
     except MALFORMED:
         return None
-    if len(chunk.choices) != 1 or (choice := chunk.choices[0]).index:
-        return None
-    text: str = choice.delta.content
+    text: str = chunk.choices[0].delta.content
     return text
 
 

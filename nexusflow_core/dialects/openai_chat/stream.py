@@ -5,7 +5,6 @@ from nexusflow_core.dialects.openai_chat.tool_calls import StreamCalls
 from nexusflow_core.dialects.openai_chat.vendors import ChatRequestFacts
 from nexusflow_core.dialects.openai_chat.words import StreamWords
 from nexusflow_core.errors import AnswerUnusableError
-from nexusflow_core.messages.events import text_delta
 from nexusflow_core.translation.held import HELD_BYTES
 from nexusflow_core.translation.stop_reason import End, Stopped, end_of
 from nexusflow_core.translation.stream import AnswerStream
@@ -51,12 +50,13 @@ class ChatStream(AnswerStream["ChatUsage"]):
 
         `feed` would return the same, more slowly.
         """
-        if not self._writer.in_text or self._words.closely:
+        writer = self._writer
+        if not writer.in_text or self._words.closely:
             return None
         if not (text := plain_text(data)):
             return None if text is None else b""
         self._text_written.size += len(text) if text.isascii() else len(text.encode())
-        return text_delta(self._writer.index, text)
+        return writer.more(text)
 
     def feed(self, chunk: Chunk) -> bytes:
         """Returns the events of one chunk. The caller handles a failure in it."""

@@ -221,7 +221,9 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-class _Plain(Struct, gc=False):
+class PlainText(Struct, gc=False):
+    """An event that is nothing but a piece of text."""
+
     type: Literal["response.output_text.delta"]
     output_index: int
     delta: str
@@ -229,13 +231,12 @@ class _Plain(Struct, gc=False):
     error: None = None
 
 
-_plain = msgspec.json.Decoder(_Plain)
+_plain = msgspec.json.Decoder(PlainText)
 
 
-def plain_text(data: bytes) -> tuple[int, int, str] | None:
-    """Returns item index, part index and text of a plain text delta; else None. Most events are such deltas."""
+def plain_text(data: bytes) -> PlainText | None:
+    """Returns a plain text delta; None for another event. Most events are such deltas."""
     try:
-        plain = _plain.decode(data)
+        return _plain.decode(data)
     except MALFORMED:
         return None
-    return plain.output_index, plain.content_index, plain.delta

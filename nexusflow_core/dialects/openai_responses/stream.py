@@ -12,7 +12,6 @@ from nexusflow_core.dialects.openai_responses.schema import Event, Item, Respons
 from nexusflow_core.dialects.openai_responses.tool_calls import FunctionCallSlot
 from nexusflow_core.dialects.openai_responses.vendors import ResponsesRequestFacts
 from nexusflow_core.errors import AnswerUnusableError
-from nexusflow_core.messages.events import text_delta
 from nexusflow_core.translation.held import HELD_BYTES, Pieces
 from nexusflow_core.translation.slots import Slot, Slots
 from nexusflow_core.translation.stop_reason import Stopped
@@ -72,7 +71,7 @@ class ResponsesStream(AnswerStream["ResponsesUsage"]):
         self._slots = Slots(self._state, self._new)
         self._finish: str | None = None
         self._open: TextPart | None = None  # the part whose deltas pass unexamined
-        self._open_at = 0, 0
+        self._open_at = 0  # the index of its item
 
     @property
     def finished(self) -> bool:
@@ -91,15 +90,15 @@ class ResponsesStream(AnswerStream["ResponsesUsage"]):
         Most events are such deltas. `feed` returns the same bytes, more slowly.
         """
         part = self._open
-        if part is None or not self._writer.in_text or (found := plain_text(data)) is None:
+        writer = self._writer
+        if part is None or not writer.in_text or (found := plain_text(data)) is None:
             return None
-        item, index, text = found
-        if (item, index) != self._open_at:
+        if found.output_index != self._open_at or found.content_index != part.index:
             return None
-        if not text:
+        if not (text := found.delta):
             return b""
         part.written.add(text)
-        return text_delta(self._writer.index, text)
+        return writer.more(text)
 
     def feed(self, event: Event, size: int) -> bytes:
         """Returns the bytes for one event of `size` bytes. The caller handles errors and the last event."""
@@ -181,7 +180,7 @@ class ResponsesStream(AnswerStream["ResponsesUsage"]):
         if isinstance(live, MessageSlot) and live.part is not None and self._writer.in_text:
             part = live.part
             if not part.closely and not part.closed:
-                self._open, self._open_at = part, (live.index, part.index)
+                self._open, self._open_at = part, live.index
 
     def _cut_in_silence(self) -> bool:
         """Returns True if the output limit cut an answer that the vendor reports as `completed`."""
