@@ -42,6 +42,14 @@ class Arriving:
         """Returns the next message of the request."""
         return self._kept.popleft() if self._kept else await self._receive()
 
+    def when_gone(self, callback: Callable[[], None] | None) -> bool:
+        """Has our own server call back once the client leaves; with None, no longer.
+
+        Returns False if only `receive` can tell.
+        """
+        server: Any = getattr(self._receive, "__self__", None)
+        return not self._kept and hasattr(server, "when_gone") and bool(server.when_gone(callback))
+
     async def until_gone(self, room: Callable[[int], bool]) -> None:
         """Returns once the client has left. Keeps its messages, and stops reading once `room` is False."""
         while True:

@@ -163,6 +163,7 @@ class Relay:
                 return out
             if out and not await client.write(out):
                 return b""
+            data = out = b""  # not kept until the next chunk
             if order.until < watch.due:
                 watch.arm()
 

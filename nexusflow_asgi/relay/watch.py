@@ -1,13 +1,15 @@
 """Watch: interrupts a call when its client leaves or an order's time has passed.
 
 Few servers raise from `send` after a disconnect; only `receive()` reports it. So one listener waits for it
-during the call. One timer is set again only when it fires, or when it must fire earlier. Both would be most of
-a short call's cost, so a short call starts no listener, and has no timer of its own: see YoungCalls.
+during the call; our own server calls back instead. One timer is set again only when it fires, or when it must
+fire earlier. Both would be most of a short call's cost, so a short call starts no listener, and has no timer of
+its own: see YoungCalls.
 """
 
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
@@ -101,6 +103,10 @@ class Watch(ABC):
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._left()
+
+    def _left(self) -> None:
+        """Handles a client that has left."""
         if not isinstance(self._exchange.order, Close):  # else the server may still be writing the end
             now = time.monotonic()
             try:
@@ -213,6 +219,7 @@ class _AsyncioWatch(Watch):
         self._inside = self._cancelling = False
         self._pings: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
+        self._when_gone: Callable[[Callable[[], None] | None], bool] | None = None
         if self._young is not None:
             self._young.add(self, self._loop)
             self.due = time.monotonic() + 2 * _LISTEN_SECONDS
@@ -223,6 +230,8 @@ class _AsyncioWatch(Watch):
         # Break the cycle through a finished task's traceback: it would keep the request's body in memory.
         self._listener = self._timer = self._task = None
         self._grow_up()
+        if self._when_gone is not None:
+            self._when_gone(None)
         if timer is not None:
             timer.cancel()
         for task in (listener, self._pings):
@@ -254,8 +263,10 @@ class _AsyncioWatch(Watch):
     def fire(self) -> None:
         """Looks at the time. At first it also starts the listener: the call is not short."""
         self._grow_up()
-        if self._listener is None:
-            self._listener = self._loop.create_task(self._listen())
+        if self._when_gone is None and self._listener is None:
+            self._when_gone = when_gone = getattr(getattr(self._receive, "__self__", None), "when_gone", None)
+            if when_gone is None or not when_gone(self._left):
+                self._listener = self._loop.create_task(self._listen())
         self._tick()
         self.arm()
 

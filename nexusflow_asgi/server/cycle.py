@@ -4,6 +4,7 @@ One write sends the head with the first piece of the body. ASGI requires that: a
 the response to the client until it has received at least one Response Body event".
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -27,6 +28,17 @@ class Cycle(RequestResponseCycle):
     head = b""
     _arrived: bytes | bytearray = b""
     """What `receive` has not returned yet, joined at once: small pieces would take 40 times their size."""
+
+    gone: Callable[[], None] | None = None
+    """Called once the client has left before the end of the answer."""
+
+    def when_gone(self, callback: Callable[[], None] | None) -> bool:
+        """Sets `gone`. Returns False if `receive` must be awaited instead: it has more to tell than that."""
+        known = not (self.more_body or self._arrived or self.disconnected or self.response_complete)
+        self.gone = callback if known else None
+        if self.gone is not None:
+            self.flow.resume_reading()  # as `receive` does: otherwise nobody notices
+        return known
 
     def add_body(self, piece: bytes) -> None:
         """Keeps a piece of the request's body for `receive`. Stops reading if many bytes wait."""

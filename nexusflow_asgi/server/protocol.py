@@ -117,6 +117,9 @@ class GatewayProtocol(HttpToolsProtocol):
             running.disconnected = True
             running.message_event.set()
             self.flow.resume_writing()
+            gone = cast(Cycle, running).gone
+            if gone is not None:
+                gone()
         self.pipeline.clear()
 
     # What arrives

@@ -276,3 +276,26 @@ async def test_a_defect(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptu
     assert b"event: error" in body.removeprefix(START + DELTA)
     assert (record.ending, record.error_type) == ("error", "api_error")
     assert "planted" in caplog.text
+
+
+async def test_a_long_stream_takes_no_second_task() -> None:
+    """Our server says by itself that the client has left: nothing waits for it beside the call."""
+    on, over = asyncio.Event(), asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + chunk(START))
+        await on.wait()
+        with contextlib.suppress(OSError):
+            assert not await reader.read(), "the upstream's connection is still used"
+        over.set()
+
+    async with running(upstream) as world:
+        await world.reader.readuntil(START)
+        await asyncio.sleep(0.1)  # no longer a short call
+        names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+        assert not [name for name in names if "listen" in name], names
+        on.set()
+        world.writer.close()
+        await over.wait()
+        record = await world.record()
+    assert (record.ending, record.status) == ("client_gone", 200)
