@@ -17,6 +17,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks import budgets, imports, in_process, instructions, money, sse, translation
+from benchmarks.doctor import doctors
 from benchmarks.environments import Missing
 from benchmarks.measure import Effort
 from benchmarks.report import Report, Table, machine, versions
@@ -68,6 +69,7 @@ def _parts(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], _S
         "gateways": ("Whole gateways", lambda: _gateways(rounds, quick)),
         "sse": ("Server-sent events", lambda: sse.run(effort, others=not quick)),
         "in-process": ("Relaying, in process", lambda: in_process.run(effort)),
+        "doctor": ("The cache doctor", lambda: _doctor(effort, 3 * rounds)),
         "translation": ("Translation, in process", lambda: translation.run(effort)),
         "budgets": ("Caps and the ledger", lambda: budgets.run(quick)),
         "money": ("From usage to money", lambda: money.run(effort, others=not quick)),
@@ -87,12 +89,23 @@ def _gateways(rounds: int, quick: bool) -> _Section:
     return gateways.run(rounds, gateways.SMALL if quick else (), quick)
 
 
+def _doctor(effort: Effort, rounds: int) -> _Section:
+    """In one process, and on Linux in whole workers."""
+    method = f"CPU time, medians (least-most) of {effort.rounds} interleaved rounds, of {rounds} with workers."
+    tables = [doctors(effort)]
+    if sys.platform == "linux":
+        from benchmarks.gateways.doctor import workers
+
+        tables += workers(rounds)
+    return method, tables
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a few seconds, to see that everything runs")
-    parts = ("gateways", "sse", "in-process", "translation", "budgets", "money", "import")
+    parts = ("gateways", "sse", "in-process", "doctor", "translation", "budgets", "money", "import")
     parser.add_argument("--only", choices=parts, help="one part alone")
     parser.add_argument("--rounds", type=int, help="interleaved rounds of each part")
     parser.add_argument("--instructions", action="store_true", help="count instructions too, with valgrind")

@@ -11,9 +11,9 @@ from benchmarks.report import Table
 from benchmarks.samples import AGENT_REQUEST, DELTAS, END, MODEL, RELAY_CONFIG, START, WORDS, event_data
 from nexusflow_core import Call, Gateway, Principal, decode_config
 
-__all__ = ["conversation", "doctors"]
+__all__ = ["BODIES", "TURNS", "answer", "conversation", "doctors"]
 
-_TURNS = 12
+TURNS = 12
 _TOKENS, _A_TURN = 48_000, 900
 _AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _SESSION = [(b"x-claude-code-session-id", b"00000000-0000-4000-8000-000000000000")]
@@ -22,7 +22,7 @@ _SESSION = [(b"x-claude-code-session-id", b"00000000-0000-4000-8000-000000000000
 def doctors(effort: Effort) -> Table:
     """Returns the table."""
     cases = [
-        Case(name, _TURNS - 1, _timed(conversation(doctor=doctor)))
+        Case(name, TURNS - 1, _timed(conversation(doctor=doctor)))
         for name, doctor in (("without the doctor", False), ("[cache] doctor = true", True))
     ]
     title = (
@@ -51,7 +51,7 @@ def _timed(begin: Callable[[], Iterator[object]]) -> Callable[[int], int]:
 def conversation(*, doctor: bool) -> Callable[[], Iterator[object]]:
     """Returns what begins a new caller's conversation. Each step is a call, whose usage it yields."""
     gateway = Gateway(decode_config(RELAY_CONFIG + (b"[cache]\ndoctor = true\n" if doctor else b"")))
-    turns = [(body, _answer(number)) for number, body in enumerate(_bodies())]
+    turns = [(body, answer(number)) for number, body in enumerate(BODIES)]
     callers = count()
 
     def begin() -> Iterator[object]:
@@ -82,7 +82,7 @@ def _bodies() -> Iterator[bytes]:
     request = json.loads(AGENT_REQUEST)
     messages, mark = request["messages"], request["messages"][-1]["content"].pop()["cache_control"]
     text = " ".join(WORDS * 2)
-    for number in range(_TURNS):
+    for number in range(TURNS):
         messages[-1]["content"][-1]["cache_control"] = mark
         yield json.dumps({**request, "model": MODEL}, ensure_ascii=False, separators=(",", ":")).encode()
         del messages[-1]["content"][-1]["cache_control"]
@@ -95,7 +95,7 @@ def _bodies() -> Iterator[bytes]:
         ]
 
 
-def _answer(number: int) -> list[bytes]:
+def answer(number: int) -> list[bytes]:
     """The events of an answer that read from the cache all that the one before has left there."""
     start = json.loads(event_data(START[0]))
     read = _TOKENS + _A_TURN * (number - 1) if number else 0
@@ -110,3 +110,7 @@ def _answer(number: int) -> list[bytes]:
     events = [("message_start", start), ("message_delta", last)]
     first, end = (f"event: {name}\ndata: {json.dumps(data)}\n\n".encode() for name, data in events)
     return [first, *START[1:], *DELTAS, END[0], end, END[2]]
+
+
+BODIES = list(_bodies())
+"""The requests of a conversation."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.doctor import doctors
 from benchmarks.measure import Case, Effort, case, table
 from benchmarks.report import Table
 from benchmarks.samples import DELTAS, EVENTS, LARGE_REQUEST, SMALL_REQUEST, event_data, in_pieces
@@ -25,7 +24,7 @@ def run(effort: Effort) -> tuple[str, list[Table]]:
     tables = [
         table(title, unit, cases, effort) for title, unit, cases in (*_streams(), _encoding(), *_requests())
     ]
-    return method, [*tables, doctors(effort)]
+    return method, tables
 
 
 def _streams() -> list[tuple[str, str, list[Case]]]:
