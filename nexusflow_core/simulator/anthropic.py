@@ -1,29 +1,30 @@
 """Anthropic's Messages protocol: reads a request, refuses malformed ones, and renders the reply."""
 
 from collections.abc import Iterator, Mapping
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from nexusflow_core.caching import ANTHROPIC, Prediction
 from nexusflow_core.counting import TokenSum, prefix_tokens
 from nexusflow_core.errors import InvalidRequestError, NexusFlowError, UpstreamStatusError, error_body
-from nexusflow_core.messages import MessagesRequest, Tool, blocks_of, request_of
-from nexusflow_core.messages.events import error_event
+from nexusflow_core.exchange.orders import PING
+from nexusflow_core.messages import MessagesRequest, Tool, ToolChoice, blocks_of, events, request_of
 from nexusflow_core.simulator.cache import CacheAt
-from nexusflow_core.simulator.endpoint import Endpoint, Service, SimulatedResponse, decode_body, made_id
+from nexusflow_core.simulator.endpoint import Endpoint, Service, decode_body, made_id
 from nexusflow_core.simulator.reply import (
+    DELTAS_BEFORE_BREAK,
     Ask,
     Reply,
     Text,
     Thought,
     ToolCall,
-    argument_slices,
     last_turn,
+    pieces,
     reply,
-    words,
 )
 from nexusflow_core.sse import encode_sse
 from nexusflow_core.untyped import object_of
@@ -44,30 +45,26 @@ _STOP_REASONS = {
 }
 _ONLY_AT_START = ("cache_creation", "service_tier", "inference_geo")
 
-# A stream with a requested error breaks after three deltas, or before its first block ends.
-_EVENTS_BEFORE_BREAK = 6
-
-# Members that deltas fill, with their values at the start of a block.
 _AT_FIRST: Mapping[str, dict[str, Any]] = {
     "text": {"text": ""},
     "thinking": {"thinking": "", "signature": ""},
     "tool_use": {"input": {}},
 }
+"""Members that deltas fill, with their values at the start of a block."""
 
 
-def _create_message(body: bytes, cache: CacheAt) -> SimulatedResponse:
+def _create_message(body: bytes, cache: CacheAt) -> Any:
     value, request = _read(body)
     replied = reply(_ask(value, request))
-    replied.directives.check(stream=request.stream)
     answer = Answer(value, replied, cache.step(ANTHROPIC, value, prefix_tokens(value, TokenSum())), body)
-    return SERVICE.stream(answer, body) if request.stream else SERVICE.json(message(answer), body)
+    return answer if request.stream else answer.whole()
 
 
-def _count_tokens(body: bytes, _: CacheAt) -> SimulatedResponse:
-    """Returns the count. Ignores a requested stream error."""
-    value, request = _read(body, counting=True)
-    reply(_ask(value, request)).directives.check(stream=True)
-    return SERVICE.json({"input_tokens": prefix_tokens(value, TokenSum())[-1]}, body)
+def _count_tokens(body: bytes, _: CacheAt) -> Any:
+    """Returns the count. Ignores a requested stream error, and a missing `max_tokens`."""
+    value, request = _read(body, max_tokens=1)
+    reply(replace(_ask(value, request), stream=True))
+    return {"input_tokens": prefix_tokens(value, TokenSum())[-1]}
 
 
 def _headers(body: bytes, error: NexusFlowError | None) -> Headers:
@@ -94,14 +91,14 @@ count_tokens = Endpoint(SERVICE, _count_tokens)
 # The request
 
 
-def _read(body: bytes, *, counting: bool = False) -> tuple[dict[str, Any], MessagesRequest]:
-    """Returns a checked request. `counting`: max_tokens may be absent.
+def _read(body: bytes, **assumed: Any) -> tuple[dict[str, Any], MessagesRequest]:
+    """Returns a checked request. `assumed`: members that it may lack.
 
     Raises InvalidRequestError with Anthropic's text, or RequestTooLargeError.
     """
     value = decode_body(body)
     _check_content(value)
-    request = request_of({"max_tokens": 1, **value} if counting else value)
+    request = request_of({**assumed, **value})
     _check(request)
     return value, request
 
@@ -138,20 +135,20 @@ def _check(request: MessagesRequest) -> None:
 
 def _ask(body: dict[str, Any], request: MessagesRequest) -> Ask:
     text, results = last_turn(body)
-    choice = request.tool_choice
-    kind = "auto" if choice is None else choice.type
+    choice = request.tool_choice or ToolChoice("auto")
     return Ask(
         text=text,
         tool_results=results,
         tools={tool.name: tool.input_schema for tool in request.tools if _is_called(tool)},
-        must_call=kind in ("any", "tool"),
-        only_tool=choice.name if choice is not None and kind == "tool" else None,
-        may_call=kind != "none",
-        parallel_calls=choice is None or choice.disable_parallel_tool_use is not True,
+        must_call=choice.type in ("any", "tool"),
+        only_tool=choice.name if choice.type == "tool" else None,
+        may_call=choice.type != "none",
+        parallel_calls=choice.disable_parallel_tool_use is not True,
         answer_schema=_answer_schema(body),
         think=object_of(body.get("thinking")).get("type") in ("enabled", "adaptive"),
         max_tokens=request.max_tokens,
         stop_sequences=tuple(dict.fromkeys(request.stop_sequences))[:MAX_STOP_SEQUENCES],
+        stream=request.stream,
     )
 
 
@@ -173,119 +170,92 @@ def _answer_schema(body: dict[str, Any]) -> dict[str, Any] | None:
 
 
 class Answer(Struct, frozen=True):
-    """A request, its reply, and the tokens of its prompt. `body`: the request's bytes, to make ids.
-
-    Iterating it yields the stream, one event at a time.
-    """
+    """A request, its reply, and the tokens of its prompt. Iterating it yields the stream. `body` makes ids."""
 
     request: dict[str, Any]
     reply: Reply
     prompt: Prediction
     body: bytes
 
+    def whole(self) -> Any:
+        """Returns the whole Message, for a request without `stream`."""
+        ending, usage = self._ending(), self._usage()
+        return msgspec.Raw(events.message_body(**self._named(), content=self._blocks(), **ending, usage=usage))
+
     def __iter__(self) -> Iterator[bytes]:
-        """Yields one chunk per event. Breaks off if the directives request it."""
-        directives, stream = self.reply.directives, events(self)
-        if directives.failure is not None or directives.truncate:
-            stream = islice(takewhile(_is_open, stream), _EVENTS_BEFORE_BREAK)
-        yield from map(_encoded, stream)
-        if directives.failure is not None:
-            yield error_event(directives.failure, made_id("req_", self.body))
+        usage, broken = self._usage(), self.reply.breaks_off
+        begun = {name: count for name, count in usage.items() if name != "output_tokens_details"}
+        begun["output_tokens"] = min(1, self.reply.output_tokens)
+        yield events.message_start(**self._named(), usage=begun)
+        for index, block in enumerate(self._blocks()):
+            yield events.block_start(index, {**block, **_AT_FIRST[block["type"]]})
+            if index == 0:
+                yield PING
+            yield from islice(_deltas(index, block), DELTAS_BEFORE_BREAK if broken else None)
+            if broken:
+                break
+            yield events.block_stop(index)
+        if self.reply.failure is not None:
+            yield events.error_event(self.reply.failure, made_id("req_", self.body))
+        if broken:
+            return
+        # The real service repeats only the counts here, without the cache split and the region.
+        counts = {name: count for name, count in usage.items() if name not in _ONLY_AT_START}
+        event = {"type": "message_delta", "delta": self._ending(), "usage": counts}
+        yield encode_sse(msgspec.json.encode(event), "message_delta")
+        yield events.message_stop()
+
+    def _named(self) -> dict[str, Any]:
+        return {"id": made_id("msg_", self.body), "model": self.request["model"]}
+
+    def _blocks(self) -> list[dict[str, Any]]:
+        shown = object_of(self.request.get("thinking")).get("display") != "omitted"
+        blocks: list[dict[str, Any]] = []
+        for part in self.reply.parts:
+            match part:
+                case Text(text):
+                    blocks.append({"type": "text", "text": text})
+                case Thought(text):
+                    signature = made_id("simulated-", self.body)
+                    blocks.append(
+                        {"type": "thinking", "thinking": text if shown else "", "signature": signature}
+                    )
+                case ToolCall(name, arguments):
+                    calls = sum(block["type"] == "tool_use" for block in blocks)
+                    named = {"id": made_id("toolu_", self.body, calls), "name": name}
+                    blocks.append({"type": "tool_use", **named, "input": arguments})
+        return blocks
+
+    def _ending(self) -> dict[str, Any]:
+        stop = _STOP_REASONS[self.reply.stop]
+        return {"stop_reason": stop, "stop_sequence": self.reply.stop_sequence, "stop_details": None}
+
+    def _usage(self) -> dict[str, Any]:
+        prompt, reply, geo = self.prompt, self.reply, self.request.get("inference_geo")
+        usage: dict[str, Any] = {
+            "input_tokens": prompt.uncached.best,
+            "cache_creation_input_tokens": prompt.write_5m.best + prompt.write_1h.best,
+            "cache_read_input_tokens": prompt.read.best,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": prompt.write_5m.best,
+                "ephemeral_1h_input_tokens": prompt.write_1h.best,
+            },
+            "output_tokens": reply.output_tokens,
+            "service_tier": "standard",
+            "inference_geo": geo if isinstance(geo, str) else "global",
+        }
+        if reply.thinking_tokens:
+            usage["output_tokens_details"] = {"thinking_tokens": reply.thinking_tokens}
+        return usage
 
 
-def message(answer: Answer) -> dict[str, Any]:
-    """Returns the whole Message, for a request without `stream`."""
-    return _message(answer, _blocks(answer), _ending(answer.reply), _usage(answer))
-
-
-def events(answer: Answer) -> Iterator[dict[str, Any]]:
-    """Yields the same answer as the events of a complete stream."""
-    usage = _usage(answer)
-    start_usage = {**usage, "output_tokens": min(1, answer.reply.output_tokens)}
-    start_usage.pop("output_tokens_details", None)
-    unknown = dict.fromkeys(_ending(answer.reply))
-    yield {"type": "message_start", "message": _message(answer, [], unknown, start_usage)}
-    for index, block in enumerate(_blocks(answer)):
-        empty = {**block, **_AT_FIRST[block["type"]]}
-        yield {"type": "content_block_start", "index": index, "content_block": empty}
-        if index == 0:
-            yield {"type": "ping"}
-        for kind, member, piece in _deltas(block):
-            yield {"type": "content_block_delta", "index": index, "delta": {"type": kind, member: piece}}
-        yield {"type": "content_block_stop", "index": index}
-    # The real service repeats only the counts here, without the cache split and the region.
-    counts = {name: count for name, count in usage.items() if name not in _ONLY_AT_START}
-    yield {"type": "message_delta", "delta": _ending(answer.reply), "usage": counts}
-    yield {"type": "message_stop"}
-
-
-def _is_open(event: dict[str, Any]) -> bool:
-    return event["type"] not in ("content_block_stop", "message_delta")
-
-
-def _encoded(event: dict[str, Any]) -> bytes:
-    if event["type"] == "ping":
-        return encode_sse(b'{"type": "ping"}', "ping")  # the service writes only this event with a blank
-    return encode_sse(msgspec.json.encode(event), event["type"])
-
-
-def _blocks(answer: Answer) -> list[dict[str, Any]]:
-    shown = object_of(answer.request.get("thinking")).get("display") != "omitted"
-    blocks: list[dict[str, Any]] = []
-    for part in answer.reply.parts:
-        match part:
-            case Text(text):
-                blocks.append({"type": "text", "text": text})
-            case Thought(text):
-                signature = made_id("simulated-", answer.body)
-                blocks.append({"type": "thinking", "thinking": text if shown else "", "signature": signature})
-            case ToolCall(name, arguments):
-                calls = sum(block["type"] == "tool_use" for block in blocks)
-                named = {"id": made_id("toolu_", answer.body, calls), "name": name}
-                blocks.append({"type": "tool_use", **named, "input": arguments})
-    return blocks
-
-
-def _deltas(block: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yields type, member and piece of each delta of a block."""
+def _deltas(index: int, block: dict[str, Any]) -> Iterator[bytes]:
     match block["type"]:
         case "text":
-            yield from (("text_delta", "text", word) for word in words(block["text"]))
+            yield from (events.text_delta(index, piece) for piece in pieces(block["text"]))
         case "thinking":
-            yield from (("thinking_delta", "thinking", word) for word in words(block["thinking"]))
-            yield "signature_delta", "signature", block["signature"]
+            yield from (events.thinking_delta(index, piece) for piece in pieces(block["thinking"]))
+            yield events.signature_delta(index, block["signature"])
         case _:
             arguments = msgspec.json.encode(block["input"]).decode()
-            pieces = ("", *argument_slices(arguments))
-            yield from (("input_json_delta", "partial_json", piece) for piece in pieces)
-
-
-def _message(
-    answer: Answer, content: list[Any], ending: dict[str, Any], usage: dict[str, Any]
-) -> dict[str, Any]:
-    named = {"model": answer.request["model"], "id": made_id("msg_", answer.body)}
-    return {**named, "type": "message", "role": "assistant", "content": content, **ending, "usage": usage}
-
-
-def _ending(reply: Reply) -> dict[str, Any]:
-    stop = _STOP_REASONS[reply.stop]
-    return {"stop_reason": stop, "stop_sequence": reply.stop_sequence, "stop_details": None}
-
-
-def _usage(answer: Answer) -> dict[str, Any]:
-    prompt, reply, geo = answer.prompt, answer.reply, answer.request.get("inference_geo")
-    usage: dict[str, Any] = {
-        "input_tokens": prompt.uncached.best,
-        "cache_creation_input_tokens": prompt.write_5m.best + prompt.write_1h.best,
-        "cache_read_input_tokens": prompt.read.best,
-        "cache_creation": {
-            "ephemeral_5m_input_tokens": prompt.write_5m.best,
-            "ephemeral_1h_input_tokens": prompt.write_1h.best,
-        },
-        "output_tokens": reply.output_tokens,
-        "service_tier": "standard",
-        "inference_geo": geo if isinstance(geo, str) else "global",
-    }
-    if reply.thinking_tokens:
-        usage["output_tokens_details"] = {"thinking_tokens": reply.thinking_tokens}
-    return usage
+            yield from (events.input_json_delta(index, piece) for piece in ("", *pieces(arguments)))

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.caching import ANTHROPIC, OPENAI, CacheSimulator, Prediction, Prompt, Rules, Tokens
+from nexusflow_core.caching.counters import RatioCounter
 
 __all__ = ["BEGINNING", "CacheAt", "SimulatedCache"]
 
@@ -53,7 +54,7 @@ class CacheAt(Struct, frozen=True):
         return cache.step(prompt, at=self.at)
 
 
-class _Sizes:
+class _Sizes(RatioCounter):
     """A counter with the known sizes of the current request."""
 
     ends: Sequence[int] = (0,)
@@ -66,9 +67,3 @@ class _Sizes:
 
     def total(self, prompt: Prompt) -> Tokens:
         return Tokens.exactly(self.ends[-1])
-
-    def learn(self, prompt: Prompt, index: int, tokens: int) -> None:
-        """Learns nothing: all sizes are known."""
-
-    def learn_total(self, prompt: Prompt, tokens: int) -> None:
-        """Learns nothing: all sizes are known."""

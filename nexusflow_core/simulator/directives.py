@@ -44,11 +44,6 @@ class Directives(Struct, frozen=True):
     truncate: bool = False
     tokens: int | None = None
 
-    def check(self, *, stream: bool) -> None:
-        """Raises the requested error, unless it comes inside a stream. Without a stream, it never does."""
-        if self.failure is not None and not (self.failure_in_stream and stream):
-            raise self.failure
-
 
 def read_directives(text: str, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> Directives:
     """Returns the directives `simulate [stream ]error <type>`, `simulate truncation`, `simulate <n> tokens`.

@@ -1,8 +1,8 @@
-"""Shared parts of the simulated endpoints: credentials, bodies of bounded depth, ids, and responses."""
+"""What the simulated endpoints share: credentials, bodies of bounded depth, ids, and responses."""
 
 import hashlib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -13,10 +13,12 @@ from nexusflow_core.simulator.cache import CacheAt
 from nexusflow_core.untyped import is_list, is_object
 from nexusflow_core.upstream import Headers
 
-__all__ = ["Endpoint", "Service", "SimulatedResponse", "decode_body", "made_id"]
+__all__ = ["Endpoint", "Service", "SimulatedResponse", "decode_body", "made_id", "read_as"]
 
 MAX_DEPTH = 128
 """Maximum depth of a body. Tool schemas reach about 30. The interpreter's recursion limit is far higher."""
+
+S = TypeVar("S", bound=Struct)
 
 
 class SimulatedResponse(Struct, frozen=True):
@@ -47,14 +49,12 @@ class Service(Struct, frozen=True):
     headers: Callable[[bytes, NexusFlowError | None], Headers]
     error_json: Callable[[NexusFlowError, bytes], Any]
 
-    def stream(self, chunks: Iterable[bytes], body: bytes) -> SimulatedResponse:
-        """Returns an answer of server-sent events."""
-        content_type = (b"content-type", b"text/event-stream; charset=utf-8")
-        return SimulatedResponse(200, [content_type, *self.headers(body, None)], chunks)
-
-    def json(self, value: Any, body: bytes) -> SimulatedResponse:
-        """Returns an answer of one JSON value."""
-        return _json_response(200, value, self.headers(body, None))
+    def answer(self, made: Any, body: bytes) -> SimulatedResponse:
+        """Returns an answer: the JSON of a dict or of Raw, else server-sent events."""
+        headers = self.headers(body, None)
+        if isinstance(made, dict | msgspec.Raw):
+            return _json_response(200, made, headers)
+        return SimulatedResponse(200, [(b"content-type", b"text/event-stream; charset=utf-8"), *headers], made)
 
     def refuse(self, error: NexusFlowError, body: bytes) -> SimulatedResponse:
         """Returns an error before the first byte of an answer."""
@@ -63,10 +63,13 @@ class Service(Struct, frozen=True):
 
 
 class Endpoint(Struct, frozen=True):
-    """One endpoint of a service. `answer` may raise CallerError, or an error that the user requested."""
+    """One endpoint of a service. `answer` returns JSON, or the chunks of a stream.
+
+    It may raise CallerError, or an error that the user requested.
+    """
 
     service: Service
-    answer: Callable[[bytes, CacheAt], SimulatedResponse]
+    answer: Callable[[bytes, CacheAt], Any]
 
     def __call__(self, headers: Headers, body: bytes, cache: CacheAt) -> SimulatedResponse:
         """Returns the answer to a request. Never raises. The cache remembers the request."""
@@ -74,7 +77,7 @@ class Endpoint(Struct, frozen=True):
         if not any(name.lower() in service.credentials and value.strip() for name, value in headers):
             return service.refuse(service.no_credential, body)
         try:
-            return self.answer(body, cache)
+            return service.answer(self.answer(body, cache), body)
         except (CallerError, UpstreamStatusError) as error:
             return service.refuse(error, body)
 
@@ -88,6 +91,14 @@ def decode_body(body: bytes) -> dict[str, Any]:
     if _is_deeper(value, MAX_DEPTH):
         raise InvalidRequestError("The request body nests too deeply")
     return value
+
+
+def read_as(body: bytes, form: type[S]) -> S:
+    """Returns a body in the form of a Struct. Raises InvalidRequestError or RequestTooLargeError."""
+    try:
+        return msgspec.convert(decode_body(body), form)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(str(error)) from None
 
 
 def made_id(prefix: str, body: bytes, nth: int = 0) -> str:

@@ -6,18 +6,19 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nexusflow_core.errors import InvalidRequestError, NexusFlowError
+from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.simulator.cache import CacheAt
-from nexusflow_core.simulator.endpoint import Endpoint, Service, SimulatedResponse, decode_body, made_id
+from nexusflow_core.simulator.endpoint import Endpoint, made_id, read_as
 from nexusflow_core.simulator.openai_prompt import (
     CREATED,
-    CREDENTIALS,
-    NO_CREDENTIAL,
     PromptTokens,
     answer_schema,
     base_model,
     blocks_of_parts,
+    error_object,
+    offered,
     openai_prompt,
+    openai_service,
     prompt_tokens,
 )
 from nexusflow_core.simulator.reply import (
@@ -26,16 +27,14 @@ from nexusflow_core.simulator.reply import (
     Text,
     Thought,
     ToolCall,
-    argument_slices,
     last_turn,
+    pieces,
     reply,
-    words,
 )
 from nexusflow_core.sse import encode_sse
-from nexusflow_core.untyped import is_list, object_of
+from nexusflow_core.untyped import list_of, object_of
 
-__all__ = ["DONE", "SERVICE", "Answer", "Call", "ChatRequest", "Turn", "answer_to", "ask_of"]
-__all__ += ["create_chat_completion", "deltas", "error_body", "message", "read_chat"]
+__all__ = ["DONE", "Answer", "Call", "ChatRequest", "answer_to", "create_chat_completion", "error_body"]
 
 DONE = encode_sse(b"[DONE]")
 
@@ -47,41 +46,27 @@ _REASONS_ALOUD = ("deepseek", "qwen")
 
 def error_body(error: NexusFlowError, _: bytes = b"") -> dict[str, Any]:
     """Returns the body of an error response. It is also the data of an error inside a stream."""
-    details = {"param": None, "code": None, **(error.details or {})}
-    return {"error": {"message": error.message, "type": error.type, **details}}
+    return {"error": error_object(error)}
 
 
-def _create_chat_completion(body: bytes, cache: CacheAt) -> SimulatedResponse:
-    request = read_chat(body)
-    answer = answer_to(request, reply(ask_of(request)), body, cache, aloud=request.reasons_aloud)
-    return SERVICE.stream(answer, body) if request.stream else SERVICE.json(answer.body(), body)
+def _create_chat_completion(body: bytes, cache: CacheAt) -> Any:
+    request = read_as(body, ChatRequest)
+    replied = reply(request.ask(), failures={})
+    answer = answer_to(request, replied, body, cache, aloud=request.reasons_aloud)
+    return answer if request.stream else answer.whole()
 
 
-SERVICE = Service(
-    credentials=CREDENTIALS,
-    no_credential=NO_CREDENTIAL,
-    headers=lambda body, error: [(b"x-request-id", made_id("req_", body).encode())],
-    error_json=error_body,
-)
-create_chat_completion = Endpoint(SERVICE, _create_chat_completion)
+create_chat_completion = Endpoint(openai_service(error_body), _create_chat_completion)
 
 
 # The request
-
-
-class Message(Struct, frozen=True):
-    """One message."""
-
-    role: str
-    content: str | list[dict[str, Any]] | None = None
-    tool_calls: list[dict[str, Any]] | None = None
 
 
 class ChatRequest(Struct, frozen=True):
     """The fields that change the answer. Each vendor has its own switch for thinking."""
 
     model: str
-    messages: list[Message]
+    messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
@@ -127,54 +112,35 @@ class ChatRequest(Struct, frozen=True):
         messages = [_message(message, options.get("ttl")) for message in self.messages]
         return openai_prompt(self.tools, messages, options)
 
-
-def read_chat(body: bytes) -> ChatRequest:
-    """Returns the request. Raises InvalidRequestError or RequestTooLargeError."""
-    try:
-        return msgspec.convert(decode_body(body), ChatRequest)
-    except msgspec.ValidationError as error:
-        raise InvalidRequestError(str(error)) from None
-
-
-def ask_of(request: ChatRequest) -> Ask:
-    """Returns the request in the form that all protocols share."""
-    text, results = last_turn(request.prompt())
-    choice, allowed = request.tool_choice, object_of(object_of(request.tool_choice).get("allowed_tools"))
-    forced, form = request.forced_tool, object_of(request.response_format)
-    stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
-    return Ask(
-        text=text,
-        tool_results=results,
-        tools=_offered(request.tools or [], allowed.get("tools")),
-        must_call=choice in ("required", "any") or forced is not None or allowed.get("mode") == "required",
-        only_tool=forced,
-        may_call=choice != "none",
-        parallel_calls=request.parallel_tool_calls is not False,
-        answer_schema=answer_schema(form.get("type"), object_of(form.get("json_schema")).get("schema")),
-        think=request.reasons,
-        max_tokens=request.max_completion_tokens if request.max_tokens is None else request.max_tokens,
-        stop_sequences=tuple(dict.fromkeys(stop)),
-    )
+    def ask(self) -> Ask:
+        """Returns the request in the form that all protocols share."""
+        text, results = last_turn(self.prompt())
+        choice, allowed = self.tool_choice, object_of(object_of(self.tool_choice).get("allowed_tools"))
+        forced, form = self.forced_tool, object_of(self.response_format)
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return Ask(
+            text=text,
+            tool_results=results,
+            tools=offered(map(_function, self.tools or ()), map(_function, list_of(allowed.get("tools")))),
+            must_call=choice in ("required", "any") or forced is not None or allowed.get("mode") == "required",
+            only_tool=forced,
+            may_call=choice != "none",
+            parallel_calls=self.parallel_tool_calls is not False,
+            answer_schema=answer_schema(form.get("type"), object_of(form.get("json_schema")).get("schema")),
+            think=self.reasons,
+            max_tokens=self.max_completion_tokens if self.max_tokens is None else self.max_tokens,
+            stop_sequences=tuple(dict.fromkeys(stop)),
+            stream=self.stream is True,
+        )
 
 
-def _message(message: Message, lifetime: Any) -> dict[str, Any]:
-    blocks = blocks_of_parts(message.content, lifetime)
-    if message.role == "tool":
+def _message(message: dict[str, Any], lifetime: Any) -> dict[str, Any]:
+    blocks = blocks_of_parts(message.get("content"), lifetime)
+    if message.get("role") == "tool":
         return {"role": "user", "content": [{"type": "tool_result", "content": blocks}]}
-    calls = map(_function, message.tool_calls or ())
+    calls = map(_function, list_of(message.get("tool_calls")))
     blocks += [{"type": "tool_use", "name": call.get("name"), "input": call.get("arguments")} for call in calls]
-    return {"role": message.role, "content": blocks}
-
-
-def _offered(tools: list[dict[str, Any]], allowed: Any) -> dict[str, Any]:
-    """Returns schemas by function name, limited to `allowed`. The model never calls other tools."""
-    names = [_function(entry).get("name") for entry in allowed] if is_list(allowed) else None
-    functions = [_function(tool) for tool in tools]
-    return {
-        name: function.get("parameters")
-        for function in functions
-        if isinstance(name := function.get("name"), str) and (names is None or name in names)
-    }
+    return {"role": str(message.get("role")), "content": blocks}
 
 
 def _function(entry: Any) -> dict[str, Any]:
@@ -192,56 +158,46 @@ class Call(Struct, frozen=True):
     arguments: Any
 
 
-class Turn(Struct, frozen=True):
-    """The contents of one answer. `reasoning` is empty for models that hide it and count its tokens."""
+class Answer(Struct, frozen=True, kw_only=True):
+    """One answer. `reasoning` is empty for models that hide it and count its tokens.
 
+    Iterating it yields the stream: role and deltas, the finish reason, usage if requested.
+    """
+
+    id: str
+    model: str
     reasoning: str
     text: str
     calls: tuple[Call, ...]
     finish: str
     completion_tokens: int
     reasoning_tokens: int
-
-
-class Answer(Struct, frozen=True):
-    """The parts of one answer. Iterating it yields the stream, one event at a time."""
-
-    id: str
-    model: str
-    turn: Turn
     prompt: PromptTokens
     include_usage: bool
 
-    def body(self) -> dict[str, Any]:
-        """Returns the whole answer, for a request without `stream`."""
-        choice = {
-            "index": 0,
-            "message": message(self.turn),
-            "logprobs": None,
-            "finish_reason": self.turn.finish,
-        }
+    def whole(self) -> dict[str, Any]:
+        """Returns the JSON for a request without `stream`."""
+        choice = {"index": 0, "message": self.message(), "logprobs": None, "finish_reason": self.finish}
         return {**self._envelope("chat.completion"), "choices": [choice], "usage": self.usage()}
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yields the stream: role and deltas, the finish reason, usage if requested."""
-        for delta in deltas(self.turn):
+        for delta in self.deltas():
             yield encode_sse(msgspec.json.encode(self.chunk(delta)))
-        yield encode_sse(msgspec.json.encode(self.chunk({}, finish=self.turn.finish)))
+        yield encode_sse(msgspec.json.encode(self.chunk({}, finish=self.finish)))
         if self.include_usage:
             yield encode_sse(msgspec.json.encode(self.chunk(None, usage=self.usage())))
         yield DONE
 
     def usage(self) -> dict[str, Any]:
         """Returns the counts with all of OpenAI's details."""
-        prompt, turn = self.prompt, self.turn
         predicted = {"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}
         return {
-            "prompt_tokens": prompt.total,
-            "completion_tokens": turn.completion_tokens,
-            "total_tokens": prompt.total + turn.completion_tokens,
-            "prompt_tokens_details": {**prompt.details(), "audio_tokens": 0},
+            "prompt_tokens": self.prompt.total,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.prompt.total + self.completion_tokens,
+            "prompt_tokens_details": {**self.prompt.details(), "audio_tokens": 0},
             "completion_tokens_details": {
-                "reasoning_tokens": turn.reasoning_tokens,
+                "reasoning_tokens": self.reasoning_tokens,
                 "audio_tokens": 0,
                 **predicted,
             },
@@ -256,6 +212,27 @@ class Answer(Struct, frozen=True):
         counts = {"usage": usage} if self.include_usage or usage is not None else {}
         return {**self._envelope("chat.completion.chunk"), "choices": choices, **counts}
 
+    def message(self) -> dict[str, Any]:
+        """Returns the whole message."""
+        content = self.text or (None if self.calls else "")
+        made: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
+        if self.reasoning:
+            made["reasoning_content"] = self.reasoning
+        if self.calls:
+            made["tool_calls"] = [_entry(call, call.arguments) for call in self.calls]
+        return made
+
+    def deltas(self) -> Iterator[dict[str, Any]]:
+        """Yields the same message as the deltas of a stream."""
+        content = None if self.reasoning or (self.calls and not self.text) else ""
+        yield {"role": "assistant", "content": content, "refusal": None}
+        yield from ({"content": None, "reasoning_content": piece} for piece in pieces(self.reasoning))
+        yield from ({"content": piece} for piece in pieces(self.text))
+        for index, call in enumerate(self.calls):
+            yield {"tool_calls": [{"index": index, **_entry(call, "")}]}
+            for piece in pieces(call.arguments):
+                yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+
     def _envelope(self, kind: str) -> dict[str, Any]:
         """Returns the common members of body and chunks."""
         named = {"id": self.id, "object": kind, "created": CREATED, "model": self.model}
@@ -269,46 +246,20 @@ def answer_to(request: ChatRequest, reply: Reply, body: bytes, cache: CacheAt, *
     """
     calls = [part for part in reply.parts if isinstance(part, ToolCall)]
     forced = request.forced_tool is not None and reply.stop == "tool_calls"
-    turn = Turn(
+    scope = request.prompt_cache_key, request.reasoning_effort, request.response_format
+    return Answer(
+        id=made_id("chatcmpl-", body),
+        model=request.model,
         reasoning="".join(part.text for part in reply.parts if isinstance(part, Thought)) if aloud else "",
         text="".join(part.text for part in reply.parts if isinstance(part, Text)),
-        calls=tuple(
-            Call(made_id("call_", body, nth), call.name, call.arguments) for nth, call in enumerate(calls)
-        ),
+        calls=tuple(Call(made_id("call_", body, nth), it.name, it.arguments) for nth, it in enumerate(calls)),
         finish="stop" if forced else _FINISH_REASONS[reply.stop],
         completion_tokens=reply.output_tokens,
         reasoning_tokens=reply.thinking_tokens,
+        prompt=prompt_tokens(request.model, request.prompt(), cache, *scope),
+        include_usage=object_of(request.stream_options).get("include_usage") is True,
     )
-    scope = request.prompt_cache_key, request.reasoning_effort, request.response_format
-    prompt = prompt_tokens(request.model, request.prompt(), cache, *scope)
-    include_usage = object_of(request.stream_options).get("include_usage") is True
-    return Answer(made_id("chatcmpl-", body), request.model, turn, prompt, include_usage)
 
 
-def message(turn: Turn) -> dict[str, Any]:
-    """Returns the whole message, for a request without `stream`."""
-    content = turn.text or (None if turn.calls else "")
-    made: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
-    if turn.reasoning:
-        made["reasoning_content"] = turn.reasoning
-    if turn.calls:
-        made["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in turn.calls
-        ]
-    return made
-
-
-def deltas(turn: Turn) -> Iterator[dict[str, Any]]:
-    """Yields the same message as the deltas of a stream."""
-    content = None if turn.reasoning or (turn.calls and not turn.text) else ""
-    yield {"role": "assistant", "content": content, "refusal": None}
-    for word in words(turn.reasoning):
-        yield {"content": None, "reasoning_content": word}
-    for word in words(turn.text):
-        yield {"content": word}
-    for index, call in enumerate(turn.calls):
-        function = {"name": call.name, "arguments": ""}
-        yield {"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]}
-        for piece in argument_slices(call.arguments):
-            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+def _entry(call: Call, arguments: Any) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}

@@ -1,7 +1,8 @@
-"""What both protocols of OpenAI share: credentials, prompts as bodies of the Messages API, and their tokens."""
+"""What both protocols of OpenAI share: errors, and prompts as bodies of the Messages API with their tokens."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -9,26 +10,17 @@ from msgspec import Struct
 
 from nexusflow_core.caching import OPENAI
 from nexusflow_core.counting import TokenSum, prefix_tokens, text_tokens
-from nexusflow_core.errors import UpstreamStatusError
+from nexusflow_core.errors import NexusFlowError, UpstreamStatusError
 from nexusflow_core.messages import blocks_of
 from nexusflow_core.simulator.cache import CacheAt
+from nexusflow_core.simulator.endpoint import Service, made_id
 from nexusflow_core.untyped import object_of
 
-__all__ = ["CACHED_AT_LEAST", "CACHED_BY", "CREATED", "CREDENTIALS", "NO_CREDENTIAL", "PromptTokens"]
-__all__ += ["answer_schema", "base_model", "blocks_of_parts", "openai_prompt", "prompt_tokens", "prompt_total"]
+__all__ = ["CACHED_AT_LEAST", "CACHED_BY", "CREATED", "PromptTokens", "answer_schema", "base_model"]
+__all__ += ["blocks_of_parts", "error_object", "offered", "openai_prompt", "openai_service", "prompt_tokens"]
+__all__ += ["prompt_total"]
 
 CREATED: Final = 1_767_225_600  # the simulator has no clock: all answers date from 2026-01-01
-
-CREDENTIALS = (b"authorization", b"api-key")
-"""A bearer token, or Azure's `api-key`."""
-
-NO_CREDENTIAL = UpstreamStatusError(
-    401,
-    "invalid_request_error",
-    "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer "
-    "auth (i.e. Authorization: Bearer YOUR_KEY).",
-    details={"code": "invalid_api_key"},
-)
 
 CACHED_AT_LEAST = 1_024
 CACHED_BY = 128
@@ -77,6 +69,33 @@ class _TokenSum(TokenSum):
 
     def json(self, value: Any) -> None:
         self.text(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+
+
+def openai_service(error_json: Callable[[NexusFlowError, bytes], Any]) -> Service:
+    """Returns the service of a protocol. It takes a bearer token, or Azure's `api-key`."""
+    wanted = "You need to provide your API key in an Authorization header using Bearer auth"
+    message = f"You didn't provide an API key. {wanted} (i.e. Authorization: Bearer YOUR_KEY)."
+    no_credential = UpstreamStatusError(
+        401, "invalid_request_error", message, details={"code": "invalid_api_key"}
+    )
+    return Service(
+        credentials=(b"authorization", b"api-key"),
+        no_credential=no_credential,
+        headers=lambda body, error: [(b"x-request-id", made_id("req_", body).encode())],
+        error_json=error_json,
+    )
+
+
+def error_object(error: NexusFlowError, code: str | None = None) -> dict[str, Any]:
+    """Returns the `error` object of an error response, or of an event."""
+    return {"message": error.message, "type": error.type, "param": None, "code": code, **(error.details or {})}
+
+
+def offered(functions: Iterable[dict[str, Any]], allowed: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Returns schemas by function name, limited to those `allowed` if there are any."""
+    names = [function.get("name") for function in allowed]
+    named = ((function.get("name"), function.get("parameters")) for function in functions)
+    return {name: schema for name, schema in named if isinstance(name, str) and (not names or name in names)}
 
 
 def base_model(model: str) -> str:
@@ -133,7 +152,8 @@ def prompt_tokens(model: str, prompt: dict[str, Any], cache: CacheAt, *scope: An
     sizes = prefix_tokens(prompt, _TokenSum())
     if _BILLS_WRITES.match(base_model(model)) is None:
         messages = prompt["messages"]
-        turns = [i for i, message in enumerate(messages[:-1]) if message["role"] == "assistant"]
+        made = [message["role"] == "assistant" for message in messages[:-1]]
+        turns = [i for i, (before, now) in enumerate(pairwise([False, *made])) if now and not before]
         earlier = prompt_total({**prompt, "messages": messages[: turns[-1]]}) if turns else 0
         return PromptTokens(sizes[-1], _in_steps(earlier) if earlier >= CACHED_AT_LEAST else 0)
     sizes[:-1] = map(_in_steps, sizes[:-1])

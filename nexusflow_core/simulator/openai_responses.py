@@ -1,9 +1,7 @@
 """OpenAI's Responses protocol: reads what changes the answer in a request, and renders the reply."""
 
-import hashlib
 import re
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -11,35 +9,36 @@ from msgspec import Struct
 
 from nexusflow_core.errors import InvalidRequestError, NexusFlowError
 from nexusflow_core.simulator.cache import CacheAt
-from nexusflow_core.simulator.endpoint import Endpoint, Service, SimulatedResponse, decode_body, made_id
+from nexusflow_core.simulator.endpoint import Endpoint, made_id, read_as
 from nexusflow_core.simulator.openai_prompt import (
     CREATED,
-    CREDENTIALS,
-    NO_CREDENTIAL,
     PromptTokens,
     answer_schema,
     base_model,
     blocks_of_parts,
+    error_object,
+    offered,
     openai_prompt,
+    openai_service,
     prompt_tokens,
     prompt_total,
 )
 from nexusflow_core.simulator.reply import (
+    DELTAS_BEFORE_BREAK,
     Ask,
     Part,
     Reply,
     Text,
     Thought,
-    argument_slices,
     last_turn,
+    pieces,
     reply,
-    words,
 )
 from nexusflow_core.sse import encode_sse
 from nexusflow_core.untyped import list_of, object_of
 
-__all__ = ["SERVICE", "ResponsesRequest", "answered", "ask_of", "count_input_tokens", "create_response"]
-__all__ += ["is_made", "kind_of", "read_responses", "sealed"]
+__all__ = ["Answer", "Item", "ResponsesRequest", "answer_to", "count_input_tokens", "create_response"]
+__all__ += ["read_responses"]
 
 Item = dict[str, Any]
 Event = dict[str, Any]
@@ -55,47 +54,27 @@ _SENTENCE_END = re.compile(r"(?<=\.) ")
 _LIMITS = {"rate_limit_error": "rate_limit_exceeded", "billing_error": "insufficient_quota"}
 """Codes by error type. The real service sends these errors inside a stream, before the first item."""
 
-# A stream with any other requested error breaks after this many deltas, or before its first item ends.
-_DELTAS_BEFORE_BREAK = 3
 
-
-def _create_response(body: bytes, cache: CacheAt) -> SimulatedResponse:
+def _create_response(body: bytes, cache: CacheAt) -> Any:
     request = read_responses(body)
-    return answered(request, reply(ask_of(request)), body, cache)
+    answer = answer_to(request, reply(request.ask()), body, cache)
+    return answer if request.stream else answer.whole()
 
 
-def answered(request: "ResponsesRequest", replied: Reply, body: bytes, cache: CacheAt) -> SimulatedResponse:
-    """Returns the response to a request with this reply. `body` makes the ids. Updates the cache."""
-    replied.directives.check(stream=request.stream is True)
-    scope = request.prompt_cache_key, request.reasoning, request.text
-    tokens = prompt_tokens(request.model, request.prompt(), cache, *scope)
-    answer = Answer(request, replied, tokens, body)
-    return SERVICE.stream(answer, body) if request.stream else SERVICE.json(answer.response(), body)
-
-
-def _count_input_tokens(body: bytes, _: CacheAt) -> SimulatedResponse:
+def _count_input_tokens(body: bytes, _: CacheAt) -> Any:
+    """Returns the count. Ignores a requested stream error."""
     request = read_responses(body)
-    reply(ask_of(request)).directives.check(stream=True)
-    return SERVICE.json(
-        {"object": "response.input_tokens", "input_tokens": prompt_total(request.prompt())}, body
-    )
+    reply(msgspec.structs.replace(request.ask(), stream=True))
+    return {"object": "response.input_tokens", "input_tokens": prompt_total(request.prompt())}
 
 
 def _error_of(error: NexusFlowError) -> dict[str, Any]:
-    """Returns the `error` object of an error response, or of an event."""
-    code = _LIMITS.get(error.type, "server_error" if error.status >= 500 else None)
-    details = {"param": None, "code": code, **(error.details or {})}
-    return {"type": error.type, "message": error.message, **details}
+    return error_object(error, _LIMITS.get(error.type, "server_error" if error.status >= 500 else None))
 
 
-SERVICE = Service(
-    credentials=CREDENTIALS,
-    no_credential=NO_CREDENTIAL,
-    headers=lambda body, error: [(b"x-request-id", made_id("req_", body).encode())],
-    error_json=lambda error, body: {"error": _error_of(error)},
-)
-create_response = Endpoint(SERVICE, _create_response)
-count_input_tokens = Endpoint(SERVICE, _count_input_tokens)
+_SERVICE = openai_service(lambda error, body: {"error": _error_of(error)})
+create_response = Endpoint(_SERVICE, _create_response)
+count_input_tokens = Endpoint(_SERVICE, _count_input_tokens)
 
 
 # The request
@@ -130,23 +109,35 @@ class ResponsesRequest(Struct, frozen=True):
         return [tool for tool in self.tools or () if tool.get("type") == "function"]
 
     def prompt(self) -> dict[str, Any]:
-        """Returns the prompt in Messages' form. The items of one answer are one message."""
+        """Returns the prompt in Messages' form."""
         options = object_of(self.prompt_cache_options)
-        messages: list[dict[str, Any]] = []
-        for made, items in groupby(self.items, is_made):
-            group = [*items]
-            own = (_message(item, options.get("ttl")) for item in group)
-            messages += [_answer_message(group)] if made else own
+        messages = [_message(item, options.get("ttl")) for item in self.items]
         functions = [{"type": "function", "function": function} for function in self.functions]
         return openai_prompt(functions, messages, options)
+
+    def ask(self) -> Ask:
+        """Returns the request in the form that all protocols share."""
+        text, results = last_turn(self.prompt())
+        choice, form = object_of(self.tool_choice), object_of(object_of(self.text).get("format"))
+        effort, forced = object_of(self.reasoning).get("effort"), choice.get("name")
+        return Ask(
+            text=text,
+            tool_results=results,
+            tools=offered(self.functions, map(object_of, list_of(choice.get("tools")))),
+            must_call="required" in (self.tool_choice, choice.get("mode")) or isinstance(forced, str),
+            only_tool=forced if isinstance(forced, str) else None,
+            may_call=self.tool_choice != "none",
+            parallel_calls=self.parallel_tool_calls is not False,
+            answer_schema=answer_schema(form.get("type"), form.get("schema")),
+            think=effort != "none" if effort else _REASONS.match(base_model(self.model)) is not None,
+            max_tokens=self.max_output_tokens,
+            stream=self.stream is True,
+        )
 
 
 def read_responses(body: bytes) -> ResponsesRequest:
     """Returns the request. Raises InvalidRequestError or RequestTooLargeError."""
-    try:
-        request = msgspec.convert(decode_body(body), ResponsesRequest)
-    except msgspec.ValidationError as error:
-        raise InvalidRequestError(str(error)) from None
+    request = read_as(body, ResponsesRequest)
     most = request.max_output_tokens
     if most is not None and most < MIN_OUTPUT_TOKENS:
         bound = f"Expected a value >= {MIN_OUTPUT_TOKENS}, but got {most} instead."
@@ -156,59 +147,19 @@ def read_responses(body: bytes) -> ResponsesRequest:
     return request
 
 
-def ask_of(request: ResponsesRequest) -> Ask:
-    """Returns the request in the form that all protocols share."""
-    text, results = last_turn(request.prompt())
-    choice, form = object_of(request.tool_choice), object_of(object_of(request.text).get("format"))
-    allowed = {object_of(tool).get("name") for tool in list_of(choice.get("tools"))}
-    effort = object_of(request.reasoning).get("effort")
-    forced = choice.get("name")
-    return Ask(
-        text=text,
-        tool_results=results,
-        tools={
-            name: tool.get("parameters")
-            for tool in request.functions
-            if isinstance(name := tool.get("name"), str) and (not allowed or name in allowed)
-        },
-        must_call="required" in (request.tool_choice, choice.get("mode")) or isinstance(forced, str),
-        only_tool=forced if isinstance(forced, str) else None,
-        may_call=request.tool_choice != "none",
-        parallel_calls=request.parallel_tool_calls is not False,
-        answer_schema=answer_schema(form.get("type"), form.get("schema")),
-        think=effort != "none" if effort else _REASONS.match(base_model(request.model)) is not None,
-        max_tokens=request.max_output_tokens,
-    )
-
-
-def kind_of(item: Item) -> str:
-    """Returns the type of an item. Messages may omit it."""
-    return str(item.get("type") or "message")
-
-
-def is_made(item: Item) -> bool:
-    """Returns True for an item that a model made in an earlier turn."""
-    kind = kind_of(item)
-    return item.get("role") == "assistant" or kind == "reasoning" or kind.endswith("_call")
-
-
 def _message(item: Item, lifetime: Any) -> dict[str, Any]:
+    """Returns an item as a message. One without a type is a message."""
     blocks = blocks_of_parts(item.get("output", item.get("content")), lifetime)
-    if kind_of(item) == "function_call_output":
-        return {"role": "user", "content": [{"type": "tool_result", "content": blocks}]}
-    return {"role": str(item.get("role")), "content": blocks}
-
-
-def _answer_message(items: list[Item]) -> dict[str, Any]:
-    """Returns the items of one answer as one message. Reasoning comes first, and calls come last."""
-    others = [item for item in items if kind_of(item) not in ("function_call", "message")]
-    texts = [block for item in items for block in blocks_of_parts(item.get("content"))]
-    calls = [
-        {"type": "tool_use", "name": item.get("name"), "input": item.get("arguments")}
-        for item in items
-        if kind_of(item) == "function_call"
-    ]
-    return {"role": "assistant", "content": [*others, *texts, *calls]}
+    match item.get("type") or "message":
+        case "message":
+            return {"role": str(item.get("role")), "content": blocks}
+        case "function_call_output":
+            return {"role": "user", "content": [{"type": "tool_result", "content": blocks}]}
+        case "function_call":
+            call = {"type": "tool_use", "name": item.get("name"), "input": item.get("arguments")}
+            return {"role": "assistant", "content": [call]}
+        case _:
+            return {"role": "assistant", "content": [item]}
 
 
 # The answer
@@ -222,7 +173,7 @@ class Answer(Struct, frozen=True):
     prompt: PromptTokens
     body: bytes
 
-    def response(self) -> dict[str, Any]:
+    def whole(self) -> dict[str, Any]:
         """Returns the whole response, for a request without `stream`."""
         cut = self.reply.stop == "length"
         return self._response(
@@ -234,28 +185,24 @@ class Answer(Struct, frozen=True):
 
     def items(self) -> list[Item]:
         """Returns the finished items of the output."""
-        items: list[Item] = []
-        for nth, part in reversed([*enumerate(self.reply.parts)]):
-            items.insert(0, self._item(part, nth, items[0] if items else {}))
+        items = [self._item(part, nth) for nth, part in enumerate(self.reply.parts)]
         if items and self.reply.stop == "length":
             items[-1]["status"] = "incomplete"
         return items
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yields the stream."""
         for number, event in enumerate(self._events()):
             yield encode_sse(msgspec.json.encode({**event, "sequence_number": number}), event["type"])
 
     def _events(self) -> Iterator[Event]:
         for state in ("created", "in_progress"):
             yield {"type": f"response.{state}", "response": self._response("in_progress")}
-        failure, truncate = self.reply.directives.failure, self.reply.directives.truncate
-        if failure is None and not truncate:
+        failure = self.reply.failure
+        if not self.reply.breaks_off:
             yield from self._item_events()
-            whole = self.response()
+            whole = self.whole()
             yield {"type": f"response.{whole['status']}", "response": whole}
-            return
-        if failure is None or failure.type not in _LIMITS:
+        elif failure is None or failure.type not in _LIMITS:
             yield from _beginning(self._item_events())
         if failure is not None:
             error = _error_of(failure)
@@ -266,7 +213,7 @@ class Answer(Struct, frozen=True):
     def _item_events(self) -> Iterator[Event]:
         for index, item in enumerate(self.items()):
             at = {"output_index": index}
-            yield {"type": "response.output_item.added", **at, "item": _begun(item)}
+            yield {"type": "response.output_item.added", **at, "item": {**item, **_begun(item)}}
             yield from ({**event, "item_id": item["id"], **at} for event in _inner_events(item))
             yield {"type": "response.output_item.done", **at, "item": item}
 
@@ -276,9 +223,15 @@ class Answer(Struct, frozen=True):
         more: Item = {"model": self.request.model, "output": [], "service_tier": "default", "store": False}
         return {**named, "status": status, **unknown, **more, **members}
 
-    def _item(self, part: Part, nth: int, follower: Item) -> Item:
+    def _item(self, part: Part, nth: int) -> Item:
         if isinstance(part, Thought):
-            return self._reasoning(part.text, made_id("rs_", self.body, nth), follower)
+            summarized = object_of(self.request.reasoning).get("summary")
+            texts = _SENTENCE_END.split(part.text) if summarized else []
+            item: Item = {"id": made_id("rs_", self.body, nth), "type": "reasoning"}
+            item["summary"] = [{"type": "summary_text", "text": text} for text in texts]
+            if "reasoning.encrypted_content" in (self.request.include or ()):
+                item["encrypted_content"] = made_id("simulated-", self.body, nth)
+            return item
         if isinstance(part, Text):
             item = {"id": made_id("msg_", self.body, nth), "type": "message", "status": "completed"}
             text: Item = {"type": "output_text", "text": part.text, "annotations": [], "logprobs": []}
@@ -288,16 +241,6 @@ class Answer(Struct, frozen=True):
         item = {"id": made_id("fc_", self.body, nth), "type": "function_call", "status": "completed"}
         called = {"call_id": made_id("call_", self.body, nth), "name": part.name}
         return {**item, **called, "arguments": part.arguments}
-
-    def _reasoning(self, thought: str, id: str, follower: Item) -> Item:
-        """Returns a reasoning item. Its encrypted content names the summary's hash and the next item."""
-        texts = _SENTENCE_END.split(thought) if object_of(self.request.reasoning).get("summary") else []
-        item = {"id": id, "type": "reasoning", "summary": [{"type": "summary_text", "text": t} for t in texts]}
-        if "reasoning.encrypted_content" in (self.request.include or ()):
-            summary = hashlib.sha256("\n".join(texts).encode()).hexdigest()
-            led_to = follower.get("call_id") or follower.get("type")
-            item["encrypted_content"] = sealed(f"simulated.{id}.{summary}.{led_to}")
-        return item
 
     def _usage(self) -> dict[str, Any]:
         """Returns the counts with all of OpenAI's details."""
@@ -310,45 +253,45 @@ class Answer(Struct, frozen=True):
         }
 
 
-def sealed(content: str) -> str:
-    """Returns content with its checksum. A pure function cannot remember its answers."""
-    return f"{content}.{hashlib.sha256(content.encode()).hexdigest()[:24]}"
+def answer_to(request: ResponsesRequest, reply: Reply, body: bytes, cache: CacheAt) -> Answer:
+    """Returns the reply in this protocol's form. `body` makes the ids. The cache remembers the request."""
+    scope = request.prompt_cache_key, request.reasoning, request.text
+    return Answer(request, reply, prompt_tokens(request.model, request.prompt(), cache, *scope), body)
 
 
 def _begun(item: Item) -> Item:
-    """Returns an item in its first event: empty, with other encrypted content than the last event."""
+    """Returns the members that an item has in its first event: empty, with other encrypted content."""
     empty: Item = {"content": [], "summary": [], "arguments": "", "status": "in_progress"}
-    empty["encrypted_content"] = sealed("simulated")
-    return {name: empty.get(name, value) for name, value in item.items()}
+    empty["encrypted_content"] = "simulated-beginning"
+    return {name: value for name, value in empty.items() if name in item}
 
 
 def _inner_events(item: Item) -> Iterator[Event]:
     """Yields the events between the first and the last event of an item."""
     if item["type"] == "function_call":
         kind, arguments = "response.function_call_arguments", item["arguments"]
-        for piece in argument_slices(arguments):
-            yield {"type": f"{kind}.delta", "delta": piece}
+        yield from ({"type": f"{kind}.delta", "delta": piece} for piece in pieces(arguments))
         yield {"type": f"{kind}.done", "arguments": arguments}
-    for index, part in enumerate(item.get("summary", ())):
-        at = {"summary_index": index}
-        yield from _part_events("response.reasoning_summary_part", "response.reasoning_summary_text", part, at)
-    for index, part in enumerate(item.get("content", ())):
-        at = {"content_index": index}
-        yield from _part_events("response.content_part", "response.output_text", part, at)
+    for holder, kind, place, member in _TEXTS:
+        for index, part in enumerate(item.get(member, ())):
+            at = {place: index}
+            yield {"type": f"{holder}.added", **at, "part": {**part, "text": ""}}
+            yield from ({"type": f"{kind}.delta", **at, "delta": piece} for piece in pieces(part["text"]))
+            yield {"type": f"{kind}.done", **at, "text": part["text"]}
+            yield {"type": f"{holder}.done", **at, "part": part}
 
 
-def _part_events(holder: str, kind: str, part: dict[str, Any], at: dict[str, int]) -> Iterator[Event]:
-    yield {"type": f"{holder}.added", **at, "part": {**part, "text": ""}}
-    for word in words(part["text"]):
-        yield {"type": f"{kind}.delta", **at, "delta": word}
-    yield {"type": f"{kind}.done", **at, "text": part["text"]}
-    yield {"type": f"{holder}.done", **at, "part": part}
+_TEXTS = (
+    ("response.reasoning_summary_part", "response.reasoning_summary_text", "summary_index", "summary"),
+    ("response.content_part", "response.output_text", "content_index", "content"),
+)
+"""Events of a part and of its text, the member with its number, and the item's member with the parts."""
 
 
 def _beginning(events: Iterator[Event]) -> Iterator[Event]:
     deltas = 0
     for event in events:
-        if deltas == _DELTAS_BEFORE_BREAK or event["type"] == "response.output_item.done":
+        if deltas == DELTAS_BEFORE_BREAK or event["type"] == "response.output_item.done":
             return
         yield event
         deltas += event["type"].endswith(".delta")

@@ -18,8 +18,8 @@ from nexusflow_core.simulator.directives import FAILURES, Directives, called_too
 from nexusflow_core.simulator.schema import conforming_value
 from nexusflow_core.untyped import object_of
 
-__all__ = ["Ask", "Part", "Reply", "Text", "Thought", "ToolCall"]
-__all__ += ["argument_slices", "last_turn", "reply", "words"]
+__all__ = ["DELTAS_BEFORE_BREAK", "Ask", "Part", "Reply", "Text", "Thought", "ToolCall"]
+__all__ += ["last_turn", "pieces", "reply"]
 
 # Maximum tokens of an answer's text. A size that the user requests may be larger.
 MAX_TEXT_TOKENS = 4_096
@@ -28,8 +28,10 @@ MAX_TEXT_TOKENS = 4_096
 WORD = "tok"
 
 # A word with the white space before it, or a piece of a long word.
-_WORD = re.compile(r"\s{0,24}\S{1,24}|\s{1,24}")
-_ARGUMENT_SLICE = 16
+_PIECE = re.compile(r"\s{0,16}\S{1,16}|\s{1,16}")
+
+DELTAS_BEFORE_BREAK = 3
+"""A stream with a requested error breaks off after this many deltas, or before its first part ends."""
 
 StopReason: TypeAlias = Literal["end", "length", "stop_sequence", "tool_calls"]
 
@@ -48,6 +50,7 @@ class Ask(Struct, frozen=True):
     think: bool = False
     max_tokens: int | None = None
     stop_sequences: tuple[str, ...] = ()
+    stream: bool = False
 
 
 class Thought(Struct, frozen=True):
@@ -63,30 +66,41 @@ class Text(Struct, frozen=True):
 
 
 class ToolCall(Struct, frozen=True):
-    """A tool call. `arguments` is the JSON text of `input`."""
+    """A tool call."""
 
     name: str
     input: dict[str, Any]
-    arguments: str
+
+    @property
+    def arguments(self) -> str:
+        """The input as JSON text."""
+        return _json(self.input)
 
 
 Part: TypeAlias = Thought | Text | ToolCall
 
 
 class Reply(Struct, frozen=True):
-    """The whole answer, and the errors that the user requested."""
+    """The whole answer. Its stream breaks off if the user requested that; then `failure` is its last event."""
 
     parts: tuple[Part, ...]
     stop: StopReason
     stop_sequence: str | None
     output_tokens: int
     thinking_tokens: int
-    directives: Directives
+    failure: UpstreamStatusError | None = None
+    breaks_off: bool = False
 
 
 def reply(ask: Ask, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> Reply:
-    """Returns the answer. The same `ask` gets the same answer. `failures`: errors that the user may request."""
+    """Returns the answer. The same `ask` gets the same answer. `failures`: errors that the user may request.
+
+    Raises a requested error, unless it comes inside a stream. Without a stream, it never does.
+    """
     directives = read_directives(ask.text, failures)
+    failure = directives.failure
+    if failure is not None and not (directives.failure_in_stream and ask.stream):
+        raise failure
     calls = _calls(ask)
     stopped_at: str | None = None
     answer: tuple[Part, ...] = calls
@@ -103,7 +117,8 @@ def reply(ask: Ask, failures: Mapping[str, UpstreamStatusError] = FAILURES) -> R
     elif calls:
         stop = "tool_calls"
     thinking = sum(_part_tokens(part) for part in parts if isinstance(part, Thought))
-    return Reply(parts, stop, stopped_at, used, thinking, directives)
+    broken = failure is not None or directives.truncate
+    return Reply(parts, stop, stopped_at, used, thinking, failure, broken)
 
 
 def last_turn(prompt: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
@@ -122,14 +137,9 @@ def last_turn(prompt: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     return "\n".join(_texts(turn)), tuple(text or "(nothing to read)" for text in read)
 
 
-def words(text: str) -> Iterator[str]:
-    """Yields the pieces of a streamed text. Joined, they equal the text."""
-    return (match[0] for match in _WORD.finditer(text))
-
-
-def argument_slices(arguments: str) -> Iterator[str]:
-    """Yields the pieces of a tool input's JSON, cut at any character, as real servers do."""
-    return (arguments[i : i + _ARGUMENT_SLICE] for i in range(0, len(arguments), _ARGUMENT_SLICE))
+def pieces(text: str) -> Iterator[str]:
+    """Yields the pieces of a streamed text, or of a call's arguments. Joined, they equal the text."""
+    return (match[0] for match in _PIECE.finditer(text))
 
 
 def clip(text: str, tokens: int) -> str:
@@ -157,13 +167,12 @@ def _calls(ask: Ask) -> tuple[ToolCall, ...]:
         names = names or (next(iter(ask.tools)),)
     if not ask.parallel_calls:
         names = names[:1]
-    made = {name: _call(name, ask.tools[name]) for name in dict.fromkeys(names) if name in ask.tools}
+    made = {
+        name: ToolCall(name, object_of(conforming_value(ask.tools[name])))
+        for name in dict.fromkeys(names)
+        if name in ask.tools
+    }
     return tuple(made[name] for name in names if name in made)
-
-
-def _call(name: str, schema: Any) -> ToolCall:
-    arguments = object_of(conforming_value(schema))
-    return ToolCall(name, arguments, _json(arguments))
 
 
 def _json(value: Any) -> str:

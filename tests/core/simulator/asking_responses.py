@@ -9,6 +9,7 @@ from typing import Any
 from nexusflow_core import simulator
 from nexusflow_core.simulator import SimulatedResponse
 from nexusflow_core.upstream import Headers
+from tests import simulator as strict
 
 __all__ = ["PATH", "TIME", "TOOLS", "WEATHER", "called", "error", "events", "post", "request", "response"]
 
@@ -79,7 +80,7 @@ def events(input: Any = "hello there", /, **fields: Any) -> list[dict[str, Any]]
 def called(*outputs: str, **fields: Any) -> list[dict[str, Any]]:
     """A history whose last turn called `get_weather` and `get_time`, and got these outputs, without any id."""
     asked = request("call get_weather and get_time", tools=TOOLS, **fields)
-    made = json.loads(post(asked).body)["output"]
+    made = json.loads(post(asked, simulate=strict.simulate).body)["output"]
     kept = [{name: item[name] for name in item if name not in ("id", "status")} for item in made]
     calls = [item["call_id"] for item in made if item["type"] == "function_call"]
     results = [

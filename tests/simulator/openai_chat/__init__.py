@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from nexusflow_core.errors import CallerError, UpstreamStatusError
 from nexusflow_core.simulator import openai_chat
 from nexusflow_core.simulator.cache import CacheAt
-from nexusflow_core.simulator.endpoint import SimulatedResponse, made_id
-from nexusflow_core.simulator.openai_chat import answer_to, ask_of, error_body, read_chat
+from nexusflow_core.simulator.endpoint import Endpoint, Service, SimulatedResponse, made_id, read_as
+from nexusflow_core.simulator.openai_chat import ChatRequest, answer_to, error_body
 from nexusflow_core.simulator.reply import reply
 from nexusflow_core.sse import encode_sse
 from nexusflow_core.upstream import Headers
@@ -30,31 +30,39 @@ TOKENS_A_MINUTE = 2_000_000
 
 def create_chat_completion(headers: Headers, body: bytes, cache: CacheAt) -> SimulatedResponse:
     """POST /v1/chat/completions."""
-    return replace(openai_chat.create_chat_completion, answer=_answer)(headers, body, cache)
+    return Endpoint(_SERVICE, _answer)(headers, body, cache)
+
+
+class _OddService(Service, frozen=True):
+    """The product's service, for answers that have their own headers."""
+
+    def answer(self, made: SimulatedResponse, body: bytes) -> SimulatedResponse:
+        return made
+
+
+_SERVICE = _OddService(**asdict(openai_chat.create_chat_completion.service))
 
 
 def _answer(body: bytes, cache: CacheAt) -> SimulatedResponse:
     try:
         check_request(body)
-        request = read_chat(body)
+        request = read_as(body, ChatRequest)
     except (Refused, CallerError) as error:
         details = {"param": getattr(error, "param", None), "code": getattr(error, "code", None)}
         refused = UpstreamStatusError(400, "invalid_request_error", error.message, details=details)
         return _error_response(refused, body)
     stream = request.stream is True
-    ask = ask_of(request)
+    ask = request.ask()
     quirks = quirks_in(ask.text)
     aloud = any(quirk.aloud for quirk in quirks)
-    replied = reply(replace(ask, think=aloud or request.reasons), FAILURES)
-    failure = replied.directives.failure
     try:
-        replied.directives.check(stream=stream)
+        replied = reply(replace(ask, think=aloud or request.reasons), FAILURES)
     except UpstreamStatusError as error:
         return _error_response(error, body, quirks, stream=stream)
-    if any(quirk.in_200 for quirk in quirks) and failure is None:
+    if any(quirk.in_200 for quirk in quirks) and replied.failure is None:
         return _error_response(FAILURES["server_error"], body, quirks, stream=stream)
     plain = answer_to(request, replied, body, cache, aloud=aloud or request.reasons_aloud)
-    answer = OddAnswer(plain, quirks, replied.directives)
+    answer = OddAnswer(plain, quirks, replied)
     if stream:
         return SimulatedResponse(200, _headers(b"text/event-stream; charset=utf-8", body), answer)
     return SimulatedResponse(200, _headers(b"application/json", body), (answer.body(),))

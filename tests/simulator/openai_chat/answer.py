@@ -8,10 +8,9 @@ from itertools import chain
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
-from nexusflow_core.simulator.directives import Directives
-from nexusflow_core.simulator.openai_chat import DONE, Answer, deltas, error_body, message
+from nexusflow_core.simulator.openai_chat import DONE, Answer, error_body
+from nexusflow_core.simulator.reply import Reply
 from nexusflow_core.sse import encode_sse
 from tests.simulator.openai_chat.chunks import Chunk
 from tests.simulator.openai_chat.quirks import Quirk
@@ -26,13 +25,13 @@ class OddAnswer(msgspec.Struct, frozen=True):
 
     plain: Answer
     quirks: tuple[Quirk, ...]
-    directives: Directives
+    replied: Reply
 
     def body(self) -> bytes:
         """The whole answer, as a request without `stream` gets it."""
         odd, usage = self._odd()
-        made = odd.body()
-        made["choices"][0]["message"] = self._shaped(message(odd.turn))
+        made = odd.whole()
+        made["choices"][0]["message"] = self._shaped(odd.message())
         del made["usage"]
         if usage is not None:
             made["usage"] = usage
@@ -47,20 +46,20 @@ class OddAnswer(msgspec.Struct, frozen=True):
 
     def _odd(self) -> tuple[Answer, Object | None]:
         """The product's answer with another turn, and its usage, as the quirks want them."""
-        turn = reduce(lambda turn, quirk: quirk.turn(turn), self.quirks, self.plain.turn)
-        usage: Object | None = replace(self.plain, turn=turn).usage()
+        odd = reduce(lambda odd, quirk: quirk.turn(odd), self.quirks, self.plain)
+        usage: Object | None = odd.usage()
         for quirk in self.quirks:
             usage = None if usage is None else quirk.usage(usage)
-        return replace(self.plain, turn=turn), usage
+        return odd, usage
 
     def _plain_frames(self, odd: Answer, usage: Object | None) -> Iterator[bytes]:
         stream: Iterable[Chunk] = chain(
-            map(Chunk, deltas(odd.turn)), (Chunk({}, odd.turn.finish), Chunk(None, usage=usage))
+            map(Chunk, odd.deltas()), (Chunk({}, odd.finish), Chunk(None, usage=usage))
         )
         for quirk in self.quirks:
             stream = quirk.chunks(stream)
-        failure, truncate = self.directives.failure, self.directives.truncate
-        if failure is None and not truncate:
+        failure = self.replied.failure
+        if not self.replied.breaks_off:
             yield from (self._frame(odd, chunk) for chunk in stream if _wanted(odd, chunk))
             yield DONE
             return

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from nexusflow_core.simulator.openai_chat import Turn
+from nexusflow_core.simulator.openai_chat import Answer
 from tests.simulator.openai_chat.chunks import Chunk
 from tests.simulator.openai_chat.oddities import calls, ended, framed, said, shaped
 from tests.simulator.openai_chat.values import Object
@@ -34,7 +34,7 @@ class Quirk(msgspec.Struct, frozen=True):
     """
 
     says: str
-    turn: Callable[[Turn], Turn] = _same
+    turn: Callable[[Answer], Answer] = _same
     holder: Callable[[Object], Object] = _same
     usage: Callable[[Object], Object | None] = _same
     chunks: Callable[[Iterable[Chunk]], Iterable[Chunk]] = _same

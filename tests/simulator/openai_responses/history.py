@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise
 from typing import Any
 
-from nexusflow_core.simulator.openai_responses import is_made, kind_of, sealed
 from tests.simulator.openai_chat.checks import Refused
 from tests.simulator.openai_responses.models import Fields
 
-__all__ = ["check_history"]
+__all__ = ["check_history", "sealed"]
 
 
 def check_history(items: list[Fields]) -> None:
@@ -31,6 +31,22 @@ def check_history(items: list[Fields]) -> None:
             raise Refused(f"Item with id '{item.get('id')}' not found.", "input")
     if waiting:
         raise Refused(f"No tool output found for function call {min(waiting)}.", "input")
+
+
+def kind_of(item: Fields) -> str:
+    """The type of an item. Messages may omit it."""
+    return str(item.get("type") or "message")
+
+
+def is_made(item: Fields) -> bool:
+    """Whether a model made the item in an earlier turn."""
+    kind = kind_of(item)
+    return item.get("role") == "assistant" or kind == "reasoning" or kind.endswith("_call")
+
+
+def sealed(content: str) -> str:
+    """Content with its checksum: the simulator cannot remember its answers."""
+    return f"{content}.{hashlib.sha256(content.encode()).hexdigest()[:24]}"
 
 
 def is_sealed(content: Any) -> bool:

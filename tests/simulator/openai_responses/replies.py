@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from nexusflow_core.simulator.openai_responses import ResponsesRequest, ask_of
+from nexusflow_core.simulator.openai_responses import ResponsesRequest
 from nexusflow_core.simulator.reply import Part, Reply, Text, Thought, ToolCall, reply
 
 __all__ = ["reply_to"]
@@ -16,7 +16,7 @@ _BETWEEN = "simulate thoughts between"
 
 def reply_to(request: ResponsesRequest) -> Reply:
     """The product's reply; with the directive, each call has a thought, a word and a thought before it."""
-    ask = ask_of(request)
+    ask = request.ask()
     plain = reply(ask)
     if _BETWEEN not in ask.text:
         return plain
