@@ -101,8 +101,8 @@ def picture() -> str:
     most = max(it.total for _, turns in sides for it in turns)
     parts = [
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 506" font-family="system-ui, sans-serif">',
-        f"<style>svg {{ color: #1c2126 }}{COLOURS} text {{ fill: currentColor }}",
-        "@media (prefers-color-scheme: dark) { svg { color: #e4e8ec } }</style>",
+        f"<style>svg {{ color: #1c2126; background: #fff }}{COLOURS} text {{ fill: currentColor }}",
+        "@media (prefers-color-scheme: dark) { svg { color: #e4e8ec; background: #14181c } }</style>",
     ]
     for number, (words, turns) in enumerate(sides):
         top = 20 + 242 * number

@@ -43,8 +43,8 @@ def picture() -> str:
     names = spent_models(report)
     parts = [
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 236" font-family="system-ui, sans-serif">',
-        f"<style>svg {{ color: #1c2126 }}{COLOURS} text {{ fill: currentColor }}",
-        "@media (prefers-color-scheme: dark) { svg { color: #e4e8ec } }</style>",
+        f"<style>svg {{ color: #1c2126; background: #fff }}{COLOURS} text {{ fill: currentColor }}",
+        "@media (prefers-color-scheme: dark) { svg { color: #e4e8ec; background: #14181c } }</style>",
         by_day(report, MOST_BARS).replace("<svg ", '<svg x="0" y="30" width="720" height="200" ', 1),
     ]
     for number, name in enumerate(names):
