@@ -17,12 +17,15 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
+from sqlalchemy import MetaData, NullPool
+from sqlalchemy.ext.asyncio import create_async_engine
 
 import nexusflow_asgi.ledger
 from nexusflow_asgi import NexusFlow
 from nexusflow_asgi.ledger import Ledger
 from nexusflow_asgi.stores.opening import open_ledger
 from nexusflow_asgi.stores.protocol import LedgerPage, LedgerStore
+from nexusflow_asgi.stores.tables import Tables
 from nexusflow_asgi.unsaved import Unsaved
 from nexusflow_core import CallRecord
 from nexusflow_core.budgets import Claim, Window
@@ -184,6 +187,31 @@ def test_the_gateway_writes_its_ledger(tmp_path: Path) -> None:
     found = _read(url)
     assert {row.request_id for row in found} == {it.request_id for it in records}
     assert len(found) == 31
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_the_ledger_in_the_hosts_own_engine(kind: str, tmp_path: Path) -> None:
+    """The host's loop and the ledger's thread use one engine at once. It keeps no connections between them."""
+    tables = Tables(MetaData(), prefix="shop_")
+    config = decode_config(OFFLINE)
+    config.resolve({"SIM_KEY": "sk-ant-simulated"})
+
+    async def host(url: str) -> None:
+        engine = create_async_engine(url, poolclass=NullPool)
+        async with engine.begin() as connection:
+            await connection.run_sync(tables.metadata.create_all)
+        store = open_ledger(engine, tables)
+        hook = Ledger(lambda: open_ledger(engine, tables))
+        async with NexusFlow(config=config, transport="offline", hooks=[hook]) as app:
+            for _ in range(5):
+                assert (await ask(app)).status == 200
+                await store.rows(LedgerPage())
+        assert len(await store.rows(LedgerPage())) == 5
+        await engine.dispose()
+
+    with fresh(kind, tmp_path) as url:
+        asyncio.run(host(url))
 
 
 def _read(url: str) -> list[LedgerRow]:
