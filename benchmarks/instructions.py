@@ -91,6 +91,13 @@ def _native_call() -> Callable[[], object]:
     return walk
 
 
+def _served_call() -> Callable[[], object]:
+    """The same through the app, our server and our client: all of Python, and no socket."""
+    from benchmarks.served_call import served_call
+
+    return served_call()
+
+
 def _translated_delta(api: str) -> Callable[[], Callable[[], object]]:
     """A text delta in the middle of a stream."""
 
@@ -158,6 +165,7 @@ def _tap() -> Callable[[], object]:
 
 PATHS: dict[str, Callable[[], Callable[[], object]]] = {
     "native call": _native_call,
+    "native call, served": _served_call,
     "translated delta, openai-chat": _translated_delta("chat"),
     "ten deltas by decode and template": _bare_delta("chat"),
     "translated delta, openai-responses": _translated_delta("responses"),

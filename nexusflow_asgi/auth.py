@@ -22,7 +22,7 @@ from nexusflow_core.errors import AuthenticationFailedError, ConfigError, NexusF
 from nexusflow_core.keys import key_id
 from nexusflow_core.upstream import Credential, Headers, KeptHeaders, KeySearch, Secret, client_credentials
 
-__all__ = ["Admission", "Admitted", "Authenticate", "GatewayKeys"]
+__all__ = ["Admission", "Admitted", "Authenticate", "GatewayKeys", "RepeatedHeaders"]
 
 Known: TypeAlias = Principal | str | int | UUID | None
 
@@ -39,6 +39,9 @@ _LONGEST_LENGTH: Final = 20
 """Bounds on known heads: their number, the bytes of each, and the digits of a content-length."""
 
 
+_NOTHING_KNOWN: Final = (None, b"", None)
+
+
 class Admitted(NamedTuple):
     """A caller that may go on: headers and query without credentials, and its own key for an upstream."""
 
@@ -46,6 +49,15 @@ class Admitted(NamedTuple):
     headers: Headers
     query: bytes
     credential: Credential | None
+
+
+class RepeatedHeaders(tuple[tuple[bytes, bytes], ...]):
+    """The headers of a head that a client sends again and again, but for its `content-length`.
+
+    Our own server makes them. `kept`: what was decided about the head, shared by all requests with it.
+    """
+
+    kept: dict[str, Any]
 
 
 class GatewayKeys:
@@ -85,10 +97,16 @@ class KnownHeads:
     def find(self, scope: Scope) -> Admitted | None:
         """Returns the admitted caller of this head, or None."""
         headers, query = scope["headers"], scope.get("query_string", b"")
-        found = self._known.get(_head(headers, query))
-        if found is None:
+        if type(headers) is RepeatedHeaders:
+            owner, asked, known = headers.kept.get("known", _NOTHING_KNOWN)
+            if owner is not self or asked != query:
+                known = self._known.get(_head(headers, query))
+                headers.kept["known"] = (self, query, known) if known is not None else _NOTHING_KNOWN
+        else:
+            known = self._known.get(_head(headers, query))
+        if known is None:
             return None
-        principal, kept = found
+        principal, kept = known
         return Admitted(principal, KeptHeaders(_without_credentials(headers), kept), query, None)
 
     def add(self, scope: Scope, admitted: Admitted) -> None:

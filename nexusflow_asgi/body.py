@@ -67,6 +67,19 @@ class Arriving:
         if self._stop is not None:
             self._stop()
 
+    def now(self) -> bytes | None:
+        """Returns the body if our own server has all of it and `receive` was not called yet; else None.
+
+        Raises RequestTooLargeError.
+        """
+        if self._kept is not None or self._begun is not None:
+            return None
+        server: Any = getattr(self._receive, "__self__", None)
+        body: bytes | None = server.take_body() if hasattr(server, "take_body") else None
+        if body is not None and len(body) > self._limits.body_bytes:
+            raise _too_large(self._limits)
+        return body
+
     async def read(self, *, keep: bool = True) -> bytes:
         """Returns the body. With `keep=False`, reads and discards it.
 
@@ -153,7 +166,7 @@ class Arriving:
         if not self._kept:
             self._kept = None  # an empty deque takes 600 bytes, for as long as the answer lasts
         if size > limit:
-            raise RequestTooLargeError(f"Request exceeds the maximum size of {limit} bytes")
+            raise _too_large(self._limits)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _next(self) -> Message:
@@ -188,6 +201,10 @@ class _Begun:
 
 def _no_time() -> None:
     """Does nothing: a body that has arrived needs no deadline."""
+
+
+def _too_large(limits: Limits) -> RequestTooLargeError:
+    return RequestTooLargeError(f"Request exceeds the maximum size of {limits.body_bytes} bytes")
 
 
 def _late(idle: bool, seconds: float) -> TimeoutError:

@@ -119,21 +119,30 @@ class Calls:
         """
         refusal: NexusFlowError | None = None
         try:
-            in_flight.call = call = await self._admit(call, scope, in_flight)
-            await self._take_slot(call, in_flight, slots)
+            if in_flight.refusal is not None or not in_flight.admitted:
+                in_flight.call = call = await self._admit(call, scope, in_flight)
+            key = call.principal.id if call.principal is not None else None
+            if not slots.enter(key):
+                await slots.take(key, in_flight.arriving)
+            in_flight.has_slot, in_flight.key = True, key
         except BaseException as error:
             refusal = _refusal(error, call)
         try:
             if not isinstance(refusal, ClientDisconnectedError):
-                body = await in_flight.arriving.read(keep=refusal is None)
+                body = in_flight.arriving.now()
+                if body is None:
+                    body = await in_flight.arriving.read(keep=refusal is None)
                 refusal = in_flight.refusal or refusal
                 if refusal is None:
-                    in_flight.call = call = await self._read(call, body)
+                    small = len(body) <= _LONG_LOOK and not call.content_encoding
+                    read = call.read(body, self._limits.body_bytes) if small else await self._read(call, body)
+                    in_flight.call = call = read
             if refusal is None:
                 _check_model(call)
                 if self._budgets.counts(call):
                     in_flight.call = call = await self._budgets.hold(call)
-                await self._hooks.before(call)
+                if self._hooks.sees_calls:
+                    await self._hooks.before(call)
         except BaseException as error:
             found = _refusal(error, call)
             refusal = found if refusal is None or isinstance(found, ClientDisconnectedError) else refusal
@@ -142,9 +151,7 @@ class Calls:
         return call, in_flight.refusal or refusal
 
     async def _read(self, call: Call, body: bytes) -> Call:
-        """Returns the call with its body, and a peek at it. A thread peeks at a large or compressed body."""
-        if len(body) <= _LONG_LOOK and not call.content_encoding:
-            return call.read(body, self._limits.body_bytes)
+        """Returns the call with its body, and a peek at it. A thread peeks: the body is large or compressed."""
         workers = self._loops.current().workers
         return await anyio.to_thread.run_sync(call.read, body, self._limits.body_bytes, limiter=workers)
 
@@ -152,18 +159,11 @@ class Calls:
         """Returns the call with its caller. Raises the error that refuses it."""
         if in_flight.refusal is not None:
             raise in_flight.refusal
-        if in_flight.admitted:
-            return call
         check_head(scope, self._limits)
         who = await self._admission.admit(scope)
         return replace(
             call, principal=who.principal, headers=who.headers, query=who.query, credential=who.credential
         )
-
-    async def _take_slot(self, call: Call, in_flight: CallInFlight, slots: Slots) -> None:
-        key = call.principal.id if call.principal is not None else None
-        await slots.take(key, in_flight.arriving)
-        in_flight.has_slot, in_flight.key = True, key
 
     async def _record(self, exchange: Exchange) -> None:
         """Records the call exactly once, however it ended."""
@@ -171,7 +171,8 @@ class Calls:
         exchange.client_gone(now)  # no effect on a finished answer
         record = exchange.record(now)
         try:
-            await self._budgets.settle(record)
+            if self._budgets.holding:
+                await self._budgets.settle(record)
         finally:
             await self._hooks.after(record)
 

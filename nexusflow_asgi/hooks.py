@@ -69,6 +69,11 @@ class Hooks:
         """Lets `aclose` close something else."""
         self._close.append(aclose)
 
+    @property
+    def sees_calls(self) -> bool:
+        """True if some hook wants to see calls before their upstream is called."""
+        return bool(self._before)
+
     async def before(self, call: Call) -> None:
         """Runs the hooks in order. Raises the first exception."""
         for before in self._before:

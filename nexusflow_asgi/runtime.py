@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import anyio
 
@@ -117,6 +117,10 @@ def _closing() -> OverloadedError:
     return OverloadedError("the gateway is shutting down", headers=COME_BACK)
 
 
+def _no_loop() -> None:
+    """Stands for a weak reference whose event loop is gone."""
+
+
 class LoopStates:
     """The LoopState of each event loop: a client shared by two loops would fail."""
 
@@ -125,16 +129,21 @@ class LoopStates:
         self._limits = limits
         self._states: WeakKeyDictionary[object, LoopState] = WeakKeyDictionary()
         self._refusing = False
+        self._latest: tuple[Callable[[], object], LoopState | None] = (_no_loop, None)
 
     def current(self) -> LoopState:
         """Returns the state of the running event loop. After a finished shutdown it is a new one."""
         loop = loop_identity()
-        state = self._states.get(loop)
+        known, state = self._latest
+        if known() is not loop:  # a weak dictionary takes ten times as long
+            state = self._states.get(loop)
         if state is None or (state.closing and not state.calls and not self._refusing):
             self._forget_closed_loops()
             state = self._states[loop] = LoopState(self._make_transport, self._limits)
             if self._refusing:
                 state.refuse()
+        if state is not self._latest[1]:
+            self._latest = ref(loop), state
         return state
 
     def totals(self) -> tuple[int, int]:

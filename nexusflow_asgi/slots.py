@@ -23,10 +23,14 @@ class _Gate:
 
     def enter(self) -> bool:
         """Takes a place. Returns False if none is free, or other calls wait."""
-        if self.free and not self.waiting:
+        if self.may_enter():
             self.free -= 1
             return True
         return False
+
+    def may_enter(self) -> bool:
+        """True if a place is free, and no other call waits for it."""
+        return self.free > 0 and not self.waiting
 
     def leave(self) -> None:
         """Gives a place back, to the longest waiting call if there is one."""
@@ -55,9 +59,20 @@ class Slots:
         self._share = max(1, int(limits.queue * limits.queue_share))
         self._all = _Gate(limits.calls)
         self._keys: dict[str, _Caller] = {}
+        self._spare: _Caller | None = None
         self._waiting = 0
         self._room = limits.body_bytes  # for the bytes that all waiting clients send
         self._closed = False
+
+    def enter(self, key: str | None) -> bool:
+        """Takes both places of a call. Returns False, and takes none, if the call must wait for one."""
+        if not self._all.may_enter():
+            return False
+        caller = self._caller(key)
+        if caller is not None and not caller.gate.enter():
+            self._forget(key, caller)
+            return False
+        return self._all.enter()
 
     async def take(self, key: str | None, arriving: Arriving | None = None) -> None:
         """Returns once the call may go on. `arriving` is its request, and shows if the client leaves.
@@ -65,6 +80,8 @@ class Slots:
         Raises OverloadedError if the queue or the caller's share of it is full, or the wait too long, and
         ClientDisconnectedError.
         """
+        if self.enter(key):
+            return
         caller = self._caller(key)
         inside = False
         try:
@@ -187,7 +204,8 @@ class Slots:
             return None
         caller = self._keys.get(key)
         if caller is None:
-            caller = self._keys[key] = _Caller(self._limits.calls_per_key)
+            spare, self._spare = self._spare, None
+            caller = self._keys[key] = spare or _Caller(self._limits.calls_per_key)
         caller.calls += 1
         return caller
 
@@ -195,3 +213,4 @@ class Slots:
         caller.calls -= 1
         if not caller.calls and key is not None:
             del self._keys[key]
+            self._spare = caller  # nothing of it is taken, so it can be the next caller's

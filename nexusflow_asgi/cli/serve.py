@@ -135,7 +135,7 @@ def _gateway() -> NexusFlow:
     return ServedGateway(
         config=_config(settings["config"], offline=settings["offline"]),
         transport=settings["transport"],
-        hooks=[AttemptsHook(), call_hook()],
+        hooks=[*([AttemptsHook()] if settings["log_level"] == "debug" else ()), call_hook()],
         upstream_server_headers=True,  # uvicorn adds no such headers, see below
     )
 

@@ -9,6 +9,7 @@ from starlette.types import Send
 from nexusflow_asgi.backend import means_closed
 from nexusflow_core.dialect import ResponseHead
 from nexusflow_core.exchange import Close, Exchange
+from nexusflow_core.upstream import Headers
 
 __all__ = ["Client", "SendsNow"]
 
@@ -29,6 +30,7 @@ class SendsNow(Protocol):
 
     flow: _Flow
 
+    def answer_now(self, status: int, headers: Headers, body: bytes, *, last: bool) -> bool: ...
     def send_now(self, body: bytes) -> None: ...
 
 
@@ -57,6 +59,8 @@ class Client:
             return False
         if self.pinging is not None:
             await self.pinged()
+        if not self._head_sent and not last and self.server is not None and self._begin(self.server, body):
+            return not self._body_ended
         self.writing = True
         try:
             if not self._head_sent:
@@ -72,6 +76,28 @@ class Client:
             return False
         self.writing = False
         return True
+
+    def answer_now(self, body: bytes) -> bool:
+        """Sends the whole answer if the server need not wait for that. Returns False if nothing was sent."""
+        server, order = self.server, self._exchange.order
+        if server is None or self._head_sent or self.pinging is not None:
+            return False
+        return isinstance(order, Close) and order.whole and self._begin(server, body, last=True)
+
+    def _begin(self, server: SendsNow, body: bytes, *, last: bool = False) -> bool:
+        """Sends the head with this piece of the body. Returns False if the server would have to wait."""
+        head = self._exchange.response_head
+        if head is None:
+            return False
+        self._head_sent = self._body_ended = True  # if the server refuses the head, nothing may follow
+        try:
+            sent = server.answer_now(head.status, self._headers(head), body, last=last)
+        except Exception as error:  # each server has its own error for a client that has left
+            self.failed(error)
+            return True
+        self._head_sent = sent
+        self._body_ended = sent and last
+        return sent
 
     def may_write_now(self) -> bool:
         """True if the head has been sent, and `server.send_now` would not wait."""
@@ -115,8 +141,11 @@ class Client:
 
     async def _send_head(self, head: ResponseHead) -> None:
         self._head_sent = self._body_ended = True  # if the server refuses the head, nothing may follow
-        headers = head.headers
-        if not self._keeps_server_headers:
-            headers = [pair for pair in headers if pair[0] not in _SERVER_HEADERS]
+        headers = self._headers(head)
         await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
         self._body_ended = False
+
+    def _headers(self, head: ResponseHead) -> Headers:
+        if self._keeps_server_headers:
+            return head.headers
+        return [pair for pair in head.headers if pair[0] not in _SERVER_HEADERS]

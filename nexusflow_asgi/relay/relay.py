@@ -69,8 +69,10 @@ class Relay:
                     with watch:
                         out = await self._obey(watch)
                     out += watch.take()
-                await self._give_back()
-                await self._end(out, watch)
+                if self._upstream is not None:
+                    await self._give_back()
+                if not self._client.answer_now(out):
+                    await self._end(out, watch)
             except Exception:  # a defect of the gateway: the client gets an error, the log the cause
                 logger.exception("call %s failed inside the gateway", exchange.request_id)
                 await self._give_back()
@@ -105,13 +107,16 @@ class Relay:
         try:
             match order:
                 case SendOrder():
-                    await self._close_upstream()
+                    if self._upstream is not None:
+                        await self._close_upstream()
                     transport = self._transport_for(order.request.upstream)
                     self._upstream = upstream = await transport.send(order.request)
                     if exchange.order is order:
                         out = exchange.receive_head(upstream.status, upstream.headers, _now())
                         if out or not isinstance(following := exchange.order, Read):
                             return out
+                        if (whole := _whole_body(upstream)) is not None:
+                            return self._receive_whole(whole, following)
                         if following.until < watch.due:
                             watch.arm()
                         return await self._read_on(following, watch)
@@ -130,6 +135,16 @@ class Relay:
         except NexusFlowError as error:  # this transport cannot send the request
             return exchange.fail(error, _now())
         return b""
+
+    def _receive_whole(self, body: bytes, order: Read) -> bytes:
+        """Reports a body that came with its head. Returns the bytes to send."""
+        exchange, now = self._exchange, _now()
+        out = exchange.receive_data(body, now) if body else b""
+        if exchange.order is order:
+            out += exchange.receive_eof(now)
+        if isinstance(exchange.order, Close):
+            self._upstream = None  # read to its end, so there is nothing to close
+        return out
 
     def _log_cause(self, error: UpstreamError) -> None:
         """Logs the operating system's text. A connection that cannot be made is a warning for the operator."""
@@ -242,6 +257,13 @@ class _ShortCut:
             raise self._error
         out, self._out = self._out, b""
         return out
+
+
+def _whole_body(upstream: TransportResponse) -> bytes | None:
+    """Returns the whole body of an answer if it has arrived, and the transport can tell; else None."""
+    take = getattr(upstream, "take_whole", None)
+    body: bytes | None = take() if take is not None else None
+    return body
 
 
 def _raise(error: Exception) -> NoReturn:

@@ -4,8 +4,8 @@ One write sends the head with the first piece of the body. ASGI requires that: a
 the response to the client until it has received at least one Response Body event".
 """
 
-from collections.abc import Callable
-from functools import partial
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -23,14 +23,35 @@ _SIZES: Final = [b"%x\r\n" % size for size in range(_KNOWN_SIZES)]
 
 
 class Cycle(RequestResponseCycle):
-    """Answers a request. `head` is the rendered head, and b"" after it is written."""
+    """Answers a request. `head` is the rendered head, and b"" after it is written.
+
+    `protocol` is the connection: its socket, flow and settings. `task` runs the app, and is one of `tasks`.
+    """
 
     head = b""
+    task: "asyncio.Task[None]"
+    disconnected = response_started = response_complete = False
+    more_body = True
+    chunked_encoding = None
+    expected_content_length = 0
     _arrived: bytes | bytearray = b""
     """What `receive` has not returned yet, joined at once: small pieces would take 40 times their size."""
 
     gone: Callable[[], None] | None = None
     """Called once the client has left before the end of the answer."""
+
+    def __init__(self, protocol: Any, scope: Any, *, keep_alive: bool, expects_100: bool = False) -> None:
+        # The same attributes as uvicorn's own, whose `__init__` takes much longer.
+        self.scope = scope
+        self.transport = protocol.transport
+        self.flow = protocol.flow
+        self.logger = protocol.logger
+        self.default_headers = protocol.server_state.default_headers
+        self.message_event = asyncio.Event()
+        self.on_response = protocol.on_response_complete
+        self.tasks = protocol.tasks
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = expects_100
 
     def when_gone(self, callback: Callable[[], None] | None) -> bool:
         """Sets `gone`. Returns False if `receive` must be awaited instead: it has more to tell than that."""
@@ -66,15 +87,35 @@ class Cycle(RequestResponseCycle):
         arrived, self._arrived = self._arrived, b""
         return {"type": "http.request", "body": bytes(arrived), "more_body": self.more_body}
 
-    async def run_asgi(self, app: Any) -> None:
-        await super().run_asgi(partial(self._ask, app))
+    def take_body(self) -> bytes | None:
+        """Returns the whole body if it has arrived and `receive` has returned nothing of it; else None.
 
-    async def _ask(self, app: Any, *asgi: Any) -> Any:
+        A caller that knows this server saves a turn through `receive`.
+        """
+        if self.more_body or self.disconnected or self.response_complete or self.waiting_for_100_continue:
+            return None
+        self.flow.resume_reading()  # the client may leave
+        self.message_event.clear()
+        arrived, self._arrived = self._arrived, b""
+        return bytes(arrived)
+
+    async def run_asgi(self, app: Any) -> None:
+        """Runs the app. Leaves to uvicorn what it does about an app that raises or does not answer."""
         try:
-            return await app(*asgi)
+            left: Any = None
+            try:
+                result = await app(self.scope, self.receive, self.send)
+                if result is not None or not self.response_complete:
+                    left = _Left(result, None)
+            except BaseException as error:  # uvicorn logs it, and answers
+                left = _Left(None, error)
+            if left is not None:
+                if self.head and not self.disconnected:  # no body was sent: write the head, uvicorn closes
+                    self._write(b"")
+                await super().run_asgi(left)
         finally:
-            if self.head and not self.disconnected:  # the app sent no body: write the head, uvicorn closes
-                self._write(b"")
+            self.on_response = _nothing  # it refers to the connection, which refers to this
+            self.tasks.discard(self.task)
 
     async def send(self, message: Any) -> None:
         if self.flow.write_paused and not self.disconnected:
@@ -102,6 +143,22 @@ class Cycle(RequestResponseCycle):
             transport.write_now((_SIZES[size] if size < _KNOWN_SIZES else b"%x\r\n" % size) + body + b"\r\n")
         else:
             self._go_on(body, last=False)
+
+    def answer_now(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, *, last: bool
+    ) -> bool:
+        """Sends a head with a piece of its body, as two calls of `send` do.
+
+        Returns False if they would have to wait for the client; then nothing is sent.
+        """
+        if self.flow.write_paused:
+            return False
+        if not self.disconnected:
+            if self.response_started:
+                raise RuntimeError("an answer has already begun")
+            self._start(status, [*self.default_headers, *headers])
+            self._go_on(body, last=last)
+        return True
 
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Renders the head into `head`. Raises RuntimeError for a name or value that HTTP forbids."""
@@ -165,3 +222,21 @@ class Cycle(RequestResponseCycle):
             data, self.head = self.head + data, b""
         if data:
             self.transport.write(data)
+
+
+class _Left:
+    """An app that ends as another one has ended: with its result or its error."""
+
+    def __init__(self, result: Any, error: BaseException | None) -> None:
+        self._result = result
+        self._error = error
+
+    async def __call__(self, *asgi: Any) -> Any:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return self._result
+
+
+def _nothing() -> None:
+    """Replaces the callback of an answer that is over."""

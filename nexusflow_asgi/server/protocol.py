@@ -11,6 +11,7 @@ unparsed. uvicorn would stop reading there, and so not notice that the client le
 """
 
 import asyncio
+import contextvars
 import enum
 from typing import Any, Final, cast
 from urllib.parse import unquote
@@ -22,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from nexusflow_asgi.server.cycle import Cycle
+from nexusflow_asgi.server.known_head import KnownHead, known_head
 from nexusflow_asgi.server.limits import DEFAULT, ClosingTransport, ServerLimits, refusal
 from nexusflow_core.errors import (
     HeadersTooLargeError,
@@ -36,6 +38,9 @@ __all__ = ["GatewayProtocol", "State"]
 
 _MAX_PIPELINED = 32
 _DISCARDED_BYTES = 1024 * 1024
+_MOST_LEARNED = 4
+"""A connection that sends so many different heads, and none twice, is no longer watched for repeated ones."""
+
 _HOP_BY_HOP = (b"upgrade", b"http2-settings", b"connection")
 
 
@@ -84,6 +89,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._held: bytearray | None = None
         self._refusal: NexusFlowError | None = None
+        self._known: KnownHead | None = None  # the head of the latest request
+        self._learned = 0  # heads since the last one that came again
         self._place = b"", "", b"", b""  # the URL of the latest request: as sent, path, raw path, query
         self._discarded = 0
         self._idle_since = 0.0
@@ -129,11 +136,41 @@ class GatewayProtocol(HttpToolsProtocol):
             self._discard(data)
         elif self._held is not None:
             self._hold(self._held, data)
-        else:
+        elif self.state is not State.WAITING or self._head_bytes or not self._begin_known(data):
             self._parse(data)
+
+    def _begin_known(self, data: bytes) -> bool:
+        """Begins a request that is whole and has the head of the one before. Returns False for any other."""
+        known = self._known
+        read = None if known is None else known.read(data)
+        if known is None or read is None:
+            return False
+        self._learned = 0
+        super().on_message_begin()
+        scope: Any = self.scope
+        scope["headers"], body = read
+        scope["method"], scope["path"], scope["raw_path"], scope["query_string"] = known.place
+        self._no_longer_waiting()
+        self.state = State.ANSWER
+        self.cycle = cycle = Cycle(self, scope, keep_alive=True)
+        cycle.add_body(body)
+        cycle.more_body = False
+        self._start_asgi_task(cycle, self.app)  # pyright: ignore[reportUnknownMemberType]  # untyped in uvicorn
+        return True
+
+    def _learn(self, data: bytes) -> None:
+        """Keeps the head of the request that was parsed from these bytes, if it may come again."""
+        self._learned += 1
+        cycle = cast(Cycle, self.cycle)
+        if self.state is State.ANSWER and not self.pipeline and cycle.keep_alive:
+            scope: Any = cycle.scope
+            _, path, raw_path, query = self._place
+            place = scope["method"], path, raw_path, query
+            self._known = known_head(data, self.url, scope["headers"], place)
 
     def _parse(self, data: bytes) -> None:
         most = self._limits.head_bytes
+        new = data if self.state is State.WAITING and not self._head_bytes else b""
         while data and self.state in _COUNTED:
             piece = data[: most - self._head_bytes]
             data = data[len(piece) :]
@@ -148,6 +185,8 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.pipeline and self.state is not State.REFUSED:
             self._held = bytearray()
             self.flow.resume_reading()
+        if new and self._learned < _MOST_LEARNED:
+            self._learn(new)
 
     def _feed_body(self, data: bytes) -> None:
         """Feeds body bytes, and bounds chunk sizes, chunk extensions and trailers, which could be endless."""
@@ -226,19 +265,8 @@ class GatewayProtocol(HttpToolsProtocol):
         _, scope["path"], scope["raw_path"], scope["query_string"] = self._place
         before = cast("RequestResponseCycle | None", self.cycle)
         app = cast(Any, self.app)  # pyright: ignore[reportUnknownMemberType]  # untyped in uvicorn
-        self.cycle = cycle = Cycle(
-            scope=scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=b"100-continue" in awaited,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        self.cycle = cycle = Cycle(self, scope, keep_alive=keep_alive, expects_100=b"100-continue" in awaited)
         self.headers = []  # the scope has them
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, app)
@@ -287,8 +315,11 @@ class GatewayProtocol(HttpToolsProtocol):
     # The answer
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Starts the app's task, which leaves the set of tasks by itself: a callback would cost more."""
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        context = contextvars.Context() if self.config.reset_contextvars else None
+        cast(Cycle, cycle).task = task = self.loop.create_task(cycle.run_asgi(app), context=context)
+        self.tasks.add(task)
 
     def on_response_complete(self) -> None:
         """Goes on with the next request. uvicorn's also sets a new timer."""

@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope, Send
@@ -42,12 +42,11 @@ class Reloading:
         self._before: set[NexusFlow] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
-        else:
-            page = self._pages.page(scope) if self._pages is not None else None
-            await (page or self._current)(scope, receive, send)
+            return self._live(receive, send)
+        page = self._pages.page(scope) if self._pages is not None else None
+        return (page or self._current)(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -196,6 +196,15 @@ class _Answer:
             await connection.changed()
         return data
 
+    def take_whole(self) -> bytes | None:
+        """Returns the body, and keeps the connection, if all of the body has arrived; else None."""
+        connection = self._connection
+        if connection is None or connection.phase is not _ANSWERED:
+            return None
+        body = connection.take()
+        self._give_back()
+        return body
+
     async def pump(self, sink: Callable[[bytes], bytes | None]) -> None:
         """Hands bytes to `sink` as they arrive, without a switch of tasks. It returns None to go on.
 
