@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeAlias
 
 import anyio
@@ -164,30 +164,26 @@ class _Summary:
 
 
 def call_line(record: CallRecord) -> str:
-    """Returns the call in one line, its duration last."""
-    return f"{' '.join(_words(record))} {record.duration:.3f}s"
+    """Returns the call in one line: `req_1 messages claude-opus-4-7 -> aws 200 complete in=6 out=4 $0.01 1.2s`.
 
-
-def _words(record: CallRecord) -> Iterator[str]:
-    """Yields the words: `req_1 messages claude-haiku-4-5 -> gpt (2 attempts) 200 complete in=6 out=4 $0.01`.
-
-    The upstream's own request id follows ours, if it is known.
+    The upstream's own request id follows ours, if it is known. The duration is last.
     """
-    tokens = record.usage or {}
-    yield record.request_id
+    attempts, tokens = record.attempts, record.usage or {}
+    line = record.request_id
     if record.upstream_request_id:
-        yield f"upstream-id={_printable(record.upstream_request_id)}"
-    yield f"{record.endpoint} {_printable(record.model) or '-'}"
-    if record.attempts:
-        yield f"-> {_printable(record.attempts[-1].upstream)}"
-    if len(record.attempts) > 1:
-        yield f"({len(record.attempts)} attempts)"
-    yield f"{record.status} {record.ending}"
-    yield f"in={tokens.get('input_tokens', '-')} out={tokens.get('output_tokens', '-')}"
+        line += f" upstream-id={_printable(record.upstream_request_id)}"
+    line += f" {record.endpoint} {_printable(record.model) or '-'}"
+    if attempts:
+        line += f" -> {_printable(attempts[-1].upstream)}"
+    if len(attempts) > 1:
+        line += f" ({len(attempts)} attempts)"
+    line += f" {record.status} {record.ending}"
+    line += f" in={tokens.get('input_tokens', '-')} out={tokens.get('output_tokens', '-')}"
     if record.cost_usd is not None:
-        yield f"${record.cost_usd}"
+        line += f" ${record.cost_usd}"
     if record.principal is not None:
-        yield f"key={_printable(record.principal)}"
-    reasons = [attempt.reason for attempt in record.attempts if attempt.reason]
+        line += f" key={_printable(record.principal)}"
+    reasons = [attempt.reason for attempt in attempts if attempt.reason]
     if reasons or record.error_type:
-        yield "reason=" + ",".join(map(_printable, reasons or [record.error_type or ""]))
+        line += " reason=" + ",".join(map(_printable, reasons or [record.error_type or ""]))
+    return f"{line} {record.duration:.3f}s"

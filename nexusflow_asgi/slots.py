@@ -23,14 +23,10 @@ class _Gate:
 
     def enter(self) -> bool:
         """Takes a place. Returns False if none is free, or other calls wait."""
-        if self.may_enter():
+        if self.free and not self.waiting:
             self.free -= 1
             return True
         return False
-
-    def may_enter(self) -> bool:
-        """True if a place is free, and no other call waits for it."""
-        return self.free > 0 and not self.waiting
 
     def leave(self) -> None:
         """Gives a place back, to the longest waiting call if there is one."""
@@ -66,13 +62,15 @@ class Slots:
 
     def enter(self, key: str | None) -> bool:
         """Takes both places of a call. Returns False, and takes none, if the call must wait for one."""
-        if not self._all.may_enter():
+        every = self._all
+        if not every.free or every.waiting:
             return False
         caller = self._caller(key)
         if caller is not None and not caller.gate.enter():
             self._forget(key, caller)
             return False
-        return self._all.enter()
+        every.free -= 1
+        return True
 
     async def take(self, key: str | None, arriving: Arriving | None = None) -> None:
         """Returns once the call may go on. `arriving` is its request, and shows if the client leaves.

@@ -178,3 +178,69 @@ def test_a_long_answer_does_not_keep_the_requests_headers() -> None:
 
     asyncio.run(serve())
     assert kept == [2, 0]
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize(
+    "headers", [[(b"content-length", b"2")], [(b"content-type", b"text/event-stream")], []]
+)
+@pytest.mark.parametrize("request_", [REQUEST, REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0")])
+def test_an_answer_at_once_is_the_one_of_two_sends(
+    headers: list[tuple[bytes, bytes]], last: bool, request_: bytes
+) -> None:
+    """`answer_now` writes the same bytes, and ends the connection alike."""
+
+    async def by_messages(send: Send) -> None:
+        await send(start(*headers))
+        await send(body(b"{}", more=not last))
+
+    async def at_once(send: Any) -> None:
+        assert send.__self__.answer_now(200, headers, b"{}", last=last)
+
+    wires = answered(by_messages, request_), answered(at_once, request_)
+    assert wires[0].writes == wires[1].writes
+    assert wires[0].cut == wires[1].cut
+
+
+def test_a_client_that_does_not_read_gets_nothing_at_once() -> None:
+    """Where `send` would wait, `answer_now` writes nothing and says so; for one that has left it drops."""
+
+    async def answer(send: Any) -> None:
+        cycle = send.__self__
+        cycle.flow.write_paused = True
+        assert not cycle.answer_now(200, [], b"late", last=True)
+        assert not cycle.response_started
+        cycle.flow.write_paused = False
+        cycle.disconnected = True
+        assert cycle.answer_now(200, [], b"gone", last=True)
+
+    assert answered(answer).writes == []
+
+
+@pytest.mark.parametrize("pieces", [(REQUEST,), (REQUEST[:-1], REQUEST[-1:])])
+def test_a_body_is_taken_once_it_is_whole(pieces: tuple[bytes, ...]) -> None:
+    """Before that, and for a client that waits for a 100 or has left, `receive` has to be asked."""
+    took: list[bytes | None] = []
+
+    async def app(scope: Any, receive: Any, send: Send) -> None:
+        cycle: Any = receive.__self__  # type: ignore[attr-defined]
+        took.append(cycle.take_body())
+        while cycle.more_body:
+            await asyncio.sleep(0)
+        took.append(cycle.take_body())
+        cycle.disconnected = True
+        took.append(cycle.take_body())
+
+    async def serve() -> None:
+        state = ServerState()
+        protocol = GatewayProtocol(uvicorn.Config(app, log_config=None, proxy_headers=False), state, {})
+        protocol.connection_made(Wire())
+        for piece in pieces:
+            protocol.data_received(piece)
+            await asyncio.sleep(0)
+        await asyncio.gather(*state.tasks)
+
+    asyncio.run(serve())
+    assert [it for it in took if it] == [b"{}"]
+    assert (took[0] is None) == (len(pieces) == 2)
+    assert took[-1] is None
