@@ -108,15 +108,18 @@ def _deltas(made: Callable[[int], bytes], api: str) -> list[Case]:
     ]
 
 
+_read_chunk, _read_event = msgspec.json.Decoder(_Chunk).decode, msgspec.json.Decoder(_Event).decode
+
+
 def _bare_chat(chunks: list[bytes]) -> None:
-    decode, encode = msgspec.json.Decoder(_Chunk).decode, msgspec.json.Encoder().encode
+    decode, encode = _read_chunk, msgspec.json.Encoder().encode
     for chunk in chunks:
         text = decode(chunk[6:-2]).choices[0].delta.content
         _ = _TEMPLATE % (0, encode(text))
 
 
 def _bare_responses(events: list[bytes]) -> None:
-    decode, encode = msgspec.json.Decoder(_Event).decode, msgspec.json.Encoder().encode
+    decode, encode = _read_event, msgspec.json.Encoder().encode
     before = len(b"event: response.output_text.delta\ndata: ")
     for event in events:
         _ = _TEMPLATE % (0, encode(decode(event[before:-2]).delta))

@@ -145,7 +145,7 @@ class SSEDecoder:
             or data[-2] != 10
         ):
             return None
-        if data[:6] == b"data: ":
+        if data[0] == 100 and data[:6] == b"data: ":  # 100 is a "d"
             line = data[6:-2]
         elif data.startswith(self._named):
             line = data[len(self._named) : -2]

@@ -171,10 +171,11 @@ def rate_limits(headers: Headers, now: datetime) -> list[tuple[bytes, bytes]]:
 
     Only digits and such durations are passed on. Other values could contain a key, or break the head.
     """
+    given = [(name, value) for name, value in headers if name[:12] == b"x-ratelimit-"]
     found: list[tuple[bytes, bytes]] = []
-    for what in (b"limit", b"remaining", b"reset"):
+    for what in (b"limit", b"remaining", b"reset") if given else ():
         for unit in (b"requests", b"tokens"):
-            value = header(headers, b"x-ratelimit-%b-%b" % (what, unit))
+            value = header(given, b"x-ratelimit-%b-%b" % (what, unit))
             if value is None:
                 continue
             if what == b"reset":

@@ -6,6 +6,7 @@ Each dialect has a subclass of both.
 import re
 from abc import abstractmethod
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
@@ -25,6 +26,9 @@ __all__ = ["TranslatedDialect", "VendorRow", "capabilities_of", "fits"]
 _AT_ANTHROPIC: Final = ("batch", "citations", "code_execution", "context_management")
 """Capabilities that only Anthropic's models have."""
 _SERVER_TOOLS: Final = ("code_execution", "web_search")
+
+_LONGEST_NAME: Final = 200
+"""Characters of a model's name that is remembered: callers choose names, and memory is bounded."""
 
 _RequestFacts = TypeVar("_RequestFacts", bound=RequestFacts)
 
@@ -99,12 +103,20 @@ class VendorRow(Struct, frozen=True, kw_only=True):
 
     def thinking_of(self, model: str) -> Thinking | None:
         """Returns the first thinking row that matches the model; None if no row matches."""
-        return next((row for row in self.thinking if re.match(row.models, model)), None)
+        return next((row for row in self.thinking if fits(row.models, model)), None)
 
 
 def fits(pattern: str | None, model: str) -> bool:
     """Returns True if the start of a model's name matches the pattern. None matches no model."""
-    return pattern is not None and re.match(pattern, model) is not None
+    if pattern is None:
+        return False
+    return _fits(pattern, model) if len(model) <= _LONGEST_NAME else re.match(pattern, model) is not None
+
+
+@lru_cache(maxsize=2048)
+def _fits(pattern: str, model: str) -> bool:
+    """Remembers: a call asks for a dozen patterns, and the calls of a process name few models."""
+    return re.match(pattern, model) is not None
 
 
 def capabilities_of(thinking: Thinking | None, *, images: bool, pdf: bool, schemas: bool) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from unittest.mock import patch
 import pytest
 
 from nexusflow_core.dialects import DIALECTS, OPTIONS
+from nexusflow_core.translation import translated_dialect
+from nexusflow_core.translation.translated_dialect import fits
 from tests.core.translation.driving import Driven, asking, chunks, drive, exchange_of
 from tests.core.translation.folding import by_sdk
 from tests.core.translation.grammar import checked
@@ -73,6 +75,15 @@ def framed(events: list[bytes]) -> bytes:
 def test_the_settings_of_dialects_are_listed() -> None:
     """So that a configuration is checked without loading the dialects that it does not name."""
     assert frozenset[str]().union(*(dialect.options for dialect in DIALECTS.values())) == OPTIONS
+
+
+def test_only_short_names_of_models_are_remembered() -> None:
+    """Callers choose names, so a look-up of vendor rows keeps no long one in memory."""
+    for name, kept in (("gpt-5.1-" + "x" * 10_000, 0), ("gpt-5.1-unknown", 1)):
+        before = translated_dialect._fits.cache_info().currsize
+        assert fits("gpt-5", name)
+        assert not fits("gpt-6", name)
+        assert translated_dialect._fits.cache_info().currsize == before + 2 * kept
 
 
 def test_every_translated_dialect_is_spoken_here() -> None:

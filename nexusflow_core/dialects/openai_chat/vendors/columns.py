@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from nexusflow_core.translation.context import RequestFacts, Translation
 from nexusflow_core.translation.ids import IdForm
-from nexusflow_core.translation.translated_dialect import VendorRow
+from nexusflow_core.translation.translated_dialect import VendorRow, fits
 
 __all__ = ["ChatRequestFacts", "ChatTranslation", "Prefill", "Vendor"]
 
@@ -104,7 +104,7 @@ class Vendor(VendorRow, frozen=True, kw_only=True):
 
     def reasons(self, model: str) -> bool:
         """Returns True if a model takes neither sampling fields nor stop sequences."""
-        return self.reasoning_models is not None and re.match(self.reasoning_models, model) is not None
+        return fits(self.reasoning_models, model)
 
     def id_form(self, model: str) -> IdForm:
         """Returns the form of call ids for this model."""
@@ -112,12 +112,11 @@ class Vendor(VendorRow, frozen=True, kw_only=True):
 
     def signs_calls(self, model: str) -> bool:
         """Returns True if this model refuses a call without a signature."""
-        takes_all = self.unsigned_models is not None and re.match(self.unsigned_models, model) is not None
-        return self.thought_signatures and not takes_all
+        return self.thought_signatures and not fits(self.unsigned_models, model)
 
     def takes_markers(self, model: str) -> bool:
         """Returns True if this model takes cache markers."""
-        return self.cache_markers is not None and re.match(self.cache_models, model) is not None
+        return self.cache_markers is not None and fits(self.cache_models, model)
 
 
 class ChatTranslation(Translation, frozen=True):
