@@ -29,6 +29,9 @@ class _Sample(NamedTuple):
     cpu_ms: float
     first_byte_ms: float
     peak_mb: float
+    stream_kb: float
+    """Memory at its peak beyond that before, for each connection."""
+    at_once: int
 
 
 class _Gateway(NamedTuple):
@@ -46,8 +49,15 @@ _Samples = dict[str, dict[str, list[_Sample]]]
 """By scenario and gateway, a sample a round."""
 
 _FIGURES = {
-    **{name: ("CPU ms a call", "cpu_ms") for name in SCENARIOS if name != "ttfb1"},
-    "ttfb1": ("first byte, p50 ms", "first_byte_ms"),
+    **{name: [("CPU ms a call", "cpu_ms")] for name in SCENARIOS},
+    "ttfb1": [("first byte, p50 ms", "first_byte_ms")],
+    "slow1000": [("CPU ms a call", "cpu_ms"), ("peak MB", "peak_mb")],
+    "slow5000": [
+        ("CPU ms a call", "cpu_ms"),
+        ("peak MB", "peak_mb"),
+        ("kB a stream", "stream_kb"),
+        ("streams at once", "at_once"),
+    ],
 }
 
 
@@ -104,6 +114,10 @@ class _Run:
         """Returns how much to ask of each gateway in each scenario. One that answers wrongly is left out."""
         counts: dict[_Cell, int] = {}
         for name, scenario in self.scenarios.items():
+            if scenario.ours:
+                if OURS in gateways:
+                    counts[name, OURS] = scenario.answers or 0
+                continue
             few = min(scenario.connections + 8, _WARM_UP)
             direct = "" if scenario.translated else self._ask(load, upstream, name, MODEL, {}, few)["body"]
             for gateway, running in gateways.items():
@@ -141,12 +155,15 @@ class _Run:
         """Returns what so many answers cost, or why there is no telling."""
         process = gateway.process
         process.reset_peak()
+        idle_mb = process.peak_mb()
         before = process.cpu_ns()
         reply = self._ask_gateway(load, gateway, scenario, count)
         assert reply is not None
         if reply["error"]:
             return str(reply["error"])
-        return _Sample((process.cpu_ns() - before) / 1e6 / count, reply["first_byte_ms"], process.peak_mb())
+        cpu_ms, peak_mb = (process.cpu_ns() - before) / 1e6 / count, process.peak_mb()
+        stream_kb = (peak_mb - idle_mb) * 1024 / self.scenarios[scenario].connections
+        return _Sample(cpu_ms, reply["first_byte_ms"], peak_mb, stream_kb, reply["at_once"])
 
     def _ask_gateway(
         self, load: Process, gateway: _Gateway, scenario: str, count: int
@@ -195,8 +212,7 @@ def _tables(whole: _Run) -> Iterator[Table]:
 
 def _rows(whole: _Run, names: Sequence[str], *, relative: bool) -> Iterator[Row]:
     for name, scenario in whole.scenarios.items():
-        figures = [_FIGURES[name], *([("peak MB", "peak_mb")] if name == "slow1000" else [])]
-        for what, member in figures:
+        for what, member in _FIGURES[name]:
             taken = {
                 gateway: [getattr(sample, member) for sample in samples]
                 for gateway, samples in whole.samples[name].items()

@@ -63,6 +63,7 @@ def _nexusflow(site: Site) -> Launch:
 dialect = "anthropic"
 base_url = "{site.upstream}"
 api_key = "env:UPSTREAM_KEY"
+connections = 5000
 threads = true
 
 [upstreams.chat]

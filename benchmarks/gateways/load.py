@@ -53,9 +53,13 @@ class Question(msgspec.Struct):
 
 
 class Reply(msgspec.Struct):
-    """What came. `body` is a digest of the first answer's body; `error` tells of the first wrong answer."""
+    """What came. `body` is a digest of the first answer's body; `error` tells of the first wrong answer.
+
+    `at_once`: the most answers that had begun and not ended.
+    """
 
     seconds: float = 0
+    at_once: int = 0
     first_byte_ms: float = 0
     body: str = ""
     error: str = ""
@@ -79,6 +83,7 @@ class _Round:
         self.request = "\r\n".join(lines).encode() + content
         self.port = question.port
         self.unasked = self.unanswered = question.count
+        self.begun = self.at_once = 0
         self.first_byte: list[float] = []
         self.first_body = b""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -93,6 +98,7 @@ class _Round:
             return Reply(error=str(error) or f"no answer within {_SECONDS} seconds")
         return Reply(
             time.perf_counter() - began,
+            self.at_once,
             statistics.median(self.first_byte) * 1000,
             hashlib.sha256(self.first_body).hexdigest(),
         )
@@ -153,6 +159,8 @@ class _Connection(asyncio.Protocol):
             return
         if not self._first and len(self._received) > self._head_end:
             self._first = time.perf_counter()
+            self._round.begun += 1
+            self._round.at_once = max(self._round.at_once, self._round.begun)
         if self._length is not None:
             whole = len(self._received) >= self._head_end + self._length
         else:
@@ -188,6 +196,7 @@ class _Connection(asyncio.Protocol):
 
     def _take(self) -> None:
         self._waits = False
+        self._round.begun -= 1
         self._round.first_byte.append(self._first - self._asked)
         head, content = bytes(self._received[: self._head_end]), bytes(self._received[self._head_end :])
         self._round.take(head, content, self._chunked)

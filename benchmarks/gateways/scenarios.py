@@ -14,12 +14,14 @@ class Scenario(NamedTuple):
     title: str
     connections: int
     stream: tuple[int, int] | None = None
-    """Text deltas of each stream, and milliseconds between two events."""
+    """Text deltas of each stream, and milliseconds between two events, below 1,000."""
     large: bool = False
     translated: bool = False
     answers: int | None = None
     seconds: float = 0.7
     most_rounds: int = 99
+    ours: bool = False
+    """For NexusFlow alone, and without a warm-up."""
 
     @property
     def events(self) -> int:
@@ -37,6 +39,9 @@ SCENARIOS = {
     "t-b2b16": Scenario("translated: 306 events back to back, 16 connections", 16, (300, 0), translated=True),
     "slow1000": Scenario(
         "1,000 streams at once, 66 events 100 ms apart", 1000, (60, 100), answers=1000, most_rounds=2
+    ),
+    "slow5000": Scenario(
+        "5,000 streams at once, 26 events 990 ms apart", 5000, (20, 990), answers=5000, most_rounds=1, ours=True
     ),
 }
 """A name that begins with `t-` is a call in Anthropic's protocol to an upstream of Chat Completions."""

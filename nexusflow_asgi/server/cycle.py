@@ -11,6 +11,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from nexusflow_asgi.server.limits import LazyEvent
 from nexusflow_core.upstream.headers import is_header_name, with_control
 
 __all__ = ["Cycle"]
@@ -47,7 +48,7 @@ class Cycle(RequestResponseCycle):
         self.flow = protocol.flow
         self.logger = protocol.logger
         self.default_headers = protocol.server_state.default_headers
-        self.message_event = asyncio.Event()
+        self.message_event: Any = LazyEvent()
         self.on_response = protocol.on_response_complete
         self.tasks = protocol.tasks
         self.keep_alive = keep_alive

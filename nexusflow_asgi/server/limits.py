@@ -5,12 +5,13 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from msgspec import Struct
+from uvicorn.protocols.http.flow_control import FlowControl
 
 from nexusflow_asgi.calls import new_request_id
 from nexusflow_core.errors import NexusFlowError, error_body
 from nexusflow_core.exchange.heads import error_headers
 
-__all__ = ["DEFAULT", "ClosingTransport", "ServerLimits", "refusal"]
+__all__ = ["DEFAULT", "ClosingTransport", "Flow", "LazyEvent", "ServerLimits", "refusal"]
 
 _ROUNDS = 24
 """The number of times that a slowly reading client gets more time."""
@@ -44,6 +45,46 @@ def refusal(error: NexusFlowError) -> bytes:
     lines = [b"HTTP/1.1 %d %s" % (error.status, HTTPStatus(error.status).phrase.encode()), b"connection: close"]
     lines += [name + b": " + value for name, value in error_headers(error, request_id, len(body))]
     return b"\r\n".join([*lines, b"", body])
+
+
+class LazyEvent:
+    """An asyncio.Event that takes no memory for waiters before the first: most connections never have one."""
+
+    __slots__ = ("_event", "_set")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._event: asyncio.Event | None = None
+
+    def set(self) -> None:
+        """Lets every waiter go on."""
+        self._set = True
+        if self._event is not None:
+            self._event.set()
+
+    def clear(self) -> None:
+        """Makes later waiters wait."""
+        self._set = False
+        if self._event is not None:
+            self._event.clear()
+
+    async def wait(self) -> bool:
+        """Returns True once the event is set."""
+        if self._set:
+            return True
+        if self._event is None:
+            self._event = asyncio.Event()
+        return await self._event.wait()
+
+
+class Flow(FlowControl):
+    """uvicorn's flow control, with an event of ours."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.read_paused = self.write_paused = False
+        self._is_writable_event: Any = LazyEvent()
+        self._is_writable_event.set()
 
 
 class ClosingTransport:

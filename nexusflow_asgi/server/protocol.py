@@ -24,7 +24,7 @@ from uvicorn.server import ServerState
 
 from nexusflow_asgi.server.cycle import Cycle
 from nexusflow_asgi.server.known_head import KnownHead, known_head
-from nexusflow_asgi.server.limits import DEFAULT, ClosingTransport, ServerLimits, refusal
+from nexusflow_asgi.server.limits import DEFAULT, ClosingTransport, Flow, ServerLimits, refusal
 from nexusflow_core.errors import (
     HeadersTooLargeError,
     InvalidRequestError,
@@ -99,6 +99,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = Flow(transport)
         self._closing = ClosingTransport(transport, self.loop, self._limits.stalled_seconds)
         self.transport = cast(asyncio.Transport, self._closing)
         self._now_idle()
