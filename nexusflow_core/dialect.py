@@ -1,9 +1,9 @@
 """The seam between an exchange and a wire protocol: how to talk to one kind of upstream, without any I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -14,7 +14,7 @@ from nexusflow_core.routing import Target
 from nexusflow_core.upstream import AuthScheme, Credential, Headers, KeptHeaders, Upstream, UpstreamRequest
 from nexusflow_core.usage import Billing
 
-__all__ = ["AnswerFacts", "Leg", "LegState", "ResponseHead", "UpstreamDialect"]
+__all__ = ["AnswerFacts", "Leg", "LegState", "OpenLeg", "ResponseHead", "UpstreamDialect"]
 
 
 class ResponseHead(Struct, frozen=True):
@@ -113,6 +113,10 @@ class Leg(Protocol):
     def client_gone(self) -> None:
         """Notes that the client left. `state` becomes ENDED only if the client has the answer's end."""
         ...
+
+
+OpenLeg: TypeAlias = Callable[[Call, Target, datetime], Leg]
+"""Opens a call's leg to a target, signed for a UTC moment. Raises CallerError for an impossible call."""
 
 
 class UpstreamDialect(Protocol):

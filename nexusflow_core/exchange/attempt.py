@@ -84,6 +84,11 @@ class Deadlines:
         """The deadline of the answer's first byte."""
         return self.started + self.timeouts.first_byte
 
+    @property
+    def answer_until(self) -> float:
+        """The deadline of the answer's head."""
+        return min(self.first_byte_until, self.until)
+
     def client_received(self, now: float) -> None:
         """Notes that the client received something: the next ping is due later."""
         self._ping_at = now + self._ping

@@ -5,14 +5,10 @@ the client, after `response_head`, once that is set. Times are seconds of one mo
 the states of a call.
 """
 
-from collections.abc import Callable
-from datetime import datetime
-
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import Leg, LegState, ResponseHead
+from nexusflow_core.dialect import LegState, OpenLeg, ResponseHead
 from nexusflow_core.errors import (
     InternalError,
-    InvalidRequestError,
     NexusFlowError,
     UpstreamError,
     error_body,
@@ -30,7 +26,7 @@ from nexusflow_core.exchange.states import TRANSITIONS, UNSEEN, Event, State
 from nexusflow_core.prices import PriceBook
 from nexusflow_core.record import CallRecord
 from nexusflow_core.resilience import Health, Step
-from nexusflow_core.routing import ModelRoute, Target
+from nexusflow_core.routing import ModelRoute
 from nexusflow_core.upstream import Headers, Timeouts
 
 __all__ = ["Exchange"]
@@ -47,7 +43,7 @@ class Exchange:
 
     - `route`: None only with a `refusal`, an error that answers the call at once.
     - `started`: the arrival of the request, in seconds of the clock.
-    - `open_leg`: opens a call's leg to a target at a UTC moment. Raises CallerError for an impossible call.
+    - `open_leg`: opens the leg of an attempt, see `OpenLeg`.
     - `health`: remembers failing targets over calls; None: they are always tried.
     - `cache`: explains the prompt cache of the call, if the doctor is on.
     - `ping`: seconds of silence towards the client before a ping, if the answer can carry one.
@@ -59,7 +55,7 @@ class Exchange:
         route: ModelRoute | None,
         *,
         started: float,
-        open_leg: Callable[[Call, Target, datetime], Leg],
+        open_leg: OpenLeg,
         book: PriceBook,
         health: Health | None = None,
         cache: CacheView | None = None,
@@ -70,10 +66,9 @@ class Exchange:
         self.response_head: ResponseHead | None = None
         self._state = State.NEW
         self._outcome = Outcome(call=call, route=route)
-        self._fallback = Fallback(self._outcome, health, started)
-        self._step: Step | None = None  # the next attempt, once its time has come
+        self._fallback = Fallback(self._outcome, health, open_leg, started=started, ping=ping)
+        self._step: Step | None = None  # the next attempt, while the call rests
         self._started = started
-        self._open_leg = open_leg
         self._book = book
         self._cache = cache
         self._ping = ping
@@ -168,7 +163,7 @@ class Exchange:
         if isinstance(order, Close) or now < order.until:
             return b""
         if isinstance(order, Sleep):
-            return self._open(now)
+            return self._open(self._step, now)
         attempt = self._current()
         leg, deadlines = attempt.leg, attempt.deadlines
         if isinstance(order, Read) and now < deadlines.idle_until:
@@ -250,48 +245,30 @@ class Exchange:
 
     def _take(self, step: Step, now: float) -> bytes:
         """Opens the next attempt, now or after a Sleep. Returns bytes to send."""
-        self._step = step
         if step.at > now:
+            self._step = step
             self._move(Event.REST)
             self.order = Sleep(step.at)
             return b""
-        return self._open(now)
+        return self._open(step, now)
 
-    def _open(self, now: float) -> bytes:
-        """Opens the attempt of the current step, or a replacement if its target cannot carry the call.
+    def _open(self, step: Step | None, now: float) -> bytes:
+        """Opens the attempt of this step, or a replacement if its target cannot carry the call.
 
         Returns bytes to send.
         """
-        step, fallback, first = self._step, self._fallback, None
-        while step is not None:
-            refused = self._try_open(step.target, now)
-            if refused is None:  # a leg without a request answers by itself
-                return self.receive_eof(now) if self._current().ended else b""
-            first = first or refused
-            step = fallback.instead(now)
+        fallback = self._fallback
+        opened = fallback.open(step, now)
+        if isinstance(opened, Attempt):
+            if (request := opened.leg.request) is None:
+                return self.receive_eof(now)  # the leg answers by itself
+            self._move(Event.ASK)
+            self.order = Send(request, opened.deadlines.answer_until)
+            return b""
         # No target can carry the call: the earlier failure is the answer, with the upstream's body if any.
         if fallback.unsent is not None:
             return self._pass_on(*fallback.unsent, now)
-        return self._answer(fallback.cause or first or InternalError("no target"), now)
-
-    def _try_open(self, target: Target, now: float) -> NexusFlowError | None:
-        """Opens an attempt at this target. Returns None, or the error that prevents it."""
-        outcome, fallback = self._outcome, self._fallback
-        try:
-            at = outcome.moment(now - self._started)
-            leg = self._open_leg(outcome.call, target, at)
-        except NexusFlowError as error:
-            return kept(error)
-        if fallback.would_refuse(target, leg):
-            return InvalidRequestError("thinking: signed by another model than the one that is available")
-        attempt = Attempt(target, leg, now, latest=fallback.deadline, ping=self._ping)
-        outcome.go_to(attempt)
-        fallback.unsent = None
-        if leg.request is not None:
-            self._move(Event.ASK)
-            deadlines = attempt.deadlines
-            self.order = Send(leg.request, min(deadlines.first_byte_until, deadlines.until))
-        return None
+        return self._answer(opened, now)
 
     def _failed(self, error: UpstreamError, now: float, words: bytes | None = None) -> bytes:
         """Handles a failed attempt that the client has not seen. Returns bytes to send.

@@ -1,4 +1,4 @@
-"""Fallback: decides after a failed attempt, while the client has seen nothing of its answer."""
+"""Fallback: opens the attempts of a call, and decides after a failed one while the client has seen nothing."""
 
 import zlib
 from math import inf
@@ -6,8 +6,8 @@ from math import inf
 from msgspec.structs import replace
 
 from nexusflow_core.call import Call
-from nexusflow_core.dialect import Leg
-from nexusflow_core.errors import NexusFlowError, UpstreamError, kept
+from nexusflow_core.dialect import Leg, OpenLeg
+from nexusflow_core.errors import InternalError, InvalidRequestError, NexusFlowError, UpstreamError, kept
 from nexusflow_core.exchange.attempt import Attempt
 from nexusflow_core.exchange.outcome import Outcome
 from nexusflow_core.messages.marks import has_signed_thinking, without_signed_thinking
@@ -21,29 +21,44 @@ __all__ = ["Fallback"]
 
 
 class Fallback:
-    """Chooses the targets of one call. Without a route it chooses none.
+    """Chooses the targets of one call, and opens attempts there. Without a route it chooses none.
 
     `cause`: the failure of the previous attempt. `words`: the last failed attempt with an error body, and that
     body. `unsent`: the same, until another attempt begins.
     """
 
-    def __init__(self, outcome: Outcome, health: Health | None, started: float) -> None:
+    __slots__ = ("_open_leg", "_outcome", "_ping", "_plan", "_started", "cause", "unsent", "words")
+
+    def __init__(
+        self, outcome: Outcome, health: Health | None, open_leg: OpenLeg, *, started: float, ping: float
+    ) -> None:
         self.cause: UpstreamError | None = None
         self.words: tuple[Attempt, bytes] | None = None
         self.unsent: tuple[Attempt, bytes] | None = None
         self._outcome = outcome
+        self._open_leg = open_leg
         self._started = started
+        self._ping = ping
         route = outcome.route
         self._plan = _plan_of(outcome.call, route, health, started) if route is not None else None
-
-    @property
-    def deadline(self) -> float:
-        """The end of the whole call, in seconds of the clock."""
-        return self._plan.deadline if self._plan is not None else inf
 
     def first(self, now: float) -> Step | None:
         """Returns the first attempt, or None."""
         return self._plan.first(now) if self._plan is not None else None
+
+    def open(self, step: Step | None, now: float) -> Attempt | NexusFlowError:
+        """Opens the attempt of a step, or of a replacement if its target cannot carry the call.
+
+        Returns the error to answer with if no target can.
+        """
+        first: NexusFlowError | None = None
+        while step is not None:
+            try:
+                return self._open_at(step.target, now)
+            except NexusFlowError as error:
+                first = first or kept(error)
+            step = self.instead(now)
+        return self.cause or first or InternalError("no target")
 
     def after(self, attempt: Attempt, error: UpstreamError, body: bytes, now: float) -> Step | None:
         """Returns the attempt after this failure; None makes it the answer. `body` is the error answer's."""
@@ -68,11 +83,6 @@ class Fallback:
         """True if a replacement target answers that it cannot serve this call."""
         return self.cause is not None and _refuses_choice(error, body)
 
-    def would_refuse(self, target: Target, leg: Leg) -> bool:
-        """True if this target would receive thinking that another model has signed."""
-        outcome = self._outcome
-        return outcome.route is not None and _would_be_refused(outcome.call, outcome.route, target, leg)
-
     def served(self, now: float) -> None:
         """Notes that the answer has begun."""
         if self._plan is not None:
@@ -88,6 +98,19 @@ class Fallback:
         """Notes that the client left, or the gateway ended the call."""
         if self._plan is not None:
             self._plan.abandoned()
+
+    def _open_at(self, target: Target, now: float) -> Attempt:
+        """Opens an attempt at this target. Raises the error that prevents it."""
+        outcome = self._outcome
+        route = outcome.route
+        leg = self._open_leg(outcome.call, target, outcome.moment(now - self._started))
+        if route is not None and _would_be_refused(outcome.call, route, target, leg):
+            raise InvalidRequestError("thinking: signed by another model than the one that is available")
+        latest = self._plan.deadline if self._plan is not None else inf
+        attempt = Attempt(target, leg, now, latest=latest, ping=self._ping)
+        outcome.go_to(attempt)
+        self.unsent = None
+        return attempt
 
     def _without_thinking(self, error: UpstreamError, body: bytes, now: float) -> Step | None:
         """Returns the same target again for the call without signed thinking, or None.
@@ -160,6 +183,8 @@ def _would_be_refused(call: Call, route: ModelRoute, target: Target, leg: Leg) -
 
     With `thinking = "strip"` it is False: the refusal is awaited.
     """
+    if target is route.targets[0]:
+        return False
     wanted = route.targets[0].model or call.model
     asked = target.model or call.model
     if route.thinking == "strip" or asked == wanted or same_claude(asked, wanted) or call.seen is None:
