@@ -92,6 +92,13 @@ class ModelRoute(Struct, frozen=True):
         return "*" not in self.model
 
 
+_REMEMBERED = 512
+"""Bound on the names for which a router remembers the pattern's route."""
+
+_LONGEST_REMEMBERED = 100
+"""Bound on the characters of such a name."""
+
+
 class Router:
     """Finds the route of a model name. Raises ConfigError if two routes have the same name."""
 
@@ -99,6 +106,7 @@ class Router:
         self.routes = tuple(routes)
         self._exact: dict[str, ModelRoute] = {}
         self._patterns: list[tuple[ModelPattern, ModelRoute]] = []
+        self._matched: dict[str, ModelRoute] = {}
         seen: set[str] = set()
         for index, route in enumerate(self.routes):
             if route.model in seen:
@@ -114,7 +122,7 @@ class Router:
 
         A route without targets also raises it: falling through to another route would surprise the operator.
         """
-        route = self._exact.get(model) or self._matching(model)
+        route = self._exact.get(model) or self._matched.get(model) or self._matching(model)
         if route is None or not route.targets:
             raise NotFoundError(f"model: {model[:200]}")
         return route
@@ -127,6 +135,8 @@ class Router:
     def _matching(self, model: str) -> ModelRoute | None:
         for pattern, route in self._patterns:
             if pattern.matches(model):
+                if len(model) <= _LONGEST_REMEMBERED and len(self._matched) < _REMEMBERED:
+                    self._matched[model] = route
                 return route
         return None
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from nexusflow_core.prices import UnitPrice, usd, usd_text
 
-__all__ = ["FLAGS", "Cost", "CostLine", "meaning"]
+__all__ = ["FLAGS", "Cost", "CostLine", "beside_input", "meaning"]
 
 _MAX_RATE = 40
 _EXACT = Context(prec=200, traps=[Inexact])
@@ -173,20 +173,25 @@ class Cost(Struct, frozen=True, gc=False):
     @property
     def cache_saved_femto_usd(self) -> int:
         """Femto-dollars that cache reads saved compared with plain input. A vendor's own bill counts as 0."""
-        return -self._beside_input("cache_read")
+        return beside_input(self.lines)[0]
 
     @property
     def cache_write_extra_femto_usd(self) -> int:
         """Femto-dollars that cache writes cost more than plain input."""
-        return self._beside_input("cache_write_5m", "cache_write_1h")
+        return beside_input(self.lines)[1]
 
-    def _beside_input(self, *buckets: str) -> int:
-        extra = 0
-        for line in self.lines:
-            by = line.by
-            if by.bucket in buckets and by.as_input is not None:
+
+def beside_input(lines: Sequence[CostLine]) -> tuple[int, int]:
+    """Returns femto-dollars beside plain input, in one pass: saved by cache reads, and extra for writes."""
+    saved = extra = 0
+    for line in lines:
+        by = line.by
+        if by.as_input is not None and (bucket := by.bucket) != "output":
+            if bucket == "cache_read":
+                saved += line.tokens * (by.as_input - by.femto_usd)
+            elif bucket != "input":
                 extra += line.tokens * (by.femto_usd - by.as_input)
-        return extra
+    return saved, extra
 
 
 def meaning(flag: str) -> str:

@@ -19,7 +19,7 @@ from nexusflow_core.exchange.cache_watch import CacheView
 from nexusflow_core.exchange.fallback import Fallback
 from nexusflow_core.exchange.heads import earlier_error, error_headers, who_answered
 from nexusflow_core.exchange.metering import CallCost, cost_of
-from nexusflow_core.exchange.orders import PING, Close, Order, Read, Send, Sleep
+from nexusflow_core.exchange.orders import CLOSE, PING, Close, Order, Read, Send, Sleep
 from nexusflow_core.exchange.outcome import Outcome
 from nexusflow_core.exchange.recording import record_of
 from nexusflow_core.exchange.states import TRANSITIONS, UNSEEN, Event, State
@@ -43,7 +43,7 @@ class Exchange:
 
     - `route`: None only with a `refusal`, an error that answers the call at once.
     - `started`: the arrival of the request, in seconds of the clock.
-    - `open_leg`: opens the leg of an attempt, see `OpenLeg`.
+    - `open_leg`: opens a call's leg to a target at a UTC moment. Raises CallerError for an impossible call.
     - `health`: remembers failing targets over calls; None: they are always tried.
     - `cache`: explains the prompt cache of the call, if the doctor is on.
     - `ping`: seconds of silence towards the client before a ping, if the answer can carry one.
@@ -62,7 +62,7 @@ class Exchange:
         ping: float = 10.0,
         refusal: NexusFlowError | None = None,
     ) -> None:
-        self.order: Order = Close()
+        self.order: Order = CLOSE
         self.response_head: ResponseHead | None = None
         self._state = State.NEW
         self._outcome = Outcome(call=call, route=route)
@@ -365,7 +365,7 @@ class Exchange:
         self._set_head(ResponseHead(error.status, headers), now)
         outcome.error = kept(error)
         self._move(Event.END)
-        self.order = Close()
+        self.order = CLOSE
         return body
 
     def _finish(self, now: float, *, whole: bool = True) -> None:
@@ -379,4 +379,4 @@ class Exchange:
         reason = (error.reason or error.type) if error is not None else ""
         outcome.end_attempt("client_gone" if outcome.client_gone else reason, now)
         self._move(Event.END)
-        self.order = Close(whole)
+        self.order = CLOSE if whole else Close(whole=False)

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nexusflow_core.costing import Cost, cost
+from nexusflow_core.costing.amounts import beside_input
 from nexusflow_core.dialect import AnswerFacts
 from nexusflow_core.errors import InvalidUsageError, UnknownModelError
 from nexusflow_core.exchange.outcome import MAX_TEXT, Outcome
@@ -32,11 +33,14 @@ class CallCost(Struct, frozen=True):
     cache_write_extra_usd: str | None = None
 
 
+_NO_COST = CallCost()
+
+
 def cost_of(outcome: Outcome, book: PriceBook) -> CallCost:
     """Returns the cost of a call, as far as it is known. Call it after the answer is over."""
     facts, target, call = outcome.facts, outcome.target, outcome.call
     if facts.usage is None or target is None:
-        return CallCost()
+        return _NO_COST
     if facts.estimated:
         return CallCost(flags=("estimated_usage",))
     sent = target.model or call.model
@@ -120,10 +124,5 @@ def _reported(femto: int, flags: tuple[str, ...], listed: Cost | None) -> CallCo
 
 
 def _call_cost(listed: Cost, femto: int, flags: tuple[str, ...]) -> CallCost:
-    return CallCost(
-        usd_text(femto),
-        listed.row or None,
-        flags,
-        usd_text(listed.cache_saved_femto_usd),
-        usd_text(listed.cache_write_extra_femto_usd),
-    )
+    saved, extra = beside_input(listed.lines)
+    return CallCost(usd_text(femto), listed.row or None, flags, usd_text(saved), usd_text(extra))

@@ -7,7 +7,7 @@ from msgspec import Struct
 from nexusflow_core.sse import encode_sse
 from nexusflow_core.upstream import UpstreamRequest
 
-__all__ = ["PING", "Close", "Order", "Read", "Send", "Sleep"]
+__all__ = ["CLOSE", "PING", "Close", "Order", "Read", "Send", "Sleep"]
 
 PING = encode_sse(b'{"type": "ping"}', "ping")
 """Sent to a client while its upstream is silent."""
@@ -38,6 +38,10 @@ class Close(Struct, frozen=True):
     end would make the broken body look complete."""
 
     whole: bool = True
+
+
+CLOSE = Close()
+"""The order of every call whose answer is whole."""
 
 
 Order: TypeAlias = Send | Read | Sleep | Close

@@ -12,7 +12,7 @@ from nexusflow_core.errors import NexusFlowError
 from nexusflow_core.exchange.attempt import Attempt
 from nexusflow_core.record import AttemptRecord
 from nexusflow_core.routing import ModelRoute, Target
-from nexusflow_core.upstream import derived, masked, sent_keys, shortest_with
+from nexusflow_core.upstream import Fetched, derived, masked, sent_keys, shortest_with
 
 __all__ = ["MAX_TEXT", "Outcome"]
 
@@ -21,6 +21,9 @@ MAX_TEXT = 256
 
 _LONGEST_READ = 4096
 """Bound on the characters of a text that are searched for keys."""
+
+_AT_ONCE = 0.001
+"""Seconds that no signature and no price can tell from none. Adding them takes longer than most of a call."""
 
 _NOTHING = AnswerFacts()
 
@@ -45,6 +48,8 @@ class Outcome(Struct, kw_only=True):
     """Credentials sent to upstreams. They are masked in records."""
     shortest: int = MAX_TEXT
     """A text of fewer characters can contain none of the keys."""
+    fetched: Fetched | None = None
+    """Credentials of the current attempt that may be renewed while it lasts."""
     final: AnswerFacts | None = None
     """The facts of the current attempt, once they are final."""
 
@@ -83,11 +88,12 @@ class Outcome(Struct, kw_only=True):
 
     def moment(self, seconds: float) -> datetime:
         """Returns the time of day so many seconds into the call."""
-        return self.call.started_at + timedelta(seconds=seconds)
+        started_at = self.call.started_at
+        return started_at if 0 <= seconds < _AT_ONCE else started_at + timedelta(seconds=seconds)
 
     def go_to(self, attempt: Attempt) -> None:
         """Makes this attempt the current one."""
-        self.attempt, self.final = attempt, None
+        self.attempt, self.final, self.fetched = attempt, None, attempt.target.upstream.fetched
         if attempt.leg.request is not None:
             keys = derived(attempt.leg.request.headers, "keys", sent_keys)
             upstream = attempt.target.upstream
@@ -105,12 +111,10 @@ class Outcome(Struct, kw_only=True):
 
     def word(self, value: Any) -> str | None:
         """Returns an upstream's word or name with all sent keys masked; None if it is not a string."""
-        if not isinstance(value, str):
+        if value is None or not isinstance(value, str):
             return None
-        if self.attempt is not None and (fetched := self.attempt.target.upstream.fetched) is not None:
-            self.keys = tuple(
-                dict.fromkeys((*self.keys, *fetched.secrets()))
-            )  # fetched since the attempt began
+        if self.fetched is not None:  # fetched since the attempt began
+            self.keys = tuple(dict.fromkeys((*self.keys, *self.fetched.secrets())))
             self.shortest = _shortest_with(self.keys)
         if len(value) < self.shortest:
             return value

@@ -20,7 +20,8 @@ def begun(call: Call) -> CallRecord:
 def record_of(outcome: Outcome, cost: CallCost, *, started: float, now: float) -> CallRecord:
     """Returns the record. `started` and `now` are seconds of one clock."""
     call, facts, word, failure = outcome.call, outcome.facts, outcome.word, outcome.failure
-    leg = outcome.attempt.leg if outcome.attempt is not None else None
+    attempt, seen = outcome.attempt, call.seen
+    leg = attempt.leg if attempt is not None else None
     principal, session, usage, billing = call.principal, call.session, facts.usage or {}, facts.billing
     request = leg.request if leg is not None else None
     return CallRecord(
@@ -30,13 +31,13 @@ def record_of(outcome: Outcome, cost: CallCost, *, started: float, now: float) -
         duration=now - started,
         time_to_first_byte=None if outcome.first_byte_at is None else outcome.first_byte_at - started,
         endpoint=call.endpoint,
-        model=call.model[:MAX_TEXT],
+        model=seen.model[:MAX_TEXT] if seen is not None else "",
         response_model=word(facts.model),
         route=outcome.route.model if outcome.route is not None else None,
         principal=principal.id if principal is not None else None,
         metadata=principal.metadata if principal is not None else {},
         scopes=call.scopes if principal is not None else (),
-        stream=call.stream,
+        stream=seen is not None and seen.stream,
         status=outcome.status,
         error_type=None if failure is None or outcome.client_gone else word(failure.type),
         ending=_ending(outcome, failure),
@@ -53,7 +54,7 @@ def record_of(outcome: Outcome, cost: CallCost, *, started: float, now: float) -
         cache_saved_usd=cost.cache_saved_usd,
         cache_write_extra_usd=cost.cache_write_extra_usd,
         stop_reason=word(facts.stop_reason),
-        price_vendor=outcome.target.upstream.prices if outcome.target is not None else None,
+        price_vendor=attempt.target.upstream.prices if attempt is not None else None,
         session_id=session.session_id,
         agent_id=session.agent_id,
         parent_agent_id=session.parent_agent_id,

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from nexusflow_core.costing import Cost
+from nexusflow_core.costing.amounts import beside_input
 from nexusflow_core.logs.entry import Entry
 from nexusflow_core.logs.pricing import Priced
 from nexusflow_core.usage import Usage, exact
@@ -117,7 +117,7 @@ class Summary:
             totals.femto_usd += priced.cost.femto_usd
             by_price = priced.listed or priced.cost
             if cached:
-                saved, extra = _beside_input(by_price)
+                saved, extra = beside_input(by_price.lines)
                 totals.saved_femto_usd += saved
                 totals.extra_femto_usd += extra
             for flag in set(priced.cost.flags) if priced.cost.flags else ():
@@ -209,19 +209,6 @@ def _scope(entry: Entry, priced: Priced) -> _Scope:
     if entry.session is not None:
         return entry.key, entry.session
     return entry.key, priced.model, entry.at.date().isoformat()
-
-
-def _beside_input(cost: Cost) -> tuple[int, int]:
-    """Returns both amounts of a cost beside plain input in one pass: saved by reads, and extra for writes."""
-    saved = extra = 0
-    for line in cost.lines:
-        by = line.by
-        if by.as_input is not None and by.bucket != "output":
-            if by.bucket == "cache_read":
-                saved += line.tokens * (by.as_input - by.femto_usd)
-            elif by.bucket != "input":
-                extra += line.tokens * (by.femto_usd - by.as_input)
-    return saved, extra
 
 
 def _count(totals: Totals, usage: Usage) -> tuple[bool, bool]:

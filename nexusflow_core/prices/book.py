@@ -88,7 +88,7 @@ class Served:
         if brackets is None:
             raise UnknownModelError(f"no price of {self.prices.row.id} is known for {at:%Y-%m-%d}")
         price = brackets[0][1]
-        if len(brackets) > 1:
+        if len(brackets) > 1 and prompt_tokens > brackets[1][0]:
             for above, higher in brackets:
                 if prompt_tokens > above:
                     price = higher

@@ -128,6 +128,7 @@ def usd_text(femto: int) -> str:
     """Returns femto-dollars as exact decimal text of USD, without trailing zeros."""
     if not femto:  # most often: savings by a cache that was not used
         return "0"
-    sign = "-" if femto < 0 else ""
-    whole, rest = divmod(abs(femto), FEMTO_PER_USD)
-    return f"{sign}{whole}.{rest:015d}".rstrip("0").rstrip(".")
+    if femto < 0:
+        return "-" + usd_text(-femto)
+    whole, rest = divmod(femto, FEMTO_PER_USD)
+    return f"{whole}.{rest:015d}".rstrip("0") if rest else str(whole)

@@ -51,6 +51,11 @@ class CircuitMemory:
             self._circuits.pop(next(iter(self._circuits)), None)
         self._circuits[target] = circuits
 
+    @property
+    def empty(self) -> bool:
+        """True if no target has a circuit."""
+        return not self._circuits
+
     def all(self) -> dict[str, Circuits]:
         """Returns the circuits of every known target."""
         return dict(self._circuits)
@@ -86,6 +91,14 @@ class Health:
     def __init__(self, store: CircuitMemory, lock: AbstractContextManager[Any] | None = None) -> None:
         self._store = store
         self._lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
+
+    @property
+    def calm(self) -> bool:
+        """True if no target is known to have failed: there is nothing to ask, and nothing to reset.
+
+        It takes no lock. A failure at the same moment counts as one just after it.
+        """
+        return self._store.empty
 
     def reopens(self, target: str) -> float:
         """Returns the time from which the target may be tried; a past time if it may be tried now."""

@@ -28,6 +28,21 @@ class Plan:
     the health of targets. Times are seconds of one clock.
     """
 
+    __slots__ = (
+        "_caller",
+        "_cooling",
+        "_current",
+        "_health",
+        "_last_resort",
+        "_left",
+        "_model",
+        "_policy",
+        "_spread",
+        "_targets",
+        "_waits",
+        "deadline",
+    )
+
     def __init__(
         self,
         targets: Sequence[Target],
@@ -41,16 +56,16 @@ class Plan:
         caller: str = "",
     ) -> None:
         self.deadline = started + policy.deadline
-        self._targets = list(targets)  # not tried yet
+        self._targets = targets  # not tried yet
         self._policy = policy
         self._health = health
         self._model = model
         self._caller = caller
-        attempts = policy.attempts or max(_ATTEMPTS, len(self._targets))
-        self._left = max(1, attempts - spent)
+        attempts = policy.attempts or (_ATTEMPTS if len(targets) <= _ATTEMPTS else len(targets))
+        self._left = attempts - spent if attempts > spent else 1
         self._spread = 0.5 + jitter / 2
         self._waits = 0
-        self._cooling: list[Target] = []  # skipped while they cool down
+        self._cooling: Sequence[Target] = ()  # skipped while they cool down
         self._current: Target | None = None
         self._last_resort = False
 
@@ -59,13 +74,17 @@ class Plan:
 
         A call is never refused for its targets' health: the upstream's own answer is more useful.
         """
+        if self._health is None or self._health.calm:
+            self._left -= 1
+            self._current, self._targets = self._targets[0], self._targets[1:]
+            return Step(self._current, now)
         index = 0
-        if self._health is not None and self._reopens(self._targets[0]) > now:
+        if self._reopens(self._targets[0]) > now:
             times = [max(self._reopens(target), now) for target in self._targets]
             index = times.index(min(times))
             self._last_resort = times[index] > now
         self._cooling, ready = self._targets[:index], self._targets[index]
-        del self._targets[: index + 1]
+        self._targets = self._targets[index + 1 :]
         return self._enter(ready, now, now)
 
     def after(self, failure: Failure, now: float) -> Step | None:
@@ -85,7 +104,7 @@ class Plan:
         """Returns the next target in order that is not cooling down, or None."""
         self._abandon()
         while self._targets and self._left > 0:
-            target = self._targets.pop(0)
+            target, self._targets = self._targets[0], self._targets[1:]
             if self._reopens(target) <= now:
                 return self._enter(target, now, now)
         return None
@@ -108,11 +127,12 @@ class Plan:
         if not self._cooling:
             return None
         self._last_resort = True
-        return self._enter(self._cooling.pop(0), now, now)
+        target, self._cooling = self._cooling[0], self._cooling[1:]
+        return self._enter(target, now, now)
 
     def served(self, now: float) -> None:
         """Notes that the target began an answer, or refused the call for the caller's mistake."""
-        if self._health is not None and self._current is not None:
+        if self._health is not None and self._current is not None and not self._health.calm:
             self._health.succeeded(self._key(self._current), now)
 
     def broke(self, failure: Failure, now: float) -> None:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Sequence, Set
 from typing import Any, TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from nexusflow_core.errors import InvalidRequestError, UpstreamProtocolError
 
 __all__ = [
@@ -144,18 +146,52 @@ def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     `content-length` is removed too if there is a `transfer-encoding`, which takes precedence over it.
     Raises UpstreamProtocolError for a control character in a value.
     """
-    names = [name for name, _ in headers]
-    dropped: Set[bytes] = HOP_BY_HOP
-    if b"connection" in names and (listed := _listed(headers)):
-        dropped |= listed
-    if b"transfer-encoding" in names:
-        dropped = dropped | _LENGTH
-    kept = [pair for pair in headers if pair[0] not in dropped]
-    if b"x-nexusflow-" in b"\n".join(names):
-        kept = [pair for pair in kept if not pair[0].startswith(b"x-nexusflow-")]
-    if name := with_control(kept):
+    if not headers:
+        return []
+    names, values = zip(*headers, strict=True)
+    seen = _known_heads.get(names) or _seen(names)
+    dropped = seen.dropped
+    if seen.connections and (listed := _listed([headers[at] for at in seen.connections])):
+        kept = [pair for pair in headers if pair[0] not in seen.names and pair[0] not in listed]
+    else:
+        kept = list(headers)
+        for at in dropped:
+            del kept[at]
+    if b"".join(values).translate(None, _WITHOUT_CONTROL) and (name := with_control(kept)):
         raise UpstreamProtocolError(f"the upstream's header {name} has a control character in it")
     return kept
+
+
+class _Seen(Struct, frozen=True):
+    """What the names of an answer's headers decide. `dropped`: the places of headers that stay here, from the
+    last to the first, and `names` their names. `connections`: the places of `Connection`."""
+
+    dropped: tuple[int, ...]
+    names: frozenset[bytes]
+    connections: tuple[int, ...]
+
+
+_MOST_HEADS = 256
+_LONGEST_HEAD = 2000
+
+_known_heads: dict[tuple[bytes, ...], _Seen] = {}
+"""By the names alone, which an upstream repeats in each answer: no values are kept. It is bounded in number
+and in bytes."""
+
+
+def _seen(names: tuple[bytes, ...]) -> _Seen:
+    dropped: frozenset[bytes] = HOP_BY_HOP
+    if b"transfer-encoding" in names:
+        dropped |= _LENGTH
+    dropped |= {name for name in names if name.startswith(b"x-nexusflow-")}
+    places = [at for at, name in enumerate(names) if name in dropped]
+    connections = tuple(at for at, name in enumerate(names) if name == b"connection")
+    seen = _Seen(tuple(reversed(places)), dropped, connections)
+    if len(b"".join(names)) <= _LONGEST_HEAD:
+        if len(_known_heads) >= _MOST_HEADS:
+            _known_heads.clear()
+        _known_heads[names] = seen
+    return seen
 
 
 def ends_with_connection(headers: Headers) -> bool:

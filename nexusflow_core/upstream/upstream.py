@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from nexusflow_core.errors import AuthenticationFailedError, ConfigError
 from nexusflow_core.upstream.fetched import Fetched, FetchedCredential
-from nexusflow_core.upstream.headers import BLANKS, CONTROL, Headers, derived, header, refuse_control
+from nexusflow_core.upstream.headers import BLANKS, CONTROL, Headers, derived, refuse_control
 from nexusflow_core.upstream.keys import masked
 from nexusflow_core.upstream.sigv4 import AwsKeys, signed_headers
 
@@ -332,8 +332,9 @@ def upstream_id(headers: Headers, sent: Headers, *names: bytes) -> str | None:
 
     At most 200 printable characters, without the credential in `sent`. None if no header is present.
     """
+    first = dict(reversed(headers))  # of a repeated header the first value counts
     for name in names:
-        if value := header(headers, name):
+        if value := first.get(name, b"").strip(BLANKS):
             break
     else:
         return None

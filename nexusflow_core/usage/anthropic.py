@@ -115,6 +115,11 @@ def read_answer(usage: bytes | Mapping[str, Any]) -> Usage:
     except (*MALFORMED, InvalidUsageError) as error:
         refuse_foreign(usage, "anthropic")
         raise error if isinstance(error, InvalidUsageError) else invalid(str(error)) from None
+    return _usage_of(usage, counts)
+
+
+def _usage_of(usage: bytes | Mapping[str, Any], counts: _Answer) -> Usage:
+    """Returns these counts as a Usage. Raises InvalidUsageError for those of another form."""
     if counts.input_tokens is None and counts.output_tokens is None:
         refuse_foreign(usage, "anthropic")
         _check_any(counts)
@@ -173,7 +178,15 @@ def read_metered(usage: Mapping[str, Any], *, stream: bool) -> Usage:
     Members that a server added are ignored. Raises InvalidUsageError.
     """
     own = without_foreign(usage)
-    return read_stream([own]) if stream else read_answer(own)
+    try:  # the hot path: the counts of a stream are merged already
+        counts = msgspec.convert(own, _Answer)
+    except MALFORMED:
+        return read_stream([own]) if stream else read_answer(own)
+    if stream and (split := counts.cache_creation) is not None:
+        written = (split.ephemeral_5m_input_tokens or 0) + (split.ephemeral_1h_input_tokens or 0)
+        if (total := counts.cache_creation_input_tokens) is not None and written > total:
+            return read_stream([own])
+    return _usage_of(own, counts)
 
 
 def read_usage_report(row: bytes | Mapping[str, Any]) -> Usage:

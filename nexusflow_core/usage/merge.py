@@ -67,7 +67,7 @@ def merge_usage(earlier: WireUsage, later: Mapping[str, Any], *, third_party: bo
     prompt than in message_start: there the larger prompt total wins.
     """
     news = {name: value for name, value in later.items() if value is not None}
-    total = _prompt_total(news)
+    total = _prompt_total(news) if earlier else None
     if total is not None and total < (_prompt_total(earlier) or 0) and (third_party or total == 0):
         for name in (*_PROMPT_COUNTS, "cache_creation"):
             news.pop(name, None)
@@ -78,6 +78,9 @@ def merge_usage(earlier: WireUsage, later: Mapping[str, Any], *, third_party: bo
 
 def add_members(usage: WireUsage, more: Mapping[str, Any]) -> None:
     """Adds members to a usage object. Unknown members are limited in number, so that memory is bounded."""
+    if len(usage) + len(more) <= MAX_USAGE_MEMBERS:
+        usage.update(more)
+        return
     for name, value in more.items():
         if len(usage) < MAX_USAGE_MEMBERS or name in usage or name in _NAMES:
             usage[name] = value
@@ -104,5 +107,10 @@ def read_wire_usage(raw: Raw) -> WireUsage | None:
 
 def _prompt_total(usage: Mapping[str, Any]) -> int | None:
     """Returns the prompt's tokens, or None if a count is impossible: pricing reports that later."""
-    counts = [usage[name] for name in _PROMPT_COUNTS if name in usage]
-    return sum(counts) if all(type(count) is int and count >= 0 for count in counts) else None
+    total = 0
+    for name in _PROMPT_COUNTS:
+        count = usage.get(name, 0)
+        if type(count) is not int or count < 0:
+            return None
+        total += count
+    return total

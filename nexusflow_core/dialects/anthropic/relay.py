@@ -1,5 +1,6 @@
 """RelayLeg: sends the client's body unchanged, and returns every byte of the answer."""
 
+import functools
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeAlias
@@ -124,17 +125,17 @@ class RelayLeg:
             self._received = status, headers
         self._upstream_request_id = upstream_id(headers, self.request.headers, *_REQUEST_IDS)
         first = dict(reversed(headers))  # of a repeated header the first value counts
-        encoding = first.get(b"content-encoding", b"").strip().lower()
-        self._encoded = encoding not in (b"", b"identity")
-        media_type = first.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        encoding = first.get(b"content-encoding")
+        self._encoded = encoding is not None and encoding.strip().lower() not in (b"", b"identity")
+        called_stream = _is_event_stream(first.get(b"content-type", b""))
         self._uncounted = self._counting and is_absent(status)
         if status >= 400 and not self._uncounted:
             self.failure = UpstreamStatusError(status, "api_error")
-        elif media_type == b"text/event-stream" and self._encoded:
+        elif called_stream and self._encoded:
             self._hold_limit = 0  # it cannot be read, and must not be held back
         elif not self._encoded and not self._counting:
             self._undecided = True
-            self._called_stream = media_type == b"text/event-stream"
+            self._called_stream = called_stream
         self._answer_head = ResponseHead(status, kept)
 
     def _decide(self, head: bytes, *, last: bool = False) -> None:
@@ -149,7 +150,7 @@ class RelayLeg:
         self._undecided = False
         if self._called_stream if seen is None else seen:
             self._tap = StreamTap(third_party=self._third_party)
-            if self._answer_head is not None:
+            if self._answer_head is not None and b"content-length" in dict(self._answer_head.headers):
                 # A broken stream ends in an error event, which a content-length would cut off.
                 kept = [pair for pair in self._answer_head.headers if pair[0] != b"content-length"]
                 self._answer_head = ResponseHead(self._answer_head.status, kept)
@@ -280,6 +281,12 @@ class RelayLeg:
             self.state = LegState.WINDING_DOWN
         if tap.error_type is not None:
             self.failure = UpstreamStatusError(200, tap.error_type, details=_details(tap.error_code))
+
+
+@functools.lru_cache(maxsize=64)
+def _is_event_stream(content_type: bytes) -> bool:
+    """True if the content type says that the body is a stream of events."""
+    return content_type.partition(b";")[0].strip().lower() == b"text/event-stream"
 
 
 def _details(code: str) -> dict[str, str] | None:
