@@ -33,6 +33,10 @@ _EMPTY = re.compile(rb"[ \t\n\r]*+\{[ \t\n\r]*+\}[ \t\n\r]*+")
 _BLANK = re.compile(rb"[ \t\n\r]*+")
 _CLOSING = ord("}")
 _NEXT = re.compile(rb"[ \t\n\r]*+[,}]")
+_SCALAR = re.compile(
+    rb'(-?+(?:0|[1-9][0-9]{0,14}+)(?:\.[0-9]{1,15}+)?+|true|false|null|"[ !#-\[\]-~]{0,200}+")[ \t\n\r]*+[,}]'
+)
+"""A short plain value and what follows it. Its end is found without the decoder."""
 _BEFORE = re.compile(rb"[ \t\n\r]*+,?[ \t\n\r]*+")
 _COMMA = re.compile(rb"[ \t\n\r]*+,")
 _BETWEEN = re.compile(rb"[ \t\n\r,]*+")
@@ -111,8 +115,10 @@ def _walk(text: bytes) -> list[Member] | None:
     while key := _KEY.match(text, position):
         _check_count(len(found))
         start = key.end()
-        end = _end_of_value(text, view, start)
-        after = None if end is None else _NEXT.match(text, end)
+        after = _SCALAR.match(text, start)
+        end = after.end(1) if after is not None else _end_of_value(text, view, start)
+        if end is not None and after is None:
+            after = _NEXT.match(text, end)
         if end is None or after is None:
             return None
         if (name := names.get(key[1])) is None:
@@ -135,6 +141,8 @@ def _end_of_value(text: bytes, view: memoryview, start: int) -> int | None:
         if (found := _TRAILING.search(str(error))) is None:
             return None
         behind = start + int(found[1]) - 1
+        if text[behind - 1] not in _BLANKS:  # without a copy of the value
+            return behind
         return start + len(text[start:behind].rstrip(_BLANKS))
     return len(text)
 

@@ -58,11 +58,16 @@ class Peek(Struct, frozen=True):
     messages: tuple[int, int] | None = None
 
 
+_ABSENT: Final = Raw(b"")
+
+
 class _Plain(Struct):
     """A body with one `model` and at most one `stream`: the fast path."""
 
     model: str
-    stream: Raw = Raw(b"")
+    stream: Any = None
+    thread: Raw = _ABSENT
+    billing_policy: Raw = _ABSENT
 
 
 _SMALL = 16 * 1024
@@ -105,17 +110,32 @@ def _peek_plain(text: bytes) -> Peek | None:
         plain = _plain.decode(text)
     except MALFORMED:
         return None
-    noted = [name for name in _NOTED if f'"{name}"'.encode() in text]
-    stream = bytes(plain.stream) == b"true"
-    return Peek(plain.model, stream, text, frozenset(noted) if noted else _NONE_NOTED, _is_marked(text))
+    noted = _NONE_NOTED
+    if plain.thread is not _ABSENT or plain.billing_policy is not _ABSENT:
+        noted = frozenset([name for name in _NOTED if getattr(plain, name) is not _ABSENT])
+    return Peek(plain.model, plain.stream is True, text, noted, _is_marked(text))
 
 
 def _peek_closely(text: bytes) -> Peek:
-    found = members(text)
-    values = [text[start:end] for key, start, end in found if key == "model"]
+    values: list[bytes] = []
+    streams: list[bytes] = []
+    messages: list[tuple[int, int]] = []
+    noted: list[str] = []
+    other = None
+    for key, start, end in members(text):
+        if key == "messages":
+            messages.append((start, end))
+        elif key == "model":
+            values.append(text[start:end])
+        elif key == "stream":
+            streams.append(text[start:end])
+        elif key in _NOTED:
+            noted.append(key)
+        elif len(key) == 5 and key.lower() == "model":
+            other = other or key
     if not values:
         raise InvalidRequestError("model: Field required")
-    if other := next((key for key, _, _ in found if len(key) == 5 and key.lower() == "model" != key), None):
+    if other is not None:
         raise InvalidRequestError(f"model: given twice, as 'model' and as {other!r}; send 'model' alone")
     try:
         names = {_string.decode(value) for value in values}
@@ -123,15 +143,14 @@ def _peek_closely(text: bytes) -> Peek:
         raise InvalidRequestError("model: Input should be a valid string") from None
     if len(names) > 1:
         raise InvalidRequestError("model: given more than once, with different values")
-    streams = [text[start:end] for key, start, end in found if key == "stream"]
-    noted = _NOTED.intersection([key for key, _, _ in found])
-    messages = [(start, end) for key, start, end in found if key == "messages"]
     place = messages[0] if len(messages) == 1 else None
-    return Peek(names.pop(), bool(streams) and streams[-1] == b"true", text, noted, _is_marked(text), place)
+    marked = any(_is_marked(text, *place) for place in messages)
+    streams_it = bool(streams) and streams[-1] == b"true"
+    return Peek(names.pop(), streams_it, text, frozenset(noted) if noted else _NONE_NOTED, marked, place)
 
 
-def _is_marked(text: bytes) -> bool:
-    return text.rfind(MARK_PREFIX) >= 0  # twice as fast as `in`
+def _is_marked(text: bytes, start: int = 0, end: int | None = None) -> bool:
+    return text.rfind(MARK_PREFIX, start, end) >= 0  # twice as fast as `in`
 
 
 def inflate(body: bytes, encoding: str, limit: int) -> bytes:

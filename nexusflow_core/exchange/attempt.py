@@ -72,7 +72,8 @@ class Deadlines:
     def __init__(self, timeouts: Timeouts, started: float, *, latest: float = inf, ping: float) -> None:
         self.timeouts = timeouts
         self.started = started
-        self.until = min(started + timeouts.total, latest)
+        until = started + timeouts.total
+        self.until = until if until < latest else latest
         self.read = Read(0.0)
         self.idle_until = 0.0
         self._ping = ping
@@ -87,7 +88,8 @@ class Deadlines:
     @property
     def answer_until(self) -> float:
         """The deadline of the answer's head."""
-        return min(self.first_byte_until, self.until)
+        until = self.started + self.timeouts.first_byte
+        return until if until < self.until else self.until
 
     def client_received(self, now: float) -> None:
         """Notes that the client received something: the next ping is due later."""

@@ -93,15 +93,14 @@ class Outcome(Struct, kw_only=True):
 
     def go_to(self, attempt: Attempt) -> None:
         """Makes this attempt the current one."""
-        self.attempt, self.final, self.fetched = attempt, None, attempt.target.upstream.fetched
-        if attempt.leg.request is not None:
-            keys = derived(attempt.leg.request.headers, "keys", sent_keys)
-            upstream = attempt.target.upstream
+        upstream, request = attempt.target.upstream, attempt.leg.request
+        self.attempt, self.final, self.fetched = attempt, None, upstream.fetched
+        if request is not None:
+            keys = derived(request.headers, "keys", sent_keys)
             hidden = upstream.hidden() if upstream.headers or upstream.signing else ()
             if self.keys or hidden:
                 keys = tuple(dict.fromkeys((*self.keys, *keys, *hidden)))
-            self.keys = keys
-            self.shortest = _shortest_with(keys)
+            self.keys, self.shortest = keys, _shortest_with(keys)
 
     def end_attempt(self, reason: str, now: float) -> None:
         """Records the current attempt, unless that has been done. `reason` is "" for the one that serves."""

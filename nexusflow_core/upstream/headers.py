@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence, Set
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 
 from msgspec import Struct
 
@@ -28,6 +28,7 @@ Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Header pairs as in ASGI: names in lower case, order and repetition kept."""
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class KeptHeaders(list[tuple[bytes, bytes]]):
@@ -43,15 +44,15 @@ class KeptHeaders(list[tuple[bytes, bytes]]):
         self.kept = kept
 
 
-def derived(headers: Headers, name: str, derive: Callable[[Headers], T]) -> T:
-    """Returns `derive(headers)`. Kept headers keep it under this name."""
+def derived(headers: Headers, name: str, derive: Callable[[Headers, *Ts], T], *more: *Ts) -> T:
+    """Returns `derive(headers, *more)`. Kept headers keep it under this name, which stands for `more` too."""
     if type(headers) is not KeptHeaders:
-        return derive(headers)
+        return derive(headers, *more)
     kept = headers.kept
     if name in kept:
         found: T = kept[name]
         return found
-    made = kept[name] = derive(headers)
+    made = kept[name] = derive(headers, *more)
     return made
 
 

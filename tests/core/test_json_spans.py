@@ -4,6 +4,7 @@ enough."""
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,3 +77,26 @@ def test_a_damaged_object_has_no_members(value: Any, data: st.DataObject) -> Non
             members(damaged.encode())
     else:
         assert [key for key, _, _ in members(damaged.encode())] == expected
+
+
+SPELLINGS = (
+    *("0", "-0", "12", "-12.50", "1e5", "1.5E-3", "9" * 30, "0." + "9" * 30, "true", "false", "null", "[1, 2]"),
+    *('""', '"a b"', '"a\\"b"', '"\\u0041"', '"\u00e9"', '"\x7f"', '"' + "x" * 300 + '"', '{"a": {}}', "[]"),
+    *("", "-", "--1", "+1", "01", "1.", ".5", "1 2", "0x1", "tru", "truex", '"a', '"a"b', '"a\nb"', '"\x00"'),
+)
+
+
+@given(st.lists(st.sampled_from(SPELLINGS), min_size=1, max_size=4), st.sampled_from(("", " ", "\n\t")))
+def test_a_value_is_found_or_refused_as_the_decoder_does(spelled: list[str], blank: str) -> None:
+    """However short and plain it is, and wherever it stands."""
+    inside = ",".join(f'{blank}"k{at}"{blank}:{blank}{value}{blank}' for at, value in enumerate(spelled))
+    text = f"{{{inside}}}".encode()
+    try:
+        expected = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        with pytest.raises(InvalidRequestError, match="not valid JSON"):
+            members(text)
+    else:
+        assert {key: text[start:end] for key, start, end in members(text)} == {
+            key: bytes(value) for key, value in expected.items()
+        }

@@ -50,29 +50,39 @@ class AnthropicDialect(UpstreamDialect):
 
         Raises InvalidRequestError for a query or header that cannot be sent, NotFoundError for such a count.
         """
-        upstream = target.upstream
+        upstream, third_party = target.upstream, is_third_party(call, target)
         if call.may_have("thread") and thread_of(call.text) and not _keeps_threads(upstream):
             raise thread_refused()
         counting = call.endpoint == "count_tokens"
         estimates = counting and target.options.count_tokens == "estimate"
-        door = DOORS.get(upstream.door or "")
+        door = DOORS.get(upstream.door) if upstream.door is not None else None
         if counting and door is not None and not door.counts_tokens:
             if not estimates:
                 raise NotFoundError(NOT_COUNTED)
             return EstimateLeg(read_body(call.text, call.max_values), call.request_id)
-        request = relayed_request(call, target)
+        request = relayed_request(call, target, third_party=third_party)
         request.headers = self.sign(request, upstream, call.credential, at)
-        reframed = door is not None and door.envelope is not None and door.envelope.in_event_stream
+        estimate_from = call if estimates and call.seen is not None else None
+        if door is None:
+            return RelayLeg(
+                request,
+                call.request_id,
+                started_at=call.started_at,
+                third_party=third_party,
+                counting=counting,
+                estimate_from=estimate_from,
+            )
+        reframed = door.envelope is not None and door.envelope.in_event_stream
         return (ReframedLeg if reframed else RelayLeg)(
             request,
             call.request_id,
             started_at=call.started_at,
-            third_party=is_third_party(call, target),
+            third_party=third_party,
             counting=counting,
-            estimate_from=call if call.seen and estimates else None,
-            foreign_error=partial(cloud_error, origin=origin_of(call, upstream), now=at) if door else None,
-            billing=_billing(upstream, target.model or call.model) if door else None,
-            refused_parts=partial(refused_parts, call, upstream) if door else None,
+            estimate_from=estimate_from,
+            foreign_error=partial(cloud_error, origin=origin_of(call, upstream), now=at),
+            billing=_billing(upstream, target.model or call.model),
+            refused_parts=partial(refused_parts, call, upstream),
         )
 
     def sign(
@@ -86,7 +96,7 @@ class AnthropicDialect(UpstreamDialect):
             keys, scope = signing.keys(), (signing.region, signing.service)
             headers, body = request.headers, request.body
             return signed_headers(request.method, request.url, headers, body, keys=keys, scope=scope, at=at)
-        forwarded = upstream.door is not None and not upstream.own_credential and credentials is not None
+        forwarded = upstream.door is not None and credentials is not None and not upstream.own_credential
         if forwarded and credentials is not None and credentials.value.startswith(_ANTHROPICS_KEY):
             raise AuthenticationFailedError(
                 "this model is served by a cloud, which takes its own keys: an Anthropic key is not sent there"

@@ -1,6 +1,5 @@
 """The request of a relayed call: the client's body, with few edits, each of them listed."""
 
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -49,14 +48,14 @@ def is_third_party(call: Call, target: Target) -> bool:
     return own_model or target.upstream.prices not in (None, "anthropic")
 
 
-def relayed_request(call: Call, target: Target) -> UpstreamRequest:
-    """Returns the request without its credential.
+def relayed_request(call: Call, target: Target, *, third_party: bool) -> UpstreamRequest:
+    """Returns the request without its credential. `third_party`: see `is_third_party`.
 
     Raises InvalidRequestError for a query or a header that cannot be sent.
     """
     upstream = target.upstream
-    headers = derived(call.headers, f"relayed to {upstream.name}", partial(_relayed_headers, upstream=upstream))
-    body, edits = _edited_body(call, target)
+    headers = derived(call.headers, f"relayed to {upstream.name}", _relayed_headers, upstream)
+    body, edits = _edited_body(call, target, third_party=third_party)
     url = upstream.base_url + _PATHS[call.endpoint]
     if call.query:
         url += "?" + _checked_query(call.query)
@@ -100,18 +99,18 @@ def _through_door(request: UpstreamRequest, door: Door, call: Call, target: Targ
         request.body = text
 
 
-def _edited_body(call: Call, target: Target) -> tuple[bytes, tuple[str, ...]]:
+def _edited_body(call: Call, target: Target, *, third_party: bool) -> tuple[bytes, tuple[str, ...]]:
     """Returns the client's body, and its edits. There are three: the model's name is replaced; marked thinking
     blocks are removed, since Anthropic would refuse them; and for third parties the billing header is removed,
     since it differs in every call and defeats prefix caches."""
-    if call.seen is None:
+    seen = call.seen
+    if seen is None:
         return call.body, ()
-    model = target.model if target.model != call.model else None
-    third_party = is_third_party(call, target)
-    if model is None and not third_party and not call.marked:
+    model = target.model if target.model != seen.model else None
+    if model is None and not third_party and not seen.marked:
         return call.body, ()
     words = (*(("model",) if model else ()), *(("content-encoding",) if call.content_encoding else ()))
-    text, edits = strip_marked(call.seen.text, words, call.max_values) if call.marked else (call.seen.text, ())
+    text, edits = strip_marked(seen.text, words, call.max_values) if seen.marked else (seen.text, ())
     if third_party:
         text, cut = _without_billing_header(text)
         edits = (*(edits or words), *cut) if cut else edits
