@@ -15,7 +15,7 @@ from nexusflow_core.peek import continues_thread
 from nexusflow_core.prices.model_id import same_claude
 from nexusflow_core.resilience import Failure, Health, Plan, Step, failure_of
 from nexusflow_core.routing import ModelRoute, Target
-from nexusflow_core.upstream import Headers, derived, header
+from nexusflow_core.upstream import Credential, Headers, derived, header
 
 __all__ = ["Fallback"]
 
@@ -23,11 +23,25 @@ __all__ = ["Fallback"]
 class Fallback:
     """Chooses the targets of one call, and opens attempts there. Without a route it chooses none.
 
+    The plan is made once a target has failed, in this call or in another: most calls need none.
+
     `cause`: the failure of the previous attempt. `words`: the last failed attempt with an error body, and that
     body. `unsent`: the same, until another attempt begins.
     """
 
-    __slots__ = ("_open_leg", "_outcome", "_ping", "_plan", "_started", "cause", "unsent", "words")
+    __slots__ = (
+        "_begun",
+        "_credential",
+        "_health",
+        "_open_leg",
+        "_outcome",
+        "_ping",
+        "_plan",
+        "_started",
+        "cause",
+        "unsent",
+        "words",
+    )
 
     def __init__(
         self, outcome: Outcome, health: Health | None, open_leg: OpenLeg, *, started: float, ping: float
@@ -39,12 +53,22 @@ class Fallback:
         self._open_leg = open_leg
         self._started = started
         self._ping = ping
-        route = outcome.route
-        self._plan = _plan_of(outcome.call, route, health, started) if route is not None else None
+        # count_tokens says nothing about a target's health
+        self._health = health if outcome.call.endpoint == "messages" else None
+        self._credential = outcome.call.credential
+        self._plan: Plan | None = None
+        self._begun = False  # the first target has been chosen without a plan
 
     def first(self, now: float) -> Step | None:
         """Returns the first attempt, or None."""
-        return self._plan.first(now) if self._plan is not None else None
+        route = self._outcome.route
+        if route is None:
+            return None
+        if self._health is None or self._health.calm:
+            self._begun = True
+            return Step(route.targets[0], now)
+        plan = self._plan = self._plan_of(route)
+        return plan.first(now)
 
     def open(self, step: Step | None, now: float) -> Attempt | NexusFlowError:
         """Opens the attempt of a step, or of a replacement if its target cannot carry the call.
@@ -66,18 +90,20 @@ class Fallback:
         if step is not None:
             self.cause = kept(error)
             return step
-        if attempt.ended or self._plan is None:
+        plan = self._planned()
+        if attempt.ended or plan is None:
             return None
         self.cause = kept(error)
         failure = self._failure(attempt, error, now)
         if failure is None:
-            self._plan.served(now)
+            plan.served(now)
             return None
-        return self._plan.after(failure, now)
+        return plan.after(failure, now)
 
     def instead(self, now: float) -> Step | None:
         """Returns a replacement for a target that cannot carry the call, or None."""
-        return self._plan.instead(now, failed=self.cause is not None) if self._plan is not None else None
+        plan = self._planned()
+        return plan.instead(now, failed=self.cause is not None) if plan is not None else None
 
     def cannot_carry(self, error: UpstreamError, body: bytes) -> bool:
         """True if a replacement target answers that it cannot serve this call."""
@@ -85,19 +111,41 @@ class Fallback:
 
     def served(self, now: float) -> None:
         """Notes that the answer has begun."""
-        if self._plan is not None:
-            self._plan.served(now)
+        if self._health is not None and not self._health.calm and (plan := self._planned()) is not None:
+            plan.served(now)
 
     def broke(self, attempt: Attempt, error: NexusFlowError, now: float) -> None:
         """Notes that the answer broke off after its head was sent."""
         failure = self._failure(attempt, error, now)
-        if failure is not None and self._plan is not None:
-            self._plan.broke(failure, now)
+        if failure is not None and (plan := self._planned()) is not None:
+            plan.broke(failure, now)
 
     def abandoned(self) -> None:
         """Notes that the client left, or the gateway ended the call."""
-        if self._plan is not None:
-            self._plan.abandoned()
+        if self._health is not None and not self._health.calm and (plan := self._planned()) is not None:
+            plan.abandoned()
+
+    def _planned(self) -> Plan | None:
+        """Returns the plan; None before the first target was chosen."""
+        route = self._outcome.route
+        if self._plan is None and self._begun and route is not None:
+            self._plan = self._plan_of(route)
+            self._plan.begin()
+        return self._plan
+
+    def _plan_of(self, route: ModelRoute) -> Plan:
+        call = self._outcome.call
+        one = len(route.targets) == 1 or not (call.may_have("thread") and continues_thread(call.text))
+        return Plan(
+            route.targets if one else route.targets[:1],  # only one provider has a thread's history
+            route.retry,
+            self._health,
+            model=call.model,
+            started=self._started,
+            spent=derived(call.headers, "spent", _spent),
+            jitter=zlib.crc32(call.request_id.encode()) / 2**32,
+            caller=_caller(call, self._credential),
+        )
 
     def _open_at(self, target: Target, now: float) -> Attempt:
         """Opens an attempt at this target. Raises the error that prevents it."""
@@ -106,7 +154,7 @@ class Fallback:
         leg = self._open_leg(outcome.call, target, outcome.moment(now - self._started))
         if route is not None and _would_be_refused(outcome.call, route, target, leg):
             raise InvalidRequestError("thinking: signed by another model than the one that is available")
-        latest = self._plan.deadline if self._plan is not None else inf
+        latest = self._started + route.retry.deadline if route is not None else inf
         attempt = Attempt(target, leg, now, latest=latest, ping=self._ping)
         outcome.go_to(attempt)
         self.unsent = None
@@ -119,10 +167,11 @@ class Fallback:
         """
         outcome = self._outcome
         strips = outcome.route is not None and outcome.route.thinking == "strip" and not outcome.edits
-        if not (strips and error.status == 400 and _refuses_thinking(body)) or self._plan is None:
+        if not (strips and error.status == 400 and _refuses_thinking(body)):
             return None
         stripped, edits = _without_thinking(outcome.call)
-        step = self._plan.once_more(now) if edits else None
+        plan = self._planned() if edits else None
+        step = plan.once_more(now) if plan is not None else None
         if step is not None:
             outcome.call, outcome.edits = stripped, edits
         return step
@@ -133,10 +182,10 @@ class Fallback:
         Reasoning of earlier turns is left out only where the route strips thinking.
         """
         outcome, parts = self._outcome, frozenset(error.refuses)
-        if parts <= outcome.call.without or outcome.route is None or self._plan is None:
+        if parts <= outcome.call.without or outcome.route is None or (plan := self._planned()) is None:
             return None
         strips = "reasoning" not in parts or outcome.route.thinking == "strip"
-        step = self._plan.once_more(now) if strips else None
+        step = plan.once_more(now) if strips else None
         if step is not None:
             outcome.call = replace(outcome.call, without=outcome.call.without | parts)
         return step
@@ -147,32 +196,17 @@ class Fallback:
         return failure_of(error, attempt.headers, self._outcome.moment(now - self._started))
 
 
-def _plan_of(call: Call, route: ModelRoute, health: Health | None, started: float) -> Plan:
-    """Returns the plan of attempts for this call."""
-    one = len(route.targets) == 1 or not (call.may_have("thread") and continues_thread(call.text))
-    return Plan(
-        route.targets if one else route.targets[:1],  # only one provider has a thread's history
-        route.retry,
-        health if call.endpoint == "messages" else None,  # count_tokens says nothing about a target's health
-        model=call.model,
-        started=started,
-        spent=derived(call.headers, "spent", _spent),
-        jitter=zlib.crc32(call.request_id.encode()) / 2**32,
-        caller=_caller(call),
-    )
-
-
 def _spent(headers: Headers) -> int:
     """Returns the attempts that the client has made before, as the SDKs report them."""
     retries = header(headers, b"x-stainless-retry-count") or b""
     return int(retries) if retries.isdigit() and len(retries) < 4 else 0
 
 
-def _caller(call: Call) -> str:
+def _caller(call: Call, credential: Credential | None) -> str:
     """Returns a name of the caller, from its authentication or its own credential; "" without either."""
     if call.principal is not None:
         return f"principal {call.principal.id}"
-    return f"credential {call.credential.value!r}" if call.credential is not None else ""
+    return f"credential {credential.value!r}" if credential is not None else ""
 
 
 # Signed thinking: a refusal of it is recognised, and the call is sent without it.

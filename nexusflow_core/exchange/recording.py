@@ -45,7 +45,7 @@ def record_of(outcome: Outcome, cost: CallCost, *, started: float, now: float) -
         usage=facts.usage,
         usage_source=_usage_source(outcome, facts),
         service_tier=word((billing and billing.service_tier) or usage.get("service_tier")),
-        speed=word(usage.get("speed")),
+        speed=word(usage["speed"]) if "speed" in usage else None,
         inference_geo=word(usage.get("inference_geo")),
         cost_usd=cost.usd,
         price_row=cost.row,
@@ -59,7 +59,7 @@ def record_of(outcome: Outcome, cost: CallCost, *, started: float, now: float) -
         agent_id=session.agent_id,
         parent_agent_id=session.parent_agent_id,
         error_code=None if failure is None else word((failure.details or {}).get("error_code")),
-        upstream_cache_miss=word(facts.cache_miss),
+        upstream_cache_miss=None if facts.cache_miss is None else word(facts.cache_miss),
         dropped=tuple(leg.losses) if leg is not None else (),
         edits=(*(request.edits if request is not None else ()), *outcome.edits),
     )

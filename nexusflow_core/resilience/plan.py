@@ -74,10 +74,6 @@ class Plan:
 
         A call is never refused for its targets' health: the upstream's own answer is more useful.
         """
-        if self._health is None or self._health.calm:
-            self._left -= 1
-            self._current, self._targets = self._targets[0], self._targets[1:]
-            return Step(self._current, now)
         index = 0
         if self._reopens(self._targets[0]) > now:
             times = [max(self._reopens(target), now) for target in self._targets]
@@ -86,6 +82,11 @@ class Plan:
         self._cooling, ready = self._targets[:index], self._targets[index]
         self._targets = self._targets[index + 1 :]
         return self._enter(ready, now, now)
+
+    def begin(self) -> None:
+        """Notes that the first target has been asked at once, because no target was known to have failed."""
+        self._left -= 1
+        self._current, self._targets = self._targets[0], self._targets[1:]
 
     def after(self, failure: Failure, now: float) -> Step | None:
         """Returns the next attempt after a failure; None makes the failure the answer."""
@@ -132,7 +133,7 @@ class Plan:
 
     def served(self, now: float) -> None:
         """Notes that the target began an answer, or refused the call for the caller's mistake."""
-        if self._health is not None and self._current is not None and not self._health.calm:
+        if self._health is not None and self._current is not None:
             self._health.succeeded(self._key(self._current), now)
 
     def broke(self, failure: Failure, now: float) -> None:
