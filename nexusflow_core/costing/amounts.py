@@ -162,8 +162,13 @@ class Cost(Struct, frozen=True, gc=False):
     @property
     def row(self) -> str:
         """The price rows of all lines, each once, joined by spaces."""
-        rows = dict.fromkeys([line.by.row for line in self.lines if line.by.row])
-        return next(iter(rows)) if len(rows) == 1 else " ".join(rows)
+        row = ""
+        for line in self.lines:
+            if line.by.row != row:
+                if row:  # there are several
+                    return " ".join(dict.fromkeys([line.by.row for line in self.lines if line.by.row]))
+                row = line.by.row
+        return row
 
     @property
     def layer(self) -> str:

@@ -34,6 +34,11 @@ __all__ = ["Exchange"]
 _OPEN = LegState.OPEN
 _DONE = frozenset({State.OVER, State.RECORDED})
 
+_WINDING_DOWN, _ENDED = LegState.WINDING_DOWN, LegState.ENDED
+_ASK, _HEAR, _REST = Event.ASK, Event.HEAR, Event.REST
+_PUBLISH, _END, _RECORD = Event.PUBLISH, Event.END, Event.RECORD
+"""Members of an Enum as names of this module, which are read ten times faster."""
+
 _ERROR_BODY_SECONDS = 5.0
 """Seconds to wait for the body of an error answer if another attempt is possible."""
 
@@ -95,7 +100,7 @@ class Exchange:
         Returns bytes to send. The order becomes Read, or the first order of the next attempt.
         """
         attempt = self._current()
-        self._move(Event.HEAR)
+        self._move(_HEAR)
         try:
             attempt.receive_head(status, headers)
         except UpstreamError as error:
@@ -132,7 +137,7 @@ class Exchange:
         deadlines.upstream_sent(now, leg.state, pings=pings, anew=anew)
         if self.response_head is None and leg.facts.model is not None:  # at work: it may think in silence
             deadlines.wait(max(deadlines.idle_until, deadlines.first_byte_until), pings=False)
-        if leg.state is LegState.ENDED:
+        if leg.state is _ENDED:
             self._finish(now)
         return out
 
@@ -170,7 +175,7 @@ class Exchange:
             deadlines.client_received(now)
             deadlines.wait(deadlines.idle_until, pings=leg.may_ping)
             return PING if leg.may_ping else b""
-        if leg.state is LegState.WINDING_DOWN and self._state is State.ANSWERING:
+        if leg.state is _WINDING_DOWN and self._state is State.ANSWERING:
             return self.receive_eof(now)  # the grace period has passed
         if self._state is State.HEARING and isinstance(leg.failure, UpstreamError):
             return self._slow_error(attempt, leg.failure, now)
@@ -205,7 +210,7 @@ class Exchange:
             attempt = None  # it had failed, and no other has begun
         if attempt is not None:
             attempt.leg.client_gone()
-        self._outcome.client_gone = attempt is None or attempt.leg.state is not LegState.ENDED
+        self._outcome.client_gone = attempt is None or attempt.leg.state is not _ENDED
         self._finish(now)
 
     def fail(self, error: NexusFlowError, now: float) -> bytes:
@@ -224,7 +229,7 @@ class Exchange:
         """Returns the record. Call it once, after the answer is over. Raises InternalError a second time."""
         if self._state is State.RECORDED:
             raise InternalError("a call has one record")
-        self._move(Event.RECORD)
+        self._move(_RECORD)
         cost = self._cost or cost_of(self._outcome, self._book)
         record = record_of(self._outcome, cost, started=self._started, now=now)
         return record if self._cache is None else self._cache.explained(record)
@@ -247,7 +252,7 @@ class Exchange:
         """Opens the next attempt, now or after a Sleep. Returns bytes to send."""
         if step.at > now:
             self._step = step
-            self._move(Event.REST)
+            self._move(_REST)
             self.order = Sleep(step.at)
             return b""
         return self._open(step, now)
@@ -262,7 +267,7 @@ class Exchange:
         if isinstance(opened, Attempt):
             if (request := opened.leg.request) is None:
                 return self.receive_eof(now)  # the leg answers by itself
-            self._move(Event.ASK)
+            self._move(_ASK)
             self.order = Send(request, opened.deadlines.answer_until)
             return b""
         # No target can carry the call: the earlier failure is the answer, with the upstream's body if any.
@@ -321,13 +326,13 @@ class Exchange:
         leg = attempt.leg
         if leg.head is None or self.response_head is not None:
             return
-        self._move(Event.PUBLISH)
+        self._move(_PUBLISH)
         headers = [*leg.head.headers, *who_answered(attempt.target)]
         if self._cache is not None and leg.failure is None:
             outcome = self._outcome
             sent, answered = (outcome.moment(t - self._started) for t in (attempt.deadlines.started, now))
             headers += self._cache.begin(outcome.call, attempt.target, leg, at=sent, answered_at=answered)
-        ended = leg.state is LegState.ENDED  # a sync answer that was held whole
+        ended = leg.state is _ENDED  # a sync answer that was held whole
         if ended:
             self._cost = cost_of(self._outcome, self._book)
             if self._cost.usd is not None:
@@ -344,7 +349,7 @@ class Exchange:
         """Returns these bytes of the attempt's body, after publishing its head."""
         leg = attempt.leg
         self._publish_head(attempt, now)
-        if leg.state is LegState.ENDED:
+        if leg.state is _ENDED:
             self._finish(now)
         else:
             attempt.deadlines.upstream_sent(now, leg.state, pings=leg.may_ping)
@@ -364,7 +369,7 @@ class Exchange:
             headers = [*headers, *who_answered(outcome.target)]
         self._set_head(ResponseHead(error.status, headers), now)
         outcome.error = kept(error)
-        self._move(Event.END)
+        self._move(_END)
         self.order = CLOSE
         return body
 
@@ -378,5 +383,5 @@ class Exchange:
             self._fallback.broke(outcome.attempt, error, now)
         reason = (error.reason or error.type) if error is not None else ""
         outcome.end_attempt("client_gone" if outcome.client_gone else reason, now)
-        self._move(Event.END)
+        self._move(_END)
         self.order = CLOSE if whole else Close(whole=False)

@@ -26,6 +26,7 @@ _AT_ONCE = 0.001
 """Seconds that no signature and no price can tell from none. Adding them takes longer than most of a call."""
 
 _NOTHING = AnswerFacts()
+_ENDED = LegState.ENDED
 
 
 class Outcome(Struct, kw_only=True):
@@ -71,7 +72,7 @@ class Outcome(Struct, kw_only=True):
     @property
     def complete(self) -> bool:
         """True if the client has a complete answer."""
-        ended = self.attempt is not None and self.attempt.leg.state is LegState.ENDED
+        ended = self.attempt is not None and self.attempt.leg.state is _ENDED
         return ended and self.failure is None and not self.client_gone
 
     @property
@@ -82,7 +83,7 @@ class Outcome(Struct, kw_only=True):
         if self.attempt is None:
             return _NOTHING
         facts = self.attempt.leg.facts
-        if self.attempt.leg.state is LegState.ENDED:
+        if self.attempt.leg.state is _ENDED:
             self.final = facts
         return facts
 

@@ -131,4 +131,4 @@ def usd_text(femto: int) -> str:
     if femto < 0:
         return "-" + usd_text(-femto)
     whole, rest = divmod(femto, FEMTO_PER_USD)
-    return f"{whole}.{rest:015d}".rstrip("0") if rest else str(whole)
+    return f"{whole}.{str(rest).zfill(15).rstrip('0')}" if rest else str(whole)

@@ -149,14 +149,16 @@ def relayed_response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     """
     if not headers:
         return []
-    names, values = zip(*headers, strict=True)
+    names, values = zip(*headers)  # noqa: B905 - these are pairs; asking for it takes as long as the rest
     seen = _known_heads.get(names) or _seen(names)
-    dropped = seen.dropped
-    if seen.connections and (listed := _listed([headers[at] for at in seen.connections])):
-        kept = [pair for pair in headers if pair[0] not in seen.names and pair[0] not in listed]
+    for at in seen.connections:
+        if values[at] not in _ALONE:
+            listed = _listed(headers)
+            kept = [pair for pair in headers if pair[0] not in seen.names and pair[0] not in listed]
+            break
     else:
         kept = list(headers)
-        for at in dropped:
+        for at in seen.dropped:
             del kept[at]
     if b"".join(values).translate(None, _WITHOUT_CONTROL) and (name := with_control(kept)):
         raise UpstreamProtocolError(f"the upstream's header {name} has a control character in it")
