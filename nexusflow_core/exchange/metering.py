@@ -38,9 +38,10 @@ _NO_COST = CallCost()
 
 def cost_of(outcome: Outcome, book: PriceBook) -> CallCost:
     """Returns the cost of a call, as far as it is known. Call it after the answer is over."""
-    facts, target, call = outcome.facts, outcome.target, outcome.call
-    if facts.usage is None or target is None:
+    facts, attempt, call = outcome.facts, outcome.attempt, outcome.call
+    if facts.usage is None or attempt is None:
         return _NO_COST
+    target = attempt.target
     if facts.estimated:
         return CallCost(flags=("estimated_usage",))
     sent = target.model or call.model

@@ -13,7 +13,7 @@ from nexusflow_asgi import call_log, calls, ledger, paths, runtime, stored_keys
 from nexusflow_asgi.credentials import cache, libraries
 from nexusflow_asgi.server import ServerLimits
 from nexusflow_asgi.stores import key_store
-from nexusflow_core import Limits, aws_eventstream, errors, json_spans, peek, record, sse
+from nexusflow_core import Limits, aws_eventstream, errors, json_spans, peek, record, routing, sse
 from nexusflow_core.caching import checkpoints, doctor
 from nexusflow_core.dialects.anthropic import relay
 from nexusflow_core.dialects.openai_chat import tool_calls
@@ -22,7 +22,7 @@ from nexusflow_core.ledger import rows as ledger_rows
 from nexusflow_core.prices import book
 from nexusflow_core.resilience import CircuitMemory
 from nexusflow_core.translation import error_bodies, held, losses, stops
-from nexusflow_core.upstream import keys
+from nexusflow_core.upstream import headers, keys
 from nexusflow_core.usage import merge
 
 ROOT = Path(__file__).parent.parent.parent
@@ -412,6 +412,22 @@ BOUNDS = [
         book._MAX_REMEMBERED,
         "all are forgotten",
         f"{EDGES}::test_remembered_prices",
+    ),
+    Bound(
+        "remembered names of models that a pattern matches",
+        512,
+        "names",
+        routing._REMEMBERED,
+        "others are matched again",
+        "tests/core/test_routing.py::test_the_remembered_names_have_a_bound",
+    ),
+    Bound(
+        "remembered lists of the names of an answer's headers",
+        256,
+        "lists",
+        headers._MOST_HEADS,
+        "all are forgotten",
+        "tests/core/test_upstream.py::test_the_remembered_lists_of_names_have_a_bound",
     ),
     # the cache doctor
     Bound("a body that it reads", 4_194_304, "bytes", checkpoints.MAX_BYTES, "not explained", CHECKPOINT),

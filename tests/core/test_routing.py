@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusflow_core import Upstream
+from nexusflow_core import Upstream, routing
 from nexusflow_core.routing import ModelRoute, Router, Target
 
 TARGET = Target(Upstream(name="a", dialect="anthropic", base_url="http://a"))
@@ -30,3 +30,16 @@ def test_many_stars_cost_no_more_than_one() -> None:
     assert not serves("*claude*sonnet*", name)
     assert not serves("claude*claude*claude*claude*opus", name)
     assert serves("*claude*claude*", name)
+
+
+def test_the_remembered_names_have_a_bound() -> None:
+    """A client can name as many models as it likes. A remembered name finds what its pattern finds."""
+    router = Router([ModelRoute("a", (TARGET,)), ModelRoute("a*", (TARGET,)), ModelRoute("*", (TARGET,))])
+    for _ in range(2):
+        for number in range(2 * routing._REMEMBERED):
+            assert router.find(f"a{number}").model == "a*"
+            assert router.find(f"b{number}").model == "*"
+        assert router.find("a").model == "a"
+    assert router.find("a" * 10_000).model == "a*"
+    assert len(router._matched) <= routing._REMEMBERED
+    assert max(map(len, router._matched)) <= routing._LONGEST_REMEMBERED

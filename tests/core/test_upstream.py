@@ -3,6 +3,8 @@
 import pickle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nexusflow_core.errors import (
     AuthenticationFailedError,
@@ -23,6 +25,7 @@ from nexusflow_core.upstream import (
     relayed_response_headers,
     upstream_id,
 )
+from nexusflow_core.upstream import headers as header_rules
 
 KEY = (b"x-api-key", b"sk-up")
 IDENTITY = (b"accept-encoding", b"identity")
@@ -183,6 +186,43 @@ def test_a_length_beside_chunks_is_no_length() -> None:
     """The body was framed by its chunks; a stated length could be another one."""
     headers: Headers = [(b"content-length", b"3"), (b"x-a", b"1"), (b"transfer-encoding", b"chunked")]
     assert relayed_response_headers(headers) == [(b"x-a", b"1")]
+
+
+NAMES = st.sampled_from(
+    b"connection transfer-encoding content-length x-a x-b keep-alive x-nexusflow-a upgrade".split()
+)
+VALUES = st.sampled_from([b"close", b"keep-alive", b"Close, X-A", b"x-b", b"", b"1"])
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=6))
+def test_which_headers_pass_depends_on_no_earlier_answer(headers: Headers) -> None:
+    """An answer with the same names may list others of them in `Connection`."""
+    listed = {
+        word.strip().lower() for name, value in headers if name == b"connection" for word in value.split(b",")
+    }
+    dropped = listed - {b"close", b"keep-alive"} | {
+        b"connection",
+        b"transfer-encoding",
+        b"keep-alive",
+        b"upgrade",
+    }
+    if any(name == b"transfer-encoding" for name, _ in headers):
+        dropped.add(b"content-length")
+    passing = [pair for pair in headers if pair[0] not in dropped and not pair[0].startswith(b"x-nexusflow-")]
+    assert relayed_response_headers(headers) == passing
+    assert relayed_response_headers(tuple(headers)) == passing
+
+
+def test_the_remembered_lists_of_names_have_a_bound() -> None:
+    """An upstream that never repeats one costs little memory, and its headers pass all the same."""
+    for number in range(2 * header_rules._MOST_HEADS):
+        own = (b"x-%d" % number, b"1")
+        assert relayed_response_headers([own, (b"keep-alive", b"timeout=5")]) == [own]
+    long = (b"x" * 10_000, b"1")
+    assert relayed_response_headers([long]) == [long]
+    assert len(header_rules._known_heads) <= header_rules._MOST_HEADS
+    lengths = [len(b"".join(names)) for names in header_rules._known_heads]
+    assert max(lengths) <= header_rules._LONGEST_HEAD
 
 
 @pytest.mark.parametrize(

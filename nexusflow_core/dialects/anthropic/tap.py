@@ -112,6 +112,8 @@ _FIELDS = (b"event", b"data", b"id", b"retry")
 
 def is_stream(head: bytes) -> bool | None:
     """True if a body with these first bytes is a stream of events, False if not, None if it is unclear."""
+    if head.startswith(b"{"):  # nearly every whole answer
+        return False
     head = head.removeprefix(_BOM).lstrip()
     if _FIELD.match(head):
         return True
