@@ -4,6 +4,7 @@ The bytes are never rebuilt. The upstream judges the rest of the body.
 """
 
 import zlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -47,7 +48,8 @@ class Peek(Struct, frozen=True):
 
     `noted`: the members `thread` and `billing_policy`, where the body may have them. `marked`: it may contain
     thinking that the gateway has marked. Both save a search of the whole text.
-    `messages`: start and end of their value in the text, where a walk over the members found it.
+    Where a walk over the members found them, `messages` has start and end of their value in the text, and
+    `models` those of each `model`.
     """
 
     model: str
@@ -56,6 +58,7 @@ class Peek(Struct, frozen=True):
     noted: frozenset[str] = _NOTED
     marked: bool = True
     messages: tuple[int, int] | None = None
+    models: tuple[tuple[int, int], ...] = ()
 
 
 _ABSENT: Final = Raw(b"")
@@ -90,15 +93,17 @@ def peek(text: bytes) -> Peek:
     return seen
 
 
-def rename_model(text: bytes, model: str) -> bytes:
-    """Returns a JSON object's text with every `model` replaced. All other bytes stay unchanged."""
+def rename_model(text: bytes, model: str, places: Sequence[tuple[int, int]] = ()) -> bytes:
+    """Returns a JSON object's text with every `model` replaced. All other bytes stay unchanged.
+
+    `places`: where they stand in this text, see `Peek.models`. Without them they are searched.
+    """
     name = msgspec.json.encode(model)
     pieces: list[bytes] = []
     done = 0
-    for key, start, end in members(text):
-        if key == "model":
-            pieces += (text[done:start], name)
-            done = end
+    for start, end in places or [(start, end) for key, start, end in members(text) if key == "model"]:
+        pieces += (text[done:start], name)
+        done = end
     return b"".join((*pieces, text[done:]))
 
 
@@ -117,7 +122,7 @@ def _peek_plain(text: bytes) -> Peek | None:
 
 
 def _peek_closely(text: bytes) -> Peek:
-    values: list[bytes] = []
+    models: list[tuple[int, int]] = []
     streams: list[bytes] = []
     messages: list[tuple[int, int]] = []
     noted: list[str] = []
@@ -126,19 +131,19 @@ def _peek_closely(text: bytes) -> Peek:
         if key == "messages":
             messages.append((start, end))
         elif key == "model":
-            values.append(text[start:end])
+            models.append((start, end))
         elif key == "stream":
             streams.append(text[start:end])
         elif key in _NOTED:
             noted.append(key)
         elif len(key) == 5 and key.lower() == "model":
             other = other or key
-    if not values:
+    if not models:
         raise InvalidRequestError("model: Field required")
     if other is not None:
         raise InvalidRequestError(f"model: given twice, as 'model' and as {other!r}; send 'model' alone")
     try:
-        names = {_string.decode(value) for value in values}
+        names = {_string.decode(text[start:end]) for start, end in models}
     except MALFORMED:
         raise InvalidRequestError("model: Input should be a valid string") from None
     if len(names) > 1:
@@ -146,7 +151,8 @@ def _peek_closely(text: bytes) -> Peek:
     place = messages[0] if len(messages) == 1 else None
     marked = any(_is_marked(text, *place) for place in messages)
     streams_it = bool(streams) and streams[-1] == b"true"
-    return Peek(names.pop(), streams_it, text, frozenset(noted) if noted else _NONE_NOTED, marked, place)
+    members_noted = frozenset(noted) if noted else _NONE_NOTED
+    return Peek(names.pop(), streams_it, text, members_noted, marked, place, tuple(models))
 
 
 def _is_marked(text: bytes, start: int = 0, end: int | None = None) -> bool:

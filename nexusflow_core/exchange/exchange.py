@@ -31,10 +31,9 @@ from nexusflow_core.upstream import Headers, Timeouts
 
 __all__ = ["Exchange"]
 
-_OPEN = LegState.OPEN
 _DONE = frozenset({State.OVER, State.RECORDED})
 
-_WINDING_DOWN, _ENDED = LegState.WINDING_DOWN, LegState.ENDED
+_OPEN, _WINDING_DOWN, _ENDED = LegState.OPEN, LegState.WINDING_DOWN, LegState.ENDED
 _ASK, _HEAR, _REST = Event.ASK, Event.HEAR, Event.REST
 _PUBLISH, _END, _RECORD = Event.PUBLISH, Event.END, Event.RECORD
 """Members of an Enum as names of this module, which are read ten times faster."""

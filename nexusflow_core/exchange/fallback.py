@@ -251,4 +251,5 @@ def _without_thinking(call: Call) -> tuple[Call, tuple[str, ...]]:
         return call, ()
     headers = [pair for pair in call.headers if pair[0] != b"content-encoding"]
     edits = ("thinking", "content-encoding") if call.content_encoding else ("thinking",)
-    return replace(call, headers=headers, body=text, seen=replace(call.seen, text=text)), edits
+    seen = replace(call.seen, text=text, messages=None, models=())  # the places were those of the other text
+    return replace(call, headers=headers, body=text, seen=seen), edits

@@ -336,6 +336,22 @@ def test_a_route_that_strips_does_so_once_and_only_when_refused() -> None:
     assert x.record(3.0).edits == ("model", "thinking")
 
 
+def test_a_stripped_body_has_its_models_name_elsewhere() -> None:
+    """A large body's name is replaced where the peek has found it, not once text before it is gone."""
+    known = json.loads(conversation(SIGNED))
+    known["system"] = "x" * 20_000
+    known["model"] = known.pop("model")
+    body = json.dumps(known).encode()
+    x = call(gateway_of(None, "claude-y", thinking="strip", retry=Retry()), 0.0, body=body)
+    x.transport_failed(UpstreamTimeoutError("silent"), 0.0)
+    assert isinstance(x.order, Send)
+    assert x.order.request.body == body.replace(b'"claude-x"', b'"claude-y"')
+    assert refuse(x, 400, 1.0, body=REFUSAL) == b""
+    assert isinstance(x.order, Send)
+    known["messages"][1]["content"] = [{"type": "text", "text": "b"}]
+    assert json.loads(x.order.request.body) == {**known, "model": "claude-y"}
+
+
 def test_stripping_takes_an_attempt() -> None:
     """Where none is left the refusal is the answer, and the record names no edit that nobody sent."""
     x = call(gateway_of(None, thinking="strip", retry=Retry(attempts=1)), 0.0, body=conversation(SIGNED))

@@ -52,6 +52,7 @@ def test_a_rename_changes_the_model_and_no_other_byte(
     renamed = rename_model(seen.text, name)
     assert json.loads(renamed) == {**json.loads(body), "model": name}
     assert rename_model(rename_model(seen.text, name + "#"), name) == renamed
+    assert rename_model(seen.text, name, seen.models) == renamed
     quoted = json.dumps(name, ensure_ascii=False).encode()
     assert len(renamed) - len(quoted) * _models(renamed) == len(body) - sum(map(len, _values(body)))
 
@@ -141,6 +142,7 @@ def test_the_same_model_twice_is_renamed_twice() -> None:
     """Whichever of the two the upstream reads, it reads the new name."""
     seen = peek(b'{"model":"a", "x":"model", "mod\\u0065l" : "\\u0061"}')
     assert rename_model(seen.text, 'b"') == b'{"model":"b\\"", "x":"model", "mod\\u0065l" : "b\\""}'
+    assert rename_model(seen.text, 'b"', seen.models) == rename_model(seen.text, 'b"')
 
 
 @given(st.binary(max_size=200))

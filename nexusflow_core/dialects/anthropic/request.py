@@ -115,7 +115,7 @@ def _edited_body(call: Call, target: Target, *, third_party: bool) -> tuple[byte
         text, cut = _without_billing_header(text)
         edits = (*(edits or words), *cut) if cut else edits
     if model is not None:
-        text = rename_model(text, model)
+        text = rename_model(text, model, seen.models if text is seen.text else ())
         edits = edits or words
     return (text, edits) if edits else (call.body, ())
 
