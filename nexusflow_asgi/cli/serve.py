@@ -32,6 +32,9 @@ _SETTINGS = "NEXUSFLOW_SERVE"  # passes the arguments to worker processes
 _PAGES = ("/spend/", "/metrics")
 _EXAMPLE_MODEL = "claude-haiku-4-5"
 _SHUTDOWN_SECONDS = 30
+_WORKER_SECONDS = 20
+"""A worker that does not answer for so long is replaced. uvicorn's five seconds end one that starts slowly."""
+
 _BACKLOG = 2048
 _LINES_BYTES = 32 * 1024
 """Allowance for the parts of a request head other than headers and query: path, colons, line ends."""
@@ -196,6 +199,7 @@ def _serve(arguments: argparse.Namespace, transport: TransportName, made_key: st
         date_header=False,
         proxy_headers=False,  # no code here reads a client's address
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        timeout_worker_healthcheck=_WORKER_SECONDS,
     )
     listener = _listen(arguments.host, arguments.port)
     _greet(listener.getsockname()[:2], transport, made_key, arguments)

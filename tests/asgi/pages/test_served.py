@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from nexusflow_asgi import NexusFlow
+from nexusflow_asgi.stores import open_store
 from nexusflow_core import ConfigError
+from nexusflow_core.budgets import Balance
 from nexusflow_core.config import decode_config
 from tests.asgi.asking import BODY, OFFLINE
 from tests.asgi.serving import LIMIT, serving
@@ -89,6 +93,39 @@ def test_a_mounted_gateway_has_no_pages(file: Path) -> None:
     config = decode_config(file.read_bytes())
     with pytest.raises(ConfigError, match=r"pages: .*`nexusflow serve` alone.* mount SpendPage\(gateway\)"):
         NexusFlow(config=config, transport="offline")
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(("limit", "most"), [("requests = 10", 10), ('usd = "0.000060"', 60_000)])
+def test_workers_share_a_cap(limit: str, most: int, tmp_path: Path) -> None:
+    """Two workers on one SQLite: together never more than the cap and one call, and nothing stays held."""
+    path, url = tmp_path / "nexusflow.toml", f"sqlite:///{tmp_path}/caps.db"
+    cap = f'[[caps]]\nscope = "caller:*"\nwindow = "month"\n{limit}\n'
+    key = OFFLINE.replace(b"anonymous = true", b'keys = ["env:PAGES_KEY"]').decode()
+    path.write_text(f'{key}{cap}[ledger]\nurl = "{url}"\n[budgets]\ndeadline = 60.0\n')
+    headers = {"content-type": "application/json", "x-api-key": KEY}
+
+    def ask(address: str) -> int:
+        with httpx2.Client(timeout=3 * LIMIT) as client:  # a connection of its own, so both workers get some
+            return int(client.post(f"{address}/v1/messages", content=BODY, headers=headers).status_code)
+
+    with serving("--offline", "--config", path, "--workers", "2", env=ENVIRONMENT) as running:
+        with ThreadPoolExecutor(8) as pool:
+            statuses = list(pool.map(ask, [running.url] * 24))
+        while statuses[-1] == 200 or statuses.count(429) < 2 or len(statuses) < 26:
+            statuses.append(ask(running.url))  # what parallel calls held is free again
+    passed = statuses.count(200)
+    assert set(statuses) == {200, 429}
+
+    async def left() -> list[Balance]:
+        store = open_store(url)
+        found = await store.windows(now=0)
+        await store.aclose()
+        return [one.balance for one in found]
+
+    [balance] = asyncio.run(left())
+    assert balance.held == 0
+    assert most <= balance.used < most + balance.used / passed, "the cap, and less than one call above it"
 
 
 @pytest.mark.parametrize(
