@@ -4,6 +4,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
+LONGEST = 400
+"""A longer module becomes a folder of the same name."""
+
 SMALL, MOST_SMALL = 60, 9
 """Modules below SMALL lines belong to a neighbour. A few may stand alone, where a reader looks for them."""
 
@@ -21,10 +24,16 @@ def lines(*folders: str) -> dict[str, int]:
     }
 
 
+def test_no_module_is_long() -> None:
+    """In the product."""
+    found = lines("nexusflow_core", "nexusflow_asgi")
+    assert len(found) > 200
+    assert {name: count for name, count in found.items() if count > LONGEST} == {}
+
+
 def test_few_modules_are_small() -> None:
     """A fragment of its own costs its reader a search."""
     found = lines("nexusflow_core", "nexusflow_asgi")
-    assert len(found) > 200
     small = sorted((count, name) for name, count in found.items() if count < SMALL)
     assert len(small) <= MOST_SMALL, small
 
