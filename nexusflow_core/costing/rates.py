@@ -21,21 +21,25 @@ def rates_table(
     until: datetime | date | str | None = None,
     *,
     models: Iterable[str] | None = None,
+    service_tiers: Iterable[str | None] = (None,),
     book: PriceBook | None = None,
 ) -> Any:
     """Returns a pyarrow Table of prices, for a join in SQL. Needs pyarrow.
 
-    A row holds for calls of its `model` with its `batch` (true or false), with `valid_from` <= time <
-    `valid_until`, and with a prompt above `above` and up to `up_to` tokens. Exactly one row holds for a call of
-    a known model. `input`, `cache_read`, `cache_write_5m`, `cache_write_1h`, `output` and `web_search` are
-    femto-dollars (10^-15 USD) per token or search, as int64; null if the model has none.
+    A row holds for calls of its `model` with its `batch` (true or false) and its `service_tier`, with
+    `valid_from` <= time < `valid_until`, and with a prompt above `above` and up to `up_to` tokens. Exactly one
+    row holds for a call of a known model. `input`, `cache_read`, `cache_write_5m`, `cache_write_1h`, `output`
+    and `web_search` are femto-dollars (10^-15 USD) per token or search, as int64; null if the model has none.
 
     `at`, `until`: the first and the last moment; a day means all of it. With `at` alone the prices are those of
     that moment, and `valid_until` is null. `models`: the names in your data, since SQL cannot read a cloud's
-    name; None gives all ids. Other terms (speed, service tier, region) are not in this table: use `cost_batch`.
+    name; None gives all ids. `service_tiers`: the tiers in your data, such as "priority" or "flex"; None is a
+    call without one. Other terms (speed, region) are not in this table: use `cost_batch`.
     """
     pa, book = arrow(), book or PriceBook.builtin()
     first, last = moment_at(at), None if until is None else last_moment(until)
+    if isinstance(service_tiers, str):
+        raise TypeError(f"service_tiers: {service_tiers!r} is one tier; give a list of them")
     if models is None:
         models = [name for it in book.models() for name in (it.row.id, *it.row.aliases)]
     moment, number, text = pa.timestamp("us", "UTC"), pa.int64(), pa.string()
@@ -44,6 +48,7 @@ def rates_table(
             ("model", text),
             ("vendor", text),
             ("batch", pa.bool_()),
+            ("service_tier", text),
             ("valid_from", moment),
             ("valid_until", moment),
             ("above", number),
@@ -54,21 +59,23 @@ def rates_table(
             ("cost_flags", pa.list_(text)),
         ]
     )
+    tiers = list(dict.fromkeys(service_tiers))
     rows = [
         row
         for name in dict.fromkeys(models)
         for batch in (False, True)
-        for row in _rows(name, batch, first, last, book)
+        for tier in tiers
+        for row in _rows(name, batch, tier, first, last, book)
     ]
     return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _rows(
-    model: str, batch: bool, first: datetime, last: datetime | None, book: PriceBook
+    model: str, batch: bool, tier: str | None, first: datetime, last: datetime | None, book: PriceBook
 ) -> Iterator[dict[str, Any]]:
     """Yields the rows of a model, in order of time and size; none for an unknown model."""
     try:
-        served = book.served[model, None, batch, None, None, None, None, False, False]
+        served = book.served[model, None, batch, tier, None, None, None, False, False]
     except UnknownModelError:  # no row is listed for it: its rows join with nothing
         return
     starts = price_changes(served, first, first if last is None else last)
@@ -80,7 +87,8 @@ def _rows(
         for row in rows:
             yield {**row, "valid_until": start}
         before, vendor = prices, served.prices.vendor
-        rows = [{"model": model, "vendor": vendor, "batch": batch, "valid_from": start, **it} for it in prices]
+        terms = {"model": model, "vendor": vendor, "batch": batch, "service_tier": tier}
+        rows = [{**terms, "valid_from": start, **it} for it in prices]
     for row in rows:
         yield {**row, "valid_until": None if last is None else last + _TICK}
 

@@ -25,6 +25,9 @@ MODELS = """claude-opus-4-7 claude-sonnet-5-5 claude-haiku-5-5 claude-haiku-4-5-
     deepseek-flash us.anthropic.claude-haiku-4-5-20251001-v1:0 acme-1 claude-opus-4-70""".split()
 """With tiers, a price that changed, peak hours, a region, and two that have no price."""
 
+TIERS = (None, None, "standard", "priority", "flex", "batch", "express")
+"""Service tiers, also one that no vendor has."""
+
 COUNTS = (
     "input_tokens",
     "cache_read_tokens",
@@ -55,6 +58,7 @@ class Calls:
             "model": [dice.choice(MODELS) for _ in range(ROWS)],
             "at": [FIRST + timedelta(seconds=number(80 * 86_400)) for _ in range(ROWS)],
             "batch": [not number(5) for _ in range(ROWS)],
+            "service_tier": [dice.choice(TIERS) for _ in range(ROWS)],
             "input_tokens": [number(4_000) for _ in range(ROWS)],
             "cache_read_tokens": [number(300_000) for _ in range(ROWS)],
             "cache_write_5m_tokens": [number(4_000) * number(2) for _ in range(ROWS)],
@@ -64,8 +68,8 @@ class Calls:
         table = pa.table({**columns, "at": pa.array(columns["at"], pa.timestamp("us", "UTC"))})
         pq.write_table(table, folder / "calls.parquet", row_group_size=100_000)
         total = 0
-        for model, at, batch, *counts in zip(*columns.values(), strict=True):
-            usage = Usage(**dict(zip(COUNTS, counts, strict=True)))
+        for model, at, batch, tier, *counts in zip(*columns.values(), strict=True):
+            usage = Usage(**dict(zip(COUNTS, counts, strict=True)), service_tier=tier)
             found: Cost | None = cost(usage, model=model, at=at, batch=batch, unknown="none")
             total += 0 if found is None else found.femto_usd
         self.folder, self.total = folder, usd(total)

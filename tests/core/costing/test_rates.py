@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,10 +12,13 @@ from nexusflow_core.prices import Terms
 from tests.core.cost_oracle import rows
 
 FIRST, LAST = datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 12, 31, 23, tzinfo=UTC)
-TABLE: list[dict[str, Any]] = rates_table(FIRST, LAST).to_pylist()
-BY_MODEL: dict[tuple[str, bool], list[dict[str, Any]]] = {}
+TIERS = (None, "standard", "priority", "flex", "batch", "express")
+"""What answers say, and a tier that no vendor has."""
+
+TABLE: list[dict[str, Any]] = rates_table(FIRST, LAST, service_tiers=TIERS).to_pylist()
+BY_TERMS: dict[tuple[str, bool, str | None], list[dict[str, Any]]] = {}
 for each in TABLE:
-    BY_MODEL.setdefault((each["model"], each["batch"]), []).append(each)
+    BY_TERMS.setdefault((each["model"], each["batch"], each["service_tier"]), []).append(each)
 
 
 @settings(max_examples=150)
@@ -23,15 +27,16 @@ for each in TABLE:
     st.datetimes(FIRST.replace(tzinfo=None), LAST.replace(tzinfo=None), timezones=st.just(UTC)),
     st.one_of(st.integers(0, 3_000_000), st.sampled_from([0, 100_000, 100_001, 200_000, 200_001, 272_001])),
     st.booleans(),
+    st.sampled_from(TIERS),
 )
-def test_one_row_holds(model: str, at: datetime, size: int, batch: bool) -> None:
-    """For every model, moment and size."""
+def test_one_row_holds(model: str, at: datetime, size: int, batch: bool, tier: str | None) -> None:
+    """For every model, moment, size and service tier."""
     holding = [
         row
-        for row in BY_MODEL.get((model, batch), [])
+        for row in BY_TERMS.get((model, batch, tier), [])
         if row["valid_from"] <= at < row["valid_until"] and row["above"] < size <= row["up_to"]
     ]
-    usage = Usage(input_tokens=size)
+    usage = Usage(input_tokens=size, service_tier=tier)
     try:
         expected = cost(usage, model=model, at=at, batch=batch)
     except UnknownModelError:
@@ -41,7 +46,7 @@ def test_one_row_holds(model: str, at: datetime, size: int, batch: bool) -> None
     assert row["input"] * size == expected.femto_usd
     assert row["cost_flags"] == list(expected.flags)
     assert not size or row["price_row"] == expected.row
-    price = PriceBook.builtin().price(model, at, 0, terms=Terms(batch=batch))
+    price = PriceBook.builtin().price(model, at, 0, terms=Terms(batch, tier))
     assert size or [row[name] for name in ("cache_read", "output")] == [price.cache_read, price.output]
 
 
@@ -51,3 +56,14 @@ def test_names_of_the_callers_data() -> None:
     [row, batch] = rates_table("2026-11-20", models=names).to_pylist()
     assert (row["model"], row["input"], batch["input"]) == (names[0], 1_100_000_000, 550_000_000)
     assert (row["valid_from"], row["valid_until"]) == (datetime(2026, 11, 20, tzinfo=UTC), None)
+
+
+def test_service_tiers_are_those_that_were_named() -> None:
+    """Without any name there are only rows of calls without a tier. Else a join could count a call twice."""
+    only = rates_table("2026-11-20", models=["gpt-6-sol"])
+    assert set(only["service_tier"].to_pylist()) == {None}
+    named = rates_table("2026-11-20", models=["gpt-6-sol"], service_tiers=["priority", "flex", "priority"])
+    assert set(named["service_tier"].to_pylist()) == {"priority", "flex"}
+    assert named.num_rows == 2 * only.num_rows
+    with pytest.raises(TypeError, match="service_tiers: 'flex' is one tier; give a list"):
+        rates_table("2026-11-20", service_tiers="flex")
