@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from nexusflow_asgi.cli.log_files import ledger_lines
 from nexusflow_asgi.stores.opening import open_ledger
 from nexusflow_core import Billing
 from nexusflow_core.ledger import row_of
-from tests.core.ledger.test_ledger import USAGES, record
+from tests.core.ledger.test_ledger import AT, USAGES, record
 
 
 @pytest.fixture
@@ -66,6 +68,24 @@ def test_pages_are_read_one_after_another(url: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("nexusflow_asgi.cli.log_files._PAGE", 7)
     ids = [json.loads(line)["request_id"] for line in ledger_lines(url)]
     assert ids == [f"req_{number:03}" for number in range(40)]
+
+
+def test_a_bill_reconciles_with_a_ledger(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By its URL: the same comparison as with the call log of the same calls."""
+    cost = {"amount": "150.5", "currency": "USD", "model": "claude-haiku-4-5", "cost_type": "tokens"}
+    cost |= {"token_type": "output_tokens", "service_tier": "standard"}
+    bill = tmp_path / "cost_report.json"
+    day = AT.replace(hour=0, minute=0, second=0, microsecond=0)
+    bucket = {"starting_at": day.isoformat(), "ending_at": (day + timedelta(days=1)).isoformat()}
+    bill.write_text(json.dumps({"data": [{**bucket, "results": [cost]}]}))
+    compared = list[str]()
+    for ours in (url, str(tmp_path / "calls.jsonl")):
+        assert main(["reconcile", ours, "--anthropic", str(bill), "--format", "json"]) == 0
+        compared.append(capsys.readouterr().out)
+    assert compared[0] == compared[1]
+    total = json.loads(compared[0])["total"]
+    assert Decimal(total["billed_usd"]) == Decimal("1.505")
+    assert Decimal(total["ours_usd"]) > 0
 
 
 @pytest.mark.parametrize(
