@@ -8,7 +8,17 @@ import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["CCR", "LITELLM", "SMG", "SSE_LIBRARIES", "Missing", "npm_environment", "python_environment"]
+__all__ = [
+    "CCR",
+    "CCUSAGE",
+    "ENGINES",
+    "LITELLM",
+    "SMG",
+    "SSE_LIBRARIES",
+    "Missing",
+    "npm_environment",
+    "python_environment",
+]
 
 LITELLM = (
     "litellm[proxy]==1.108.7",
@@ -20,6 +30,10 @@ LITELLM = (
 
 SMG = ("smg==1.13.0",)
 CCR = "@musistudio/claude-code-router@2.0.0"
+CCUSAGE = "ccusage@20.0.24"
+ENGINES = "numpy==2.4.6 polars==2.1.0 duckdb==2.0.1 pyarrow==26.0.1 msgspec==0.22.0".split()
+"""Programs that price tables, in one environment with what the core needs."""
+
 SSE_LIBRARIES = (
     "sse-starlette==3.7.0 fastapi==0.165.0 litestar==2.25.0 httpx-sse==0.4.3 httpx2==2.16.2"
     " anthropic==2.14.0 openai==3.57.0 msgspec==0.22.0"

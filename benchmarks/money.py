@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import metadata
 
-from benchmarks import rows
+from benchmarks import commands, rows
 from benchmarks.environments import LITELLM, Missing, python_environment
 from benchmarks.measure import Case, Effort, case, table
 from benchmarks.report import Table
@@ -63,7 +63,9 @@ def run(effort: Effort, *, others: bool) -> tuple[str, list[Table]]:
         else:
             notes.append(f"{LITELLM[0]}: skipped in a quick run")
         one = table("usage bytes to cost", "call", cases, effort, result="USD", notes=notes)
-        return method, [one, *rows.tables(effort)]
+        lines = rows.usage_lines(50_000 if others else 1_000)
+        many = rows.tables(effort, others=others)
+        return method, [one, *many, *commands.tables(effort, lines, others=others)]
 
 
 def _ours() -> list[Case]:

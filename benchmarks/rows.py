@@ -1,13 +1,19 @@
-"""A million rows to costs: cost_batch beside Arrow's bare kernels and other engines, and from JSON lines."""
+"""Many rows to costs: cost_batch beside Arrow's bare kernels and other engines, and from JSON lines.
+
+The engines are in an environment of their own, whose interpreter runs this module: `python -m benchmarks.rows`.
+"""
 
 import functools
 import importlib
 import io
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,13 +21,16 @@ import pyarrow as pa
 from pyarrow import compute as pc
 from pyarrow import json as arrow_json
 
+from benchmarks.environments import ENGINES, Missing, python_environment
 from benchmarks.measure import Case, Effort, case, table
-from benchmarks.report import Table
+from benchmarks.report import Row, Table
 from nexusflow_core import PriceBook, cost_batch
-from nexusflow_core.logs import Entry, Pricer, read_line
+from nexusflow_core.logs import Entry, PlainLines, Pricer, read_log
 from nexusflow_core.logs.summary import Summary
 
-__all__ = ["tables"]
+__all__ = ["tables", "usage_lines"]
+
+_ROOT = Path(__file__).parent.parent
 
 _PLAIN = "claude-opus-4-7 claude-sonnet-4-6 claude-haiku-4-5 gpt-6-sol".split()
 """Models with one price each: any engine can price them by a look-up of the name."""
@@ -40,11 +49,29 @@ _RATES = {
     "cache_write_1h_tokens": "cache_write_1h",
     "output_tokens": "output",
 }
+_A_BLOCK = 400  # lines, about 64 KiB
 _AT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def tables(effort: Effort) -> list[Table]:
-    """Returns two tables: rows in memory, and JSON lines. Engines that are not installed are named."""
+def tables(effort: Effort, *, others: bool) -> list[Table]:
+    """Returns two tables: rows in memory, and JSON lines. `others`: with an environment of the engines."""
+    if not others:
+        return _tables(effort)
+    try:
+        python = python_environment("engines", ENGINES) / "python"
+    except Missing as missing:
+        return [*_tables(effort), Table("engines", ["engine", "skipped"], [Row("all", [str(missing)])])]
+    command: list[str | Path] = [python, "-m", "benchmarks.rows", str(effort.rounds), str(effort.milliseconds)]
+    done = subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.PIPE, timeout=600)
+    return msgspec.json.decode(done.stdout, type=list[Table])
+
+
+def usage_lines(count: int) -> list[bytes]:
+    """Returns usage lines of models that have one price, or two by the size of the prompt."""
+    return _lines(_calls(_PLAIN, count))
+
+
+def _tables(effort: Effort) -> list[Table]:
     count = 20_000 if effort.rounds < 3 else 262_144
     plain, mixed = _calls(_PLAIN, count), _calls(_MIXED, count, batches=True)
     notes = [
@@ -216,10 +243,20 @@ def _of_lines(lines: list[bytes]) -> list[Case]:
         priced = cost_batch(flat, columns={"cache_read_tokens": "cache_read_input_tokens"})
         return pc.sum(priced["cost_usd"])
 
-    def counted() -> Summary:
+    blocks = [b"\n".join(lines[begin : begin + _A_BLOCK]) for begin in range(0, len(lines), _A_BLOCK)]
+
+    def added_up() -> Summary:
+        summary, seen = Summary(), set[int]()
+        plain = PlainLines(summary.add, PriceBook.builtin())
+        for block in blocks:
+            for left in plain.take(block, seen):
+                raise AssertionError(f"line {left} is not plain")
+        plain.flush()
+        return summary
+
+    def one_by_one() -> Summary:
         summary, pricer = Summary(), Pricer()
-        for line in lines:
-            entry = read_line(line)
+        for _, entry in read_log(enumerate(lines)):
             assert isinstance(entry, Entry)
             summary.add(entry, pricer.price(entry))
         return summary
@@ -228,5 +265,12 @@ def _of_lines(lines: list[bytes]) -> list[Case]:
         case("msgspec, a line at a time", decoded, len(lines)),
         case("... to columns, cost_batch", batched, len(lines)),
         case("Arrow's reader of JSON, cost_batch", read, len(lines)),
-        case("as `nexusflow cost` reads them", counted, len(lines)),
+        case("blocks, as `nexusflow cost` reads them", added_up, len(lines)),
+        case("one by one, as it reads other formats", one_by_one, len(lines)),
     ]
+
+
+if __name__ == "__main__":
+    given_rounds, milliseconds = sys.argv[1:]
+    measured = _tables(Effort(int(given_rounds), float(milliseconds)))
+    sys.stdout.buffer.write(msgspec.json.encode(measured))
