@@ -62,16 +62,16 @@ def is_parquet(raw: io.BufferedReader) -> bool:
     return raw.peek(4)[:4] == _PARQUET
 
 
-def plain_bytes(raw: io.BufferedReader) -> BinaryIO:
+def plain_bytes(raw: io.BufferedReader) -> io.BufferedReader:
     """Returns the file's bytes, unpacked and as UTF-8. Reading them may raise one of DAMAGED.
 
     Raises ConfigError if a library is missing.
     """
     match raw.peek(4)[:4]:
         case head if head.startswith(_GZIP):
-            file = io.BufferedReader(cast(Any, gzip.GzipFile(fileobj=raw)), _CHUNK)
+            file = _buffered(gzip.GzipFile(fileobj=raw))
         case head if head == _ZSTD:
-            file = io.BufferedReader(_Unpacked(raw), _CHUNK)
+            file = _buffered(_Unpacked(raw))
         case _:
             file = raw
     start = file.peek(4)[:4]
@@ -79,10 +79,14 @@ def plain_bytes(raw: io.BufferedReader) -> BinaryIO:
         return file
     if (marked := _MARKS.get(start[:2])) is not None:
         file.read(2)
-        return io.BufferedReader(_Converted(file, marked), _CHUNK)
+        return _buffered(_Converted(file, marked))
     if (unmarked := _UTF_16.get(tuple(byte == 0 for byte in start))) is not None:
-        return io.BufferedReader(_Converted(file, unmarked), _CHUNK)
+        return _buffered(_Converted(file, unmarked))
     return file
+
+
+def _buffered(source: object) -> io.BufferedReader:
+    return io.BufferedReader(cast(Any, source), _CHUNK)
 
 
 def other_form(start: bytes) -> str | None:

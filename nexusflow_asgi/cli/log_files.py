@@ -12,15 +12,33 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from nexusflow_asgi.cli.log_bytes import DAMAGED, is_parquet, plain_bytes, raw_bytes
-from nexusflow_asgi.cli.log_values import Row, csv_rows, first_line, json_values, parquet_rows
+from nexusflow_asgi.cli.log_values import (
+    Row,
+    Take,
+    csv_rows,
+    first_line,
+    is_value,
+    json_values,
+    left_lines,
+    parquet_rows,
+)
 from nexusflow_asgi.cli.table import printable
 from nexusflow_asgi.stores.opening import check_exists, open_ledger
 from nexusflow_asgi.stores.protocol import LedgerPage
 from nexusflow_core.errors import ConfigError, InvalidUsageError
 from nexusflow_core.ledger import line_of
-from nexusflow_core.logs import Entry, NotAnEntryError, Skipped, columns_of, read_log, read_row
+from nexusflow_core.logs import (
+    Entry,
+    LogReading,
+    NotAnEntryError,
+    PlainLines,
+    Skipped,
+    columns_of,
+    read_log,
+    read_row,
+)
 
-__all__ = ["LogFile", "Reading", "add_files_argument", "ledger_lines", "log_files"]
+__all__ = ["Found", "LogFile", "Reading", "add_files_argument", "ledger_lines", "log_files"]
 
 _SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _PACKED: Final = (".gz", ".zst")
@@ -91,37 +109,74 @@ class Reading:
         zone: tzinfo | None = None,
     ) -> None:
         self.seen: set[int] = set()
+        self.end: int | None = None
+        """The end of the file that was read last, if each of its lines is a value."""
+        self._taken = 0
+        self.has_sessions = False
+        """True if lines of the file that was read last depend on each other."""
         self._source, self._at, self._columns, self._zone = source, at, columns, zone
 
-    def entries(self, file: LogFile, progress: Callable[[int], None] | None = None) -> Iterator[Found]:
+    def entries(
+        self, file: LogFile, progress: Callable[[int], None] | None = None, plain: PlainLines | None = None
+    ) -> Iterator[Found]:
         """Yields the calls of a file with their lines, and a Skipped for what is none.
 
-        `progress` gets the number of bytes read so far, now and then. Raises ConfigError if the file cannot be
-        opened.
+        `progress` gets the number of bytes read so far, now and then. `plain` gets the plain usage lines; they
+        are not yielded then. Raises ConfigError if the file cannot be opened.
         """
-        line, count = 0, 0
+        line, count, self.end, self._taken = 0, 0, None, 0
+        if file.name == "-":
+            progress = None  # a pipe has neither a size nor a position
         try:
             with raw_bytes(os.devnull if file.is_ledger else file.name) as raw:
-                for line, entry in self._ledger(file) if file.is_ledger else self._each(file, raw):
+                at = None if progress is None else lambda: progress(raw.tell())
+                take = self._take(plain, at)
+                for line, entry in self._ledger(file) if file.is_ledger else self._each(file, raw, take):
                     count += 1
                     if progress is not None and count % _EVERY == 0:
                         progress(raw.tell())
-                    if isinstance(entry, Entry) and entry.id is not None:
-                        if (key := hash(entry.id)) in self.seen:  # a text would take ten times the memory
-                            yield line, _DUPLICATE
-                            continue
-                        self.seen.add(key)
-                    yield line, entry
+                    yield line, self._once(entry)
         except DAMAGED as error:
             why = printable(str(error))[:100]
-            yield line, Skipped(f"the file is damaged after this line: {why}", lost=True)
+            yield max(line, self._taken), Skipped(f"the file is damaged after this line: {why}", lost=True)
         except OSError as error:
             raise _unreadable(file.name, error) from None
 
     def _ledger(self, file: LogFile) -> Iterator[Found]:
         yield from read_log(enumerate(ledger_lines(file.name), 1), self._source, self._at)
 
-    def _each(self, file: LogFile, raw: io.BufferedReader) -> Iterator[Found]:
+    def appended(self, number: int, block: bytes, plain: PlainLines | None = None) -> Iterator[Found]:
+        """Yields the calls of whole lines that were appended to a file; `number` is that of the first.
+
+        `plain` as for `entries`.
+        """
+        log, take = LogReading(self._source, self._at), self._take(plain) or _take_nothing
+        for line, entry in log.rows(left_lines(number, block, take)):
+            yield line, self._once(entry)
+        self.has_sessions = log.has_sessions
+
+    def _once(self, entry: Entry | Skipped) -> Entry | Skipped:
+        """Returns the entry, or a Skipped if its id was there before."""
+        if isinstance(entry, Entry) and entry.id is not None:
+            if (key := hash(entry.id)) in self.seen:  # a text would take ten times the memory
+                return _DUPLICATE
+            self.seen.add(key)
+        return entry
+
+    def _take(self, plain: PlainLines | None, progress: Callable[[], None] | None = None) -> Take | None:
+        """Returns the taker of plain lines; None if the values were said to be of another format."""
+        if plain is None or self._source not in (None, "usage"):
+            return None
+
+        def take(block: bytes) -> Iterator[int]:
+            if progress is not None:
+                progress()
+            self._taken += block.count(b"\n")
+            return plain.take(block, self.seen)
+
+        return take
+
+    def _each(self, file: LogFile, raw: io.BufferedReader, take: Take | None) -> Iterator[Found]:
         if is_parquet(raw):
             yield from self._rows(*parquet_rows(file.name))
             return
@@ -137,7 +192,11 @@ class Reading:
                 return
             yield from self._rows(names, rows)
         else:
-            yield from read_log(json_values(number, first, content), self._source, self._at)
+            self._taken = number - 1  # blank lines before the first
+            log, lines = LogReading(self._source, self._at), is_value(first) and content is raw
+            yield from log.rows(json_values(number, first, content, take))
+            self.end = raw.tell() if lines and file.name != "-" else None
+            self.has_sessions = log.has_sessions
 
     def _is_table(self, file: LogFile, first: bytes) -> bool:
         if first.lstrip()[:1] in (b"{", b"[") or not first or self._source is not None:
@@ -164,6 +223,10 @@ class Reading:
                 yield line, read_row(row, columns, self._at)
             except (NotAnEntryError, InvalidUsageError) as error:
                 yield line, Skipped.because(error)
+
+
+def _take_nothing(block: bytes) -> Iterator[int]:
+    yield from range(block.count(b"\n"))
 
 
 def _inside(folder: Path) -> list[LogFile]:

@@ -3,7 +3,7 @@
 import csv
 import importlib
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, BinaryIO, Final, TypeAlias
 
@@ -22,12 +22,17 @@ from nexusflow_core.logs import (
     shortened,
 )
 
-__all__ = ["Line", "csv_rows", "first_line", "json_values", "parquet_rows"]
+__all__ = ["Line", "Take", "csv_rows", "first_line", "is_value", "json_values", "left_lines", "parquet_rows"]
 
 Line: TypeAlias = tuple[int, bytes | Skipped]
 Row: TypeAlias = tuple[int, Mapping[str, Any] | Skipped]
 
+Take: TypeAlias = Callable[[bytes], Iterator[int]]
+"""Takes whole lines, joined. Yields the index of each that it leaves to the reader of single lines."""
+
 _MAX_LINE = MAX_VALUE
+_BLOCK = 2**16
+_MAX_IN_BLOCK = 2**20
 _CHUNK = 2**20
 _HEAD_LINES: Final = 64
 _BOM = b"\xef\xbb\xbf"
@@ -52,10 +57,13 @@ def first_line(file: BinaryIO) -> Line:
     return number, b""
 
 
-def json_values(number: int, first: bytes, file: BinaryIO) -> Iterator[Line]:
-    """Yields the JSON values of a file whose first line was read already: one a line, or split by brackets."""
-    if first.lstrip()[:1] not in (b"{", b"[") or (len(first) <= _MAX_LINE and _is_whole(first)):
-        return _lines(number, first, file)
+def json_values(number: int, first: bytes, file: io.BufferedReader, take: Take | None = None) -> Iterator[Line]:
+    """Yields the JSON values of a file whose first line was read already: one a line, or split by brackets.
+
+    `take` gets the lines first, many at a time. Those that it leaves are yielded.
+    """
+    if first.lstrip()[:1] not in (b"{", b"[") or is_value(first):
+        return _lines(number, first, file) if take is None else _untaken(number, first, file, take)
     if len(first) > _MAX_LINE and not has_rows(first[:_CHUNK]):
         return _lines(number, first, file)
     head = [first]
@@ -67,6 +75,11 @@ def json_values(number: int, first: bytes, file: BinaryIO) -> Iterator[Line]:
         blank = b"\n" * (number - 1)
         return _split(chain((blank,), head, iter(lambda: file.read(_CHUNK), b"")))
     return _lines_of(number, head, file)
+
+
+def is_value(line: bytes) -> bool:
+    """Returns True for a line that is a whole JSON value: then each line of its file is one."""
+    return len(line) <= _MAX_LINE and _is_whole(line)
 
 
 def csv_rows(number: int, first: bytes, file: BinaryIO) -> tuple[list[str], Iterator[Row]]:
@@ -156,6 +169,32 @@ def _lines(number: int, line: bytes, file: BinaryIO) -> Iterator[Line]:
             yield number, line
         line = read(most + 1)
         number += 1
+
+
+def _untaken(number: int, line: bytes, file: io.BufferedReader, take: Take) -> Iterator[Line]:
+    """Yields the lines that `take` leaves, of this one and those after it."""
+    rest = line
+    while True:
+        block, newline, rest = rest.rpartition(b"\n")
+        if newline:
+            yield from left_lines(number, block + newline, take)
+            number += block.count(b"\n") + 1
+        if len(rest) > _MAX_IN_BLOCK:  # lines of this length are read one by one
+            yield from _lines(number, rest + file.readline(_MAX_LINE + 1 - len(rest)), file)
+            return
+        chunk = file.read1(_BLOCK)  # never waits for more than there is, and loses nothing before damage
+        if not chunk:
+            yield from left_lines(number, rest, take) if rest else ()
+            return
+        rest += chunk
+
+
+def left_lines(number: int, block: bytes, take: Take) -> Iterator[Line]:
+    """Yields the lines of a block that `take` leaves."""
+    lines: list[bytes] = []
+    for index in take(block):
+        lines = lines or block.split(b"\n")
+        yield from _lines(number + index, lines[index], io.BytesIO())
 
 
 def _long_line(file: BinaryIO, head: bytes) -> bytes | None:

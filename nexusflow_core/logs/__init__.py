@@ -5,8 +5,9 @@ from nexusflow_core.logs.columns import Columns, columns_of, read_row
 from nexusflow_core.logs.entry import Entry, NotAnEntryError, Skipped, read_moment
 from nexusflow_core.logs.importers import IMPORTERS, Importer
 from nexusflow_core.logs.json_values import MAX_VALUE, JSONSplitter, has_rows
+from nexusflow_core.logs.plain_lines import PlainLines
 from nexusflow_core.logs.pricing import Priced, Pricer
-from nexusflow_core.logs.reading import read_line, read_log
+from nexusflow_core.logs.reading import LogReading, read_line, read_log
 from nexusflow_core.logs.transcripts import read_transcript
 
 __all__ = [
@@ -17,7 +18,9 @@ __all__ = [
     "Entry",
     "Importer",
     "JSONSplitter",
+    "LogReading",
     "NotAnEntryError",
+    "PlainLines",
     "Priced",
     "Pricer",
     "Skipped",

@@ -13,7 +13,7 @@ from nexusflow_core.logs.importers import IMPORTERS, Form, Session, form_of
 from nexusflow_core.logs.usage_lines import read_plain_line
 from nexusflow_core.untyped import MALFORMED
 
-__all__ = ["read_line", "read_log"]
+__all__ = ["LogReading", "read_line", "read_log"]
 
 Value: TypeAlias = tuple[int, bytes | Skipped]
 Row: TypeAlias = tuple[int, Entry | Skipped]
@@ -36,15 +36,7 @@ def read_log(values: Iterable[Value], source: str | None = None, at: datetime | 
     `source` is a name in IMPORTERS; None detects the form of each value by its members. `at` is the UTC moment
     for values without a time. Never raises for a value's content. Raises KeyError for an unknown `source`.
     """
-    reading = _Reading(source, at)
-    for line, value in values:
-        if isinstance(value, Skipped):
-            yield line, value
-        elif (entry := reading.entry(value)) is not None:
-            yield line, entry
-        else:
-            yield from reading.take(line, value)
-    yield from reading.finish()
+    return LogReading(source, at).rows(values)
 
 
 def read_line(line: bytes, source: str | None = None, at: datetime | None = None) -> Entry | Skipped:
@@ -52,17 +44,18 @@ def read_line(line: bytes, source: str | None = None, at: datetime | None = None
 
     Arguments as for `read_log`.
     """
-    reading = _Reading(source, at)
+    reading = LogReading(source, at)
     if line[:1] == b"[":
         return Skipped("an array: expected one object")
     rows = [*reading.take(0, line), *reading.finish()]
     return rows[0][1] if rows else Skipped("it holds no call", expected=True)
 
 
-class _Reading:
+class LogReading:
     """The state of reading one file: the forms met so far, and the sessions that are open."""
 
-    def __init__(self, source: str | None, at: datetime | None) -> None:
+    def __init__(self, source: str | None = None, at: datetime | None = None) -> None:
+        """Arguments as for `read_log`. Raises KeyError for an unknown `source`."""
         if source is not None and source not in IMPORTERS:
             raise KeyError(source)
         self._source, self._at = source, at
@@ -72,6 +65,22 @@ class _Reading:
         self._waiting: list[tuple[int, bytes, Skipped]] | None = [] if source is None else None
         self._line = 0
         self._plain = _PLAIN_TRIES if source in (None, "usage") else 0
+
+    @property
+    def has_sessions(self) -> bool:
+        """True if lines depend on each other, so that the calls of later lines may replace earlier ones."""
+        return bool(self._sessions)
+
+    def rows(self, values: Iterable[Value]) -> Iterator[Row]:
+        """Yields what `read_log` yields."""
+        for line, value in values:
+            if isinstance(value, Skipped):
+                yield line, value
+            elif (entry := self.entry(value)) is not None:
+                yield line, entry
+            else:
+                yield from self.take(line, value)
+        yield from self.finish()
 
     def entry(self, value: bytes) -> Entry | None:
         """Returns the entry of a value that has one, of a form that was met before; None for any other.

@@ -61,16 +61,18 @@ class Served:
     """A model under given terms. Only the moment and the prompt's size are still open.
 
     `window`: the longest possible prompt of one request, in tokens; a longer prompt is a sum over several.
-    `always`: its price, if moment and size do not matter. Before `plain_until` the price depends on model and
-    prompt size only: there are no `doubts`, and reasoning and the kind of cache do not change it.
+    `always`: its price, if moment and size do not matter. `by_hour`: its prices change within a day. Before
+    `plain_until` the price depends on model and prompt size only: there are no `doubts`, and reasoning and the
+    kind of cache do not change it.
     """
 
-    __slots__ = ("_folded", "_fresh_until", "always", "plain_until", "prices", "varied", "window")
+    __slots__ = ("_folded", "_fresh_until", "always", "by_hour", "plain_until", "prices", "varied", "window")
 
     def __init__(self, prices: ModelPrices, folded: Folded) -> None:
         self.prices = prices
         self.varied = folded.varied
         self.always = folded.only[0][1] if folded.only and len(folded.only) == 1 else None
+        self.by_hour = bool(folded.hours)
         self._folded = folded
         self._fresh_until = _LAST_MOMENT
         if prices.as_of is not None:
@@ -93,11 +95,6 @@ class Served:
                 if prompt_tokens > above:
                     price = higher
         return price
-
-    @property
-    def by_hour(self) -> bool:
-        """True if prices change within a day."""
-        return bool(self._folded.hours)
 
     def changes(self) -> Changes:
         """Returns all sizes and moments at which price or doubts may change, under any terms."""

@@ -77,7 +77,7 @@ class Folded(Struct, frozen=True):
         """Returns the brackets at `at`, or None if the row has no price then."""
         if self.only is not None:
             return self.only
-        moment = at.astimezone(UTC)
+        moment = at if at.tzinfo is UTC else at.astimezone(UTC)
         for hours in self.hours:
             clock, weekday = moment.strftime("%H:%M"), WEEKDAYS[moment.weekday()]
             begun = hours.start is None or moment >= hours.start

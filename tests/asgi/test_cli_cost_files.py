@@ -249,3 +249,24 @@ def test_parquet_without_its_library(cost: Any, tmp_path: Path, monkeypatch: pyt
     assert (told.status, "pip install 'nexusflow[arrow]'" in told.err) == (2, True)
     told = cost(write(tmp_path / "log", TEXT), "--format", "parquet")
     assert (told.status, "pip install 'nexusflow[arrow]'" in told.err) == (2, True)
+
+
+def test_a_long_log_comes_through_a_pipe() -> None:
+    """A pipe has no position. Reading one must not ask for it, however many lines come."""
+    line = (
+        b'{"model": "claude-opus-4-7", "at": "2026-11-22", "usage": {"input_tokens": 1}, "wire": "anthropic"}\n'
+    )
+    command = [sys.executable, "-m", "nexusflow_asgi.cli", "cost", "--format", "json"]
+    done = subprocess.run(command, input=line * 5_000, capture_output=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["total"]["calls"] == 5_000
+
+
+def test_a_truncated_file_says_after_which_line(cost: Any, tmp_path: Path) -> None:
+    """What came before counts, and the place is that of the last whole line."""
+    text = lines(*({**HAIKU, "usage": {"input_tokens": 1}, "id": f"call-{number}"} for number in range(4_000)))
+    packed = gzip.compress(text.encode())
+    told = cost(write(tmp_path / "calls.jsonl.gz", packed[: len(packed) // 2]), "--format", "json")
+    calls = json.loads(told.out)["total"]["calls"]
+    assert (told.status, 1_000 < calls < 4_000) == (1, True)
+    assert f"calls.jsonl.gz:{calls}: skipped: the file is damaged after this line" in told.err

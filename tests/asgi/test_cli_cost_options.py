@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
-from nexusflow_asgi.cli.cost.counting import Progress
-from nexusflow_asgi.cli.log_files import LogFile
+from nexusflow_asgi.cli.cost.counting import Counting, Progress
+from nexusflow_asgi.cli.cost.follow import Followed, changed
+from nexusflow_asgi.cli.cost.period import Period
+from nexusflow_asgi.cli.log_files import LogFile, Reading, log_files
+from nexusflow_core import PriceBook
+from nexusflow_core.logs.summary import Summary
 from tests.asgi.serving import COMMAND, LIMIT, environment
 from tests.asgi.test_cli_cost import cost, lines
 
@@ -112,6 +116,105 @@ def test_a_live_view(log: Path, tmp_path: Path) -> None:
         process.stdout.close()
         assert process.stderr is not None
         process.stderr.close()
+
+
+class Following:
+    """`nexusflow cost --follow`, looked at in lock step: each look reads what has changed."""
+
+    def __init__(self, *paths: Path) -> None:
+        self._files = [Followed(file) for file in log_files([str(path) for path in paths])]
+        self._reading = Reading()
+        self._counting = Counting(PriceBook.builtin(), Summary, Period())
+        self.read = list[int]()
+        whole, appended = self._reading.entries, self._reading.appended
+
+        def counted_whole(file: LogFile, *arguments: Any) -> Any:
+            self.read.append(Path(file.name).stat().st_size)
+            return whole(file, *arguments)
+
+        def counted(number: int, block: bytes, *arguments: Any) -> Any:
+            self.read.append(len(block))
+            return appended(number, block, *arguments)
+
+        self._reading.entries, self._reading.appended = counted_whole, counted  # type: ignore[method-assign]
+
+    def look(self) -> tuple[int, list[int]]:
+        """Returns the calls so far, and how many bytes each reading took."""
+        self.read.clear()
+        for one in self._files:
+            changed(one, self._reading, self._counting)
+        return sum(one.summary.total().calls for one in self._files if one.summary), list(self.read)
+
+
+def test_only_what_was_appended_is_read(tmp_path: Path) -> None:
+    """A line that is still being written waits for its end. What has not changed is not read."""
+    log, text = tmp_path / "log.jsonl", lines(*(line("2026-11-01", id=str(number)) for number in range(50)))
+    log.write_text(text)
+    following = Following(log)
+    assert following.look() == (50, [len(text)])
+    assert following.look() == (50, [])
+    new = lines(line("2026-11-02", id="new"))
+    with log.open("a") as file:
+        file.write(new[:20])
+        file.flush()
+        assert following.look() == (50, [])
+        file.write(new[20:] + lines(line("2026-11-02", id="7")))
+    calls, [size] = following.look()
+    assert (calls, size) == (51, log.stat().st_size - len(text))
+
+
+@pytest.mark.parametrize("rotate", ["renamed", "truncated"])
+def test_a_rotated_log_goes_on(rotate: str, tmp_path: Path) -> None:
+    """Its last lines count, and those of the new file; what was counted stays."""
+    log = tmp_path / "log.jsonl"
+    log.write_text(lines(*(line("2026-11-01", id=f"{number}") for number in range(9))))
+    following = Following(log)
+    assert following.look()[0] == 9
+    if rotate == "renamed":
+        with log.open("a") as file:
+            file.write(lines(line("2026-11-01", id="late")))
+        log.rename(tmp_path / "log.jsonl.1")
+        assert following.look()[0] == 10
+        log.write_text(lines(line("2026-11-02", id="first")))
+        assert following.look()[0] == 11
+    else:
+        log.write_text(lines(line("2026-11-02", id="first")))
+        assert following.look()[0] == 10
+    with log.open("a") as file:
+        file.write(lines(line("2026-11-02", id="second")))
+    calls, sizes = following.look()
+    assert calls == (12 if rotate == "renamed" else 11)
+    assert sum(sizes) < log.stat().st_size
+
+
+def test_files_that_are_no_logs_of_lines_are_read_again(tmp_path: Path) -> None:
+    """A later line of a transcript changes an earlier call, and a JSON array is one value."""
+    transcript, array = tmp_path / "s1.jsonl", tmp_path / "rows.json"
+    usage = {"input_tokens": 5, "output_tokens": 1}
+    message = {"id": "msg_1", "model": "claude-opus-4-7", "usage": usage}
+    answer = {"type": "assistant", "uuid": "a", "sessionId": "s1", "timestamp": "2026-11-01T10:00:00Z"}
+    transcript.write_text(lines({**answer, "message": message}))
+    array.write_text(json.dumps([line("2026-11-01", id="x")]))
+    following = Following(transcript, array)
+    assert following.look() == (2, [transcript.stat().st_size, array.stat().st_size])
+    with transcript.open("a") as file:
+        file.write(lines({**answer, "message": {**message, "usage": {**usage, "output_tokens": 700}}}))
+    array.write_text(json.dumps([line("2026-11-01", id="x"), line("2026-11-01", id="y")]))
+    assert following.look() == (3, [transcript.stat().st_size, array.stat().st_size])
+
+
+def test_a_log_that_turns_into_a_transcript(tmp_path: Path) -> None:
+    """It is read again as a whole, so that no call counts with its first usage."""
+    log = tmp_path / "log.jsonl"
+    log.write_text(lines(line("2026-11-01", id="x")))
+    following = Following(log)
+    assert following.look()[0] == 1
+    message = {"id": "msg_1", "model": "claude-opus-4-7", "usage": {"input_tokens": 5, "output_tokens": 1}}
+    answer = {"type": "assistant", "uuid": "a", "sessionId": "s1", "timestamp": "2026-11-01T10:00:00Z"}
+    with log.open("a") as file:
+        file.write(lines({**answer, "message": message}))
+    following.look()
+    assert following.look() == (2, [log.stat().st_size])
 
 
 def _next(output: Any) -> Any:

@@ -1,6 +1,7 @@
 """`nexusflow cost FILE...`: adds up the costs of the calls in logs and ledgers, in groups."""
 
 import argparse
+import functools
 import sys
 from datetime import UTC
 from typing import get_args
@@ -14,7 +15,7 @@ from nexusflow_asgi.cli.cost.sums import write_sums
 from nexusflow_asgi.cli.html import write_page
 from nexusflow_asgi.cli.log_files import Reading, add_files_argument, log_files
 from nexusflow_core.errors import ConfigError
-from nexusflow_core.logs import IMPORTERS, Pricer
+from nexusflow_core.logs import IMPORTERS
 from nexusflow_core.logs.report import CostReport
 from nexusflow_core.logs.summary import METADATA, By, Summary
 
@@ -78,9 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("", "--html writes a page instead of sums: leave out --format")
     reading = Reading(source=arguments.source, at=arguments.at, columns=arguments.columns, zone=arguments.tz)
     counting = Counting(
-        Pricer(book),
+        book,
         lambda: Summary(by, *(() if arguments.tz is None else (arguments.tz,))),
         Period.of(arguments.since, arguments.until, arguments.tz),
+        zone=arguments.tz or UTC,
         logged=arguments.logged,
         report=None if html is None else CostReport(arguments.tz or UTC),
     )
@@ -93,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     progress = Progress(files)
     for file in files:
         progress.begin(file)
-        counting.count(file, reading.entries(file, progress.at))
+        counting.count(file, functools.partial(reading.entries, file, progress.at))
     progress.clear()
     if html is None or counting.report is None:
         write_sums(counting.summary, counting.tally, book, arguments.format)

@@ -8,15 +8,21 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, tzinfo
+from typing import TypeAlias
 
 from nexusflow_asgi.cli.complaints import Complaints
 from nexusflow_asgi.cli.cost.period import Period
 from nexusflow_asgi.cli.log_files import Found, LogFile
-from nexusflow_core.logs import Pricer, Skipped
+from nexusflow_core.logs import Entry, PlainLines, Priced, Pricer, Skipped
 from nexusflow_core.logs.report import CostReport
 from nexusflow_core.logs.summary import Summary
+from nexusflow_core.prices import PriceBook
 
-__all__ = ["Counting", "Progress", "Tally"]
+__all__ = ["Counting", "Progress", "Read", "Tally"]
+
+Read: TypeAlias = Callable[[PlainLines | None], Iterable[Found]]
+"""Reads a file, or a part of it. The plain lines go to the argument, unless it is None."""
 
 _AFTER, _EVERY = 1.0, 0.1  # seconds
 _WIDTH = 30
@@ -61,15 +67,18 @@ class Counting:
 
     def __init__(
         self,
-        pricer: Pricer,
+        book: PriceBook,
         new_summary: Callable[[], Summary],
         period: Period,
         *,
+        zone: tzinfo = UTC,
         logged: bool = False,
         report: CostReport | None = None,
     ) -> None:
-        """`report` gets every call too."""
+        """`zone`: the time zone of days. `report` gets every call too."""
         self.report = report
+        pricer = Pricer(book)
+        self._book, self._zone, self._logged = book, zone, logged
         self._price = pricer.logged if logged else pricer.price
         self._new_summary, self._period = new_summary, period
         self.begin()
@@ -78,30 +87,38 @@ class Counting:
         """Begins anew: no calls, and an empty tally."""
         self.summary, self.tally = self._new_summary(), Tally()
 
-    def count(self, file: LogFile, entries: Iterable[Found]) -> None:
+    def count(self, file: LogFile, read: Read) -> None:
         """Adds the calls of a file. A file of which nothing could be read is lost, if the user named it."""
-        tally, add, price, has = self.tally, self.summary.add, self._price, self._period.has
-        read, skipped, bounded = tally.read, tally.skipped, self._period.bounded
-        shown, report = file.shown, self.report
-        for line, entry in entries:
+        tally, has = self.tally, self._period.has
+        before, skipped, bounded = tally.read, tally.skipped, self._period.bounded
+        plain = None
+        if not self._logged:
+            plain = PlainLines(self._add, self._book, self._zone, has if bounded else None)
+        for line, entry in read(plain):
             if isinstance(entry, Skipped):
                 tally.read += entry.expected
                 if not entry.expected:
                     tally.skipped += 1
                     tally.unread += entry.lost
-                    tally.complaints.add(f"{shown}:{line}", "skipped", entry.reason)
+                    tally.complaints.add(f"{file.shown}:{line}", "skipped", entry.reason)
                 continue
             tally.read += 1
             if bounded and not has(entry.at):
                 continue
-            priced = price(entry)
-            add(entry, priced)
-            if report is not None:
-                report.add(entry, priced)
+            priced = self._price(entry)
+            self._add(entry, priced)
             if priced.why:
                 tally.unpriced += 1
-                tally.complaints.add(f"{shown}:{line}", "not priced", priced.why)
-        tally.lost += file.named and tally.read == read and tally.skipped > skipped
+                tally.complaints.add(f"{file.shown}:{line}", "not priced", priced.why)
+        if plain is not None:
+            plain.flush()
+            tally.read += plain.read
+        tally.lost += file.named and tally.read == before and tally.skipped > skipped
+
+    def _add(self, entry: Entry, priced: Priced) -> None:
+        self.summary.add(entry, priced)
+        if self.report is not None:
+            self.report.add(entry, priced)
 
 
 class Progress:
