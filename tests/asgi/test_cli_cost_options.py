@@ -1,5 +1,6 @@
 """`nexusflow cost`: its options about time, its live view, and its progress bar."""
 
+import contextlib
 import json
 import os
 import pty
@@ -7,6 +8,7 @@ import select
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,11 @@ class Following:
 
         self._reading.entries, self._reading.appended = counted_whole, counted  # type: ignore[method-assign]
 
+    def close(self) -> None:
+        for one in self._files:
+            if one.tail is not None:
+                one.tail.close()
+
     def look(self) -> tuple[int, list[int]]:
         """Returns the calls so far, and how many bytes each reading took."""
         self.read.clear()
@@ -146,11 +153,18 @@ class Following:
         return sum(one.summary.total().calls for one in self._files if one.summary), list(self.read)
 
 
-def test_only_what_was_appended_is_read(tmp_path: Path) -> None:
+@pytest.fixture
+def followed() -> Iterator[Callable[..., Following]]:
+    """Makes a Following, and closes its files after the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *paths: stack.enter_context(contextlib.closing(Following(*paths)))
+
+
+def test_only_what_was_appended_is_read(followed: Callable[..., Following], tmp_path: Path) -> None:
     """A line that is still being written waits for its end. What has not changed is not read."""
     log, text = tmp_path / "log.jsonl", lines(*(line("2026-11-01", id=str(number)) for number in range(50)))
     log.write_text(text)
-    following = Following(log)
+    following = followed(log)
     assert following.look() == (50, [len(text)])
     assert following.look() == (50, [])
     new = lines(line("2026-11-02", id="new"))
@@ -164,11 +178,11 @@ def test_only_what_was_appended_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rotate", ["renamed", "truncated"])
-def test_a_rotated_log_goes_on(rotate: str, tmp_path: Path) -> None:
+def test_a_rotated_log_goes_on(rotate: str, followed: Callable[..., Following], tmp_path: Path) -> None:
     """Its last lines count, and those of the new file; what was counted stays."""
     log = tmp_path / "log.jsonl"
     log.write_text(lines(*(line("2026-11-01", id=f"{number}") for number in range(9))))
-    following = Following(log)
+    following = followed(log)
     assert following.look()[0] == 9
     if rotate == "renamed":
         with log.open("a") as file:
@@ -187,7 +201,9 @@ def test_a_rotated_log_goes_on(rotate: str, tmp_path: Path) -> None:
     assert sum(sizes) < log.stat().st_size
 
 
-def test_files_that_are_no_logs_of_lines_are_read_again(tmp_path: Path) -> None:
+def test_files_that_are_no_logs_of_lines_are_read_again(
+    followed: Callable[..., Following], tmp_path: Path
+) -> None:
     """A later line of a transcript changes an earlier call, and a JSON array is one value."""
     transcript, array = tmp_path / "s1.jsonl", tmp_path / "rows.json"
     usage = {"input_tokens": 5, "output_tokens": 1}
@@ -195,7 +211,7 @@ def test_files_that_are_no_logs_of_lines_are_read_again(tmp_path: Path) -> None:
     answer = {"type": "assistant", "uuid": "a", "sessionId": "s1", "timestamp": "2026-11-01T10:00:00Z"}
     transcript.write_text(lines({**answer, "message": message}))
     array.write_text(json.dumps([line("2026-11-01", id="x")]))
-    following = Following(transcript, array)
+    following = followed(transcript, array)
     assert following.look() == (2, [transcript.stat().st_size, array.stat().st_size])
     with transcript.open("a") as file:
         file.write(lines({**answer, "message": {**message, "usage": {**usage, "output_tokens": 700}}}))
@@ -203,11 +219,11 @@ def test_files_that_are_no_logs_of_lines_are_read_again(tmp_path: Path) -> None:
     assert following.look() == (3, [transcript.stat().st_size, array.stat().st_size])
 
 
-def test_a_log_that_turns_into_a_transcript(tmp_path: Path) -> None:
+def test_a_log_that_turns_into_a_transcript(followed: Callable[..., Following], tmp_path: Path) -> None:
     """It is read again as a whole, so that no call counts with its first usage."""
     log = tmp_path / "log.jsonl"
     log.write_text(lines(line("2026-11-01", id="x")))
-    following = Following(log)
+    following = followed(log)
     assert following.look()[0] == 1
     message = {"id": "msg_1", "model": "claude-opus-4-7", "usage": {"input_tokens": 5, "output_tokens": 1}}
     answer = {"type": "assistant", "uuid": "a", "sessionId": "s1", "timestamp": "2026-11-01T10:00:00Z"}
