@@ -128,7 +128,8 @@ class Following:
         self._reading = Reading()
         self._counting = Counting(PriceBook.builtin(), Summary, Period())
         self.read = list[int]()
-        whole, appended = self._reading.entries, self._reading.appended
+        reading: Any = self._reading
+        whole, appended = reading.entries, reading.appended
 
         def counted_whole(file: LogFile, *arguments: Any) -> Any:
             self.read.append(Path(file.name).stat().st_size)
@@ -138,7 +139,7 @@ class Following:
             self.read.append(len(block))
             return appended(number, block, *arguments)
 
-        self._reading.entries, self._reading.appended = counted_whole, counted  # type: ignore[method-assign]
+        reading.entries, reading.appended = counted_whole, counted
 
     def close(self) -> None:
         for one in self._files:
