@@ -67,10 +67,10 @@ class HttpxTransport:
                 raise InvalidRequestError("a header of this request cannot be sent on") from None
             except self._library.HTTPError as error:
                 if repeated or not self._met_a_dead_connection(error, sending):
-                    raise _translated(self._library, error, request) from None
+                    raise _translated(self._library, error, request.upstream.name) from None
                 repeated = True
             else:
-                return _Response(response, self._library, request)
+                return _Response(response, self._library, request.upstream.name)
 
     async def _send_once(self, request: UpstreamRequest, sending: Sending) -> Any:
         built = self._build(request)
@@ -128,11 +128,11 @@ class _Once:
 
 
 class _Response:
-    def __init__(self, response: Any, library: ModuleType, request: UpstreamRequest) -> None:
+    def __init__(self, response: Any, library: ModuleType, upstream: str) -> None:
         self.status: int = response.status_code
         self._response = response
         self._library = library
-        self._request = request
+        self._upstream = upstream  # its name alone: an answer may take an hour, the request is let go
         self._chunks: AsyncIterator[bytes] = aiter(response.stream)
 
     @property
@@ -147,7 +147,7 @@ class _Response:
             _retire_if_polluted(self._response.stream)
             return b""
         except self._library.HTTPError as error:
-            raise _translated(self._library, error, self._request) from None
+            raise _translated(self._library, error, self._upstream) from None
 
     async def aclose(self) -> None:
         await self._response.aclose()
@@ -174,9 +174,8 @@ def _retire_if_polluted(stream: Any) -> None:
         stream._keepalive_expiry = -1.0  # the pool treats it as expired when it is returned
 
 
-def _translated(library: Any, error: Exception, request: UpstreamRequest) -> UpstreamError:
+def _translated(library: Any, error: Exception, name: str) -> UpstreamError:
     """Returns the library's exception as ours, without its text, which may contain the URL."""
-    name = request.upstream.name
     if isinstance(error, library.PoolTimeout | library.ConnectTimeout):
         return slow_connect(name, pool=isinstance(error, library.PoolTimeout))
     if isinstance(error, library.ConnectError | library.ProxyError):
