@@ -305,9 +305,7 @@ def _options(route: RouteTable, upstream: UpstreamTable) -> TargetOptions:
 
 def _decode_secret(type: type, value: Any) -> Any:
     if type is not Secret:
-        raise NotImplementedError(
-            f"no decoding for {type}"
-        )  # msgspec's answer for an unknown type; no input leads here
+        raise NotImplementedError(f"no decoding for {type}")  # as msgspec asks of a hook; no input leads here
     secret = referenced(value) if isinstance(value, str) else None
     if secret is None:
         raise ValueError(
