@@ -448,6 +448,7 @@ def test_arguments_that_cannot_be(cost: Any, log: Path, arguments: list[str], sa
     )
 )
 @example(parts=[b"\r\x00"])
+@example(parts=[b"", b"\x00\t\x00"])  # two blank lines in UTF-16
 def test_every_line_is_counted_or_named(
     parts: list[bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -459,8 +460,13 @@ def test_every_line_is_counted_or_named(
     if "the file is " in told.err:  # compressed, or UTF-16: a reason for all of it
         return
     assert status == (1 if told.err and not json.loads(told.out)["total"]["calls"] else 0)
-    whole = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    count = sum(bool(line.strip()) for line in whole.split(b"\n"))
+    whole = path.read_bytes()
+    zeros = [byte == 0 for byte in whole[:4]]
+    if whole.startswith((b"\xff\xfe", b"\xfe\xff")):
+        whole = whole.decode("utf-16").encode()
+    elif zeros in ([False, True] * 2, [True, False] * 2):
+        whole = whole.decode("utf-16-be" if zeros[0] else "utf-16-le").encode()
+    count = sum(bool(line.strip()) for line in whole.removeprefix(b"\xef\xbb\xbf").split(b"\n"))
     assert json.loads(told.out)["total"]["calls"] + told.err.count(": skipped: ") == count
 
 
